@@ -1,0 +1,104 @@
+"""Durable waits for shell scripts and cron jobs.
+
+The command line is `waitctl`; from Python:
+
+    from waitctl import Particulars, WaitSchedulingService
+
+    service = WaitSchedulingService("sqlite:///waits.db")
+    service.create_fixed_time_wait("3d", Particulars("order-17", contact_id="ada@example.org", handler="nudge"))
+
+Everything is imported when it is first used: `waitctl --help` needs no database library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from waitctl.application.correlation import EventService, RecordResult, make_event
+    from waitctl.application.delivery import DeliveryService
+    from waitctl.application.scheduling import (
+        PendingWaitsSummary,
+        WaitCreateResult,
+        WaitSchedulingService,
+        WaitStatus,
+    )
+    from waitctl.application.tick import Tick, TickOptions, TickReport
+    from waitctl.domain.durations import Duration, TimeUnit
+    from waitctl.domain.errors import WaitStepError
+    from waitctl.domain.events import Event, EventType
+    from waitctl.domain.listeners import EventListener, EventQuery
+    from waitctl.domain.waits import (
+        Particulars,
+        Resolution,
+        WaitExecutionStatus,
+        WaitStepExecution,
+        WaitType,
+    )
+    from waitctl.infrastructure.config import Settings, load_settings
+    from waitctl.infrastructure.database import Database
+
+_HOMES = {
+    "waitctl.application.correlation": ("EventService", "RecordResult", "make_event"),
+    "waitctl.application.delivery": ("DeliveryService",),
+    "waitctl.application.scheduling": (
+        "PendingWaitsSummary",
+        "WaitCreateResult",
+        "WaitSchedulingService",
+        "WaitStatus",
+    ),
+    "waitctl.application.tick": ("Tick", "TickOptions", "TickReport"),
+    "waitctl.domain.durations": ("Duration", "TimeUnit"),
+    "waitctl.domain.errors": ("WaitStepError",),
+    "waitctl.domain.events": ("Event", "EventType"),
+    "waitctl.domain.listeners": ("EventListener", "EventQuery"),
+    "waitctl.domain.waits": (
+        "Particulars",
+        "Resolution",
+        "WaitExecutionStatus",
+        "WaitStepExecution",
+        "WaitType",
+    ),
+    "waitctl.infrastructure.config": ("Settings", "load_settings"),
+    "waitctl.infrastructure.database": ("Database",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Database",
+    "DeliveryService",
+    "Duration",
+    "Event",
+    "EventListener",
+    "EventQuery",
+    "EventService",
+    "EventType",
+    "Particulars",
+    "PendingWaitsSummary",
+    "RecordResult",
+    "Resolution",
+    "Settings",
+    "Tick",
+    "TickOptions",
+    "TickReport",
+    "TimeUnit",
+    "WaitCreateResult",
+    "WaitExecutionStatus",
+    "WaitSchedulingService",
+    "WaitStatus",
+    "WaitStepError",
+    "WaitStepExecution",
+    "WaitType",
+    "__version__",
+    "load_settings",
+    "make_event",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'waitctl' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

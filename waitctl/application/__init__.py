@@ -1,0 +1,1 @@
+"""Use cases: each opens a transaction, asks the domain, tells the store."""

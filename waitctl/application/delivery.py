@@ -1,0 +1,316 @@
+"""Claim → hand out → settle. Only a delivery is leased, because only here is I/O that can hang."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from types import TracebackType
+
+from waitctl.application.documents import delivery_document, parcel_document
+from waitctl.application.scheduling import CANDIDATES, id_fragment, only_candidate
+from waitctl.domain.deliveries import (
+    Delivered,
+    Delivery,
+    DeliveryStatus,
+    HandlerResult,
+    Settlement,
+    is_exhausted,
+    settle,
+)
+from waitctl.domain.errors import DeliveryNotFoundError, IllegalTransitionError
+from waitctl.domain.schedule import format_instant
+from waitctl.domain.text import JsonObject, to_json
+from waitctl.infrastructure.config import HandlerConfig, Settings
+from waitctl.infrastructure.database import Connection, Database
+from waitctl.infrastructure.handlers import Handler, Parcel
+from waitctl.infrastructure.handlers.exec import KILL_AFTER, ExecHandler
+from waitctl.infrastructure.store import deliveries as store
+from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store import waits as wait_store
+
+_PREFETCH = 4
+"""Deliveries claimed per running command: fewer transactions, while a claim stays short enough to give back."""
+
+_LEASE_MARGIN = timedelta(seconds=30)
+"""What a lease lasts longer than everything that may happen under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCounts:
+    """What became of the deliveries that a tick handed out. ``stale``: settled by somebody else meanwhile."""
+
+    delivered: int = 0
+    retried: int = 0
+    dead: int = 0
+    stale: int = 0
+
+
+def make_handler(config: HandlerConfig, settings: Settings) -> Handler:
+    """The handler that a config describes. Its own `waitctl` speaks to the same database."""
+    environment = {"WAITCTL_DATABASE_URL": settings.database_url}
+    if settings.config_file is not None:
+        environment["WAITCTL_CONFIG"] = str(settings.config_file)
+    if settings.as_of is not None:
+        environment["WAITCTL_AS_OF"] = format_instant(settings.as_of)
+    return ExecHandler(config.exec, config.timeout, environment)
+
+
+class _Lane:
+    """One handler's share of a dispatcher: its threads, and what is in their hands."""
+
+    def __init__(self, config: HandlerConfig, handler: Handler) -> None:
+        self.config = config
+        self.handler = handler
+        self.pool = ThreadPoolExecutor(config.concurrency, thread_name_prefix=f"handler-{config.name}")
+        self.in_flight: dict[Future[HandlerResult], Delivery] = {}
+
+    @property
+    def room(self) -> int:
+        """How many deliveries to claim now: none while more than half of the last claim is still ahead."""
+        most = self.config.concurrency * _PREFETCH
+        return most - len(self.in_flight) if len(self.in_flight) <= most // 2 else 0
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim must last, for its last delivery to get its turn and run its time out."""
+        return (self.config.timeout + KILL_AFTER) * (_PREFETCH + 1) + _LEASE_MARGIN
+
+
+class Dispatcher:
+    """Hands due deliveries to the handlers of this host's config; others are held for a host that knows them."""
+
+    def __init__(self, database: Database, settings: Settings, *, actor: str) -> None:
+        self._database = database
+        self._actor = actor
+        self._lanes = [
+            _Lane(config, make_handler(config, settings)) for config in settings.handlers.values()
+        ]
+        self.counts = DeliveryCounts()
+
+    def __enter__(self) -> Dispatcher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for lane in self._lanes:
+            lane.pool.shutdown(cancel_futures=True)
+
+    def run(self, *, may_claim: Callable[[], bool], limit: int) -> None:
+        """Claim, hand out and settle until nothing is due.
+
+        When ``may_claim`` says no (out of budget, interrupted), what has not started is given back, and what runs is
+        waited for. ``limit`` is the most deliveries to claim at once.
+        """
+        while True:
+            if may_claim():
+                self._claim(limit)
+            else:
+                self._give_back()
+            running = [future for lane in self._lanes for future in lane.in_flight]
+            if not running:
+                return
+            wait(running, return_when=FIRST_COMPLETED)
+            self._settle_done()
+
+    def _claim(self, limit: int) -> None:
+        lanes = [(lane, min(lane.room, limit)) for lane in self._lanes if lane.room]
+        if not lanes:
+            return
+
+        def work(connection: Connection) -> list[tuple[_Lane, list[tuple[Delivery, Parcel | None]]]]:
+            now = self._database.clock(connection)
+            claimed = []
+            for lane, room in lanes:
+                found = store.claim_deliveries(
+                    connection,
+                    lane.config.name,
+                    now=now,
+                    lease_until=now + lane.lease,
+                    max_attempts=lane.config.retry.max_attempts,
+                    limit=room,
+                )
+                claimed.append((lane, _parcels(connection, found)))
+            return claimed
+
+        exhausted: list[Settlement] = []
+        for lane, parcels in self._database.write(work):
+            for delivery, parcel in parcels:
+                if parcel is None:
+                    exhausted.append(_bury(delivery))
+                else:
+                    lane.in_flight[lane.pool.submit(lane.handler.deliver, parcel)] = delivery
+        if exhausted:
+            self._write(exhausted)
+
+    def _give_back(self) -> None:
+        for lane in self._lanes:
+            unstarted = [future for future in lane.in_flight if future.cancel()]
+            claimed = [lane.in_flight.pop(future) for future in unstarted]
+            if claimed:
+                self._database.write(
+                    lambda connection, claimed=claimed: store.release_deliveries(connection, claimed)  # type: ignore[misc]
+                )
+
+    def _settle_done(self) -> None:
+        finished: list[tuple[_Lane, Delivery, HandlerResult]] = []
+        for lane in self._lanes:
+            for future in [future for future in lane.in_flight if future.done()]:
+                finished.append((lane, lane.in_flight.pop(future), future.result()))
+        with self._database.read() as connection:
+            now = self._database.clock(connection)
+        self._write(
+            [
+                settle(delivery, result, lane.config.retry, now=now, jitter=random.random())
+                for lane, delivery, result in finished
+            ]
+        )
+
+    def _write(self, settlements: Sequence[Settlement]) -> None:
+        dead = [each.delivery_id for each in settlements if each.status is DeliveryStatus.DEAD]
+
+        def work(connection: Connection) -> set[str]:
+            now = self._database.clock(connection)
+            if dead:
+                store.lock_waits(connection, dead)
+            landed = store.settle_deliveries(connection, self._database, settlements, now=now)
+            died = sorted(landed.intersection(dead))
+            if died:
+                store.mark_waits(
+                    connection,
+                    self._database,
+                    died,
+                    dead=True,
+                    now=now,
+                    reason="its delivery died",
+                    actor=self._actor,
+                )
+            return landed
+
+        landed = self._database.write(work)
+        became = [each.status for each in settlements if each.delivery_id in landed]
+        self.counts = DeliveryCounts(
+            delivered=self.counts.delivered + became.count(DeliveryStatus.DELIVERED),
+            retried=self.counts.retried + became.count(DeliveryStatus.PENDING),
+            dead=self.counts.dead + became.count(DeliveryStatus.DEAD),
+            stale=self.counts.stale + len(settlements) - len(landed),
+        )
+
+
+def _bury(delivery: Delivery) -> Settlement:
+    """A delivery whose last attempt never came back: its lease ran out."""
+    return Settlement(
+        delivery_id=delivery.id,
+        expected_attempt=delivery.attempt,
+        status=DeliveryStatus.DEAD,
+        attempt=delivery.attempt - 1,
+        next_attempt_at=delivery.next_attempt_at,
+        error=delivery.last_error or "the last attempt's lease ran out: its tick crashed or was killed",
+    )
+
+
+def _parcels(connection: Connection, claimed: Sequence[Delivery]) -> list[tuple[Delivery, Parcel | None]]:
+    """What each claimed delivery hands over; nothing for one that is past its last attempt."""
+    live = [delivery for delivery in claimed if not is_exhausted(delivery)]
+    waits = {found.id: found for found in wait_store.get_waits(connection, [each.wait_id for each in live])}
+    event_ids = [found.resolution_event_id for found in waits.values() if found.resolution_event_id]
+    events = {event.id: event for event in event_store.get_events(connection, event_ids)}
+    data = store.manual_data(connection, list(waits)) if waits else {}
+    parcels: list[tuple[Delivery, Parcel | None]] = []
+    for delivery in claimed:
+        found = waits.get(delivery.wait_id)
+        if found is None:  # past its last attempt
+            parcels.append((delivery, None))
+            continue
+        event = events.get(found.resolution_event_id or "")
+        document = parcel_document(delivery, found, event, data.get(found.id))
+        environment = {
+            "WAITCTL_DELIVERY_ID": delivery.id,
+            "WAITCTL_ATTEMPT": str(delivery.attempt),
+            "WAITCTL_OUTCOME": delivery.outcome,
+            "WAITCTL_WAIT_ID": found.id,
+            "WAITCTL_EXECUTION_ID": found.workflow_execution_id,
+            "WAITCTL_STEP_ID": found.step_id,
+            "WAITCTL_CONTACT_ID": found.contact_id or "",
+            "WAITCTL_EVENT_TYPE": event.event_type if event else "",
+        }
+        parcels.append((delivery, Parcel(delivery.id, to_json(document).encode() + b"\n", environment)))
+    return parcels
+
+
+class DeliveryService:
+    """Look at the outbox, and put dead letters right."""
+
+    def __init__(self, database: Database | str, *, actor: str = "api") -> None:
+        self._database = Database(database) if isinstance(database, str) else database
+        self._actor = actor
+
+    def list_deliveries(self, statuses: Sequence[DeliveryStatus] = (), *, limit: int = 50) -> list[Delivery]:
+        """Deliveries, newest first."""
+        with self._database.read() as connection:
+            return store.list_deliveries(connection, statuses=statuses, limit=limit)
+
+    def get_delivery(self, delivery_id: str) -> Delivery:
+        """A delivery by its id, or by a head or tail of it of at least 8 digits.
+
+        Raises `DeliveryNotFoundError` or `AmbiguousIdError`.
+        """
+        fragment = id_fragment(delivery_id, "delivery")
+        with self._database.read() as connection:
+            found = store.find_delivery_ids(connection, fragment.replace("-", ""), CANDIDATES + 1)
+            delivery = (
+                store.get_delivery(connection, only_candidate(delivery_id, found, "deliveries")) if found else None
+            )
+        if delivery is None:
+            raise DeliveryNotFoundError(f"no delivery {delivery_id}")
+        return delivery
+
+    def retry(self, delivery_id: str) -> Delivery:
+        """Make a delivery due now, its attempts so far forgiven, and its wait what it was before it died.
+
+        Raises `IllegalTransitionError` for one that is delivered or running.
+        """
+        delivery = self.get_delivery(delivery_id)
+        if not self._retry([delivery.id]):
+            raise IllegalTransitionError(f"the delivery cannot be retried: it is {delivery.status}")
+        return self.get_delivery(delivery.id)
+
+    def retry_dead(self) -> list[Delivery]:
+        """Retry every dead delivery. Returns them."""
+        with self._database.read() as connection:
+            dead = store.dead_ids(connection)
+        revived = sorted(self._retry(dead)) if dead else []
+        return [self.get_delivery(delivery_id) for delivery_id in revived]
+
+    def _retry(self, delivery_ids: Sequence[str]) -> set[str]:
+        def work(connection: Connection) -> set[str]:
+            now = self._database.clock(connection)
+            store.lock_waits(connection, delivery_ids)
+            landed = store.retry_deliveries(connection, delivery_ids, now=now)
+            if landed:
+                store.mark_waits(
+                    connection,
+                    self._database,
+                    sorted(landed),
+                    dead=False,
+                    now=now,
+                    reason="its delivery is retried",
+                    actor=self._actor,
+                )
+            return landed
+
+        return self._database.write(work)
+
+    def drop(self, delivery_id: str) -> Delivery:
+        """Give a delivery up; it is kept as dropped. Raises `IllegalTransitionError` when it is through or running."""
+        delivery = self.get_delivery(delivery_id)
+        if delivery.status is DeliveryStatus.DROPPED:
+            return delivery
+        landed = self._database.write(lambda connection: store.drop_deliveries(connection, [delivery.id]))
+        if not landed:
+            raise IllegalTransitionError(f"the delivery cannot be dropped: it is {delivery.status}")
+        return self.get_delivery(delivery.id)

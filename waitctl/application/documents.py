@@ -1,0 +1,110 @@
+"""The JSON documents that scripts, cron and handlers rely on: every key always there, null where empty."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from waitctl.domain.deliveries import Delivery
+from waitctl.domain.events import Event
+from waitctl.domain.listeners import EventListener
+from waitctl.domain.schedule import format_instant
+from waitctl.domain.text import JsonObject
+from waitctl.domain.waits import WaitStepExecution
+
+
+def instant(at: datetime | None) -> str | None:
+    """RFC 3339 in UTC with ``Z``."""
+    return None if at is None else format_instant(at)
+
+
+def wait_document(wait: WaitStepExecution) -> JsonObject:
+    """A wait, with its listeners and deliveries."""
+    return {
+        "id": wait.id,
+        "workflow_id": wait.workflow_id,
+        "workflow_execution_id": wait.workflow_execution_id,
+        "step_id": wait.step_id,
+        "contact_id": wait.contact_id,
+        "wait_type": wait.wait_type,
+        "status": wait.status,
+        "scheduled_at": instant(wait.scheduled_at),
+        "timeout_at": instant(wait.timeout_at),
+        "timezone": wait.timezone,
+        "wait_config": wait.wait_config,
+        "context": wait.context,
+        "handler": wait.handler,
+        "idempotency_key": wait.idempotency_key,
+        "created_at": instant(wait.created_at),
+        "updated_at": instant(wait.updated_at),
+        "resolved_at": instant(wait.resolved_at),
+        "resolution": wait.resolution,
+        "resolution_event_id": wait.resolution_event_id,
+        "late_seconds": wait.late_seconds,
+        "listeners": [listener_document(listener) for listener in wait.listeners],
+        "deliveries": [delivery_document(delivery) for delivery in wait.deliveries],
+    }
+
+
+def listener_document(listener: EventListener) -> JsonObject:
+    """What an event wait listens to."""
+    return {
+        "event_type": listener.event_type,
+        "contact_id": listener.contact_id,
+        "match": listener.match,
+        "match_json": listener.match_json,
+        "where": listener.where,
+        "exclusive": listener.exclusive,
+        "expires_at": instant(listener.expires_at),
+        "status": listener.status,
+        "matched_event_id": listener.matched_event_id,
+        "matched_at": instant(listener.matched_at),
+    }
+
+
+def delivery_document(delivery: Delivery) -> JsonObject:
+    """A delivery as `delivery show` and a wait's `deliveries` give it."""
+    return {
+        "delivery_id": delivery.id,
+        "wait_id": delivery.wait_id,
+        "handler": delivery.handler,
+        "outcome": delivery.outcome,
+        "status": delivery.status,
+        "attempt": delivery.attempt,
+        "max_attempts": delivery.max_attempts,
+        "next_attempt_at": instant(delivery.next_attempt_at),
+        "lease_expires_at": instant(delivery.lease_expires_at),
+        "last_error": delivery.last_error,
+        "created_at": instant(delivery.created_at),
+        "delivered_at": instant(delivery.delivered_at),
+    }
+
+
+def event_document(event: Event) -> JsonObject:
+    """An event; ``id`` is its sender's."""
+    return {
+        "event_id": event.id,
+        "type": event.event_type,
+        "contact": event.contact_id,
+        "source": event.source,
+        "id": event.external_id,
+        "data": event.data,
+        "occurred_at": instant(event.occurred_at),
+        "received_at": instant(event.received_at),
+        "matched": list(event.matched),
+    }
+
+
+def parcel_document(
+    delivery: Delivery, wait: WaitStepExecution, event: Event | None, data: JsonObject | None
+) -> dict[str, Any]:
+    """What a handler gets. ``data`` is what `resume --data` gave."""
+    return {
+        "delivery_id": delivery.id,
+        "attempt": delivery.attempt,
+        "outcome": delivery.outcome,
+        "event": None if event is None else event_document(event),
+        "data": data,
+        "late_seconds": wait.late_seconds,
+        "wait": wait_document(wait),
+    }

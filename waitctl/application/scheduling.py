@@ -1,0 +1,574 @@
+"""Create, inspect, cancel and resume waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from waitctl.application.documents import wait_document
+from waitctl.domain.durations import Duration
+from waitctl.domain.errors import (
+    AmbiguousIdError,
+    IdempotencyKeyConflictError,
+    InvalidEventTypeError,
+    InvalidWaitConfigurationError,
+    InvalidWaitDateError,
+    WaitAlreadyOpenError,
+    WaitExecutionNotFoundError,
+)
+from waitctl.domain.events import EventType
+from waitctl.domain.listeners import EventQuery, topic_bucket
+from waitctl.domain.schedule import (
+    FixedTime,
+    Intent,
+    Schedule,
+    UntilDate,
+    UntilTime,
+    format_instant,
+    parse_fixed_time,
+    parse_until_date,
+    parse_until_time,
+)
+from waitctl.domain.text import JsonObject, check_json_object, check_reason
+from waitctl.domain.waits import (
+    Particulars,
+    Resolution,
+    WaitExecutionStatus,
+    WaitStepExecution,
+)
+from waitctl.infrastructure.database import Connection, Database, host_clock
+from waitctl.infrastructure.ids import new_id, tzdata_version
+from waitctl.infrastructure.store import deliveries as delivery_store
+from waitctl.infrastructure.store import endings
+from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store import waits as store
+from waitctl.infrastructure.store.waits import OpenCounts, Transition, WaitFilter
+
+_DASHED = 36
+_SHORTEST_FRAGMENT = 8
+CANDIDATES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class WaitCreateResult:
+    """A wait and whether this call created it; ``explanation`` says how its instant came about."""
+
+    wait: WaitStepExecution
+    created: bool
+    explanation: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitStatus:
+    """A wait as it stood at ``now``."""
+
+    wait: WaitStepExecution
+    now: datetime
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a tick would end it now."""
+        return self.wait.is_overdue(self.now)
+
+    def to_json(self) -> JsonObject:
+        """The wait's JSON document."""
+        return wait_document(self.wait)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingWaitsSummary:
+    """The open waits and the deliveries that are not through."""
+
+    counts: OpenCounts
+    now: datetime
+    deliveries_pending: int
+    deliveries_held: int
+    deliveries_dead: int
+
+    @property
+    def oldest_overdue_seconds(self) -> int | None:
+        """How long the wait that is overdue longest has been so."""
+        oldest = self.counts.oldest_overdue_at
+        return None if oldest is None else int((self.now - oldest).total_seconds())
+
+    def to_json(self) -> JsonObject:
+        """The document of `waitctl pending`."""
+        counts = self.counts
+        return {
+            "open": sum(counts.by_status.values()),
+            "by_type": {kind.value: count for kind, count in counts.by_type.items()},
+            "by_status": {status.value: count for status, count in counts.by_status.items()},
+            "overdue": counts.overdue,
+            "oldest_overdue_seconds": self.oldest_overdue_seconds,
+            "next_due_at": format_instant(counts.next_due_at) if counts.next_due_at else None,
+            "deliveries": {
+                "pending": self.deliveries_pending,
+                "held": self.deliveries_held,
+                "dead": self.deliveries_dead,
+            },
+        }
+
+
+class WaitSchedulingService:
+    """Durable waits in a database.
+
+    Every call opens its own transaction, or takes part in the caller's when it is given a ``connection`` (SQLAlchemy
+    Core, on the same database; READ COMMITTED on PostgreSQL), so that a wait can be created together with the
+    caller's own rows. ``actor`` is who the audit trail names.
+    """
+
+    def __init__(self, database: Database | str, *, actor: str = "api") -> None:
+        self._database = Database(database) if isinstance(database, str) else database
+        self._actor = actor
+
+    # -- create ---------------------------------------------------------------------------------------------------
+
+    def create_fixed_time_wait(
+        self,
+        duration: Duration | str,
+        particulars: Particulars,
+        *,
+        base: datetime | None = None,
+        replace_open: bool = False,
+        dry_run: bool = False,
+        connection: Connection | None = None,
+    ) -> WaitCreateResult:
+        """Wait for a span of elapsed time, as in ``"3d"``.
+
+        ``base`` is the instant to count from instead of now; ``replace_open`` cancels another open wait of the step
+        first. Raises `InvalidWaitDurationError`, `InvalidWaitConfigurationError`, `WaitAlreadyOpenError` or
+        `IdempotencyKeyConflictError`.
+        """
+        intent = parse_fixed_time(duration) if isinstance(duration, str) else FixedTime(duration)
+        return self._create_time_wait(intent, particulars, base, "reject", replace_open, dry_run, connection)
+
+    def create_until_date_wait(
+        self,
+        date: datetime | str,
+        particulars: Particulars,
+        *,
+        base: datetime | None = None,
+        past: str = "reject",
+        replace_open: bool = False,
+        dry_run: bool = False,
+        connection: Connection | None = None,
+    ) -> WaitCreateResult:
+        """Wait until an instant, or until a local date and time in the wait's zone.
+
+        ``past="fire"`` makes a date before the base due at once instead of raising `InvalidWaitDateError`. For the
+        rest see `create_fixed_time_wait`.
+        """
+        if isinstance(date, datetime) and date.tzinfo is None:
+            raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
+        intent = parse_until_date(date) if isinstance(date, str) else UntilDate(date)
+        return self._create_time_wait(intent, particulars, base, past, replace_open, dry_run, connection)
+
+    def create_until_time_wait(
+        self,
+        time: str,
+        particulars: Particulars,
+        *,
+        base: datetime | None = None,
+        replace_open: bool = False,
+        dry_run: bool = False,
+        connection: Connection | None = None,
+    ) -> WaitCreateResult:
+        """Wait until clocks in the wait's zone next show ``time`` (``"09:00"``), strictly after now.
+
+        Raises `InvalidWaitTimeError`. For the rest see `create_fixed_time_wait`.
+        """
+        intent: UntilTime = parse_until_time(time)
+        return self._create_time_wait(intent, particulars, base, "reject", replace_open, dry_run, connection)
+
+    def create_event_wait(
+        self,
+        query: EventQuery,
+        particulars: Particulars,
+        *,
+        base: datetime | None = None,
+        replace_open: bool = False,
+        dry_run: bool = False,
+        connection: Connection | None = None,
+    ) -> WaitCreateResult:
+        """Wait for an event of the contact, or for the query's timeout, whichever comes first.
+
+        An event received up to the query's lookback before now still counts, and then the wait that is returned has
+        already ended. ``base`` is what the timeout counts from. Raises `InvalidEventTypeError` for a type that is not
+        registered, `UnsafeConnectionError` for a caller's transaction that could lose a wake-up; for the rest see
+        `create_fixed_time_wait`.
+        """
+        query = query.checked()
+        particulars = particulars.checked()
+        contact = particulars.contact_id
+        if contact is None:
+            raise InvalidWaitConfigurationError("an event wait needs a contact", hint="--contact ID")
+        buckets = [topic_bucket(event_type, contact) for event_type in query.event_types]
+
+        def draft(now: datetime) -> WaitStepExecution:
+            timeout_at = query.deadline(base or now)
+            ids = [new_id() for _ in query.event_types]
+            config = query.to_config() | ({"from": format_instant(base)} if base else {})
+            return WaitStepExecution.for_event(
+                new_id(),
+                particulars,
+                query.listeners(ids, contact, now=now, timeout_at=timeout_at),
+                config,
+                now=now,
+                timeout_at=timeout_at,
+            )
+
+        if dry_run:
+            now, registered = self._now_and_types()
+            _check_registered(query.event_types, registered)
+            wait = draft(now)
+            return WaitCreateResult(wait, created=False, explanation=_explain_event(query, wait))
+
+        def work(connection_: Connection) -> WaitCreateResult:
+            if connection is not None:
+                self._database.require_safe(connection_)
+            self._database.lock_topics(connection_, buckets, exclusive=True)
+            now = self._database.clock(connection_)
+            _check_registered(query.event_types, event_store.registered_types(connection_))
+            wait = draft(now)
+            result = self._insert(connection_, wait, (), replace_open)
+            if not result.created:
+                return result
+            found = endings.correlate_wait(
+                connection_, self._database, wait.id, now=now, reason=self._reason("event "), actor=self._actor
+            )
+            return replace(result, wait=self._get(connection_, wait.id)) if found else result
+
+        return self._database.write(work, connection)
+
+    def _create_time_wait(
+        self,
+        intent: Intent,
+        particulars: Particulars,
+        base: datetime | None,
+        past: str,
+        replace_open: bool,
+        dry_run: bool,
+        connection: Connection | None,
+    ) -> WaitCreateResult:
+        tzdata = tzdata_version()
+
+        def draft(now: datetime, past_policy: str) -> tuple[WaitStepExecution, Schedule]:
+            return WaitStepExecution.for_time(
+                new_id(), particulars, intent, now=now, base=base, past=past_policy, tzdata=tzdata
+            )
+
+        if dry_run:
+            wait, schedule = draft(self._now_and_types()[0], past)
+            return WaitCreateResult(wait, created=False, explanation=schedule.explanation)
+
+        def work(connection_: Connection) -> WaitCreateResult:
+            now = self._database.clock(connection_)
+            try:
+                wait, schedule = draft(now, past)
+            except InvalidWaitDateError:
+                # The same command run again after its date has passed finds the wait that it made.
+                if past == "fire":
+                    raise
+                late, schedule = draft(now, "fire")
+                asked = replace(late, wait_config={**late.wait_config, "past": past})
+                existing = self._existing(connection_, asked)
+                if existing is None or existing.fingerprint != asked.fingerprint:
+                    raise
+                return WaitCreateResult(existing, created=False, explanation=schedule.explanation)
+            return self._insert(connection_, wait, schedule.explanation, replace_open)
+
+        return self._database.write(work, connection)
+
+    def _insert(
+        self, connection: Connection, wait: WaitStepExecution, explanation: tuple[str, ...], replace_open: bool
+    ) -> WaitCreateResult:
+        """Insert ``wait``, or return the same one that is there already."""
+        for _ in range(10):
+            pruned = self._pruned(connection, wait)
+            if pruned is not None:
+                return WaitCreateResult(pruned, created=False, explanation=explanation)
+            if wait.idempotency_key is not None or replace_open:
+                existing = self._existing(connection, wait)
+                if existing is not None and not (replace_open and self._may_replace(existing, wait)):
+                    return self._same(existing, wait, explanation)
+                if existing is not None:
+                    self._end(connection, [existing.id], Resolution.CANCELLED, "replaced", now=wait.created_at)
+            if store.insert_wait(connection, self._database, wait, actor=self._actor):
+                return WaitCreateResult(wait, created=True, explanation=explanation)
+            existing = self._existing(connection, wait)
+            if existing is not None and not replace_open:
+                return self._same(existing, wait, explanation)
+            # It ended between our insert and our look: try again.
+        raise WaitAlreadyOpenError("the step's wait keeps changing under this create", hint="run it again")
+
+    def _existing(self, connection: Connection, wait: WaitStepExecution) -> WaitStepExecution | None:
+        """The wait that stands in ``wait``'s way: the one with its key, else the open one of its step."""
+        if wait.idempotency_key is not None:
+            keyed = store.find_wait_by_key(connection, wait.workflow_id, wait.idempotency_key)
+            if keyed is not None:
+                return keyed
+        return store.find_open_wait(connection, wait.workflow_execution_id, wait.step_id)
+
+    def _may_replace(self, existing: WaitStepExecution, wait: WaitStepExecution) -> bool:
+        keyed = existing.idempotency_key is not None and existing.idempotency_key == wait.idempotency_key
+        return existing.status.is_open and not keyed and existing.fingerprint != wait.fingerprint
+
+    def _same(
+        self, existing: WaitStepExecution, wait: WaitStepExecution, explanation: tuple[str, ...]
+    ) -> WaitCreateResult:
+        if existing.fingerprint == wait.fingerprint:
+            return WaitCreateResult(existing, created=False, explanation=explanation)
+        if wait.idempotency_key is not None and existing.idempotency_key == wait.idempotency_key:
+            raise IdempotencyKeyConflictError(
+                f"the key {wait.idempotency_key!r} belongs to wait {existing.id}, which was asked for differently"
+            )
+        raise WaitAlreadyOpenError(
+            f"execution {wait.workflow_execution_id!r}, step {wait.step_id!r} has another open wait: {existing.id}",
+            hint="--replace cancels it first; or give this wait another --step",
+        )
+
+    def _pruned(self, connection: Connection, wait: WaitStepExecution) -> WaitStepExecution | None:
+        """The wait that had ``wait``'s key and is pruned: what was asked is known, what became of it is kept."""
+        if wait.idempotency_key is None:
+            return None
+        tombstone = store.find_tombstone(connection, wait.workflow_id, wait.idempotency_key)
+        if tombstone is None:
+            return None
+        if tombstone.fingerprint != wait.fingerprint:
+            raise IdempotencyKeyConflictError(
+                f"the key {wait.idempotency_key!r} belongs to the pruned wait {tombstone.wait_id}, "
+                "which was asked for differently"
+            )
+        return replace(
+            wait,
+            id=tombstone.wait_id,
+            status=tombstone.resolution.status,
+            resolution=tombstone.resolution,
+            resolved_at=tombstone.resolved_at,
+        )
+
+    def _now_and_types(self) -> tuple[datetime, set[str]]:
+        """The clock and the event types, without making a database that is not there."""
+        if self._database.path is not None and not self._database.path.exists():
+            return self._database.as_of or host_clock(), {member.value for member in EventType}
+        with self._database.read() as connection:
+            return self._database.clock(connection), event_store.registered_types(connection)
+
+    # -- inspect --------------------------------------------------------------------------------------------------
+
+    def find_wait_id(self, text: str, connection: Connection | None = None) -> str:
+        """The full id for an id, or for a head or tail of one of at least 8 hexadecimal digits.
+
+        Raises `InvalidWaitConfigurationError`, `WaitExecutionNotFoundError` or `AmbiguousIdError` (naming up to 10).
+        """
+        fragment = id_fragment(text)
+        with self._database.read(connection) as connection_:
+            found = store.find_wait_ids(connection_, fragment.replace("-", ""), CANDIDATES + 1)
+        if not found:
+            raise WaitExecutionNotFoundError(f"no wait {text}")
+        return only_candidate(text, found, "waits")
+
+    def get_wait_status(self, wait_id: str, connection: Connection | None = None) -> WaitStatus:
+        """A wait with its listeners and deliveries. Takes what `find_wait_id` takes, and raises what it raises."""
+        full = self._full_id(wait_id, connection)
+        with self._database.read(connection) as connection_:
+            return WaitStatus(self._get(connection_, full), self._database.clock(connection_))
+
+    def get_step_status(self, execution_id: str, step_id: str, connection: Connection | None = None) -> WaitStatus:
+        """The latest wait of a step. Raises `WaitExecutionNotFoundError`."""
+        with self._database.read(connection) as connection_:
+            found = store.waits_of_execution(connection_, execution_id, step_id)
+            if not found:
+                raise WaitExecutionNotFoundError(f"no wait of execution {execution_id!r}, step {step_id!r}")
+            return WaitStatus(found[-1], self._database.clock(connection_))
+
+    def get_execution_status(self, execution_id: str, connection: Connection | None = None) -> list[WaitStatus]:
+        """Every wait of an execution, oldest first. Raises `WaitExecutionNotFoundError` when there is none."""
+        with self._database.read(connection) as connection_:
+            now = self._database.clock(connection_)
+            found = store.waits_of_execution(connection_, execution_id)
+        if not found:
+            raise WaitExecutionNotFoundError(f"no wait of execution {execution_id!r}")
+        return [WaitStatus(wait, now) for wait in found]
+
+    def list_waits(
+        self,
+        wanted: WaitFilter | None = None,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        connection: Connection | None = None,
+    ) -> tuple[list[WaitStatus], str | None]:
+        """Waits, newest first, and the id to pass as ``after`` for the next page (``None`` on the last)."""
+        last = self._full_id(after, connection) if after else None
+        with self._database.read(connection) as connection_:
+            now = self._database.clock(connection_)
+            found = store.list_waits(connection_, wanted or WaitFilter(), now=now, limit=limit + 1, after=last)
+        page = [WaitStatus(wait, now) for wait in found[:limit]]
+        return page, page[-1].wait.id if len(found) > limit else None
+
+    def list_pending_waits(
+        self, *, handlers: Sequence[str] = (), connection: Connection | None = None
+    ) -> PendingWaitsSummary:
+        """Count what is open. ``handlers`` are those that this host knows; deliveries to others are held."""
+        with self._database.read(connection) as connection_:
+            now = self._database.clock(connection_)
+            pending, held, dead = delivery_store.count_outbox(connection_, handlers)
+            return PendingWaitsSummary(store.count_open(connection_, now=now), now, pending, held, dead)
+
+    def get_history(self, wait_id: str, connection: Connection | None = None) -> list[Transition]:
+        """A wait's audit trail, oldest first."""
+        full = self._full_id(wait_id, connection)
+        with self._database.read(connection) as connection_:
+            return store.history(connection_, full)
+
+    # -- end by hand ----------------------------------------------------------------------------------------------
+
+    def cancel_wait(
+        self, wait_id: str, *, reason: str | None = None, connection: Connection | None = None
+    ) -> WaitStatus:
+        """Cancel an open wait; cancelling a cancelled one changes nothing.
+
+        Raises `WaitExecutionExpiredError` or `IllegalTransitionError` when it ended otherwise.
+        """
+        return self._end_by_hand(wait_id, Resolution.CANCELLED, reason, None, connection)
+
+    def cancel_execution(
+        self,
+        execution_id: str,
+        step_id: str | None = None,
+        *,
+        reason: str | None = None,
+        connection: Connection | None = None,
+    ) -> list[WaitStatus]:
+        """Cancel the open waits of an execution (and step). Returns those that it cancelled; there may be none."""
+
+        def work(connection_: Connection) -> list[WaitStatus]:
+            now = self._database.clock(connection_)
+            waits = store.waits_of_execution(connection_, execution_id, step_id)
+            ids = [wait.id for wait in waits if wait.status.is_open]
+            landed = self._end(connection_, ids, Resolution.CANCELLED, reason, now=now) if ids else set()
+            return [WaitStatus(self._get(connection_, wait_id), now) for wait_id in ids if wait_id in landed]
+
+        return self._database.write(work, connection)
+
+    def resume_wait(
+        self,
+        wait_id: str,
+        *,
+        reason: str | None = None,
+        data: JsonObject | None = None,
+        connection: Connection | None = None,
+    ) -> WaitStatus:
+        """Resume an open wait by hand. ``data`` goes to its handler and into the audit trail.
+
+        Raises `WaitExecutionExpiredError` or `IllegalTransitionError` when it has ended.
+        """
+        if data is not None:
+            check_json_object(data, "the data")
+        return self._end_by_hand(wait_id, Resolution.MANUAL, reason, data, connection)
+
+    def _end_by_hand(
+        self,
+        wait_id: str,
+        resolution: Resolution,
+        reason: str | None,
+        data: JsonObject | None,
+        connection: Connection | None,
+    ) -> WaitStatus:
+        if reason is not None:
+            check_reason(reason)
+        full = self._full_id(wait_id, connection)
+
+        def work(connection_: Connection) -> WaitStatus:
+            now = self._database.clock(connection_)
+            landed = self._end(connection_, [full], resolution, reason, now=now, data=data)
+            wait = self._get(connection_, full)
+            already = resolution is Resolution.CANCELLED and wait.status is WaitExecutionStatus.CANCELLED
+            if not landed and not already:
+                wait.check_may_end(resolution)
+            return WaitStatus(wait, now)
+
+        return self._database.write(work, connection)
+
+    def _end(
+        self,
+        connection: Connection,
+        ids: Sequence[str],
+        resolution: Resolution,
+        reason: str | None,
+        *,
+        now: datetime,
+        data: JsonObject | None = None,
+    ) -> set[str]:
+        return endings.end_waits(
+            connection,
+            self._database,
+            ids,
+            resolution,
+            now=now,
+            reason=self._reason(reason or resolution.value),
+            actor=self._actor,
+            data=data,
+        )
+
+    def _reason(self, reason: str) -> str:
+        return reason if self._database.as_of is None else f"as of {format_instant(self._database.as_of)}: {reason}"
+
+    def _full_id(self, text: str, connection: Connection | None) -> str:
+        fragment = id_fragment(text)
+        return fragment if len(fragment) == _DASHED else self.find_wait_id(text, connection)
+
+    def _get(self, connection: Connection, wait_id: str) -> WaitStepExecution:
+        wait = store.get_wait(connection, wait_id)
+        if wait is None:
+            raise WaitExecutionNotFoundError(f"no wait {wait_id}")
+        return wait
+
+
+def _check_registered(event_types: Sequence[str], registered: set[str]) -> None:
+    for name in event_types:
+        check_registered(name, registered)
+
+
+def check_registered(name: str, registered: set[str]) -> None:
+    """Raise `InvalidEventTypeError`, with the nearest names, unless the event type ``name`` is registered."""
+    if name in registered:
+        return
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, sorted(registered), n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else "waitctl event types lists them"
+    raise InvalidEventTypeError(f"{name!a} is not a registered event type", hint=hint)
+
+
+def _explain_event(query: EventQuery, wait: WaitStepExecution) -> tuple[str, ...]:
+    asked = f"for-event {','.join(query.event_types)} of {wait.contact_id}, received in the last {query.lookback} or later"
+    if wait.timeout_at is None:
+        return (asked, "no timeout: it waits until the event comes or somebody ends it")
+    return (asked, f"deadline: {query.timeout} on, at {format_instant(wait.timeout_at)}")
+
+
+def id_fragment(text: str, what: str = "wait") -> str:
+    """Bring an id, or a head or tail of one, into the stored form: lower case, dashes where they belong.
+
+    Raises `InvalidWaitConfigurationError` when it is neither.
+    """
+    digits = text.strip().replace("-", "").lower()
+    if not digits or set(digits) - set("0123456789abcdef") or not _SHORTEST_FRAGMENT <= len(digits) <= 32:
+        raise InvalidWaitConfigurationError(
+            f"{text!a} is not a {what} id",
+            hint=f"a {what} id is a UUID; its first or last 8 or more digits will do",
+        )
+    if len(digits) < 32:
+        return digits
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def only_candidate(text: str, found: Sequence[str], what: str) -> str:
+    """The one id that ``text`` fits. Raises `AmbiguousIdError`, naming up to 10, when it fits several."""
+    if len(found) > 1:
+        more = " and more" if len(found) > CANDIDATES else ""
+        raise AmbiguousIdError(f"{text} fits several {what}: {', '.join(found[:CANDIDATES])}{more}")
+    return found[0]

@@ -1,0 +1,331 @@
+"""One bounded run of the processor: events of the SQL door → due waits → expired listeners → deliveries.
+
+Each phase works in batches, each batch is one transaction, and any number of ticks may overlap: they claim rows past
+each other, without a lock file.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from waitctl.application.delivery import Dispatcher
+from waitctl.domain.errors import ClockSkewError, InvalidEventError, InvalidSettingError
+from waitctl.domain.listeners import topic_bucket
+from waitctl.domain.schedule import format_instant
+from waitctl.domain.text import JsonObject, normalize_contact
+from waitctl.infrastructure.config import Settings
+from waitctl.infrastructure.database import Connection, Database, host_name
+from waitctl.infrastructure.store import deliveries as delivery_store
+from waitctl.infrastructure.store import endings, ticks
+from waitctl.infrastructure.store import events as event_store
+
+MAX_CLOCK_SKEW = timedelta(seconds=60)
+"""How far an SQLite host's clock may be behind the last tick: a clock set back would fire nothing for hours."""
+
+_RESOLVING_SHARE = 0.6
+"""The part of the time budget for resolving, while there are deliveries to hand out in the rest."""
+
+
+class Phase(StrEnum):
+    """What a tick does, in this order."""
+
+    EVENTS = "events"
+    DUE = "due"
+    EXPIRED = "expired"
+    DELIVER = "deliver"
+
+
+class Stopped(StrEnum):
+    """Why a tick ended."""
+
+    IDLE = "idle"
+    TIME_BUDGET = "time_budget"
+    MAX_BATCHES = "max_batches"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class TickOptions:
+    """How far a tick may go."""
+
+    batch_size: int = 1000
+    max_batches: int | None = None
+    time_budget: timedelta = timedelta(seconds=50)
+    only: frozenset[Phase] = frozenset(Phase)
+    dry_run: bool = False
+    ignore_clock: bool = False
+
+    def checked(self) -> TickOptions:
+        """Return these options when they make sense. Raises `InvalidSettingError`."""
+        if not 1 <= self.batch_size <= 100_000:
+            raise InvalidSettingError(f"--batch-size {self.batch_size} is not between 1 and 100,000")
+        if self.max_batches is not None and self.max_batches < 1:
+            raise InvalidSettingError(f"--max-batches {self.max_batches} is less than 1")
+        if not self.only:
+            raise InvalidSettingError("--only names no phase", hint=f"of {', '.join(Phase)}")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class TickReport:
+    """What a tick did. ``ids`` only on a dry run: what it would have done to which."""
+
+    started_at: datetime
+    finished_at: datetime
+    as_of: datetime | None = None
+    correlated: int = 0
+    resumed: int = 0
+    timed_out: int = 0
+    delivered: int = 0
+    retried: int = 0
+    dead: int = 0
+    held: int = 0
+    remaining_due: int = 0
+    stopped: Stopped = Stopped.IDLE
+    ids: dict[str, list[str]] | None = None
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether there was nothing to do, and nothing is left that somebody should know of."""
+        return not any(
+            (
+                self.correlated,
+                self.resumed,
+                self.timed_out,
+                self.delivered,
+                self.retried,
+                self.dead,
+                self.held,
+                self.remaining_due,
+            )
+        )
+
+    def to_json(self) -> JsonObject:
+        """The document of `waitctl tick`."""
+        document = asdict(self)
+        for name in ("started_at", "finished_at", "as_of"):
+            document[name] = format_instant(document[name]) if document[name] else None
+        if self.ids is None:
+            del document["ids"]
+        return document
+
+
+@dataclass(slots=True)
+class _Progress:
+    correlated: int = 0
+    resumed: int = 0
+    timed_out: int = 0
+    stopped: Stopped = Stopped.IDLE
+    ids: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Tick:
+    """Runs the processor once. ``interrupted`` is asked between batches and ends the run cleanly."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        options: TickOptions | None = None,
+        *,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._options = (options or TickOptions()).checked()
+        self._interrupted = interrupted
+        self._actor = f"tick@{host_name()}:{os.getpid()}"
+        self._began = time.monotonic()
+        self._progress = _Progress()
+
+    def run(self) -> TickReport:
+        """Run every phase until nothing is left, the budget is spent, or somebody interrupts.
+
+        Raises `ClockSkewError` on SQLite when this host's clock is behind the last tick's.
+        """
+        if self._options.dry_run:
+            return self._database.write(self._dry_run, rollback=True)
+        self._began = time.monotonic()
+        tick_id, started_at = self._database.write(self._start)
+        for phase, batch in self._resolving():
+            if phase in self._options.only:
+                self._run_batches(lambda batch=batch: self._database.write(batch))  # type: ignore[misc]
+        report = self._deliver(TickReport(started_at, started_at, self._database.as_of))
+
+        def finish(connection: Connection) -> TickReport:
+            done = self._complete(connection, report)
+            ticks.finish_tick(
+                connection,
+                tick_id,
+                finished_at=self._database.real_clock(connection),
+                report={key: value for key, value in done.to_json().items() if not key.endswith("_at")},
+            )
+            return done
+
+        return self._database.write(finish)
+
+    def _start(self, connection: Connection) -> tuple[int, datetime]:
+        now = self._database.real_clock(connection)
+        last = ticks.last_tick_at(connection)
+        behind = self._database.is_sqlite and last is not None and last - now > MAX_CLOCK_SKEW
+        if behind and not self._options.ignore_clock:
+            raise ClockSkewError(
+                f"this host's clock is behind: the last tick was at {format_instant(last or now)}, "
+                f"and it is {format_instant(now)}",
+                hint="set the clock right, or run: waitctl tick --ignore-clock",
+            )
+        tick_id = ticks.insert_tick(
+            connection, host=host_name(), pid=os.getpid(), started_at=now, as_of=self._database.as_of
+        )
+        return tick_id, now
+
+    def _resolving(self) -> Sequence[tuple[Phase, Callable[[Connection], int]]]:
+        return (
+            (Phase.EVENTS, self._correlate_batch),
+            (Phase.DUE, self._due_batch),
+            (Phase.EXPIRED, self._expired_batch),
+        )
+
+    def _run_batches(self, batch: Callable[[], int]) -> None:
+        """Run batches of one phase until one comes back short of full."""
+        budget = self._options.time_budget.total_seconds()
+        if Phase.DELIVER in self._options.only and self._settings.handlers:
+            budget *= _RESOLVING_SHARE
+        done = 0
+        while self._may_go_on(budget):
+            if done == self._options.max_batches:
+                self._stop(Stopped.MAX_BATCHES)
+                return
+            if batch() < self._options.batch_size:
+                return
+            done += 1
+
+    def _may_go_on(self, budget: float) -> bool:
+        if self._interrupted():
+            self._stop(Stopped.INTERRUPTED)
+        elif time.monotonic() - self._began >= budget:
+            self._stop(Stopped.TIME_BUDGET)
+        else:
+            return True
+        return False
+
+    def _stop(self, why: Stopped) -> None:
+        if self._progress.stopped is not Stopped.INTERRUPTED:
+            self._progress.stopped = why
+
+    # -- the batches ----------------------------------------------------------------------------------------------
+
+    def _correlate_batch(self, connection: Connection) -> int:
+        """Correlate events that other systems inserted: normalise, lock their topics, match, mark."""
+        claimed = event_store.claim_uncorrelated(connection, self._options.batch_size)
+        if not claimed:
+            return 0
+        contacts = {event_id: _normalized(contact) for event_id, _, contact in claimed}
+        changed = {event_id: contacts[event_id] for event_id, _, contact in claimed if contacts[event_id] != contact}
+        event_store.normalize_uncorrelated(connection, self._database, list(contacts), changed)
+        buckets = [topic_bucket(event_type, contacts[event_id]) for event_id, event_type, _ in claimed]
+        self._database.lock_topics(connection, buckets, exclusive=False)
+        now = self._database.clock(connection)
+        matched = endings.correlate_events(
+            connection, self._database, contacts, now=now, reason=self._reason("event "), actor=self._actor
+        )
+        event_store.mark_correlated(connection, self._database, contacts, now=now)
+        self._progress.correlated += len(claimed)
+        self._progress.resumed += len(matched)
+        self._note("correlated", list(contacts))
+        self._note("resumed", [wait_id for _, wait_id in matched])
+        return len(claimed)
+
+    def _due_batch(self, connection: Connection) -> int:
+        now = self._database.clock(connection)
+        if self._options.dry_run:
+            self._note("resumed", endings.due_ids(connection, now=now))
+        resumed = endings.resolve_due(
+            connection,
+            self._database,
+            now=now,
+            limit=self._options.batch_size,
+            reason=self._reason("due"),
+            actor=self._actor,
+        )
+        self._progress.resumed += resumed
+        return resumed
+
+    def _expired_batch(self, connection: Connection) -> int:
+        """Time out waits under the lock of their topics.
+
+        With the lock in hand, every event that was received before the clock is read is committed and correlated: the
+        deadline decides, not which transaction was faster.
+        """
+        limit = self._options.batch_size
+        topics = endings.expired_topics(connection, now=self._database.clock(connection), limit=limit)
+        if not topics:
+            return 0
+        self._database.lock_topics(connection, [topic_bucket(*topic) for topic in topics], exclusive=True)
+        now = self._database.clock(connection)
+        if self._options.dry_run:
+            self._note("timed_out", endings.expired_ids(connection, now=now))
+        timed_out = endings.resolve_expired(
+            connection, self._database, now=now, limit=limit, reason=self._reason("timeout"), actor=self._actor
+        )
+        self._progress.timed_out += timed_out
+        return timed_out
+
+    # -- delivery, report -----------------------------------------------------------------------------------------
+
+    def _deliver(self, report: TickReport) -> TickReport:
+        if Phase.DELIVER not in self._options.only or not self._settings.handlers:
+            return report
+        settings = replace(self._settings, as_of=self._database.as_of)
+        budget = self._options.time_budget.total_seconds()
+        with Dispatcher(self._database, settings, actor=self._actor) as dispatcher:
+            dispatcher.run(may_claim=lambda: self._may_go_on(budget), limit=self._options.batch_size)
+            counts = dispatcher.counts
+        return replace(report, delivered=counts.delivered, retried=counts.retried, dead=counts.dead)
+
+    def _complete(self, connection: Connection, report: TickReport) -> TickReport:
+        return replace(
+            report,
+            finished_at=self._database.real_clock(connection),
+            correlated=self._progress.correlated,
+            resumed=self._progress.resumed,
+            timed_out=self._progress.timed_out,
+            held=delivery_store.count_held(connection, self._settings.handlers),
+            remaining_due=endings.count_remaining(connection, now=self._database.clock(connection)),
+            stopped=self._progress.stopped,
+        )
+
+    def _dry_run(self, connection: Connection) -> TickReport:
+        """Do all of it in one transaction, which the caller rolls back; hand nothing out."""
+        self._progress = _Progress(ids={"correlated": [], "resumed": [], "timed_out": [], "delivered": []})
+        started_at = self._database.real_clock(connection)
+        for phase, batch in self._resolving():
+            if phase in self._options.only:
+                self._run_batches(lambda batch=batch: batch(connection))  # type: ignore[misc]
+        if Phase.DELIVER in self._options.only:
+            now = self._database.clock(connection)
+            self._note("delivered", delivery_store.claimable_ids(connection, self._settings.handlers, now=now))
+        report = self._complete(connection, TickReport(started_at, started_at, self._database.as_of))
+        return replace(report, delivered=len(self._progress.ids["delivered"]), ids=self._progress.ids)
+
+    def _note(self, what: str, ids: list[str]) -> None:
+        if self._options.dry_run:
+            noted = self._progress.ids[what]
+            seen = set(noted)
+            noted.extend(each for each in ids if each not in seen)
+
+    def _reason(self, reason: str) -> str:
+        return reason if self._database.as_of is None else f"as of {format_instant(self._database.as_of)}: {reason}"
+
+
+def _normalized(contact: str) -> str:
+    """The contact as every other door stores it; one that no door would take stays as it is and matches nothing."""
+    try:
+        return normalize_contact(contact, error=InvalidEventError)
+    except InvalidEventError:
+        return contact

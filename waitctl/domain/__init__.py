@@ -1,0 +1,1 @@
+"""What is true about waits: pure, no I/O, no clock."""

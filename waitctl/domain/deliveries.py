@@ -1,0 +1,142 @@
+"""Handing a continuation over: outcomes, attempts, backoff and dead letters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """Why a wait's continuation runs."""
+
+    DUE = "due"
+    EVENT = "event"
+    TIMEOUT = "timeout"
+    MANUAL = "manual"
+
+
+class DeliveryStatus(StrEnum):
+    """Where a delivery stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    """leased by a tick"""
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    DROPPED = "dropped"
+    """given up by hand"""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One continuation, its id the same on every attempt.
+
+    ``max_attempts`` is the number of the last attempt, set by the first claim from its host's config and anew by the
+    first claim after a ``delivery retry``.
+    """
+
+    id: str
+    wait_id: str
+    handler: str
+    outcome: Outcome
+    status: DeliveryStatus
+    attempt: int
+    max_attempts: int | None
+    next_attempt_at: datetime
+    lease_expires_at: datetime | None
+    last_error: str | None
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The handler took it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The handler failed; try again. ``retry_after`` is the target's own word on when."""
+
+    error: str
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """The handler asked to be tried later, without using up an attempt."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The handler said that trying again is no use."""
+
+    error: str
+
+
+HandlerResult = Delivered | Failed | Deferred | Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how far apart a handler's attempts are."""
+
+    max_attempts: int = 8
+    backoff: timedelta = timedelta(seconds=10)
+    max_backoff: timedelta = timedelta(hours=1)
+
+    def delay(self, attempt: int, jitter: float) -> timedelta:
+        """How long to wait after failed attempt number ``attempt`` (from 1): exponential, full jitter, capped.
+
+        ``jitter`` is uniform in [0, 1). Full jitter spreads retries best:
+        https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+        """
+        doublings = min(attempt - 1, 40)
+        return jitter * min(self.max_backoff, self.backoff * 2**doublings)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What becomes of a delivery after an attempt: a row as the store writes it."""
+
+    delivery_id: str
+    expected_attempt: int
+    status: DeliveryStatus
+    attempt: int
+    next_attempt_at: datetime
+    error: str | None
+
+
+def settle(
+    delivery: Delivery, result: HandlerResult, policy: RetryPolicy, *, now: datetime, jitter: float
+) -> Settlement:
+    """Decide what a handler's result makes of its delivery."""
+    status, attempt, at, error = DeliveryStatus.PENDING, delivery.attempt, now, None
+    match result:
+        case Delivered():
+            status = DeliveryStatus.DELIVERED
+        case Rejected(error=error):
+            status = DeliveryStatus.DEAD
+        case Deferred(error=error):
+            at = now + max(policy.backoff, policy.delay(attempt, jitter))
+            attempt -= 1
+        case Failed(error=error, retry_after=retry_after):
+            left = _last_attempt(delivery, policy) - attempt
+            if left <= 0:
+                status = DeliveryStatus.DEAD
+            else:
+                tried = max(1, policy.max_attempts - left)
+                at = now + (policy.delay(tried, jitter) if retry_after is None else retry_after)
+    return Settlement(delivery.id, delivery.attempt, status, attempt, at, error)
+
+
+def _last_attempt(delivery: Delivery, policy: RetryPolicy) -> int:
+    return policy.max_attempts if delivery.max_attempts is None else delivery.max_attempts
+
+
+def is_exhausted(delivery: Delivery) -> bool:
+    """Whether a claimed delivery is past its last attempt: the one before crashed and its lease ran out."""
+    return delivery.max_attempts is not None and delivery.attempt > delivery.max_attempts

@@ -1,0 +1,185 @@
+"""Every error waitctl raises on purpose.
+
+    WaitStepError
+    ├── InvalidInputError                    the caller asked for something that cannot be (exit 2)
+    │   ├── InvalidWaitConfigurationError
+    │   ├── InvalidWaitDurationError
+    │   ├── InvalidWaitDateError
+    │   ├── InvalidWaitTimeError
+    │   ├── InvalidTimezoneError
+    │   ├── InvalidEventTypeError
+    │   ├── InvalidEventError
+    │   ├── InvalidTimeoutError
+    │   └── InvalidSettingError
+    ├── NotFoundError                        (exit 3)
+    │   ├── WaitExecutionNotFoundError
+    │   ├── EventListenerNotFoundError
+    │   ├── EventNotFoundError
+    │   └── DeliveryNotFoundError
+    ├── ConflictError                        the state does not allow it (exit 4)
+    │   ├── WaitExecutionExpiredError          it timed out
+    │   ├── EventListenerExpiredError          its deadline has passed
+    │   ├── IllegalTransitionError
+    │   ├── WaitAlreadyOpenError
+    │   ├── IdempotencyKeyConflictError
+    │   ├── AmbiguousIdError
+    │   ├── EventTypeInUseError
+    │   └── UnsafeConnectionError              a caller's transaction that could lose a wake-up
+    └── DatabaseError                        (exit 5)
+        ├── DatabaseUnreachableError
+        ├── DatabaseNotFoundError
+        ├── DatabaseReadOnlyError
+        ├── DatabaseBusyError
+        ├── DatabaseFullError
+        ├── ClockSkewError
+        └── SchemaVersionError
+
+The first line of a class's docstring is its message when none is given; ``code`` is what ``-o json`` prints.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+
+class WaitStepError(Exception):
+    """The wait could not be handled."""
+
+    code: ClassVar[str] = "wait_step"
+
+    def __init_subclass__(cls) -> None:
+        cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__.removesuffix("Error")).lower()
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
+        self.message = message or (type(self).__doc__ or "").partition("\n")[0]
+        self.hint = hint
+        super().__init__(self.message)
+
+
+class InvalidInputError(WaitStepError):
+    """The input is not valid."""
+
+
+class InvalidWaitConfigurationError(InvalidInputError):
+    """The wait's configuration is not valid."""
+
+
+class InvalidWaitDurationError(InvalidInputError):
+    """The duration is not valid."""
+
+
+class InvalidWaitDateError(InvalidInputError):
+    """The date is not valid."""
+
+
+class InvalidWaitTimeError(InvalidInputError):
+    """The time of day is not valid."""
+
+
+class InvalidTimezoneError(InvalidInputError):
+    """The time zone is not known."""
+
+
+class InvalidEventTypeError(InvalidInputError):
+    """The event type is not known."""
+
+
+class InvalidEventError(InvalidInputError):
+    """The event is not valid."""
+
+
+class InvalidTimeoutError(InvalidInputError):
+    """The timeout is not valid."""
+
+
+class InvalidSettingError(InvalidInputError):
+    """A setting is not valid."""
+
+
+class NotFoundError(WaitStepError):
+    """Nothing is there under that name."""
+
+
+class WaitExecutionNotFoundError(NotFoundError):
+    """No such wait."""
+
+
+class EventListenerNotFoundError(NotFoundError):
+    """No such event listener."""
+
+
+class EventNotFoundError(NotFoundError):
+    """No such event."""
+
+
+class DeliveryNotFoundError(NotFoundError):
+    """No such delivery."""
+
+
+class ConflictError(WaitStepError):
+    """The present state does not allow it."""
+
+
+class WaitExecutionExpiredError(ConflictError):
+    """The wait has timed out."""
+
+
+class EventListenerExpiredError(ConflictError):
+    """The listener's deadline has passed."""
+
+
+class IllegalTransitionError(ConflictError):
+    """The wait cannot go from its status to that one."""
+
+
+class WaitAlreadyOpenError(ConflictError):
+    """Another wait is open for this execution and step."""
+
+
+class IdempotencyKeyConflictError(ConflictError):
+    """The key belongs to a wait that was asked for differently."""
+
+
+class AmbiguousIdError(ConflictError):
+    """The id fits more than one wait."""
+
+
+class EventTypeInUseError(ConflictError):
+    """Open waits listen to this event type."""
+
+
+class UnsafeConnectionError(ConflictError):
+    """This transaction could lose a wake-up."""
+
+
+class DatabaseError(WaitStepError):
+    """The database cannot be used."""
+
+
+class DatabaseUnreachableError(DatabaseError):
+    """The database cannot be reached."""
+
+
+class DatabaseNotFoundError(DatabaseError):
+    """There is no database."""
+
+
+class DatabaseReadOnlyError(DatabaseError):
+    """The database is read-only."""
+
+
+class DatabaseBusyError(DatabaseError):
+    """The database is busy."""
+
+
+class DatabaseFullError(DatabaseError):
+    """The disk is full."""
+
+
+class ClockSkewError(DatabaseError):
+    """This host's clock is behind the last tick."""
+
+
+class SchemaVersionError(DatabaseError):
+    """The database's schema is not the one this waitctl works with."""

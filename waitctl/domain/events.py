@@ -1,0 +1,67 @@
+"""Events: what happened to a contact, as somebody reported it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from waitctl.domain.errors import InvalidEventTypeError
+from waitctl.domain.text import JsonObject
+
+
+class EventType(StrEnum):
+    """The built-in event types. More can be registered; a type is its name."""
+
+    EMAIL_OPEN = "email_open"
+    EMAIL_CLICK = "email_click"
+    SMS_REPLY = "sms_reply"
+    FORM_SUBMIT = "form_submit"
+    PAGE_VISIT = "page_visit"
+    APPOINTMENT_BOOKED = "appointment_booked"
+
+    @property
+    def description(self) -> str:
+        """What such an event says."""
+        return _DESCRIPTIONS[self]
+
+
+_DESCRIPTIONS = {
+    EventType.EMAIL_OPEN: "an e-mail was opened",
+    EventType.EMAIL_CLICK: "a link in an e-mail was clicked",
+    EventType.SMS_REPLY: "a text message was answered",
+    EventType.FORM_SUBMIT: "a form was submitted",
+    EventType.PAGE_VISIT: "a page was visited",
+    EventType.APPOINTMENT_BOOKED: "an appointment was booked",
+}
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
+
+
+def check_event_type_name(name: str) -> str:
+    """Return ``name`` when it can name an event type. Raises `InvalidEventTypeError`."""
+    if not _NAME.fullmatch(name):
+        raise InvalidEventTypeError(
+            f"{name!a} cannot name an event type",
+            hint="letters, digits and _ . : / - (at most 100), as in cart_abandoned",
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. ``external_id`` is its sender's id for it: (source, external_id) is recorded once.
+
+    ``occurred_at`` is when it happened by its sender's clock (it may be missing), ``received_at`` when it reached us.
+    """
+
+    id: str
+    event_type: str
+    contact_id: str
+    data: JsonObject
+    source: str
+    external_id: str | None
+    occurred_at: datetime | None
+    received_at: datetime | None = None
+    matched: tuple[str, ...] = ()

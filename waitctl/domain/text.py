@@ -1,0 +1,156 @@
+"""Text and JSON that may enter a wait or an event: what is accepted, and in which form it is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import Any
+
+from waitctl.domain.errors import InvalidInputError, InvalidWaitConfigurationError
+
+JsonObject = dict[str, Any]
+
+MAX_TEXT = 255
+"""Characters in an id, a contact, a handler's name and other short texts."""
+
+MAX_JSON = 256 * 1024
+"""Bytes (UTF-8) of a context or of an event's data."""
+
+MAX_DEPTH = 64
+"""Nested arrays and objects in a context or in an event's data."""
+
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+_NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+
+def check_text(value: str, what: str, *, error: type[InvalidInputError] = InvalidWaitConfigurationError) -> str:
+    """Return ``value`` when it is 1 to 255 characters without control characters or lone surrogates.
+
+    Raises ``error`` otherwise, naming ``what``.
+    """
+    if not value.strip():
+        raise error(f"{what} is empty")
+    if len(value) > MAX_TEXT:
+        raise error(f"{what} is {len(value)} characters long: at most {MAX_TEXT}")
+    if _FORBIDDEN.search(value):
+        raise error(f"{what} holds control characters or lone surrogates: {value!a}")
+    return value
+
+
+def check_reason(value: str) -> str:
+    """Return a free text (a reason, an output tail) that both databases can store, or raise."""
+    if _NOT_STORABLE.search(value):
+        raise InvalidWaitConfigurationError(f"the reason holds NUL or lone surrogates: {value[:80]!a}")
+    return value
+
+
+def storable(value: str) -> str:
+    """Return ``value`` with what no database stores (NUL, lone surrogates) replaced by U+FFFD."""
+    return _NOT_STORABLE.sub("\ufffd", value)
+
+
+def normalize_contact(value: str, *, error: type[InvalidInputError] = InvalidWaitConfigurationError) -> str:
+    """Return the one form of a contact that every door stores and compares.
+
+    Trimmed, ``whatsapp:`` stripped, NFC, and lower case when it holds an ``@``.
+    Raises ``error`` when nothing is left or it is no valid text.
+    """
+    contact = value.strip()
+    if contact[:9].lower() == "whatsapp:":
+        contact = contact[9:].strip()
+    contact = unicodedata.normalize("NFC", contact)
+    if "@" in contact:
+        contact = contact.lower()
+    return check_text(contact, "the contact", error=error)
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_json_object(
+    text: str | bytes,
+    what: str,
+    *,
+    error: type[InvalidInputError] = InvalidWaitConfigurationError,
+    limit: int = MAX_JSON,
+) -> JsonObject:
+    """Parse a JSON object (RFC 8259: no NaN, no Infinity) that both databases can store.
+
+    Raises ``error`` when it is not JSON, not an object, over ``limit`` bytes, nested deeper than 64, or holds NUL or
+    lone surrogates.
+    """
+    try:
+        value = json.loads(text, parse_constant=_reject_constant)
+    except (ValueError, RecursionError) as cause:
+        reason = "nested too deeply" if isinstance(cause, RecursionError) else str(cause)
+        raise error(f"{what} is not valid JSON: {reason}") from cause
+    return check_json_object(value, what, error=error, limit=limit)
+
+
+def check_json_object(
+    value: object,
+    what: str,
+    *,
+    error: type[InvalidInputError] = InvalidWaitConfigurationError,
+    limit: int = MAX_JSON,
+) -> JsonObject:
+    """Return ``value`` when it is a JSON object that both databases can store; see `parse_json_object`."""
+    if not isinstance(value, dict):
+        raise error(f"{what} must be a JSON object, not {_json_type(value)}")
+    _check_depth(value, what, error)
+    try:
+        encoded = to_json(value)
+    except (ValueError, TypeError) as cause:
+        raise error(f"{what} is not valid JSON: {cause}") from cause
+    if _NOT_STORABLE.search(encoded) or "\\u0000" in encoded and _holds_nul(value):
+        raise error(f"{what} holds NUL or lone surrogates, which no database stores")
+    size = len(encoded.encode())
+    if size > limit:
+        raise error(f"{what} is {size:,} bytes long: at most {limit:,}")
+    return value
+
+
+def _check_depth(value: object, what: str, error: type[InvalidInputError]) -> None:
+    level: list[object] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        if not below:
+            return
+        level = below
+    raise error(f"{what} is nested deeper than {MAX_DEPTH} levels")
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any("\0" in key or _holds_nul(item) for key, item in value.items())
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
+
+
+def _json_type(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case _:
+            return type(value).__name__
+
+
+def to_json(value: object) -> str:
+    """Encode as compact JSON, characters as they are. Raises ``ValueError`` for NaN and Infinity."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,319 @@
+"""The wait: its types, its statuses, and which status may follow which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from waitctl.domain.deliveries import Delivery
+from waitctl.domain.errors import IllegalTransitionError, InvalidWaitDateError, WaitExecutionExpiredError
+from waitctl.domain.listeners import EventListener
+from waitctl.domain.schedule import (
+    FixedTime,
+    Intent,
+    Schedule,
+    UntilDate,
+    UntilTime,
+    check_zone,
+    format_instant,
+    resolve,
+)
+from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact, to_json
+
+
+class WaitType(StrEnum):
+    """What a wait waits for."""
+
+    FIXED_TIME = "fixed_time"
+    UNTIL_DATE = "until_date"
+    UNTIL_TIME = "until_time"
+    FOR_EVENT = "for_event"
+
+
+class WaitExecutionStatus(StrEnum):
+    """Where a wait stands."""
+
+    WAITING = "waiting"
+    """for an event"""
+    SCHEDULED = "scheduled"
+    """for an instant"""
+    RESUMED = "resumed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+    """its delivery died"""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the wait has yet to end."""
+        return self in OPEN
+
+
+class Resolution(StrEnum):
+    """How a wait ended. Written once, never changed."""
+
+    DUE = "due"
+    EVENT = "event"
+    MANUAL = "manual"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+
+    @property
+    def status(self) -> WaitExecutionStatus:
+        """The status that this resolution implies."""
+        match self:
+            case Resolution.TIMEOUT:
+                return WaitExecutionStatus.TIMEOUT
+            case Resolution.CANCELLED:
+                return WaitExecutionStatus.CANCELLED
+            case Resolution.DUE | Resolution.EVENT | Resolution.MANUAL:
+                return WaitExecutionStatus.RESUMED
+
+
+OPEN = frozenset({WaitExecutionStatus.WAITING, WaitExecutionStatus.SCHEDULED})
+
+TRANSITIONS: Mapping[WaitExecutionStatus | None, frozenset[WaitExecutionStatus]] = {
+    None: OPEN,
+    WaitExecutionStatus.WAITING: frozenset(
+        {
+            WaitExecutionStatus.RESUMED,
+            WaitExecutionStatus.TIMEOUT,
+            WaitExecutionStatus.CANCELLED,
+        }
+    ),
+    WaitExecutionStatus.SCHEDULED: frozenset({WaitExecutionStatus.RESUMED, WaitExecutionStatus.CANCELLED}),
+    WaitExecutionStatus.RESUMED: frozenset({WaitExecutionStatus.ERROR}),
+    WaitExecutionStatus.TIMEOUT: frozenset({WaitExecutionStatus.ERROR}),
+    WaitExecutionStatus.CANCELLED: frozenset(),
+    WaitExecutionStatus.ERROR: frozenset({WaitExecutionStatus.RESUMED, WaitExecutionStatus.TIMEOUT}),
+}
+"""Which status may follow which; ``None`` is before the wait exists. The README draws it, a test compares."""
+
+
+def may_follow(status: WaitExecutionStatus | None, to: WaitExecutionStatus) -> bool:
+    """Whether a wait in ``status`` may go to ``to``."""
+    return to in TRANSITIONS[status]
+
+
+def sources_of(to: WaitExecutionStatus) -> tuple[WaitExecutionStatus, ...]:
+    """The statuses from which a wait may go to ``to``."""
+    return tuple(status for status, targets in TRANSITIONS.items() if status and to in targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Particulars:
+    """What every wait has, whatever it waits for: where it belongs and what happens when it ends."""
+
+    workflow_execution_id: str
+    step_id: str = "wait"
+    workflow_id: str | None = None
+    contact_id: str | None = None
+    context: JsonObject | None = None
+    handler: str | None = None
+    idempotency_key: str | None = None
+    timezone: str = "UTC"
+
+    def checked(self) -> Particulars:
+        """Return these particulars validated and normalised. Raises `InvalidWaitConfigurationError`."""
+        check_text(self.workflow_execution_id, "the execution")
+        check_text(self.step_id, "the step")
+        for value, what in (
+            (self.workflow_id, "the workflow"),
+            (self.handler, "the handler"),
+            (self.idempotency_key, "the key"),
+        ):
+            if value is not None:
+                check_text(value, what)
+        if self.context is not None:
+            check_json_object(self.context, "the context")
+        check_zone(self.timezone)
+        contact = None if self.contact_id is None else normalize_contact(self.contact_id)
+        return replace(self, contact_id=contact)
+
+
+@dataclass(frozen=True, slots=True)
+class WaitStepExecution:
+    """One wait of one step of one execution: the aggregate, its listeners with it.
+
+    Instants are aware and in UTC. ``wait_config`` keeps what was asked, ``scheduled_at`` and ``timeout_at`` what that
+    came to. ``late_seconds`` is set once the wait has ended (or was created past its instant).
+    """
+
+    id: str
+    workflow_id: str | None
+    workflow_execution_id: str
+    step_id: str
+    contact_id: str | None
+    wait_type: WaitType
+    status: WaitExecutionStatus
+    scheduled_at: datetime | None
+    timeout_at: datetime | None
+    timezone: str
+    wait_config: JsonObject
+    context: JsonObject | None
+    handler: str | None
+    idempotency_key: str | None
+    created_at: datetime
+    updated_at: datetime
+    resolved_at: datetime | None = None
+    resolution: Resolution | None = None
+    resolution_event_id: str | None = None
+    late_seconds: int | None = None
+    listeners: tuple[EventListener, ...] = ()
+    deliveries: tuple[Delivery, ...] = field(default=())
+
+    @classmethod
+    def for_time(
+        cls,
+        wait_id: str,
+        particulars: Particulars,
+        intent: Intent,
+        *,
+        now: datetime,
+        base: datetime | None = None,
+        past: str = "reject",
+        tzdata: str | None = None,
+    ) -> tuple[WaitStepExecution, Schedule]:
+        """A wait for an instant, and how that instant came about.
+
+        ``base`` is the instant to count from instead of ``now``. Raises `InvalidWaitDateError` for an until-date
+        before the base unless ``past`` is ``fire``.
+        """
+        particulars = particulars.checked()
+        start = base or now
+        schedule = resolve(intent, base=start, zone=particulars.timezone)
+        config = intent.to_config()
+        if base is not None:
+            config["from"] = format_instant(base)
+        if isinstance(intent, UntilDate):
+            config["past"] = past
+            if schedule.at < start:
+                schedule = _past_date(schedule, particulars.timezone, past)
+        if tzdata is not None:
+            config["tzdata"] = tzdata
+        wait = cls._open(wait_id, particulars, _WAIT_TYPES[type(intent)], config, now=now, scheduled_at=schedule.at)
+        return wait, schedule
+
+    @classmethod
+    def for_event(
+        cls,
+        wait_id: str,
+        particulars: Particulars,
+        listeners: tuple[EventListener, ...],
+        config: JsonObject,
+        *,
+        now: datetime,
+        timeout_at: datetime | None,
+    ) -> WaitStepExecution:
+        """A wait for the first event that one of ``listeners`` matches. See `listeners.EventQuery`."""
+        wait = cls._open(wait_id, particulars.checked(), WaitType.FOR_EVENT, config, now=now, timeout_at=timeout_at)
+        return replace(wait, listeners=listeners)
+
+    @classmethod
+    def _open(
+        cls,
+        wait_id: str,
+        particulars: Particulars,
+        wait_type: WaitType,
+        config: JsonObject,
+        *,
+        now: datetime,
+        scheduled_at: datetime | None = None,
+        timeout_at: datetime | None = None,
+    ) -> WaitStepExecution:
+        late = scheduled_at is not None and scheduled_at < now
+        return cls(
+            id=wait_id,
+            workflow_id=particulars.workflow_id,
+            workflow_execution_id=particulars.workflow_execution_id,
+            step_id=particulars.step_id,
+            contact_id=particulars.contact_id,
+            wait_type=wait_type,
+            status=WaitExecutionStatus.SCHEDULED if scheduled_at else WaitExecutionStatus.WAITING,
+            scheduled_at=scheduled_at,
+            timeout_at=timeout_at,
+            timezone=particulars.timezone,
+            wait_config=config,
+            context=particulars.context,
+            handler=particulars.handler,
+            idempotency_key=particulars.idempotency_key,
+            created_at=now,
+            updated_at=now,
+            late_seconds=_seconds(now - scheduled_at) if late and scheduled_at else None,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """What makes two waits the same: what was asked, never the instant that it came to."""
+        asked = {key: value for key, value in self.wait_config.items() if key != "tzdata"}
+        return to_json(
+            [
+                self.wait_type,
+                asked,
+                self.timezone,
+                self.contact_id,
+                self.handler,
+                _sorted(self.context),
+                self.workflow_id,
+            ]
+        )
+
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether a tick at ``now`` would end this wait."""
+        if not self.status.is_open:
+            return False
+        due = [self.scheduled_at, *(listener.expires_at for listener in self.listeners)]
+        return any(at is not None and at <= now for at in due)
+
+    def check_may_end(self, resolution: Resolution) -> None:
+        """Raise unless this wait may end by ``resolution``.
+
+        Raises `WaitExecutionExpiredError` when it timed out, `IllegalTransitionError` when it ended otherwise.
+        """
+        if may_follow(self.status, resolution.status) and self.status.is_open:
+            return
+        verb = "resume" if resolution is Resolution.MANUAL else "cancel"
+        ended = f"the wait cannot be {verb}{'d' if verb == 'resume' else 'led'}: it ended {self._ending()}"
+        if self.resolution is Resolution.TIMEOUT:
+            raise WaitExecutionExpiredError(ended)
+        raise IllegalTransitionError(ended)
+
+    def _ending(self) -> str:
+        how = {
+            Resolution.DUE: "when it was due",
+            Resolution.EVENT: "by an event",
+            Resolution.MANUAL: "by hand",
+            Resolution.TIMEOUT: "by timeout",
+            Resolution.CANCELLED: "by cancellation",
+            None: "",
+        }[self.resolution]
+        return f"{how}, status {self.status}" + (f", at {format_instant(self.resolved_at)}" if self.resolved_at else "")
+
+
+_WAIT_TYPES: Mapping[type, WaitType] = {
+    FixedTime: WaitType.FIXED_TIME,
+    UntilDate: WaitType.UNTIL_DATE,
+    UntilTime: WaitType.UNTIL_TIME,
+}
+
+
+def _past_date(schedule: Schedule, zone: str, past: str) -> Schedule:
+    if past != "fire":
+        raise InvalidWaitDateError(
+            f"the date has passed: {format_instant(schedule.at)}", hint="--past fire makes it due at once"
+        )
+    return Schedule(schedule.at, (*schedule.explanation, "past: that instant has passed, so it is due at once"))
+
+
+def _seconds(span: timedelta) -> int:
+    return span // timedelta(seconds=1)
+
+
+def _sorted(value: JsonObject | None) -> object:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    return value

@@ -1,0 +1,525 @@
+"""Connections, transactions, the clock and migrations: what differs between SQLite and PostgreSQL lives here."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, FromClause, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.types import TypeEngine
+
+from waitctl.domain.errors import (
+    DatabaseBusyError,
+    DatabaseFullError,
+    DatabaseNotFoundError,
+    DatabaseReadOnlyError,
+    DatabaseUnreachableError,
+    InvalidSettingError,
+    SchemaVersionError,
+    UnsafeConnectionError,
+    WaitStepError,
+)
+from waitctl.domain.listeners import contains, matches_text
+from waitctl.domain.text import to_json
+from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
+
+T = TypeVar("T")
+
+TOPIC_LOCK_SPACE = 0x77616974
+"""The first key of our advisory locks ("wait" in ASCII), so that an application's own do not meet them."""
+
+_BUSY_SECONDS = 30
+_RETRIES = 10
+_RETRIED_STATES = {"40P01", "40001"}  # deadlock detected, serialization failure
+
+# A row of the version table; not in schema.py's metadata because Alembic makes it.
+_version = sa.table(VERSION_TABLE, sa.column("version_num"))
+
+
+class Database:
+    """A database that waits live in. Opens nothing until it is used.
+
+    ``url`` is ``sqlite:///FILE`` or ``postgresql://…``; ``as_of`` replaces the clock (time travel for tests of a
+    flow); ``create`` lets a missing SQLite file be made. Raises `InvalidSettingError` for any other URL.
+    """
+
+    def __init__(self, url: str, *, as_of: datetime | None = None, create: bool = True) -> None:
+        self.url = _parse_url(url)
+        self.as_of = as_of
+        self.create = create
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._engine: Engine | None = None
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        if self._engine is not None:
+            self._engine.dispose()
+            self._engine = None
+
+    @property
+    def name(self) -> str:
+        """The database for people: a path, or a URL without its password."""
+        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file; ``None`` on PostgreSQL and for an SQLite URI."""
+        if not self.is_sqlite or not self.url.database or self.url.database.startswith("file:"):
+            return None
+        return Path(self.url.database)
+
+    # -- transactions ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def read(self, connection: Connection | None = None) -> Iterator[Connection]:
+        """A transaction that only reads. On a caller's ``connection``, the caller's."""
+        with translated_errors(self):
+            if connection is not None:
+                yield connection
+                return
+            with self._open().connect() as own, own.begin():
+                yield own
+
+    def write(
+        self, work: Callable[[Connection], T], connection: Connection | None = None, *, rollback: bool = False
+    ) -> T:
+        """Run ``work`` in one transaction and return what it returns.
+
+        An own transaction is run again after a deadlock or a serialization failure, so ``work`` must touch nothing
+        but the database. On a caller's ``connection`` it becomes part of the caller's transaction and is not retried;
+        the caller commits. ``rollback`` undoes everything at the end (a dry run).
+        """
+        with translated_errors(self):
+            if connection is not None:
+                return work(connection)
+            engine = self._open().execution_options(waitctl_write=True)
+            for attempt in range(_RETRIES):
+                try:
+                    with engine.connect() as own, own.begin() as transaction:
+                        result = work(own)
+                        if rollback:
+                            transaction.rollback()
+                        return result
+                except DBAPIError as error:
+                    if getattr(error.orig, "sqlstate", None) not in _RETRIED_STATES or attempt == _RETRIES - 1:
+                        raise
+                    time.sleep(0.01 * 2**attempt)  # the other transaction goes first
+            raise AssertionError("unreachable")
+
+    def require_safe(self, connection: Connection) -> None:
+        """Refuse a caller's transaction in which a wake-up could get lost (semantics 21).
+
+        PostgreSQL: it must be READ COMMITTED, since only there a statement after the topic lock sees what was
+        committed before it. SQLite: it must hold the write lock, on a snapshot that is still the newest.
+        Raises `UnsafeConnectionError`.
+        """
+        if self.is_sqlite:
+            try:
+                connection.execute(sa.text("DELETE FROM waitctl_tombstones WHERE 0"))
+            except OperationalError as error:
+                raise UnsafeConnectionError(
+                    "this transaction reads an old snapshot and cannot write",
+                    hint="begin it with BEGIN IMMEDIATE",
+                ) from error
+            safe = getattr(connection.connection.driver_connection, "in_transaction", True)
+        else:
+            level = connection.execute(sa.text("SHOW transaction_isolation")).scalar_one()
+            autocommit = getattr(connection.connection.driver_connection, "autocommit", False)
+            safe = level == "read committed" and not autocommit
+        if not safe:
+            raise UnsafeConnectionError(
+                "this transaction could lose a wake-up", hint="use one READ COMMITTED transaction"
+            )
+
+    def lock_topics(self, connection: Connection, buckets: Sequence[int], *, exclusive: bool) -> None:
+        """Take the locks of these topic buckets until the transaction ends: creators exclusive, recorders shared.
+
+        Must be a statement of its own, before every read: a statement sees only what was committed when it began, so
+        inside the matching statement the event that we waited for would stay invisible. Sorted, since the lock order
+        is buckets → waits by id → listeners → deliveries. SQLite's writers already exclude each other.
+        """
+        if self.is_sqlite or not buckets:
+            return
+        function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
+        connection.execute(
+            sa.text(f"SELECT {function}(:space, bucket) FROM unnest(CAST(:buckets AS int[])) AS bucket"),
+            {"space": TOPIC_LOCK_SPACE, "buckets": sorted(set(buckets))},
+        )
+
+    def clock(self, connection: Connection) -> datetime:
+        """Now, in UTC: `as_of` if set, else the store's clock (PostgreSQL's; on SQLite this host's)."""
+        return self.as_of or self.real_clock(connection)
+
+    def real_clock(self, connection: Connection) -> datetime:
+        """The store's clock, time travel or not. ``clock_timestamp()``: ``now()`` is the transaction's start."""
+        if self.is_sqlite:
+            return host_clock()
+        at = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        return datetime.astimezone(at, UTC)
+
+    # -- statements that differ -----------------------------------------------------------------------------------
+
+    def insert_new(self, table: sa.Table) -> Any:
+        """An INSERT whose rows are dropped where a unique key has them already."""
+        if self.is_sqlite:
+            from sqlalchemy.dialects import sqlite
+
+            return sqlite.insert(table).on_conflict_do_nothing()
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table).on_conflict_do_nothing()
+
+    # -- the schema -----------------------------------------------------------------------------------------------
+
+    def current_revision(self) -> str | None:
+        """The migration the database is at; ``None`` when it has no tables of ours."""
+        with translated_errors(self):
+            self._require_file()
+            with self._connectable().connect() as connection:
+                return _revision(connection)
+
+    def upgrade(self, revision: str = "head") -> None:
+        """Migrate to ``revision``. Several at once are safe: one works, the others find it done.
+
+        An SQLite file with tables of ours is copied beside itself first. Raises `SchemaVersionError` for a revision
+        that does not exist or a database newer than this waitctl.
+        """
+        with translated_errors(self):
+            if self.path is not None:
+                self._prepare_file(self.path)
+            from waitctl.infrastructure import migrations
+
+            engine = self._connectable().execution_options(waitctl_write=True)
+            with engine.connect() as connection, connection.begin():
+                if not self.is_sqlite:
+                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:space)"), {"space": TOPIC_LOCK_SPACE})
+                at = _revision(connection)
+                _refuse_newer(at, self.name)
+                if at == revision or (revision == "head" and at == HEAD):
+                    return
+                if at is not None and self.path is not None:
+                    _copy_beside(self.path, at)
+                migrations.upgrade(connection, revision)
+
+    def _open(self) -> Engine:
+        """The engine of a database that is at head, else an error; an SQLite file is brought there."""
+        if self._engine is not None:
+            return self._engine
+        if not self.create:
+            self._require_file()
+        if self.path is not None and not self.path.exists():
+            self.upgrade()
+        engine = self._connectable()
+        with engine.connect() as connection:
+            at = _revision(connection)
+        _refuse_newer(at, self.name)
+        if at != HEAD:
+            if not self.is_sqlite:
+                found = f"is at {at}" if at else "has no waitctl tables"
+                raise SchemaVersionError(
+                    f"{self.name} {found}: this waitctl needs {HEAD}", hint="run: waitctl db upgrade"
+                )
+            self.upgrade()
+        self._engine = engine
+        return engine
+
+    def _require_file(self) -> None:
+        if self.path is not None and not self.path.exists():
+            raise DatabaseNotFoundError(
+                f"no database at {self.path}",
+                hint="create a wait, record an event or run waitctl db upgrade to make one; "
+                "a cron job with another HOME needs --database-url",
+            )
+
+    def _prepare_file(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # contacts and contexts: the owner's business
+        except FileNotFoundError as error:
+            raise DatabaseUnreachableError(f"cannot create {path}: {error.strerror}") from error
+        except PermissionError:
+            return  # the database driver says it better
+        except OSError as error:
+            raise DatabaseUnreachableError(f"cannot create {path}: {error.strerror}") from error
+        # The busy handler is not asked when a journal mode changes, so eight first uses need a loop.
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while True:
+            connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise OperationalError("PRAGMA journal_mode = WAL", None, error) from error
+                time.sleep(0.01)
+            finally:
+                connection.close()
+
+    def _connectable(self) -> Engine:
+        if self._engine is not None:
+            return self._engine
+        return _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+
+
+def host_name() -> str:
+    """This host's name, for the audit and the heartbeat."""
+    return socket.gethostname()
+
+
+def host_clock() -> datetime:
+    """This host's clock: the only one on SQLite."""
+    return datetime.now(UTC)
+
+
+# -- engines -----------------------------------------------------------------------------------------------------------
+
+
+def _parse_url(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise InvalidSettingError(
+            "the database URL is not valid", hint="as in sqlite:///waits.db or postgresql://user@host/name"
+        ) from error
+    backend = url.drivername.partition("+")[0]
+    if backend == "sqlite" and url.drivername in {"sqlite", "sqlite+pysqlite"}:
+        if url.database in {None, "", ":memory:"}:
+            raise InvalidSettingError("an SQLite database needs a file", hint="as in sqlite:///waits.db")
+        return url.set(drivername="sqlite+pysqlite")
+    if url.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
+        return url.set(drivername="postgresql+psycopg")
+    raise InvalidSettingError(
+        f"the database URL has the scheme {url.drivername!r}", hint="waitctl speaks sqlite:// and postgresql://"
+    )
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if sqlite3.sqlite_version_info < (3, 35):
+        raise DatabaseUnreachableError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
+    engine = sa.create_engine(
+        url,
+        json_serializer=to_json,
+        connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
+        connection.create_function("waitctl_matches_text", 2, _matches_text, deterministic=True)
+        connection.create_function("waitctl_contains", 2, _contains, deterministic=True)
+
+    # The driver is in autocommit: we say ourselves how a transaction begins. A deferred one that reads and then
+    # writes fails at once with SQLITE_BUSY_SNAPSHOT when another wrote in between, whatever the busy timeout.
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("waitctl_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _matches_text(data: str, match: str) -> bool:
+    import json
+
+    return matches_text(json.loads(data), json.loads(match))
+
+
+def _contains(data: str, part: str) -> bool:
+    import json
+
+    return contains(json.loads(data), json.loads(part))
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    # prepare_threshold None: behind a transaction pooler a prepared statement may be on another connection, and a
+    # generic plan would lose the partial indexes.
+    engine = sa.create_engine(
+        url,
+        json_serializer=to_json,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=False,
+        connect_args={"prepare_threshold": None, "application_name": "waitctl", "connect_timeout": 10},
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _: object) -> None:
+        connection.autocommit = True
+        connection.execute("SET TIME ZONE 'UTC'")
+        connection.autocommit = False
+
+    return engine
+
+
+def _jsonb() -> TypeEngine[Any]:
+    from sqlalchemy.dialects.postgresql import JSONB
+
+    return JSONB()
+
+
+# -- the batch ---------------------------------------------------------------------------------------------------------
+
+
+def json_rows(name: str, columns: Mapping[str, TypeEngine[Any]], *, is_sqlite: bool) -> FromClause:
+    """A table made of one parameter ``name``: a JSON array of objects with these keys.
+
+    A parameter a row costs 20 to 40 µs; one JSON parameter a batch next to nothing.
+    """
+    parameter = sa.bindparam(name, type_=sa.Text)
+    if not is_sqlite:
+        return (
+            sa.func.jsonb_to_recordset(sa.cast(parameter, _jsonb()))
+            .table_valued(*(sa.column(key, kind) for key, kind in columns.items()), name=name)
+            .render_derived(with_types=True)
+        )
+    each = sa.func.json_each(parameter).table_valued("value", name=f"{name}_each")
+    extracted = (
+        sa.type_coerce(sa.func.json_extract(each.c.value, f'$."{key}"'), kind).label(key)
+        for key, kind in columns.items()
+    )
+    return sa.select(*extracted).select_from(each).cte(name)
+
+
+def seconds_between(early: Any, late: Any, *, is_sqlite: bool) -> sa.ColumnElement[int]:
+    """Whole seconds from one instant to another, in SQL."""
+    if is_sqlite:
+        days = sa.func.julianday(late, type_=sa.Float) - sa.func.julianday(early, type_=sa.Float)
+        return sa.cast(days * 86400 + 0.0005, sa.Integer)
+    return sa.cast(sa.func.floor(sa.func.extract("epoch", late - early)), sa.Integer)
+
+
+class Claimed:
+    """A claim on rows and what is done to them, in one transaction: the shape of every batch.
+
+    ``claim`` selects and locks the rows (the fence); each of ``steps`` makes a statement from them; ``result`` selects
+    what the caller wants to know. On PostgreSQL all of it is one statement of data-modifying CTEs and no row travels;
+    on SQLite, where a CTE may only read, the claim fills a temporary table and the steps follow one by one, under the
+    write lock. Build it once, run it per batch.
+    """
+
+    _temporary = "waitctl_claimed"
+    COLUMNS = ("id", "from_status", "handler", "due_at", "event_id", "listener_id")
+
+    def __init__(
+        self,
+        claim: sa.Select[Any],
+        steps: Callable[[FromClause], Sequence[UpdateBase]],
+        result: Callable[[FromClause], sa.Select[Any]],
+        *,
+        is_sqlite: bool,
+    ) -> None:
+        self._is_sqlite = is_sqlite
+        if not is_sqlite:
+            fence = claim.cte("claim")
+            ctes = [step.cte(f"step_{number}") for number, step in enumerate(steps(fence))]
+            self._statements: list[sa.Executable] = [result(fence).add_cte(*ctes)]
+            return
+        names = [column.name for column in claim.selected_columns]
+        table = sa.table(self._temporary, *(sa.column(column.name, column.type) for column in claim.selected_columns))
+        fill = sa.insert(sa.table(self._temporary, *map(sa.column, names))).from_select(names, claim)
+        self._statements = [sa.delete(table), fill, *steps(table), result(table)]
+
+    def run(self, connection: Connection, **parameters: Any) -> list[sa.Row[Any]]:
+        """Claim and do. Returns the rows of ``result``."""
+        if self._is_sqlite:
+            connection.exec_driver_sql(f"CREATE TEMP TABLE IF NOT EXISTS {self._temporary} ({', '.join(self.COLUMNS)})")
+        *steps, last = self._statements
+        for statement in steps:
+            connection.execute(statement, parameters)
+        return list(connection.execute(last, parameters))
+
+
+# -- revisions ---------------------------------------------------------------------------------------------------------
+
+
+def _revision(connection: Connection) -> str | None:
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
+        return None
+    revision: str | None = connection.execute(sa.select(_version.c.version_num)).scalar()
+    return revision
+
+
+def _refuse_newer(revision: str | None, name: str) -> None:
+    if revision is not None and revision > HEAD:
+        raise SchemaVersionError(
+            f"{name} is at {revision}, newer than this waitctl ({HEAD})", hint="upgrade waitctl on this host"
+        )
+
+
+def _copy_beside(path: Path, revision: str) -> None:
+    copy = path.with_name(f"{path.name}.before-{revision}-to-{HEAD}")
+    source, target = sqlite3.connect(path), sqlite3.connect(copy)
+    try:
+        source.backup(target)
+    finally:
+        source.close()
+        target.close()
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def translated_errors(database: Database) -> Iterator[None]:
+    """Turn the driver's errors into ours, by what they mean to the caller."""
+    try:
+        yield
+    except WaitStepError:
+        raise
+    except DBAPIError as error:
+        translated = _translate(error, database.name)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+_SQLITE_ERRORS: Sequence[tuple[str, type[WaitStepError], str]] = (
+    ("readonly", DatabaseReadOnlyError, "{name} is read-only"),
+    ("not a database", DatabaseUnreachableError, "{name} is not a database"),
+    ("malformed", DatabaseUnreachableError, "{name} is damaged"),
+    ("unable to open", DatabaseUnreachableError, "cannot open {name}"),
+    ("is locked", DatabaseBusyError, "{name} is locked by another process"),
+    ("disk is full", DatabaseFullError, "the disk of {name} is full"),
+    ("disk I/O error", DatabaseUnreachableError, "the disk of {name} cannot be read or written"),
+)
+
+
+def _translate(error: DBAPIError, name: str) -> WaitStepError | None:
+    cause = error.orig
+    if isinstance(cause, sqlite3.Error):
+        for fragment, kind, message in _SQLITE_ERRORS:
+            if fragment in str(cause):
+                return kind(message.format(name=name))
+        return None
+    state = getattr(cause, "sqlstate", None)
+    reason = str(cause).strip().partition("\n")[0]
+    if state in _RETRIED_STATES:
+        return DatabaseBusyError(f"another transaction was in the way: {reason}", hint="run it again")
+    if state == "25006":
+        return DatabaseReadOnlyError(f"{name} is read-only")
+    if state == "53100":
+        return DatabaseFullError(f"the disk of {name} is full")
+    if state == "42501":
+        return DatabaseUnreachableError(f"{name}: {reason}")
+    # Class 08: connection exceptions, 28: authorization, 3D: no such database, 57P: shutdown.
+    unreachable = state is None or state[:2] in {"08", "28", "3D"} or state[:3] == "57P"
+    if unreachable and isinstance(error, OperationalError | InterfaceError):
+        return DatabaseUnreachableError(f"cannot reach {name}: {reason}")
+    return None

@@ -1,0 +1,380 @@
+"""The tables. Alembic's migrations make the same ones; a test compares.
+
+Hot tables are lean on purpose: a foreign key on the audit or the outbox nearly halves a tick, so they carry the wait's
+id without one and are written in the same transaction.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.types import TypeEngine
+
+from waitctl.domain.deliveries import DeliveryStatus, Outcome
+from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
+
+HEAD = "0001"
+"""The newest migration. A test holds it equal to Alembic's head, so that commands need not import Alembic."""
+
+VERSION_TABLE = "waitctl_alembic_version"
+"""Not Alembic's default name: the tables may live beside an application that has migrations of its own."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: ``timestamptz`` on PostgreSQL, ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC (which sorts) on SQLite.
+
+    Refuses naive values.
+    """
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """A text on SQLite, an instant with a zone elsewhere."""
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Encode an aware datetime."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a naive datetime has no place in the database: {value!r}")
+        value = value.astimezone(UTC)
+        if dialect.name == "sqlite":
+            return value.replace(tzinfo=None).isoformat(" ", "microseconds")
+        return value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Decode to an aware datetime in UTC."""
+        if isinstance(value, str):
+            value = datetime.fromisoformat(value)
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return value if value is None else value.astimezone(UTC)
+
+
+class Json(TypeDecorator[Any]):
+    """JSONB on PostgreSQL, JSON text on SQLite; ``None`` is SQL's NULL."""
+
+    impl = JSON
+    cache_ok = True
+
+    def __init__(self) -> None:
+        super().__init__(none_as_null=True)
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Import PostgreSQL's types only for PostgreSQL: they cost SQLite's start-up a tenth of a second."""
+        if dialect.name == "postgresql":
+            from sqlalchemy.dialects.postgresql import JSONB
+
+            return dialect.type_descriptor(JSONB(none_as_null=True))
+        return dialect.type_descriptor(JSON(none_as_null=True))
+
+
+class new_id(GenericFunction[str]):  # noqa: N801 (a SQL function)
+    """A UUIDv7 made by the database."""
+
+    type = Uuid(as_uuid=False).with_variant(String(36), "sqlite")
+    inherit_cache = True
+
+
+@compiles(new_id, "postgresql")
+def _new_id_postgresql(element: new_id, compiler: SQLCompiler, **_: Any) -> str:
+    return "waitctl_uuidv7()"
+
+
+@compiles(new_id, "sqlite")
+def _new_id_sqlite(element: new_id, compiler: SQLCompiler, **_: Any) -> str:
+    millis = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    return (
+        f"printf('%08x-%04x-7%03x-%04x-%012x', {millis} >> 16, {millis} & 65535, abs(random() % 4096), "
+        "32768 + abs(random() % 16384), abs(random() % 281474976710656))"
+    )
+
+
+class real_now(GenericFunction[datetime]):  # noqa: N801 (a SQL function)
+    """The database's own clock at this moment: ``now()`` would be the transaction's start."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(real_now, "postgresql")
+def _real_now_postgresql(element: real_now, compiler: SQLCompiler, **_: Any) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(real_now, "sqlite")
+def _real_now_sqlite(element: real_now, compiler: SQLCompiler, **_: Any) -> str:
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
+def _enum(members: type[StrEnum], name: str) -> Enum:
+    return Enum(
+        members,
+        name=name,
+        values_callable=lambda enum: [member.value for member in enum],
+        create_constraint=True,
+    )
+
+
+def _id() -> TypeEngine[str]:
+    return Uuid(as_uuid=False).with_variant(String(36), "sqlite")
+
+
+_big = BigInteger().with_variant(Integer, "sqlite")
+
+wait_status = _enum(WaitExecutionStatus, "workflow_wait_status")
+resolution = _enum(Resolution, "workflow_wait_resolution")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+OPEN = "status IN ('waiting', 'scheduled')"
+
+waits = Table(
+    "workflow_wait_executions",
+    metadata,
+    Column("id", _id(), primary_key=True),
+    Column("workflow_id", Text),
+    Column("workflow_execution_id", Text, nullable=False),
+    Column("step_id", Text, nullable=False),
+    Column("contact_id", Text),
+    Column("wait_type", _enum(WaitType, "workflow_wait_type"), nullable=False),
+    Column("status", wait_status, nullable=False),
+    Column("scheduled_at", UtcDateTime),
+    Column("timeout_at", UtcDateTime),
+    Column("timezone", Text, nullable=False),
+    Column("wait_config", Json, nullable=False),
+    Column("context", Json),
+    Column("handler", Text),
+    Column("idempotency_key", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("resolved_at", UtcDateTime),
+    Column("resolution", resolution),
+    Column("resolution_event_id", _id()),
+    Column("late_seconds", Integer),
+    CheckConstraint(f"(resolved_at IS NULL) = ({OPEN})", name="resolved_when_final"),
+    CheckConstraint("(resolution IS NULL) = (resolved_at IS NULL)", name="resolution_when_resolved"),
+    CheckConstraint("status <> 'scheduled' OR scheduled_at IS NOT NULL", name="scheduled_has_instant"),
+)
+Index(
+    "ix_wait_executions_scheduled",
+    waits.c.scheduled_at,
+    postgresql_where=text("status = 'scheduled'"),
+    sqlite_where=text("status = 'scheduled'"),
+)
+Index(
+    "uq_wait_executions_open",
+    waits.c.workflow_execution_id,
+    waits.c.step_id,
+    unique=True,
+    postgresql_where=text(OPEN),
+    sqlite_where=text(OPEN),
+)
+Index(
+    "uq_wait_executions_key",
+    func.coalesce(waits.c.workflow_id, text("''")),
+    waits.c.idempotency_key,
+    unique=True,
+    postgresql_where=text("idempotency_key IS NOT NULL"),
+    sqlite_where=text("idempotency_key IS NOT NULL"),
+)
+# Costs a tenth of the tick; without it `status --execution` reads every wait that ever ended.
+Index("ix_wait_executions_execution", waits.c.workflow_execution_id)
+
+listeners = Table(
+    "workflow_event_listeners",
+    metadata,
+    Column("id", _id(), primary_key=True),
+    Column("wait_id", _id(), ForeignKey(waits.c.id, ondelete="CASCADE"), nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("contact_id", Text, nullable=False),
+    Column("match", Json),
+    Column("match_json", Json),
+    Column("where", Text),
+    Column("exclusive", Boolean, nullable=False),
+    Column("status", _enum(ListenerStatus, "workflow_listener_status"), nullable=False),
+    Column("since_at", UtcDateTime, nullable=False),
+    Column("timeout_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),
+    Column("matched_event_id", _id()),
+    Column("matched_at", UtcDateTime),
+    CheckConstraint("(matched_event_id IS NULL) = (matched_at IS NULL)", name="matched_by_an_event"),
+)
+Index(
+    "ix_event_listeners_lookup",
+    listeners.c.contact_id,
+    listeners.c.event_type,
+    postgresql_where=text("status = 'active'"),
+    sqlite_where=text("status = 'active'"),
+)
+Index(
+    "ix_event_listeners_expires",
+    listeners.c.expires_at,
+    postgresql_where=text("status = 'active'"),
+    sqlite_where=text("status = 'active'"),
+)
+Index("ix_event_listeners_wait", listeners.c.wait_id)
+Index(
+    "ix_event_listeners_event",
+    listeners.c.matched_event_id,
+    postgresql_where=text("matched_event_id IS NOT NULL"),
+    sqlite_where=text("matched_event_id IS NOT NULL"),
+)
+
+events = Table(
+    "workflow_events",
+    metadata,
+    Column("id", _id(), primary_key=True, server_default=new_id()),
+    Column("event_type", Text, nullable=False),
+    Column("contact_id", Text, nullable=False),
+    Column("data", Json, nullable=False, server_default=text("'{}'")),
+    Column("source", Text, nullable=False, server_default=text("'sql'")),
+    Column("external_id", Text),
+    Column("occurred_at", UtcDateTime),
+    Column("received_at", UtcDateTime, nullable=False, server_default=real_now()),
+    Column("correlated_at", UtcDateTime),
+    CheckConstraint("event_type <> '' AND contact_id <> ''", name="names_a_topic"),
+    CheckConstraint("json_valid(data)", name="data_is_json").ddl_if(dialect="sqlite"),
+)
+Index(
+    "uq_events_external",
+    events.c.source,
+    events.c.external_id,
+    unique=True,
+    postgresql_where=text("external_id IS NOT NULL"),
+    sqlite_where=text("external_id IS NOT NULL"),
+)
+Index("ix_events_topic", events.c.contact_id, events.c.event_type, events.c.received_at)
+Index(
+    "ix_events_uncorrelated",
+    events.c.received_at,
+    postgresql_where=text("correlated_at IS NULL"),
+    sqlite_where=text("correlated_at IS NULL"),
+)
+
+event_types = Table(
+    "workflow_event_types",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("description", Text, nullable=False, server_default=text("''")),
+    Column("builtin", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, server_default=real_now()),
+)
+
+# One index instead of two: the key's first column serves `history`, and a tick writes a row per wait here.
+transitions = Table(
+    "workflow_wait_transitions",
+    metadata,
+    Column("wait_id", _id(), nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("from_status", wait_status),
+    Column("to_status", wait_status, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("data", Json),
+    PrimaryKeyConstraint("wait_id", "id"),
+)
+
+deliveries = Table(
+    "workflow_wait_deliveries",
+    metadata,
+    Column("id", _id(), primary_key=True),
+    Column("wait_id", _id(), nullable=False),
+    Column("handler", Text, nullable=False),
+    Column("outcome", _enum(Outcome, "workflow_delivery_outcome"), nullable=False),
+    Column("status", _enum(DeliveryStatus, "workflow_delivery_status"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("lease_expires_at", UtcDateTime),
+    Column("last_error", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("delivered_at", UtcDateTime),
+    CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="leased_while_running"),
+    CheckConstraint("(status = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at_when_delivered"),
+)
+Index("ix_wait_deliveries_wait", deliveries.c.wait_id)
+Index(
+    "ix_wait_deliveries_pending",
+    deliveries.c.handler,
+    deliveries.c.next_attempt_at,
+    postgresql_where=text("status = 'pending'"),
+    sqlite_where=text("status = 'pending'"),
+)
+Index(
+    "ix_wait_deliveries_running",
+    deliveries.c.handler,
+    deliveries.c.lease_expires_at,
+    postgresql_where=text("status = 'running'"),
+    sqlite_where=text("status = 'running'"),
+)
+Index(
+    "ix_wait_deliveries_dead",
+    deliveries.c.handler,
+    postgresql_where=text("status = 'dead'"),
+    sqlite_where=text("status = 'dead'"),
+)
+
+tombstones = Table(
+    "waitctl_tombstones",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("wait_id", _id()),
+    Column("fingerprint", Text),
+    Column("resolution", resolution),
+    Column("resolved_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False, server_default=real_now()),
+    PrimaryKeyConstraint("kind", "scope", "key"),
+    CheckConstraint("kind IN ('wait_key', 'event_id')", name="kind"),
+)
+
+ticks = Table(
+    "waitctl_ticks",
+    metadata,
+    Column("id", _big, Identity(always=True), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("as_of", UtcDateTime),
+    Column("report", Json),
+)

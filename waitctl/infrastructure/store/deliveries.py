@@ -1,0 +1,322 @@
+"""Statements on deliveries, the outbox. Every change expects the attempt or the status it was decided on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from sqlalchemy.sql.dml import UpdateBase
+
+from waitctl.domain.deliveries import Delivery, DeliveryStatus, Settlement
+from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, sources_of
+from waitctl.infrastructure.database import Claimed, Database, json_rows
+from waitctl.infrastructure.schema import (
+    UtcDateTime,
+    deliveries,
+    transitions,
+    waits,
+)
+from waitctl.infrastructure.store.endings import NOW, audit
+from waitctl.infrastructure.store.waits import literal
+
+_STATUS = deliveries.c.status
+
+
+def _is(*statuses: DeliveryStatus) -> sa.ColumnElement[bool]:
+    if len(statuses) == 1:
+        return _STATUS == literal(statuses[0], _STATUS)
+    return _STATUS.in_([literal(status, _STATUS) for status in statuses])
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def get_delivery(connection: Connection, delivery_id: str) -> Delivery | None:
+    """The delivery with this id."""
+    row = connection.execute(sa.select(deliveries).where(deliveries.c.id == delivery_id)).mappings().one_or_none()
+    return Delivery(**row) if row else None
+
+
+def find_delivery_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
+    """Ids that begin or end with ``fragment``."""
+    text = sa.func.replace(sa.cast(deliveries.c.id, sa.Text), "-", "")
+    found = sa.select(deliveries.c.id).where(text.startswith(fragment) | text.endswith(fragment))
+    return list(connection.execute(found.order_by(deliveries.c.id).limit(limit)).scalars())
+
+
+def list_deliveries(connection: Connection, *, statuses: Sequence[DeliveryStatus], limit: int) -> list[Delivery]:
+    """Deliveries, newest first."""
+    found = sa.select(deliveries).order_by(deliveries.c.id.desc()).limit(limit)
+    if statuses:
+        found = found.where(_is(*statuses))
+    return [Delivery(**row) for row in connection.execute(found).mappings()]
+
+
+def dead_ids(connection: Connection) -> list[str]:
+    """Every dead delivery."""
+    return list(connection.execute(sa.select(deliveries.c.id).where(_is(DeliveryStatus.DEAD))).scalars())
+
+
+def count_outbox(connection: Connection, handlers: Iterable[str]) -> tuple[int, int, int]:
+    """How many deliveries are not through, how many of those wait for other handlers, and how many are dead."""
+    unsettled = _is(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
+    pending = sa.select(sa.func.count()).select_from(deliveries).where(unsettled)
+    dead = sa.select(sa.func.count()).select_from(deliveries).where(_is(DeliveryStatus.DEAD))
+    return (
+        int(connection.execute(pending).scalar_one()),
+        count_held(connection, handlers),
+        int(connection.execute(dead).scalar_one()),
+    )
+
+
+def count_held(connection: Connection, handlers: Iterable[str]) -> int:
+    """How many deliveries wait for a handler that is not one of ``handlers``."""
+    held = sa.select(sa.func.count()).where(
+        _is(DeliveryStatus.PENDING, DeliveryStatus.RUNNING), deliveries.c.handler.not_in(sorted(handlers))
+    )
+    return int(connection.execute(held).scalar_one())
+
+
+def next_attempt_at(connection: Connection, handlers: Iterable[str]) -> datetime | None:
+    """When the next delivery to one of ``handlers`` may be tried."""
+    wanted = deliveries.c.handler.in_(sorted(handlers))
+    found = sa.select(sa.func.min(deliveries.c.next_attempt_at, type_=UtcDateTime)).where(
+        _is(DeliveryStatus.PENDING), wanted
+    )
+    return connection.execute(found).scalar()
+
+
+def manual_data(connection: Connection, wait_ids: Sequence[str]) -> dict[str, JsonObject]:
+    """What `resume --data` gave, by wait."""
+    found = sa.select(transitions.c.wait_id, transitions.c.data).where(
+        transitions.c.wait_id.in_(wait_ids), transitions.c.data.is_not(None)
+    )
+    return {row[0]: row[1] for row in connection.execute(found)}
+
+
+# -- claiming ----------------------------------------------------------------------------------------------------------
+
+
+def _claimable(now: Any) -> sa.ColumnElement[bool]:
+    """Pending and due, or running on a lease that ran out."""
+    return sa.or_(
+        sa.and_(_is(DeliveryStatus.PENDING), deliveries.c.next_attempt_at <= now),
+        sa.and_(_is(DeliveryStatus.RUNNING), deliveries.c.lease_expires_at <= now),
+    )
+
+
+def claimable_ids(connection: Connection, handlers: Iterable[str], *, now: datetime) -> list[str]:
+    """The deliveries that a tick which knows ``handlers`` would hand out now."""
+    found = sa.select(deliveries.c.id).where(_claimable(now), deliveries.c.handler.in_(sorted(handlers)))
+    return list(connection.execute(found.order_by(deliveries.c.next_attempt_at)).scalars())
+
+
+def claim_deliveries(
+    connection: Connection, handler: str, *, now: datetime, lease_until: datetime, max_attempts: int, limit: int
+) -> list[Delivery]:
+    """Lease the ``limit`` deliveries of a handler that have waited longest: attempt + 1, running.
+
+    The attempt counts before anything runs, so that a crash while it runs has used it up.
+    """
+    fence = (
+        sa.select(deliveries.c.id)
+        .where(deliveries.c.handler == handler, _claimable(now))
+        .order_by(deliveries.c.next_attempt_at, deliveries.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("claim")
+    )
+    claim = (
+        sa.update(deliveries)
+        .values(
+            status=literal(DeliveryStatus.RUNNING, _STATUS),
+            attempt=deliveries.c.attempt + 1,
+            max_attempts=sa.func.coalesce(deliveries.c.max_attempts, deliveries.c.attempt + max_attempts),
+            lease_expires_at=lease_until,
+        )
+        .where(deliveries.c.id.in_(sa.select(fence.c.id)))
+        .returning(*deliveries.c)
+    )
+    found = [Delivery(**row) for row in connection.execute(claim).mappings()]
+    return sorted(found, key=lambda delivery: (delivery.next_attempt_at, delivery.id))
+
+
+def release_deliveries(connection: Connection, claimed: Sequence[Delivery]) -> None:
+    """Give back leases that were claimed and never handed out: as if they had not been claimed."""
+    for delivery in claimed:
+        connection.execute(
+            sa.update(deliveries)
+            .values(
+                status=literal(DeliveryStatus.PENDING, _STATUS),
+                attempt=deliveries.c.attempt - 1,
+                lease_expires_at=None,
+            )
+            .where(
+                deliveries.c.id == delivery.id,
+                deliveries.c.attempt == delivery.attempt,
+                _is(DeliveryStatus.RUNNING),
+            )
+        )
+
+
+# -- settling ----------------------------------------------------------------------------------------------------------
+
+_SETTLED = {
+    "id": deliveries.c.id.type,
+    "expected": sa.Integer(),
+    "status": sa.Text(),
+    "attempt": sa.Integer(),
+    "next_attempt_at": sa.Text(),
+    "error": sa.Text(),
+}
+
+
+def settle_deliveries(
+    connection: Connection, database: Database, settlements: Sequence[Settlement], *, now: datetime
+) -> set[str]:
+    """Write what became of these attempts, each fenced by its number. Returns the ids that landed.
+
+    A zombie whose lease ran out holds an older attempt and changes nothing.
+    """
+    if not settlements:
+        return set()
+    rows = to_json(
+        [
+            {
+                "id": each.delivery_id,
+                "expected": each.expected_attempt,
+                "status": each.status,
+                "attempt": each.attempt,
+                "next_attempt_at": deliveries.c.next_attempt_at.type.process_bind_param(
+                    each.next_attempt_at, connection.dialect
+                )
+                if database.is_sqlite
+                else each.next_attempt_at.isoformat(),
+                "error": each.error,
+            }
+            for each in sorted(settlements, key=lambda each: each.delivery_id)
+        ]
+    )
+    return set(connection.execute(_settle(database.is_sqlite), {"rows": rows, "now": now}).scalars())
+
+
+@cache
+def _settle(is_sqlite: bool) -> Any:
+    rows = json_rows("rows", _SETTLED, is_sqlite=is_sqlite)
+    now = sa.bindparam("now", type_=UtcDateTime)
+
+    def as_type(column: Any, kind: Any) -> Any:
+        return sa.type_coerce(column, kind) if is_sqlite else sa.cast(column, kind)
+
+    return (
+        sa.update(deliveries)
+        .values(
+            status=as_type(rows.c.status, _STATUS.type),
+            attempt=rows.c.attempt,
+            next_attempt_at=as_type(rows.c.next_attempt_at, UtcDateTime()),
+            lease_expires_at=None,
+            last_error=rows.c.error,
+            delivered_at=sa.case((rows.c.status == "delivered", now)),
+        )
+        .where(
+            deliveries.c.id == rows.c.id,
+            deliveries.c.attempt == rows.c.expected,
+            _is(DeliveryStatus.RUNNING),
+        )
+        .returning(deliveries.c.id)
+    )
+
+
+# -- a wait's status follows its deliveries ----------------------------------------------------------------------------
+
+
+def lock_waits(connection: Connection, delivery_ids: Iterable[str]) -> None:
+    """Lock the waits of these deliveries, before the deliveries themselves change: the lock order."""
+    theirs = sa.select(deliveries.c.wait_id).where(deliveries.c.id.in_(list(delivery_ids)))
+    connection.execute(sa.select(waits.c.id).where(waits.c.id.in_(theirs)).order_by(waits.c.id).with_for_update())
+
+
+def mark_waits(
+    connection: Connection,
+    database: Database,
+    delivery_ids: Iterable[str],
+    *,
+    dead: bool,
+    now: datetime,
+    reason: str,
+    actor: str,
+) -> None:
+    """Set the waits of dead deliveries to ``error``, or those of revived ones back to what their resolution implies."""
+    wanted = to_json([{"id": delivery_id} for delivery_id in delivery_ids])
+    for to in (WaitExecutionStatus.ERROR,) if dead else sorted(TRANSITIONS[WaitExecutionStatus.ERROR]):
+        _mark_waits(to, database.is_sqlite).run(
+            connection, wanted=wanted, now=now, reason=reason, actor=actor, data=None
+        )
+
+
+@cache
+def _mark_waits(to: WaitExecutionStatus, is_sqlite: bool) -> Claimed:
+    wanted = json_rows("wanted", {"id": deliveries.c.id.type}, is_sqlite=is_sqlite)
+    implied = [literal(each, waits.c.resolution) for each in Resolution if each.status is to]
+    expected = [literal(status, waits.c.status) for status in sources_of(to) if not status.is_open]
+    other = deliveries.alias("other")
+    still_dead = sa.exists().where(
+        other.c.wait_id == waits.c.id, other.c.status == literal(DeliveryStatus.DEAD, _STATUS)
+    )
+    theirs = sa.select(deliveries.c.wait_id).where(deliveries.c.id.in_(sa.select(wanted.c.id)))
+    claim = (
+        sa.select(waits.c.id, waits.c.status.label("from_status"))
+        .where(waits.c.id.in_(theirs), waits.c.status.in_(expected))
+        .order_by(waits.c.id)
+        .with_for_update()
+    )
+    if to is not WaitExecutionStatus.ERROR:
+        claim = claim.where(waits.c.resolution.in_(implied), ~still_dead)
+
+    def steps(claimed: sa.FromClause) -> list[UpdateBase]:
+        status = literal(to, waits.c.status)
+        change = sa.update(waits).values(status=status, updated_at=NOW)
+        return [
+            change.where(waits.c.id == claimed.c.id, waits.c.status == claimed.c.from_status),
+            audit(claimed, status, is_sqlite=is_sqlite),
+        ]
+
+    return Claimed(claim, steps, lambda claimed: sa.select(claimed.c.id), is_sqlite=is_sqlite)
+
+
+# -- by hand -----------------------------------------------------------------------------------------------------------
+
+
+def retry_deliveries(connection: Connection, delivery_ids: Sequence[str], *, now: datetime) -> set[str]:
+    """Make dead, dropped or pending deliveries due now, their attempts so far forgiven. Returns those that landed."""
+    retry = (
+        sa.update(deliveries)
+        .values(
+            status=literal(DeliveryStatus.PENDING, _STATUS),
+            next_attempt_at=now,
+            max_attempts=None,
+        )
+        .where(
+            deliveries.c.id.in_(delivery_ids),
+            _is(DeliveryStatus.DEAD, DeliveryStatus.DROPPED, DeliveryStatus.PENDING),
+        )
+        .returning(deliveries.c.id)
+    )
+    return set(connection.execute(retry).scalars())
+
+
+def drop_deliveries(connection: Connection, delivery_ids: Sequence[str]) -> set[str]:
+    """Give up pending or dead deliveries; they are kept as dropped. Returns those that landed."""
+    drop = (
+        sa.update(deliveries)
+        .values(status=literal(DeliveryStatus.DROPPED, _STATUS))
+        .where(deliveries.c.id.in_(delivery_ids), _is(DeliveryStatus.DEAD, DeliveryStatus.PENDING))
+        .returning(deliveries.c.id)
+    )
+    return set(connection.execute(drop).scalars())

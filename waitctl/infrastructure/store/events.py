@@ -1,0 +1,227 @@
+"""Statements on events and event types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from waitctl.domain.events import Event, EventType
+from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.text import to_json
+from waitctl.infrastructure.database import Database, json_rows
+from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, tombstones
+from waitctl.infrastructure.store.waits import literal
+
+
+def insert_events(connection: Connection, database: Database, new: Sequence[Event], *, now: datetime) -> set[str]:
+    """Insert events as received at ``now`` and correlated; those whose (source, id) is known drop out.
+
+    Sorted by (source, id), so that two ingests of the same events wait for each other instead of deadlocking.
+    Returns the ids that are new.
+    """
+    rows = [
+        {
+            "id": event.id,
+            "event_type": event.event_type,
+            "contact_id": event.contact_id,
+            "data": event.data,
+            "source": event.source,
+            "external_id": event.external_id,
+            "occurred_at": _stored(database, event.occurred_at),
+        }
+        for event in sorted(new, key=lambda event: (event.source, event.external_id or "", event.id))
+    ]
+    statement = _insert_events(database)
+    return set(connection.execute(statement, {"rows": to_json(rows), "now": now}).scalars())
+
+
+def _stored(database: Database, at: datetime | None) -> str | None:
+    """An instant inside a JSON parameter, where no type encodes it."""
+    if at is None:
+        return None
+    return at.isoformat() if not database.is_sqlite else at.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _insert_events(database: Database) -> Any:
+    names = ("id", "event_type", "contact_id", "data", "source", "external_id", "occurred_at")
+    rows = json_rows("rows", {name: events.c[name].type for name in names}, is_sqlite=database.is_sqlite)
+    pruned = sa.exists().where(
+        tombstones.c.kind == "event_id", tombstones.c.scope == rows.c.source, tombstones.c.key == rows.c.external_id
+    )
+    now = sa.bindparam("now", type_=UtcDateTime)
+    return (
+        database.insert_new(events)
+        .from_select(
+            [*names, "received_at", "correlated_at"],
+            sa.select(*(rows.c[name] for name in names), now, now).where(~pruned),
+        )
+        .returning(events.c.id)
+    )
+
+
+def find_event_id(connection: Connection, source: str, external_id: str) -> str | None:
+    """Our id of the event with this (source, id); ``None`` when it is gone or never came."""
+    found = sa.select(events.c.id).where(events.c.source == source, events.c.external_id == external_id)
+    return connection.execute(found).scalar()
+
+
+def find_event_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
+    """Ids that begin or end with ``fragment``: hexadecimal digits, no dashes."""
+    text = sa.func.replace(sa.cast(events.c.id, sa.Text), "-", "")
+    found = sa.select(events.c.id).where(text.startswith(fragment) | text.endswith(fragment))
+    return list(connection.execute(found.order_by(events.c.id).limit(limit)).scalars())
+
+
+def get_event(connection: Connection, event_id: str) -> Event | None:
+    """The event with this id."""
+    return next(iter(_load(connection, sa.select(events).where(events.c.id == event_id))), None)
+
+
+def get_events(connection: Connection, event_ids: Sequence[str]) -> list[Event]:
+    """The events with these ids."""
+    return _load(connection, sa.select(events).where(events.c.id.in_(event_ids))) if event_ids else []
+
+
+def list_events(
+    connection: Connection,
+    *,
+    event_type: str | None,
+    contact_id: str | None,
+    since: datetime | None,
+    unmatched: bool,
+    limit: int,
+) -> list[Event]:
+    """Events, newest first. ``unmatched``: those that no wait took."""
+    found = sa.select(events).order_by(events.c.received_at.desc(), events.c.id.desc()).limit(limit)
+    if event_type is not None:
+        found = found.where(events.c.event_type == event_type)
+    if contact_id is not None:
+        found = found.where(events.c.contact_id == contact_id)
+    if since is not None:
+        found = found.where(events.c.received_at >= since)
+    if unmatched:
+        found = found.where(~sa.exists().where(listeners.c.matched_event_id == events.c.id))
+    return _load(connection, found)
+
+
+def _load(connection: Connection, found: sa.Select[Any]) -> list[Event]:
+    rows = list(connection.execute(found).mappings())
+    matched: dict[str, list[str]] = {}
+    taken = sa.select(listeners.c.matched_event_id, listeners.c.wait_id).where(
+        listeners.c.matched_event_id.in_([row["id"] for row in rows]),
+        listeners.c.status == literal(ListenerStatus.MATCHED, listeners.c.status),
+    )
+    for event_id, wait_id in connection.execute(taken.order_by(listeners.c.wait_id)) if rows else ():
+        matched.setdefault(event_id, []).append(wait_id)
+    return [
+        Event(
+            **{name: value for name, value in row.items() if name != "correlated_at"},
+            matched=tuple(matched.get(row["id"], ())),
+        )
+        for row in rows
+    ]
+
+
+# -- the SQL door ------------------------------------------------------------------------------------------------------
+
+
+def claim_uncorrelated(connection: Connection, limit: int) -> list[tuple[str, str, str]]:
+    """Lock the oldest events that others inserted and nobody has correlated: (id, type, contact as inserted)."""
+    found = (
+        sa.select(events.c.id, events.c.event_type, events.c.contact_id)
+        .where(events.c.correlated_at.is_(None))
+        .order_by(events.c.received_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [(row[0], row[1], row[2]) for row in connection.execute(found)]
+
+
+def normalize_uncorrelated(
+    connection: Connection, database: Database, ids: Iterable[str], contacts: Mapping[str, str]
+) -> None:
+    """Bring claimed events into the form of every other door: ``contacts`` by id, and on SQLite the instants' text."""
+    if contacts:
+        rows = to_json([{"id": event_id, "contact_id": contact} for event_id, contact in contacts.items()])
+        connection.execute(_set_contacts(database.is_sqlite), {"rows": rows})
+    if database.is_sqlite:
+        ids_json = to_json([{"id": event_id} for event_id in ids])
+        connection.execute(_set_instants(), {"rows": ids_json})
+
+
+@cache
+def _set_contacts(is_sqlite: bool) -> sa.Update:
+    kinds = {"id": events.c.id.type, "contact_id": events.c.contact_id.type}
+    rows = json_rows("rows", kinds, is_sqlite=is_sqlite)
+    return sa.update(events).values(contact_id=rows.c.contact_id).where(events.c.id == rows.c.id)
+
+
+@cache
+def _set_instants() -> sa.Update:
+    """SQLite compares instants as text, so they need one form, whatever form the door was given."""
+    rows = json_rows("rows", {"id": events.c.id.type}, is_sqlite=True)
+    form = "%Y-%m-%d %H:%M:%f000"
+    values = {
+        name: sa.func.strftime(form, sa.type_coerce(events.c[name], sa.Text)) for name in ("occurred_at", "received_at")
+    }
+    return sa.update(events).values(values).where(events.c.id == rows.c.id)
+
+
+def mark_correlated(connection: Connection, database: Database, ids: Iterable[str], *, now: datetime) -> None:
+    """Say that these events have been correlated."""
+    rows = to_json([{"id": event_id} for event_id in ids])
+    connection.execute(_mark_correlated(database.is_sqlite), {"rows": rows, "now": now})
+
+
+@cache
+def _mark_correlated(is_sqlite: bool) -> sa.Update:
+    rows = json_rows("rows", {"id": events.c.id.type}, is_sqlite=is_sqlite)
+    now = sa.bindparam("now", type_=UtcDateTime)
+    return sa.update(events).values(correlated_at=now).where(events.c.id == rows.c.id)
+
+
+# -- event types -------------------------------------------------------------------------------------------------------
+
+
+def list_event_types(connection: Connection) -> list[tuple[str, str, bool]]:
+    """The registered event types: name, description, whether it is built in."""
+    found = sa.select(event_types.c.name, event_types.c.description, event_types.c.builtin)
+    order = [event_types.c.builtin.desc(), event_types.c.name]
+    return [(row[0], row[1], row[2]) for row in connection.execute(found.order_by(*order))]
+
+
+def registered_types(connection: Connection) -> set[str]:
+    """The names of the registered event types."""
+    return set(connection.execute(sa.select(event_types.c.name)).scalars())
+
+
+def insert_event_type(
+    connection: Connection, database: Database, name: str, description: str, *, now: datetime
+) -> bool:
+    """Register an event type. Returns whether it is new."""
+    row = {"name": name, "description": description, "builtin": False, "created_at": now}
+    inserted = connection.execute(database.insert_new(event_types).values(row).returning(event_types.c.name))
+    return inserted.first() is not None
+
+
+def delete_event_type(connection: Connection, name: str) -> bool:
+    """Forget an event type that is not built in. Returns whether it was there."""
+    gone = sa.delete(event_types).where(event_types.c.name == name, ~event_types.c.builtin)
+    return bool(connection.execute(gone).rowcount == 1)
+
+
+def count_listeners(connection: Connection, event_type: str) -> int:
+    """How many active listeners wait for this type."""
+    found = sa.select(sa.func.count()).where(
+        listeners.c.event_type == event_type,
+        listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status),
+    )
+    return int(connection.execute(found).scalar_one())
+
+
+BUILTIN_TYPES = tuple((member.value, member.description) for member in EventType)

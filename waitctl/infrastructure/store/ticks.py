@@ -1,0 +1,34 @@
+"""Statements on the heartbeat: one row a tick, on the real clock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from waitctl.domain.text import JsonObject
+from waitctl.infrastructure.schema import UtcDateTime, ticks
+
+_KEPT = timedelta(days=30)
+
+
+def last_tick_at(connection: Connection) -> datetime | None:
+    """The latest instant, on the real clock, at which a tick started or finished."""
+    last = sa.select(
+        sa.func.max(ticks.c.started_at, type_=UtcDateTime), sa.func.max(ticks.c.finished_at, type_=UtcDateTime)
+    )
+    seen = [at for at in connection.execute(last).one() if at is not None]
+    return max(seen, default=None)
+
+
+def insert_tick(connection: Connection, *, host: str, pid: int, started_at: datetime, as_of: datetime | None) -> int:
+    """Say that a tick has started; forget those of more than 30 days ago. Returns its number."""
+    connection.execute(sa.delete(ticks).where(ticks.c.started_at < started_at - _KEPT))
+    row = {"host": host, "pid": pid, "started_at": started_at, "as_of": as_of}
+    return int(connection.execute(sa.insert(ticks).values(row).returning(ticks.c.id)).scalar_one())
+
+
+def finish_tick(connection: Connection, tick_id: int, *, finished_at: datetime, report: JsonObject) -> None:
+    """Say that a tick has finished, and what it did."""
+    connection.execute(sa.update(ticks).values(finished_at=finished_at, report=report).where(ticks.c.id == tick_id))

@@ -1,0 +1,276 @@
+"""Statements on waits, their listeners and their audit trail.
+
+Lock order, here and everywhere: topic buckets → waits by id → listeners → deliveries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from waitctl.domain.deliveries import Delivery
+from waitctl.domain.listeners import EventListener, ListenerStatus
+from waitctl.domain.text import JsonObject
+from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus, WaitStepExecution, WaitType
+from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.schema import (
+    UtcDateTime,
+    deliveries,
+    listeners,
+    tombstones,
+    transitions,
+    waits,
+)
+
+
+def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
+    """``value`` as text in the statement: under a generic plan a bound status loses the partial index."""
+    return sa.literal(value, column.type, literal_execute=True)
+
+
+_OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def get_wait(connection: Connection, wait_id: str) -> WaitStepExecution | None:
+    """The wait with this id, its listeners and deliveries with it."""
+    return next(iter(_load(connection, sa.select(waits).where(waits.c.id == wait_id))), None)
+
+
+def get_waits(connection: Connection, wait_ids: Sequence[str]) -> list[WaitStepExecution]:
+    """The waits with these ids."""
+    return _load(connection, sa.select(waits).where(waits.c.id.in_(wait_ids))) if wait_ids else []
+
+
+def find_wait_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
+    """Ids that begin or end with ``fragment``: hexadecimal digits, no dashes."""
+    text = sa.func.replace(sa.cast(waits.c.id, sa.Text), "-", "")
+    found = sa.select(waits.c.id).where(text.startswith(fragment) | text.endswith(fragment))
+    return list(connection.execute(found.order_by(waits.c.id).limit(limit)).scalars())
+
+
+def find_open_wait(connection: Connection, execution_id: str, step_id: str) -> WaitStepExecution | None:
+    """The open wait of a step."""
+    found = sa.select(waits).where(waits.c.workflow_execution_id == execution_id, waits.c.step_id == step_id, _OPEN)
+    return next(iter(_load(connection, found)), None)
+
+
+def find_wait_by_key(connection: Connection, workflow_id: str | None, key: str) -> WaitStepExecution | None:
+    """The wait that was created with this idempotency key in this workflow."""
+    found = sa.select(waits).where(
+        sa.func.coalesce(waits.c.workflow_id, sa.literal_column("''")) == (workflow_id or ""),
+        waits.c.idempotency_key == key,
+    )
+    return next(iter(_load(connection, found)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is left of a pruned wait that had a key."""
+
+    wait_id: str
+    fingerprint: str
+    resolution: Resolution
+    resolved_at: datetime
+
+
+def find_tombstone(connection: Connection, workflow_id: str | None, key: str) -> Tombstone | None:
+    """What is left of the pruned wait with this key."""
+    table = tombstones.c
+    row = connection.execute(
+        sa.select(table.wait_id, table.fingerprint, table.resolution, table.resolved_at).where(
+            table.kind == "wait_key", table.scope == (workflow_id or ""), table.key == key
+        )
+    ).one_or_none()
+    return Tombstone(*row) if row else None
+
+
+def waits_of_execution(
+    connection: Connection, execution_id: str, step_id: str | None = None
+) -> list[WaitStepExecution]:
+    """The waits of an execution (and step), oldest first."""
+    found = sa.select(waits).where(waits.c.workflow_execution_id == execution_id)
+    if step_id is not None:
+        found = found.where(waits.c.step_id == step_id)
+    return _load(connection, found.order_by(waits.c.created_at, waits.c.id))
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFilter:
+    """Which waits `list_waits` lists."""
+
+    statuses: Sequence[WaitExecutionStatus] = ()
+    wait_type: WaitType | None = None
+    execution_id: str | None = None
+    contact_id: str | None = None
+    workflow_id: str | None = None
+    overdue: bool = False
+    due_before: datetime | None = None
+
+
+def list_waits(
+    connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
+) -> list[WaitStepExecution]:
+    """Waits by id, newest first, older than the wait ``after``."""
+    found = sa.select(waits).order_by(waits.c.id.desc()).limit(limit)
+    for column, value in (
+        (waits.c.wait_type, wanted.wait_type),
+        (waits.c.workflow_execution_id, wanted.execution_id),
+        (waits.c.contact_id, wanted.contact_id),
+        (waits.c.workflow_id, wanted.workflow_id),
+    ):
+        if value is not None:
+            found = found.where(column == value)
+    if wanted.statuses:
+        found = found.where(waits.c.status.in_([literal(each, waits.c.status) for each in wanted.statuses]))
+    if wanted.overdue:
+        found = found.where(_OPEN, _ends_at() <= now)
+    if wanted.due_before is not None:
+        found = found.where(_OPEN, _ends_at() < wanted.due_before)
+    if after is not None:
+        found = found.where(waits.c.id < after)
+    return _load(connection, found)
+
+
+def _ends_at() -> sa.ColumnElement[Any]:
+    """When a tick would end an open wait: its instant, or the end of its listeners' grace."""
+    expires = (
+        sa.select(sa.func.min(listeners.c.expires_at))
+        .where(
+            listeners.c.wait_id == waits.c.id, listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
+        )
+        .scalar_subquery()
+    )
+    return sa.case(
+        (waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status), waits.c.scheduled_at), else_=expires
+    )
+
+
+def _load(connection: Connection, found: sa.Select[Any]) -> list[WaitStepExecution]:
+    rows = list(connection.execute(found).mappings())
+    ids = [row["id"] for row in rows]
+    heard: dict[str, list[EventListener]] = {}
+    sent: dict[str, list[Delivery]] = {}
+    if ids:
+        for row in connection.execute(
+            sa.select(listeners).where(listeners.c.wait_id.in_(ids)).order_by(listeners.c.id)
+        ).mappings():
+            fields = dict(row)
+            heard.setdefault(fields.pop("wait_id"), []).append(EventListener(**fields))
+        for row in connection.execute(
+            sa.select(deliveries).where(deliveries.c.wait_id.in_(ids)).order_by(deliveries.c.id)
+        ).mappings():
+            sent.setdefault(row["wait_id"], []).append(Delivery(**row))
+    return [
+        WaitStepExecution(**row, listeners=tuple(heard.get(row["id"], ())), deliveries=tuple(sent.get(row["id"], ())))
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One line of a wait's audit trail."""
+
+    at: datetime
+    from_status: WaitExecutionStatus | None
+    to_status: WaitExecutionStatus
+    reason: str
+    actor: str
+    data: JsonObject | None
+
+
+def history(connection: Connection, wait_id: str) -> list[Transition]:
+    """A wait's audit trail, oldest first."""
+    table = transitions.c
+    found = sa.select(table.at, table.from_status, table.to_status, table.reason, table.actor, table.data)
+    return [Transition(*row) for row in connection.execute(found.where(table.wait_id == wait_id).order_by(table.id))]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCounts:
+    """The open waits by type and status, how many are overdue since when, and when the next one is due."""
+
+    by_type: Mapping[WaitType, int]
+    by_status: Mapping[WaitExecutionStatus, int]
+    overdue: int
+    oldest_overdue_at: datetime | None
+    next_due_at: datetime | None
+
+
+def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
+    """Count the open waits."""
+    by_type: dict[WaitType, int] = dict.fromkeys(WaitType, 0)
+    by_status: dict[WaitExecutionStatus, int] = dict.fromkeys(sorted(OPEN, reverse=True), 0)
+    grouped = sa.select(waits.c.wait_type, waits.c.status, sa.func.count()).where(_OPEN)
+    for wait_type, status, count in connection.execute(grouped.group_by(waits.c.wait_type, waits.c.status)):
+        by_type[wait_type] += count
+        by_status[status] += count
+    ends = sa.union_all(
+        sa.select(waits.c.scheduled_at.label("at")).where(
+            waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
+        ),
+        sa.select(sa.func.min(listeners.c.expires_at))
+        .where(listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status))
+        .group_by(listeners.c.wait_id),
+    ).subquery()
+    at = sa.type_coerce(ends.c.at, UtcDateTime)
+    row = connection.execute(
+        sa.select(
+            sa.func.count().filter(at <= now),
+            sa.func.min(at, type_=UtcDateTime).filter(at <= now),
+            sa.func.min(at, type_=UtcDateTime).filter(at > now),
+        )
+    ).one()
+    return OpenCounts(by_type, by_status, row[0], row[1], row[2])
+
+
+# -- creating ----------------------------------------------------------------------------------------------------------
+
+
+def insert_wait(connection: Connection, database: Database, wait: WaitStepExecution, *, actor: str) -> bool:
+    """Insert a wait, its listeners and the first line of its audit trail, unless its step or key is taken.
+
+    Returns whether it landed.
+    """
+    row = {column.name: getattr(wait, column.name) for column in waits.c}
+    inserted = connection.execute(database.insert_new(waits).values(row).returning(waits.c.id))
+    if inserted.first() is None:
+        return False
+    if wait.listeners:
+        connection.execute(
+            sa.insert(listeners),
+            [
+                {
+                    column.name: wait.id if column.name == "wait_id" else getattr(listener, column.name)
+                    for column in listeners.c
+                }
+                for listener in wait.listeners
+            ],
+        )
+    first: dict[str, Any] = {
+        "wait_id": wait.id,
+        "at": wait.created_at,
+        "to_status": wait.status,
+        "reason": "created",
+        "actor": actor,
+    }
+    if database.is_sqlite:
+        first["id"] = next_transition_id()
+    connection.execute(sa.insert(transitions).values(first))
+    return True
+
+
+def next_transition_id() -> sa.ColumnElement[int]:
+    """SQLite numbers no column but the row id, so we count; writers exclude each other."""
+    return (
+        sa.select(sa.func.coalesce(sa.func.max(sa.literal_column("rowid")), 0) + 1)
+        .select_from(transitions)
+        .scalar_subquery()
+    )
