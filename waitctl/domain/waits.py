@@ -251,11 +251,11 @@ class WaitStepExecution:
         return to_json(
             [
                 self.wait_type,
-                asked,
+                _canonical(asked),
                 self.timezone,
                 self.contact_id,
                 self.handler,
-                _sorted(self.context),
+                _canonical(self.context),
                 self.workflow_id,
             ]
         )
@@ -311,9 +311,10 @@ def _seconds(span: timedelta) -> int:
     return span // timedelta(seconds=1)
 
 
-def _sorted(value: JsonObject | None) -> object:
+def _canonical(value: object) -> object:
+    """The value as it is after any database: jsonb sorts keys and writes 1e22 as an integer."""
     if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value)}
+        return {key: _canonical(value[key]) for key in sorted(value)}
     if isinstance(value, list):
-        return [_sorted(item) for item in value]
-    return value
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

