@@ -86,9 +86,7 @@ class Dispatcher:
     def __init__(self, database: Database, settings: Settings, *, actor: str) -> None:
         self._database = database
         self._actor = actor
-        self._lanes = [
-            _Lane(config, make_handler(config, settings)) for config in settings.handlers.values()
-        ]
+        self._lanes = [_Lane(config, make_handler(config, settings)) for config in settings.handlers.values()]
         self.counts = DeliveryCounts()
 
     def __enter__(self) -> Dispatcher:

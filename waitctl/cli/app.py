@@ -1,0 +1,188 @@
+"""The Typer app: global options, commands that load when they are called, errors as exit codes."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from waitctl.cli.output import ExitCode, prepare_streams, print_error
+from waitctl.cli.session import Session
+from waitctl.domain.errors import InvalidWaitDurationError, WaitStepError
+
+# Name: module, help. A test holds the help equal to the command's own first line.
+COMMANDS = {
+    "create": ("create", "Create a wait."),
+    "status": ("waits", "Show a wait, or the waits of an execution."),
+    "list": ("waits", "List waits, newest first."),
+    "pending": ("waits", "Count what is open."),
+    "history": ("waits", "Show a wait's audit trail."),
+    "cancel": ("waits", "Cancel waits."),
+    "resume": ("waits", "Resume a wait by hand."),
+    "event": ("events", "Record events and look at them."),
+    "tick": ("tick", "Process what is due, once."),
+    "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),
+    "db": ("database", "Migrate the database and look at its schema."),
+}
+GROUPS = frozenset({"create", "event", "delivery", "db"})
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command's module when the command is called, and only lists it for ``--help``."""
+
+    def __init__(self, **settings: Any) -> None:
+        settings["commands"] = {name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()}
+        super().__init__(**settings)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find a command as usual, then load it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load(name) if name in COMMANDS else command, rest
+
+
+def load(name: str) -> Any:
+    """Import the command ``name``."""
+    module = import_module(f"waitctl.cli.{COMMANDS[name][0]}")
+    loaded = typer.main.get_command(module.app)
+    if name in GROUPS or not isinstance(loaded, TyperGroup):
+        return loaded
+    return loaded.commands[name]
+
+
+app = typer.Typer(
+    name="waitctl",
+    cls=LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from waitctl import __version__
+
+        typer.echo(f"waitctl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    database_url: Annotated[
+        str | None, typer.Option("--database-url", metavar="URL", help="sqlite:///FILE or postgresql://…")
+    ] = None,
+    config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="The config file (TOML).")] = None,
+    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; twice: with tracebacks.")] = 0,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Durable waits for shell scripts and cron jobs.
+
+    Settings: flag > environment (WAITCTL_DATABASE_URL, WAITCTL_CONFIG, WAITCTL_TIMEZONE) > config file > default.
+    """
+    inherited = context.obj if isinstance(context.obj, Session) else Session()
+    context.obj = Session(database_url, config, verbose, inherited.inline_command)
+
+
+def main() -> None:
+    """The `waitctl` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Prints errors; raises nothing."""
+    prepare_streams()
+    arguments, inline = _split_inline_command(arguments)
+    try:
+        code = typer.main.get_command(app).main(
+            arguments, prog_name="waitctl", standalone_mode=False, obj=Session(inline_command=inline)
+        )
+        sys.stdout.flush()
+        return code if isinstance(code, int) else ExitCode.OK
+    except (KeyboardInterrupt, typer.Abort):
+        _report("interrupted", "interrupted", None, arguments)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has had enough, as in `waitctl list | head`: nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILURE
+    except Exception as error:
+        return _handle(error, arguments)
+
+
+def _handle(error: Exception, arguments: Sequence[str]) -> ExitCode:
+    if _verbosity(arguments) >= 2:
+        traceback.print_exc()
+    match error:
+        case WaitStepError():
+            _report(error.code, error.message, error.hint, arguments)
+            return ExitCode.of(error)
+        case typer.TyperException():
+            return _usage(error, arguments)
+        case OSError():
+            _report(
+                "io", f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", None, arguments
+            )
+            return ExitCode.FAILURE
+        case _:
+            _report(
+                "internal",
+                f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
+                "this is a bug in waitctl; -vv shows the traceback",
+                arguments,
+            )
+            return ExitCode.FAILURE
+
+
+def _usage(error: typer.TyperException, arguments: Sequence[str]) -> ExitCode:
+    """An error of the command line itself, in our words where Typer's would not help."""
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        if message:
+            typer.echo(message)
+        return ExitCode.USAGE
+    code, hint = "usage", None
+    creating = "create" in arguments
+    signed = [argument for argument in arguments if re.match(r"-[0-9]", argument)]
+    if creating and "No such option" in message and signed:
+        code, message = InvalidWaitDurationError.code, f"a duration has no sign: {signed[0]!a}"
+    elif creating and "unexpected extra argument" in message:
+        hint = "quote what has spaces, as in '3 days'; a command to run goes behind --"
+    else:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "waitctl"
+        hint = f"{path} --help says more"
+    _report(code, message, hint, arguments)
+    return ExitCode.USAGE
+
+
+def _report(code: str, message: str, hint: str | None, arguments: Sequence[str]) -> None:
+    print_error(code, " ".join(message.split()), hint, as_json=_wants_json(arguments))
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether the command line asks for JSON; looked up by hand, since it may be what could not be parsed."""
+    joined = "\0".join(arguments)
+    return bool(re.search(r"(?:^|\0)(?:-o\0?|--output[\0=])(?:nd)?json(?:\0|$)", joined))
+
+
+def _verbosity(arguments: Sequence[str]) -> int:
+    return sum(2 if argument == "-vv" else argument in {"-v", "--verbose"} for argument in arguments[:8])
+
+
+def _split_inline_command(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Split ``create … -- COMMAND ARG…`` before options are parsed."""
+    before = list(arguments)
+    if "--" not in before or "create" not in before[: before.index("--")]:
+        return before, ()
+    at = before.index("--")
+    return before[:at], tuple(before[at + 1 :])

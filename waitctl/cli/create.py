@@ -1,0 +1,296 @@
+"""`waitctl create`: the four ways to wait."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from waitctl.application.documents import wait_document
+from waitctl.application.scheduling import WaitCreateResult, WaitSchedulingService
+from waitctl.cli.output import Output, OutputOption, clean, local, print_document, write_line
+from waitctl.cli.session import Session, read_text_argument, session_of
+from waitctl.domain.durations import Duration, parse_duration
+from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitConfigurationError
+from waitctl.domain.listeners import EventQuery
+from waitctl.domain.schedule import parse_instant
+from waitctl.domain.text import parse_json_object
+from waitctl.domain.waits import Particulars, WaitStepExecution
+from waitctl.infrastructure.ids import new_id
+
+app = typer.Typer(help="Create a wait.", no_args_is_help=True, add_completion=False)
+
+
+class Past(StrEnum):
+    """What becomes of a date that has passed."""
+
+    REJECT = "reject"
+    FIRE = "fire"
+
+
+@dataclass(frozen=True)
+class Common:
+    """The options that every form of `create` takes."""
+
+    execution: Annotated[
+        str | None, typer.Option("-e", "--execution", metavar="ID", help="The execution; made up when left out.")
+    ] = None
+    step: Annotated[str, typer.Option("-s", "--step", metavar="ID", help="The step of the execution.")] = "wait"
+    workflow: Annotated[str | None, typer.Option("-w", "--workflow", metavar="ID", help="The workflow.")] = None
+    contact: Annotated[str | None, typer.Option("-c", "--contact", metavar="ID", help="Whom it is about.")] = None
+    context: Annotated[
+        str | None, typer.Option("--context", metavar="JSON|@FILE|-", help="A JSON object for the handler.")
+    ] = None
+    handler: Annotated[str | None, typer.Option("--handler", metavar="NAME", help="What runs when the wait ends.")] = (
+        None
+    )
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="KEY", help="Create once for ever under this key (per workflow).")
+    ] = None
+    tz: Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="An IANA time zone.")] = None
+    base: Annotated[
+        str | None, typer.Option("--from", metavar="INSTANT", help="Count from here instead of from now (RFC 3339).")
+    ] = None
+    replace: Annotated[bool, typer.Option("--replace", help="Cancel another open wait of this step first.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print the wait and why.")] = False
+    output: OutputOption = Output.HUMAN
+
+    def particulars(self, session: Session) -> Particulars:
+        """Where the wait belongs. Inside a handler the key defaults to the delivery and the step."""
+        delivery = os.environ.get("WAITCTL_DELIVERY_ID")
+        context = self.context
+        if context is not None:
+            context = read_text_argument(context, "the context", InvalidWaitConfigurationError)
+        return Particulars(
+            workflow_execution_id=new_id() if self.execution is None else self.execution,
+            step_id=self.step,
+            workflow_id=self.workflow,
+            contact_id=self.contact,
+            context=None if context is None else parse_json_object(context, "the context"),
+            handler=self.handler,
+            idempotency_key=f"{delivery}:{self.step}" if self.key is None and delivery else self.key,
+            timezone=session.settings().timezone if self.tz is None else self.tz,
+        )
+
+    @property
+    def base_instant(self) -> datetime | None:
+        """The instant to count from."""
+        return None if self.base is None else parse_instant(self.base, "--from")
+
+
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command every option of `Common`; it gets them as one argument, ``common``."""
+    hints = get_type_hints(Common, include_extras=True)
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=Common.__dataclass_fields__[name].default,
+            annotation=hints[name],
+        )
+        for name in hints
+    ]
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for parameter in signature.parameters.values() if parameter.name != "common"]
+
+    def with_options(**arguments: Any) -> None:
+        common = Common(**{name: arguments.pop(name) for name in hints})
+        command(**arguments, common=common)
+
+    with_options.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    with_options.__doc__ = command.__doc__
+    with_options.__name__ = command.__name__
+    return with_options
+
+
+@app.command("fixed-time")
+@common_options
+def fixed_time(
+    *,
+    context_: typer.Context,
+    duration: Annotated[str, typer.Argument(metavar="DURATION", help="As in 90m, 2h30m, 3d, '3 days', PT36H.")],
+    common: Common,
+) -> None:
+    """Wait for a span of elapsed time.
+
+    Example: waitctl create fixed-time 3d --contact ada@example.org --handler nudge
+    """
+    _create(
+        context_,
+        common,
+        lambda service, particulars: service.create_fixed_time_wait(
+            duration,
+            particulars,
+            base=common.base_instant,
+            replace_open=common.replace,
+            dry_run=common.dry_run,
+        ),
+    )
+
+
+@app.command("until-date")
+@common_options
+def until_date(
+    *,
+    context_: typer.Context,
+    date: Annotated[
+        str, typer.Argument(metavar="DATETIME", help="RFC 3339, or '2026-12-24 18:00' read in --tz; a date: 00:00.")
+    ],
+    past: Annotated[Past, typer.Option("--past", help="What to do with a date that has passed.")] = Past.REJECT,
+    common: Common,
+) -> None:
+    """Wait until a date and time.
+
+    Example: waitctl create until-date '2026-12-24 18:00' --tz Europe/Berlin --handler greet
+    """
+    _create(
+        context_,
+        common,
+        lambda service, particulars: service.create_until_date_wait(
+            date,
+            particulars,
+            base=common.base_instant,
+            past=past,
+            replace_open=common.replace,
+            dry_run=common.dry_run,
+        ),
+    )
+
+
+@app.command("until-time")
+@common_options
+def until_time(
+    *,
+    context_: typer.Context,
+    time: Annotated[str, typer.Argument(metavar="H[H][:MM[:SS]]", help="A time of day in --tz.")],
+    common: Common,
+) -> None:
+    """Wait until clocks next show a time of day.
+
+    Example: waitctl create until-time 09:00 --tz America/New_York --handler call
+    """
+    _create(
+        context_,
+        common,
+        lambda service, particulars: service.create_until_time_wait(
+            time,
+            particulars,
+            base=common.base_instant,
+            replace_open=common.replace,
+            dry_run=common.dry_run,
+        ),
+    )
+
+
+@app.command("for-event")
+@common_options
+def for_event(
+    *,
+    context_: typer.Context,
+    types: Annotated[str, typer.Argument(metavar="TYPE[,TYPE…]", help="Any of these event types.")],
+    match: Annotated[
+        list[str] | None,
+        typer.Option("--match", metavar="KEY=VALUE", help="The event's data must have this text there (repeatable)."),
+    ] = None,
+    match_json: Annotated[
+        str | None, typer.Option("--match-json", metavar="JSON", help="The event's data must contain this.")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="DURATION", help="How long to wait; for ever when left out.")
+    ] = None,
+    lookback: Annotated[
+        str, typer.Option("--lookback", metavar="DURATION", help="Events received up to this long ago still count.")
+    ] = "1m",
+    grace: Annotated[
+        str, typer.Option("--grace", metavar="DURATION", help="How long events may be late that happened in time.")
+    ] = "0",
+    exclusive: Annotated[bool, typer.Option("--exclusive", help="What this wait takes, no other wait gets.")] = False,
+    common: Common,
+) -> None:
+    """Wait for an event of a contact, or for a timeout, whichever comes first.
+
+    Example: waitctl create for-event email_open --contact ada@example.org --timeout 2d --handler follow-up
+    """
+    query = EventQuery(
+        event_types=tuple(name.strip() for name in types.split(",")),
+        match=_pairs(match) if match else None,
+        match_json=None if match_json is None else parse_json_object(match_json, "--match-json"),
+        timeout=None if timeout is None else parse_duration(timeout, error=InvalidTimeoutError),
+        lookback=_span(lookback, "--lookback"),
+        grace=_span(grace, "--grace"),
+        exclusive=exclusive,
+    )
+    _create(
+        context_,
+        common,
+        lambda service, particulars: service.create_event_wait(
+            query,
+            particulars,
+            base=common.base_instant,
+            replace_open=common.replace,
+            dry_run=common.dry_run,
+        ),
+    )
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InvalidWaitConfigurationError(f"--match {text!a} is not KEY=VALUE")
+        if pairs.setdefault(key, value) != value:
+            raise InvalidWaitConfigurationError(f"--match names {key!a} twice, with different values")
+    return pairs
+
+
+def _span(text: str, option: str) -> Duration:
+    try:
+        return parse_duration(text, error=InvalidWaitConfigurationError, zero=True)
+    except InvalidWaitConfigurationError as error:
+        raise InvalidWaitConfigurationError(f"{option}: {error.message}", hint=error.hint) from error
+
+
+def _create(
+    context: typer.Context,
+    common: Common,
+    create: Callable[[WaitSchedulingService, Particulars], WaitCreateResult],
+) -> None:
+    session = session_of(context)
+    if session.inline_command:
+        raise InvalidWaitConfigurationError(
+            "inline commands are not supported yet", hint="name a handler of the config file with --handler"
+        )
+    with session.database(create=True) as database:
+        result = create(WaitSchedulingService(database, actor=session.actor), common.particulars(session))
+        session.warn(f"database: {database.name}")
+    document = {**wait_document(result.wait), "created": result.created}
+    if common.dry_run:
+        document["explanation"] = list(result.explanation)
+    print_document(document, common.output, human=lambda: _print_created(result, common), id_key="id")
+
+
+def _print_created(result: WaitCreateResult, common: Common) -> None:
+    wait = result.wait
+    if common.dry_run:
+        for line in (*result.explanation, f"so: {_outlook(wait)}", "nothing was written"):
+            write_line(clean(line))
+        return
+    write_line(f"{wait.id}  {_outlook(wait)}" + ("" if result.created else "  (it was there already)"))
+
+
+def _outlook(wait: WaitStepExecution) -> str:
+    """What a wait comes to, in a line."""
+    if not wait.status.is_open:
+        return f"{wait.status} ({wait.resolution})"
+    if wait.scheduled_at is not None:
+        return f"scheduled for {local(wait.scheduled_at, wait.timezone, wait.updated_at)}"
+    heard = ", ".join(listener.event_type for listener in wait.listeners)
+    until = f" until {local(wait.timeout_at, wait.timezone, wait.updated_at)}" if wait.timeout_at else ""
+    return clean(f"waiting for {heard} of {wait.contact_id}{until}")

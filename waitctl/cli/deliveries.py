@@ -1,0 +1,186 @@
+"""`waitctl delivery`: look at deliveries, and put dead ones right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from waitctl.application.delivery import DeliveryService
+from waitctl.application.documents import delivery_document
+from waitctl.cli.output import (
+    STATUS_STYLES,
+    ExitCode,
+    Output,
+    OutputOption,
+    print_card,
+    print_document,
+    print_error,
+    print_list,
+    print_table,
+    say,
+    status_text,
+    tail,
+    write_line,
+)
+from waitctl.cli.session import session_of
+from waitctl.domain.deliveries import Delivery, DeliveryStatus
+from waitctl.domain.errors import WaitStepError
+from waitctl.domain.schedule import format_instant
+
+app = typer.Typer(help="Look at deliveries, and put dead ones right.", no_args_is_help=True, add_completion=False)
+
+DeliveriesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="ID…", help="Ids, or their first or last 8 or more characters.")
+]
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    status: Annotated[
+        list[DeliveryStatus] | None, typer.Option("--status", help="Only in this status (repeatable).")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="How many at most.")] = 50,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """List deliveries, newest first.
+
+    Example: waitctl delivery list --status dead
+    """
+    with session_of(context).database() as database:
+        found = DeliveryService(database).list_deliveries(status or (), limit=limit)
+
+    def human(_: object) -> None:
+        if not found:
+            say("no deliveries")
+            return
+        print_table(
+            ("DELIVERY", "WAIT", "HANDLER", "OUTCOME", "STATUS", "ATTEMPT", "LAST ERROR"),
+            (
+                (
+                    tail(each.id),
+                    tail(each.wait_id),
+                    each.handler,
+                    each.outcome,
+                    status_text(each.status),
+                    f"{each.attempt}/{each.max_attempts or '?'}",
+                    each.last_error,
+                )
+                for each in found
+            ),
+        )
+
+    print_list(
+        [delivery_document(each) for each in found],
+        output,
+        whole=lambda rows: {"deliveries": rows},
+        human=human,
+        id_key="delivery_id",
+    )
+
+
+@app.command("show")
+def show(
+    context: typer.Context,
+    delivery: Annotated[
+        str, typer.Argument(metavar="ID", help="A delivery's id, or its first or last 8 or more characters.")
+    ],
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Show one delivery.
+
+    Example: waitctl delivery show 6f2b9c01d3aa
+    """
+    with session_of(context).database() as database:
+        found = DeliveryService(database).get_delivery(delivery)
+    print_document(delivery_document(found), output, human=lambda: _print_delivery(found), id_key="delivery_id")
+
+
+def _print_delivery(delivery: Delivery) -> None:
+    print_card(
+        f"{delivery.outcome} to {delivery.handler}  {delivery.status}",
+        [
+            ("delivery", delivery.id),
+            ("wait", delivery.wait_id),
+            ("attempt", f"{delivery.attempt} of {delivery.max_attempts or '?'}"),
+            (
+                "next attempt",
+                format_instant(delivery.next_attempt_at) if delivery.status is DeliveryStatus.PENDING else None,
+            ),
+            ("lease until", delivery.lease_expires_at and format_instant(delivery.lease_expires_at)),
+            ("last error", delivery.last_error),
+            ("created", format_instant(delivery.created_at)),
+            ("delivered", delivery.delivered_at and format_instant(delivery.delivered_at)),
+        ],
+        style=STATUS_STYLES[delivery.status],
+    )
+
+
+@app.command("retry")
+def retry(
+    context: typer.Context,
+    deliveries: DeliveriesArgument = None,
+    all_dead: Annotated[bool, typer.Option("--all-dead", help="Every dead delivery.")] = False,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Make deliveries due now, their attempts so far forgiven.
+
+    Example: waitctl delivery retry --all-dead
+    """
+    if bool(deliveries) == all_dead:
+        raise typer.BadParameter("name deliveries or --all-dead, not both", param_hint="ID…")
+    session = session_of(context)
+    with session.database() as database:
+        service = DeliveryService(database, actor=session.actor)
+        if all_dead:
+            done, worst = service.retry_dead(), ExitCode.OK
+        else:
+            done, worst = _each(deliveries or [], service.retry, as_json=output is not Output.HUMAN)
+    _print_done(done, "due now", output)
+    raise typer.Exit(worst)
+
+
+@app.command("drop")
+def drop(context: typer.Context, deliveries: DeliveriesArgument = None, output: OutputOption = Output.HUMAN) -> None:
+    """Give deliveries up; they are kept as dropped.
+
+    Example: waitctl delivery drop 6f2b9c01d3aa
+    """
+    if not deliveries:
+        raise typer.BadParameter("name a delivery", param_hint="ID…")
+    session = session_of(context)
+    with session.database() as database:
+        service = DeliveryService(database, actor=session.actor)
+        done, worst = _each(deliveries, service.drop, as_json=output is not Output.HUMAN)
+    _print_done(done, "dropped", output)
+    raise typer.Exit(worst)
+
+
+def _each(names: list[str], act: Callable[[str], Delivery], *, as_json: bool) -> tuple[list[Delivery], ExitCode]:
+    done: list[Delivery] = []
+    worst = ExitCode.OK
+    for name in names:
+        try:
+            done.append(act(name))
+        except WaitStepError as error:
+            print_error(error.code, f"{name}: {error.message}", error.hint, as_json=as_json)
+            worst = max(worst, ExitCode.of(error))
+    return done, worst
+
+
+def _print_done(done: list[Delivery], verb: str, output: Output) -> None:
+    def human(_: object) -> None:
+        for each in done:
+            write_line(f"{each.id}  {verb}")
+        if not done:
+            say(f"nothing {verb}")
+
+    print_list(
+        [delivery_document(each) for each in done],
+        output,
+        whole=lambda rows: {"deliveries": rows},
+        human=human,
+        id_key="delivery_id",
+    )

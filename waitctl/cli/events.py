@@ -1,0 +1,323 @@
+"""`waitctl event`: record and ingest events, and look at them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from waitctl.application.correlation import (
+    DEFAULT_SOURCE,
+    EventService,
+    IngestTotals,
+    Rejection,
+    make_event,
+    read_lines,
+)
+from waitctl.application.documents import event_document
+from waitctl.cli.output import (
+    ExitCode,
+    Output,
+    OutputOption,
+    print_card,
+    print_document,
+    print_list,
+    print_table,
+    relative,
+    say,
+    tail,
+    write_line,
+)
+from waitctl.cli.session import Session, read_text_argument, session_of
+from waitctl.domain.errors import InvalidEventError
+from waitctl.domain.events import Event
+from waitctl.domain.schedule import format_instant, parse_instant
+from waitctl.domain.text import parse_json_object, to_json
+
+app = typer.Typer(help="Record events and look at them.", no_args_is_help=True, add_completion=False)
+types = typer.Typer(help="List, add and remove event types.", invoke_without_command=True, add_completion=False)
+app.add_typer(types, name="types")
+
+
+class Format(StrEnum):
+    """What `ingest` reads."""
+
+    NDJSON = "ndjson"
+
+
+def _service(session: Session, *, create: bool = False) -> EventService:
+    return EventService(session.database(create=create), actor=session.actor)
+
+
+@app.command("record")
+def record(
+    context: typer.Context,
+    event_type: Annotated[str, typer.Argument(metavar="TYPE", help="A registered event type.")],
+    contact: Annotated[str, typer.Option("-c", "--contact", metavar="ID", help="Whom it happened to.")],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="JSON|@FILE|-", help="A JSON object: what happened.")
+    ] = None,
+    external_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The sender's id: the same one is recorded once.")
+    ] = None,
+    source: Annotated[str, typer.Option("--source", metavar="NAME", help="Who reports it.")] = DEFAULT_SOURCE,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="INSTANT", help="When it happened, by the sender's clock (RFC 3339).")
+    ] = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Record one event and resume the waits that it matches.
+
+    Example: waitctl event record email_click --contact ada@example.org --data '{"url": "https://example.org/plan"}'
+    """
+    value = None
+    if data is not None:
+        text = read_text_argument(data, "the data", InvalidEventError)
+        value = parse_json_object(text, "the data", error=InvalidEventError)
+    event = make_event(
+        event_type,
+        contact,
+        data=value,
+        external_id=external_id,
+        source=source,
+        occurred_at=None if at is None else parse_instant(at, "--at"),
+    )
+    result = _service(session_of(context), create=True).record(event)
+
+    def human() -> None:
+        if result.duplicate:
+            write_line(f"{result.event_id or '-'}  seen before: no effect")
+            return
+        write_line(f"{result.event_id}  recorded, resumed {len(result.matched)}")
+        for wait_id in result.matched:
+            write_line(f"  {wait_id}")
+
+    print_document(result.to_json(), output, human=human, id_key="event_id")
+
+
+@app.command("ingest")
+def ingest(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="What to read; standard input by default.")] = "-",
+    format_: Annotated[Format, typer.Option("--format", help="What the input is.")] = Format.NDJSON,
+    source: Annotated[
+        str, typer.Option("--source", metavar="NAME", help="The source of lines that name none.")
+    ] = DEFAULT_SOURCE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; write nothing.")] = False,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Record a stream of events, one JSON object a line.
+
+    A line: {"type", "contact", "data"?, "id"?, "source"?, "at"?}. A bad line is named by its number and the rest goes
+    on; the exit status is 1 then. Example: waitctl event ingest events.ndjson
+    """
+    assert format_ is Format.NDJSON
+    session = session_of(context)
+    as_json = output is not Output.HUMAN
+
+    def on_rejection(rejection: Rejection) -> None:
+        if as_json:
+            error = {"code": rejection.error.code, "message": rejection.error.message, "line": rejection.line}
+            print(to_json({"error": error}), file=sys.stderr)  # noqa: T201
+        else:
+            say(f"line {rejection.line}: {rejection.error.message}")
+
+    service = _service(session, create=not dry_run)
+    with _open(file) as stream, _progress(output) as on_batch:
+        totals = service.ingest_ndjson(
+            read_lines(stream), source=source, on_rejection=on_rejection, on_batch=on_batch, dry_run=dry_run
+        )
+
+    def human() -> None:
+        write_line(
+            f"{totals.received:,} received, {totals.recorded:,} recorded, {totals.duplicates:,} duplicates, "
+            f"{totals.ignored:,} ignored, {totals.rejected:,} rejected, {totals.matched:,} waits resumed"
+        )
+        if dry_run:
+            say("nothing was written")
+
+    print_document(totals.to_json(), output, human=human)
+    if totals.without_id and not as_json:
+        say(f"{totals.without_id:,} had no id: run again, they are recorded again")
+    raise typer.Exit(ExitCode.FAILURE if totals.rejected else ExitCode.OK)
+
+
+@contextmanager
+def _open(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        if sys.stdin is None:
+            raise InvalidEventError("standard input is closed")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = open(file, "rb")  # noqa: SIM115 (closed below; only opening it is our error)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidEventError(f"cannot read {file}: {reason}") from error
+    with stream:
+        yield stream
+
+
+@contextmanager
+def _progress(output: Output) -> Iterator[Any]:
+    """A count that runs on a terminal; nothing when anything is piped."""
+    if output is not Output.HUMAN or not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("reading") as line:
+
+        def show(totals: IngestTotals) -> None:
+            line.update(f"{totals.received:,} received, {totals.matched:,} waits resumed")
+
+        yield show
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    event_type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only of this type.")] = None,
+    contact: Annotated[str | None, typer.Option("-c", "--contact", metavar="ID", help="Only of them.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="INSTANT", help="Only received at this instant or later.")
+    ] = None,
+    unmatched: Annotated[bool, typer.Option("--unmatched", help="Only those that no wait took.")] = False,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="How many at most.")] = 50,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """List events, newest first.
+
+    Example: waitctl event list --contact ada@example.org --unmatched
+    """
+    session = session_of(context)
+    with session.database() as database:
+        found = EventService(database).list_events(
+            event_type=event_type,
+            contact=contact,
+            since=None if since is None else parse_instant(since, "--since"),
+            unmatched=unmatched,
+            limit=limit,
+        )
+        with database.read() as connection:
+            now = database.clock(connection)
+
+    def human(_: object) -> None:
+        if not found:
+            say("no events")
+            return
+        print_table(
+            ("EVENT", "TYPE", "CONTACT", "SOURCE", "RECEIVED", "RESUMED"),
+            (
+                (
+                    tail(event.id),
+                    event.event_type,
+                    event.contact_id,
+                    event.source,
+                    relative(event.received_at, now) if event.received_at else "",
+                    ", ".join(map(tail, event.matched)),
+                )
+                for event in found
+            ),
+        )
+
+    print_list(
+        [event_document(event) for event in found],
+        output,
+        whole=lambda rows: {"events": rows},
+        human=human,
+        id_key="event_id",
+    )
+
+
+@app.command("show")
+def show(
+    context: typer.Context,
+    event: Annotated[
+        str, typer.Argument(metavar="EVENT", help="An event's id, or its first or last 8 or more characters.")
+    ],
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Show one event.
+
+    Example: waitctl event show 6f2b9c01d3aa
+    """
+    with session_of(context).database() as database:
+        found = EventService(database).get_event(event)
+    print_document(event_document(found), output, human=lambda: _print_event(found), id_key="event_id")
+
+
+def _print_event(event: Event) -> None:
+    print_card(
+        f"{event.event_type} of {event.contact_id}",
+        [
+            ("event", event.id),
+            ("source", event.source),
+            ("their id", event.external_id),
+            ("occurred", event.occurred_at and format_instant(event.occurred_at)),
+            ("received", event.received_at and format_instant(event.received_at)),
+            ("data", to_json(event.data) if event.data else None),
+            ("resumed", ", ".join(event.matched)),
+        ],
+    )
+
+
+@types.callback()
+def types_root(context: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+    """List, add and remove event types.
+
+    Example: waitctl event types
+    """
+    if context.invoked_subcommand is None:
+        _list_types(context, output)
+
+
+@types.command("list")
+def types_list(context: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+    """List the registered event types.
+
+    Example: waitctl event types list -o json
+    """
+    _list_types(context, output)
+
+
+def _list_types(context: typer.Context, output: Output) -> None:
+    with session_of(context).database() as database:
+        found = EventService(database).list_types()
+    print_list(
+        [{"name": name, "description": text, "builtin": builtin} for name, text, builtin in found],
+        output,
+        whole=lambda rows: {"event_types": rows},
+        human=lambda rows: print_table(("TYPE", "MEANING"), ((row["name"], row["description"]) for row in rows)),
+        id_key="name",
+    )
+
+
+@types.command("add")
+def types_add(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As in cart_abandoned.")],
+    description: Annotated[str, typer.Option("--description", help="What such an event says.")] = "",
+) -> None:
+    """Register an event type of one's own.
+
+    Example: waitctl event types add cart_abandoned --description 'a cart was left behind'
+    """
+    new = _service(session_of(context)).add_type(name, description)
+    write_line(f"{name}  {'added' if new else 'is registered already'}")
+
+
+@types.command("remove")
+def types_remove(
+    context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", help="One's own.")]
+) -> None:
+    """Forget an event type of one's own that no open wait listens to.
+
+    Example: waitctl event types remove cart_abandoned
+    """
+    _service(session_of(context)).remove_type(name)
+    write_line(f"{name}  removed")

@@ -1,0 +1,255 @@
+"""Printing: data to standard output, words to standard error, and what the exit codes mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from waitctl.domain.durations import format_timedelta
+from waitctl.domain.errors import (
+    ConflictError,
+    DatabaseError,
+    DatabaseFullError,
+    InvalidInputError,
+    NotFoundError,
+    WaitStepError,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+class ExitCode(IntEnum):
+    """What `waitctl` exits with. The README's table says the same; a test compares."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    DATABASE = 5
+    TIMED_OUT = 6
+    ENDED_OTHERWISE = 7
+    INTERRUPTED = 130
+
+    @classmethod
+    def of(cls, error: WaitStepError) -> ExitCode:
+        """The exit code for an error."""
+        match error:
+            case InvalidInputError():
+                return cls.USAGE
+            case NotFoundError():
+                return cls.NOT_FOUND
+            case ConflictError():
+                return cls.CONFLICT
+            case DatabaseFullError():
+                return cls.FAILURE
+            case DatabaseError():
+                return cls.DATABASE
+            case _:
+                return cls.FAILURE
+
+
+class Output(StrEnum):
+    """How data is printed."""
+
+    HUMAN = "human"
+    JSON = "json"
+    NDJSON = "ndjson"
+    ID = "id"
+
+
+OutputOption = Annotated[
+    Output, typer.Option("-o", "--output", help="How to print: for people, or for programs.", show_choices=True)
+]
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+
+
+def clean(value: object) -> str:
+    """The value as text that cannot steer a terminal: no control, escape or bidirectional characters."""
+    return _CONTROL.sub(" ", str(value))
+
+
+def print_error(code: str, message: str, hint: str | None, *, as_json: bool) -> None:
+    """One ``error:`` line on standard error, a ``hint:`` line where there is a next step; or both as JSON."""
+    if sys.stderr is None:
+        return
+    if as_json:
+        error = {"code": code, "message": message, "hint": hint}
+        line = json.dumps({"error": error})
+    else:
+        line = f"error: {clean(message)}" + (f"\nhint: {clean(hint)}" if hint else "")
+    print(line, file=sys.stderr)  # noqa: T201
+
+
+def say(message: str) -> None:
+    """Words for people, on standard error."""
+    print(clean(message), file=sys.stderr)  # noqa: T201
+
+
+def write_line(line: str) -> None:
+    """A line of data on standard output."""
+    print(line)  # noqa: T201
+
+
+def print_document(document: Any, output: Output, *, human: Callable[[], None], id_key: str | None = None) -> None:
+    """Print one document: as JSON, as its id, or for people."""
+    match output:
+        case Output.JSON:
+            write_line(json.dumps(document, ensure_ascii=False, indent=2))
+        case Output.NDJSON:
+            write_line(_compact(document))
+        case Output.ID:
+            if id_key is None:
+                raise typer.BadParameter("there is no id to print", param_hint="--output")
+            write_line(str(document[id_key]))
+        case Output.HUMAN:
+            human()
+
+
+def print_list(
+    documents: Iterable[Any],
+    output: Output,
+    *,
+    whole: Callable[[list[Any]], Any],
+    human: Callable[[list[Any]], None],
+    id_key: str | None = None,
+) -> None:
+    """Print documents: as one JSON document (``whole`` wraps them), a line each, their ids, or for people."""
+    rows = list(documents)
+    match output:
+        case Output.JSON:
+            write_line(json.dumps(whole(rows), ensure_ascii=False, indent=2))
+        case Output.NDJSON:
+            for row in rows:
+                write_line(_compact(row))
+        case Output.ID:
+            if id_key is None:
+                raise typer.BadParameter("there is no id to print", param_hint="--output")
+            for row in rows:
+                write_line(str(row[id_key]))
+        case Output.HUMAN:
+            human(rows)
+
+
+def _compact(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+# -- for people --------------------------------------------------------------------------------------------------------
+
+
+def console() -> Console:
+    """Standard output for people: colour only on a terminal and without NO_COLOR; piped, no line is cut."""
+    from rich.console import Console
+
+    piped = not sys.stdout.isatty()
+    return Console(highlight=False, markup=False, emoji=False, width=500 if piped else None, soft_wrap=piped)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, styles: Sequence[str] = ()) -> None:
+    """A table, its cells cleaned and never read as markup."""
+    from rich.text import Text
+
+    table = _plain_table(columns)
+    for row in rows:
+        table.add_row(
+            *(
+                cell if isinstance(cell, Text) else Text(clean("" if cell is None else cell), style=style)
+                for cell, style in zip(row, [*styles, *[""] * len(columns)], strict=False)
+            )
+        )
+    console().print(table)
+
+
+def _plain_table(columns: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def print_card(title: str, fields: Iterable[tuple[str, object]], *, style: str = "") -> None:
+    """A card: a title over names and values. Empty values are left out."""
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    for name, value in fields:
+        if value not in (None, "", (), []):
+            grid.add_row(name, value if isinstance(value, Text) else Text(clean(value)))
+    if sys.stdout.isatty():
+        heading = Text(clean(title), style=f"bold {style}")
+        console().print(Panel(grid, title=heading, title_align="left", expand=False, border_style=style or "dim"))
+    else:
+        write_line(clean(title))
+        console().print(grid)
+
+
+STATUS_STYLES = {
+    "waiting": "cyan",
+    "scheduled": "blue",
+    "resumed": "green",
+    "timeout": "yellow",
+    "cancelled": "dim",
+    "error": "red",
+    "pending": "blue",
+    "running": "cyan",
+    "delivered": "green",
+    "dead": "red",
+    "dropped": "dim",
+}
+
+
+def status_text(status: str) -> Any:
+    """A status in its colour."""
+    from rich.text import Text
+
+    return Text(status, style=STATUS_STYLES.get(status, ""))
+
+
+def relative(at: datetime, now: datetime) -> str:
+    """How far off an instant is: ``in 2 days 3 h``, ``5 min ago``."""
+    span = at - now
+    if abs(span.total_seconds()) < 1:
+        return "now"
+    return f"in {format_timedelta(span)}" if span.total_seconds() > 0 else f"{format_timedelta(span)} ago"
+
+
+def local(at: datetime | None, zone: str, now: datetime) -> str | None:
+    """An instant as the wait's zone shows it, and how far off it is."""
+    if at is None:
+        return None
+    from waitctl.domain.schedule import show_local
+
+    return f"{show_local(at, zone)} {zone} ({relative(at, now)})"
+
+
+def tail(identifier: str) -> str:
+    """The end of an id: the head of a UUIDv7 is a clock, the same for all of an hour."""
+    return identifier[-12:]
+
+
+def prepare_streams() -> None:
+    """Make odd environments printable: no encoding error may hide what was done."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (for the rest of the run)

@@ -1,0 +1,86 @@
+"""What one run of the command line shares: the global options, and what they lead to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from waitctl.domain.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Database
+
+
+@dataclass
+class Session:
+    """The global options. Reads settings and opens the database when a command asks."""
+
+    database_url: str | None = None
+    config: str | None = None
+    verbose: int = 0
+    inline_command: tuple[str, ...] = ()
+    _settings: Settings | None = field(default=None, repr=False)
+
+    def settings(self) -> Settings:
+        """The settings: flags over environment over file over defaults."""
+        if self._settings is None:
+            from waitctl.infrastructure.config import load_settings
+
+            self._settings = load_settings(database_url=self.database_url, config=self.config)
+        return self._settings
+
+    def database(self, *, create: bool = False, as_of: datetime | None = None) -> Database:
+        """The database. Only with ``create`` is a missing SQLite file made."""
+        from waitctl.infrastructure.database import Database
+
+        settings = self.settings()
+        return Database(settings.database_url, as_of=as_of or settings.as_of, create=create)
+
+    @property
+    def actor(self) -> str:
+        """Who the audit trail names: the user, at this host."""
+        from waitctl.infrastructure.database import host_name
+
+        return f"{os.environ.get('USER') or os.environ.get('LOGNAME') or os.getuid()}@{host_name()}"
+
+    def warn(self, message: str) -> None:
+        """Say something on standard error when asked to be verbose."""
+        if self.verbose:
+            print(message, file=sys.stderr)  # noqa: T201
+
+
+def session_of(context: typer.Context) -> Session:
+    """The session that the root command made."""
+    session = context.find_object(Session)
+    assert session is not None
+    return session
+
+
+def read_text_argument(value: str, what: str, error: type[InvalidInputError]) -> str:
+    """The text of an argument given as itself, as ``@FILE`` or as ``-`` (standard input)."""
+    if value == "-":
+        return read_standard_input(what, error)
+    if not value.startswith("@"):
+        return value
+    try:
+        with open(value[1:], encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError, ValueError) as cause:
+        reason = cause.strerror if isinstance(cause, OSError) else "it is not UTF-8"
+        raise error(f"cannot read {what} from {value[1:]}: {reason}") from cause
+
+
+def read_standard_input(what: str, error: type[InvalidInputError]) -> str:
+    """All of standard input as UTF-8. Raises ``error`` when it is closed or no UTF-8."""
+    if sys.stdin is None:
+        raise error(f"cannot read {what}: standard input is closed")
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as cause:
+        raise error(f"cannot read {what}: standard input is not UTF-8") from cause

@@ -1,0 +1,106 @@
+"""`waitctl tick`: one run of the processor."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from typing import Annotated
+
+import typer
+
+from waitctl.application.tick import Phase, Tick, TickOptions, TickReport
+from waitctl.cli.output import Output, OutputOption, print_document, write_line
+from waitctl.cli.session import session_of
+from waitctl.domain.durations import parse_duration
+from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.schedule import parse_instant
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("tick")
+def tick(
+    context: typer.Context,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", help="Rows a transaction.")] = 1000,
+    max_batches: Annotated[
+        int | None, typer.Option("--max-batches", metavar="N", help="Batches a phase; no maximum when left out.")
+    ] = None,
+    time_budget: Annotated[
+        str, typer.Option("--time-budget", metavar="DURATION", help="When to stop claiming.")
+    ] = "50s",
+    only: Annotated[
+        str | None, typer.Option("--only", metavar="PHASE[,PHASE…]", help="Of events, due, expired, deliver.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; write nothing.")] = False,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="INSTANT", help="Pretend that it is this instant (RFC 3339).")
+    ] = None,
+    ignore_clock: Annotated[
+        bool, typer.Option("--ignore-clock", help="SQLite: run although this host's clock was set back.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Process what is due, once.
+
+    Events of the SQL door, due waits, expired listeners, then deliveries. Any number of ticks may overlap. SIGTERM and
+    Ctrl-C finish the batch in hand. Example: waitctl tick --time-budget 50s
+    """
+    options = TickOptions(
+        batch_size=batch_size,
+        max_batches=max_batches,
+        time_budget=parse_duration(time_budget, error=InvalidSettingError).elapsed,
+        only=frozenset(Phase) if only is None else _phases(only),
+        dry_run=dry_run,
+        ignore_clock=ignore_clock,
+    ).checked()
+    session = session_of(context)
+    database = session.database(as_of=None if as_of is None else parse_instant(as_of, "--as-of"))
+    with database:
+        run = Tick(database, session.settings(), options, interrupted=_on_signal().is_set)
+        report = run.run()
+    if quiet or (output is Output.HUMAN and report.did_nothing and not sys.stdout.isatty()):
+        return  # cron mails what is printed
+    print_document(report.to_json(), output, human=lambda: _print_report(report))
+
+
+def _phases(text: str) -> frozenset[Phase]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in set(Phase)]
+    if unknown:
+        raise InvalidSettingError(f"--only: there is no phase {unknown[0]!a}", hint=f"of {', '.join(Phase)}")
+    return frozenset(map(Phase, names))
+
+
+def _on_signal() -> threading.Event:
+    """An event that SIGTERM and the first SIGINT set; the second SIGINT interrupts at once."""
+    interrupted = threading.Event()
+
+    def stop(number: int, _: object) -> None:
+        if number == signal.SIGINT and interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    return interrupted
+
+
+def _print_report(report: TickReport) -> None:
+    would = "would have " if report.ids is not None else ""
+    done = (
+        ("correlated", report.correlated, "events"),
+        ("resumed", report.resumed, "waits"),
+        ("timed out", report.timed_out, "waits"),
+        ("delivered", report.delivered, ""),
+        ("to retry", report.retried, ""),
+        ("dead", report.dead, ""),
+        ("held", report.held, ""),
+        ("still due", report.remaining_due, ""),
+    )
+    said = [f"{what} {count:,} {unit}".rstrip() for what, count, unit in done if count]
+    write_line(f"{would}{', '.join(said) or 'nothing to do'} ({report.stopped.replace('_', ' ')})")
+    for what, ids in (report.ids or {}).items():
+        for identifier in ids:
+            write_line(f"  {what.replace('_', ' ')}  {identifier}")

@@ -1,0 +1,394 @@
+"""Looking at waits, and ending them by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from waitctl.application.documents import instant
+from waitctl.application.scheduling import PendingWaitsSummary, WaitFilter, WaitSchedulingService, WaitStatus
+from waitctl.cli.output import (
+    STATUS_STYLES,
+    ExitCode,
+    Output,
+    OutputOption,
+    local,
+    print_card,
+    print_document,
+    print_error,
+    print_list,
+    print_table,
+    relative,
+    say,
+    status_text,
+    tail,
+    write_line,
+)
+from waitctl.cli.session import read_text_argument, session_of
+from waitctl.domain.errors import InvalidWaitConfigurationError, WaitStepError
+from waitctl.domain.schedule import parse_instant, show_local
+from waitctl.domain.text import parse_json_object, to_json
+from waitctl.domain.waits import WaitExecutionStatus, WaitType
+
+app = typer.Typer(add_completion=False)
+
+WaitArgument = Annotated[
+    str, typer.Argument(metavar="WAIT", help="A wait's id, or its first or last 8 or more characters.")
+]
+ExecutionOption = Annotated[str | None, typer.Option("-e", "--execution", metavar="ID", help="An execution.")]
+StepOption = Annotated[str | None, typer.Option("-s", "--step", metavar="ID", help="A step of the execution.")]
+
+
+@app.command("status")
+def status(
+    context: typer.Context,
+    wait: Annotated[
+        str | None,
+        typer.Argument(metavar="WAIT", help="A wait's id, or its first or last 8 or more characters."),
+    ] = None,
+    execution: ExecutionOption = None,
+    step: StepOption = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Show a wait, or the waits of an execution.
+
+    With --step the step's latest wait. Example: waitctl status --execution order-17
+    """
+    if (wait is None) == (execution is None):
+        raise typer.BadParameter("name a wait or an --execution, not both", param_hint="WAIT")
+    if step is not None and execution is None:
+        raise typer.BadParameter("a step needs an --execution", param_hint="--step")
+    with session_of(context).database() as database:
+        service = WaitSchedulingService(database)
+        if execution is not None and step is None:
+            _print_execution(execution, service.get_execution_status(execution), output)
+            return
+        found = (
+            service.get_step_status(execution, step)
+            if execution is not None and step is not None
+            else service.get_wait_status(wait or "")
+        )
+    print_document(found.to_json(), output, human=lambda: print_wait(found), id_key="id")
+
+
+def print_wait(found: WaitStatus) -> None:
+    """A wait as a card."""
+    wait, zone, now = found.wait, found.wait.timezone, found.now
+    listeners = "; ".join(
+        f"{listener.event_type} of {listener.contact_id}"
+        + "".join(f" where {key}={value}" for key, value in (listener.match or {}).items())
+        + (f" containing {to_json(listener.match_json)}" if listener.match_json else "")
+        + f" ({listener.status})"
+        for listener in wait.listeners
+    )
+    deliveries = "; ".join(
+        f"{delivery.outcome} to {delivery.handler}: {delivery.status}"
+        + (f", attempt {delivery.attempt} of {delivery.max_attempts}" if delivery.max_attempts else "")
+        + (f", {delivery.last_error}" if delivery.last_error else "")
+        for delivery in wait.deliveries
+    )
+    print_card(
+        f"{wait.wait_type.replace('_', '-')}  {wait.status}" + ("  OVERDUE" if found.is_overdue else ""),
+        [
+            ("wait", wait.id),
+            ("execution", wait.workflow_execution_id),
+            ("step", wait.step_id),
+            ("workflow", wait.workflow_id),
+            ("contact", wait.contact_id),
+            ("asked", _asked(wait.wait_config)),
+            ("scheduled", local(wait.scheduled_at, zone, now)),
+            ("deadline", local(wait.timeout_at, zone, now)),
+            ("listens to", listeners),
+            ("handler", wait.handler),
+            ("key", wait.idempotency_key),
+            ("context", to_json(wait.context) if wait.context else None),
+            ("created", local(wait.created_at, zone, now)),
+            ("ended", local(wait.resolved_at, zone, now)),
+            ("by", wait.resolution),
+            ("event", wait.resolution_event_id),
+            ("late", f"{wait.late_seconds} s" if wait.late_seconds else None),
+            ("delivery", deliveries),
+        ],
+        style=STATUS_STYLES[wait.status],
+    )
+
+
+def _asked(config: dict[str, Any]) -> str:
+    shown = {key: value for key, value in config.items() if value not in (None, False, "0")}
+    return ", ".join(
+        f"{key} {value if isinstance(value, str) else to_json(value)}"
+        for key, value in shown.items()
+        if key not in {"tzdata", "past"}
+    )
+
+
+def _print_execution(execution: str, found: Sequence[WaitStatus], output: Output) -> None:
+    waits = [each.wait for each in found]
+    if any(wait.status.is_open for wait in waits):
+        state = "waiting"
+    else:
+        last = waits[-1].status
+        state = {WaitExecutionStatus.ERROR: "error", WaitExecutionStatus.CANCELLED: "cancelled"}.get(last, "done")
+        if any(wait.status is WaitExecutionStatus.ERROR for wait in waits):
+            state = "error"
+    document = {
+        "workflow_execution_id": execution,
+        "state": state,
+        "waits": [each.to_json() for each in found],
+    }
+
+    def human() -> None:
+        say(f"{execution}: {state}")
+        _print_waits(found)
+
+    if output is Output.ID:
+        for wait in waits:
+            write_line(wait.id)
+        return
+    print_document(document, output, human=human)
+
+
+def _print_waits(found: Sequence[WaitStatus]) -> None:
+    print_table(
+        ("WAIT", "EXECUTION", "STEP", "TYPE", "STATUS", "WHEN", "CONTACT"),
+        (
+            (
+                tail(each.wait.id),
+                each.wait.workflow_execution_id,
+                each.wait.step_id,
+                each.wait.wait_type.replace("_", "-"),
+                status_text(each.wait.status),
+                _when(each),
+                each.wait.contact_id,
+            )
+            for each in found
+        ),
+    )
+
+
+def _when(found: WaitStatus) -> str:
+    wait = found.wait
+    if wait.resolved_at is not None:
+        return f"ended {relative(wait.resolved_at, found.now)}"
+    at = wait.scheduled_at or wait.timeout_at
+    if at is None:
+        return "no timeout"
+    word = "overdue, due" if found.is_overdue else "due" if wait.scheduled_at else "times out"
+    return f"{word} {relative(at, found.now)}"
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    status: Annotated[
+        list[WaitExecutionStatus] | None, typer.Option("--status", help="Only in this status (repeatable).")
+    ] = None,
+    kind: Annotated[WaitType | None, typer.Option("--type", help="Only of this type.")] = None,
+    execution: ExecutionOption = None,
+    contact: Annotated[str | None, typer.Option("-c", "--contact", metavar="ID", help="Only about them.")] = None,
+    workflow: Annotated[str | None, typer.Option("-w", "--workflow", metavar="ID", help="Only of this one.")] = None,
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only what a tick would end now.")] = False,
+    due_before: Annotated[
+        str | None, typer.Option("--due-before", metavar="INSTANT", help="Only open ones that end before this.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="How many at most.")] = 50,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="ID", help="The page after this wait: `next` of the last one.")
+    ] = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """List waits, newest first.
+
+    Example: waitctl list --status waiting --contact ada@example.org -o ndjson
+    """
+    from waitctl.domain.text import normalize_contact
+
+    wanted = WaitFilter(
+        statuses=status or (),
+        wait_type=kind,
+        execution_id=execution,
+        contact_id=None if contact is None else normalize_contact(contact),
+        workflow_id=workflow,
+        overdue=overdue,
+        due_before=None if due_before is None else parse_instant(due_before, "--due-before"),
+    )
+    with session_of(context).database() as database:
+        found, following = WaitSchedulingService(database).list_waits(wanted, limit=limit, after=after)
+
+    def human(_: object) -> None:
+        if not found:
+            say("no waits")
+            return
+        _print_waits(found)
+        if following is not None:
+            say(f"more: --after {following}")
+
+    print_list(
+        [each.to_json() for each in found],
+        output,
+        whole=lambda rows: {"waits": rows, "next": following},
+        human=human,
+        id_key="id",
+    )
+
+
+@app.command("pending")
+def pending(context: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+    """Count what is open.
+
+    Example: waitctl pending -o json
+    """
+    session = session_of(context)
+    with session.database() as database:
+        summary = WaitSchedulingService(database).list_pending_waits(handlers=tuple(session.settings().handlers))
+    print_document(summary.to_json(), output, human=lambda: _print_summary(summary))
+
+
+def _print_summary(summary: PendingWaitsSummary) -> None:
+    counts = summary.counts
+    overdue = f"{counts.overdue:,}"
+    if counts.oldest_overdue_at is not None:
+        overdue += f", the oldest due {relative(counts.oldest_overdue_at, summary.now)}"
+    print_card(
+        f"{sum(counts.by_status.values()):,} open",
+        [
+            *((f"{kind.replace('_', '-')}", f"{count:,}") for kind, count in counts.by_type.items() if count),
+            ("overdue", overdue),
+            ("next due", None if counts.next_due_at is None else relative(counts.next_due_at, summary.now)),
+            (
+                "deliveries",
+                f"{summary.deliveries_pending:,} pending, {summary.deliveries_held:,} of them held, "
+                f"{summary.deliveries_dead:,} dead",
+            ),
+        ],
+        style="yellow" if counts.overdue or summary.deliveries_dead else "green",
+    )
+
+
+@app.command("history")
+def history(context: typer.Context, wait: WaitArgument, output: OutputOption = Output.HUMAN) -> None:
+    """Show a wait's audit trail.
+
+    Example: waitctl history 6f2b9c01d3aa
+    """
+    with session_of(context).database() as database:
+        service = WaitSchedulingService(database)
+        found = service.get_wait_status(wait)
+        lines = service.get_history(found.wait.id)
+    documents = [
+        {
+            "at": instant(line.at),
+            "from": line.from_status,
+            "to": line.to_status,
+            "reason": line.reason,
+            "actor": line.actor,
+            "data": line.data,
+        }
+        for line in lines
+    ]
+
+    def human(_: object) -> None:
+        print_table(
+            ("AT", "FROM", "TO", "REASON", "ACTOR"),
+            (
+                (
+                    f"{show_local(line.at, found.wait.timezone)} {found.wait.timezone}",
+                    line.from_status or "-",
+                    status_text(line.to_status),
+                    line.reason,
+                    line.actor,
+                )
+                for line in lines
+            ),
+        )
+
+    print_list(documents, output, whole=lambda rows: rows, human=human)
+
+
+@app.command("cancel")
+def cancel(
+    context: typer.Context,
+    waits: Annotated[
+        list[str] | None, typer.Argument(metavar="WAIT…", help="Ids, or their first or last 8 or more characters.")
+    ] = None,
+    execution: ExecutionOption = None,
+    step: StepOption = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the audit trail.")] = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Cancel waits.
+
+    A cancelled one may be cancelled again; one that ended otherwise is a conflict. Example: waitctl cancel
+    --execution order-17 --reason paid
+    """
+    if bool(waits) == (execution is not None):
+        raise typer.BadParameter("name waits or an --execution, not both", param_hint="WAIT…")
+    if step is not None and execution is None:
+        raise typer.BadParameter("a step needs an --execution", param_hint="--step")
+    session = session_of(context)
+    with session.database() as database:
+        service = WaitSchedulingService(database, actor=session.actor)
+        if execution is not None:
+            done = service.cancel_execution(execution, step, reason=reason)
+            worst = ExitCode.OK
+        else:
+            done, worst = _each(
+                waits or [], lambda wait: service.cancel_wait(wait, reason=reason), as_json=output is not Output.HUMAN
+            )
+    _print_ended(done, "cancelled", output)
+    raise typer.Exit(worst)
+
+
+def _each(
+    names: Sequence[str], act: Callable[[str], WaitStatus], *, as_json: bool
+) -> tuple[list[WaitStatus], ExitCode]:
+    """Do something to each wait; report what fails, go on, and return the worst exit code."""
+    done: list[WaitStatus] = []
+    worst = ExitCode.OK
+    for name in names:
+        try:
+            done.append(act(name))
+        except WaitStepError as error:
+            code = ExitCode.of(error)
+            if code is ExitCode.DATABASE:
+                raise
+            print_error(
+                error.code, f"{name}: {error.message}" if len(names) > 1 else error.message, error.hint, as_json=as_json
+            )
+            worst = max(worst, code)
+    return done, worst
+
+
+def _print_ended(done: Sequence[WaitStatus], verb: str, output: Output) -> None:
+    def human(_: object) -> None:
+        for each in done:
+            write_line(f"{each.wait.id}  {verb}")
+        if not done:
+            say(f"nothing {verb}")
+
+    print_list([each.to_json() for each in done], output, whole=lambda rows: {"waits": rows}, human=human, id_key="id")
+
+
+@app.command("resume")
+def resume(
+    context: typer.Context,
+    wait: WaitArgument,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the audit trail.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="JSON|@FILE|-", help="A JSON object for the handler.")
+    ] = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Resume a wait by hand.
+
+    Its handler runs with outcome manual. Example: waitctl resume 6f2b9c01d3aa --reason 'they called back'
+    """
+    session = session_of(context)
+    value = None
+    if data is not None:
+        value = parse_json_object(read_text_argument(data, "the data", InvalidWaitConfigurationError), "the data")
+    with session.database() as database:
+        found = WaitSchedulingService(database, actor=session.actor).resume_wait(wait, reason=reason, data=value)
+    print_document(found.to_json(), output, human=lambda: write_line(f"{found.wait.id}  resumed"), id_key="id")
