@@ -337,7 +337,7 @@ def cancel(
             done, worst = _each(
                 waits or [], lambda wait: service.cancel_wait(wait, reason=reason), as_json=output is not Output.HUMAN
             )
-    _print_ended(done, "cancelled", output)
+    _print_ended(done, "cancelled", output, worst)
     raise typer.Exit(worst)
 
 
@@ -361,11 +361,11 @@ def _each(
     return done, worst
 
 
-def _print_ended(done: Sequence[WaitStatus], verb: str, output: Output) -> None:
+def _print_ended(done: Sequence[WaitStatus], verb: str, output: Output, worst: ExitCode) -> None:
     def human(_: object) -> None:
         for each in done:
             write_line(f"{each.wait.id}  {verb}")
-        if not done:
+        if not done and worst is ExitCode.OK:
             say(f"nothing {verb}")
 
     print_list([each.to_json() for each in done], output, whole=lambda rows: {"waits": rows}, human=human, id_key="id")

@@ -85,6 +85,8 @@ def parse_json_object(
         value = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as cause:
         reason = "nested too deeply" if isinstance(cause, RecursionError) else str(cause)
+        if isinstance(cause, json.JSONDecodeError):
+            reason = f"{cause.msg} at character {cause.pos + 1}"
         raise error(f"{what} is not valid JSON: {reason}") from cause
     return check_json_object(value, what, error=error, limit=limit)
 
