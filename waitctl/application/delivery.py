@@ -49,13 +49,13 @@ class DeliveryCounts:
     stale: int = 0
 
 
-def make_handler(config: HandlerConfig, settings: Settings) -> Handler:
+def make_handler(config: HandlerConfig, settings: Settings, database: Database) -> Handler:
     """The handler that a config describes. Its own `waitctl` speaks to the same database."""
-    environment = {"WAITCTL_DATABASE_URL": settings.database_url}
+    environment = {"WAITCTL_DATABASE_URL": database.resolved_url}
     if settings.config_file is not None:
         environment["WAITCTL_CONFIG"] = str(settings.config_file)
-    if settings.as_of is not None:
-        environment["WAITCTL_AS_OF"] = format_instant(settings.as_of)
+    if database.as_of is not None:
+        environment["WAITCTL_AS_OF"] = format_instant(database.as_of)
     return ExecHandler(config.exec, config.timeout, environment)
 
 
@@ -86,7 +86,7 @@ class Dispatcher:
     def __init__(self, database: Database, settings: Settings, *, actor: str) -> None:
         self._database = database
         self._actor = actor
-        self._lanes = [_Lane(config, make_handler(config, settings)) for config in settings.handlers.values()]
+        self._lanes = [_Lane(config, make_handler(config, settings, database)) for config in settings.handlers.values()]
         self.counts = DeliveryCounts()
 
     def __enter__(self) -> Dispatcher:

@@ -281,9 +281,8 @@ class Tick:
     def _deliver(self, report: TickReport) -> TickReport:
         if Phase.DELIVER not in self._options.only or not self._settings.handlers:
             return report
-        settings = replace(self._settings, as_of=self._database.as_of)
         budget = self._options.time_budget.total_seconds()
-        with Dispatcher(self._database, settings, actor=self._actor) as dispatcher:
+        with Dispatcher(self._database, self._settings, actor=self._actor) as dispatcher:
             dispatcher.run(may_claim=lambda: self._may_go_on(budget), limit=self._options.batch_size)
             counts = dispatcher.counts
         return replace(report, delivered=counts.delivered, retried=counts.retried, dead=counts.dead)

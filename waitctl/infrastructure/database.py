@@ -79,6 +79,12 @@ class Database:
         return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
 
     @property
+    def resolved_url(self) -> str:
+        """The URL with its password and an absolute path: it means the same in another folder."""
+        url = self.url if self.path is None else self.url.set(database=str(self.path.absolute()))
+        return url.render_as_string(hide_password=False)
+
+    @property
     def path(self) -> Path | None:
         """The SQLite file; ``None`` on PostgreSQL and for an SQLite URI."""
         if not self.is_sqlite or not self.url.database or self.url.database.startswith("file:"):
