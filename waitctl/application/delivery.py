@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from types import TracebackType
 
-from waitctl.application.documents import delivery_document, parcel_document
+from waitctl.application.documents import parcel_document
 from waitctl.application.scheduling import CANDIDATES, id_fragment, only_candidate
 from waitctl.domain.deliveries import (
-    Delivered,
     Delivery,
     DeliveryStatus,
     HandlerResult,
@@ -23,7 +21,7 @@ from waitctl.domain.deliveries import (
 )
 from waitctl.domain.errors import DeliveryNotFoundError, IllegalTransitionError
 from waitctl.domain.schedule import format_instant
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.text import to_json
 from waitctl.infrastructure.config import HandlerConfig, Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import Handler, Parcel
@@ -86,9 +84,7 @@ class Dispatcher:
     def __init__(self, database: Database, settings: Settings, *, actor: str) -> None:
         self._database = database
         self._actor = actor
-        self._lanes = [
-            _Lane(config, make_handler(config, settings)) for config in settings.handlers.values()
-        ]
+        self._lanes = [_Lane(config, make_handler(config, settings)) for config in settings.handlers.values()]
         self.counts = DeliveryCounts()
 
     def __enter__(self) -> Dispatcher:
@@ -159,8 +155,8 @@ class Dispatcher:
     def _settle_done(self) -> None:
         finished: list[tuple[_Lane, Delivery, HandlerResult]] = []
         for lane in self._lanes:
-            for future in [future for future in lane.in_flight if future.done()]:
-                finished.append((lane, lane.in_flight.pop(future), future.result()))
+            done = [future for future in lane.in_flight if future.done()]
+            finished.extend((lane, lane.in_flight.pop(future), future.result()) for future in done)
         with self._database.read() as connection:
             now = self._database.clock(connection)
         self._write(

@@ -544,7 +544,9 @@ def check_registered(name: str, registered: set[str]) -> None:
 
 
 def _explain_event(query: EventQuery, wait: WaitStepExecution) -> tuple[str, ...]:
-    asked = f"for-event {','.join(query.event_types)} of {wait.contact_id}, received in the last {query.lookback} or later"
+    asked = (
+        f"for-event {','.join(query.event_types)} of {wait.contact_id}, received in the last {query.lookback} or later"
+    )
     if wait.timeout_at is None:
         return (asked, "no timeout: it waits until the event comes or somebody ends it")
     return (asked, f"deadline: {query.timeout} on, at {format_instant(wait.timeout_at)}")

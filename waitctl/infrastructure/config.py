@@ -114,7 +114,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
 
     def duration(value: object) -> timedelta:
         if not isinstance(value, str):
-            raise ValueError("write a duration in quotes, as in \"30s\"")
+            raise ValueError('write a duration in quotes, as in "30s"')
         return _as_value_error(lambda: parse_duration(value).elapsed)
 
     span = Annotated[timedelta, BeforeValidator(duration)]

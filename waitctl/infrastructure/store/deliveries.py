@@ -9,7 +9,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-
 from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.deliveries import Delivery, DeliveryStatus, Settlement
