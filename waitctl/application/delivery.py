@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 
 from waitctl.application.documents import parcel_document
@@ -148,9 +149,7 @@ class Dispatcher:
             unstarted = [future for future in lane.in_flight if future.cancel()]
             claimed = [lane.in_flight.pop(future) for future in unstarted]
             if claimed:
-                self._database.write(
-                    lambda connection, claimed=claimed: store.release_deliveries(connection, claimed)  # type: ignore[misc]
-                )
+                self._database.write(partial(store.release_deliveries, claimed=claimed))
 
     def _settle_done(self) -> None:
         finished: list[tuple[_Lane, Delivery, HandlerResult]] = []

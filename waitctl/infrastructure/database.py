@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine, FromClause, event
+from sqlalchemy import Engine, FromClause, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.sql.dml import UpdateBase
@@ -35,6 +35,9 @@ from waitctl.domain.text import to_json
 from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 
 T = TypeVar("T")
+
+Connection = sa.Connection
+"""What a caller hands in to make a call part of its own transaction."""
 
 TOPIC_LOCK_SPACE = 0x77616974
 """The first key of our advisory locks ("wait" in ASCII), so that an application's own do not meet them."""
@@ -171,8 +174,8 @@ class Database:
         """The store's clock, time travel or not. ``clock_timestamp()``: ``now()`` is the transaction's start."""
         if self.is_sqlite:
             return host_clock()
-        at = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
-        return datetime.astimezone(at, UTC)
+        at: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        return at.astimezone(UTC)
 
     # -- statements that differ -----------------------------------------------------------------------------------
 

@@ -192,9 +192,7 @@ def settle_deliveries(
                 "expected": each.expected_attempt,
                 "status": each.status,
                 "attempt": each.attempt,
-                "next_attempt_at": deliveries.c.next_attempt_at.type.process_bind_param(
-                    each.next_attempt_at, connection.dialect
-                )
+                "next_attempt_at": UtcDateTime().process_bind_param(each.next_attempt_at, connection.dialect)
                 if database.is_sqlite
                 else each.next_attempt_at.isoformat(),
                 "error": each.error,
