@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 from waitctl.application.delivery import Dispatcher
 from waitctl.domain.errors import ClockSkewError, InvalidEventError, InvalidSettingError
@@ -154,7 +155,7 @@ class Tick:
         tick_id, started_at = self._database.write(self._start)
         for phase, batch in self._resolving():
             if phase in self._options.only:
-                self._run_batches(lambda batch=batch: self._database.write(batch))  # type: ignore[misc]
+                self._run_batches(partial(self._database.write, batch))
         report = self._deliver(TickReport(started_at, started_at, self._database.as_of))
 
         def finish(connection: Connection) -> TickReport:
@@ -305,7 +306,7 @@ class Tick:
         started_at = self._database.real_clock(connection)
         for phase, batch in self._resolving():
             if phase in self._options.only:
-                self._run_batches(lambda batch=batch: batch(connection))  # type: ignore[misc]
+                self._run_batches(partial(batch, connection))
         if Phase.DELIVER in self._options.only:
             now = self._database.clock(connection)
             self._note("delivered", delivery_store.claimable_ids(connection, self._settings.handlers, now=now))

@@ -298,7 +298,7 @@ def _correlate(
     rows = _broadcast(scope, database.is_sqlite).run(connection, wanted=wanted, **audit)
     # Who takes an event exclusively depends on who else took one: decided by the domain, sent back as one parameter.
     found = connection.execute(_exclusive_candidates(scope, database.is_sqlite), {"wanted": wanted})
-    chosen = choose(Candidate(*row, exclusive=True) for row in found)
+    chosen = choose(Candidate(row.wait_id, row.listener_id, row.event_id, exclusive=True) for row in found)
     if chosen:
         pairs = to_json([{"id": c.wait_id, "listener_id": c.listener_id, "event_id": c.event_id} for c in chosen])
         rows += _chosen(database.is_sqlite).run(connection, wanted=pairs, **audit)
@@ -335,7 +335,7 @@ def _broadcast(scope: str, is_sqlite: bool) -> Claimed:
 @cache
 def _exclusive_candidates(scope: str, is_sqlite: bool) -> sa.Select[Any]:
     return (
-        sa.select(listeners.c.wait_id, listeners.c.id, events.c.id)
+        sa.select(listeners.c.wait_id, listeners.c.id.label("listener_id"), events.c.id.label("event_id"))
         .select_from(_fitting())
         .where(*_fits(scope, is_sqlite=is_sqlite), listeners.c.exclusive)
         .order_by(events.c.received_at, events.c.id, waits.c.created_at, waits.c.id)
