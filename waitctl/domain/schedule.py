@@ -219,8 +219,12 @@ def _local_to_zone(local: PlainDateTime, zone: str) -> tuple[ZonedDateTime, tupl
         moved = f"moved forward by the gap to {_wall(zoned.to_plain())}"
         return zoned, (f"gap: {_wall(local)} does not exist in {zone}, the clocks skip it; {moved}",)
     except RepeatedTime:
-        return zoned, (f"fold: {_wall(local)} comes twice in {zone}; the first one, at {zoned.offset}",)
+        return zoned, (f"fold: {_wall(local)} comes twice in {zone}; the first one, at {_offset(zoned)}",)
     return zoned, ()
+
+
+def _offset(zoned: ZonedDateTime) -> str:
+    return zoned.to_fixed_offset().format_iso()[-6:]
 
 
 def _to_datetime(zoned: ZonedDateTime) -> datetime:
