@@ -60,6 +60,7 @@ class Database:
         self.create = create
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine: Engine | None = None
+        self._is_at_head = False
 
     def __enter__(self) -> Database:
         return self
@@ -72,6 +73,7 @@ class Database:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+            self._is_at_head = False
 
     @property
     def name(self) -> str:
@@ -220,7 +222,7 @@ class Database:
 
     def _open(self) -> Engine:
         """The engine of a database that is at head, else an error; an SQLite file is brought there."""
-        if self._engine is not None:
+        if self._engine is not None and self._is_at_head:
             return self._engine
         if not self.create:
             self._require_file()
@@ -237,7 +239,7 @@ class Database:
                     f"{self.name} {found}: this waitctl needs {HEAD}", hint="run: waitctl db upgrade"
                 )
             self.upgrade()
-        self._engine = engine
+        self._is_at_head = True
         return engine
 
     def _require_file(self) -> None:
@@ -273,9 +275,9 @@ class Database:
                 connection.close()
 
     def _connectable(self) -> Engine:
-        if self._engine is not None:
-            return self._engine
-        return _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        if self._engine is None:
+            self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        return self._engine
 
 
 def host_name() -> str:
