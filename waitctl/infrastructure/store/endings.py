@@ -312,11 +312,18 @@ def _correlate(
     audit = {"now": now, "reason": reason, "actor": actor, "data": None}
     rows = _broadcast(scope, database.is_sqlite).run(connection, wanted=wanted, **audit)
     # Who takes an event exclusively depends on who else took one: decided by the domain, sent back as one parameter.
-    found = connection.execute(_exclusive_candidates(scope, database.is_sqlite), {"wanted": wanted})
-    chosen = choose(Candidate(*row, exclusive=True) for row in found)
-    if chosen:
+    # Another recorder of the topic may have woken the wait that we chose while we waited for its row. Then the event
+    # goes on to the next one, which this transaction's new statement sees: nobody else will bring them together.
+    while True:
+        found = connection.execute(_exclusive_candidates(scope, database.is_sqlite), {"wanted": wanted})
+        chosen = choose(Candidate(*row, exclusive=True) for row in found)
+        if not chosen:
+            break
         pairs = to_json([{"id": c.wait_id, "listener_id": c.listener_id, "event_id": c.event_id} for c in chosen])
-        rows += _chosen(database.is_sqlite).run(connection, wanted=pairs, **audit)
+        taken = _chosen(database.is_sqlite).run(connection, wanted=pairs, **audit)
+        rows += taken
+        if len(taken) == len(chosen):
+            break
     return [(row.event_id, row.id) for row in rows]
 
 
