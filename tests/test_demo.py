@@ -43,9 +43,7 @@ def expected_outbox() -> tuple[Counter[str], int]:
     answered = contacts_of(4, "form_submit", "sms_reply") & opened
     # Those who opened late are still waited for when the demo ends.
     silent = early - answered
-    outbox = Counter(
-        guide=len(opened), reminder=len(everybody - opened), thanks=len(answered), farewell=len(silent)
-    )
+    outbox = Counter(guide=len(opened), reminder=len(everybody - opened), thanks=len(answered), farewell=len(silent))
     return outbox, len(late - answered)
 
 

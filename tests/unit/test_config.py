@@ -104,7 +104,7 @@ HANDLER = "[handlers.nudge]\nexec = ['true']\n"
         ("[handlers.nudge]\nexec = 'true'", "handlers.nudge.exec: "),
         ("[handlers.nudge]\nexec = []", "handlers.nudge.exec: "),
         ("[handlers.nudge]\nexec = ['']", "handlers.nudge.exec.0: "),
-        ("[handlers.nudge]\nexec = [\"a\\u0000\"]", "handlers.nudge.exec.0: "),
+        ('[handlers.nudge]\nexec = ["a\\u0000"]', "handlers.nudge.exec.0: "),
         ("[handlers.nudge]\nexec = [1]", "handlers.nudge.exec.0: "),
         (HANDLER + "timeout = 30", 'handlers.nudge.timeout: write a duration in quotes, as in "30s"'),
         (HANDLER + "timeout = '0s'", "handlers.nudge.timeout: a duration is more than zero"),

@@ -30,7 +30,18 @@ S = DeliveryStatus
 
 def delivery(attempt: int, max_attempts: int | None = 3) -> Delivery:
     return Delivery(
-        "d", "w", "nudge", Outcome.DUE, S.RUNNING, attempt, max_attempts, NOW, NOW + timedelta(minutes=5), None, NOW, None
+        "d",
+        "w",
+        "nudge",
+        Outcome.DUE,
+        S.RUNNING,
+        attempt,
+        max_attempts,
+        NOW,
+        NOW + timedelta(minutes=5),
+        None,
+        NOW,
+        None,
     )
 
 

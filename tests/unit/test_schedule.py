@@ -232,7 +232,9 @@ def test_an_instant_needs_its_offset(text: str) -> None:
         parse_instant(text, "--from")
 
 
-@pytest.mark.parametrize("text", ["25:00", "24:00", "9:60", "9:00:60", "", "9am", "9:0", "-1:00", "009:00", "\u0669:00"])
+@pytest.mark.parametrize(
+    "text", ["25:00", "24:00", "9:60", "9:00:60", "", "9am", "9:0", "-1:00", "009:00", "\u0669:00"]
+)
 def test_times_of_day_that_are_none(text: str) -> None:
     with pytest.raises(InvalidWaitTimeError):
         parse_until_time(text)

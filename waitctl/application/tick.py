@@ -263,19 +263,21 @@ class Tick:
         With the lock in hand, every event that was received before the clock is read is committed and correlated: the
         deadline decides, not which transaction was faster.
         """
-        limit = self._options.batch_size
-        topics = endings.expired_topics(connection, now=self._database.clock(connection), limit=limit)
-        if not topics:
+        listening = endings.expired_listeners(
+            connection, now=self._database.clock(connection), limit=self._options.batch_size
+        )
+        if not listening:
             return 0
-        self._database.lock_topics(connection, [topic_bucket(*topic) for topic in topics], exclusive=True)
+        self._database.lock_topics(connection, [topic_bucket(*topic) for _, *topic in listening], exclusive=True)
         now = self._database.clock(connection)
         if self._options.dry_run:
             self._note("timed_out", endings.expired_ids(connection, now=now))
+        wait_ids = {wait_id for wait_id, *_ in listening}
         timed_out = endings.resolve_expired(
-            connection, self._database, now=now, limit=limit, reason=self._reason("timeout"), actor=self._actor
+            connection, self._database, wait_ids, now=now, reason=self._reason("timeout"), actor=self._actor
         )
         self._progress.timed_out += timed_out
-        return timed_out
+        return len(wait_ids) if timed_out else 0  # none: another tick has them in hand, and goes on
 
     # -- delivery, report -----------------------------------------------------------------------------------------
 
