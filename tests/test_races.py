@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from interleaving import Background, at_once, count, database_errors, until, until_blocked
-from invariants import invariants
 
+from tests.interleaving import Background, at_once, count, database_errors, until, until_blocked
+from tests.invariants import invariants
 from waitctl import (
     Database,
     Duration,
@@ -246,7 +246,7 @@ def test_every_topic_of_a_wait_is_locked_before_it_times_out(postgres_url: str, 
 
 
 def test_a_tick_times_out_only_what_it_has_locked(postgres_url: str) -> None:
-    """Two ticks at once: the second waits for the first one's topics, and must not go on to others without their lock."""
+    """The second of two ticks waits for the first one's topics, and must not go on to others without their lock."""
     deadline = datetime(2026, 6, 1, tzinfo=UTC)
     early, late = Database(postgres_url, as_of=deadline - timedelta(seconds=1)), Database(postgres_url, as_of=deadline)
     with early, late, Database(postgres_url) as other:

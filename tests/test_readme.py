@@ -18,7 +18,7 @@ MARK = "@@next@@"
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def console_commands() -> list[tuple[str, str]]:
@@ -75,7 +75,7 @@ def test_the_drawing_is_the_transition_table() -> None:
     (drawing,) = blocks("mermaid")
     drawn = {
         (None if source == "[*]" else source, target)
-        for source, target in re.findall(r"^\s+(\S+) --> (\w+)", drawing, re.M)
+        for source, target in re.findall(r"^\s+(\S+) --> (\w+)", drawing, re.MULTILINE)
     }
 
     assert drawn == {(source, target) for source, targets in TRANSITIONS.items() for target in targets}
@@ -84,7 +84,9 @@ def test_the_drawing_is_the_transition_table() -> None:
 def test_the_exit_codes_are_the_programs() -> None:
     table = README.partition("## Exit codes")[2]
 
-    assert [int(code) for code in re.findall(r"^\| ([0-9]+) \|", table, re.M)] == [code.value for code in ExitCode]
+    assert [int(code) for code in re.findall(r"^\| ([0-9]+) \|", table, re.MULTILINE)] == [
+        code.value for code in ExitCode
+    ]
 
 
 def test_the_config_example_is_understood(tmp_path: Path) -> None:

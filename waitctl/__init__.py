@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Particulars,
         Resolution,
         WaitExecutionStatus,
+        WaitFilter,
         WaitStepExecution,
         WaitType,
     )
@@ -57,6 +58,7 @@ _HOMES = {
         "Particulars",
         "Resolution",
         "WaitExecutionStatus",
+        "WaitFilter",
         "WaitStepExecution",
         "WaitType",
     ),
@@ -87,6 +89,7 @@ __all__ = [
     "TimeUnit",
     "WaitCreateResult",
     "WaitExecutionStatus",
+    "WaitFilter",
     "WaitSchedulingService",
     "WaitStatus",
     "WaitStepError",

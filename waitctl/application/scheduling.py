@@ -35,6 +35,7 @@ from waitctl.domain.waits import (
     Particulars,
     Resolution,
     WaitExecutionStatus,
+    WaitFilter,
     WaitStepExecution,
 )
 from waitctl.infrastructure.database import Connection, Database, host_clock
@@ -43,7 +44,7 @@ from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import endings
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as store
-from waitctl.infrastructure.store.waits import OpenCounts, Transition, WaitFilter
+from waitctl.infrastructure.store.waits import OpenCounts, Transition
 
 _DASHED = 36
 _SHORTEST_FRAGMENT = 8

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
@@ -154,7 +155,7 @@ def _open(file: str) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     try:
-        stream = open(file, "rb")  # noqa: SIM115 (closed below; only opening it is our error)
+        stream = Path(file).open("rb")  # noqa: SIM115 (closed below; only opening it is our error)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidEventError(f"cannot read {file}: {reason}") from error

@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -69,8 +70,7 @@ def read_text_argument(value: str, what: str, error: type[InvalidInputError]) ->
     if not value.startswith("@"):
         return value
     try:
-        with open(value[1:], encoding="utf-8") as file:
-            return file.read()
+        return Path(value[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as cause:
         reason = cause.strerror if isinstance(cause, OSError) else "it is not UTF-8"
         raise error(f"cannot read {what} from {value[1:]}: {reason}") from cause

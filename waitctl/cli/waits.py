@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from waitctl.application.documents import instant
-from waitctl.application.scheduling import PendingWaitsSummary, WaitFilter, WaitSchedulingService, WaitStatus
+from waitctl.application.scheduling import PendingWaitsSummary, WaitSchedulingService, WaitStatus
 from waitctl.cli.output import (
     STATUS_STYLES,
     ExitCode,
@@ -30,7 +30,7 @@ from waitctl.cli.session import read_text_argument, session_of
 from waitctl.domain.errors import InvalidWaitConfigurationError, WaitStepError
 from waitctl.domain.schedule import parse_instant, show_local
 from waitctl.domain.text import parse_json_object, to_json
-from waitctl.domain.waits import WaitExecutionStatus, WaitType
+from waitctl.domain.waits import WaitExecutionStatus, WaitFilter, WaitType
 
 app = typer.Typer(add_completion=False)
 
@@ -251,17 +251,14 @@ def _print_summary(summary: PendingWaitsSummary) -> None:
     overdue = f"{counts.overdue:,}"
     if counts.oldest_overdue_at is not None:
         overdue += f", the oldest due {relative(counts.oldest_overdue_at, summary.now)}"
+    deliveries = f"{summary.deliveries_pending:,} pending, {summary.deliveries_held:,} of them held"
     print_card(
         f"{sum(counts.by_status.values()):,} open",
         [
             *((f"{kind.replace('_', '-')}", f"{count:,}") for kind, count in counts.by_type.items() if count),
             ("overdue", overdue),
             ("next due", None if counts.next_due_at is None else relative(counts.next_due_at, summary.now)),
-            (
-                "deliveries",
-                f"{summary.deliveries_pending:,} pending, {summary.deliveries_held:,} of them held, "
-                f"{summary.deliveries_dead:,} dead",
-            ),
+            ("deliveries", f"{deliveries}, {summary.deliveries_dead:,} dead"),
         ],
         style="yellow" if counts.overdue or summary.deliveries_dead else "green",
     )

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from waitctl.domain.deliveries import Delivery
 from waitctl.domain.listeners import EventListener, ListenerStatus
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus, WaitStepExecution, WaitType
+from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import (
     UtcDateTime,
@@ -100,19 +100,6 @@ def waits_of_execution(
     if step_id is not None:
         found = found.where(waits.c.step_id == step_id)
     return _load(connection, found.order_by(waits.c.created_at, waits.c.id))
-
-
-@dataclass(frozen=True, slots=True)
-class WaitFilter:
-    """Which waits `list_waits` lists."""
-
-    statuses: Sequence[WaitExecutionStatus] = ()
-    wait_type: WaitType | None = None
-    execution_id: str | None = None
-    contact_id: str | None = None
-    workflow_id: str | None = None
-    overdue: bool = False
-    due_before: datetime | None = None
 
 
 def list_waits(
