@@ -20,7 +20,7 @@ from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitConfigurationError
 from waitctl.domain.listeners import EventQuery
 from waitctl.domain.schedule import parse_instant
-from waitctl.domain.text import parse_json_object
+from waitctl.domain.text import MAX_TEXT, parse_json_object
 from waitctl.domain.waits import Particulars, WaitStepExecution
 from waitctl.infrastructure.ids import new_id
 
@@ -74,7 +74,7 @@ class Common:
             contact_id=self.contact,
             context=None if context is None else parse_json_object(context, "the context"),
             handler=self.handler,
-            idempotency_key=f"{delivery}:{self.step}" if self.key is None and delivery else self.key,
+            idempotency_key=delivery_key(delivery, self.step) if self.key is None and delivery else self.key,
             timezone=session.settings().timezone if self.tz is None else self.tz,
         )
 
@@ -82,6 +82,16 @@ class Common:
     def base_instant(self) -> datetime | None:
         """The instant to count from."""
         return None if self.base is None else parse_instant(self.base, "--from")
+
+
+def delivery_key(delivery_id: str, step_id: str) -> str:
+    """The key of what a handler creates: a delivery that runs twice creates a step's wait once."""
+    key = f"{delivery_id}:{step_id}"
+    if len(key) <= MAX_TEXT:
+        return key
+    from hashlib import sha256
+
+    return f"{delivery_id}:{sha256(step_id.encode()).hexdigest()}"
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:

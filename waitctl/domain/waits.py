@@ -275,8 +275,8 @@ class WaitStepExecution:
         """
         if may_follow(self.status, resolution.status) and self.status.is_open:
             return
-        verb = "resume" if resolution is Resolution.MANUAL else "cancel"
-        ended = f"the wait cannot be {verb}{'d' if verb == 'resume' else 'led'}: it ended {self._ending()}"
+        verb = "cancelled" if resolution is Resolution.CANCELLED else "resumed"
+        ended = f"the wait cannot be {verb}: it ended {self._ending()}"
         if self.resolution is Resolution.TIMEOUT:
             raise WaitExecutionExpiredError(ended)
         raise IllegalTransitionError(ended)
