@@ -1,0 +1,70 @@
+"""The layers of the design are held by contracts, and the contracts can fail."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            Path(sys.executable).parent / "lint-imports",
+            "--no-cache",
+            "--no-logo",
+            "--config",
+            folder / "pyproject.toml",
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the package and its contracts, to break."""
+    shutil.copytree(ROOT / "waitctl", tmp_path / "waitctl", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_the_package_keeps_its_contracts() -> None:
+    result = lint_imports(ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert ", 0 broken" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("domain/waits.py", "import waitctl.application.tick", "Layers"),
+        ("infrastructure/ids.py", "import waitctl.application.tick", "Layers"),
+        ("domain/waits.py", "import waitctl.infrastructure.ids", "Layers"),
+        ("domain/waits.py", "import time", "The domain is pure"),
+        ("domain/waits.py", "import sqlalchemy", "The domain is pure"),
+        ("infrastructure/handlers/exec.py", "import waitctl.infrastructure.database", "Handlers know nothing"),
+        ("infrastructure/handlers/exec.py", "import waitctl.infrastructure.store.waits", "Handlers know nothing"),
+        ("infrastructure/handlers/exec.py", "import sqlalchemy", "SQL is spoken"),
+        ("application/tick.py", "from sqlalchemy import select", "SQL is spoken"),
+        ("application/tick.py", "import psycopg", "The PostgreSQL driver"),
+        ("infrastructure/database.py", "import alembic", "Alembic is imported"),
+        ("application/tick.py", "import pydantic", "pydantic is imported"),
+        ("novelty.py", "", "Layers"),
+        ("infrastructure/novelty.py", "", "Rooms of the infrastructure"),
+    ],
+)
+def test_a_contract_that_is_broken_is_reported(copy: Path, module: str, line: str, broken: str) -> None:
+    with (copy / "waitctl" / module).open("a") as code:
+        code.write(f"\n{line}\n")
+    result = lint_imports(copy)
+    assert result.returncode == 1, result.stdout + result.stderr
+    reported = [line for line in result.stdout.splitlines() if line.endswith("BROKEN")]
+    assert any(line.startswith(broken) for line in reported), result.stdout

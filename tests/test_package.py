@@ -1,0 +1,117 @@
+"""What users install: the wheel holds everything, and migrates a database by itself."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+import waitctl
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> str:
+    """Run a command away from the checkout, so that nothing of it is on the path."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    result = subprocess.run(
+        command, cwd=cwd, env=kept | environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def build(kind: str, folder: Path) -> Path:
+    """Build as pip would, without the network: the backend is a dependency of development."""
+    run(sys.executable, "-m", "hatchling", "build", "--target", kind, "--directory", folder, cwd=ROOT)
+    (archive,) = folder.iterdir()
+    return archive
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def files_below(folder: str) -> set[str]:
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_holds_the_package_and_its_migrations(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    migrations = {f"waitctl/{name}" for name in files_below("alembic")} | {"waitctl/alembic.ini"}
+    assert any(name.startswith("waitctl/alembic/versions/0001") for name in migrations)
+    assert "waitctl/py.typed" in names
+    assert names == files_below("waitctl") | migrations
+
+
+def test_the_wheel_says_what_it_is(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = message_from_bytes(archive.read(name))
+        entry_points = archive.read(name.replace("METADATA", "entry_points.txt")).decode()
+        licence = archive.read(name.replace("METADATA", "licenses/LICENSE")).decode()
+    assert metadata["Version"] == waitctl.__version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert "Apache License" in licence
+    assert "waitctl = waitctl.cli.app:main" in entry_points
+
+
+def test_the_source_distribution_can_be_tested_and_built_from(tmp_path: Path) -> None:
+    with tarfile.open(build("sdist", tmp_path)) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = files_below("waitctl") | files_below("alembic") | files_below("systemd")
+    assert wanted | {"alembic.ini", "pyproject.toml", "Makefile", "LICENSE", "requirements-dev.txt"} <= names
+    assert "tests/conftest.py" in names
+
+
+def test_an_installed_wheel_migrates_a_database(wheel: Path, tmp_path: Path) -> None:
+    home = tmp_path / "venv"
+    venv.create(home, with_pip=False)
+    python = home / "bin" / "python"
+    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=tmp_path).strip())
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        site,
+        wheel,
+        cwd=tmp_path,
+    )
+    # The libraries are the ones that run this test. They come after the wheel, and an editable waitctl among them is a
+    # .pth file, which a path named in a .pth file does not read.
+    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    script = """
+import sys, waitctl
+from pathlib import Path
+from waitctl import Database
+assert Path(waitctl.__file__).is_relative_to(sys.argv[1]), waitctl.__file__
+with Database(f"sqlite:///{sys.argv[2]}") as database:
+    database.upgrade()
+"""
+    file = tmp_path / "waits.db"
+    run(python, "-c", script, site, file, cwd=tmp_path)
+    connection = sqlite3.connect(file)
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    connection.close()
+    assert {"workflow_wait_executions", "workflow_event_listeners"} <= tables

@@ -1,0 +1,202 @@
+"""crontab.example and the systemd units are what cron and systemd take for right.
+
+Their own parsers judge where the machine has them; ours, which need nothing, judge everywhere.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CRONTAB = ROOT / "crontab.example"
+SERVICE = ROOT / "systemd" / "waitctl-tick.service"
+TIMER = ROOT / "systemd" / "waitctl-tick.timer"
+
+FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
+
+
+# -- cron --------------------------------------------------------------------------------------------------------------
+
+
+def parse_crontab(text: str) -> tuple[dict[str, str], list[tuple[list[str], str]]]:
+    """The environment and the jobs of a crontab; ValueError for what a strict cron would refuse."""
+    if not text.endswith("\n"):
+        raise ValueError("cron drops a last line that has no end")
+    environment: dict[str, str] = {}
+    jobs: list[tuple[list[str], str]] = []
+    for line in (line.strip() for line in text.splitlines()):
+        if not line or line.startswith("#"):
+            continue
+        if setting := re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", line):
+            environment[setting[1]] = setting[2]
+            continue
+        *fields, command = line.split(None, len(FIELDS))
+        if len(fields) != len(FIELDS):
+            raise ValueError(f"neither a setting nor a job: {line}")
+        for field, (name, least, most) in zip(fields, FIELDS, strict=True):
+            _check_field(field, name, least, most)
+        if re.search(r"(?<!\\)%", command):
+            raise ValueError(f"a bare % ends the command: {command}")
+        jobs.append((fields, command))
+    return environment, jobs
+
+
+def _check_field(field: str, name: str, least: int, most: int) -> None:
+    for part in field.split(","):
+        found = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?", part)
+        numbers = [int(number) for number in found.group(1, 2) if number] if found else []
+        if (
+            not found
+            or any(not least <= number <= most for number in numbers)
+            or numbers != sorted(numbers)
+            or found[3] == "0"
+        ):
+            raise ValueError(f"bad {name}: {field}")
+
+
+def crontab_checker() -> list[str]:
+    """How this machine's own crontab checks a file without installing it; empty where it cannot.
+
+    cronie has -T; to Debian's cron -n is a dry run (which to cronie is another thing entirely).
+    """
+    crontab = shutil.which("crontab")
+    if crontab is None:
+        return []
+    usage = subprocess.run([crontab, "-h"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    words = usage.stdout + usage.stderr
+    if re.search(r"^\s*-T\b", words, re.MULTILINE):
+        return [crontab, "-T"]
+    return [crontab, "-n"] if "[-n] file" in words else []
+
+
+def test_the_crontab_runs_a_quiet_tick_every_minute() -> None:
+    environment, jobs = parse_crontab(CRONTAB.read_text())
+    assert jobs == [(["*"] * 5, "waitctl tick -q")]
+    assert all(folder.startswith("/") for folder in environment["PATH"].split(":"))
+    assert environment["WAITCTL_DATABASE_URL"].startswith("sqlite:////")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "* * * * waitctl\n",
+        "60 * * * * waitctl tick\n",
+        "* 24 * * * waitctl tick\n",
+        "* * 0 * * waitctl tick\n",
+        "* * * 13 * waitctl tick\n",
+        "* * * * 8 waitctl tick\n",
+        "*/0 * * * * waitctl tick\n",
+        "9-5 * * * * waitctl tick\n",
+        "every minute run waitctl tick\n",
+        "* * * * * date +%F\n",
+        "* * * * * waitctl tick",
+    ],
+)
+def test_our_parser_refuses_what_cron_refuses(text: str) -> None:
+    with pytest.raises(ValueError, match=r"bad|neither|bare|end"):
+        parse_crontab(text)
+
+
+def test_the_machines_own_crontab_takes_it(tmp_path: Path) -> None:
+    checker = crontab_checker()
+    if not checker:
+        return
+    broken = tmp_path / "broken"
+    broken.write_text("99 * * * * waitctl tick\n")
+    taken, refused = (
+        subprocess.run([*checker, file], capture_output=True, text=True, check=False) for file in (CRONTAB, broken)
+    )
+    if "not allowed" in taken.stderr:  # cron.allow keeps this user from cron altogether
+        return
+    assert taken.returncode == 0, taken.stderr
+    assert refused.returncode != 0
+
+
+# -- systemd -----------------------------------------------------------------------------------------------------------
+
+
+class Unit(configparser.ConfigParser):
+    """A unit file in which every key stands once: its keys have capitals, and % means something else."""
+
+    def __init__(self) -> None:
+        super().__init__(interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"), strict=True)
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+def read_unit(path: Path) -> Unit:
+    unit = Unit()
+    unit.read_string(path.read_text())
+    return unit
+
+
+def seconds(span: str) -> int:
+    found = re.fullmatch(r"(\d+)(s|min)", span)
+    assert found
+    return int(found[1]) * {"s": 1, "min": 60}[found[2]]
+
+
+def test_the_service_is_one_bounded_run_that_can_be_stopped() -> None:
+    service = read_unit(SERVICE)["Service"]
+    assert service["Type"] == "oneshot"
+    assert service["ExecStart"].split() == ["/usr/local/bin/waitctl", "tick"]
+    assert service["EnvironmentFile"] == "-/etc/waitctl/environment"
+    assert service["Environment"].startswith("WAITCTL_DATABASE_URL=sqlite:////var/lib/waitctl/")
+    assert (service["KillSignal"], service["KillMode"]) == ("SIGTERM", "mixed")
+    assert service["NoNewPrivileges"] == "yes"
+    budget, command = 50, 30
+    assert seconds(service["TimeoutStartSec"]) > budget + command
+    assert seconds(service["TimeoutStopSec"]) > command
+
+
+def test_the_service_leaves_handlers_their_network_and_their_files() -> None:
+    service = read_unit(SERVICE)["Service"]
+    confining = {"PrivateNetwork", "IPAddressDeny", "ProtectHome", "MemoryDenyWriteExecute", "SystemCallFilter"}
+    assert not confining & set(service)
+    assert service["ProtectSystem"] != "strict"
+
+
+def test_the_timer_fires_at_every_minute_and_starts_the_service() -> None:
+    unit = read_unit(TIMER)
+    timer = unit["Timer"]
+    assert (timer["OnCalendar"], timer["AccuracySec"], timer["Persistent"]) == ("*-*-* *:*:00", "1s", "true")
+    assert timer["Unit"] == SERVICE.name
+    assert "time-sync.target" in unit["Unit"]["After"].split()
+    assert unit["Install"]["WantedBy"] == "timers.target"
+
+
+def test_systemds_own_parser_takes_them(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        return
+
+    def verify(*replaced: tuple[str, str]) -> subprocess.CompletedProcess[str]:
+        for source in (SERVICE, TIMER):
+            text = source.read_text()
+            # It asks that the program exists, which only an installation makes true.
+            for old, new in (("/usr/local/bin/waitctl", sys.executable), *replaced):
+                text = text.replace(old, new)
+            (tmp_path / source.name).write_text(text)
+        return subprocess.run(
+            [analyze, "verify", "--man=no", tmp_path / SERVICE.name, tmp_path / TIMER.name],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def complaints(result: subprocess.CompletedProcess[str]) -> list[str]:
+        return [line for line in result.stderr.splitlines() if "waitctl-tick" in line]
+
+    taken = verify()
+    assert complaints(taken) == []
+    # An unknown key is only warned of, so what it says counts and not its exit status alone.
+    assert complaints(verify(("OnCalendar=*-*-* *:*:00", "OnCalendar=every minute")))
+    assert complaints(verify(("KillMode=mixed", "KillMood=mixed")))
