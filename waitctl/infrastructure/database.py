@@ -139,7 +139,7 @@ class Database:
 
         PostgreSQL: it must be READ COMMITTED, since only there a statement after the topic lock sees what was
         committed before it. SQLite: it must hold the write lock, on a snapshot that is still the newest.
-        Raises `UnsafeConnectionError`.
+        Raises `UnsafeConnectionError`. Teaches the connection what our statements need of it.
         """
         if self.is_sqlite:
             try:
@@ -149,7 +149,9 @@ class Database:
                     "this transaction reads an old snapshot and cannot write",
                     hint="begin it with BEGIN IMMEDIATE",
                 ) from error
-            safe = getattr(connection.connection.driver_connection, "in_transaction", True)
+            driver: Any = connection.connection.driver_connection
+            safe = driver.in_transaction
+            _add_functions(driver)
         else:
             level = connection.execute(sa.text("SHOW transaction_isolation")).scalar_one()
             autocommit = getattr(connection.connection.driver_connection, "autocommit", False)
@@ -334,8 +336,7 @@ def _sqlite_engine(url: URL) -> Engine:
     def configure(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
-        connection.create_function("waitctl_matches_text", 2, _matches_text, deterministic=True)
-        connection.create_function("waitctl_contains", 2, _contains, deterministic=True)
+        _add_functions(connection)
 
     # The driver is in autocommit: we say ourselves how a transaction begins. A deferred one that reads and then
     # writes fails at once with SQLITE_BUSY_SNAPSHOT when another wrote in between, whatever the busy timeout.
@@ -345,6 +346,12 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _add_functions(connection: sqlite3.Connection) -> None:
+    """What our statements call and SQLite has not: on our connections, and on those that a caller hands us."""
+    connection.create_function("waitctl_matches_text", 2, _matches_text, deterministic=True)
+    connection.create_function("waitctl_contains", 2, _contains, deterministic=True)
 
 
 def _matches_text(data: str, match: str) -> bool:
