@@ -1,0 +1,42 @@
+"""Run the benchmarks: ``python -m benchmarks [NAME…] [--quick]``. Exits 1 when a required ratio is missed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.measure import Comparison, Setting, table
+from benchmarks.postgres import running_cluster
+
+HOMES = {
+    "due-postgresql": "benchmarks.due_postgresql:due",
+    "lean-tables": "benchmarks.due_postgresql:lean_tables",
+    "due-sqlite": "benchmarks.due_sqlite:due",
+    "memory": "benchmarks.memory:memory",
+    "claim-scaling": "benchmarks.claim_scaling:claim_scaling",
+    "startup": "benchmarks.startup:startup",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(HOMES)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="less of everything: for trying it out, not for judging")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(HOMES):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}: there are {', '.join(HOMES)}")
+    comparisons: list[Comparison] = []
+    with tempfile.TemporaryDirectory(prefix="waitctl-bench-") as folder, running_cluster() as cluster:
+        setting = Setting(cluster, Path(folder), quick=arguments.quick)
+        for name in arguments.names or HOMES:
+            module, _, function = HOMES[name].partition(":")
+            comparisons += getattr(import_module(module), function)(setting)
+    print(table(comparisons))
+    return 0 if all(each.is_ok for each in comparisons) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
