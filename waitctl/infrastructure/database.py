@@ -60,6 +60,7 @@ class Database:
         self.create = create
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine: Engine | None = None
+        self._at_head = False
 
     def __enter__(self) -> Database:
         return self
@@ -71,7 +72,7 @@ class Database:
         """Close every connection."""
         if self._engine is not None:
             self._engine.dispose()
-            self._engine = None
+            self._engine, self._at_head = None, False
 
     @property
     def name(self) -> str:
@@ -220,7 +221,7 @@ class Database:
 
     def _open(self) -> Engine:
         """The engine of a database that is at head, else an error; an SQLite file is brought there."""
-        if self._engine is not None:
+        if self._engine is not None and self._at_head:
             return self._engine
         if not self.create:
             self._require_file()
@@ -237,7 +238,7 @@ class Database:
                     f"{self.name} {found}: this waitctl needs {HEAD}", hint="run: waitctl db upgrade"
                 )
             self.upgrade()
-        self._engine = engine
+        self._at_head = True
         return engine
 
     def _require_file(self) -> None:
@@ -273,9 +274,9 @@ class Database:
                 connection.close()
 
     def _connectable(self) -> Engine:
-        if self._engine is not None:
-            return self._engine
-        return _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        if self._engine is None:
+            self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        return self._engine
 
 
 def host_name() -> str:
