@@ -160,8 +160,8 @@ class WaitSchedulingService:
         ``past="fire"`` makes a date before the base due at once instead of raising `InvalidWaitDateError`. For the
         rest see `create_fixed_time_wait`.
         """
-        if isinstance(date, datetime) and date.tzinfo is None:
-            raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
+        if isinstance(date, datetime):
+            _check_aware(date)
         intent = parse_until_date(date) if isinstance(date, str) else UntilDate(date)
         return self._create_time_wait(intent, particulars, base, past, replace_open, dry_run, connection)
 
@@ -201,6 +201,7 @@ class WaitSchedulingService:
         """
         query = query.checked()
         particulars = particulars.checked()
+        _check_aware(base)
         contact = particulars.contact_id
         if contact is None:
             raise InvalidWaitConfigurationError("an event wait needs a contact", hint="--contact ID")
@@ -253,6 +254,7 @@ class WaitSchedulingService:
         connection: Connection | None,
     ) -> WaitCreateResult:
         tzdata = tzdata_version()
+        _check_aware(base)
 
         def draft(now: datetime, past_policy: str) -> tuple[WaitStepExecution, Schedule]:
             return WaitStepExecution.for_time(
@@ -273,7 +275,7 @@ class WaitSchedulingService:
                     raise
                 late, schedule = draft(now, "fire")
                 asked = replace(late, wait_config={**late.wait_config, "past": past})
-                existing = self._existing(connection_, asked)
+                existing = self._pruned(connection_, asked) or self._existing(connection_, asked)
                 if existing is None or existing.fingerprint != asked.fingerprint:
                     raise
                 return WaitCreateResult(existing, created=False, explanation=schedule.explanation)
@@ -526,6 +528,11 @@ class WaitSchedulingService:
         if wait is None:
             raise WaitExecutionNotFoundError(f"no wait {wait_id}")
         return wait
+
+
+def _check_aware(at: datetime | None) -> None:
+    if at is not None and at.tzinfo is None:
+        raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
 
 
 def _check_registered(event_types: Sequence[str], registered: set[str]) -> None:

@@ -1,0 +1,147 @@
+"""A database with a clock that the test moves, and short words for what tests do with waits."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+
+from waitctl import (
+    Database,
+    DeliveryService,
+    EventQuery,
+    EventService,
+    Particulars,
+    RecordResult,
+    Settings,
+    Tick,
+    TickOptions,
+    TickReport,
+    WaitCreateResult,
+    WaitSchedulingService,
+    WaitStepExecution,
+    make_event,
+)
+from waitctl.domain.deliveries import RetryPolicy
+from waitctl.domain.durations import Duration, parse_duration
+from waitctl.infrastructure.config import HandlerConfig
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+class Scene:
+    """Starts at noon; `at` moves the clock to so many minutes later."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.database = Database(url, as_of=NOON)
+        self.waits = WaitSchedulingService(self.database, actor="test")
+        self.events = EventService(self.database, actor="test")
+        self.deliveries = DeliveryService(self.database, actor="test")
+        self.handlers: dict[str, HandlerConfig] = {}
+
+    def at(self, minutes: float) -> Scene:
+        self.database.as_of = NOON + minutes * MINUTE
+        return self
+
+    def on_the_real_clock(self) -> Scene:
+        self.database.as_of = None
+        return self
+
+    def create(self, duration: str = "1h", execution: str = "e", **options: Any) -> WaitCreateResult:
+        particulars, options = _particulars(execution, options)
+        return self.waits.create_fixed_time_wait(duration, particulars, **options)
+
+    def listen(
+        self,
+        *types: str,
+        execution: str = "e",
+        contact: str = "ada",
+        timeout: str | None = "1h",
+        lookback: str = "1m",
+        grace: str = "0",
+        match: dict[str, str] | None = None,
+        match_json: dict[str, Any] | None = None,
+        exclusive: bool = False,
+        **options: Any,
+    ) -> WaitStepExecution:
+        query = EventQuery(
+            types or ("email_open",),
+            match=match,
+            match_json=match_json,
+            timeout=parse_duration(timeout) if timeout else None,
+            lookback=parse_duration(lookback, zero=True),
+            grace=parse_duration(grace, zero=True) if grace else Duration(),
+            exclusive=exclusive,
+        )
+        particulars, options = _particulars(execution, {"contact_id": contact} | options)
+        return self.waits.create_event_wait(query, particulars, **options).wait
+
+    def record(self, event_type: str = "email_open", contact: str = "ada", **fields: Any) -> RecordResult:
+        return self.events.record(make_event(event_type, contact, **fields))
+
+    def tick(self, **options: Any) -> TickReport:
+        settings = Settings(self.url, handlers=self.handlers)
+        return Tick(self.database, settings, TickOptions(**options)).run()
+
+    def get(self, wait: WaitStepExecution | str) -> WaitStepExecution:
+        return self.waits.get_wait_status(wait if isinstance(wait, str) else wait.id).wait
+
+    def statuses(self, *waits: WaitStepExecution) -> str:
+        return " ".join(self.get(wait).status for wait in waits)
+
+    def sql(self, statement: str, **parameters: Any) -> Sequence[Any]:
+        """Run a statement and return its rows, if it has any."""
+
+        def work(connection: sa.Connection) -> Sequence[Any]:
+            result = connection.execute(sa.text(statement), parameters)
+            return result.all() if result.returns_rows else ()
+
+        return self.database.write(work)
+
+    def insert_event(
+        self,
+        event_type: str = "email_open",
+        contact_id: str = "ada",
+        data: str = "{}",
+        source: str = "crm",
+        external_id: str | None = None,
+        occurred_at: str | None = None,
+    ) -> None:
+        """What another system does at the SQL door: its own driver, the six columns."""
+        row = (event_type, contact_id, data, source, external_id, occurred_at)
+        statement = (
+            "INSERT INTO workflow_events (event_type, contact_id, data, source, external_id, occurred_at) VALUES "
+        )
+        if self.database.is_sqlite:
+            assert self.database.path is not None
+            with sqlite3.connect(self.database.path) as connection:
+                connection.execute(statement + "(?, ?, ?, ?, ?, ?)", row)
+            connection.close()
+        else:
+            with psycopg.connect(self.url) as foreign:
+                foreign.execute((statement + "(%s, %s, %s, %s, %s, %s)").encode(), row)
+
+    def handle(
+        self, folder: Path, script: str, name: str = "nudge", *, timeout: float = 20, concurrency: int = 4, **retry: Any
+    ) -> Path:
+        """Make a handler of a shell script; ``$OUT`` is a file for what it has to say, which is returned."""
+        command, out = folder / f"{name}.sh", folder / f"{name}.out"
+        command.write_text(f"#!/bin/sh\nOUT={out}\n{script}\n")
+        command.chmod(0o755)
+        policy = RetryPolicy(**retry)
+        self.handlers[name] = HandlerConfig(name, (str(command),), timedelta(seconds=timeout), concurrency, policy)
+        return out
+
+
+def _particulars(execution: str, options: dict[str, Any]) -> tuple[Particulars, dict[str, Any]]:
+    names = set(Particulars.__dataclass_fields__)
+    given = {name: value for name, value in options.items() if name in names}
+    rest = {name: value for name, value in options.items() if name not in names}
+    return Particulars(execution, **given), rest
