@@ -203,19 +203,18 @@ def test_a_callers_deadlock_is_a_typed_error_and_the_other_goes_on(two: tuple[Da
     """Two transactions of callers that record the same two events crosswise. Ours would be run again; theirs cannot."""
     one, other = two
     engine = engine_of(one.url.render_as_string(hide_password=False))
-    with engine.connect() as first, engine.connect() as second:
-        with first.begin(), second.begin():
-            record(one, first, external_id="a")
-            record(other, second, external_id="b")
-            crossing = Background(lambda: record(one, first, external_id="b"))
-            lost = []
-            for job in (lambda: record(other, second, external_id="a"), crossing.result):
-                try:
-                    job()
-                except DatabaseBusyError as error:
-                    lost.append(error)
-                    second.rollback()
-            assert len(lost) == 1
+    with engine.connect() as first, engine.connect() as second, first.begin(), second.begin():
+        record(one, first, external_id="a")
+        record(other, second, external_id="b")
+        crossing = Background(lambda: record(one, first, external_id="b"))
+        lost = []
+        for job in (lambda: record(other, second, external_id="a"), crossing.result):
+            try:
+                job()
+            except DatabaseBusyError as error:
+                lost.append(error)
+                second.rollback()
+        assert len(lost) == 1
     engine.dispose()
 
 

@@ -228,7 +228,7 @@ def test_deadline_beyond_the_calendar_is_refused(scene: Scene) -> None:
 
 
 def test_naive_datetimes_are_refused(scene: Scene) -> None:
-    naive = datetime(2027, 1, 1)  # noqa: DTZ001 (the point of the test)
+    naive = datetime(2027, 1, 1)
     with pytest.raises(InvalidWaitDateError):
         scene.waits.create_until_date_wait(naive, E)
     with pytest.raises(InvalidWaitDateError):
