@@ -81,13 +81,17 @@ class Database:
     @property
     def name(self) -> str:
         """The database for people: a path, or a URL without its password."""
-        return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+        return str(self.path) if self.path else self._plain_url.render_as_string(hide_password=True)
 
     @property
     def resolved_url(self) -> str:
         """The URL with its password and an absolute path: it means the same in another folder."""
-        url = self.url if self.path is None else self.url.set(database=str(self.path.absolute()))
+        url = self._plain_url if self.path is None else self._plain_url.set(database=str(self.path.absolute()))
         return url.render_as_string(hide_password=False)
+
+    @property
+    def _plain_url(self) -> URL:
+        return self.url.set(drivername=self.url.get_backend_name())
 
     @property
     def path(self) -> Path | None:
