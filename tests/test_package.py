@@ -101,16 +101,11 @@ def test_an_installed_wheel_migrates_a_database(wheel: Path, tmp_path: Path) -> 
     # .pth file, which a path named in a .pth file does not read.
     (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
-    script = """
-import sys, waitctl
-from pathlib import Path
-from waitctl import Database
-assert Path(waitctl.__file__).is_relative_to(sys.argv[1]), waitctl.__file__
-with Database(f"sqlite:///{sys.argv[2]}") as database:
-    database.upgrade()
-"""
+    found = run(python, "-c", "import waitctl; print(waitctl.__file__)", cwd=tmp_path).strip()
+    assert Path(found).is_relative_to(site)
     file = tmp_path / "waits.db"
-    run(python, "-c", script, site, file, cwd=tmp_path)
+    command = site / "bin" / "waitctl"  # where pip puts the scripts of a --target
+    run(python, command, "--database-url", f"sqlite:///{file}", "db", "upgrade", cwd=tmp_path)
     connection = sqlite3.connect(file)
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     connection.close()
