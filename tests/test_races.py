@@ -383,7 +383,9 @@ def test_the_same_key_from_many_threads_is_one_wait(open_database: Callable[...,
     assert len({result.wait.id for result in results}) == 1
 
 
-def test_different_waits_for_one_step_at_once_are_one_wait_and_conflicts(open_database: Callable[..., Database]) -> None:
+def test_different_waits_for_one_step_at_once_are_one_wait_and_conflicts(
+    open_database: Callable[..., Database],
+) -> None:
     services = [WaitSchedulingService(open_database()) for _ in range(6)]
 
     def create(service: WaitSchedulingService, duration: str, key: str | None) -> str:
@@ -496,7 +498,10 @@ def test_racing_events_each_wake_an_exclusive_wait(open_database: Callable[..., 
         contact = f"contact-{number}"
         ids = [create_listening(creator, contact, execution=f"{contact}-{each}", exclusive=True) for each in "ab"]
         results = at_once(
-            *[lambda service=service, contact=contact: service.record(make_event(TOPIC, contact)) for service in services]
+            *[
+                lambda service=service, contact=contact: service.record(make_event(TOPIC, contact))
+                for service in services
+            ]
         )
         assert sorted(wait_id for result in results for wait_id in result.matched) == sorted(ids)
 
