@@ -99,14 +99,15 @@ def create_waits() -> None:
         sa.Column("late_seconds", sa.Integer(), nullable=True),
         sa.CheckConstraint(
             "(resolved_at IS NULL) = (status IN ('waiting', 'scheduled'))",
-            name="ck_workflow_wait_executions_resolved_when_final",
+            name=op.f("ck_workflow_wait_executions_resolved_when_final"),
         ),
         sa.CheckConstraint(
             "status <> 'scheduled' OR scheduled_at IS NOT NULL",
-            name="ck_workflow_wait_executions_scheduled_has_instant",
+            name=op.f("ck_workflow_wait_executions_scheduled_has_instant"),
         ),
         sa.CheckConstraint(
-            "(resolution IS NULL) = (resolved_at IS NULL)", name="ck_workflow_wait_executions_resolution_when_resolved"
+            "(resolution IS NULL) = (resolved_at IS NULL)",
+            name=op.f("ck_workflow_wait_executions_resolution_when_resolved"),
         ),
         sa.PrimaryKeyConstraint("id", name="pk_workflow_wait_executions"),
     )
@@ -145,7 +146,8 @@ def create_waits() -> None:
         sa.Column("matched_event_id", ID, nullable=True),
         sa.Column("matched_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint(
-            "(matched_event_id IS NULL) = (matched_at IS NULL)", name="ck_workflow_event_listeners_matched_by_an_event"
+            "(matched_event_id IS NULL) = (matched_at IS NULL)",
+            name=op.f("ck_workflow_event_listeners_matched_by_an_event"),
         ),
         sa.ForeignKeyConstraint(
             ["wait_id"], ["workflow_wait_executions.id"], name="fk_workflow_event_listeners_wait_id", ondelete="CASCADE"
@@ -194,8 +196,12 @@ def create_events() -> None:
         sa.Column("occurred_at", UtcDateTime(), nullable=True),
         sa.Column("received_at", UtcDateTime(), server_default=real_now(), nullable=False),
         sa.Column("correlated_at", UtcDateTime(), nullable=True),
-        sa.CheckConstraint("event_type <> '' AND contact_id <> ''", name="ck_workflow_events_names_a_topic"),
-        *([] if is_postgresql() else [sa.CheckConstraint("json_valid(data)", name="ck_workflow_events_data_is_json")]),
+        sa.CheckConstraint("event_type <> '' AND contact_id <> ''", name=op.f("ck_workflow_events_names_a_topic")),
+        *(
+            []
+            if is_postgresql()
+            else [sa.CheckConstraint("json_valid(data)", name=op.f("ck_workflow_events_data_is_json"))]
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_workflow_events"),
     )
     op.create_index("ix_events_topic", "workflow_events", ["contact_id", "event_type", "received_at"])
@@ -241,11 +247,11 @@ def create_outbox() -> None:
         sa.Column("delivered_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint(
             "(status = 'delivered') = (delivered_at IS NOT NULL)",
-            name="ck_workflow_wait_deliveries_delivered_at_when_delivered",
+            name=op.f("ck_workflow_wait_deliveries_delivered_at_when_delivered"),
         ),
         sa.CheckConstraint(
             "(status = 'running') = (lease_expires_at IS NOT NULL)",
-            name="ck_workflow_wait_deliveries_leased_while_running",
+            name=op.f("ck_workflow_wait_deliveries_leased_while_running"),
         ),
         sa.PrimaryKeyConstraint("id", name="pk_workflow_wait_deliveries"),
     )
@@ -276,7 +282,7 @@ def create_operations() -> None:
         sa.Column("resolution", enum("workflow_wait_resolution"), nullable=True),
         sa.Column("resolved_at", UtcDateTime(), nullable=True),
         sa.Column("created_at", UtcDateTime(), server_default=real_now(), nullable=False),
-        sa.CheckConstraint("kind IN ('wait_key', 'event_id')", name="ck_waitctl_tombstones_kind"),
+        sa.CheckConstraint("kind IN ('wait_key', 'event_id')", name=op.f("ck_waitctl_tombstones_kind")),
         sa.PrimaryKeyConstraint("kind", "scope", "key", name="pk_waitctl_tombstones"),
     )
     op.create_table(

@@ -215,7 +215,7 @@ class Database:
     def upgrade(self, revision: str = "head") -> None:
         """Migrate to ``revision``. Several at once are safe: one works, the others find it done.
 
-        An SQLite file with tables of ours is copied beside itself first. Raises `SchemaVersionError` for a revision
+        An SQLite file that has tables is copied beside itself first. Raises `SchemaVersionError` for a revision
         that does not exist or a database newer than this waitctl.
         """
         with translated_errors(self):
@@ -231,8 +231,8 @@ class Database:
                 _refuse_newer(at, self.name)
                 if at == revision or (revision == "head" and at == HEAD):
                     return
-                if at is not None and self.path is not None:
-                    _copy_beside(self.path, at)
+                if self.path is not None and sa.inspect(connection).get_table_names():
+                    _copy_beside(self.path, at or "base")
                 migrations.upgrade(connection, revision)
 
     def _open(self) -> Engine:
@@ -487,6 +487,7 @@ def _refuse_newer(revision: str | None, name: str) -> None:
 
 def _copy_beside(path: Path, revision: str) -> None:
     copy = path.with_name(f"{path.name}.before-{revision}-to-{HEAD}")
+    os.close(os.open(copy, os.O_CREAT | os.O_RDWR, 0o600))  # as private as the file itself
     source, target = sqlite3.connect(path), sqlite3.connect(copy)
     try:
         source.backup(target)
