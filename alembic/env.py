@@ -5,7 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import context
 
-from waitctl.infrastructure.schema import VERSION_TABLE, metadata
+from waitctl.infrastructure.indexes import metadata
+from waitctl.infrastructure.schema import VERSION_TABLE
 
 config = context.config
 

@@ -1,4 +1,4 @@
-"""The tables. Alembic's migrations make the same ones; a test compares.
+"""The tables; their indexes are in indexes.py. Alembic's migrations make the same ones; a test compares.
 
 Hot tables are lean on purpose: a foreign key on the audit or the outbox nearly halves a tick, so they carry the wait's
 id without one and are written in the same transaction.
@@ -21,7 +21,6 @@ from sqlalchemy import (
     Enum,
     ForeignKey,
     Identity,
-    Index,
     Integer,
     MetaData,
     PrimaryKeyConstraint,
@@ -30,7 +29,6 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
-    func,
     text,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -192,30 +190,6 @@ waits = Table(
     CheckConstraint("(resolution IS NULL) = (resolved_at IS NULL)", name="resolution_when_resolved"),
     CheckConstraint("status <> 'scheduled' OR scheduled_at IS NOT NULL", name="scheduled_has_instant"),
 )
-Index(
-    "ix_wait_executions_scheduled",
-    waits.c.scheduled_at,
-    postgresql_where=text("status = 'scheduled'"),
-    sqlite_where=text("status = 'scheduled'"),
-)
-Index(
-    "uq_wait_executions_open",
-    waits.c.workflow_execution_id,
-    waits.c.step_id,
-    unique=True,
-    postgresql_where=text(OPEN),
-    sqlite_where=text(OPEN),
-)
-Index(
-    "uq_wait_executions_key",
-    func.coalesce(waits.c.workflow_id, text("''")),
-    waits.c.idempotency_key,
-    unique=True,
-    postgresql_where=text("idempotency_key IS NOT NULL"),
-    sqlite_where=text("idempotency_key IS NOT NULL"),
-)
-# Costs a tenth of the tick; without it `status --execution` reads every wait that ever ended.
-Index("ix_wait_executions_execution", waits.c.workflow_execution_id)
 
 listeners = Table(
     "workflow_event_listeners",
@@ -236,26 +210,6 @@ listeners = Table(
     Column("matched_at", UtcDateTime),
     CheckConstraint("(matched_event_id IS NULL) = (matched_at IS NULL)", name="matched_by_an_event"),
 )
-Index(
-    "ix_event_listeners_lookup",
-    listeners.c.contact_id,
-    listeners.c.event_type,
-    postgresql_where=text("status = 'active'"),
-    sqlite_where=text("status = 'active'"),
-)
-Index(
-    "ix_event_listeners_expires",
-    listeners.c.expires_at,
-    postgresql_where=text("status = 'active'"),
-    sqlite_where=text("status = 'active'"),
-)
-Index("ix_event_listeners_wait", listeners.c.wait_id)
-Index(
-    "ix_event_listeners_event",
-    listeners.c.matched_event_id,
-    postgresql_where=text("matched_event_id IS NOT NULL"),
-    sqlite_where=text("matched_event_id IS NOT NULL"),
-)
 
 events = Table(
     "workflow_events",
@@ -271,21 +225,6 @@ events = Table(
     Column("correlated_at", UtcDateTime),
     CheckConstraint("event_type <> '' AND contact_id <> ''", name="names_a_topic"),
     CheckConstraint("json_valid(data)", name="data_is_json").ddl_if(dialect="sqlite"),
-)
-Index(
-    "uq_events_external",
-    events.c.source,
-    events.c.external_id,
-    unique=True,
-    postgresql_where=text("external_id IS NOT NULL"),
-    sqlite_where=text("external_id IS NOT NULL"),
-)
-Index("ix_events_topic", events.c.contact_id, events.c.event_type, events.c.received_at)
-Index(
-    "ix_events_uncorrelated",
-    events.c.received_at,
-    postgresql_where=text("correlated_at IS NULL"),
-    sqlite_where=text("correlated_at IS NULL"),
 )
 
 event_types = Table(
@@ -329,27 +268,6 @@ deliveries = Table(
     Column("delivered_at", UtcDateTime),
     CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="leased_while_running"),
     CheckConstraint("(status = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at_when_delivered"),
-)
-Index("ix_wait_deliveries_wait", deliveries.c.wait_id)
-Index(
-    "ix_wait_deliveries_pending",
-    deliveries.c.handler,
-    deliveries.c.next_attempt_at,
-    postgresql_where=text("status = 'pending'"),
-    sqlite_where=text("status = 'pending'"),
-)
-Index(
-    "ix_wait_deliveries_running",
-    deliveries.c.handler,
-    deliveries.c.lease_expires_at,
-    postgresql_where=text("status = 'running'"),
-    sqlite_where=text("status = 'running'"),
-)
-Index(
-    "ix_wait_deliveries_dead",
-    deliveries.c.handler,
-    postgresql_where=text("status = 'dead'"),
-    sqlite_where=text("status = 'dead'"),
 )
 
 tombstones = Table(
