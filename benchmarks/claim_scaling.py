@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
+from sqlalchemy import Connection
+
 from benchmarks.measure import Comparison, Setting, alternate, seconds
 from benchmarks.rows import Kind, insert_postgresql, insert_sqlite
 from waitctl import Database
-from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.store import endings
 
 DUE = 1000

@@ -60,10 +60,14 @@ WITH claimed AS (
 SELECT count(*) FROM ended;
 """
 
-RESET = "SET client_min_messages = warning;" + "".join(f"TRUNCATE {{schema}}.{table} CASCADE;" for table in TABLES) + (
-    "INSERT INTO {schema}.workflow_wait_executions SELECT * FROM prepared ORDER BY id;"
-    + "".join(f"VACUUM ANALYZE {{schema}}.{table};" for table in TABLES)
-    + "CHECKPOINT;"
+RESET = (
+    "SET client_min_messages = warning;"
+    + "".join(f"TRUNCATE {{schema}}.{table} CASCADE;" for table in TABLES)
+    + (
+        "INSERT INTO {schema}.workflow_wait_executions SELECT * FROM prepared ORDER BY id;"
+        + "".join(f"VACUUM ANALYZE {{schema}}.{table};" for table in TABLES)
+        + "CHECKPOINT;"
+    )
 )
 
 CHECK = """

