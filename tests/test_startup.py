@@ -1,0 +1,78 @@
+"""Start-up is a feature: a script starts waitctl once an event, so nothing loads that the command does not need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from waitctl import Database
+
+FORBIDDEN = {
+    "alembic",
+    "holidays",
+    "psycopg",
+    "pydantic",
+    "rich.table",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.orm",
+}
+
+CREATE_BY_SERVICE = """
+from waitctl import Particulars, WaitSchedulingService
+created = WaitSchedulingService(url).create_fixed_time_wait("3d", Particulars("order-17", handler="nudge"))
+assert created.created
+"""
+
+CREATE_BY_COMMAND = """
+from waitctl.cli.app import run
+assert run(["--database-url", url, "create", "fixed-time", "3d"]) == 0
+"""
+
+HELP = """
+from waitctl.cli.app import run
+assert run(["--help"]) == 0
+"""
+
+
+def loaded_by(program: str, url: str) -> set[str]:
+    """The modules that a program has loaded at its end, in a process of its own."""
+    script = (
+        f"import sys\nurl = {url!r}\n{program}\nsys.stdout.flush()\nprint('', *sys.modules, sep='\\n', file=sys.stderr)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "COVERAGE"))}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stderr.split())
+
+
+@pytest.fixture
+def existing_url(sqlite_url: str) -> str:
+    """An SQLite database that is migrated already, as every time but the first."""
+    with Database(sqlite_url) as database:
+        database.upgrade()
+    return sqlite_url
+
+
+def test_creating_a_wait_on_sqlite_loads_no_more_than_it_needs(existing_url: str) -> None:
+    loaded = loaded_by(CREATE_BY_SERVICE, existing_url)
+
+    assert "sqlalchemy.dialects.sqlite" in loaded
+    assert not loaded & FORBIDDEN
+
+
+def test_the_create_command_on_sqlite_loads_no_more_than_it_needs(existing_url: str) -> None:
+    loaded = loaded_by(CREATE_BY_COMMAND, existing_url)
+
+    assert "sqlalchemy.dialects.sqlite" in loaded
+    assert not loaded & (FORBIDDEN - {"pydantic"})  # Typer converts arguments with it
+
+
+def test_help_loads_no_database_library(existing_url: str) -> None:
+    loaded = loaded_by(HELP, existing_url)
+
+    assert "waitctl.cli.app" in loaded
+    assert not loaded & (FORBIDDEN - {"pydantic", "rich.table"} | {"sqlalchemy", "sqlite3", "whenever"})
