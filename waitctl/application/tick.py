@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 from waitctl.application.delivery import Dispatcher
 from waitctl.domain.errors import ClockSkewError, InvalidEventError, InvalidSettingError
@@ -154,7 +155,7 @@ class Tick:
         tick_id, started_at = self._database.write(self._start)
         for phase, batch in self._resolving():
             if phase in self._options.only:
-                self._run_batches(lambda batch=batch: self._database.write(batch))  # type: ignore[misc]
+                self._run_batches(partial(self._database.write, batch))
         report = self._deliver(TickReport(started_at, started_at, self._database.as_of))
 
         def finish(connection: Connection) -> TickReport:
@@ -262,28 +263,29 @@ class Tick:
         With the lock in hand, every event that was received before the clock is read is committed and correlated: the
         deadline decides, not which transaction was faster.
         """
-        limit = self._options.batch_size
-        topics = endings.expired_topics(connection, now=self._database.clock(connection), limit=limit)
-        if not topics:
+        listening = endings.expired_listeners(
+            connection, now=self._database.clock(connection), limit=self._options.batch_size
+        )
+        if not listening:
             return 0
-        self._database.lock_topics(connection, [topic_bucket(*topic) for topic in topics], exclusive=True)
+        self._database.lock_topics(connection, [topic_bucket(*topic) for _, *topic in listening], exclusive=True)
         now = self._database.clock(connection)
         if self._options.dry_run:
             self._note("timed_out", endings.expired_ids(connection, now=now))
+        wait_ids = {wait_id for wait_id, *_ in listening}
         timed_out = endings.resolve_expired(
-            connection, self._database, now=now, limit=limit, reason=self._reason("timeout"), actor=self._actor
+            connection, self._database, wait_ids, now=now, reason=self._reason("timeout"), actor=self._actor
         )
         self._progress.timed_out += timed_out
-        return timed_out
+        return len(wait_ids) if timed_out else 0  # none: another tick has them in hand, and goes on
 
     # -- delivery, report -----------------------------------------------------------------------------------------
 
     def _deliver(self, report: TickReport) -> TickReport:
         if Phase.DELIVER not in self._options.only or not self._settings.handlers:
             return report
-        settings = replace(self._settings, as_of=self._database.as_of)
         budget = self._options.time_budget.total_seconds()
-        with Dispatcher(self._database, settings, actor=self._actor) as dispatcher:
+        with Dispatcher(self._database, self._settings, actor=self._actor) as dispatcher:
             dispatcher.run(may_claim=lambda: self._may_go_on(budget), limit=self._options.batch_size)
             counts = dispatcher.counts
         return replace(report, delivered=counts.delivered, retried=counts.retried, dead=counts.dead)
@@ -306,7 +308,7 @@ class Tick:
         started_at = self._database.real_clock(connection)
         for phase, batch in self._resolving():
             if phase in self._options.only:
-                self._run_batches(lambda batch=batch: batch(connection))  # type: ignore[misc]
+                self._run_batches(partial(batch, connection))
         if Phase.DELIVER in self._options.only:
             now = self._database.clock(connection)
             self._note("delivered", delivery_store.claimable_ids(connection, self._settings.handlers, now=now))

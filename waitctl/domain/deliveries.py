@@ -94,8 +94,10 @@ class RetryPolicy:
         ``jitter`` is uniform in [0, 1). Full jitter spreads retries best:
         https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
         """
+        # In seconds: a timedelta overflows where doublings of a long backoff go on.
         doublings = min(attempt - 1, 40)
-        return jitter * min(self.max_backoff, self.backoff * 2**doublings)
+        ceiling = min(self.max_backoff.total_seconds(), self.backoff.total_seconds() * (1 << doublings))
+        return timedelta(seconds=jitter * ceiling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,8 @@ def settle(
     delivery: Delivery, result: HandlerResult, policy: RetryPolicy, *, now: datetime, jitter: float
 ) -> Settlement:
     """Decide what a handler's result makes of its delivery."""
-    status, attempt, at, error = DeliveryStatus.PENDING, delivery.attempt, now, None
+    status, attempt, at = DeliveryStatus.PENDING, delivery.attempt, now
+    error: str | None = None
     match result:
         case Delivered():
             status = DeliveryStatus.DELIVERED

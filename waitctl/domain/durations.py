@@ -88,6 +88,8 @@ def parse_duration(
     if stripped == "0" and zero:
         return Duration()
     amounts = _iso_amounts(stripped, error) if stripped[:1] in "Pp" else _plain_amounts(stripped, error)
+    if any(amount > 10**9 for amount in amounts.values()):  # past what Decimal can divide
+        raise error(f"{text[:80]!r} is more than ten years")
     days = amounts.get("d", Decimal()) + 7 * amounts.get("w", Decimal())
     seconds = sum((_SECONDS[unit] * amount for unit, amount in amounts.items() if unit in _SECONDS), Decimal())
     seconds += (days % 1) * 86400

@@ -36,8 +36,8 @@ class ListenerStatus(StrEnum):
 class EventListener:
     """Waits for one event of a topic (event type and contact) that fits its conditions.
 
-    ``since_at`` is the oldest instant of receipt that counts (creation − lookback), ``timeout_at`` the deadline,
-    ``expires_at`` the deadline + grace.
+    ``since_at`` is the oldest instant of receipt that counts (creation minus lookback), ``timeout_at`` the deadline,
+    ``expires_at`` the deadline plus grace.
     """
 
     id: str

@@ -77,8 +77,10 @@ class Schedule:
 
 _NOT_IANA = re.compile(r"(posix|right)/|localtime$|posixrules$|Factory$")
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
-_LOCAL = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?))?", re.I)
-_INSTANT = re.compile(_LOCAL.pattern + r" ?(Z|[+-][0-9]{2}:[0-9]{2})", re.I)
+_LOCAL = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?))?", re.IGNORECASE
+)
+_INSTANT = re.compile(_LOCAL.pattern + r" ?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE)
 
 
 def check_zone(zone: str) -> str:
@@ -97,7 +99,7 @@ def _zone_hint(zone: str) -> str:
 
     from whenever import available_timezones
 
-    if re.fullmatch(r"(GMT|UTC)[+-][0-9:]+", zone, re.I):
+    if re.fullmatch(r"(GMT|UTC)[+-][0-9:]+", zone, re.IGNORECASE):
         return "offsets are no zones: name a place, as in Europe/Berlin, or write the offset into the instant"
     names = sorted(available_timezones())
     folded = {name.lower(): name for name in names}
@@ -214,13 +216,15 @@ def _local_to_zone(local: PlainDateTime, zone: str) -> tuple[ZonedDateTime, tupl
     try:
         local.assume_tz(zone, disambiguation="raise")
     except SkippedTime:
-        return zoned, (
-            f"gap: {_wall(local)} does not exist in {zone}, the clocks skip it; "
-            f"moved forward by the gap to {_wall(zoned.to_plain())}",
-        )
+        moved = f"moved forward by the gap to {_wall(zoned.to_plain())}"
+        return zoned, (f"gap: {_wall(local)} does not exist in {zone}, the clocks skip it; {moved}",)
     except RepeatedTime:
-        return zoned, (f"fold: {_wall(local)} comes twice in {zone}; the first one, at {zoned.offset}",)
+        return zoned, (f"fold: {_wall(local)} comes twice in {zone}; the first one, at {_offset(zoned)}",)
     return zoned, ()
+
+
+def _offset(zoned: ZonedDateTime) -> str:
+    return zoned.to_fixed_offset().format_iso()[-6:]
 
 
 def _to_datetime(zoned: ZonedDateTime) -> datetime:

@@ -106,7 +106,7 @@ def check_json_object(
         encoded = to_json(value)
     except (ValueError, TypeError) as cause:
         raise error(f"{what} is not valid JSON: {cause}") from cause
-    if _NOT_STORABLE.search(encoded) or "\\u0000" in encoded and _holds_nul(value):
+    if _NOT_STORABLE.search(encoded) or ("\\u0000" in encoded and _holds_nul(value)):
         raise error(f"{what} holds NUL or lone surrogates, which no database stores")
     size = len(encoded.encode())
     if size > limit:

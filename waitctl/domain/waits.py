@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 from waitctl.domain.deliveries import Delivery
@@ -317,4 +318,5 @@ def _canonical(value: object) -> object:
         return {key: _canonical(value[key]) for key in sorted(value)}
     if isinstance(value, list):
         return [_canonical(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    # By its decimal text, as jsonb does: int(1e23) is 99999999999999991611392.
+    return int(Decimal(repr(value))) if isinstance(value, float) and value.is_integer() else value

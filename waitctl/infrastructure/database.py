@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine, FromClause, event
+from sqlalchemy import Engine, FromClause, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.sql.dml import UpdateBase
@@ -35,6 +35,9 @@ from waitctl.domain.text import to_json
 from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 
 T = TypeVar("T")
+
+Connection = sa.Connection
+"""What a caller hands in to make a call part of its own transaction."""
 
 TOPIC_LOCK_SPACE = 0x77616974
 """The first key of our advisory locks ("wait" in ASCII), so that an application's own do not meet them."""
@@ -60,6 +63,7 @@ class Database:
         self.create = create
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine: Engine | None = None
+        self._is_at_head = False
 
     def __enter__(self) -> Database:
         return self
@@ -72,11 +76,18 @@ class Database:
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
+            self._is_at_head = False
 
     @property
     def name(self) -> str:
         """The database for people: a path, or a URL without its password."""
         return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
+
+    @property
+    def resolved_url(self) -> str:
+        """The URL with its password and an absolute path: it means the same in another folder."""
+        url = self.url if self.path is None else self.url.set(database=str(self.path.absolute()))
+        return url.render_as_string(hide_password=False)
 
     @property
     def path(self) -> Path | None:
@@ -171,8 +182,8 @@ class Database:
         """The store's clock, time travel or not. ``clock_timestamp()``: ``now()`` is the transaction's start."""
         if self.is_sqlite:
             return host_clock()
-        at = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
-        return datetime.astimezone(at, UTC)
+        at: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        return at.astimezone(UTC)
 
     # -- statements that differ -----------------------------------------------------------------------------------
 
@@ -220,7 +231,7 @@ class Database:
 
     def _open(self) -> Engine:
         """The engine of a database that is at head, else an error; an SQLite file is brought there."""
-        if self._engine is not None:
+        if self._engine is not None and self._is_at_head:
             return self._engine
         if not self.create:
             self._require_file()
@@ -237,7 +248,7 @@ class Database:
                     f"{self.name} {found}: this waitctl needs {HEAD}", hint="run: waitctl db upgrade"
                 )
             self.upgrade()
-        self._engine = engine
+        self._is_at_head = True
         return engine
 
     def _require_file(self) -> None:
@@ -273,9 +284,9 @@ class Database:
                 connection.close()
 
     def _connectable(self) -> Engine:
-        if self._engine is not None:
-            return self._engine
-        return _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        if self._engine is None:
+            self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        return self._engine
 
 
 def host_name() -> str:

@@ -81,7 +81,8 @@ class _Talk:
     """
 
     def __init__(self, process: subprocess.Popen[bytes], body: bytes) -> None:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         self._process = process
         self._stdin, self._stdout = process.stdin, process.stdout
         self._unsent = memoryview(body)
@@ -90,7 +91,8 @@ class _Talk:
         for pipe, events in ((self._stdin, selectors.EVENT_WRITE), (self._stdout, selectors.EVENT_READ)):
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, events)
-        # A file descriptor that becomes readable at exit, where the system has one; elsewhere we look 20 times a second.
+        # A file descriptor that becomes readable at exit, where the system has one; elsewhere we look 20 times a
+        # second.
         self._exit_fd: int | None = None
         if hasattr(os, "pidfd_open"):
             with suppress(OSError):

@@ -9,7 +9,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-
 from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.deliveries import Delivery, DeliveryStatus, Settlement
@@ -193,9 +192,7 @@ def settle_deliveries(
                 "expected": each.expected_attempt,
                 "status": each.status,
                 "attempt": each.attempt,
-                "next_attempt_at": deliveries.c.next_attempt_at.type.process_bind_param(
-                    each.next_attempt_at, connection.dialect
-                )
+                "next_attempt_at": UtcDateTime().process_bind_param(each.next_attempt_at, connection.dialect)
                 if database.is_sqlite
                 else each.next_attempt_at.isoformat(),
                 "error": each.error,

@@ -160,49 +160,64 @@ def due_ids(connection: Connection, *, now: datetime) -> list[str]:
 
 # -- expired -----------------------------------------------------------------------------------------------------------
 
-# An event of the SQL door that nobody has correlated yet may have come in time: the deadline decides, not the sweeper.
-_DOOR_IS_EMPTY = ~sa.exists().where(
-    events.c.correlated_at.is_(None),
-    events.c.contact_id == listeners.c.contact_id,
-    events.c.event_type == listeners.c.event_type,
+_LISTENED = waits.join(listeners, listeners.c.wait_id == waits.c.id)
+_heard = listeners.alias("heard")
+
+# An event of the SQL door that nobody has correlated yet may have come in time, for any listener of the wait: the
+# deadline decides, not the sweeper.
+_DOOR_IS_EMPTY = ~sa.exists(
+    sa.select(sa.literal_column("1"))
+    .select_from(
+        _heard.join(
+            events, sa.and_(events.c.contact_id == _heard.c.contact_id, events.c.event_type == _heard.c.event_type)
+        )
+    )
+    .where(_heard.c.wait_id == waits.c.id, events.c.correlated_at.is_(None))
 )
 _EXPIRED = sa.and_(_ACTIVE, listeners.c.expires_at <= NOW, _WAITING, _DOOR_IS_EMPTY)
-_LISTENED = waits.join(listeners, listeners.c.wait_id == waits.c.id)
 
 
-def expired_topics(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, str]]:
-    """The topics of the next ``limit`` expired listeners, to lock before `resolve_expired`."""
-    found = (
-        sa.select(listeners.c.event_type, listeners.c.contact_id)
+def expired_listeners(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, str, str]]:
+    """The listeners of the ``limit`` waits that expired first, to lock their topics before `resolve_expired`.
+
+    (wait, event type, contact): every listener of a wait, since an event for any of them may have come in time.
+    """
+    first = ~sa.exists().where(_heard.c.wait_id == waits.c.id, _heard.c.id < listeners.c.id)
+    page = (
+        sa.select(waits.c.id)
         .select_from(_LISTENED)
-        .where(_EXPIRED)
+        .where(_EXPIRED, first)
         .order_by(listeners.c.expires_at)
         .limit(LIMIT)
+        .subquery("page")
     )
-    return [(row[0], row[1]) for row in connection.execute(found, {"now": now, "limit": limit})]
+    found = sa.select(listeners.c.wait_id, listeners.c.event_type, listeners.c.contact_id).join(
+        page, page.c.id == listeners.c.wait_id
+    )
+    return [(row[0], row[1], row[2]) for row in connection.execute(found, {"now": now, "limit": limit})]
 
 
 def resolve_expired(
-    connection: Connection, database: Database, *, now: datetime, limit: int, reason: str, actor: str
+    connection: Connection, database: Database, wait_ids: Iterable[str], *, now: datetime, reason: str, actor: str
 ) -> int:
-    """Time out the waits of the ``limit`` listeners that expired first, past those another tick has in hand."""
-    rows = _expired(database.is_sqlite).run(connection, now=now, limit=limit, reason=reason, actor=actor, data=None)
+    """Time out those of these waits that have expired, past those that somebody has in hand.
+
+    Only waits whose topics are locked: beyond them an event in time may be stored and not yet matched.
+    """
+    wanted = to_json([{"id": wait_id} for wait_id in wait_ids])
+    rows = _expired(database.is_sqlite).run(connection, wanted=wanted, now=now, reason=reason, actor=actor, data=None)
     return int(rows[0][0])
 
 
 @cache
 def _expired(is_sqlite: bool) -> Claimed:
-    # The limit stands after the lock, so that what another tick has locked does not count towards it. A wait with
-    # several listeners is claimed by its first, or it would be ended once a listener.
-    other = listeners.alias("other")
-    first = ~sa.exists().where(other.c.wait_id == waits.c.id, other.c.id < listeners.c.id)
+    wanted = json_rows("wanted", {"id": _ID}, is_sqlite=is_sqlite)
+    expired = sa.exists().where(listeners.c.wait_id == waits.c.id, _ACTIVE, listeners.c.expires_at <= NOW)
     claim = (
         sa.select(waits.c.id, waits.c.status.label("from_status"), waits.c.handler, waits.c.timeout_at.label("due_at"))
-        .select_from(_LISTENED)
-        .where(_EXPIRED, first)
-        .order_by(listeners.c.expires_at)
-        .limit(LIMIT)
-        .with_for_update(skip_locked=True, of=waits)
+        .where(waits.c.id.in_(sa.select(wanted.c.id)), _WAITING, expired, _DOOR_IS_EMPTY)
+        .order_by(waits.c.id)
+        .with_for_update(skip_locked=True)
     )
     return Claimed(
         claim,
@@ -297,11 +312,18 @@ def _correlate(
     audit = {"now": now, "reason": reason, "actor": actor, "data": None}
     rows = _broadcast(scope, database.is_sqlite).run(connection, wanted=wanted, **audit)
     # Who takes an event exclusively depends on who else took one: decided by the domain, sent back as one parameter.
-    found = connection.execute(_exclusive_candidates(scope, database.is_sqlite), {"wanted": wanted})
-    chosen = choose(Candidate(*row, exclusive=True) for row in found)
-    if chosen:
+    # Another recorder of the topic may have woken the wait that we chose while we waited for its row. Then the event
+    # goes on to the next one, which this transaction's new statement sees: nobody else will bring them together.
+    while True:
+        found = connection.execute(_exclusive_candidates(scope, database.is_sqlite), {"wanted": wanted})
+        chosen = choose(Candidate(row.wait_id, row.listener_id, row.event_id, exclusive=True) for row in found)
+        if not chosen:
+            break
         pairs = to_json([{"id": c.wait_id, "listener_id": c.listener_id, "event_id": c.event_id} for c in chosen])
-        rows += _chosen(database.is_sqlite).run(connection, wanted=pairs, **audit)
+        taken = _chosen(database.is_sqlite).run(connection, wanted=pairs, **audit)
+        rows += taken
+        if len(taken) == len(chosen):
+            break
     return [(row.event_id, row.id) for row in rows]
 
 
@@ -335,7 +357,7 @@ def _broadcast(scope: str, is_sqlite: bool) -> Claimed:
 @cache
 def _exclusive_candidates(scope: str, is_sqlite: bool) -> sa.Select[Any]:
     return (
-        sa.select(listeners.c.wait_id, listeners.c.id, events.c.id)
+        sa.select(listeners.c.wait_id, listeners.c.id.label("listener_id"), events.c.id.label("event_id"))
         .select_from(_fitting())
         .where(*_fits(scope, is_sqlite=is_sqlite), listeners.c.exclusive)
         .order_by(events.c.received_at, events.c.id, waits.c.created_at, waits.c.id)

@@ -234,7 +234,9 @@ def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
 # -- creating ----------------------------------------------------------------------------------------------------------
 
 
-def insert_wait(connection: Connection, database: Database, wait: WaitStepExecution, *, actor: str) -> bool:
+def insert_wait(
+    connection: Connection, database: Database, wait: WaitStepExecution, *, reason: str, actor: str
+) -> bool:
     """Insert a wait, its listeners and the first line of its audit trail, unless its step or key is taken.
 
     Returns whether it landed.
@@ -258,7 +260,7 @@ def insert_wait(connection: Connection, database: Database, wait: WaitStepExecut
         "wait_id": wait.id,
         "at": wait.created_at,
         "to_status": wait.status,
-        "reason": "created",
+        "reason": reason,
         "actor": actor,
     }
     if database.is_sqlite:

@@ -1,0 +1,123 @@
+"""Several things at once: threads that start together, and locks that can be seen before one goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, make_url
+
+T = TypeVar("T")
+
+_PATIENCE = 60
+"""Seconds until a condition that never comes true fails the test. Nothing is asserted about time."""
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Poll until ``condition`` holds; return what it returned."""
+    deadline = time.monotonic() + _PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"never came: {what}"
+        time.sleep(0.005)
+    return found
+
+
+class Background(Generic[T]):
+    """A call in a thread of its own, begun at once."""
+
+    def __init__(self, job: Callable[[], T]) -> None:
+        self._job = job
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._job()
+        except BaseException as error:  # noqa: BLE001 (raised again by result)
+            self._error = error
+
+    @property
+    def is_done(self) -> bool:
+        return not self._thread.is_alive()
+
+    def result(self) -> T:
+        self._thread.join(_PATIENCE)
+        assert not self._thread.is_alive(), "never came back"
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+def at_once(*jobs: Callable[[], T]) -> list[T]:
+    """Run the jobs in a thread each, from the same moment; return what they returned."""
+    barrier = threading.Barrier(len(jobs))
+
+    def held(job: Callable[[], T]) -> T:
+        barrier.wait(_PATIENCE)
+        return job()
+
+    running = [Background(lambda job=job: held(job)) for job in jobs]
+    return [each.result() for each in running]
+
+
+def until_blocked(url: str, job: Background[Any], locktype: str | None = None) -> None:
+    """Wait until PostgreSQL shows a lock (of this type) in this database that somebody waits for."""
+    query = (
+        "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " WHERE NOT l.granted AND a.datname = current_database()"
+    )
+    if locktype:
+        query += f" AND l.locktype = '{locktype}'"
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+
+        def is_blocked() -> bool:
+            if job.is_done:
+                job.result()
+                raise AssertionError("it did not wait for the lock")
+            return connection.execute(query).fetchone() != (0,)
+
+        until(is_blocked, "a lock that somebody waits for")
+
+
+@contextmanager
+def statements() -> Iterator[list[tuple[str, Any]]]:
+    """The statements, and their parameters, that every engine of this process runs meanwhile."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def database_errors() -> Iterator[list[str]]:
+    """The SQLSTATEs or messages of the errors that every engine of this process meets, retried or not."""
+    seen: list[str] = []
+
+    def note(context: Any) -> None:
+        original = context.original_exception
+        seen.append(getattr(original, "sqlstate", None) or str(original))
+
+    event.listen(Engine, "handle_error", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "handle_error", note)
+
+
+def count(connection: sa.Connection, table: sa.Table, *where: Any) -> int:
+    """How many rows there are."""
+    return int(connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one())

@@ -1,0 +1,67 @@
+"""What holds in any database of waits after any commit, whatever raced, crashed or was killed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import sqlalchemy as sa
+
+from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType, may_follow
+from waitctl.infrastructure.schema import deliveries, events, listeners, transitions, waits
+
+
+def invariants(connection: sa.Connection) -> None:
+    """Assert them all."""
+    heard, sent, audit = defaultdict(list), defaultdict(list), defaultdict(list)
+    for row in connection.execute(sa.select(listeners)):
+        heard[row.wait_id].append(row)
+    for row in connection.execute(sa.select(deliveries)):
+        sent[row.wait_id].append(row)
+    for row in connection.execute(sa.select(transitions).order_by(transitions.c.wait_id, transitions.c.id)):
+        audit[row.wait_id].append(row)
+    stored = set(connection.execute(sa.select(events.c.id)).scalars())
+    found = list(connection.execute(sa.select(waits)))
+    for wait in found:
+        assert wait.status.is_open == (wait.resolved_at is None) == (wait.resolution is None), wait
+        if wait.resolution is not None:
+            dead = any(delivery.status is DeliveryStatus.DEAD for delivery in sent[wait.id])
+            assert wait.status is (WaitExecutionStatus.ERROR if dead else wait.resolution.status), wait
+        _one_delivery(wait, sent[wait.id])
+        _listeners_follow(wait, heard[wait.id], stored)
+        _audit_is_continuous(wait, audit[wait.id])
+    known = {wait.id for wait in found}
+    for kind in (heard, sent, audit):
+        assert set(kind) <= known, "rows of a wait that is not there"
+
+
+def _one_delivery(wait: sa.Row, sent: list[sa.Row]) -> None:
+    due = wait.handler is not None and wait.resolution not in {None, Resolution.CANCELLED}
+    assert len(sent) == due, f"{len(sent)} deliveries: {wait}"
+    for delivery in sent:
+        assert (delivery.outcome, delivery.handler) == (wait.resolution, wait.handler), delivery
+        assert delivery.attempt >= (delivery.status is not DeliveryStatus.PENDING), delivery
+        assert (delivery.status is DeliveryStatus.RUNNING) == (delivery.lease_expires_at is not None), delivery
+
+
+def _listeners_follow(wait: sa.Row, heard: list[sa.Row], stored: set[str]) -> None:
+    assert bool(heard) == (wait.wait_type is WaitType.FOR_EVENT), wait
+    active = [listener for listener in heard if listener.status is ListenerStatus.ACTIVE]
+    matched = [listener for listener in heard if listener.status is ListenerStatus.MATCHED]
+    assert bool(active) == (wait.status is WaitExecutionStatus.WAITING), f"{len(active)} active listeners: {wait}"
+    by_event = wait.resolution is Resolution.EVENT
+    assert len(matched) == by_event, f"{len(matched)} matched listeners: {wait}"
+    assert (wait.resolution_event_id is not None) == by_event, wait
+    for listener in matched:
+        assert listener.matched_event_id == wait.resolution_event_id, listener
+        assert listener.matched_event_id in stored, listener
+
+
+def _audit_is_continuous(wait: sa.Row, trail: list[sa.Row]) -> None:
+    status = None
+    for line in trail:
+        assert line.from_status == status, f"{line} follows {status}"
+        assert may_follow(status, line.to_status), line
+        status = line.to_status
+    assert status == wait.status, f"the trail ends in {status}: {wait}"

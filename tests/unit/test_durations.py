@@ -1,0 +1,175 @@
+"""Durations: every form that is read, every one that is refused."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from waitctl.domain.durations import (
+    MAX_DURATION,
+    Duration,
+    TimeUnit,
+    format_duration,
+    format_timedelta,
+    parse_duration,
+)
+from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitDurationError
+
+DURATIONS = st.builds(
+    Duration,
+    days=st.integers(0, MAX_DURATION.days - 1),
+    time=st.timedeltas(timedelta(0), timedelta(days=1)),
+).filter(lambda duration: duration.elapsed > timedelta(0))
+
+
+@pytest.mark.parametrize(
+    ("text", "days", "time"),
+    [
+        ("90m", 0, timedelta(minutes=90)),
+        ("2h30m", 0, timedelta(hours=2, minutes=30)),
+        ("2h 30m", 0, timedelta(hours=2, minutes=30)),
+        ("30m2h", 0, timedelta(hours=2, minutes=30)),
+        ("3d", 3, timedelta()),
+        ("1w", 7, timedelta()),
+        ("1w2d", 9, timedelta()),
+        ("3 days", 3, timedelta()),
+        ("1 day", 1, timedelta()),
+        ("  5 Minutes ", 0, timedelta(minutes=5)),
+        ("45sec", 0, timedelta(seconds=45)),
+        ("1hr", 0, timedelta(hours=1)),
+        ("1.5h", 0, timedelta(minutes=90)),
+        ("1.5d", 1, timedelta(hours=12)),
+        ("0.5w", 3, timedelta(hours=12)),
+        ("0.000001s", 0, timedelta(microseconds=1)),
+        ("0h5m", 0, timedelta(minutes=5)),
+        ("PT36H", 0, timedelta(hours=36)),
+        ("pt36h", 0, timedelta(hours=36)),
+        ("P3D", 3, timedelta()),
+        ("P1W", 7, timedelta()),
+        ("P3DT4H5M6S", 3, timedelta(hours=4, minutes=5, seconds=6)),
+        ("PT1.5H", 0, timedelta(minutes=90)),
+        ("PT1,5H", 0, timedelta(minutes=90)),
+        ("3653d", 3653, timedelta()),
+    ],
+)
+def test_reads(text: str, days: int, time: timedelta) -> None:
+    assert parse_duration(text) == Duration(days, time)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("0", "not a duration"),
+        ("0m", "more than zero"),
+        ("0d", "more than zero"),
+        ("PT0S", "more than zero"),
+        ("-3d", "no sign"),
+        ("+3d", "no sign"),
+        ("\u22123d", "no sign"),
+        ("3 fortnights", "'fortnights'"),
+        ("1mo", "months and years"),
+        ("1 month", "months and years"),
+        ("2y", "months and years"),
+        ("1 Year", "months and years"),
+        ("P1Y", "months and years"),
+        ("P1M", "months and years"),
+        ("P1Y2M3DT4H", "months and years"),
+        ("3654d", "ten years"),
+        ("522w", "ten years"),
+        ("3653d1s", "ten years"),
+        ("9" * 400 + "d", "ten years"),
+        ("3d3d", "twice"),
+        ("1h60min30m", "twice"),
+        ("0.0000001s", "microsecond"),
+        ("", "not a duration"),
+        ("   ", "not a duration"),
+        ("3", "not a duration"),
+        ("d", "not a duration"),
+        ("3d4", "not a duration"),
+        ("3d, 4h", "not a duration"),
+        ("1e3s", "'e'"),
+        ("three days", "not a duration"),
+        ("\u0663d", "not a duration"),
+        ("P", "not a duration"),
+        ("PT", "not a duration"),
+        ("P3", "not a duration"),
+        ("P3DT", "not a duration"),
+        ("PT3", "not a duration"),
+        ("PT3H2H", "not a duration"),
+        ("inf d", "not a duration"),
+        (".5h", "not a duration"),
+        ("3d\0", "not a duration"),
+    ],
+)
+def test_refuses(text: str, says: str) -> None:
+    with pytest.raises(InvalidWaitDurationError, match=says):
+        parse_duration(text)
+
+
+def test_refusal_is_of_the_kind_that_the_caller_names() -> None:
+    with pytest.raises(InvalidTimeoutError):
+        parse_duration("soon", error=InvalidTimeoutError)
+
+
+@pytest.mark.parametrize("text", ["0", "0m", "PT0S"])
+def test_zero_where_it_is_allowed(text: str) -> None:
+    assert parse_duration(text, zero=True) == Duration()
+
+
+def test_months_hint_at_what_to_write_instead() -> None:
+    with pytest.raises(InvalidWaitDurationError) as caught:
+        parse_duration("1mo")
+    assert caught.value.hint == "count in days or weeks, or use until-date"
+
+
+@given(DURATIONS)
+def test_parse_reads_what_format_wrote(duration: Duration) -> None:
+    read = parse_duration(format_duration(duration))
+    assert read.elapsed == duration.elapsed
+    assert format_duration(read) == format_duration(duration) == str(duration)
+
+
+@given(st.text(max_size=20) | st.from_regex(r"P?T?[0-9.]{1,4}[smhdwPTHMSDWY]{1,3}", fullmatch=True))
+def test_any_text_is_a_duration_or_refused(text: str) -> None:
+    try:
+        duration = parse_duration(text)
+    except InvalidWaitDurationError:
+        return
+    assert timedelta(0) < duration.elapsed <= MAX_DURATION
+
+
+@pytest.mark.parametrize(
+    ("unit", "elapsed"),
+    [
+        (TimeUnit.MINUTES, timedelta(minutes=3)),
+        (TimeUnit.HOURS, timedelta(hours=3)),
+        (TimeUnit.DAYS, timedelta(days=3)),
+        (TimeUnit.WEEKS, timedelta(weeks=3)),
+    ],
+)
+def test_of_a_unit(unit: TimeUnit, elapsed: timedelta) -> None:
+    assert Duration.of(3, unit).elapsed == elapsed
+
+
+@pytest.mark.parametrize("amount", [0, -1, 100_000])
+def test_of_a_unit_refuses_what_the_text_refuses(amount: int) -> None:
+    with pytest.raises(InvalidWaitDurationError):
+        Duration.of(amount, TimeUnit.DAYS)
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (timedelta(), "0 s"),
+        (timedelta(milliseconds=900), "0 s"),
+        (timedelta(seconds=45), "45 s"),
+        (timedelta(minutes=-2), "2 min"),
+        (timedelta(days=1), "1 day"),
+        (timedelta(days=2, hours=3, minutes=4), "2 days 3 h"),
+    ],
+)
+def test_spans_for_people(span: timedelta, text: str) -> None:
+    assert format_timedelta(span) == text
