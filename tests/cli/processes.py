@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -92,17 +92,16 @@ class Waitctl:
         env: Mapping[str, str | None] | None = None,
         stdin: int = subprocess.DEVNULL,
         stdout: int | IO[Any] = subprocess.PIPE,
-        before: Callable[[], None] | None = None,
+        shell: str | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start it and do not wait. ``before`` runs in the child, as the last thing before the command."""
+        """Start it and do not wait. ``shell`` says how a shell starts it, as in ``exec "$@" <&-``."""
         return subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*(() if shell is None else ("sh", "-c", shell, "sh")), *COMMAND, *arguments],
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,
             env=self.environment(env or {}),
             cwd=self.folder,
-            preexec_fn=before,
         )
 
     def __call__(
@@ -111,12 +110,12 @@ class Waitctl:
         stdin: str | bytes | None = None,
         env: Mapping[str, str | None] | None = None,
         stdout: int | IO[Any] = subprocess.PIPE,
-        before: Callable[[], None] | None = None,
+        shell: str | None = None,
     ) -> Finished:
         """Run it to its end. Without ``stdin`` the input is empty."""
         given = stdin.encode() if isinstance(stdin, str) else stdin
         pipe = subprocess.DEVNULL if given is None else subprocess.PIPE
-        return finish(self.start(*arguments, env=env, stdin=pipe, stdout=stdout, before=before), given)
+        return finish(self.start(*arguments, env=env, stdin=pipe, stdout=stdout, shell=shell), given)
 
 
 def finish(process: subprocess.Popen[bytes], given: bytes | None = None) -> Finished:
