@@ -1,0 +1,41 @@
+"""`waitctl` as a process: with a fresh database, with none, on both kinds."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from processes import Waitctl
+
+from waitctl import Database
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database at head, to copy: a migration costs as much as three commands."""
+    path = tmp_path_factory.mktemp("template") / "waits.db"
+    with Database(f"sqlite:///{path}") as database:
+        database.upgrade()
+    return path
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, sqlite_url: str) -> Waitctl:
+    """The command, on an SQLite database that is not there yet."""
+    return Waitctl(tmp_path, sqlite_url)
+
+
+@pytest.fixture
+def run(nowhere: Waitctl, tmp_path: Path, migrated_file: Path) -> Waitctl:
+    """The command, on an empty SQLite database at head."""
+    shutil.copy(migrated_file, tmp_path / "waits.db")
+    return nowhere
+
+
+@pytest.fixture
+def run_on(request: pytest.FixtureRequest, tmp_path: Path, url: str) -> Waitctl:
+    """The command, on an empty database of each kind, at head."""
+    if url.startswith("sqlite"):
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "waits.db")
+    return Waitctl(tmp_path, url)

@@ -1,0 +1,130 @@
+"""Run `waitctl` as users do: a process of its own, with an environment that holds nothing of the caller's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import waitctl
+
+COMMAND = (sys.executable, "-m", "waitctl")
+_CHECKOUT = Path(waitctl.__file__).parent.parent
+_PATIENCE = 60
+"""Seconds after which a process that should have ended long ago fails the test."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a process left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    def ok(self) -> Finished:
+        """Itself, when it succeeded without a word on standard error."""
+        assert (self.code, self.err) == (0, ""), self
+        return self
+
+    @property
+    def json(self) -> Any:
+        """Standard output, which must be one JSON document and nothing else."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[str]:
+        """Standard output by lines."""
+        return self.out.splitlines()
+
+    def error(self, code: int) -> str:
+        """The message of a failure in words: one ``error:`` line, at most one ``hint:`` line, no data."""
+        assert self.code == code, self
+        assert self.out == "", self
+        first, *rest = self.err.splitlines()
+        assert first.startswith("error: "), self
+        assert len(rest) <= 1 and all(line.startswith("hint: ") for line in rest), self
+        return first.removeprefix("error: ")
+
+    def json_error(self, code: int) -> dict[str, Any]:
+        """The error of a failure under ``-o json``: a document on standard error, no data."""
+        assert self.code == code, self
+        assert self.out == "", self
+        assert len(self.err.splitlines()) == 1, self
+        document = json.loads(self.err)
+        assert list(document) == ["error"] and list(document["error"]) == ["code", "message", "hint"], self
+        error: dict[str, Any] = document["error"]
+        assert isinstance(error["message"], str) and error["message"] and "\n" not in error["message"], self
+        return error
+
+
+class Waitctl:
+    """The command, at home in ``folder``, on the database ``url`` (the default one when it is None)."""
+
+    def __init__(self, folder: Path, url: str | None) -> None:
+        self.folder = folder
+        self.url = url
+
+    def environment(self, extra: Mapping[str, str | None]) -> dict[str, str]:
+        """A clean environment, plus ``extra`` (None takes a name away)."""
+        # What measures the coverage of processes must reach them.
+        inherited = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+        clean = {
+            **inherited,
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(_CHECKOUT),
+            "HOME": str(self.folder),
+            "USER": "ada",
+            "LANG": "C.UTF-8",
+            **({} if self.url is None else {"WAITCTL_DATABASE_URL": self.url}),
+            **extra,
+        }
+        return {name: value for name, value in clean.items() if value is not None}
+
+    def start(
+        self,
+        *arguments: str | bytes,
+        env: Mapping[str, str | None] | None = None,
+        stdin: int = subprocess.DEVNULL,
+        stdout: int | IO[Any] = subprocess.PIPE,
+        shell: str | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start it and do not wait. ``shell`` says how a shell starts it, as in ``exec "$@" <&-``."""
+        return subprocess.Popen(
+            [*(() if shell is None else ("sh", "-c", shell, "sh")), *COMMAND, *arguments],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env=self.environment(env or {}),
+            cwd=self.folder,
+        )
+
+    def __call__(
+        self,
+        *arguments: str | bytes,
+        stdin: str | bytes | None = None,
+        env: Mapping[str, str | None] | None = None,
+        stdout: int | IO[Any] = subprocess.PIPE,
+        shell: str | None = None,
+    ) -> Finished:
+        """Run it to its end. Without ``stdin`` the input is empty."""
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        pipe = subprocess.DEVNULL if given is None else subprocess.PIPE
+        return finish(self.start(*arguments, env=env, stdin=pipe, stdout=stdout, shell=shell), given)
+
+
+def finish(process: subprocess.Popen[bytes], given: bytes | None = None) -> Finished:
+    """Wait for a process, and check that it showed no traceback."""
+    try:
+        out, err = process.communicate(given, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    finished = Finished(process.returncode, (out or b"").decode(), err.decode())
+    assert "Traceback" not in finished.err, finished.err
+    return finished
