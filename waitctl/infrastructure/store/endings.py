@@ -161,10 +161,13 @@ def due_ids(connection: Connection, *, now: datetime) -> list[str]:
 # -- expired -----------------------------------------------------------------------------------------------------------
 
 # An event of the SQL door that nobody has correlated yet may have come in time: the deadline decides, not the sweeper.
+# Asked of all the wait's listeners: it times out as a whole.
+_sibling = listeners.alias("sibling")
 _DOOR_IS_EMPTY = ~sa.exists().where(
     events.c.correlated_at.is_(None),
-    events.c.contact_id == listeners.c.contact_id,
-    events.c.event_type == listeners.c.event_type,
+    events.c.contact_id == _sibling.c.contact_id,
+    events.c.event_type == _sibling.c.event_type,
+    _sibling.c.wait_id == waits.c.id,
 )
 _EXPIRED = sa.and_(_ACTIVE, listeners.c.expires_at <= NOW, _WAITING, _DOOR_IS_EMPTY)
 _LISTENED = waits.join(listeners, listeners.c.wait_id == waits.c.id)
@@ -295,10 +298,11 @@ def _correlate(
     connection: Connection, database: Database, scope: str, wanted: str, *, now: datetime, reason: str, actor: str
 ) -> list[tuple[str, str]]:
     audit = {"now": now, "reason": reason, "actor": actor, "data": None}
-    rows = _broadcast(scope, database.is_sqlite).run(connection, wanted=wanted, **audit)
     # Who takes an event exclusively depends on who else took one: decided by the domain, sent back as one parameter.
+    # Asked before anything is taken, since waits of one execution that are open together may share an event.
     found = connection.execute(_exclusive_candidates(scope, database.is_sqlite), {"wanted": wanted})
     chosen = choose(Candidate(*row, exclusive=True) for row in found)
+    rows = _broadcast(scope, database.is_sqlite).run(connection, wanted=wanted, **audit)
     if chosen:
         pairs = to_json([{"id": c.wait_id, "listener_id": c.listener_id, "event_id": c.event_id} for c in chosen])
         rows += _chosen(database.is_sqlite).run(connection, wanted=pairs, **audit)
