@@ -76,7 +76,10 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """Decode to an aware datetime in UTC."""
         if isinstance(value, str):
-            value = datetime.fromisoformat(value)
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:  # what somebody wrote at the SQL door; the next tick makes it NULL
+                return None
             return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return value if value is None else value.astimezone(UTC)
 
