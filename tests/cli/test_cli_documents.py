@@ -123,7 +123,12 @@ def test_the_walk_of_an_event_wait(run_on: Waitctl, config: str) -> None:
 
     shown = run("event", "show", recorded["event_id"])
     assert list(shown) == EVENT
-    assert (shown["id"], shown["source"], shown["data"], shown["matched"]) == ("m-1", "cli", {"n": "3"}, [created["id"]])
+    assert (shown["id"], shown["source"], shown["data"], shown["matched"]) == (
+        "m-1",
+        "cli",
+        {"n": "3"},
+        [created["id"]],
+    )
     assert run("event", "list") == {"events": [shown]}
     check_instants(shown)
 

@@ -30,7 +30,7 @@ from waitctl.domain.schedule import (
     parse_until_date,
     parse_until_time,
 )
-from waitctl.domain.text import JsonObject, check_json_object, check_reason
+from waitctl.domain.text import JsonObject, check_json_object, check_reason, normalize_contact
 from waitctl.domain.waits import (
     Particulars,
     Resolution,
@@ -405,9 +405,12 @@ class WaitSchedulingService:
     ) -> tuple[list[WaitStatus], str | None]:
         """Waits, newest first, and the id to pass as ``after`` for the next page (``None`` on the last)."""
         last = self._full_id(after, connection) if after else None
+        wanted = wanted or WaitFilter()
+        if wanted.contact_id is not None:
+            wanted = replace(wanted, contact_id=normalize_contact(wanted.contact_id))
         with self._database.read(connection) as connection_:
             now = self._database.clock(connection_)
-            found = store.list_waits(connection_, wanted or WaitFilter(), now=now, limit=limit + 1, after=last)
+            found = store.list_waits(connection_, wanted, now=now, limit=limit + 1, after=last)
         page = [WaitStatus(wait, now) for wait in found[:limit]]
         return page, page[-1].wait.id if len(found) > limit else None
 

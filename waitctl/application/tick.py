@@ -223,6 +223,7 @@ class Tick:
 
     def _correlate_batch(self, connection: Connection) -> int:
         """Correlate events that other systems inserted: normalise, lock their topics, match, mark."""
+        event_store.forget_pruned(connection)
         claimed = event_store.claim_uncorrelated(connection, self._options.batch_size)
         if not claimed:
             return 0

@@ -20,6 +20,9 @@ from waitctl.domain.errors import (
 from waitctl.domain.events import Event, check_event_type_name
 from waitctl.domain.text import JsonObject, check_json_object, check_text
 
+_MAX_EXPONENT = 131_072
+"""Digits that PostgreSQL's numeric holds; written out, a longer one would fill the memory."""
+
 TOPIC_BUCKETS = 128
 """Locks that stand for all topics: 20,000 separate advisory locks exhaust a default PostgreSQL."""
 
@@ -197,7 +200,7 @@ def _scalar_text(data: Any, key: str) -> str | None:
     for name in key.split("."):
         if isinstance(data, dict):
             data = data.get(name)
-        elif isinstance(data, list) and re.fullmatch(r"-?[0-9]{1,9}", name):
+        elif isinstance(data, list) and re.fullmatch(r" *[+-]?[0-9]+", name):  # what C's strtol reads
             index = int(name)
             data = data[index] if -len(data) <= index < len(data) else None
         else:
@@ -209,11 +212,17 @@ def _scalar_text(data: Any, key: str) -> str | None:
             return "true" if data else "false"
         case int():
             return str(data)
-        case float():
-            text = f"{Decimal(repr(data)):f}"
-            return text.removeprefix("-") if data == 0 else text
+        case float() | Decimal():
+            number = _decimal(data)
+            if abs(number.adjusted()) > _MAX_EXPONENT:
+                return None
+            return f"{number:f}".removeprefix("-") if number == 0 else f"{number:f}"
         case _:
             return None
+
+
+def _decimal(number: float | Decimal) -> Decimal:
+    return number if isinstance(number, Decimal) else Decimal(repr(number))
 
 
 def contains(data: Any, part: Any) -> bool:
@@ -241,6 +250,6 @@ def _contains(data: Any, part: Any) -> bool:
 def _equal_scalars(one: Any, other: Any) -> bool:
     if isinstance(one, dict | list) or isinstance(one, bool) is not isinstance(other, bool):
         return False
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return Decimal(repr(one)) == Decimal(repr(other))
+    if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):
+        return _decimal(one) == _decimal(other)
     return type(one) is type(other) and bool(one == other)

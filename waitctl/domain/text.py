@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from math import isfinite
 from typing import Any
 
 from waitctl.domain.errors import InvalidInputError, InvalidWaitConfigurationError
@@ -19,6 +20,9 @@ MAX_JSON = 256 * 1024
 
 MAX_DEPTH = 64
 """Nested arrays and objects in a context or in an event's data."""
+
+_MAX_DIGITS = 4300
+"""Digits that Python reads as an integer: sys.int_info.default_max_str_digits."""
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -151,6 +155,30 @@ def _json_type(value: object) -> str:
             return "an array"
         case _:
             return type(value).__name__
+
+
+def from_json(text: str | bytes | float) -> Any:
+    """Decode what a database holds, whatever another system wrote there: what Python cannot write again, as text.
+
+    A number over 4,300 digits or beyond a double stays the text that it was, a lone surrogate becomes U+FFFD. SQLite
+    hands out a document that is a bare number as a number.
+    """
+    if not isinstance(text, str | bytes):
+        return text if isinstance(text, int) or isfinite(text) else str(text)
+    value = json.loads(text, parse_int=_parse_int, parse_float=_parse_float)
+    escaped = "\\ud" if isinstance(text, str) else b"\\ud"
+    if escaped in text.lower():  # type: ignore[operator]
+        value = json.loads(storable(json.dumps(value, ensure_ascii=False)))
+    return value
+
+
+def _parse_int(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MAX_DIGITS else digits
+
+
+def _parse_float(digits: str) -> float | str:
+    value = float(digits)
+    return value if isfinite(value) else digits
 
 
 def to_json(value: object) -> str:

@@ -31,7 +31,7 @@ from waitctl.domain.errors import (
     WaitStepError,
 )
 from waitctl.domain.listeners import contains, matches_text
-from waitctl.domain.text import to_json
+from waitctl.domain.text import from_json, to_json
 from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 
 T = TypeVar("T")
@@ -333,6 +333,7 @@ def _sqlite_engine(url: URL) -> Engine:
     engine = sa.create_engine(
         url,
         json_serializer=to_json,
+        json_deserializer=from_json,
         connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
     )
 
@@ -358,16 +359,22 @@ def _add_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("waitctl_contains", 2, _contains, deterministic=True)
 
 
-def _matches_text(data: str, match: str) -> bool:
+def _matches_text(data: str | float, match: str) -> bool:
+    return matches_text(_exact_json(data), _exact_json(match))
+
+
+def _contains(data: str | float, part: str) -> bool:
+    return contains(_exact_json(data), _exact_json(part))
+
+
+def _exact_json(text: str | float) -> Any:
+    """Numbers as the decimals that jsonb makes of them. SQLite hands out a bare number as a number."""
     import json
+    from decimal import Decimal
 
-    return matches_text(json.loads(data), json.loads(match))
-
-
-def _contains(data: str, part: str) -> bool:
-    import json
-
-    return contains(json.loads(data), json.loads(part))
+    if not isinstance(text, str):
+        return Decimal(repr(text))
+    return json.loads(text, parse_int=Decimal, parse_float=Decimal)
 
 
 def _postgresql_engine(url: URL) -> Engine:
@@ -376,6 +383,7 @@ def _postgresql_engine(url: URL) -> Engine:
     engine = sa.create_engine(
         url,
         json_serializer=to_json,
+        json_deserializer=from_json,
         isolation_level="READ COMMITTED",
         pool_pre_ping=False,
         connect_args={"prepare_threshold": None, "application_name": "waitctl", "connect_timeout": 10},

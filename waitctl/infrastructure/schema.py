@@ -75,7 +75,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         """Decode to an aware datetime in UTC."""
         if value is None:
             return None
-        at: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+        try:
+            at: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+        except ValueError:  # what somebody wrote at the SQL door; the next tick makes it NULL
+            return None
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 

@@ -310,21 +310,25 @@ def _correlate(
     connection: Connection, database: Database, scope: str, wanted: str, *, now: datetime, reason: str, actor: str
 ) -> list[tuple[str, str]]:
     audit = {"now": now, "reason": reason, "actor": actor, "data": None}
-    rows = _broadcast(scope, database.is_sqlite).run(connection, wanted=wanted, **audit)
     # Who takes an event exclusively depends on who else took one: decided by the domain, sent back as one parameter.
+    # Asked before anything is taken, since waits of one execution that are open together may share an event.
+    chosen = _choose_exclusive(connection, scope, wanted, is_sqlite=database.is_sqlite)
+    rows = _broadcast(scope, database.is_sqlite).run(connection, wanted=wanted, **audit)
     # Another recorder of the topic may have woken the wait that we chose while we waited for its row. Then the event
     # goes on to the next one, which this transaction's new statement sees: nobody else will bring them together.
-    while True:
-        found = connection.execute(_exclusive_candidates(scope, database.is_sqlite), {"wanted": wanted})
-        chosen = choose(Candidate(row.wait_id, row.listener_id, row.event_id, exclusive=True) for row in found)
-        if not chosen:
-            break
+    while chosen:
         pairs = to_json([{"id": c.wait_id, "listener_id": c.listener_id, "event_id": c.event_id} for c in chosen])
         taken = _chosen(database.is_sqlite).run(connection, wanted=pairs, **audit)
         rows += taken
         if len(taken) == len(chosen):
             break
+        chosen = _choose_exclusive(connection, scope, wanted, is_sqlite=database.is_sqlite)
     return [(row.event_id, row.id) for row in rows]
+
+
+def _choose_exclusive(connection: Connection, scope: str, wanted: str, *, is_sqlite: bool) -> list[Candidate]:
+    found = connection.execute(_exclusive_candidates(scope, is_sqlite), {"wanted": wanted})
+    return choose(Candidate(row.wait_id, row.listener_id, row.event_id, exclusive=True) for row in found)
 
 
 @cache

@@ -21,7 +21,7 @@ from waitctl.infrastructure.store.waits import literal
 def insert_events(connection: Connection, database: Database, new: Sequence[Event], *, now: datetime) -> set[str]:
     """Insert events as received at ``now`` and correlated; those whose (source, id) is known drop out.
 
-    Sorted by (source, id), so that two ingests of the same events wait for each other instead of deadlocking.
+    Sorted by (source, id), in the statement since a join may reorder its input, so that two ingests of the same events wait for each other instead of deadlocking.
     Returns the ids that are new.
     """
     rows = [
@@ -34,7 +34,7 @@ def insert_events(connection: Connection, database: Database, new: Sequence[Even
             "external_id": event.external_id,
             "occurred_at": _stored(database, event.occurred_at),
         }
-        for event in sorted(new, key=lambda event: (event.source, event.external_id or "", event.id))
+        for event in new
     ]
     statement = _insert_events(database)
     return set(connection.execute(statement, {"rows": to_json(rows), "now": now}).scalars())
@@ -58,7 +58,9 @@ def _insert_events(database: Database) -> Any:
         database.insert_new(events)
         .from_select(
             [*names, "received_at", "correlated_at"],
-            sa.select(*(rows.c[name] for name in names), now, now).where(~pruned),
+            sa.select(*(rows.c[name] for name in names), now, now)
+            .where(~pruned)
+            .order_by(rows.c.source, rows.c.external_id, rows.c.id),
         )
         .returning(events.c.id)
     )
@@ -140,6 +142,16 @@ def claim_uncorrelated(connection: Connection, limit: int) -> list[tuple[str, st
         .with_for_update(skip_locked=True)
     )
     return [(row[0], row[1], row[2]) for row in connection.execute(found)]
+
+
+def forget_pruned(connection: Connection) -> None:
+    """Delete what came by the door and was pruned before: its id is remembered, so it has no effect twice."""
+    pruned = sa.exists().where(
+        tombstones.c.kind == "event_id",
+        tombstones.c.scope == events.c.source,
+        tombstones.c.key == events.c.external_id,
+    )
+    connection.execute(sa.delete(events).where(events.c.correlated_at.is_(None), pruned))
 
 
 def normalize_uncorrelated(

@@ -1,0 +1,104 @@
+"""A condition means the same on SQLite, on PostgreSQL and in the domain: the real correlation on random JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from scene import Scene
+
+from waitctl.domain.listeners import contains, matches_text
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.sampled_from([0.0, -0.0, 1.0, 1.5, 1e22, 1e23, 1e-7, 2**53 + 1, float(2**53)])
+    | st.sampled_from(["", "a", "1", "true", "null", "1.0", "é"])
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", "0", ""]), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+OBJECTS = st.dictionaries(st.sampled_from(["a", "b"]), JSON, min_size=1, max_size=2)
+KEYS = (
+    st.lists(
+        st.sampled_from(["a", "b", "0", "1", "-1", "00", "+0", " 0", "0 ", "-0", "0000000000", ""]),
+        min_size=1,
+        max_size=3,
+    )
+    .map(".".join)
+    .filter(str.strip)
+)
+TEXTS = st.sampled_from(
+    ["", "a", "1", "0", "-1", "true", "false", "null", "1.0", "1.5", "0.0", "-0.0", "0.0000001", "é"]
+)
+CASES = st.lists(
+    st.tuples(OBJECTS, OBJECTS, st.dictionaries(KEYS, TEXTS, min_size=1, max_size=2)), min_size=20, max_size=25
+)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases=CASES)
+@example(
+    cases=[
+        ({"a": [1]}, {"a": [1.0]}, {"a.+0": "1"}),
+        ({"a": [1]}, {"a": [True]}, {"a. 0": "1"}),
+        ({"a": [1]}, {"a": []}, {"a.0000000000": "1"}),
+        ({"a": 1e23}, {"a": 10**23}, {"a": "1" + "0" * 23}),
+        ({"a": [[1], 2]}, {"a": [1]}, {"a.0.0": "1"}),
+        ({"a": None}, {"a": None}, {"a": "null"}),
+    ]
+)
+def test_three_readings_agree(sqlite_scene: Scene, postgres_scene: Scene, cases: list[Any]) -> None:
+    expected = [
+        {f"contains-{number}" for number, (data, part, _) in enumerate(cases) if contains(data, part)}
+        | {f"match-{number}" for number, (data, _, match) in enumerate(cases) if matches_text(data, match)}
+    ]
+    assert [resumed(scene, cases) for scene in (sqlite_scene, postgres_scene)] == expected * 2
+
+
+def resumed(scene: Scene, cases: list[Any]) -> set[str]:
+    """The executions whose waits the door's events resumed, in a database that is emptied first."""
+    for table in ("workflow_wait_executions", "workflow_events", "workflow_wait_transitions"):
+        scene.sql(f"DELETE FROM {table}")
+    scene.on_the_real_clock()
+    create_event_wait = scene.listen
+    for number, (_, part, match) in enumerate(cases):
+        create_event_wait(execution=f"contains-{number}", contact=f"c{number}", match_json=part)
+        create_event_wait(execution=f"match-{number}", contact=f"c{number}", match=match)
+    for number, (data, _, _) in enumerate(cases):
+        scene.sql(
+            "INSERT INTO workflow_events (event_type, contact_id, data) VALUES ('email_open', :contact, :data)"
+            if scene.database.is_sqlite
+            else "INSERT INTO workflow_events (event_type, contact_id, data) "
+            "VALUES ('email_open', :contact, CAST(:data AS jsonb))",
+            contact=f"c{number}",
+            data=json.dumps(data),
+        )
+    scene.tick()
+    found = scene.sql("SELECT workflow_execution_id FROM workflow_wait_executions WHERE status = 'resumed'")
+    return {row[0] for row in found}
+
+
+NUMBERS = ["1e2", "1.10", "100", "1E+2", "-0", "-0.0", "0e5", "1.0", "12345678901234567890.5", "0.1e-6"]
+
+
+def test_numbers_match_by_the_text_that_jsonb_gives_them(scene: Scene) -> None:
+    """However another system wrote them at the SQL door."""
+    scene.on_the_real_clock()
+    texts = ["100", "1.10", "100", "100", "0", "0.0", "0", "1.0", "12345678901234567890.5", "0.0000001"]
+    waits = [
+        scene.listen(execution=f"e{number}", contact=f"c{number}", match={"n": text})
+        for number, text in enumerate(texts)
+    ]
+    for number, written in enumerate(NUMBERS):
+        scene.insert_event(contact_id=f"c{number}", data=f'{{"n": {written}}}')
+    scene.tick()
+    missed = [NUMBERS[number] for number, wait in enumerate(waits) if scene.get(wait).status == "waiting"]
+    assert missed == []
