@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from interleaving import Background, count, statements, until_blocked
-from invariants import invariants
 
+from tests.interleaving import Background, count, statements, until_blocked
+from tests.invariants import invariants
 from waitctl import (
     Database,
     EventQuery,

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from processes import Waitctl
 
+from tests.cli.processes import Waitctl
 from waitctl import Database
 
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from processes import Waitctl
 
+from tests.cli.processes import Waitctl
 from waitctl import Database, Particulars, WaitSchedulingService
 
 BYTES = b"caf\xe9"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import Waitctl
+
+from tests.cli.processes import Waitctl
 
 WAIT = (
     "id workflow_id workflow_execution_id step_id contact_id wait_type status scheduled_at timeout_at timezone "
@@ -94,7 +95,7 @@ def test_the_walk_of_an_event_wait(run_on: Waitctl, config: str) -> None:
 
     created = run(
         "create", "for-event", "email_click,email_open", "-e", "order-17", "-s", "ask", "-w", "nurture",
-        "-c", " Ada@Example.ORG ", "--match", "n=3", "--timeout", "2d", "--handler", "ok", "--context", '{"a": [1, null]}',
+        "-c", " Ada@Example.ORG ", "--match", "n=3", "--timeout", "2d", "--handler", "ok", "--context", '{"a":[1,null]}',
     )  # fmt: skip
     assert (created["contact_id"], created["context"]) == ("ada@example.org", {"a": [1, None]})
     assert [listener["event_type"] for listener in created["listeners"]] == ["email_click", "email_open"]
@@ -103,7 +104,7 @@ def test_the_walk_of_an_event_wait(run_on: Waitctl, config: str) -> None:
 
     again = run(
         "create", "for-event", "email_click,email_open", "-e", "order-17", "-s", "ask", "-w", "nurture",
-        "-c", "ada@example.org", "--match", "n=3", "--timeout", "2d", "--handler", "ok", "--context", '{"a": [1, null]}',
+        "-c", "ada@example.org", "--match", "n=3", "--timeout", "2d", "--handler", "ok", "--context", '{"a":[1,null]}',
     )  # fmt: skip
     assert again == created | {"created": False}
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from scene import MINUTE, NOON, Scene
 
+from tests.scene import MINUTE, NOON, Scene
 from waitctl import Particulars, WaitExecutionStatus, WaitStepExecution, WaitType
 from waitctl.application.documents import wait_document
 from waitctl.domain.errors import (

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scene import MINUTE, NOON, Scene
 
+from tests.scene import MINUTE, NOON, Scene
 from waitctl import Settings, Tick, TickOptions
 from waitctl.application.tick import Phase
 from waitctl.domain.errors import ClockSkewError, InvalidSettingError
