@@ -102,17 +102,19 @@ def manual_data(connection: Connection, wait_ids: Sequence[str]) -> dict[str, Js
 # -- claiming ----------------------------------------------------------------------------------------------------------
 
 
-def _claimable(now: Any) -> sa.ColumnElement[bool]:
-    """Pending and due, or running on a lease that ran out."""
-    return sa.or_(
-        sa.and_(_is(DeliveryStatus.PENDING), deliveries.c.next_attempt_at <= now),
-        sa.and_(_is(DeliveryStatus.RUNNING), deliveries.c.lease_expires_at <= now),
-    )
+def _waiting(now: datetime) -> sa.ColumnElement[bool]:
+    """Pending and due."""
+    return sa.and_(_is(DeliveryStatus.PENDING), deliveries.c.next_attempt_at <= now)
+
+
+def _lapsed(now: datetime) -> sa.ColumnElement[bool]:
+    """Running on a lease that ran out."""
+    return sa.and_(_is(DeliveryStatus.RUNNING), deliveries.c.lease_expires_at <= now)
 
 
 def claimable_ids(connection: Connection, handlers: Iterable[str], *, now: datetime) -> list[str]:
     """The deliveries that a tick which knows ``handlers`` would hand out now."""
-    found = sa.select(deliveries.c.id).where(_claimable(now), deliveries.c.handler.in_(sorted(handlers)))
+    found = sa.select(deliveries.c.id).where(_waiting(now) | _lapsed(now), deliveries.c.handler.in_(sorted(handlers)))
     return list(connection.execute(found.order_by(deliveries.c.next_attempt_at)).scalars())
 
 
@@ -123,13 +125,22 @@ def claim_deliveries(
 
     The attempt counts before anything runs, so that a crash while it runs has used it up.
     """
-    fence = (
-        sa.select(deliveries.c.id)
-        .where(deliveries.c.handler == handler, _claimable(now))
-        .order_by(deliveries.c.next_attempt_at, deliveries.c.id)
+    # Two fences, since each is one walk along one index: the two conditions in one would read and sort the whole outbox.
+    mine = sa.select(deliveries.c.id).where(deliveries.c.handler == handler)
+    lapsed = (
+        mine.where(_lapsed(now))
+        .order_by(deliveries.c.lease_expires_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
-        .cte("claim")
+        .cte("lapsed")
+    )
+    room = sa.literal(limit) - sa.select(sa.func.count()).select_from(lapsed).scalar_subquery()
+    waiting = (
+        mine.where(_waiting(now))
+        .order_by(deliveries.c.next_attempt_at)
+        .limit(room)
+        .with_for_update(skip_locked=True)
+        .cte("waiting")
     )
     claim = (
         sa.update(deliveries)
@@ -139,7 +150,7 @@ def claim_deliveries(
             max_attempts=sa.func.coalesce(deliveries.c.max_attempts, deliveries.c.attempt + max_attempts),
             lease_expires_at=lease_until,
         )
-        .where(deliveries.c.id.in_(sa.select(fence.c.id)))
+        .where(deliveries.c.id.in_(sa.union_all(sa.select(lapsed.c.id), sa.select(waiting.c.id))))
         .returning(*deliveries.c)
     )
     found = [Delivery(**row) for row in connection.execute(claim).mappings()]

@@ -1,0 +1,104 @@
+"""Runs waitctl in processes that kill themselves at a commit. Started by test_crashes.py, asked on standard input.
+
+A line asks for one run, as JSON: ``{"url", "as_of", "task": "tick" | "ingest", "kill": [n, "before" | "after"] | null, …}``.
+Each run is a fork that imports nothing any more; the answer is a line with its exit status, negative for a signal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg  # noqa: F401 (what waitctl loads late is here before the first fork)
+import sqlalchemy.dialects.postgresql.psycopg
+import sqlalchemy.dialects.sqlite.pysqlite
+import uuid_utils  # noqa: F401
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import Pool
+
+from waitctl import Database, EventService, Settings, Tick, TickOptions, TickReport
+from waitctl.infrastructure.config import HandlerConfig
+
+commits = 0
+
+
+def kill_at(number: int, when: str) -> None:
+    """SIGKILL this process before or after its commit number ``number``."""
+
+    def on_commit(_: object) -> None:
+        global commits
+        commits += 1
+        if commits == number and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_return(*_: object) -> None:  # a connection goes back to its pool once its commit is through
+        if commits == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(Engine, "commit", on_commit)
+    event.listen(Pool, "checkin", on_return)
+
+
+def tick(asked: dict[str, Any], **options: Any) -> TickReport:
+    handlers = {}
+    if "exec" in asked:
+        handlers["nudge"] = HandlerConfig(
+            "nudge",
+            tuple(asked["exec"]),
+            timeout=timedelta(seconds=asked.get("timeout", 30)),
+            concurrency=asked.get("concurrency", 1),
+        )
+    settings = Settings(asked["url"], handlers=handlers)
+    with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as database:
+        return Tick(database, settings, TickOptions(batch_size=asked.get("batch_size", 2)), **options).run()
+
+
+def ingest(asked: dict[str, Any]) -> None:
+    with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as database:
+        lines = Path(asked["lines"]).read_bytes().splitlines()
+        EventService(database).ingest_ndjson(enumerate(lines, 1))
+
+
+def run_and_die(asked: dict[str, Any]) -> int:
+    """Run in a fork; what it exited with."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if asked["kill"]:
+                kill_at(*asked["kill"])
+            ingest(asked) if asked["task"] == "ingest" else tick(asked)
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 (a fork must not fall back into its parent's code)
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run_until_told() -> None:
+    """A tick that SIGTERM interrupts, in this process itself; prints its report."""
+    asked = json.loads(sys.stdin.readline())
+    told = False
+
+    def on_term(*_: object) -> None:
+        nonlocal told
+        told = True
+        Path(asked["told"]).touch()
+
+    signal.signal(signal.SIGTERM, on_term)
+    print(json.dumps(tick(asked, interrupted=lambda: told).to_json()), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--until-told"]:
+        run_until_told()
+    else:
+        for line in sys.stdin:
+            print(run_and_die(json.loads(line)), flush=True)

@@ -1,0 +1,256 @@
+"""Processes killed with SIGKILL at every commit, before it and after it: run again, nothing is lost and nothing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from interleaving import until
+from invariants import invariants
+
+from waitctl import Database, EventQuery, EventService, Particulars, WaitSchedulingService, make_event
+from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.domain.durations import parse_duration
+from waitctl.domain.waits import Resolution
+from waitctl.infrastructure.schema import deliveries, events, waits
+
+DRIVER = Path(__file__).with_name("crash_driver.py")
+START = datetime(2026, 6, 1, tzinfo=UTC)
+TICK = START + timedelta(hours=1)
+LEASE_IS_OVER = TICK + timedelta(days=1)
+MOST_COMMITS = 100
+
+
+def start_driver(*arguments: str) -> subprocess.Popen[str]:
+    """A process that sees the same modules as this one."""
+    return subprocess.Popen(
+        [sys.executable, str(DRIVER), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+
+class Driver:
+    """A process whose forks run waitctl and kill themselves."""
+
+    def __init__(self) -> None:
+        self._process = start_driver()
+
+    def run(self, task: str, url: str, as_of: datetime, kill: tuple[int, str] | None = None, **asked: Any) -> int:
+        """Run a task, killed at a commit; return its exit status."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        line = {"task": task, "url": url, "as_of": as_of.isoformat(), "kill": kill, **asked}
+        print(json.dumps(line), file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Driver]:
+    driver = Driver()
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def copies(url: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """Makes copies of the database at ``url``, which nobody uses any more, for a crash each."""
+    made: list[str] = []
+    name = sa.make_url(url).database or ""
+
+    def copy() -> str:
+        copy = f"waitctl_{uuid.uuid4().hex}"
+        if url.startswith("sqlite"):
+            shutil.copy(name, tmp_path / copy)
+            return f"sqlite:///{tmp_path / copy}"
+        made.append(copy)
+        return str(request.getfixturevalue("cluster").create(copy, name))
+
+    yield copy
+    for copy_ in made:
+        request.getfixturevalue("cluster").drop(copy_)
+
+
+def at_every_commit(
+    driver: Driver, copies: Callable[[], str], task: str, when: str, **asked: Any
+) -> Iterator[tuple[int, str]]:
+    """Kill the task at its first commit, its second, …, until it comes through. Yields what each kill left behind."""
+    for number in range(1, MOST_COMMITS):
+        url = copies()
+        status = driver.run(task, url, TICK, (number, when), **asked)
+        if status == 0:
+            assert number > 3, "it hardly commits"
+            return
+        assert status == -signal.SIGKILL
+        yield number, url
+    raise AssertionError("it never comes through")
+
+
+def check(url: str) -> None:
+    with Database(url) as database, database.read() as connection:
+        invariants(connection)
+
+
+def rows(url: str, *columns: Any) -> list[Any]:
+    with Database(url) as database, database.read() as connection:
+        return sorted(map(tuple, connection.execute(sa.select(*columns))), key=repr)
+
+
+# -- tick --------------------------------------------------------------------------------------------------------------
+
+
+def set_up_waits(url: str) -> None:
+    """Due waits, an expired one, one that an event of the SQL door wakes, and one whose turn has not come."""
+    with Database(url, as_of=START) as database:
+        service = WaitSchedulingService(database)
+        for number in range(2):
+            service.create_fixed_time_wait("10m", Particulars(f"due-{number}", handler="nudge"))
+        service.create_fixed_time_wait("10m", Particulars("due-silent"))
+        service.create_fixed_time_wait("9d", Particulars("later", handler="nudge"))
+        for contact in ("expired", "heard"):
+            asked = Particulars(contact, contact_id=contact, handler="nudge")
+            timeout = parse_duration("20m")
+            service.create_event_wait(EventQuery(("email_open", "page_visit"), timeout=timeout), asked)
+        door = sa.insert(events).values(
+            event_type="page_visit", contact_id=" heard", received_at=START + timedelta(minutes=1)
+        )
+        database.write(lambda connection: connection.execute(door))
+
+
+ENDED = [
+    ("due-0", Resolution.DUE),
+    ("due-1", Resolution.DUE),
+    ("due-silent", Resolution.DUE),
+    ("expired", Resolution.TIMEOUT),
+    ("heard", Resolution.EVENT),
+    ("later", None),
+]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_tick_killed_at_any_commit_loses_nothing(
+    driver: Driver, url: str, copies: Callable[[], str], tmp_path: Path, when: str
+) -> None:
+    set_up_waits(url)
+    log = tmp_path / "log"
+    command = ["/bin/sh", "-c", f'echo "$WAITCTL_DELIVERY_ID $WAITCTL_ATTEMPT" >> {log}']
+    in_flight = 0
+    for _, copy in at_every_commit(driver, copies, "tick", when, exec=command):
+        check(copy)
+        left = rows(copy, deliveries.c.id, deliveries.c.status)
+        leased = {each for each, status in left if status is DeliveryStatus.RUNNING}
+        in_flight += bool(leased)
+
+        assert driver.run("tick", copy, TICK, exec=command) == 0
+        check(copy)
+        assert rows(copy, waits.c.workflow_execution_id, waits.c.resolution) == ENDED
+        now = dict(rows(copy, deliveries.c.id, deliveries.c.status))
+        assert {each for each, status in now.items() if status is not DeliveryStatus.DELIVERED} == leased
+        assert {each for each, _ in left} <= set(now), "the ids stay"
+
+        if leased:
+            assert driver.run("tick", copy, LEASE_IS_OVER, exec=command) == 0
+            check(copy)
+        done = rows(copy, deliveries.c.id, deliveries.c.attempt, deliveries.c.status)
+        assert done == sorted((each, 1 + (each in leased), DeliveryStatus.DELIVERED) for each in now)
+        lines = [line.split() for line in log.read_text().splitlines()]
+        handed_out = [line for line in lines if line[0] in now]
+        assert all([each, str(attempt)] in handed_out for each, attempt, _ in done)
+        assert len({tuple(line) for line in handed_out}) == len(handed_out), "no attempt is handed out twice"
+    assert in_flight, "no kill hit a lease"
+
+
+def test_a_delivery_that_kills_its_tick_every_time_is_dead_in_the_end(driver: Driver, url: str) -> None:
+    with Database(url, as_of=START) as database:
+        WaitSchedulingService(database).create_fixed_time_wait("10m", Particulars("poison", handler="nudge"))
+    at, command = TICK, ["/bin/sh", "-c", "kill -9 $PPID"]
+    for attempt in range(1, 9):
+        assert driver.run("tick", url, at, exec=command) == -signal.SIGKILL
+        assert rows(url, deliveries.c.status, deliveries.c.attempt) == [(DeliveryStatus.RUNNING, attempt)]
+        at += timedelta(days=1)
+    assert driver.run("tick", url, at, exec=command) == 0
+    assert rows(url, deliveries.c.status, deliveries.c.attempt) == [(DeliveryStatus.DEAD, 8)]
+    check(url)
+
+
+def test_sigterm_lets_a_tick_finish_what_runs_and_give_back_the_rest(url: str, tmp_path: Path) -> None:
+    with Database(url, as_of=START) as database:
+        for number in range(4):
+            WaitSchedulingService(database).create_fixed_time_wait("10m", Particulars(str(number), handler="nudge"))
+    told = tmp_path / "told"
+    hang = (
+        f"cd {tmp_path}; touch started-$WAITCTL_DELIVERY_ID; until [ -e go-$WAITCTL_DELIVERY_ID ]; do sleep 0.01; done"
+    )
+    process = start_driver("--until-told")
+    asked = {"url": url, "as_of": TICK.isoformat(), "exec": ["/bin/sh", "-c", hang], "told": str(told), "batch_size": 9}
+    assert process.stdin is not None
+    print(json.dumps(asked), file=process.stdin, flush=True)
+
+    def started() -> set[str]:
+        return {path.name.removeprefix("started-") for path in tmp_path.glob("started-*")}
+
+    until(lambda: started() or process.poll() is not None, "a handler that runs")
+    process.send_signal(signal.SIGTERM)
+    until(told.exists, "the signal's arrival")
+    assert process.poll() is None, "what runs is waited for"
+    (first,) = started()
+    (tmp_path / f"go-{first}").touch()
+    # The next may have begun before the tick came to look; it hangs while the tick gives the rest back.
+    leased = deliveries.c.lease_expires_at
+    until(
+        lambda: process.poll() is not None or sum(lease is not None for (lease,) in rows(url, leased)) <= 1,
+        "the leases that are given back",
+    )
+    for each in started():
+        (tmp_path / f"go-{each}").touch()
+    report = json.loads(process.communicate()[0])
+    assert process.returncode == 0
+    assert report["stopped"] == "interrupted"
+    assert report["delivered"] == len(started()) <= 2
+    for each, status, attempt, lease in rows(
+        url, deliveries.c.id, deliveries.c.status, deliveries.c.attempt, deliveries.c.lease_expires_at
+    ):
+        wanted = (DeliveryStatus.DELIVERED, 1) if each in started() else (DeliveryStatus.PENDING, 0)
+        assert (status, attempt, lease) == (*wanted, None)
+    check(url)
+
+
+# -- ingest ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_ingest_killed_at_any_commit_and_run_again_has_every_row_once(
+    driver: Driver, url: str, copies: Callable[[], str], tmp_path: Path, when: str
+) -> None:
+    with Database(url, as_of=START) as database:
+        service = WaitSchedulingService(database)
+        for contact in ("c0", "c999", "c1000", "c2499"):
+            service.create_event_wait(
+                EventQuery(("email_open",)), Particulars(contact, contact_id=contact, handler="n")
+            )
+        EventService(database).record(make_event("email_open", "c500", external_id="e500"))
+    lines = tmp_path / "lines"
+    lines.write_text("".join(f'{{"type":"email_open","contact":"c{n}","id":"e{n}"}}\n' for n in range(2500)))
+    for number, copy in at_every_commit(driver, copies, "ingest", when, lines=str(lines)):
+        check(copy)
+        assert len(rows(copy, events.c.id)) in {1, 1000, 2000, 2500}, number
+        assert driver.run("ingest", copy, TICK, lines=str(lines)) == 0
+        check(copy)
+        assert rows(copy, events.c.external_id) == sorted((f"e{number}",) for number in range(2500))
+        assert rows(copy, waits.c.resolution) == [(Resolution.EVENT,)] * 4
+        assert len(rows(copy, deliveries.c.id)) == 4
