@@ -14,6 +14,7 @@ from waitctl.domain.durations import Duration
 from waitctl.domain.errors import (
     EventListenerExpiredError,
     InvalidEventTypeError,
+    InvalidTimeoutError,
     InvalidWaitConfigurationError,
 )
 from waitctl.domain.events import Event, check_event_type_name
@@ -125,8 +126,14 @@ class EventQuery:
         }
 
     def deadline(self, base: datetime) -> datetime | None:
-        """The deadline, counted from ``base``."""
-        return base + self.timeout.elapsed if self.timeout else None
+        """The deadline, counted from ``base``. Raises `InvalidTimeoutError` when it lies beyond the year 9999."""
+        if not self.timeout:
+            return None
+        try:
+            base + self.timeout.elapsed + self.grace.elapsed
+        except OverflowError as cause:
+            raise InvalidTimeoutError("the deadline lies beyond the year 9999") from cause
+        return base + self.timeout.elapsed
 
     def listeners(
         self, ids: Iterable[str], contact_id: str, *, now: datetime, timeout_at: datetime | None
