@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg  # noqa: F401 (what waitctl loads late is here before the first fork)
-import sqlalchemy.dialects.postgresql.psycopg
-import sqlalchemy.dialects.sqlite.pysqlite
 import uuid_utils  # noqa: F401
 from sqlalchemy import event
 from sqlalchemy.engine import Engine

@@ -96,7 +96,7 @@ def create_waits() -> None:
         sa.Column("resolved_at", UtcDateTime(), nullable=True),
         sa.Column("resolution", enum("workflow_wait_resolution"), nullable=True),
         sa.Column("resolution_event_id", ID, nullable=True),
-        sa.Column("late_seconds", sa.Integer(), nullable=True),
+        sa.Column("late_seconds", sa.BigInteger(), nullable=True),
         sa.CheckConstraint(
             "(resolved_at IS NULL) = (status IN ('waiting', 'scheduled'))",
             name=op.f("ck_workflow_wait_executions_resolved_when_final"),

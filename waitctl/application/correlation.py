@@ -247,7 +247,9 @@ class EventService:
         unmatched: bool = False,
         limit: int = 50,
     ) -> list[Event]:
-        """Events, newest first."""
+        """Events, newest first. Raises `InvalidEventTypeError` or `InvalidEventError` for what none can have."""
+        if event_type is not None:
+            check_event_type_name(event_type)
         with self._database.read() as connection:
             return store.list_events(
                 connection,
@@ -281,6 +283,7 @@ class EventService:
 
         Raises `InvalidEventTypeError` for a built-in or unknown one, `EventTypeInUseError` while waits listen to it.
         """
+        check_event_type_name(name)
 
         def work(connection: Connection) -> None:
             listening = store.count_listeners(connection, name)

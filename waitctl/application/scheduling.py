@@ -30,7 +30,7 @@ from waitctl.domain.schedule import (
     parse_until_date,
     parse_until_time,
 )
-from waitctl.domain.text import JsonObject, check_json_object, check_reason, normalize_contact
+from waitctl.domain.text import JsonObject, check_json_object, check_reason, check_text, normalize_contact
 from waitctl.domain.waits import (
     Particulars,
     Resolution,
@@ -380,6 +380,8 @@ class WaitSchedulingService:
 
     def get_step_status(self, execution_id: str, step_id: str, connection: Connection | None = None) -> WaitStatus:
         """The latest wait of a step. Raises `WaitExecutionNotFoundError`."""
+        check_text(execution_id, "the execution")
+        check_text(step_id, "the step")
         with self._database.read(connection) as connection_:
             found = store.waits_of_execution(connection_, execution_id, step_id)
             if not found:
@@ -388,6 +390,7 @@ class WaitSchedulingService:
 
     def get_execution_status(self, execution_id: str, connection: Connection | None = None) -> list[WaitStatus]:
         """Every wait of an execution, oldest first. Raises `WaitExecutionNotFoundError` when there is none."""
+        check_text(execution_id, "the execution")
         with self._database.read(connection) as connection_:
             now = self._database.clock(connection_)
             found = store.waits_of_execution(connection_, execution_id)
@@ -404,8 +407,11 @@ class WaitSchedulingService:
         connection: Connection | None = None,
     ) -> tuple[list[WaitStatus], str | None]:
         """Waits, newest first, and the id to pass as ``after`` for the next page (``None`` on the last)."""
-        last = self._full_id(after, connection) if after else None
         wanted = wanted or WaitFilter()
+        for text, what in ((wanted.execution_id, "the execution"), (wanted.workflow_id, "the workflow")):
+            if text is not None:
+                check_text(text, what)
+        last = self._full_id(after, connection) if after else None
         if wanted.contact_id is not None:
             wanted = replace(wanted, contact_id=normalize_contact(wanted.contact_id))
         with self._database.read(connection) as connection_:
@@ -449,6 +455,11 @@ class WaitSchedulingService:
         connection: Connection | None = None,
     ) -> list[WaitStatus]:
         """Cancel the open waits of an execution (and step). Returns those that it cancelled; there may be none."""
+        check_text(execution_id, "the execution")
+        if step_id is not None:
+            check_text(step_id, "the step")
+        if reason is not None:
+            check_reason(reason)
 
         def work(connection_: Connection) -> list[WaitStatus]:
             now = self._database.clock(connection_)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from waitctl.cli.output import Output, OutputOption, print_document, write_line
+from waitctl.cli.output import DocumentOption, Output, print_document, write_line
 from waitctl.cli.session import session_of
 from waitctl.domain.errors import SchemaVersionError
 
@@ -28,7 +28,7 @@ def upgrade(
 
 
 @app.command("current")
-def current(context: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+def current(context: typer.Context, output: DocumentOption = Output.HUMAN) -> None:
     """Show which migration the database is at, and which one this waitctl needs.
 
     Example: waitctl db current -o json

@@ -21,6 +21,7 @@ from waitctl.application.correlation import (
 )
 from waitctl.application.documents import event_document
 from waitctl.cli.output import (
+    DocumentOption,
     ExitCode,
     Output,
     OutputOption,
@@ -109,7 +110,7 @@ def ingest(
         str, typer.Option("--source", metavar="NAME", help="The source of lines that name none.")
     ] = DEFAULT_SOURCE,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; write nothing.")] = False,
-    output: OutputOption = Output.HUMAN,
+    output: DocumentOption = Output.HUMAN,
 ) -> None:
     """Record a stream of events, one JSON object a line.
 

@@ -74,6 +74,21 @@ OutputOption = Annotated[
 ]
 
 
+def _without_id(output: Output) -> Output:
+    if output is Output.ID:
+        raise typer.BadParameter("there is no id to print")
+    return output
+
+
+# For what has no id: refused before anything is done.
+DocumentOption = Annotated[
+    Output,
+    typer.Option(
+        "-o", "--output", help="How to print: for people, or for programs.", show_choices=True, callback=_without_id
+    ),
+]
+
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
@@ -84,8 +99,6 @@ def clean(value: object) -> str:
 
 def print_error(code: str, message: str, hint: str | None, *, as_json: bool) -> None:
     """One ``error:`` line on standard error, a ``hint:`` line where there is a next step; or both as JSON."""
-    if sys.stderr is None:
-        return
     if as_json:
         error = {"code": code, "message": message, "hint": hint}
         line = json.dumps({"error": error})
@@ -151,12 +164,16 @@ def _compact(document: Any) -> str:
 # -- for people --------------------------------------------------------------------------------------------------------
 
 
+_UNBOUNDED = 10_000_000
+"""Columns that hold every table: three ids of 255 characters, a context of 256 KiB with its escapes."""
+
+
 def console() -> Console:
     """Standard output for people: colour only on a terminal and without NO_COLOR; piped, no line is cut."""
     from rich.console import Console
 
     piped = not sys.stdout.isatty()
-    return Console(highlight=False, markup=False, emoji=False, width=500 if piped else None, soft_wrap=piped)
+    return Console(highlight=False, markup=False, emoji=False, width=_UNBOUNDED if piped else None, soft_wrap=piped)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, styles: Sequence[str] = ()) -> None:
@@ -252,5 +269,8 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if sys.stderr is None:
+        # Else print() takes None for standard output, and words would end up among the data.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (for the rest of the run)
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (for the rest of the run)

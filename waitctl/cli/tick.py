@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from waitctl.application.tick import Phase, Tick, TickOptions, TickReport
-from waitctl.cli.output import Output, OutputOption, print_document, write_line
+from waitctl.cli.output import DocumentOption, Output, print_document, write_line
 from waitctl.cli.session import session_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError
@@ -40,7 +40,7 @@ def tick(
         bool, typer.Option("--ignore-clock", help="SQLite: run although this host's clock was set back.")
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
-    output: OutputOption = Output.HUMAN,
+    output: DocumentOption = Output.HUMAN,
 ) -> None:
     """Process what is due, once.
 

@@ -11,6 +11,7 @@ from waitctl.application.documents import instant
 from waitctl.application.scheduling import PendingWaitsSummary, WaitSchedulingService, WaitStatus
 from waitctl.cli.output import (
     STATUS_STYLES,
+    DocumentOption,
     ExitCode,
     Output,
     OutputOption,
@@ -235,7 +236,7 @@ def list_(
 
 
 @app.command("pending")
-def pending(context: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+def pending(context: typer.Context, output: DocumentOption = Output.HUMAN) -> None:
     """Count what is open.
 
     Example: waitctl pending -o json
@@ -265,7 +266,7 @@ def _print_summary(summary: PendingWaitsSummary) -> None:
 
 
 @app.command("history")
-def history(context: typer.Context, wait: WaitArgument, output: OutputOption = Output.HUMAN) -> None:
+def history(context: typer.Context, wait: WaitArgument, output: DocumentOption = Output.HUMAN) -> None:
     """Show a wait's audit trail.
 
     Example: waitctl history 6f2b9c01d3aa

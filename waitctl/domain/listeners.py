@@ -133,9 +133,11 @@ class EventQuery:
         if self.timeout is None:
             return None
         try:
-            return base + self.timeout.elapsed + self.grace.elapsed - self.grace.elapsed
+            timeout_at = base + self.timeout.elapsed
+            timeout_at + self.grace.elapsed  # must be an instant, too
         except OverflowError as cause:
             raise InvalidTimeoutError("the deadline lies beyond the year 9999") from cause
+        return timeout_at
 
     def listeners(
         self, ids: Iterable[str], contact_id: str, *, now: datetime, timeout_at: datetime | None

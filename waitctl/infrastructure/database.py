@@ -432,7 +432,7 @@ def seconds_between(early: Any, late: Any, *, is_sqlite: bool) -> sa.ColumnEleme
     if is_sqlite:
         days = sa.func.julianday(late, type_=sa.Float) - sa.func.julianday(early, type_=sa.Float)
         return sa.cast(days * 86400 + 0.0005, sa.Integer)
-    return sa.cast(sa.func.floor(sa.func.extract("epoch", late - early)), sa.Integer)
+    return sa.cast(sa.func.floor(sa.func.extract("epoch", late - early)), sa.BigInteger)
 
 
 class Claimed:

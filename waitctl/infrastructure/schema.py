@@ -188,7 +188,7 @@ waits = Table(
     Column("resolved_at", UtcDateTime),
     Column("resolution", resolution),
     Column("resolution_event_id", _id()),
-    Column("late_seconds", Integer),
+    Column("late_seconds", BigInteger),
     CheckConstraint(f"(resolved_at IS NULL) = ({OPEN})", name="resolved_when_final"),
     CheckConstraint("(resolution IS NULL) = (resolved_at IS NULL)", name="resolution_when_resolved"),
     CheckConstraint("status <> 'scheduled' OR scheduled_at IS NOT NULL", name="scheduled_has_instant"),

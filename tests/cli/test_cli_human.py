@@ -1,0 +1,86 @@
+"""What people read, and terminals obey: data is never markup and never an escape sequence; pipes get it whole."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.processes import Waitctl
+
+ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202e"
+
+
+def test_markup_and_escapes_in_data_stay_data(run: Waitctl) -> None:
+    context = json.dumps({"note": ESCAPES, "also": "[red]not red[/red] :smile:"})
+    contact = "[bold]ada[/bold]"
+    identifier = run("create", "fixed-time", "1h", "-c", contact, "--context", context, "-o", "id").ok().out.strip()
+    run("cancel", identifier, "--reason", ESCAPES).ok()
+    run("event", "record", "sms_reply", "-c", contact, "--data", context, "--id", "[link=x]", "-o", "id").ok()
+    card = run("status", identifier).ok().out
+    assert contact in card
+    assert "[red]not red[/red] :smile:" in card
+    event = run("event", "list", "-o", "id").ok().out.strip()
+    shown = [card] + [
+        run(*command).ok().out
+        for command in (["list"], ["history", identifier], ["event", "list"], ["event", "show", event])
+    ]
+    for text in shown:
+        assert not set(text) & set("\x1b\x07\x9b\u202e"), ascii(text)
+    assert contact in shown[1]
+    assert contact in shown[3]
+    assert "[31mred" in shown[2]
+
+
+def test_errors_are_cleaned_too(run: Waitctl) -> None:
+    finished = run("status", "-e", "[red]x[/red]")
+    assert "'[red]x[/red]'" in finished.error(3)
+    assert "\x1b" not in run("create", "fixed-time", ESCAPES).err
+
+
+def test_a_pipe_gets_whole_lines_without_colour(run: Waitctl) -> None:
+    names = {name: name * 255 for name in "esc"}
+    note = "word " * 4000
+    arguments = ["-e", names["e"], "-s", names["s"], "-c", names["c"], "--context", json.dumps({"a": note})]
+    identifier = run("create", "fixed-time", "1h", *arguments, "-o", "id").ok().out.strip()
+    for env in ({}, {"NO_COLOR": "1"}, {"COLUMNS": "20", "TERM": "xterm-256color"}):
+        table = run("list", env=env).ok()
+        [header, row] = table.lines
+        assert header.split()[0] == "WAIT"
+        assert all(name in row for name in names.values())
+        assert identifier[-12:] in row
+    card = run("status", identifier).ok().out
+    assert note.strip() in card
+    assert "\x1b" not in card
+
+
+@pytest.mark.parametrize(("env", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colour_is_for_terminals(run: Waitctl, env: dict[str, str], coloured: bool) -> None:
+    import os
+
+    run("create", "fixed-time", "1h").ok()
+    ours, theirs = os.openpty()
+    process = run.start("list", env={"TERM": "xterm-256color", **env}, stdout=theirs)
+    os.close(theirs)
+    seen = bytearray()
+    try:
+        while part := os.read(ours, 4096):
+            seen += part
+    except OSError:  # how Linux says that the other side hung up
+        pass
+    os.close(ours)
+    assert process.wait() == 0
+    assert process.stderr is not None
+    process.stderr.close()
+    assert b"scheduled" in seen
+    assert (b"\x1b[34m" in seen) is coloured
+
+
+def test_words_for_nothing(run: Waitctl) -> None:
+    for command, words in (
+        (["list"], "no waits"),
+        (["event", "list"], "no events"),
+        (["delivery", "list"], "no deliveries"),
+    ):
+        finished = run(*command)
+        assert (finished.code, finished.out, finished.err) == (0, "", f"{words}\n")

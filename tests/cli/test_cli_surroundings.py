@@ -1,0 +1,206 @@
+"""What surrounds a command can be broken: databases, streams, the disk, a hand on Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.processes import Waitctl, finish
+from waitctl.infrastructure.schema import VERSION_TABLE
+
+TIME = ("create", "fixed-time", "1h")
+
+
+@pytest.mark.parametrize("command", [["pending"], ["tick"], ["list"], ["cancel", "-e", "e"], ["db", "current"]])
+def test_a_missing_file_is_made_by_nothing_that_reads(nowhere: Waitctl, command: list[str]) -> None:
+    assert nowhere(*command).error(5) == f"no database at {nowhere.folder / 'waits.db'}"
+    assert not list(nowhere.folder.glob("*.db*"))
+
+
+@pytest.mark.parametrize(
+    "command", [[*TIME], ["event", "record", "sms_reply", "-c", "a"], ["event", "ingest"], ["db", "upgrade"]]
+)
+def test_what_makes_a_missing_file(nowhere: Waitctl, command: list[str]) -> None:
+    nowhere(*command).ok()
+    assert nowhere("pending", "-o", "json").ok().json["open"] == (command == [*TIME])
+
+
+@pytest.mark.parametrize("command", [["pending"], ["tick"], [*TIME], ["event", "ingest"]])
+def test_a_server_that_does_not_answer(tmp_path: Path, command: list[str]) -> None:
+    run = Waitctl(tmp_path, "postgresql://ada:secret@127.0.0.1:1/none")
+    finished = run(*command, "-o", "json", stdin=b'{"type": "sms_reply", "contact": "a"}')
+    error = finished.json_error(5)
+    assert error["code"] == "database_unreachable"
+    assert "secret" not in finished.err
+
+
+def test_a_read_only_database(run: Waitctl) -> None:
+    path = run.folder / "waits.db"
+    run.url = f"sqlite:///file:{path}?mode=ro&uri=true"
+    assert run(*TIME, "-o", "json").json_error(5)["code"] == "database_read_only"
+    assert run("tick", "-o", "json").json_error(5)["code"] == "database_read_only"
+    assert run("pending", "-o", "json").ok().json["open"] == 0
+
+
+def test_a_read_only_postgresql(postgres_url: str, tmp_path: Path) -> None:
+    run = Waitctl(
+        tmp_path, f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-cdefault_transaction_read_only%3Don"
+    )
+    assert run(*TIME, "-o", "json").json_error(5)["code"] == "database_read_only"
+
+
+def test_a_newer_schema(run: Waitctl) -> None:
+    with sqlite3.connect(run.folder / "waits.db") as connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    connection.close()
+    for command in (["pending"], [*TIME], ["db", "upgrade"], ["db", "check"]):
+        assert "9999" in run(*command).error(5)
+
+
+def test_what_is_no_database(nowhere: Waitctl) -> None:
+    path = nowhere.folder / "waits.db"
+    path.write_text("These are the waits of my life. " * 200)
+    before = path.read_bytes()
+    for command in (["pending"], [*TIME], ["tick"]):
+        assert "is not a database" in nowhere(*command).error(5)
+    assert path.read_bytes() == before
+
+
+def test_a_place_where_no_file_can_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    error = Waitctl(tmp_path, f"sqlite:///{tmp_path}/file/waits.db")(*TIME, "-o", "json").json_error(5)
+    assert error["code"] == "database_unreachable"
+    assert (
+        Waitctl(tmp_path, f"sqlite:///{tmp_path}")(*TIME, "-o", "json").json_error(5)["code"] == "database_unreachable"
+    )
+
+
+def test_postgresql_is_migrated_by_hand_alone(postgres_url: str, tmp_path: Path) -> None:
+    import psycopg
+
+    run = Waitctl(tmp_path, postgres_url.replace("postgresql+psycopg:", "postgresql:"))
+    with psycopg.connect(run.url or "", autocommit=True) as connection:
+        connection.execute(f"DELETE FROM {VERSION_TABLE}".encode())
+    for command in (["pending"], [*TIME], ["tick"], ["db", "check"]):
+        finished = run(*command)
+        finished.error(5)
+        assert finished.err.splitlines()[1] == "hint: run: waitctl db upgrade"
+
+
+# -- streams -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_closed_standard_input(run: Waitctl) -> None:
+    closed = 'exec "$@" <&-'
+    run(*TIME, shell=closed).ok()
+    assert "standard input is closed" in run(*TIME, "--context", "-", shell=closed).error(2)
+    assert "standard input is closed" in run("event", "ingest", shell=closed).error(2)
+
+
+def test_a_closed_standard_output_loses_nothing(run: Waitctl) -> None:
+    finished = run(*TIME, shell='exec "$@" >&-')
+    assert (finished.code, finished.err) == (0, "")
+    assert run("pending", "-o", "json").ok().json["open"] == 1
+
+
+def test_a_closed_standard_error_puts_no_words_among_the_data(run: Waitctl) -> None:
+    finished = run("event", "ingest", "-o", "json", stdin=b"no event\n", shell='exec "$@" 2>&-')
+    assert (finished.code, finished.json["rejected"]) == (1, 1)
+    assert run("status", "01900000", shell='exec "$@" 2>&-').out == ""
+
+
+def test_a_full_standard_output(run: Waitctl) -> None:
+    with Path("/dev/full").open("w") as full:
+        finished = run(*TIME, stdout=full)
+    assert finished.error(1) == "No space left on device"
+
+
+def test_a_reader_that_has_had_enough(run: Waitctl) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as nobody:
+        finished = run(*TIME, stdout=nobody)
+    assert (finished.code, finished.err) == (1, "")
+
+
+def test_a_disk_without_room(run: Waitctl) -> None:
+    kept = run(*TIME, "-o", "id").ok().out.strip()
+    context = json.dumps({"a": "x" * 200_000})
+    # No file may grow past 64 KiB or so: what a quota does, as a disk that is full.
+    finished = run(*TIME, "--context", "-", "-o", "json", stdin=context, shell='ulimit -f 128; exec "$@"')
+    assert finished.code in {1, 5}
+    assert finished.json_error(finished.code)["code"] in {"database_full", "database_unreachable"}
+    assert run("list", "-o", "id").ok().lines == [kept]
+
+
+def test_ctrl_c_while_a_command_waits_for_its_input(run: Waitctl) -> None:
+    process = run.start(*TIME, "--context", "-", "-o", "json", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    # More than a pipe holds: once it is written, the command is reading.
+    process.stdin.write(b" " * 300_000)
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    finished = finish(process)
+    assert finished.json_error(130)["code"] == "interrupted"
+    assert run("list", "-o", "id").ok().lines == []
+
+
+def test_ctrl_c_in_words(run: Waitctl) -> None:
+    process = run.start("event", "ingest", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    lines = b"".join(b'{"type": "sms_reply", "contact": "a", "id": "%d"}\n' % n for n in range(5000))
+    process.stdin.write(lines)
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    assert finish(process).error(130) == "interrupted"
+    before = len(run("event", "list", "--limit", "10000", "-o", "id").ok().lines)
+    totals = run("event", "ingest", "-o", "json", stdin=lines).ok().json
+    assert before > 0
+    assert (totals["recorded"], totals["duplicates"]) == (5000 - before, before)
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
+
+
+def test_which_database_is_meant(tmp_path: Path) -> None:
+    run = Waitctl(tmp_path, None)
+
+    def meant(*flags: str, **env: str) -> str:
+        message = run(*flags, "pending", env=env).error(5)
+        return Path(message.removeprefix("no database at ")).name
+
+    config = tmp_path / "config.toml"
+    config.write_text('database_url = "sqlite:///file.db"\n')
+    home = {"XDG_DATA_HOME": str(tmp_path / "data")}
+    flags = ("--config", "config.toml", "--database-url", "sqlite:///flag.db")
+    assert meant(*flags, WAITCTL_DATABASE_URL="sqlite:///env.db", **home) == "flag.db"
+    assert meant(*flags[:2], WAITCTL_DATABASE_URL="sqlite:///env.db", **home) == "env.db"
+    assert meant(WAITCTL_CONFIG="config.toml", **home) == "file.db"
+    assert meant(**home) == "waitctl.db"
+
+
+def test_which_zone_is_meant(tmp_path: Path) -> None:
+    run = Waitctl(tmp_path, f"sqlite:///{tmp_path}/none.db")
+    (tmp_path / "config.toml").write_text('timezone = "Asia/Tokyo"\n')
+    config, env = {"WAITCTL_CONFIG": "config.toml"}, {"WAITCTL_TIMEZONE": "America/New_York"}
+
+    def zone(*flags: str, env: dict[str, str]) -> str:
+        return str(run(*TIME, "--dry-run", "-o", "json", *flags, env=env).ok().json["timezone"])
+
+    assert zone("--tz", "Europe/Berlin", env=config | env) == "Europe/Berlin"
+    assert zone(env=config | env) == "America/New_York"
+    assert zone(env=config) == "Asia/Tokyo"
+    assert zone(env={}) == "UTC"
+
+
+def test_eight_first_uses_at_once(tmp_path: Path) -> None:
+    run = Waitctl(tmp_path, f"sqlite:///{tmp_path}/new/waits.db")
+    started = [run.start(*TIME, "-e", f"e{n}", "-o", "id") for n in range(8)]
+    made = [finish(process).ok().out.strip() for process in started]
+    assert sorted(run("list", "-o", "id").ok().lines) == sorted(made)

@@ -1,0 +1,129 @@
+"""One run of the processor as cron, systemd and handlers meet it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.processes import Waitctl, finish
+
+DUE = ("--from", "2020-01-01T00:00:00Z")
+
+
+def handler(run: Waitctl, script: str, settings: str = "") -> str:
+    """A config whose handler ``h`` is this shell script."""
+    path = run.folder / "config.toml"
+    path.write_text(f"[handlers.h]\nexec = {json.dumps(['sh', '-c', script])}\n{settings}\n")
+    return str(path)
+
+
+def test_silence_where_cron_would_send_mail(run: Waitctl) -> None:
+    idle = run("tick").ok()
+    assert idle.out == ""
+    run("create", "fixed-time", "1h", *DUE).ok()
+    assert run("tick").ok().out == "resumed 1 waits (idle)\n"
+    run("create", "fixed-time", "1h", *DUE).ok()
+    assert run("tick", "-q").ok().out == ""
+    assert run("list", "--status", "resumed", "-o", "ndjson").ok().out.count("\n") == 2
+
+
+def test_only_some_phases(run: Waitctl) -> None:
+    run("create", "fixed-time", "1h", *DUE).ok()
+    report = run("tick", "--only", "events, expired", "-o", "json").ok().json
+    assert (report["resumed"], report["remaining_due"]) == (0, 1)
+    report = run("tick", "--only", "due", "--max-batches", "1", "--batch-size", "1", "-o", "json").ok().json
+    assert (report["resumed"], report["stopped"]) == (1, "max_batches")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_what_runs_and_gives_back_the_rest(run: Waitctl, number: signal.Signals) -> None:
+    for name in ("started", "go"):
+        os.mkfifo(run.folder / name)
+    config = handler(run, "echo $WAITCTL_ATTEMPT > started; read line < go", "concurrency = 1")
+    for n in range(3):
+        run("create", "fixed-time", "1h", *DUE, "-e", f"e{n}", "--handler", "h").ok()
+    process = run.start("--config", config, "tick", "-o", "json")
+    assert (run.folder / "started").read_text() == "1\n"  # the first command runs
+    process.send_signal(number)
+    (run.folder / "go").write_text("go\n")
+    report = finish(process).ok().json
+    assert (report["stopped"], report["delivered"], report["resumed"]) == ("interrupted", 1, 3)
+    left = run("delivery", "list", "--status", "pending", "-o", "json").ok().json["deliveries"]
+    assert [delivery["attempt"] for delivery in left] == [0, 0]
+
+
+def test_a_signal_while_a_handler_hangs(run: Waitctl) -> None:
+    os.mkfifo(run.folder / "started")
+    config = handler(run, "echo > started; sleep 600", 'timeout = "1s"')
+    run("create", "fixed-time", "1h", *DUE, "--handler", "h").ok()
+    process = run.start("--config", config, "tick", "-o", "json")
+    (run.folder / "started").read_text()
+    process.send_signal(signal.SIGTERM)
+    report = finish(process).ok().json
+    assert (report["stopped"], report["retried"], report["delivered"]) == ("interrupted", 1, 0)
+    [delivery] = run("delivery", "list", "-o", "json").ok().json["deliveries"]
+    assert "timed out after 1 s" in delivery["last_error"]
+
+
+def test_what_a_handler_is_told(run_on: Waitctl) -> None:
+    run = run_on
+    config = handler(run, "cat > parcel.json; env > env.txt")
+    made = run("create", "for-event", "sms_reply", "-e", "e", "-s", "ask", "-c", "ada", "--handler", "h", "-o", "json")
+    run("event", "record", "sms_reply", "-c", "ada", "--id", "m").ok()
+    as_of = "2998-12-31T23:00:00Z"
+    report = run("--config", config, "tick", "--as-of", "2999-01-01T00:00:00+01:00", "-o", "json").ok().json
+    assert (report["delivered"], report["as_of"]) == (1, as_of)
+    parcel = json.loads((run.folder / "parcel.json").read_text())
+    assert {"delivery_id", "attempt", "outcome", "event", "late_seconds", "wait"} <= set(parcel)
+    assert (parcel["attempt"], parcel["outcome"], parcel["event"]["id"]) == (1, "event", "m")
+    env = dict(entry.split("=", 1) for entry in (run.folder / "env.txt").read_text().splitlines() if "=" in entry)
+    told = {
+        "WAITCTL_DELIVERY_ID": parcel["delivery_id"],
+        "WAITCTL_ATTEMPT": "1",
+        "WAITCTL_OUTCOME": "event",
+        "WAITCTL_WAIT_ID": made.ok().json["id"],
+        "WAITCTL_EXECUTION_ID": "e",
+        "WAITCTL_STEP_ID": "ask",
+        "WAITCTL_CONTACT_ID": "ada",
+        "WAITCTL_EVENT_TYPE": "sms_reply",
+        "WAITCTL_DATABASE_URL": run.url,
+        "WAITCTL_CONFIG": config,
+        "WAITCTL_AS_OF": as_of,
+    }
+    assert {name: env.get(name) for name in told} == told
+
+
+def test_a_delivery_that_runs_twice_creates_its_next_wait_once(run: Waitctl) -> None:
+    command = f'"{sys.executable}" -m waitctl'
+    # Between the attempts the new wait ends, so that only the key can tell.
+    config = handler(
+        run,
+        f"set -e; id=$({command} create fixed-time 1d -e next -s nudge -o id); echo $id >> made; "
+        f'test "$WAITCTL_ATTEMPT" = 2 || {{ {command} cancel $id; exit 1; }}',
+    )
+    run("create", "fixed-time", "1h", *DUE, "--handler", "h").ok()
+    first = run("--config", config, "tick", "-o", "json").ok().json
+    assert first["retried"] == 1
+    second = run("--config", config, "tick", "--as-of", "2999-01-01T00:00:00Z", "--only", "deliver", "-o", "json")
+    assert second.ok().json["delivered"] == 1
+    made = Path(run.folder / "made").read_text().split()
+    assert len(made) == 2
+    assert len(set(made)) == 1
+    [wait] = run("status", "-e", "next", "-o", "json").ok().json["waits"]
+    assert (wait["id"], wait["status"]) == (made[0], "cancelled")
+    assert wait["idempotency_key"].endswith(":nudge")
+
+
+def test_travelling_in_time_is_written_down_and_reaches_create(run: Waitctl) -> None:
+    env = {"WAITCTL_AS_OF": "2030-01-01T00:00:00Z"}
+    made = run("create", "fixed-time", "1h", "-o", "json", env=env).ok().json
+    assert (made["created_at"], made["scheduled_at"]) == ("2030-01-01T00:00:00Z", "2030-01-01T01:00:00Z")
+    assert run("tick", "--as-of", "2030-01-01T00:59:59Z", "-o", "json").ok().json["resumed"] == 0
+    assert run("tick", "--as-of", "2030-01-01T01:00:00Z", "-o", "json").ok().json["resumed"] == 1
+    last = run("history", made["id"], "-o", "json").ok().json[-1]
+    assert "as of 2030-01-01T01:00:00Z" in last["reason"]
