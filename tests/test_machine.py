@@ -19,8 +19,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from scene import Scene
 
+from tests.scene import Scene
 from waitctl.domain.errors import ConflictError
 
 CONTACTS, STEPS, TYPES = ("ada", "eve"), ("1", "2"), ("email_open", "sms_reply")

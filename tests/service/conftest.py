@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from scene import Scene
+
+from tests.scene import Scene
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from scene import MINUTE, NOON, Scene
 
+from tests.scene import MINUTE, NOON, Scene
 from waitctl import EventQuery, Particulars, WaitExecutionStatus, WaitType
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (

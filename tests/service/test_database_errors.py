@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from scene import Scene
 
+from tests.scene import Scene
 from waitctl import Database, WaitSchedulingService
 from waitctl.domain.errors import (
     DatabaseError,

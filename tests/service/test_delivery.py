@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from scene import MINUTE, NOON, Scene
 
+from tests.scene import MINUTE, NOON, Scene
 from waitctl import Settings, Tick, TickOptions
 from waitctl.domain.deliveries import Delivery, DeliveryStatus
 from waitctl.domain.errors import DeliveryNotFoundError, IllegalTransitionError

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from scene import MINUTE, NOON, Scene
 
+from tests.scene import MINUTE, NOON, Scene
 from waitctl.application.correlation import MAX_LINE, IngestTotals, Rejection, read_lines
 from waitctl.domain.errors import (
     AmbiguousIdError,

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from scene import Scene
 
+from tests.scene import Scene
 from waitctl.domain.listeners import contains, matches_text
 
 SCALARS = (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from scene import Scene
 
+from tests.scene import Scene
 from waitctl.application.tick import Phase
 
 

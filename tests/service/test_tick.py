@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scene import MINUTE, NOON, Scene
 
+from tests.scene import MINUTE, NOON, Scene
 from waitctl import Settings, Tick, TickOptions
 from waitctl.application.tick import Phase
 from waitctl.domain.errors import ClockSkewError, InvalidSettingError
@@ -44,9 +44,7 @@ def test_report_and_its_document(scene: Scene) -> None:
     document = report.to_json()
     assert (
         list(document)
-        == (
-            "started_at finished_at as_of correlated resumed timed_out delivered retried dead held remaining_due stopped"
-        ).split()
+        == ["started_at", "finished_at", "as_of", "correlated", "resumed", "timed_out", "delivered", "retried", "dead", "held", "remaining_due", "stopped"]
     )
     assert document["as_of"] == "2026-03-01T13:00:00Z"
     assert scene.tick().did_nothing

@@ -21,7 +21,8 @@ from waitctl.infrastructure.store.waits import literal
 def insert_events(connection: Connection, database: Database, new: Sequence[Event], *, now: datetime) -> set[str]:
     """Insert events as received at ``now`` and correlated; those whose (source, id) is known drop out.
 
-    Sorted by (source, id), in the statement since a join may reorder its input, so that two ingests of the same events wait for each other instead of deadlocking.
+    Sorted by (source, id), in the statement since a join may reorder its input, so that two ingests of the same
+    events wait for each other instead of deadlocking.
     Returns the ids that are new.
     """
     rows = [
