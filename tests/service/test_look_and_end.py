@@ -173,7 +173,7 @@ def test_wait_document_has_every_key(scene: Scene) -> None:
         document = wait_document(scene.get(wait))
         assert (
             list(document)
-            == ["id", "workflow_id", "workflow_execution_id", "step_id", "contact_id", "wait_type", "status", "scheduled_at", "timeout_at", "timezone", "wait_config", "context", "handler", "idempotency_key", "created_at", "updated_at", "resolved_at", "resolution", "resolution_event_id", "late_seconds", "listeners", "deliveries"]
+            == ["id", "workflow_id", "workflow_execution_id", "step_id", "contact_id", "wait_type", "status", "scheduled_at", "timeout_at", "timezone", "wait_config", "context", "handler", "idempotency_key", "created_at", "updated_at", "resolved_at", "resolution", "resolution_event_id", "late_seconds", "listeners", "deliveries"]  # noqa: E501
         )
         assert document["created_at"] == "2026-03-01T12:00:00Z"
     assert {"event_type", "contact_id", "match", "where", "expires_at", "status", "matched_event_id", "matched_at"} <= (

@@ -44,7 +44,7 @@ def test_report_and_its_document(scene: Scene) -> None:
     document = report.to_json()
     assert (
         list(document)
-        == ["started_at", "finished_at", "as_of", "correlated", "resumed", "timed_out", "delivered", "retried", "dead", "held", "remaining_due", "stopped"]
+        == ["started_at", "finished_at", "as_of", "correlated", "resumed", "timed_out", "delivered", "retried", "dead", "held", "remaining_due", "stopped"]  # noqa: E501
     )
     assert document["as_of"] == "2026-03-01T13:00:00Z"
     assert scene.tick().did_nothing
