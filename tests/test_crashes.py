@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from interleaving import until
-from invariants import invariants
 
+from tests.interleaving import until
+from tests.invariants import invariants
 from waitctl import Database, EventQuery, EventService, Particulars, WaitSchedulingService, make_event
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.durations import parse_duration

@@ -171,14 +171,30 @@ def test_pending_counts(scene: Scene) -> None:
 def test_wait_document_has_every_key(scene: Scene) -> None:
     for wait in (scene.create().wait, scene.listen(execution="x")):
         document = wait_document(scene.get(wait))
-        assert (
-            list(document)
-            == (
-                "id workflow_id workflow_execution_id step_id contact_id wait_type status scheduled_at timeout_at timezone "
-                "wait_config context handler idempotency_key created_at updated_at resolved_at resolution "
-                "resolution_event_id late_seconds listeners deliveries"
-            ).split()
-        )
+        assert list(document) == [
+            "id",
+            "workflow_id",
+            "workflow_execution_id",
+            "step_id",
+            "contact_id",
+            "wait_type",
+            "status",
+            "scheduled_at",
+            "timeout_at",
+            "timezone",
+            "wait_config",
+            "context",
+            "handler",
+            "idempotency_key",
+            "created_at",
+            "updated_at",
+            "resolved_at",
+            "resolution",
+            "resolution_event_id",
+            "late_seconds",
+            "listeners",
+            "deliveries",
+        ]
         assert document["created_at"] == "2026-03-01T12:00:00Z"
     assert {"event_type", "contact_id", "match", "where", "expires_at", "status", "matched_event_id", "matched_at"} <= (
         document["listeners"][0].keys()

@@ -42,12 +42,20 @@ def test_report_and_its_document(scene: Scene) -> None:
     report = scene.at(60).tick()
     assert (report.resumed, report.timed_out, report.did_nothing) == (1, 1, False)
     document = report.to_json()
-    assert (
-        list(document)
-        == (
-            "started_at finished_at as_of correlated resumed timed_out delivered retried dead held remaining_due stopped"
-        ).split()
-    )
+    assert list(document) == [
+        "started_at",
+        "finished_at",
+        "as_of",
+        "correlated",
+        "resumed",
+        "timed_out",
+        "delivered",
+        "retried",
+        "dead",
+        "held",
+        "remaining_due",
+        "stopped",
+    ]
     assert document["as_of"] == "2026-03-01T13:00:00Z"
     assert scene.tick().did_nothing
     assert scene.on_the_real_clock().tick().to_json()["as_of"] is None

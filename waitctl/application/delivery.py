@@ -65,7 +65,7 @@ class _Lane:
         self.config = config
         self.handler = handler
         self.pool = ThreadPoolExecutor(config.concurrency, thread_name_prefix=f"handler-{config.name}")
-        self.in_flight: dict[Future[HandlerResult], Delivery] = {}
+        self.in_flight: dict[Future[HandlerResult | None], Delivery] = {}
 
     @property
     def room(self) -> int:
@@ -105,7 +105,7 @@ class Dispatcher:
         """
         while True:
             if may_claim():
-                self._claim(limit)
+                self._claim(limit, may_claim)
             else:
                 self._give_back()
             running = [future for lane in self._lanes for future in lane.in_flight]
@@ -114,7 +114,7 @@ class Dispatcher:
             wait(running, return_when=FIRST_COMPLETED)
             self._settle_done()
 
-    def _claim(self, limit: int) -> None:
+    def _claim(self, limit: int, may_start: Callable[[], bool]) -> None:
         lanes = [(lane, min(lane.room, limit)) for lane in self._lanes if lane.room]
         if not lanes:
             return
@@ -140,22 +140,32 @@ class Dispatcher:
                 if parcel is None:
                     exhausted.append(_bury(delivery))
                 else:
-                    lane.in_flight[lane.pool.submit(lane.handler.deliver, parcel)] = delivery
+                    lane.in_flight[lane.pool.submit(_deliver_if, may_start, lane.handler, parcel)] = delivery
         if exhausted:
             self._write(exhausted)
 
     def _give_back(self) -> None:
         for lane in self._lanes:
             unstarted = [future for future in lane.in_flight if future.cancel()]
-            claimed = [lane.in_flight.pop(future) for future in unstarted]
-            if claimed:
-                self._database.write(partial(store.release_deliveries, claimed=claimed))
+            self._release([lane.in_flight.pop(future) for future in unstarted])
+
+    def _release(self, claimed: Sequence[Delivery]) -> None:
+        if claimed:
+            self._database.write(partial(store.release_deliveries, claimed=claimed))
 
     def _settle_done(self) -> None:
         finished: list[tuple[_Lane, Delivery, HandlerResult]] = []
+        unstarted: list[Delivery] = []
         for lane in self._lanes:
-            done = [future for future in lane.in_flight if future.done()]
-            finished.extend((lane, lane.in_flight.pop(future), future.result()) for future in done)
+            for future in [future for future in lane.in_flight if future.done()]:
+                delivery, result = lane.in_flight.pop(future), future.result()
+                if result is None:
+                    unstarted.append(delivery)
+                else:
+                    finished.append((lane, delivery, result))
+        self._release(unstarted)
+        if not finished:
+            return
         with self._database.read() as connection:
             now = self._database.clock(connection)
         self._write(
@@ -194,6 +204,11 @@ class Dispatcher:
             dead=self.counts.dead + became.count(DeliveryStatus.DEAD),
             stale=self.counts.stale + len(settlements) - len(landed),
         )
+
+
+def _deliver_if(may_start: Callable[[], bool], handler: Handler, parcel: Parcel) -> HandlerResult | None:
+    """Hand a parcel over, unless the run is out of time or interrupted by the time its turn comes."""
+    return handler.deliver(parcel) if may_start() else None
 
 
 def _bury(delivery: Delivery) -> Settlement:

@@ -125,7 +125,7 @@ def claim_deliveries(
 
     The attempt counts before anything runs, so that a crash while it runs has used it up.
     """
-    # Two fences, since each is one walk along one index: the two conditions in one would read and sort the whole outbox.
+    # Two fences, each one walk along one index: the two conditions in one would read and sort the whole outbox.
     mine = sa.select(deliveries.c.id).where(deliveries.c.handler == handler)
     lapsed = (
         mine.where(_lapsed(now))
