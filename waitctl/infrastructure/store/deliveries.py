@@ -21,7 +21,7 @@ from waitctl.infrastructure.schema import (
     transitions,
     waits,
 )
-from waitctl.infrastructure.store.endings import NOW, audit
+from waitctl.infrastructure.store.endings import NOW, audit, is_one_of
 from waitctl.infrastructure.store.waits import literal
 
 _STATUS = deliveries.c.status
@@ -134,14 +134,14 @@ def claim_deliveries(
         .with_for_update(skip_locked=True)
         .cte("lapsed")
     )
-    room = sa.literal(limit) - sa.select(sa.func.count()).select_from(lapsed).scalar_subquery()
     waiting = (
         mine.where(_waiting(now))
         .order_by(deliveries.c.next_attempt_at)
-        .limit(room)
+        .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("waiting")
     )
+    claimed = sa.union_all(sa.select(lapsed.c.id), sa.select(waiting.c.id)).limit(limit)
     claim = (
         sa.update(deliveries)
         .values(
@@ -150,7 +150,7 @@ def claim_deliveries(
             max_attempts=sa.func.coalesce(deliveries.c.max_attempts, deliveries.c.attempt + max_attempts),
             lease_expires_at=lease_until,
         )
-        .where(deliveries.c.id.in_(sa.union_all(sa.select(lapsed.c.id), sa.select(waiting.c.id))))
+        .where(is_one_of(deliveries.c.id, claimed, is_sqlite=connection.dialect.name == "sqlite"))
         .returning(*deliveries.c)
     )
     found = [Delivery(**row) for row in connection.execute(claim).mappings()]

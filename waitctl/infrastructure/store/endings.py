@@ -403,7 +403,7 @@ def _fits(scope: str, *, is_sqlite: bool) -> list[sa.ColumnElement[bool]]:
     wanted = json_rows("wanted", {"id": _ID}, is_sqlite=is_sqlite)
     subject = events.c.id if scope == "events" else listeners.c.wait_id
     return [
-        subject.in_(sa.select(wanted.c.id)),
+        is_one_of(subject, sa.select(wanted.c.id), is_sqlite=is_sqlite),
         _ACTIVE,
         _WAITING,
         events.c.received_at >= listeners.c.since_at,
@@ -418,6 +418,14 @@ def _fits(scope: str, *, is_sqlite: bool) -> list[sa.ColumnElement[bool]]:
         sa.or_(listeners.c.match_json.is_(None), _contains(is_sqlite=is_sqlite)),
         ~_consumed(),
     ]
+
+
+def is_one_of(subject: Any, ids: Any, *, is_sqlite: bool) -> sa.ColumnElement[bool]:
+    """Whether it is one of a batch's ids. PostgreSQL guesses a batch large, and reads a whole table for it."""
+    if is_sqlite:
+        return subject.in_(ids)  # type: ignore[no-any-return]
+    array = sa.func.array(ids.scalar_subquery(), type_=sa.ARRAY(_ID))
+    return subject == sa.any_(array)
 
 
 def _matches_text(*, is_sqlite: bool) -> sa.ColumnElement[bool]:

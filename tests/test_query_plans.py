@@ -1,0 +1,303 @@
+"""The hot paths read what they need through their indexes, in databases with a history.
+
+The statements are those that the real functions run: caught on their way to the driver, and explained with their
+parameters. How many there are does not depend on how many rows a batch has.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from interleaving import statements
+
+from waitctl import (
+    Database,
+    EventQuery,
+    EventService,
+    Particulars,
+    Settings,
+    Tick,
+    TickOptions,
+    WaitSchedulingService,
+    make_event,
+)
+from waitctl.application.tick import Phase
+from waitctl.domain.durations import parse_duration
+from waitctl.infrastructure.schema import metadata
+from waitctl.infrastructure.store import deliveries as delivery_store
+from waitctl.infrastructure.store import endings
+from waitctl.infrastructure.store import events as event_store
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+MANY = 20_000
+
+# A history: per number one wait that was resumed, one that is scheduled, one that listens (its deadline ahead), each with
+# an audit line, and an event and a delivery that are through.
+HISTORY = """
+INSERT INTO workflow_wait_executions
+  (id, workflow_execution_id, step_id, contact_id, wait_type, status, scheduled_at, timeout_at, timezone, wait_config,
+   handler, created_at, updated_at, resolved_at, resolution)
+SELECT {id_}, 'execution-' || n, 'resumed', NULL, 'fixed_time', 'resumed', {past}, {null_at}, 'UTC', '{{}}', 'nudge',
+       {past}, {past}, {past}, 'due' FROM numbers;
+INSERT INTO workflow_wait_executions
+  (id, workflow_execution_id, step_id, contact_id, wait_type, status, scheduled_at, timeout_at, timezone, wait_config,
+   handler, created_at, updated_at, resolved_at, resolution)
+SELECT {id_}, 'execution-' || n, 'scheduled', NULL, 'fixed_time', 'scheduled', {future}, NULL, 'UTC', '{{}}', 'nudge',
+       {past}, {past}, NULL, NULL FROM numbers;
+INSERT INTO workflow_wait_executions
+  (id, workflow_execution_id, step_id, contact_id, wait_type, status, scheduled_at, timeout_at, timezone, wait_config,
+   handler, created_at, updated_at, resolved_at, resolution)
+SELECT {id_}, 'execution-' || n, 'listens', 'contact-' || n, 'for_event', 'waiting', NULL, {future}, 'UTC', '{{}}',
+       'nudge', {past}, {past}, NULL, NULL FROM numbers;
+INSERT INTO workflow_event_listeners
+  (id, wait_id, event_type, contact_id, exclusive, status, since_at, timeout_at, expires_at)
+SELECT {id_}, id, 'email_open', contact_id, false, 'active', created_at, timeout_at, timeout_at
+  FROM workflow_wait_executions WHERE status = 'waiting';
+INSERT INTO workflow_events (id, event_type, contact_id, received_at, correlated_at)
+SELECT {id_}, 'email_open', 'visitor-' || (n % 5000), {past}, {past} FROM numbers;
+INSERT INTO workflow_wait_deliveries
+  (id, wait_id, handler, outcome, status, attempt, next_attempt_at, created_at, delivered_at)
+SELECT {id_}, id, 'nudge', 'due', 'delivered', 1, resolved_at, resolved_at, resolved_at
+  FROM workflow_wait_executions WHERE status = 'resumed';
+"""
+"""Plus, of everything that is looked for, a few rows."""
+
+
+def fill(database: Database) -> None:
+    if database.is_sqlite:
+        numbers = f"(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {MANY}) SELECT n FROM c)"
+        names = {
+            "id_": "printf('01a00000-%04x-7000-8000-%012x', abs(random()) % 65536, abs(random()) % 281474976710656)",
+            "past": "strftime('%Y-%m-%d %H:%M:%f000', '2026-05-01', '-' || n || ' minutes')",
+            "future": "strftime('%Y-%m-%d %H:%M:%f000', '2026-07-01', '+' || n || ' minutes')",
+            "null_at": "NULL",
+        }
+    else:
+        numbers = f"generate_series(1, {MANY}) AS numbers(n)"
+        names = {
+            "id_": "gen_random_uuid()",
+            "past": "timestamptz '2026-05-01Z' - n * interval '1 minute'",
+            "future": "timestamptz '2026-07-01Z' + n * interval '1 minute'",
+            "null_at": "CAST(NULL AS timestamptz)",
+        }
+
+    def work(connection: sa.Connection) -> None:
+        for statement in HISTORY.format(**names).replace("FROM numbers", f"FROM {numbers}").split(";"):
+            if statement.strip():
+                connection.exec_driver_sql(statement.replace("%", "%%") if not database.is_sqlite else statement)
+
+    database.write(work)
+    analyse(database)
+
+
+def analyse(database: Database) -> None:
+    database.write(lambda connection: connection.exec_driver_sql("ANALYZE"))
+
+
+@pytest.fixture(scope="module")
+def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Database]]:
+    """The filled database of a kind, made once: the tests roll back what they do."""
+    opened: dict[str, Database] = {}
+    drop: list[Callable[[], None]] = []
+
+    def open_(kind: str) -> Database:
+        if kind not in opened:
+            if kind == "sqlite":
+                url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'waits.db'}"
+            else:
+                cluster, template = request.getfixturevalue("cluster_and_template")
+                name = f"waitctl_plans_{id(opened):x}"
+                url = cluster.create(name, template)
+                drop.append(lambda: cluster.drop(name))
+            opened[kind] = Database(url, as_of=NOW)
+            fill(opened[kind])
+        return opened[kind]
+
+    yield open_
+    for database in opened.values():
+        database.close()
+    for each in drop:
+        each()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def large(request: pytest.FixtureRequest, filled: Callable[..., Database]) -> Database:
+    return filled(request.param)
+
+
+def explained(database: Database, work: Callable[[sa.Connection], Any]) -> list[str]:
+    """The plans of the statements that ``work`` runs, one text each; what it does is rolled back."""
+
+    def explain(connection: sa.Connection) -> list[str]:
+        with statements() as seen:
+            work(connection)
+        wanted = [each for each in seen if each[0].lstrip().startswith(("SELECT", "WITH", "INSERT", "UPDATE"))]
+        return [plan(connection, statement, parameters) for statement, parameters in wanted]
+
+    return database.write(explain, rollback=True)
+
+
+def plan(connection: sa.Connection, statement: str, parameters: Any) -> str:
+    if connection.dialect.name == "sqlite":
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        return "\n".join(row[3] for row in rows)
+    return "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters))
+
+
+HOT = ("workflow_wait_executions", "workflow_event_listeners", "workflow_events", "workflow_wait_deliveries")
+
+
+def check(plans: list[str], *indexes: str) -> None:
+    """Each of these indexes is used, and no table of the history is read from end to end."""
+    whole = "\n\n".join(plans)
+    for index in indexes:
+        assert index in whole, f"{index} is not used:\n{whole}"
+    for line in whole.splitlines():
+        for table in HOT:
+            assert f"Seq Scan on {table}" not in line, whole
+        # SQLite names an alias or table after SCAN; a scan of a partial index of open rows says USING INDEX.
+        if line.startswith("SCAN "):
+            name = line.split()[1]
+            hot = {*HOT, "taker", "earlier", "other", "heard", "first"}
+            assert name not in hot or "INDEX ix_" in line, whole
+
+
+def test_claiming_due_waits(large: Database) -> None:
+    now = datetime(2026, 7, 1, 0, 10, tzinfo=UTC)  # ten are due
+    claim = lambda connection: endings.resolve_due(connection, large, now=now, limit=5, reason="due", actor="test")
+    check(explained(large, claim), "ix_wait_executions_scheduled")
+
+
+def test_counting_what_remains(large: Database) -> None:
+    plans = explained(large, lambda connection: endings.count_remaining(connection, now=NOW))
+    check(plans, "ix_wait_executions_scheduled", "ix_event_listeners_expires")
+
+
+def test_finding_expired_listeners(large: Database) -> None:
+    now = datetime(2026, 7, 1, 0, 10, tzinfo=UTC)
+
+    def expire(connection: sa.Connection) -> None:
+        found = endings.expired_listeners(connection, now=now, limit=5)
+        ids = {wait_id for wait_id, *_ in found}
+        assert endings.resolve_expired(connection, large, ids, now=now, reason="timeout", actor="test") == 5
+
+    check(explained(large, expire), "ix_event_listeners_expires", "ix_event_listeners_wait")
+
+
+def test_matching_an_event(large: Database) -> None:
+    record = lambda connection: EventService(large).record(make_event("email_open", "contact-7"), connection)
+    check(explained(large, record), "ix_event_listeners_lookup")
+
+
+def test_ingesting_a_batch(large: Database) -> None:
+    def ingest(connection: sa.Connection) -> None:
+        new = [make_event("email_open", f"contact-{number}") for number in range(200)]
+        ids = event_store.insert_events(connection, large, new, now=NOW)
+        found = endings.correlate_events(connection, large, ids, now=NOW, reason="event ", actor="test")
+        assert len(found) == 199
+
+    check(explained(large, ingest), "ix_event_listeners_lookup")
+
+
+def test_looking_back(large: Database) -> None:
+    asked = Particulars("looks-back", contact_id="visitor-7")
+    query = EventQuery(("email_open",), lookback=parse_duration("10m"))
+    create = lambda connection: WaitSchedulingService(large).create_event_wait(query, asked, connection=connection)
+    check(explained(large, create), "ix_events_topic")
+
+
+def test_creating_a_wait_with_a_key(large: Database) -> None:
+    asked = Particulars("keyed", idempotency_key="key")
+    create = lambda connection: WaitSchedulingService(large).create_fixed_time_wait("1h", asked, connection=connection)
+    check(explained(large, create), "uq_wait_executions_key", "uq_wait_executions_open")
+
+
+def test_claiming_deliveries(large: Database) -> None:
+    """Most of the outbox may be pending: a claim of five must not read and sort the rest."""
+
+    def claim(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(
+            "UPDATE workflow_wait_deliveries SET status = 'pending', delivered_at = NULL, attempt = 0"
+        )
+        connection.exec_driver_sql("ANALYZE workflow_wait_deliveries")
+        delivery_store.claim_deliveries(
+            connection, "nudge", now=NOW, lease_until=NOW + timedelta(hours=1), max_attempts=8, limit=5
+        )
+
+    plans = explained(large, claim)[-1:]
+    check(plans, "ix_wait_deliveries_pending", "ix_wait_deliveries_running")
+    assert "Bitmap Index Scan on ix_wait_deliveries_pending" not in plans[0] and "MULTI-INDEX" not in plans[0], plans[0]
+
+
+def test_finding_uncorrelated_events(large: Database) -> None:
+    claim = lambda connection: event_store.claim_uncorrelated(connection, 100)
+    check(explained(large, claim), "ix_events_uncorrelated")
+
+
+def test_every_index_is_in_the_metadata_for_a_reason(large: Database) -> None:
+    """None is missing in the database that the plans are made in."""
+    with large.read() as connection:
+        inspector = sa.inspect(connection)
+        there = {index["name"] for table in metadata.tables for index in inspector.get_indexes(table)}
+    assert {index.name for table in metadata.tables.values() for index in table.indexes if index.name} <= there | {
+        "uq_wait_executions_key"  # SQLite's inspector leaves out an index on an expression
+    }
+
+
+# -- how many statements -----------------------------------------------------------------------------------------------
+
+
+def tick_statements(database: Database, how_many: int, phase: Phase) -> int:
+    """The statements of a tick that finds this many rows for ``phase``."""
+    service = WaitSchedulingService(database)
+    past = NOW - timedelta(days=1)
+    name = f"{phase}-{how_many}"
+
+    def set_up(connection: sa.Connection) -> None:
+        for number in range(how_many):
+            asked = Particulars(f"{name}-{number}", contact_id=f"{name}-{number}", handler="nudge")
+            if phase is Phase.DUE:
+                service.create_fixed_time_wait("1h", asked, base=past, connection=connection)
+                continue
+            query = EventQuery(("email_open",), timeout=parse_duration("1h"))
+            base = past if phase is Phase.EXPIRED else NOW
+            service.create_event_wait(query, asked, base=base, connection=connection)
+            if phase is Phase.EVENTS:
+                row = {"event_type": "email_open", "contact_id": asked.contact_id, "received_at": NOW}
+                connection.execute(sa.insert(metadata.tables["workflow_events"]).values(row))
+
+    database.write(set_up)
+    with statements() as seen:
+        report = Tick(database, Settings(""), TickOptions(only=frozenset({phase}))).run()
+    assert report.resumed + report.timed_out == how_many
+    return len(seen)
+
+
+@pytest.mark.parametrize("phase", [Phase.EVENTS, Phase.DUE, Phase.EXPIRED])
+def test_a_batch_is_a_constant_number_of_statements(url: str, phase: Phase) -> None:
+    with Database(url, as_of=NOW) as database:
+        with database.read():
+            pass
+        few, many = tick_statements(database, 3, phase), tick_statements(database, 150, phase)
+    assert few == many
+
+
+def test_an_ingest_is_a_constant_number_of_statements(url: str) -> None:
+    def ingest(database: Database, how_many: int) -> int:
+        lines = [
+            json.dumps({"type": "email_open", "contact": f"c{n}", "id": f"{how_many}-{n}"}).encode()
+            for n in range(how_many)
+        ]
+        with statements() as seen:
+            assert EventService(database).ingest_ndjson(enumerate(lines, 1)).recorded == how_many
+        return len(seen)
+
+    with Database(url, as_of=NOW) as database:
+        with database.read():
+            pass
+        assert ingest(database, 3) == ingest(database, 1000)
