@@ -91,6 +91,8 @@ def instants(document: Any) -> Iterator[Any]:
         case list():
             for value in document:
                 yield from instants(value)
+        case _:
+            pass
 
 
 def check_instants(document: Any) -> None:
