@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from interleaving import statements
 
+from tests.interleaving import statements
 from waitctl import (
     Database,
     EventQuery,
@@ -100,7 +100,9 @@ def analyse(database: Database) -> None:
 
 
 @pytest.fixture(scope="module")
-def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Database]]:
+def filled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Database]]:
     """The filled database of a kind, made once: the tests roll back what they do."""
     opened: dict[str, Database] = {}
     drop: list[Callable[[], None]] = []
