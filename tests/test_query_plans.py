@@ -32,6 +32,7 @@ from waitctl.infrastructure.schema import metadata
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import endings
 from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store import waits as wait_store
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MANY = 20_000
@@ -64,6 +65,11 @@ INSERT INTO workflow_wait_deliveries
   (id, wait_id, handler, outcome, status, attempt, next_attempt_at, created_at, delivered_at)
 SELECT {id_}, id, 'nudge', 'due', 'delivered', 1, resolved_at, resolved_at, resolved_at
   FROM workflow_wait_executions WHERE status = 'resumed';
+INSERT INTO workflow_wait_transitions (wait_id, {number_column} at, to_status, reason, actor, workflow_execution_id)
+SELECT id, {number} created_at, 'scheduled', 'created', 'test', workflow_execution_id FROM workflow_wait_executions;
+INSERT INTO workflow_wait_transitions (wait_id, {number_column} at, from_status, to_status, reason, actor)
+SELECT id, {number} created_at, 'scheduled', 'resumed', 'due', 'test'
+  FROM workflow_wait_executions WHERE status = 'resumed';
 """
 """Plus, of everything that is looked for, a few rows."""
 
@@ -76,6 +82,8 @@ def fill(database: Database) -> None:
             "past": "strftime('%Y-%m-%d %H:%M:%f000', '2026-05-01', '-' || n || ' minutes')",
             "future": "strftime('%Y-%m-%d %H:%M:%f000', '2026-07-01', '+' || n || ' minutes')",
             "null_at": "NULL",
+            "number_column": "id,",
+            "number": "row_number() OVER () + (SELECT coalesce(max(rowid), 0) FROM workflow_wait_transitions),",
         }
     else:
         numbers = f"generate_series(1, {MANY}) AS numbers(n)"
@@ -84,6 +92,8 @@ def fill(database: Database) -> None:
             "past": "timestamptz '2026-05-01Z' - n * interval '1 minute'",
             "future": "timestamptz '2026-07-01Z' + n * interval '1 minute'",
             "null_at": "CAST(NULL AS timestamptz)",
+            "number_column": "",
+            "number": "",
         }
 
     def work(connection: sa.Connection) -> None:
@@ -171,7 +181,10 @@ def check(plans: list[str], *indexes: str) -> None:
 
 def test_claiming_due_waits(large: Database) -> None:
     now = datetime(2026, 7, 1, 0, 10, tzinfo=UTC)  # ten are due
-    claim = lambda connection: endings.resolve_due(connection, large, now=now, limit=5, reason="due", actor="test")
+
+    def claim(connection):
+        return endings.resolve_due(connection, large, now=now, limit=5, reason="due", actor="test")
+
     check(explained(large, claim), "ix_wait_executions_scheduled")
 
 
@@ -192,7 +205,9 @@ def test_finding_expired_listeners(large: Database) -> None:
 
 
 def test_matching_an_event(large: Database) -> None:
-    record = lambda connection: EventService(large).record(make_event("email_open", "contact-7"), connection)
+    def record(connection):
+        return EventService(large).record(make_event("email_open", "contact-7"), connection)
+
     check(explained(large, record), "ix_event_listeners_lookup")
 
 
@@ -209,13 +224,19 @@ def test_ingesting_a_batch(large: Database) -> None:
 def test_looking_back(large: Database) -> None:
     asked = Particulars("looks-back", contact_id="visitor-7")
     query = EventQuery(("email_open",), lookback=parse_duration("10m"))
-    create = lambda connection: WaitSchedulingService(large).create_event_wait(query, asked, connection=connection)
+
+    def create(connection):
+        return WaitSchedulingService(large).create_event_wait(query, asked, connection=connection)
+
     check(explained(large, create), "ix_events_topic")
 
 
 def test_creating_a_wait_with_a_key(large: Database) -> None:
     asked = Particulars("keyed", idempotency_key="key")
-    create = lambda connection: WaitSchedulingService(large).create_fixed_time_wait("1h", asked, connection=connection)
+
+    def create(connection):
+        return WaitSchedulingService(large).create_fixed_time_wait("1h", asked, connection=connection)
+
     check(explained(large, create), "uq_wait_executions_key", "uq_wait_executions_open")
 
 
@@ -236,8 +257,17 @@ def test_claiming_deliveries(large: Database) -> None:
     assert "Bitmap Index Scan on ix_wait_deliveries_pending" not in plans[0] and "MULTI-INDEX" not in plans[0], plans[0]
 
 
+def test_finding_the_waits_of_an_execution(large: Database) -> None:
+    def find(connection: sa.Connection) -> None:
+        wait_store.waits_of_execution(connection, "execution-7")
+
+    check(explained(large, find)[:1], "ix_wait_transitions_execution")
+
+
 def test_finding_uncorrelated_events(large: Database) -> None:
-    claim = lambda connection: event_store.claim_uncorrelated(connection, 100)
+    def claim(connection):
+        return event_store.claim_uncorrelated(connection, 100)
+
     check(explained(large, claim), "ix_events_uncorrelated")
 
 

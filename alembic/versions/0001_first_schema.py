@@ -111,7 +111,6 @@ def create_waits() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name="pk_workflow_wait_executions"),
     )
-    op.create_index("ix_wait_executions_execution", "workflow_wait_executions", ["workflow_execution_id"])
     op.create_index(
         "ix_wait_executions_scheduled", "workflow_wait_executions", ["scheduled_at"], **where("status = 'scheduled'")
     )
@@ -180,7 +179,14 @@ def create_waits() -> None:
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("data", Json(), nullable=True),
+        sa.Column("workflow_execution_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("wait_id", "id", name="pk_workflow_wait_transitions"),
+    )
+    op.create_index(
+        "ix_wait_transitions_execution",
+        "workflow_wait_transitions",
+        ["workflow_execution_id"],
+        **where("workflow_execution_id IS NOT NULL"),
     )
 
 

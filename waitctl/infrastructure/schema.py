@@ -251,6 +251,7 @@ transitions = Table(
     Column("reason", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("data", Json),
+    Column("workflow_execution_id", Text),  # only on the first line of a trail
     PrimaryKeyConstraint("wait_id", "id"),
 )
 

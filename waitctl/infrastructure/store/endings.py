@@ -423,9 +423,11 @@ def _fits(scope: str, *, is_sqlite: bool) -> list[sa.ColumnElement[bool]]:
 def is_one_of(subject: Any, ids: Any, *, is_sqlite: bool) -> sa.ColumnElement[bool]:
     """Whether it is one of a batch's ids. PostgreSQL guesses a batch large, and reads a whole table for it."""
     if is_sqlite:
-        return subject.in_(ids)  # type: ignore[no-any-return]
+        among: sa.ColumnElement[bool] = subject.in_(ids)
+        return among
     array = sa.func.array(ids.scalar_subquery(), type_=sa.ARRAY(_ID))
-    return subject == sa.any_(array)
+    equal: sa.ColumnElement[bool] = subject == sa.any_(array)
+    return equal
 
 
 def _matches_text(*, is_sqlite: bool) -> sa.ColumnElement[bool]:

@@ -96,7 +96,7 @@ def waits_of_execution(
     connection: Connection, execution_id: str, step_id: str | None = None
 ) -> list[WaitStepExecution]:
     """The waits of an execution (and step), oldest first."""
-    found = sa.select(waits).where(waits.c.workflow_execution_id == execution_id)
+    found = sa.select(waits).where(_of_execution(execution_id))
     if step_id is not None:
         found = found.where(waits.c.step_id == step_id)
     return _load(connection, found.order_by(waits.c.created_at, waits.c.id))
@@ -109,12 +109,13 @@ def list_waits(
     found = sa.select(waits).order_by(waits.c.id.desc()).limit(limit)
     for column, value in (
         (waits.c.wait_type, wanted.wait_type),
-        (waits.c.workflow_execution_id, wanted.execution_id),
         (waits.c.contact_id, wanted.contact_id),
         (waits.c.workflow_id, wanted.workflow_id),
     ):
         if value is not None:
             found = found.where(column == value)
+    if wanted.execution_id is not None:
+        found = found.where(_of_execution(wanted.execution_id))
     if wanted.statuses:
         found = found.where(waits.c.status.in_([literal(each, waits.c.status) for each in wanted.statuses]))
     if wanted.overdue:
@@ -159,6 +160,11 @@ def _load(connection: Connection, found: sa.Select[Any]) -> list[WaitStepExecuti
         WaitStepExecution(**row, listeners=tuple(heard.get(row["id"], ())), deliveries=tuple(sent.get(row["id"], ())))
         for row in rows
     ]
+
+
+def _of_execution(execution_id: str) -> sa.ColumnElement[bool]:
+    """By the first line of the audit trail, which has the index."""
+    return waits.c.id.in_(sa.select(transitions.c.wait_id).where(transitions.c.workflow_execution_id == execution_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +255,7 @@ def insert_wait(
         "to_status": wait.status,
         "reason": reason,
         "actor": actor,
+        "workflow_execution_id": wait.workflow_execution_id,
     }
     if database.is_sqlite:
         first["id"] = next_transition_id()
