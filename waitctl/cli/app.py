@@ -107,6 +107,8 @@ def run(arguments: Sequence[str]) -> int:
             arguments, prog_name="waitctl", standalone_mode=False, obj=Session(inline_command=inline)
         )
         sys.stdout.flush()
+        if code == ExitCode.INTERRUPTED:  # Typer turns Ctrl-C into an exit status, without a word
+            _report("interrupted", "interrupted", None, arguments)
         return code if isinstance(code, int) else ExitCode.OK
     except (KeyboardInterrupt, typer.Abort):
         _report("interrupted", "interrupted", None, arguments)
