@@ -67,7 +67,7 @@ def test_version(tmp_path: Path) -> None:
         ("bash", "waitctl de", {"delivery"}),
         ("bash", "waitctl event re", {"record"}),
         ("bash", "waitctl event types a", {"add"}),
-        ("zsh", "waitctl create until", {"until-date", "until-time"}),
+        ("zsh", "waitctl create for", {"for-event"}),
         ("fish", "waitctl delivery ", {"list", "show", "retry", "drop"}),
     ],
 )

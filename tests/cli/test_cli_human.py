@@ -60,7 +60,7 @@ def test_colour_is_for_terminals(run: Waitctl, env: dict[str, str], coloured: bo
 
     run("create", "fixed-time", "1h").ok()
     ours, theirs = os.openpty()
-    process = run.start("list", env={"TERM": "xterm-256color", **env}, stdout=theirs)
+    process = run.start("list", env={"TERM": "xterm-256color", "COLUMNS": "200", **env}, stdout=theirs)
     os.close(theirs)
     seen = bytearray()
     try:

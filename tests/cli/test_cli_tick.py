@@ -95,6 +95,7 @@ def test_what_a_handler_is_told(run_on: Waitctl) -> None:
         "WAITCTL_CONFIG": config,
         "WAITCTL_AS_OF": as_of,
     }
+    env["WAITCTL_DATABASE_URL"] = env["WAITCTL_DATABASE_URL"].replace("+pysqlite", "")
     assert {name: env.get(name) for name in told} == told
 
 

@@ -107,16 +107,23 @@ def run(arguments: Sequence[str]) -> int:
             arguments, prog_name="waitctl", standalone_mode=False, obj=Session(inline_command=inline)
         )
         sys.stdout.flush()
+        if code == ExitCode.INTERRUPTED:  # Typer turns Ctrl-C into an exit status, without a word
+            _report("interrupted", "interrupted", None, arguments)
         return code if isinstance(code, int) else ExitCode.OK
     except (KeyboardInterrupt, typer.Abort):
         _report("interrupted", "interrupted", None, arguments)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # Whoever read us has had enough, as in `waitctl list | head`: nothing to say, and nobody to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return ExitCode.FAILURE
     except Exception as error:
         return _handle(error, arguments)
+
+
+def _drop_output() -> None:
+    """Let what could not be written go, or Python tries once more on its way out and changes the exit status."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _handle(error: Exception, arguments: Sequence[str]) -> ExitCode:
@@ -129,6 +136,10 @@ def _handle(error: Exception, arguments: Sequence[str]) -> ExitCode:
         case typer.TyperException():
             return _usage(error, arguments)
         case OSError():
+            try:
+                sys.stdout.flush()
+            except OSError:
+                _drop_output()
             _report(
                 "io", f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", None, arguments
             )
