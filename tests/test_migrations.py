@@ -22,7 +22,8 @@ from sqlalchemy.exc import IntegrityError
 from waitctl import Database, Particulars, WaitSchedulingService
 from waitctl.domain.errors import SchemaVersionError
 from waitctl.infrastructure import migrations
-from waitctl.infrastructure.schema import HEAD, VERSION_TABLE, metadata
+from waitctl.infrastructure.indexes import metadata
+from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 
 ROOT = Path(__file__).parent.parent
 

@@ -28,7 +28,7 @@ from waitctl import (
 )
 from waitctl.application.tick import Phase
 from waitctl.domain.durations import parse_duration
-from waitctl.infrastructure.schema import metadata
+from waitctl.infrastructure.indexes import metadata
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import endings
 from waitctl.infrastructure.store import events as event_store
