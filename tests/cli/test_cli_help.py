@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,8 @@ def test_completion(tmp_path: Path, shell: str, words: str, expected: set[str]) 
     offered = {name for _, command in ALL if isinstance(command, TyperGroup) for name in command.commands} | set(
         COMMANDS
     )
-    found = {word.strip("\"'():") for word in out.replace("\t", " ").replace('":"', " ").split()} & offered
+    words_of = re.findall(r'"([^"]+)":"', out) if shell == "zsh" else out.replace("\t", " ").split()
+    found = set(words_of) & offered
     assert expected <= found, out
     assert not {name for name in found - expected if not name.startswith(words.rsplit(" ", maxsplit=1)[-1])}, out
 

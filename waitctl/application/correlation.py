@@ -155,6 +155,8 @@ class EventService:
         ``lines`` are numbered. A line that is no event goes to ``on_rejection`` and the rest goes on. Interrupted
         and run again, a line with an id is not recorded twice.
         """
+        with self._database.read():
+            pass  # an empty stream finds out, too, whether there is a database
         totals = IngestTotals()
         for batch in _batches(lines):
             totals = self._ingest_batch(batch, source, totals, on_rejection, dry_run=dry_run)
