@@ -18,12 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from waitctl.application.correlation import EventService, RecordResult, make_event
     from waitctl.application.delivery import DeliveryService
-    from waitctl.application.scheduling import (
-        PendingWaitsSummary,
-        WaitCreateResult,
-        WaitSchedulingService,
-        WaitStatus,
-    )
+    from waitctl.application.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
+    from waitctl.application.scheduling import WaitSchedulingService
     from waitctl.application.tick import Tick, TickOptions, TickReport
     from waitctl.domain.durations import Duration, TimeUnit
     from waitctl.domain.errors import WaitStepError
@@ -43,12 +39,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "waitctl.application.correlation": ("EventService", "RecordResult", "make_event"),
     "waitctl.application.delivery": ("DeliveryService",),
-    "waitctl.application.scheduling": (
-        "PendingWaitsSummary",
-        "WaitCreateResult",
-        "WaitSchedulingService",
-        "WaitStatus",
-    ),
+    "waitctl.application.results": ("PendingWaitsSummary", "WaitCreateResult", "WaitStatus"),
+    "waitctl.application.scheduling": ("WaitSchedulingService",),
     "waitctl.application.tick": ("Tick", "TickOptions", "TickReport"),
     "waitctl.domain.durations": ("Duration", "TimeUnit"),
     "waitctl.domain.errors": ("WaitStepError",),

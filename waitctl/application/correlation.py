@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import BinaryIO
 
-from waitctl.application.scheduling import CANDIDATES, check_registered, id_fragment, only_candidate
+from waitctl.application.ids import CANDIDATES, id_fragment, only_candidate
 from waitctl.domain.errors import (
     EventNotFoundError,
     EventTypeInUseError,
@@ -16,7 +16,7 @@ from waitctl.domain.errors import (
     InvalidEventTypeError,
     WaitStepError,
 )
-from waitctl.domain.events import Event, check_event_type_name
+from waitctl.domain.events import Event, check_event_type_name, check_registered
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.schedule import format_instant, parse_instant
 from waitctl.domain.text import (

@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 
 from waitctl.application.documents import parcel_document
-from waitctl.application.scheduling import CANDIDATES, id_fragment, only_candidate
+from waitctl.application.ids import CANDIDATES, id_fragment, only_candidate
 from waitctl.domain.deliveries import (
     Delivery,
     DeliveryStatus,

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
-from waitctl.application.documents import wait_document
+from waitctl.application.ids import CANDIDATES, id_fragment, only_candidate
+from waitctl.application.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
 from waitctl.domain.durations import Duration
 from waitctl.domain.errors import (
-    AmbiguousIdError,
     IdempotencyKeyConflictError,
-    InvalidEventTypeError,
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
     WaitAlreadyOpenError,
     WaitExecutionNotFoundError,
 )
-from waitctl.domain.events import EventType
+from waitctl.domain.events import EventType, check_registered
 from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.schedule import (
     FixedTime,
@@ -44,71 +43,9 @@ from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import endings
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as store
-from waitctl.infrastructure.store.waits import OpenCounts, Transition
+from waitctl.infrastructure.store.waits import Transition
 
 _DASHED = 36
-_SHORTEST_FRAGMENT = 8
-CANDIDATES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class WaitCreateResult:
-    """A wait and whether this call created it; ``explanation`` says how its instant came about."""
-
-    wait: WaitStepExecution
-    created: bool
-    explanation: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class WaitStatus:
-    """A wait as it stood at ``now``."""
-
-    wait: WaitStepExecution
-    now: datetime
-
-    @property
-    def is_overdue(self) -> bool:
-        """Whether a tick would end it now."""
-        return self.wait.is_overdue(self.now)
-
-    def to_json(self) -> JsonObject:
-        """The wait's JSON document."""
-        return wait_document(self.wait)
-
-
-@dataclass(frozen=True, slots=True)
-class PendingWaitsSummary:
-    """The open waits and the deliveries that are not through."""
-
-    counts: OpenCounts
-    now: datetime
-    deliveries_pending: int
-    deliveries_held: int
-    deliveries_dead: int
-
-    @property
-    def oldest_overdue_seconds(self) -> int | None:
-        """How long the wait that is overdue longest has been so."""
-        oldest = self.counts.oldest_overdue_at
-        return None if oldest is None else int((self.now - oldest).total_seconds())
-
-    def to_json(self) -> JsonObject:
-        """The document of `waitctl pending`."""
-        counts = self.counts
-        return {
-            "open": sum(counts.by_status.values()),
-            "by_type": {kind.value: count for kind, count in counts.by_type.items()},
-            "by_status": {status.value: count for status, count in counts.by_status.items()},
-            "overdue": counts.overdue,
-            "oldest_overdue_seconds": self.oldest_overdue_seconds,
-            "next_due_at": format_instant(counts.next_due_at) if counts.next_due_at else None,
-            "deliveries": {
-                "pending": self.deliveries_pending,
-                "held": self.deliveries_held,
-                "dead": self.deliveries_dead,
-            },
-        }
 
 
 class WaitSchedulingService:
@@ -554,17 +491,6 @@ def _check_registered(event_types: Sequence[str], registered: set[str]) -> None:
         check_registered(name, registered)
 
 
-def check_registered(name: str, registered: set[str]) -> None:
-    """Raise `InvalidEventTypeError`, with the nearest names, unless the event type ``name`` is registered."""
-    if name in registered:
-        return
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, sorted(registered), n=2)
-    hint = f"did you mean {' or '.join(near)}?" if near else "waitctl event types lists them"
-    raise InvalidEventTypeError(f"{name!a} is not a registered event type", hint=hint)
-
-
 def _explain_event(query: EventQuery, wait: WaitStepExecution) -> tuple[str, ...]:
     asked = (
         f"for-event {','.join(query.event_types)} of {wait.contact_id}, received in the last {query.lookback} or later"
@@ -572,27 +498,3 @@ def _explain_event(query: EventQuery, wait: WaitStepExecution) -> tuple[str, ...
     if wait.timeout_at is None:
         return (asked, "no timeout: it waits until the event comes or somebody ends it")
     return (asked, f"deadline: {query.timeout} on, at {format_instant(wait.timeout_at)}")
-
-
-def id_fragment(text: str, what: str = "wait") -> str:
-    """Bring an id, or a head or tail of one, into the stored form: lower case, dashes where they belong.
-
-    Raises `InvalidWaitConfigurationError` when it is neither.
-    """
-    digits = text.strip().replace("-", "").lower()
-    if not digits or set(digits) - set("0123456789abcdef") or not _SHORTEST_FRAGMENT <= len(digits) <= 32:
-        raise InvalidWaitConfigurationError(
-            f"{text!a} is not a {what} id",
-            hint=f"a {what} id is a UUID; its first or last 8 or more digits will do",
-        )
-    if len(digits) < 32:
-        return digits
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-
-def only_candidate(text: str, found: Sequence[str], what: str) -> str:
-    """The one id that ``text`` fits. Raises `AmbiguousIdError`, naming up to 10, when it fits several."""
-    if len(found) > 1:
-        more = " and more" if len(found) > CANDIDATES else ""
-        raise AmbiguousIdError(f"{text} fits several {what}: {', '.join(found[:CANDIDATES])}{more}")
-    return found[0]

@@ -13,7 +13,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from waitctl.application.documents import wait_document
-from waitctl.application.scheduling import WaitCreateResult, WaitSchedulingService
+from waitctl.application.results import WaitCreateResult
+from waitctl.application.scheduling import WaitSchedulingService
 from waitctl.cli.output import Output, OutputOption, clean, local, print_document, write_line
 from waitctl.cli.session import Session, read_text_argument, session_of
 from waitctl.domain.durations import Duration, parse_duration

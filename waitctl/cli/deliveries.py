@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -14,9 +13,9 @@ from waitctl.cli.output import (
     ExitCode,
     Output,
     OutputOption,
+    for_each,
     print_card,
     print_document,
-    print_error,
     print_list,
     print_table,
     say,
@@ -26,7 +25,6 @@ from waitctl.cli.output import (
 )
 from waitctl.cli.session import session_of
 from waitctl.domain.deliveries import Delivery, DeliveryStatus
-from waitctl.domain.errors import WaitStepError
 from waitctl.domain.schedule import format_instant
 
 app = typer.Typer(help="Look at deliveries, and put dead ones right.", no_args_is_help=True, add_completion=False)
@@ -137,7 +135,7 @@ def retry(
         if all_dead:
             done, worst = service.retry_dead(), ExitCode.OK
         else:
-            done, worst = _each(deliveries or [], service.retry, as_json=output is not Output.HUMAN)
+            done, worst = for_each(deliveries or [], service.retry, output)
     _print_done(done, "due now", output)
     raise typer.Exit(worst)
 
@@ -153,21 +151,9 @@ def drop(context: typer.Context, deliveries: DeliveriesArgument = None, output: 
     session = session_of(context)
     with session.database() as database:
         service = DeliveryService(database, actor=session.actor)
-        done, worst = _each(deliveries, service.drop, as_json=output is not Output.HUMAN)
+        done, worst = for_each(deliveries, service.drop, output)
     _print_done(done, "dropped", output)
     raise typer.Exit(worst)
-
-
-def _each(names: list[str], act: Callable[[str], Delivery], *, as_json: bool) -> tuple[list[Delivery], ExitCode]:
-    done: list[Delivery] = []
-    worst = ExitCode.OK
-    for name in names:
-        try:
-            done.append(act(name))
-        except WaitStepError as error:
-            print_error(error.code, f"{name}: {error.message}", error.hint, as_json=as_json)
-            worst = max(worst, ExitCode.of(error))
-    return done, worst
 
 
 def _print_done(done: list[Delivery], verb: str, output: Output) -> None:

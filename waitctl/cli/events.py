@@ -119,7 +119,7 @@ def ingest(
     """
     assert format_ is Format.NDJSON
     session = session_of(context)
-    as_json = output is not Output.HUMAN
+    as_json = output.is_json
 
     def on_rejection(rejection: Rejection) -> None:
         if as_json:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -27,6 +27,8 @@ from waitctl.domain.errors import (
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+T = TypeVar("T")
 
 
 class ExitCode(IntEnum):
@@ -68,6 +70,11 @@ class Output(StrEnum):
     NDJSON = "ndjson"
     ID = "id"
 
+    @property
+    def is_json(self) -> bool:
+        """Whether programs read it as JSON, and errors so, too."""
+        return self in {Output.JSON, Output.NDJSON}
+
 
 OutputOption = Annotated[
     Output, typer.Option("-o", "--output", help="How to print: for people, or for programs.", show_choices=True)
@@ -105,6 +112,23 @@ def print_error(code: str, message: str, hint: str | None, *, as_json: bool) -> 
     else:
         line = f"error: {clean(message)}" + (f"\nhint: {clean(hint)}" if hint else "")
     print(line, file=sys.stderr)  # noqa: T201
+
+
+def for_each(names: Sequence[str], act: Callable[[str], T], output: Output) -> tuple[list[T], ExitCode]:
+    """Do something under each name; report what fails, go on, and return what was done and the worst exit code."""
+    done: list[T] = []
+    worst = ExitCode.OK
+    for name in names:
+        try:
+            done.append(act(name))
+        except WaitStepError as error:
+            code = ExitCode.of(error)
+            if code is ExitCode.DATABASE:
+                raise
+            message = f"{name}: {error.message}" if len(names) > 1 else error.message
+            print_error(error.code, message, error.hint, as_json=output.is_json)
+            worst = max(worst, code)
+    return done, worst
 
 
 def say(message: str) -> None:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from waitctl.application.documents import instant
-from waitctl.application.scheduling import PendingWaitsSummary, WaitSchedulingService, WaitStatus
+from waitctl.application.results import PendingWaitsSummary, WaitStatus
+from waitctl.application.scheduling import WaitSchedulingService
 from waitctl.cli.output import (
     STATUS_STYLES,
     DocumentOption,
     ExitCode,
     Output,
     OutputOption,
+    for_each,
     local,
     print_card,
     print_document,
-    print_error,
     print_list,
     print_table,
     relative,
@@ -28,7 +29,7 @@ from waitctl.cli.output import (
     write_line,
 )
 from waitctl.cli.session import read_text_argument, session_of
-from waitctl.domain.errors import InvalidWaitConfigurationError, WaitStepError
+from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.schedule import parse_instant, show_local
 from waitctl.domain.text import parse_json_object, to_json
 from waitctl.domain.waits import WaitExecutionStatus, WaitFilter, WaitType
@@ -332,31 +333,9 @@ def cancel(
             done = service.cancel_execution(execution, step, reason=reason)
             worst = ExitCode.OK
         else:
-            done, worst = _each(
-                waits or [], lambda wait: service.cancel_wait(wait, reason=reason), as_json=output is not Output.HUMAN
-            )
+            done, worst = for_each(waits or [], lambda wait: service.cancel_wait(wait, reason=reason), output)
     _print_ended(done, "cancelled", output, worst)
     raise typer.Exit(worst)
-
-
-def _each(
-    names: Sequence[str], act: Callable[[str], WaitStatus], *, as_json: bool
-) -> tuple[list[WaitStatus], ExitCode]:
-    """Do something to each wait; report what fails, go on, and return the worst exit code."""
-    done: list[WaitStatus] = []
-    worst = ExitCode.OK
-    for name in names:
-        try:
-            done.append(act(name))
-        except WaitStepError as error:
-            code = ExitCode.of(error)
-            if code is ExitCode.DATABASE:
-                raise
-            print_error(
-                error.code, f"{name}: {error.message}" if len(names) > 1 else error.message, error.hint, as_json=as_json
-            )
-            worst = max(worst, code)
-    return done, worst
 
 
 def _print_ended(done: Sequence[WaitStatus], verb: str, output: Output, worst: ExitCode) -> None:

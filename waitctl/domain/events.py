@@ -49,6 +49,17 @@ def check_event_type_name(name: str) -> str:
     return name
 
 
+def check_registered(name: str, registered: set[str]) -> None:
+    """Raise `InvalidEventTypeError`, with the nearest names, unless the event type ``name`` is registered."""
+    if name in registered:
+        return
+    from difflib import get_close_matches  # only on the way out
+
+    near = get_close_matches(name, sorted(registered), n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else "waitctl event types lists them"
+    raise InvalidEventTypeError(f"{name!a} is not a registered event type", hint=hint)
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event. ``external_id`` is its sender's id for it: (source, external_id) is recorded once.

@@ -14,7 +14,8 @@ from sqlalchemy.sql.dml import UpdateBase
 from waitctl.domain.deliveries import Delivery, DeliveryStatus, Settlement
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, sources_of
-from waitctl.infrastructure.database import Claimed, Database, json_rows
+from waitctl.infrastructure.batch import Claimed, json_rows
+from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import (
     UtcDateTime,
     deliveries,

@@ -18,7 +18,8 @@ from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.listeners import Candidate, ListenerStatus, choose
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
-from waitctl.infrastructure.database import Claimed, Database, json_rows, seconds_between
+from waitctl.infrastructure.batch import Claimed, json_rows, seconds_between
+from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import (
     UtcDateTime,
     deliveries,

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from waitctl.domain.events import Event, EventType
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import to_json
-from waitctl.infrastructure.database import Database, json_rows
+from waitctl.infrastructure.batch import json_rows
+from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, tombstones
 from waitctl.infrastructure.store.waits import literal
 

@@ -1,0 +1,72 @@
+"""What the use cases on waits answer with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from waitctl.application.documents import wait_document
+from waitctl.domain.schedule import format_instant
+from waitctl.domain.text import JsonObject
+from waitctl.domain.waits import WaitStepExecution
+from waitctl.infrastructure.store.waits import OpenCounts
+
+
+@dataclass(frozen=True, slots=True)
+class WaitCreateResult:
+    """A wait and whether this call created it; ``explanation`` says how its instant came about."""
+
+    wait: WaitStepExecution
+    created: bool
+    explanation: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitStatus:
+    """A wait as it stood at ``now``."""
+
+    wait: WaitStepExecution
+    now: datetime
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a tick would end it now."""
+        return self.wait.is_overdue(self.now)
+
+    def to_json(self) -> JsonObject:
+        """The wait's JSON document."""
+        return wait_document(self.wait)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingWaitsSummary:
+    """The open waits and the deliveries that are not through."""
+
+    counts: OpenCounts
+    now: datetime
+    deliveries_pending: int
+    deliveries_held: int
+    deliveries_dead: int
+
+    @property
+    def oldest_overdue_seconds(self) -> int | None:
+        """How long the wait that is overdue longest has been so."""
+        oldest = self.counts.oldest_overdue_at
+        return None if oldest is None else int((self.now - oldest).total_seconds())
+
+    def to_json(self) -> JsonObject:
+        """The document of `waitctl pending`."""
+        counts = self.counts
+        return {
+            "open": sum(counts.by_status.values()),
+            "by_type": {kind.value: count for kind, count in counts.by_type.items()},
+            "by_status": {status.value: count for status, count in counts.by_status.items()},
+            "overdue": counts.overdue,
+            "oldest_overdue_seconds": self.oldest_overdue_seconds,
+            "next_due_at": format_instant(counts.next_due_at) if counts.next_due_at else None,
+            "deliveries": {
+                "pending": self.deliveries_pending,
+                "held": self.deliveries_held,
+                "dead": self.deliveries_dead,
+            },
+        }
