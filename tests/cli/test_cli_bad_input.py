@@ -43,7 +43,7 @@ USAGE = [
     ("invalid_wait_date", "2020-01-01", ["create", "until-date", "2020-01-01"]),
     ("invalid_wait_date", "--from", [*TIME, "--from", "2026-01-01"]),
     ("invalid_wait_date", "9999", [*TIME, "--from", "9999-12-31T23:30:00Z"]),
-    ("invalid_timeout", "9999", [*EVENT, "--timeout", "1d", "--from", "9999-12-31T23:30:00Z"]),
+    ("invalid_wait_date", "9999", [*EVENT, "--timeout", "1d", "--from", "9999-12-31T23:30:00Z"]),
     # events and contacts
     ("invalid_event_type", "email_opend", ["create", "for-event", "email_opend", "-c", "ada"]),
     ("invalid_event_type", "email_opend", ["event", "record", "email_opend", "-c", "ada"]),

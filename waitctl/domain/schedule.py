@@ -75,12 +75,17 @@ class Schedule:
     explanation: tuple[str, ...]
 
 
+_OUTSIDE = "the instant lies outside the years 1000 to 9899"
 _NOT_IANA = re.compile(r"(posix|right)/|localtime$|posixrules$|Factory$")
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
 _LOCAL = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?))?", re.IGNORECASE
 )
 _INSTANT = re.compile(_LOCAL.pattern + r" ?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE)
+
+
+YEARS = range(1000, 9900)
+"""The years that instants may lie in: so far from the ends of every calendar that no zone and no sum leaves it."""
 
 
 def check_zone(zone: str) -> str:
@@ -136,7 +141,10 @@ def parse_instant(text: str, what: str) -> datetime:
     """
     try:
         if (matched := _INSTANT.fullmatch(text.strip())) and matched[2]:
-            return _instant(*matched.groups())
+            at = _instant(*matched.groups())
+            if at.year in YEARS:
+                return at
+            raise InvalidWaitDateError(f"{what}: {text!r} lies outside the years 1000 to 9899")
     except (ValueError, OverflowError) as cause:
         raise InvalidWaitDateError(f"{what}: {text!r} is not an instant on the calendar") from cause
     raise InvalidWaitDateError(
@@ -164,19 +172,26 @@ def resolve(intent: Intent, *, base: datetime, zone: str) -> Schedule:
 
     A local time that the clocks skip moves forward by the gap, one that they repeat means the first
     (``compatible``: RFC 5545 section 3.3.5, TC39 Temporal). Raises `InvalidTimezoneError`, or
-    `InvalidWaitDateError` when the instant lies beyond the year 9999.
+    `InvalidWaitDateError` when the instant lies outside `YEARS`.
     """
     check_zone(zone)
     try:
-        match intent:
-            case FixedTime():
-                return _resolve_fixed_time(intent, base, zone)
-            case UntilDate():
-                return _resolve_until_date(intent, zone)
-            case UntilTime():
-                return _resolve_until_time(intent, base, zone)
+        schedule = _resolve(intent, base, zone)
     except (ValueError, OverflowError) as cause:
-        raise InvalidWaitDateError("the instant lies outside the years 1 to 9999") from cause
+        raise InvalidWaitDateError(_OUTSIDE) from cause
+    if schedule.at.year not in YEARS:
+        raise InvalidWaitDateError(_OUTSIDE)
+    return schedule
+
+
+def _resolve(intent: Intent, base: datetime, zone: str) -> Schedule:
+    match intent:
+        case FixedTime():
+            return _resolve_fixed_time(intent, base, zone)
+        case UntilDate():
+            return _resolve_until_date(intent, zone)
+        case UntilTime():
+            return _resolve_until_time(intent, base, zone)
 
 
 def _resolve_fixed_time(intent: FixedTime, base: datetime, zone: str) -> Schedule:

@@ -15,7 +15,7 @@ from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import to_json
 from waitctl.infrastructure.batch import json_rows
 from waitctl.infrastructure.database import Database
-from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, tombstones
+from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, real_now, tombstones
 from waitctl.infrastructure.store.waits import literal
 
 
@@ -179,9 +179,11 @@ def _set_instants() -> sa.Update:
     """SQLite compares instants as text, so they need one form, whatever form the door was given."""
     rows = json_rows("rows", {"id": events.c.id.type}, is_sqlite=True)
     form = "%Y-%m-%d %H:%M:%f000"
-    values = {
-        name: sa.func.strftime(form, sa.type_coerce(events.c[name], sa.Text)) for name in ("occurred_at", "received_at")
-    }
+    occurred, received = (
+        sa.func.strftime(form, sa.type_coerce(events.c[name], sa.Text)) for name in ("occurred_at", "received_at")
+    )
+    # What is no instant must not stop the tick, now and every minute from now on.
+    values = {"occurred_at": occurred, "received_at": sa.func.coalesce(received, real_now())}
     return sa.update(events).values(values).where(events.c.id == rows.c.id)
 
 
