@@ -48,8 +48,29 @@ $$
 """
 
 
+# The SQL door stands open to any system: what no program could read again must stop there, not every tick.
+_DOOR = ("id", "event_type", "contact_id", "data", "source", "external_id", "occurred_at", "received_at")
+_CALENDAR = "BETWEEN TIMESTAMPTZ '1000-01-01 00:00:00Z' AND TIMESTAMPTZ '9899-12-31 23:59:59Z'"
+
+
 def is_postgresql() -> bool:
     return bool(op.get_context().dialect.name == "postgresql")
+
+
+def door_checks() -> list[sa.CheckConstraint]:
+    if is_postgresql():
+        return [
+            sa.CheckConstraint(
+                f"occurred_at {_CALENDAR} AND received_at {_CALENDAR}",
+                name=op.f("ck_workflow_events_is_on_the_calendar"),
+            )
+        ]
+    return [
+        sa.CheckConstraint("json_valid(data)", name=op.f("ck_workflow_events_data_is_json")),
+        sa.CheckConstraint(
+            " AND ".join(f"typeof({name}) <> 'blob'" for name in _DOOR), name=op.f("ck_workflow_events_holds_no_bytes")
+        ),
+    ]
 
 
 def enum(name: str) -> Any:
@@ -203,11 +224,7 @@ def create_events() -> None:
         sa.Column("received_at", UtcDateTime(), server_default=real_now(), nullable=False),
         sa.Column("correlated_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint("event_type <> '' AND contact_id <> ''", name=op.f("ck_workflow_events_names_a_topic")),
-        *(
-            []
-            if is_postgresql()
-            else [sa.CheckConstraint("json_valid(data)", name=op.f("ck_workflow_events_data_is_json"))]
-        ),
+        *door_checks(),
         sa.PrimaryKeyConstraint("id", name="pk_workflow_events"),
     )
     op.create_index("ix_events_topic", "workflow_events", ["contact_id", "event_type", "received_at"])

@@ -109,7 +109,7 @@ USAGE = [
     ("usage", "--frob", ["pending", "--frob"]),
     ("usage", "WAIT", ["status"]),
     ("usage", "DURATION", ["create", "fixed-time"]),
-    ("usage", "not both", ["cancel"]),
+    ("usage", "either", ["cancel"]),
     ("usage", "--execution", ["status", "-s", "wait", "01900000-0000-7000-8000-000000000000"]),
 ]
 

@@ -7,12 +7,13 @@ import os
 import signal
 import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.cli.processes import Waitctl, finish
-from waitctl.infrastructure.schema import VERSION_TABLE
+from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 
 TIME = ("create", "fixed-time", "1h")
 
@@ -204,3 +205,26 @@ def test_eight_first_uses_at_once(tmp_path: Path) -> None:
     started = [run.start(*TIME, "-e", f"e{n}", "-o", "id") for n in range(8)]
     made = [finish(process).ok().out.strip() for process in started]
     assert sorted(run("list", "-o", "id").ok().lines) == sorted(made)
+
+
+@pytest.mark.parametrize("command", [["list"], ["tick"], ["pending"]])
+def test_nothing_that_reads_moves_in_with_another_application(nowhere: Waitctl, command: list[str]) -> None:
+    path = nowhere.folder / "waits.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE users (name)")
+    assert nowhere(*command).error(5) == f"{path} has no waitctl tables: this waitctl needs {HEAD}"
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("users",)]
+
+
+def test_a_table_of_another_application_with_a_name_of_ours(nowhere: Waitctl) -> None:
+    path = nowhere.folder / "waits.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE workflow_events (name)")
+    assert "another application" in nowhere(*TIME).error(5)
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:///a?b.db"])
+def test_urls_that_would_mean_something_else(nowhere: Waitctl, url: str) -> None:
+    nowhere("--database-url", url, *TIME).error(2)
+    assert not list(nowhere.folder.glob("a*"))

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from waitctl.cli.output import ExitCode, prepare_streams, print_error
 from waitctl.cli.session import Session
-from waitctl.domain.errors import InvalidWaitDurationError, WaitStepError
+from waitctl.domain.errors import InvalidWaitDurationError, InvalidWaitTimeError, WaitStepError
 
 # Name: module, help. A test holds the help equal to the command's own first line.
 COMMANDS = {
@@ -148,7 +148,7 @@ def _handle(error: Exception, arguments: Sequence[str]) -> ExitCode:
             _report(
                 "internal",
                 f"{type(error).__name__}: {str(error).partition(chr(10))[0]}",
-                "this is a bug in waitctl; -vv shows the traceback",
+                "this is a bug in waitctl; waitctl -vv … shows the traceback",
                 arguments,
             )
             return ExitCode.FAILURE
@@ -156,7 +156,7 @@ def _handle(error: Exception, arguments: Sequence[str]) -> ExitCode:
 
 def _usage(error: typer.TyperException, arguments: Sequence[str]) -> ExitCode:
     """An error of the command line itself, in our words where Typer's would not help."""
-    message = error.format_message()
+    message = error.format_message().replace("Value error, ", "")
     if type(error).__name__ == "NoArgsIsHelpError":
         if message:
             typer.echo(message)
@@ -165,7 +165,9 @@ def _usage(error: typer.TyperException, arguments: Sequence[str]) -> ExitCode:
     creating = "create" in arguments
     signed = [argument for argument in arguments if re.match(r"-[0-9]", argument)]
     if creating and "No such option" in message and signed:
-        code, message = InvalidWaitDurationError.code, f"a duration has no sign: {signed[0]!a}"
+        timed = "until-time" in arguments
+        code = InvalidWaitTimeError.code if timed else InvalidWaitDurationError.code
+        message = f"a {'time of day' if timed else 'duration'} has no sign: {signed[0]!a}"
     elif creating and "unexpected extra argument" in message:
         hint = "quote what has spaces, as in '3 days'; a command to run goes behind --"
     else:

@@ -63,7 +63,7 @@ def list_(
                     each.handler,
                     each.outcome,
                     status_text(each.status),
-                    f"{each.attempt}/{each.max_attempts or '?'}",
+                    f"{each.attempt}/{each.max_attempts}" if each.max_attempts else str(each.attempt),
                     each.last_error,
                 )
                 for each in found
@@ -128,7 +128,7 @@ def retry(
     Example: waitctl delivery retry --all-dead
     """
     if bool(deliveries) == all_dead:
-        raise typer.BadParameter("name deliveries or --all-dead, not both", param_hint="ID…")
+        raise typer.BadParameter("name either deliveries or --all-dead", param_hint="ID…")
     session = session_of(context)
     with session.database() as database:
         service = DeliveryService(database, actor=session.actor)

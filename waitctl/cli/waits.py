@@ -59,7 +59,7 @@ def status(
     With --step the step's latest wait. Example: waitctl status --execution order-17
     """
     if (wait is None) == (execution is None):
-        raise typer.BadParameter("name a wait or an --execution, not both", param_hint="WAIT")
+        raise typer.BadParameter("name either a wait or an --execution", param_hint="WAIT")
     if step is not None and execution is None:
         raise typer.BadParameter("a step needs an --execution", param_hint="--step")
     with session_of(context).database() as database:
@@ -323,7 +323,7 @@ def cancel(
     --execution order-17 --reason paid
     """
     if bool(waits) == (execution is not None):
-        raise typer.BadParameter("name waits or an --execution, not both", param_hint="WAIT…")
+        raise typer.BadParameter("name either waits or an --execution", param_hint="WAIT…")
     if step is not None and execution is None:
         raise typer.BadParameter("a step needs an --execution", param_hint="--step")
     session = session_of(context)

@@ -109,7 +109,7 @@ def _plain_amounts(text: str, error: type[InvalidInputError]) -> dict[str, Decim
     while part := _PART.match(text, position):
         number, name = part.groups()
         unit = _UNITS.get(name.lower())
-        if name.lower() in _CALENDAR_UNITS:
+        if name == "M" or name.lower() in _CALENDAR_UNITS:
             raise error(
                 f"{text!r}: months and years have no fixed length",
                 hint="count in days or weeks, or use until-date",

@@ -106,7 +106,7 @@ def _zone_hint(zone: str) -> str:
 
     if re.fullmatch(r"(GMT|UTC)[+-][0-9:]+", zone, re.IGNORECASE):
         return "offsets are no zones: name a place, as in Europe/Berlin, or write the offset into the instant"
-    names = sorted(available_timezones())
+    names = sorted(name for name in available_timezones() if not _NOT_IANA.match(name))
     folded = {name.lower(): name for name in names}
     folded |= {name.rpartition("/")[2].lower(): name for name in names if "/" in name}
     near = [folded[match] for match in get_close_matches(zone.lower(), folded, n=3)]
@@ -123,11 +123,13 @@ def parse_until_date(text: str) -> UntilDate:
     stripped = text.strip()
     try:
         if matched := _INSTANT.fullmatch(stripped):
-            return UntilDate(_instant(*matched.groups()))
+            return UntilDate(_with_offset(*matched.groups()))
         if matched := _LOCAL.fullmatch(stripped):
             date, time = matched.groups()
             return UntilDate(PlainDateTime.parse_iso(f"{date}T{time or '00:00'}"))
-    except (ValueError, OverflowError) as cause:
+    except OverflowError as cause:
+        raise InvalidWaitDateError(_OUTSIDE) from cause
+    except ValueError as cause:
         raise InvalidWaitDateError(f"{text!r} is not a date on the calendar") from cause
     raise InvalidWaitDateError(
         f"{text!r} is not a date", hint="write 2026-12-24, '2026-12-24 18:00' or 2026-12-24T18:00:00+01:00"
@@ -141,7 +143,7 @@ def parse_instant(text: str, what: str) -> datetime:
     """
     try:
         if (matched := _INSTANT.fullmatch(text.strip())) and matched[2]:
-            at = _instant(*matched.groups())
+            at = _with_offset(*matched.groups()).astimezone(UTC)
             if at.year in YEARS:
                 return at
             raise InvalidWaitDateError(f"{what}: {text!r} lies outside the years 1000 to 9899")
@@ -152,10 +154,12 @@ def parse_instant(text: str, what: str) -> datetime:
     )
 
 
-def _instant(date: str, time: str | None, offset: str) -> datetime:
+def _with_offset(date: str, time: str | None, offset: str) -> datetime:
     if time is None:
         raise ValueError("an offset needs a time of day")
-    return datetime.fromisoformat(f"{date}T{time}{offset.upper()}").astimezone(UTC)
+    at = datetime.fromisoformat(f"{date}T{time}{offset.upper()}")
+    at.astimezone(UTC)  # must be there, too
+    return at
 
 
 def parse_until_time(text: str) -> UntilTime:
@@ -208,7 +212,8 @@ def _hours(duration: Duration) -> str:
 
 def _resolve_until_date(intent: UntilDate, zone: str) -> Schedule:
     if isinstance(intent.moment, datetime):
-        return Schedule(intent.moment, (f"until-date {format_instant(intent.moment)}: an instant",))
+        at = intent.moment.astimezone(UTC)
+        return Schedule(at, (f"until-date {intent.moment.isoformat(' ')}: the instant {format_instant(at)}",))
     asked = f"until-date {_wall(intent.moment)}: that local time in {zone}"
     zoned, moved = _local_to_zone(intent.moment, zone)
     return Schedule(_to_datetime(zoned), (asked, *moved))

@@ -89,6 +89,8 @@ def parse_json_object(
         value = json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as cause:
         reason = "nested too deeply" if isinstance(cause, RecursionError) else str(cause)
+        if "digits" in reason:
+            reason = "a number has too many digits"
         if isinstance(cause, json.JSONDecodeError):
             reason = f"{cause.msg} at character {cause.pos + 1}"
         raise error(f"{what} is not valid JSON: {reason}") from cause
@@ -109,7 +111,8 @@ def check_json_object(
     try:
         encoded = to_json(value)
     except (ValueError, TypeError) as cause:
-        raise error(f"{what} is not valid JSON: {cause}") from cause
+        reason = "a number is too large" if "Out of range" in str(cause) else str(cause)
+        raise error(f"{what} is not valid JSON: {reason}") from cause
     if _NOT_STORABLE.search(encoded) or ("\\u0000" in encoded and _holds_nul(value)):
         raise error(f"{what} holds NUL or lone surrogates, which no database stores")
     size = len(encoded.encode())

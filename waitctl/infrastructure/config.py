@@ -53,6 +53,8 @@ def load_settings(
     Raises `InvalidSettingError`, naming the key, for anything that is not understood.
     """
     environ = os.environ if environ is None else environ
+    if database_url == "":
+        raise InvalidSettingError("--database-url is empty", hint="leave it out for the default database")
     path = _config_file(config, environ)
     values = _read_file(path) if path else {}
     as_of = environ.get("WAITCTL_AS_OF")

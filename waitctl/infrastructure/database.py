@@ -246,7 +246,7 @@ class Database:
             at = _revision(connection)
         _refuse_newer(at, self.name)
         if at != HEAD:
-            if not self.is_sqlite:
+            if not self.is_sqlite or (at is None and not self.create):
                 found = f"is at {at}" if at else "has no waitctl tables"
                 raise SchemaVersionError(
                     f"{self.name} {found}: this waitctl needs {HEAD}", hint="run: waitctl db upgrade"
@@ -317,6 +317,8 @@ def _parse_url(text: str) -> URL:
     if backend == "sqlite" and url.drivername in {"sqlite", "sqlite+pysqlite"}:
         if url.database in {None, "", ":memory:"}:
             raise InvalidSettingError("an SQLite database needs a file", hint="as in sqlite:///waits.db")
+        if "?" in text and not (url.database or "").startswith("file:"):
+            raise InvalidSettingError("an SQLite URL takes no parameters", hint="write a ? in a path as %3F")
         return url.set(drivername="sqlite+pysqlite")
     if url.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
         return url.set(drivername="postgresql+psycopg")
@@ -443,6 +445,7 @@ def translated_errors(database: Database) -> Iterator[None]:
 
 _SQLITE_ERRORS: Sequence[tuple[str, type[WaitStepError], str]] = (
     ("readonly", DatabaseReadOnlyError, "{name} is read-only"),
+    ("already exists", SchemaVersionError, "{name} has tables of another application with the names of ours"),
     ("not a database", DatabaseUnreachableError, "{name} is not a database"),
     ("malformed", DatabaseUnreachableError, "{name} is damaged"),
     ("unable to open", DatabaseUnreachableError, "cannot open {name}"),

@@ -214,6 +214,9 @@ listeners = Table(
     CheckConstraint("(matched_event_id IS NULL) = (matched_at IS NULL)", name="matched_by_an_event"),
 )
 
+DOOR_COLUMNS = ("id", "event_type", "contact_id", "data", "source", "external_id", "occurred_at", "received_at")
+FIRST_INSTANT, LAST_INSTANT = "TIMESTAMPTZ '1000-01-01 00:00:00Z'", "TIMESTAMPTZ '9899-12-31 23:59:59Z'"
+
 events = Table(
     "workflow_events",
     metadata,
@@ -228,6 +231,14 @@ events = Table(
     Column("correlated_at", UtcDateTime),
     CheckConstraint("event_type <> '' AND contact_id <> ''", name="names_a_topic"),
     CheckConstraint("json_valid(data)", name="data_is_json").ddl_if(dialect="sqlite"),
+    # The SQL door stands open to any system: what no program could read again must stop there, not every tick.
+    CheckConstraint(" AND ".join(f"typeof({name}) <> 'blob'" for name in DOOR_COLUMNS), name="holds_no_bytes").ddl_if(
+        dialect="sqlite"
+    ),
+    CheckConstraint(
+        " AND ".join(f"{name} BETWEEN {FIRST_INSTANT} AND {LAST_INSTANT}" for name in ("occurred_at", "received_at")),
+        name="is_on_the_calendar",
+    ).ddl_if(dialect="postgresql"),
 )
 
 event_types = Table(
