@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import uuid
@@ -68,6 +69,9 @@ def _start_cluster() -> tuple[str, Callable[[], None]]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start one cluster a run; workers of pytest-xdist are told where it is."""
+    # A run in the background of a script ignores Ctrl-C, and so would every process that it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         return
     url, stop = _start_cluster()
