@@ -191,7 +191,7 @@ class WaitStepExecution:
         if isinstance(intent, UntilDate):
             config["past"] = past
             if schedule.at < start:
-                schedule = _past_date(schedule, particulars.timezone, past)
+                schedule = _past_date(schedule, past)
         if tzdata is not None:
             config["tzdata"] = tzdata
         wait = cls._open(wait_id, particulars, _WAIT_TYPES[type(intent)], config, now=now, scheduled_at=schedule.at)
@@ -313,7 +313,7 @@ _WAIT_TYPES: Mapping[type, WaitType] = {
 }
 
 
-def _past_date(schedule: Schedule, zone: str, past: str) -> Schedule:
+def _past_date(schedule: Schedule, past: str) -> Schedule:
     if past != "fire":
         raise InvalidWaitDateError(
             f"the date has passed: {format_instant(schedule.at)}", hint="--past fire makes it due at once"

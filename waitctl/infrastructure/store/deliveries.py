@@ -160,20 +160,16 @@ def claim_deliveries(
 
 def release_deliveries(connection: Connection, claimed: Sequence[Delivery]) -> None:
     """Give back leases that were claimed and never handed out: as if they had not been claimed."""
-    for delivery in claimed:
-        connection.execute(
-            sa.update(deliveries)
-            .values(
-                status=literal(DeliveryStatus.PENDING, _STATUS),
-                attempt=deliveries.c.attempt - 1,
-                lease_expires_at=None,
-            )
-            .where(
-                deliveries.c.id == delivery.id,
-                deliveries.c.attempt == delivery.attempt,
-                _is(DeliveryStatus.RUNNING),
-            )
+    held = sa.tuple_(deliveries.c.id, deliveries.c.attempt).in_([(each.id, each.attempt) for each in claimed])
+    connection.execute(
+        sa.update(deliveries)
+        .values(
+            status=literal(DeliveryStatus.PENDING, _STATUS),
+            attempt=deliveries.c.attempt - 1,
+            lease_expires_at=None,
         )
+        .where(held, _is(DeliveryStatus.RUNNING))
+    )
 
 
 # -- settling ----------------------------------------------------------------------------------------------------------
