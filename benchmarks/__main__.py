@@ -15,8 +15,11 @@ HOMES = {
     "due-postgresql": "benchmarks.due_postgresql:due",
     "lean-tables": "benchmarks.due_postgresql:lean_tables",
     "due-sqlite": "benchmarks.due_sqlite:due",
+    "ingest-postgresql": "benchmarks.ingest:resuming",
+    "ingest-unmatched": "benchmarks.ingest:unmatched",
     "memory": "benchmarks.memory:memory",
     "claim-scaling": "benchmarks.claim_scaling:claim_scaling",
+    "resolution": "benchmarks.resolution:resolution",
     "startup": "benchmarks.startup:startup",
 }
 

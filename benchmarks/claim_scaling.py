@@ -41,8 +41,9 @@ def claim_scaling(setting: Setting) -> list[Comparison]:
 
 def _milliseconds(database: Database) -> float:
     def batch(connection: Connection) -> None:
+        now = database.clock(connection)
         resolved = endings.resolve_due(
-            connection, database, now=database.clock(connection), limit=DUE, reason="due", actor="benchmark"
+            connection, database, now=now, late_before=now, limit=DUE, reason="due", actor="benchmark"
         )
         if resolved != DUE:
             raise SystemExit(f"{resolved} waits were due, not {DUE}")

@@ -9,18 +9,20 @@ import sqlalchemy as sa
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType, may_follow
-from waitctl.infrastructure.schema import deliveries, events, listeners, transitions, waits
+from waitctl.infrastructure.schema import deliveries, events, listeners, matches, transitions, waits
 
 
 def invariants(connection: sa.Connection) -> None:
     """Assert them all."""
-    heard, sent, audit = defaultdict(list), defaultdict(list), defaultdict(list)
+    heard, sent, audit, counted = (defaultdict(list) for _ in range(4))
     for row in connection.execute(sa.select(listeners)):
         heard[row.wait_id].append(row)
     for row in connection.execute(sa.select(deliveries)):
         sent[row.wait_id].append(row)
     for row in connection.execute(sa.select(transitions).order_by(transitions.c.wait_id, transitions.c.id)):
         audit[row.wait_id].append(row)
+    for row in connection.execute(sa.select(matches)):
+        counted[row.wait_id].append(row)
     stored = set(connection.execute(sa.select(events.c.id)).scalars())
     found = list(connection.execute(sa.select(waits)))
     for wait in found:
@@ -29,10 +31,10 @@ def invariants(connection: sa.Connection) -> None:
             dead = any(delivery.status is DeliveryStatus.DEAD for delivery in sent[wait.id])
             assert wait.status is (WaitExecutionStatus.ERROR if dead else wait.resolution.status), wait
         _one_delivery(wait, sent[wait.id])
-        _listeners_follow(wait, heard[wait.id], stored)
+        _listeners_follow(wait, heard[wait.id], counted[wait.id], stored)
         _audit_is_continuous(wait, audit[wait.id])
     known = {wait.id for wait in found}
-    for kind in (heard, sent, audit):
+    for kind in (heard, sent, audit, counted):
         assert set(kind) <= known, "rows of a wait that is not there"
 
 
@@ -45,17 +47,38 @@ def _one_delivery(wait: sa.Row, sent: list[sa.Row]) -> None:
         assert (delivery.status is DeliveryStatus.RUNNING) == (delivery.lease_expires_at is not None), delivery
 
 
-def _listeners_follow(wait: sa.Row, heard: list[sa.Row], stored: set[str]) -> None:
+def _listeners_follow(wait: sa.Row, heard: list[sa.Row], counted: list[sa.Row], stored: set[str]) -> None:
     assert bool(heard) == (wait.wait_type is WaitType.FOR_EVENT), wait
     active = [listener for listener in heard if listener.status is ListenerStatus.ACTIVE]
     matched = [listener for listener in heard if listener.status is ListenerStatus.MATCHED]
     assert bool(active) == (wait.status is WaitExecutionStatus.WAITING), f"{len(active)} active listeners: {wait}"
-    by_event = wait.resolution is Resolution.EVENT
-    assert len(matched) == by_event, f"{len(matched)} matched listeners: {wait}"
+    by_event = wait.resolution is Resolution.EVENT or (wait.resolution is None and wait.scheduled_at is not None)
+    by_event = by_event and wait.wait_type is WaitType.FOR_EVENT
+    if not any(listener.group_no for listener in heard):
+        assert len(matched) == by_event, f"{len(matched)} matched listeners: {wait}"
+        assert not counted, wait
+    else:
+        _groups_follow(wait, heard, counted, complete=by_event)
     assert (wait.resolution_event_id is not None) == by_event, wait
+    if by_event:
+        assert wait.resolution_event_id in {listener.matched_event_id for listener in matched}, wait
     for listener in matched:
-        assert listener.matched_event_id == wait.resolution_event_id, listener
         assert listener.matched_event_id in stored, listener
+
+
+def _groups_follow(wait: sa.Row, heard: list[sa.Row], counted: list[sa.Row], *, complete: bool) -> None:
+    groups = {listener.group_no: listener.needed for listener in heard}
+    numbers = {group: sum(row.group_no == group for row in counted) for group in groups}
+    assert all(numbers[group] <= needed for group, needed in groups.items()), f"counted too many: {wait}"
+    assert complete or wait.resolution is not None or any(numbers[group] < groups[group] for group in groups), (
+        f"complete, and still waits: {wait}"
+    )
+    assert not complete or numbers == groups, f"ended by an event and not complete: {wait}"
+    for listener in heard:
+        own = {row.event_id for row in counted if row.listener_id == listener.id}
+        satisfied = numbers[listener.group_no] == groups[listener.group_no]
+        assert (listener.status is ListenerStatus.MATCHED) == (satisfied and bool(own)), listener
+        assert listener.matched_event_id is None or listener.matched_event_id in own, listener
 
 
 def _audit_is_continuous(wait: sa.Row, trail: list[sa.Row]) -> None:

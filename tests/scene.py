@@ -18,6 +18,8 @@ from waitctl import (
     EventService,
     Particulars,
     RecordResult,
+    ReschedulingService,
+    Rules,
     Settings,
     Tick,
     TickOptions,
@@ -43,6 +45,7 @@ class Scene:
         self.database = Database(url, as_of=NOON)
         self.waits = WaitSchedulingService(self.database, actor="test")
         self.events = EventService(self.database, actor="test")
+        self.rescheduling = ReschedulingService(self.database, actor="test")
         self.deliveries = DeliveryService(self.database, actor="test")
         self.handlers: dict[str, HandlerConfig] = {}
 
@@ -69,16 +72,20 @@ class Scene:
         match: dict[str, str] | None = None,
         match_json: dict[str, Any] | None = None,
         exclusive: bool = False,
+        rules: Rules = Rules(),
         **options: Any,
     ) -> WaitStepExecution:
+        asked = {name: options.pop(name) for name in ("where", "human", "mode", "count", "distinct") if name in options}
         query = EventQuery(
             types or ("email_open",),
             match=match,
             match_json=match_json,
-            timeout=parse_duration(timeout) if timeout else None,
+            timeout=parse_duration(timeout, business=True) if timeout else None,
             lookback=parse_duration(lookback, zero=True),
             grace=parse_duration(grace, zero=True) if grace else Duration(),
             exclusive=exclusive,
+            rules=rules,
+            **asked,
         )
         particulars, options = _particulars(execution, {"contact_id": contact} | options)
         return self.waits.create_event_wait(query, particulars, **options).wait

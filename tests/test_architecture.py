@@ -53,6 +53,8 @@ def test_the_package_keeps_its_contracts() -> None:
         ("infrastructure/handlers/exec.py", "import waitctl.infrastructure.database", "Handlers know nothing"),
         ("infrastructure/handlers/exec.py", "import waitctl.infrastructure.store.waits", "Handlers know nothing"),
         ("infrastructure/handlers/exec.py", "import sqlalchemy", "SQL is spoken"),
+        ("infrastructure/providers/mailgun.py", "import waitctl.infrastructure.database", "Providers know nothing"),
+        ("infrastructure/providers/mailgun.py", "import sqlalchemy", "SQL is spoken"),
         ("application/tick.py", "from sqlalchemy import select", "SQL is spoken"),
         ("application/tick.py", "import psycopg", "The PostgreSQL driver"),
         ("infrastructure/database.py", "import alembic", "Alembic is imported"),

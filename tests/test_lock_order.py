@@ -238,7 +238,7 @@ def test_a_callers_stale_snapshot_is_refused(sqlite_url: str, manual: sa.Engine,
         assert count(connection, events) == 0  # from here on it sees the database as it is now
         record(database)
         with pytest.raises(UnsafeConnectionError) as refused:
-            job(database, connection)  # type: ignore[operator]
+            job(database, connection)
         assert refused.value.hint == "begin it with BEGIN IMMEDIATE"
         connection.exec_driver_sql("ROLLBACK")
 
@@ -246,7 +246,7 @@ def test_a_callers_stale_snapshot_is_refused(sqlite_url: str, manual: sa.Engine,
 @pytest.mark.parametrize("job", [create, record])
 def test_a_callers_autocommit_is_refused_on_sqlite(sqlite_url: str, manual: sa.Engine, job: object) -> None:
     with Database(sqlite_url) as database, manual.connect() as connection, pytest.raises(UnsafeConnectionError):
-        job(database, connection)  # type: ignore[operator]
+        job(database, connection)
 
 
 @pytest.mark.parametrize("begin", ["BEGIN IMMEDIATE", "BEGIN"])

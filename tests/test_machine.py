@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 
 from tests.scene import Scene
+from waitctl import Rules, parse_hours
 from waitctl.domain.errors import ConflictError
 
 CONTACTS, STEPS, TYPES = ("ada", "eve"), ("1", "2"), ("email_open", "sms_reply")
@@ -37,8 +38,19 @@ class Wait:
     type: str = ""
     since: int = 0
     deadline: int | None = None
+    windowed: bool = False
     status: str = "open"
     event: int | None = None
+    moves: int = 0
+
+
+WINDOW = parse_hours(",".join(f"{hour:02}:00-{hour:02}:30" for hour in range(24)))
+TOLERANCE = 5
+
+
+def opening(minute: int) -> int:
+    """The window of every wait that has one: the first half of each hour."""
+    return minute if minute % 60 < 30 else (minute // 60 + 1) * 60
 
 
 class Model:
@@ -54,28 +66,44 @@ class Model:
 
     def fits(self, wait: Wait, number: int) -> bool:
         event_type, contact, at = self.events[number]
-        taken = any(each.event == number and each.execution == wait.execution for each in self.waits)
+        taken = any(
+            each.event == number and each.execution == wait.execution and each.status == "resumed"
+            for each in self.waits
+        )
         in_time = at >= wait.since and (wait.deadline is None or at < wait.deadline)
-        return wait.status == "open" and (wait.type, wait.contact) == (event_type, contact) and in_time and not taken
+        listens = wait.status == "open" and wait.due is None
+        return listens and (wait.type, wait.contact) == (event_type, contact) and in_time and not taken
 
-    def create(self, wait: Wait) -> None:
+    def match(self, wait: Wait, number: int, now: int) -> None:
+        came = self.events[number][2]
+        at = came if now - came <= TOLERANCE else now
+        wait.event = number
+        if wait.windowed and opening(at) != at:
+            wait.due, wait.deadline, wait.moves = opening(at), None, wait.moves + 1
+        else:
+            wait.status = "resumed"
+
+    def create(self, wait: Wait, now: int) -> None:
         self.waits.append(wait)
         for number in range(len(self.events)):
             if self.fits(wait, number):
-                wait.status, wait.event = "resumed", number
+                self.match(wait, number, now)
 
     def record(self, event: tuple[str, str, int]) -> set[int]:
         self.events.append(event)
         number = len(self.events) - 1
         matched = [place for place, wait in enumerate(self.waits) if self.fits(wait, number)]
         for place in matched:
-            self.waits[place].status, self.waits[place].event = "resumed", number
-        return set(matched)
+            self.match(self.waits[place], number, event[2])
+        return {place for place in matched if self.waits[place].status == "resumed"}
 
     def tick(self, now: int) -> None:
         for wait in self.waits:
             if wait.status == "open" and wait.due is not None and wait.due <= now:
-                wait.status = "resumed"
+                if wait.windowed and now - wait.due > TOLERANCE and opening(now) != now:
+                    wait.due, wait.moves = opening(now), wait.moves + 1
+                else:
+                    wait.status = "resumed"
             if wait.status == "open" and wait.deadline is not None and wait.deadline <= now:
                 wait.status = "timeout"
 
@@ -99,14 +127,22 @@ class Machine(RuleBasedStateMachine):
         self.now += minutes
         self.scene.at(self.now)
 
-    @rule(execution=st.sampled_from("xy"), step=st.sampled_from(STEPS), minutes=st.integers(1, 60))
-    def create_time_wait(self, execution: str, step: str, minutes: int) -> None:
-        wait = Wait(execution, step, "ada", due=self.now + minutes)
+    @rule(
+        execution=st.sampled_from("xy"), step=st.sampled_from(STEPS), minutes=st.integers(1, 60), windowed=st.booleans()
+    )
+    def create_time_wait(self, execution: str, step: str, minutes: int, windowed: bool) -> None:
+        due = self.now + minutes
+        wait = Wait(execution, step, "ada", due=opening(due) if windowed else due, windowed=windowed)
         self.create(
             wait,
             lambda: (
                 self.scene.create(
-                    f"{minutes}m", f"{execution}-{self.run}", step_id=step, handler="h", context={"n": len(self.ids)}
+                    f"{minutes}m",
+                    f"{execution}-{self.run}",
+                    step_id=step,
+                    handler="h",
+                    context={"n": len(self.ids)},
+                    rules=Rules(window=WINDOW if windowed else None),
                 ).wait.id
             ),
         )
@@ -118,12 +154,22 @@ class Machine(RuleBasedStateMachine):
         event_type=st.sampled_from(TYPES),
         timeout=st.none() | st.integers(1, 60),
         lookback=st.sampled_from([0, 1, 30]),
+        windowed=st.booleans(),
     )
     def create_event_wait(
-        self, execution: str, step: str, contact: str, event_type: str, timeout: int | None, lookback: int
+        self,
+        execution: str,
+        step: str,
+        contact: str,
+        event_type: str,
+        timeout: int | None,
+        lookback: int,
+        windowed: bool,
     ) -> None:
         deadline = None if timeout is None else self.now + timeout
-        wait = Wait(execution, step, contact, type=event_type, since=self.now - lookback, deadline=deadline)
+        wait = Wait(
+            execution, step, contact, type=event_type, since=self.now - lookback, deadline=deadline, windowed=windowed
+        )
         self.create(
             wait,
             lambda: (
@@ -136,6 +182,7 @@ class Machine(RuleBasedStateMachine):
                     lookback=f"{lookback}m",
                     handler="h",
                     context={"n": len(self.ids)},
+                    rules=Rules(window=WINDOW if windowed else None),
                 ).id
             ),
         )
@@ -147,7 +194,7 @@ class Machine(RuleBasedStateMachine):
                 make()
             return
         self.ids.append(make())
-        self.model.create(wait)
+        self.model.create(wait, self.now)
 
     @rule(event_type=st.sampled_from(TYPES), contact=st.sampled_from(CONTACTS), again=st.booleans())
     def record(self, event_type: str, contact: str, again: bool) -> None:
@@ -188,7 +235,7 @@ class Machine(RuleBasedStateMachine):
             assert (found.resolution_event_id is not None) == (expected.event is not None)
             # The outbox and the audit follow the outcome, each once.
             assert len(found.deliveries) == (expected.status in {"resumed", "timeout"})
-            assert len(self.scene.waits.get_history(wait_id)) == 1 + (expected.status != "open")
+            assert len(self.scene.waits.get_history(wait_id)) == 1 + expected.moves + (expected.status != "open")
             active = [listener for listener in found.listeners if listener.status == "active"]
             assert len(active) == (expected.status == "open" and expected.due is None)
 

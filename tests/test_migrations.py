@@ -19,7 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.exc import IntegrityError
 
-from waitctl import Database, Particulars, WaitSchedulingService
+from waitctl import Database, EventService, Particulars, WaitSchedulingService, make_event
 from waitctl.domain.errors import SchemaVersionError
 from waitctl.infrastructure import migrations
 from waitctl.infrastructure.indexes import metadata
@@ -241,6 +241,34 @@ def test_the_tables_of_another_application_are_left_alone(database: Database) ->
     assert bare_catalog(database) == before
 
 
+def test_what_waits_is_still_waited_for_after_an_upgrade(database: Database) -> None:
+    """A wait of the schema before groups; its listener has none of the new columns."""
+    database.upgrade()
+    database.write(lambda connection: migrations.downgrade(connection, "0002"))
+
+    def fill(connection: sa.Connection) -> None:
+        insert(
+            connection,
+            "workflow_wait_executions",
+            wait_type="'for_event'",
+            status="'waiting'",
+            scheduled_at="NULL",
+            contact_id="'ada'",
+        )
+        insert(connection, "workflow_event_listeners")
+
+    engine = sa.create_engine(database.url)
+    with engine.begin() as connection:
+        fill(connection)
+    engine.dispose()
+    database.upgrade()
+    service = WaitSchedulingService(database)
+    ((status,), _) = service.list_waits()
+    (listener,) = status.wait.listeners
+    assert (listener.group_no, listener.needed, listener.human, listener.diagnostic) == (0, 1, False, None)
+    assert EventService(database).record(make_event("email_open", "ada")).matched == (status.wait.id,)
+
+
 # -- what it guards ----------------------------------------------------------------------------------------------------
 
 AT = "'2026-06-01 00:00:00.000000'"
@@ -364,6 +392,48 @@ def test_a_source_says_an_id_once_and_nothing_as_often_as_it_likes(database: Dat
             insert(connection, "workflow_events", external_id="'one'")
 
     database.write(work, rollback=True)
+
+
+MATCH = {
+    "wait_id": ID.format(1),
+    "listener_id": ID.format(2),
+    "event_id": ID.format(4),
+    "group_no": "1",
+    "received_at": AT,
+    "matched_at": AT,
+}
+
+
+@pytest.mark.parametrize(
+    ("second", "clash"),
+    [
+        ({}, True),
+        ({"event_id": ID.format(5)}, False),
+        ({"event_id": ID.format(5), "distinct_value": "'a'"}, True),
+        ({"event_id": ID.format(5), "distinct_value": "'b'"}, False),
+        ({"event_id": ID.format(5), "distinct_value": "'a'", "group_no": "2"}, False),
+    ],
+)
+def test_a_wait_counts_an_event_once_and_a_distinct_text_once(
+    database: Database, second: dict[str, str], clash: bool
+) -> None:
+    def row(connection: sa.Connection, **fields: str) -> None:
+        values = MATCH | fields
+        connection.exec_driver_sql(
+            f"INSERT INTO workflow_listener_matches ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+        )
+
+    def work(connection: sa.Connection) -> bool:
+        insert(connection, "workflow_wait_executions")
+        row(connection, distinct_value="'a'")
+        try:
+            with connection.begin_nested():
+                row(connection, **second)
+        except IntegrityError:
+            return True
+        return False
+
+    assert database.write(work, rollback=True) is clash
 
 
 def test_listeners_go_with_their_wait(database: Database) -> None:

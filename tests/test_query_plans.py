@@ -26,11 +26,13 @@ from waitctl import (
     WaitSchedulingService,
     make_event,
 )
+from waitctl.application.openings import Openings
 from waitctl.application.tick import Phase
 from waitctl.domain.durations import parse_duration
+from waitctl.domain.listeners import Mode
 from waitctl.infrastructure.indexes import metadata
 from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import endings
+from waitctl.infrastructure.store import endings, matching
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
 
@@ -175,7 +177,7 @@ def check(plans: list[str], *indexes: str) -> None:
         # SQLite names an alias or table after SCAN; a scan of a partial index of open rows says USING INDEX.
         if line.startswith("SCAN "):
             name = line.split()[1]
-            hot = {*HOT, "taker", "earlier", "other", "heard", "first"}
+            hot = {*HOT, "taker", "earlier", "counter", "other", "heard", "first"}
             assert name not in hot or "INDEX ix_" in line, whole
 
 
@@ -183,7 +185,7 @@ def test_claiming_due_waits(large: Database) -> None:
     now = datetime(2026, 7, 1, 0, 10, tzinfo=UTC)  # ten are due
 
     def claim(connection):
-        return endings.resolve_due(connection, large, now=now, limit=5, reason="due", actor="test")
+        return endings.resolve_due(connection, large, now=now, late_before=now, limit=5, reason="due", actor="test")
 
     check(explained(large, claim), "ix_wait_executions_scheduled")
 
@@ -214,8 +216,10 @@ def test_matching_an_event(large: Database) -> None:
 def test_ingesting_a_batch(large: Database) -> None:
     def ingest(connection: sa.Connection) -> None:
         new = [make_event("email_open", f"contact-{number}") for number in range(200)]
-        ids = event_store.insert_events(connection, large, new, now=NOW)
-        found = endings.correlate_events(connection, large, ids, now=NOW, reason="event ", actor="test")
+        ids = list(event_store.insert_events(connection, large, event_store.encode_events(large, new), now=NOW))
+        found = matching.correlate_events(
+            connection, large, ids, Openings().for_event, now=NOW, reason="event ", actor="test"
+        )
         assert len(found) == 199
 
     check(explained(large, ingest), "ix_event_listeners_lookup")
@@ -229,6 +233,48 @@ def test_looking_back(large: Database) -> None:
         return WaitSchedulingService(large).create_event_wait(query, asked, connection=connection)
 
     check(explained(large, create), "ix_events_topic")
+
+
+def test_counting_for_groups(large: Database) -> None:
+    """Among many waits that one event ends, those that are grouped or judged, and what they have counted."""
+
+    def ingest(connection: sa.Connection) -> None:
+        service = WaitSchedulingService(large)
+        many: list[tuple[str, EventQuery]] = [
+            ("all", EventQuery(("email_open", "form_submit"), mode=Mode.ALL)),
+            ("count", EventQuery(("email_open",), count=2, distinct="n", where="event.data.n > 0")),
+            ("judged", EventQuery(("email_open",), exclusive=True)),
+        ]
+        for number in range(50):
+            for step, query in many:
+                asked = Particulars(f"grouped-{number}", step, contact_id=f"contact-{number}")
+                service.create_event_wait(query, asked, connection=connection)
+        new = [
+            make_event(name, f"contact-{number}", data={"n": n})
+            for number in range(200)
+            for n, name in enumerate(("email_open", "form_submit", "email_open"))
+        ]
+        ids = event_store.insert_events(connection, large, event_store.encode_events(large, new), now=NOW)
+        analyse_on(connection)
+        with statements() as seen:
+            found = matching.correlate_events(
+                connection, large, ids, Openings().for_event, now=NOW, reason="event ", actor="test"
+            )
+        assert len(found) == 199 + 2 * 50, "of the third wait's events only one has n > 0"
+        caught.extend(seen)
+
+    caught: list[tuple[str, Any]] = []
+
+    def explain(connection: sa.Connection) -> list[str]:
+        ingest(connection)
+        wanted = [each for each in caught if each[0].lstrip().startswith(("SELECT", "WITH", "INSERT", "UPDATE"))]
+        return [plan(connection, statement, parameters) for statement, parameters in wanted]
+
+    check(large.write(explain, rollback=True), "ix_event_listeners_lookup")
+
+
+def analyse_on(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ANALYZE")
 
 
 def test_creating_a_wait_with_a_key(large: Database) -> None:
@@ -262,6 +308,25 @@ def test_finding_the_waits_of_an_execution(large: Database) -> None:
         wait_store.waits_of_execution(connection, "execution-7")
 
     check(explained(large, find)[:1], "ix_wait_transitions_execution")
+
+
+@pytest.mark.parametrize("workflow_id", [None, "billing"])
+def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> None:
+    """What is over is not read, however much of it there is."""
+
+    def count(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(
+            "UPDATE workflow_event_listeners SET status = 'expired' WHERE expires_at > '2026-07-02'"
+        )
+        connection.exec_driver_sql("ANALYZE")
+        until = NOW + timedelta(days=31)
+        counted = wait_store.count_upcoming(
+            connection, now=NOW, until=until, workflow_id=workflow_id, is_sqlite=large.is_sqlite
+        )
+        if workflow_id is None:
+            assert sum(counted.timeouts.values()) == 1439
+
+    check(explained(large, count)[-1:], "ix_wait_executions_scheduled", "ix_event_listeners_expires")
 
 
 def test_finding_uncorrelated_events(large: Database) -> None:
@@ -317,6 +382,30 @@ def test_a_batch_is_a_constant_number_of_statements(url: str, phase: Phase) -> N
             pass
         few, many = tick_statements(database, 3, phase), tick_statements(database, 150, phase)
     assert few == many
+
+
+def test_a_batch_for_groups_is_a_constant_number_of_statements(url: str) -> None:
+    def record(database: Database, how_many: int) -> int:
+        service = WaitSchedulingService(database)
+        for n in range(how_many):
+            query = EventQuery(
+                ("email_open", "form_submit"), mode=Mode.ALL, where="event.data.n > 0" if n % 2 else None
+            )
+            service.create_event_wait(query, Particulars(f"{how_many}-{n}", contact_id=f"c{how_many}-{n}"))
+        lines = [
+            json.dumps({"type": name, "contact": f"c{how_many}-{n}", "data": {"n": 1} if n % 3 else {}}).encode()
+            for n in range(how_many)
+            for name in ("email_open", "form_submit")
+        ]
+        with statements() as seen:
+            totals = EventService(database).ingest_ndjson(enumerate(lines, 1))
+        assert totals.matched == sum(n % 2 == 0 or n % 3 > 0 for n in range(how_many))
+        return len(seen)
+
+    with Database(url, as_of=NOW) as database:
+        with database.read():
+            pass
+        assert record(database, 6) == record(database, 90)
 
 
 def test_an_ingest_is_a_constant_number_of_statements(url: str) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,12 @@ from waitctl import (
 )
 from waitctl.application.tick import Phase
 from waitctl.domain.durations import parse_duration
-from waitctl.domain.errors import IdempotencyKeyConflictError, IllegalTransitionError, WaitAlreadyOpenError
+from waitctl.domain.errors import (
+    IdempotencyKeyConflictError,
+    IllegalTransitionError,
+    WaitAlreadyOpenError,
+    WaitExecutionExpiredError,
+)
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.config import HandlerConfig
@@ -115,7 +121,10 @@ def test_a_tick_goes_past_what_another_has_in_hand(postgres_url: str) -> None:
         create_due(slow, 10)
 
         def claim_and_dawdle(connection: sa.Connection) -> tuple[int, TickReport]:
-            claimed = endings.resolve_due(connection, slow, now=host_clock(), limit=4, reason="due", actor="slow")
+            now = host_clock()
+            claimed = endings.resolve_due(
+                connection, slow, now=now, late_before=now, limit=4, reason="due", actor="slow"
+            )
             return claimed, tick(fast, Phase.DUE, batch_size=100)
 
         claimed, report = slow.write(claim_and_dawdle)
@@ -310,6 +319,41 @@ def test_create_against_record_loses_no_wake_up(open_database: Callable[..., Dat
         assert count(connection, deliveries) == 200
         assert count(connection, listeners, listeners.c.status == "matched") == 200
     assert sum(woken.values()) == 200
+
+
+@pytest.mark.timeout(400)
+def test_create_record_timeout_and_cancel_at_once(open_database: Callable[..., Database]) -> None:
+    """1,000 rounds of all four: every wait ends once, what could hear the event heard it, nothing is doubled."""
+    creating, recording = WaitSchedulingService(open_database()), EventService(open_database())
+    cancelling, ticking = WaitSchedulingService(open_database()), open_database()
+    ended = Counter[str]()
+    for number in range(1000):
+        contact = f"contact-{number}"
+        first = create_listening(ticking, contact, timeout_at=host_clock() + timedelta(milliseconds=3))
+        second = Particulars(f"second-{number}", contact_id=contact, handler="nudge")
+        created, recorded, _, _ = at_once(
+            lambda second=second: creating.create_event_wait(EventQuery((TOPIC,)), second),
+            lambda contact=contact: recording.record(make_event(TOPIC, contact)),
+            lambda: tick(ticking, Phase.EXPIRED),
+            lambda first=first: _cancel(cancelling, first),
+        )
+        looked_back = created.wait.status is WaitExecutionStatus.RESUMED
+        assert looked_back != (created.wait.id in recorded.matched), contact
+        ended[str(cancelling.get_wait_status(first).wait.resolution)] += 1
+    with open_database().read() as connection:
+        by_event, timed_out = ended["event"], ended["timeout"]
+        assert count(connection, waits, waits.c.resolution.is_(None)) == 0
+        assert count(connection, waits, waits.c.resolution == "event") == 1000 + by_event
+        assert count(connection, deliveries) == 1000 + by_event + timed_out
+        assert count(connection, transitions, transitions.c.from_status.is_not(None)) == 2000
+    assert sum(ended.values()) == 1000
+    assert set(ended) <= {"event", "timeout", "cancelled"}
+
+
+def _cancel(service: WaitSchedulingService, wait_id: str) -> None:
+    """Cancel unless it is too late."""
+    with suppress(IllegalTransitionError, WaitExecutionExpiredError):
+        service.cancel_wait(wait_id)
 
 
 # -- creates -----------------------------------------------------------------------------------------------------------

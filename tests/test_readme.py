@@ -89,15 +89,18 @@ def test_the_exit_codes_are_the_programs() -> None:
     ]
 
 
-def test_the_config_example_is_understood(tmp_path: Path) -> None:
-    (example,) = blocks("toml")
-    file = tmp_path / "config.toml"
-    file.write_text(example, encoding="utf-8")
+def test_the_config_examples_are_understood(tmp_path: Path) -> None:
+    found = []
+    for number, example in enumerate(blocks("toml")):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(example, encoding="utf-8")
+        found.append(load_settings(config=str(file), environ={}))
 
-    settings = load_settings(config=str(file), environ={})
-
-    assert settings.timezone == "Europe/Berlin"
-    assert settings.handlers["nudge"].exec == ("/usr/local/bin/nudge.sh",)
+    (handlers,) = [settings for settings in found if settings.handlers]
+    assert handlers.timezone == "Europe/Berlin"
+    assert handlers.handlers["nudge"].exec == ("/usr/local/bin/nudge.sh",)
+    (calendars,) = [settings for settings in found if settings.calendars]
+    assert calendars.calendars["company"].base == "DE-BY"
 
 
 def test_the_python_example_runs(tmp_path: Path) -> None:

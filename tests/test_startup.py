@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from waitctl import Database
+from waitctl import Database, Particulars, WaitSchedulingService
 
 FORBIDDEN = {
     "alembic",
@@ -76,3 +77,22 @@ def test_help_loads_no_database_library(existing_url: str) -> None:
 
     assert "waitctl.cli.app" in loaded
     assert not loaded & (FORBIDDEN - {"pydantic", "rich.table"} | {"sqlalchemy", "sqlite3", "whenever"})
+
+
+def test_a_tick_loads_the_handlers_that_it_uses(existing_url: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[handlers.hook]\nwebhook = "https://127.0.0.1:9/"\nsecret_env = "S"\ntimeout = "1s"')
+    tick = f"""
+import os
+from waitctl.cli.app import run
+os.environ["S"] = "whsec_c2VjcmV0"
+assert run(["--database-url", url, "--config", {str(config)!r}, "tick"]) == 0
+"""
+    web = {"http.client", "standardwebhooks"}
+    assert not loaded_by(tick, existing_url) & web
+
+    with Database(existing_url) as database:
+        service = WaitSchedulingService(database)
+        wait = service.create_fixed_time_wait("3d", Particulars("order-17", handler="hook")).wait
+        service.resume_wait(wait.id)
+    assert web <= loaded_by(tick, existing_url)

@@ -18,12 +18,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from waitctl.application.correlation import EventService, RecordResult, make_event
     from waitctl.application.delivery import DeliveryService
+    from waitctl.application.rescheduling import ReschedulingService
     from waitctl.application.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
     from waitctl.application.scheduling import WaitSchedulingService
     from waitctl.application.tick import Tick, TickOptions, TickReport
+    from waitctl.application.why import WhyService
     from waitctl.domain.durations import Duration, TimeUnit
     from waitctl.domain.errors import WaitStepError
     from waitctl.domain.events import Event, EventType
+    from waitctl.domain.handlers import Dead, Retry
+    from waitctl.domain.hours import OpeningHours, parse_hours
+    from waitctl.domain.instants import Dst
+    from waitctl.domain.intents import Late, Rules
     from waitctl.domain.listeners import EventListener, EventQuery
     from waitctl.domain.waits import (
         Particulars,
@@ -39,12 +45,18 @@ if TYPE_CHECKING:
 _HOMES = {
     "waitctl.application.correlation": ("EventService", "RecordResult", "make_event"),
     "waitctl.application.delivery": ("DeliveryService",),
+    "waitctl.application.rescheduling": ("ReschedulingService",),
     "waitctl.application.results": ("PendingWaitsSummary", "WaitCreateResult", "WaitStatus"),
     "waitctl.application.scheduling": ("WaitSchedulingService",),
     "waitctl.application.tick": ("Tick", "TickOptions", "TickReport"),
+    "waitctl.application.why": ("WhyService",),
     "waitctl.domain.durations": ("Duration", "TimeUnit"),
     "waitctl.domain.errors": ("WaitStepError",),
     "waitctl.domain.events": ("Event", "EventType"),
+    "waitctl.domain.handlers": ("Dead", "Retry"),
+    "waitctl.domain.hours": ("OpeningHours", "parse_hours"),
+    "waitctl.domain.instants": ("Dst",),
+    "waitctl.domain.intents": ("Late", "Rules"),
     "waitctl.domain.listeners": ("EventListener", "EventQuery"),
     "waitctl.domain.waits": (
         "Particulars",
@@ -63,17 +75,24 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Database",
+    "Dead",
     "DeliveryService",
+    "Dst",
     "Duration",
     "Event",
     "EventListener",
     "EventQuery",
     "EventService",
     "EventType",
+    "Late",
+    "OpeningHours",
     "Particulars",
     "PendingWaitsSummary",
     "RecordResult",
+    "ReschedulingService",
     "Resolution",
+    "Retry",
+    "Rules",
     "Settings",
     "Tick",
     "TickOptions",
@@ -87,9 +106,11 @@ __all__ = [
     "WaitStepError",
     "WaitStepExecution",
     "WaitType",
+    "WhyService",
     "__version__",
     "load_settings",
     "make_event",
+    "parse_hours",
 ]
 
 

@@ -68,6 +68,7 @@ REPORT = [
     "correlated",
     "resumed",
     "timed_out",
+    "moved",
     "delivered",
     "retried",
     "dead",
@@ -218,7 +219,13 @@ def test_the_walk_of_a_time_wait_through_a_dry_tick(run_on: Waitctl) -> None:
 
     report = run_on("tick", "--dry-run", "--as-of", "2999-01-01T00:00:00+01:00", "-o", "json").ok().json
     assert report["as_of"] == "2998-12-31T23:00:00Z"
-    assert report["ids"] == {"correlated": [], "resumed": [due["id"]], "timed_out": [late], "delivered": []}
+    assert report["ids"] == {
+        "correlated": [],
+        "resumed": [due["id"]],
+        "timed_out": [late],
+        "moved": [],
+        "delivered": [],
+    }
     assert (report["resumed"], report["timed_out"]) == (1, 1)
     assert run_on("pending", "-o", "json").ok().json["open"] == 2
 
@@ -338,3 +345,46 @@ def test_the_ddl_needs_no_connection(tmp_path: Path, url: str) -> None:
     ddl = Waitctl(tmp_path, url)("db", "sql").ok().out
     assert "CREATE TABLE workflow_wait_executions" in ddl
     assert not (tmp_path / "nowhere.db").exists()
+
+
+def test_a_wait_for_several_events(run: Waitctl) -> None:
+    created = (
+        run(
+            *["create", "for-event", "email_open|email_click,form_submit", "--all", "--human", "-c", "ada"],
+            *["--where", "event.data.n > 1", "-o", "json"],
+        )
+        .ok()
+        .json
+    )
+    assert created["wait_config"]["events"] == ["email_open|email_click", "form_submit"]
+    asked = {name: created["wait_config"][name] for name in ("mode", "human", "where")}
+    assert asked == {"mode": "all", "human": True, "where": "event.data.n > 1"}
+    assert [(each["event_type"], each["group"], each["needed"]) for each in created["listeners"]] == [
+        ("email_open", 1, 1),
+        ("email_click", 1, 1),
+        ("form_submit", 2, 1),
+    ]
+    event = run("event", "record", "email_open", "-c", "ada", "-o", "json").ok().json
+    listener = run("status", created["id"], "-o", "json").ok().json["listeners"][0]
+    assert listener["diagnostic"] == f"event {event['event_id']}: no such key: n"
+    run("event", "record", "email_click", "-c", "ada", "--data", '{"n": 2, "machine": true}').ok()
+    run("event", "record", "email_click", "-c", "ada", "--data", '{"n": 2}').ok()
+    card = run("status", created["id"]).ok().out
+    assert "1 of 2: email_click" in card
+    assert "no such key: n" in card
+    counts = [each["matched_count"] for each in run("status", created["id"], "-o", "json").ok().json["listeners"]]
+    assert counts == [0, 1, 0]
+    last = run("event", "record", "form_submit", "-c", "ada", "--data", '{"n": 2}', "-o", "json").ok().json
+    assert last["matched"] == [created["id"]]
+
+
+def test_a_dry_run_says_what_several_events_are(run: Waitctl) -> None:
+    counting = ["create", "for-event", "page_visit", "-c", "ada", "--count", "3", "--distinct", "url", "--human"]
+    lines = run(*counting, "--where", "true", "--dry-run", "-o", "json").ok().json["explanation"]
+    assert "count: it ends with the 3rd such event, each with another text under url" in lines
+    assert any(line.startswith("human: ") for line in lines)
+    assert any(line.startswith("where: true") for line in lines)
+    every = run("create", "for-event", "email_open|email_click,form_submit", "-c", "ada", "--all", "--dry-run").ok().out
+    assert "in any order: email_open or email_click, form_submit" in every
+    identifier = run(*counting, "-o", "id").ok().lines[0]
+    assert "it ends with the 3rd such event" in run("explain", identifier).ok().out

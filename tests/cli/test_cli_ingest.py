@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
+import subprocess
+from pathlib import Path
 
-from tests.cli.processes import Waitctl
+import pytest
+
+from tests.cli.processes import COMMAND, Waitctl, finish
 
 TOTALS = ["received", "recorded", "duplicates", "ignored", "rejected", "matched", "without_id"]
 
@@ -78,3 +85,74 @@ def test_a_dry_run_records_nothing(run: Waitctl) -> None:
 def test_a_file_that_cannot_be_read(run: Waitctl) -> None:
     assert "cannot read none.ndjson: No such file" in run("event", "ingest", "none.ndjson").error(2)
     assert "cannot read ." in run("event", "ingest", ".").error(2)
+
+
+def test_killed_half_way_and_run_again_it_ends_with_the_same_rows(run_on: Waitctl) -> None:
+    lines = [line(number) + b"\n" for number in range(12_000)]
+    process = run_on.start("event", "ingest", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(b"".join(lines[:8000]))  # more than a pipe holds: some of it is being recorded
+    process.stdin.flush()
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    again = run_on("event", "ingest", "-o", "json", stdin=b"".join(lines)).ok().json
+    assert again["recorded"] + again["duplicates"] == again["received"] == 12_000
+    assert again["recorded"] >= 4000
+    listed = run_on("event", "list", "--limit", "10000", "-o", "json").ok().json["events"]
+    assert len({event["id"] for event in listed}) == 10_000
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_says_how_far_it_came(run: Waitctl, number: signal.Signals) -> None:
+    process = run.start("event", "ingest", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(b"".join(line(each) + b"\n" for each in range(5000)))
+    process.stdin.flush()
+    process.send_signal(number)
+    finished = finish(process)
+    assert finished.error(130) == "interrupted"
+    said = int(finished.err.partition("hint: ")[2].partition(" received")[0].replace(",", ""))
+    assert len(run("event", "list", "--limit", "10000", "-o", "id").ok().lines) == said > 0
+
+
+def on_a_terminal(run: Waitctl, path: Path, **env: str | None) -> str:
+    """What a terminal shows of an ingest."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "event", "ingest", str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env=run.environment({"TERM": "xterm", **env}),
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # the terminal is gone with its last process
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    assert process.wait(60) == 0
+    return shown.decode()
+
+
+def test_a_bar_on_a_terminal_and_nothing_without_colour(run: Waitctl) -> None:
+    path = run.folder / "events.ndjson"
+    path.write_bytes(b"\n".join(line(number) for number in range(3000)))
+    shown = on_a_terminal(run, path)
+    assert "3,000 received, 0 waits" in shown
+    assert "━" in shown
+    plain = on_a_terminal(run, path, NO_COLOR="1")
+    assert plain.splitlines()[0].startswith("3,000 received, 0 recorded, 3,000 duplicates")
+
+
+def test_lines_of_ten_megabytes(run: Waitctl) -> None:
+    large = b'{"type": "email_click", "contact": "a", "data": {"x": "' + b"x" * 10 * 1024 * 1024 + b'"}}'
+    finished = run("event", "ingest", "-o", "json", stdin=b"\n".join([line(1), large, line(2), large, line(3)]))
+    assert (finished.code, finished.json["recorded"], finished.json["rejected"]) == (1, 3, 2)
+    assert [json.loads(each)["error"]["line"] for each in finished.err.splitlines()] == [2, 4]

@@ -18,7 +18,9 @@ from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 TIME = ("create", "fixed-time", "1h")
 
 
-@pytest.mark.parametrize("command", [["pending"], ["tick"], ["list"], ["cancel", "-e", "e"], ["db", "current"]])
+@pytest.mark.parametrize(
+    "command", [["pending"], ["tick"], ["list"], ["upcoming"], ["cancel", "-e", "e"], ["db", "current"]]
+)
 def test_a_missing_file_is_made_by_nothing_that_reads(nowhere: Waitctl, command: list[str]) -> None:
     assert nowhere(*command).error(5) == f"no database at {nowhere.folder / 'waits.db'}"
     assert not list(nowhere.folder.glob("*.db*"))

@@ -70,6 +70,33 @@ def test_a_signal_while_a_handler_hangs(run: Waitctl) -> None:
     assert "timed out after 1 s" in delivery["last_error"]
 
 
+def test_a_handler_that_lacks_its_secret_is_said(run: Waitctl) -> None:
+    config = run.folder / "config.toml"
+    config.write_text('[handlers.h]\nwebhook = "https://127.0.0.1:9/"\nsecret_env = "HOOK_SECRET"')
+    assert run("--config", str(config), "tick", "-q").ok().out == ""
+    run("create", "fixed-time", "1h", *DUE, "--handler", "h").ok()
+    done = run("--config", str(config), "tick", "-o", "json")
+    assert (done.code, done.json["held"], done.json["retried"]) == (0, 1, 0)
+    assert done.err == "deliveries to h are held: its secret is missing: $HOOK_SECRET is not set\n"
+
+
+def test_what_each_handler_has_before_it(run_on: Waitctl) -> None:
+    run = run_on
+    config = handler(run, "exit 65")
+    assert run("delivery", "handlers").err == "no handlers\n"
+    for name in ("h", "elsewhere"):
+        run("create", "fixed-time", "1h", *DUE, "--handler", name).ok()
+    run("--config", config, "tick", "-q").ok()
+    found = run("--config", config, "delivery", "handlers", "-o", "json").ok().json["handlers"]
+    assert [(each["handler"], each["known"], each["pending"], each["dead"]) for each in found] == [
+        ("elsewhere", False, 1, 0),
+        ("h", True, 0, 1),
+    ]
+    assert set(found[0]) == {*("handler", "known", "pending", "due", "failing", "running", "dead", "oldest_due_at")}
+    table = [line.split() for line in run("--config", config, "delivery", "handlers").ok().lines]
+    assert table[1:] == [["elsewhere", *"11000", "unknown:", "held"], ["h", *"00001", "known"]]
+
+
 def test_what_a_handler_is_told(run_on: Waitctl) -> None:
     run = run_on
     config = handler(run, "cat > parcel.json; env > env.txt")

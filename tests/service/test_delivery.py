@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.scene import MINUTE, NOON, Scene
-from waitctl import Settings, Tick, TickOptions
-from waitctl.domain.deliveries import Delivery, DeliveryStatus
+from waitctl import DeliveryService, Settings, Tick, TickOptions
+from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus
 from waitctl.domain.errors import DeliveryNotFoundError, IllegalTransitionError
 
 
@@ -245,3 +245,24 @@ def test_no_time_hands_nothing_out(scene: Scene, tmp_path: Path) -> None:
     report = scene.tick(time_budget=timedelta(0))
     assert (report.stopped, report.delivered) == ("time_budget", 0)
     assert threading.active_count() < 20
+
+
+def test_backlogs_by_handler(scene: Scene, tmp_path: Path) -> None:
+    scene.handle(tmp_path, "exit 1", name="fails", backoff=timedelta(minutes=5), max_backoff=timedelta(minutes=5))
+    scene.handle(tmp_path, "exit 65", name="dies")
+    scene.handle(tmp_path, "true", name="works")
+    for number, handler in enumerate(("fails", "fails", "dies", "works", "elsewhere")):
+        wait = scene.create(execution=str(number), handler=handler).wait
+        scene.waits.resume_wait(wait.id)
+    scene.tick()
+    scene.sql(
+        "UPDATE workflow_wait_deliveries SET status = 'running', lease_expires_at = next_attempt_at WHERE id = "
+        "(SELECT id FROM workflow_wait_deliveries WHERE handler = 'fails' LIMIT 1)"
+    )
+    assert scene.deliveries.list_backlogs(["works", "dies"]) == [
+        Backlog("dies", dead=1),
+        Backlog("elsewhere", pending=1, due=1, oldest_due_at=NOON),
+        Backlog("fails", pending=1, failing=1, running=1),
+        Backlog("works"),
+    ]
+    assert [each.due for each in DeliveryService(scene.at(5).database).list_backlogs()] == [0, 1, 1]

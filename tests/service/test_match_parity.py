@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.scene import Scene
+from tests.scene import NOON, Scene
+from waitctl import EventQuery, make_event
 from waitctl.domain.listeners import contains, matches_text
 
 SCALARS = (
@@ -84,6 +86,69 @@ def resumed(scene: Scene, cases: list[Any]) -> set[str]:
     scene.tick()
     found = scene.sql("SELECT workflow_execution_id FROM workflow_wait_executions WHERE status = 'resumed'")
     return {row[0] for row in found}
+
+
+CONDITIONS: list[dict[str, Any]] = [
+    {"human": True},
+    {"where": "event.data.a == 1"},
+    {"where": "event.data.a == event.data.b"},
+    {"where": "event.data.a > 0.5 && !has(event.data.b)"},
+    {"where": "size(event.data.a) == 1"},
+    {"where": "event.data.a.exists(x, x == '1')"},
+    {"where": "event.data.b"},
+    {"where": "event.contact.startsWith('c') && event.data.a != null", "human": True},
+    {"count": 2, "distinct": "a"},
+    {"count": 2, "distinct": "a.b"},
+    {"count": 2, "distinct": "b.0"},
+]
+MARKED = st.builds(
+    lambda data, mark: data | mark,
+    OBJECTS,
+    st.sampled_from([{}] * 3 + [{"machine": value} for value in (True, False, "true", "unknown", 1, [True], None)]),
+)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(documents=st.lists(MARKED, min_size=15, max_size=20))
+@example(
+    documents=[
+        {"a": 1, "machine": True},
+        {"a": 1.0, "b": 1},
+        {"a": 1e16, "b": 10**16},
+        {"a": [1], "b": "x"},
+        {"a": ["1"]},
+        {"a": {"b": "é" * 70}, "b": True},
+        {"a": "é" * 65},
+        {"a": None},
+    ]
+)
+def test_conditions_mean_the_same(sqlite_scene: Scene, postgres_scene: Scene, documents: list[dict[str, Any]]) -> None:
+    """The domain's own reading of listener and event, and what both databases count."""
+    query = [EventQuery(("page_visit",), **condition).checked() for condition in CONDITIONS]
+    expected = {
+        (number, place)
+        for number, data in enumerate(documents)
+        for place, each in enumerate(query)
+        for listener in each.listeners("l", "c", now=NOON, timeout_at=None)
+        if listener.matches(replace(make_event("page_visit", "c", data=data), received_at=NOON))
+    }
+    assert [counted(scene, documents) for scene in (sqlite_scene, postgres_scene)] == [expected] * 2
+
+
+def counted(scene: Scene, documents: list[dict[str, Any]]) -> set[tuple[int, int]]:
+    """Which document fits which condition, in a database that is emptied first."""
+    for table in ("workflow_wait_executions", "workflow_events", "workflow_wait_transitions"):
+        scene.sql(f"DELETE FROM {table}")
+    waits = {}
+    for number in range(len(documents)):
+        for place, condition in enumerate(CONDITIONS):
+            wait = scene.listen("page_visit", execution=f"{number}-{place}", contact=f"c{number}", **condition)
+            waits[wait.id] = (number, place)
+    for number, data in enumerate(documents):
+        scene.record("page_visit", f"c{number}", data=data)
+    found = scene.sql("SELECT id FROM workflow_wait_executions WHERE status = 'resumed'")
+    found = [*found, *scene.sql("SELECT wait_id FROM workflow_listener_matches")]
+    return {waits[str(row[0])] for row in found}
 
 
 NUMBERS = ["1e2", "1.10", "100", "1E+2", "-0", "-0.0", "0e5", "1.0", "12345678901234567890.5", "0.1e-6"]

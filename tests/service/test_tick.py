@@ -49,6 +49,7 @@ def test_report_and_its_document(scene: Scene) -> None:
         "correlated",
         "resumed",
         "timed_out",
+        "moved",
         "delivered",
         "retried",
         "dead",
@@ -132,7 +133,7 @@ def test_interrupted_before_its_first_batch(scene: Scene) -> None:
 def test_interrupted_between_batches_finishes_the_one_in_hand(scene: Scene) -> None:
     for number in range(4):
         scene.create(execution=f"e{number}")
-    asked = iter([False, False, True, True, True, True, True])
+    asked = iter([False, False, False, True, True, True, True, True])
     report = Tick(
         scene.at(60).database,
         Settings(scene.url),

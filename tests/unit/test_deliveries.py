@@ -55,8 +55,10 @@ def delivery(attempt: int, max_attempts: int | None = 3) -> Delivery:
         (2, Failed("x"), S.PENDING, 2, 10, "x"),
         (3, Failed("x"), S.DEAD, 3, 0, "x"),
         (1, Failed("x", retry_after=timedelta(hours=2)), S.PENDING, 1, 7200, "x"),
+        (1, Failed("x", retry_after=timedelta(seconds=1)), S.PENDING, 1, 5, "x"),
         (3, Failed("x", retry_after=timedelta(hours=2)), S.DEAD, 3, 0, "x"),
         (1, Deferred("later"), S.PENDING, 0, 10, "later"),
+        (1, Deferred("later", retry_after=timedelta(hours=2)), S.PENDING, 0, 7200, "later"),
         (3, Deferred("later"), S.PENDING, 2, 20, "later"),
     ],
 )

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from waitctl.domain.durations import (
     MAX_DURATION,
     Duration,
+    Offset,
     TimeUnit,
     format_duration,
     format_timedelta,
     parse_duration,
+    parse_offset,
 )
 from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitDurationError
 
@@ -110,6 +112,59 @@ def test_refuses(text: str, says: str) -> None:
         parse_duration(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "business_days"),
+    [("1bd", 1), ("3 BD", 3), ("3 business days", 3), ("1 Business  Day", 1), ("2600bd", 2600), ("3.0bd", 3)],
+)
+def test_reads_business_days(text: str, business_days: int) -> None:
+    assert parse_duration(text, business=True) == Duration(business_days=business_days)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("0bd", "not between 1 and 2,600"),
+        ("2601bd", "not between 1 and 2,600"),
+        ("9" * 40 + "bd", "not between 1 and 2,600"),
+        ("1.5bd", "stand alone, and are whole"),
+        ("0.5bd", "stand alone, and are whole"),
+        ("1bd2h", "stand alone, and are whole"),
+        ("1d 1bd", "stand alone, and are whole"),
+        ("1bd 1 business day", "twice"),
+        ("P3BD", "not a duration"),
+    ],
+)
+def test_refuses_business_days(text: str, says: str) -> None:
+    with pytest.raises(InvalidWaitDurationError, match=says):
+        parse_duration(text, business=True)
+
+
+def test_business_days_have_their_places() -> None:
+    with pytest.raises(InvalidWaitDurationError, match="have no place here"):
+        parse_duration("3bd")
+
+
+@pytest.mark.parametrize(
+    ("text", "offset"),
+    [
+        ("2h", Offset(Duration(time=timedelta(hours=2)))),
+        ("+1d", Offset(Duration(1))),
+        ("-1d", Offset(Duration(1), is_back=True)),
+        ("\u22123bd", Offset(Duration(business_days=3), is_back=True)),
+        (" - 1w ", Offset(Duration(7), is_back=True)),
+    ],
+)
+def test_offsets(text: str, offset: Offset) -> None:
+    assert parse_offset(text) == offset == parse_offset(str(offset))
+    assert offset.sign == (-1 if offset.is_back else 1)
+
+
+@pytest.mark.parametrize("text", ["", "-", "--1d", "+-1d", "-0d", "1d-"])
+def test_offsets_that_are_none(text: str) -> None:
+    with pytest.raises(InvalidWaitDurationError):
+        parse_offset(text)
+
+
 def test_refusal_is_of_the_kind_that_the_caller_names() -> None:
     with pytest.raises(InvalidTimeoutError):
         parse_duration("soon", error=InvalidTimeoutError)
@@ -131,6 +186,28 @@ def test_parse_reads_what_format_wrote(duration: Duration) -> None:
     read = parse_duration(format_duration(duration))
     assert read.elapsed == duration.elapsed
     assert format_duration(read) == format_duration(duration) == str(duration)
+
+
+@given(st.integers(1, 2600))
+def test_parse_reads_the_business_days_that_format_wrote(count: int) -> None:
+    duration = Duration(business_days=count)
+    assert parse_duration(format_duration(duration), business=True) == duration
+
+
+def iso(duration: Duration) -> str:
+    """As ISO 8601 has it, in whole weeks where it can."""
+    seconds, micros = divmod(duration.time // timedelta(microseconds=1), 1_000_000)
+    weeks, days = divmod(duration.days, 7)
+    clock = f"T{seconds // 3600}H{seconds // 60 % 60}M{seconds % 60}.{micros:06}S"
+    return f"P{weeks}W{days}D{clock}"
+
+
+@given(DURATIONS)
+def test_iso_8601_means_the_same(duration: Duration) -> None:
+    written = iso(duration)
+    assert parse_duration(written).elapsed == duration.elapsed
+    assert parse_duration(written.lower().replace(".", ",")) == parse_duration(written)
+    assert format_duration(parse_duration(written)) == format_duration(duration)
 
 
 @given(st.text(max_size=20) | st.from_regex(r"P?T?[0-9.]{1,4}[smhdwPTHMSDWY]{1,3}", fullmatch=True))

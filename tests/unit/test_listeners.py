@@ -20,9 +20,11 @@ from waitctl.domain.listeners import (
     Candidate,
     EventListener,
     EventQuery,
+    Mode,
     choose,
     contains,
     matches_text,
+    progress,
     topic_bucket,
 )
 
@@ -52,6 +54,9 @@ MINUTE = timedelta(minutes=1)
         ({"a": None}, {"a": None}, True),
         ({}, {"a": None}, False),
         ({"a": 1}, {"a": True}, False),
+        ({"a": True}, {"a": True}, True),
+        ({"a": True}, {"a": False}, False),
+        ({"a": [False]}, {"a": [False]}, True),
         ({"a": 0}, {"a": False}, False),
         ({"a": 1}, {"a": 1.0}, True),
         ({"a": 1}, {"a": "1"}, False),
@@ -134,6 +139,62 @@ def test_listener_takes_events_that_fit(change: dict[str, Any], expected: bool) 
 
 
 @pytest.mark.parametrize(
+    ("condition", "data", "expected"),
+    [
+        ({"human": True}, {}, True),
+        ({"human": True}, {"machine": True}, False),
+        ({"human": True}, {"machine": False}, True),
+        ({"human": True}, {"machine": "unknown"}, True),
+        ({"human": True}, {"machine": "true"}, True),
+        ({"human": True}, {"machine": 1}, True),
+        ({"human": True}, {"machine": {"machine": True}}, True),
+        ({"human": False}, {"machine": True}, True),
+        ({"where": "event.data.n > 1"}, {"n": 2}, True),
+        ({"where": "event.data.n > 1"}, {"n": 1}, False),
+        ({"where": "event.data.n > 1"}, {}, False),
+        ({"where": "event.data.n"}, {"n": 2}, False),
+        ({"where": "wait.context.plan == event.data.plan"}, {"plan": "pro"}, True),
+        ({"distinct": "n"}, {"n": 0}, True),
+        ({"distinct": "n"}, {"n": None}, False),
+        ({"distinct": "n"}, {"n": []}, False),
+    ],
+)
+def test_listener_asks_more_of_an_event(condition: dict[str, Any], data: dict[str, Any], expected: bool) -> None:
+    listener = replace(LISTENER, match=None, match_json=None, **condition)
+    assert listener.matches(replace(EVENT, data=data), {"plan": "pro"}) is expected
+
+
+@pytest.mark.parametrize(
+    ("listeners", "expected"),
+    [
+        ([(1, 3, 0)], (0, 3)),
+        ([(1, 3, 2)], (2, 3)),
+        ([(1, 1, 1), (2, 1, 0)], (1, 2)),
+        ([(1, 1, 0), (1, 1, 1), (2, 1, 0), (3, 1, 1)], (2, 3)),
+    ],
+)
+def test_progress(listeners: list[tuple[int, int, int]], expected: tuple[int, int]) -> None:
+    several = [
+        replace(LISTENER, group_no=group, needed=needed, matched_count=counted) for group, needed, counted in listeners
+    ]
+    assert progress(several) == expected
+
+
+def test_query_makes_groups() -> None:
+    query = EventQuery(("email_open|email_click", "form_submit"), mode=Mode.ALL).checked()
+    made = query.listeners("123", "ada", now=NOW, timeout_at=None)
+    assert [(each.event_type, each.group_no, each.needed) for each in made] == [
+        ("email_open", 1, 1),
+        ("email_click", 1, 1),
+        ("form_submit", 2, 1),
+    ]
+    (counting,) = EventQuery(("page_visit",), count=3, distinct="u").listeners("1", "ada", now=NOW, timeout_at=None)
+    assert (counting.group_no, counting.needed, counting.distinct, counting.is_grouped) == (1, 3, "u", True)
+    (plain,) = EventQuery(("page_visit",), count=1).listeners("1", "ada", now=NOW, timeout_at=None)
+    assert (plain.group_no, plain.needed, plain.is_grouped) == (0, 1, False)
+
+
+@pytest.mark.parametrize(
     ("received", "occurred", "expected"),
     [
         (9, None, True),
@@ -173,7 +234,7 @@ def test_listener_is_open_until_its_grace_is_over() -> None:
         (EventQuery(("email_open",), match={"": "x"}), InvalidWaitConfigurationError),
         (EventQuery(("email_open",), match={"a": "\0"}), InvalidWaitConfigurationError),
         (EventQuery(("email_open",), match={"a": "\ud800"}), InvalidWaitConfigurationError),
-        (EventQuery(("email_open",), match_json=[1]), InvalidWaitConfigurationError),  # type: ignore[arg-type]
+        (EventQuery(("email_open",), match_json=[1]), InvalidWaitConfigurationError),
         (EventQuery(("email_open",), grace=parse_duration("1m")), InvalidWaitConfigurationError),
     ],
 )
@@ -184,7 +245,8 @@ def test_query_that_cannot_be_asked(query: EventQuery, error: type[Exception]) -
 
 def test_query_makes_a_listener_a_type() -> None:
     query = EventQuery(("email_open", "sms_reply"), timeout=parse_duration("1h"), lookback=Duration()).checked()
-    deadline = query.deadline(NOW)
+    schedule = query.deadline(NOW, "UTC")
+    deadline = schedule and schedule.at
     first, second = query.listeners(["1", "2"], "ada", now=NOW, timeout_at=deadline)
     assert (first.event_type, second.event_type) == ("email_open", "sms_reply")
     assert first.since_at == NOW

@@ -16,17 +16,9 @@ from waitctl.domain.errors import (
     InvalidWaitDurationError,
     InvalidWaitTimeError,
 )
-from waitctl.domain.schedule import (
-    FixedTime,
-    check_zone,
-    format_instant,
-    parse_fixed_time,
-    parse_instant,
-    parse_until_date,
-    parse_until_time,
-    resolve,
-    show_local,
-)
+from waitctl.domain.instants import check_zone, format_instant, parse_instant, show_local
+from waitctl.domain.intents import FixedTime, parse_fixed_time, parse_until_date, parse_until_time
+from waitctl.domain.schedule import resolve
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -21,8 +21,8 @@ from waitctl.domain.errors import (
     InvalidWaitDateError,
     WaitExecutionExpiredError,
 )
+from waitctl.domain.intents import Intent, parse_fixed_time, parse_until_date, parse_until_time
 from waitctl.domain.listeners import EventQuery
-from waitctl.domain.schedule import Intent, parse_fixed_time, parse_until_date, parse_until_time
 from waitctl.domain.text import to_json
 from waitctl.domain.waits import (
     OPEN,
@@ -50,7 +50,8 @@ def time_wait(intent: Intent | None = None, particulars: Particulars = HERE, **o
 
 def event_wait() -> WaitStepExecution:
     query = EventQuery(("email_open",), timeout=parse_duration("1h"), grace=parse_duration("5m"))
-    deadline = query.deadline(NOW)
+    schedule = query.deadline(NOW, "UTC")
+    deadline = schedule and schedule.at
     listeners = query.listeners(["l"], "ada@example.org", now=NOW, timeout_at=deadline)
     return WaitStepExecution.for_event("id", HERE, listeners, query.to_config(), now=NOW, timeout_at=deadline)
 
@@ -142,6 +143,7 @@ def test_zone_is_checked_and_contact_normalised() -> None:
 ALLOWED = {
     (None, S.WAITING),
     (None, S.SCHEDULED),
+    (S.WAITING, S.SCHEDULED),
     (S.WAITING, S.RESUMED),
     (S.WAITING, S.TIMEOUT),
     (S.WAITING, S.CANCELLED),

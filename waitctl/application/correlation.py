@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache, partial
 from itertools import islice
 from typing import BinaryIO
 
 from waitctl.application.ids import CANDIDATES, id_fragment, only_candidate
+from waitctl.application.openings import Openings
 from waitctl.domain.errors import (
     EventNotFoundError,
     EventTypeInUseError,
@@ -17,20 +19,22 @@ from waitctl.domain.errors import (
     WaitStepError,
 )
 from waitctl.domain.events import Event, check_event_type_name, check_registered
+from waitctl.domain.instants import parse_instant
 from waitctl.domain.listeners import topic_bucket
-from waitctl.domain.schedule import format_instant, parse_instant
 from waitctl.domain.text import (
     MAX_JSON,
     JsonObject,
     check_json_object,
     check_text,
+    is_harmless,
     normalize_contact,
-    parse_json_object,
+    parse_json,
 )
+from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
-from waitctl.infrastructure.store import endings
 from waitctl.infrastructure.store import events as store
+from waitctl.infrastructure.store import matching
 
 DEFAULT_SOURCE = "cli"
 BATCH = 1000
@@ -81,11 +85,30 @@ class IngestTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch: the ids of the new events, (event, wait) pairs, and the events of unknown types."""
+
+    new: set[str]
+    matched: list[tuple[str, str]]
+    refused: list[tuple[Event, InvalidEventTypeError]]
+
+
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """A line of a stream that is no event, and why."""
 
     line: int
     error: WaitStepError
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Lines that were read: their events, the events' line numbers, and what is no event."""
+
+    events: list[Event]
+    encoded: str
+    numbers: dict[str, int]
+    rejected: list[Rejection]
 
 
 def make_event(
@@ -96,6 +119,7 @@ def make_event(
     external_id: str | None = None,
     source: str = DEFAULT_SOURCE,
     occurred_at: datetime | None = None,
+    expires_at: datetime | None = None,
 ) -> Event:
     """A validated and normalised event that has not been received yet.
 
@@ -109,15 +133,17 @@ def make_event(
         source=check_text(source, "the source", error=InvalidEventError),
         external_id=None if external_id is None else check_text(external_id, "the id", error=InvalidEventError),
         occurred_at=occurred_at,
+        expires_at=expires_at,
     )
 
 
 class EventService:
     """Events: stored first, deduplicated by (source, id), correlated by (event type, contact)."""
 
-    def __init__(self, database: Database | str, *, actor: str = "api") -> None:
+    def __init__(self, database: Database | str, *, actor: str = "api", settings: Settings | None = None) -> None:
         self._database = Database(database) if isinstance(database, str) else database
         self._actor = actor
+        self._openings = Openings(settings)
 
     def record(self, event: Event, connection: Connection | None = None) -> RecordResult:
         """Store one event and resume what it matches, in one transaction.
@@ -129,14 +155,18 @@ class EventService:
         def work(connection_: Connection) -> RecordResult:
             if connection is not None:
                 self._database.require_safe(connection_)
-            new, matched, refused = self._store(connection_, [event])
-            if refused:
-                raise refused[0][1]
+            stored = self.store(connection_, [event])
+            if stored.refused:
+                raise stored.refused[0][1]
             event_id: str | None = event.id
-            if not new and event.external_id is not None:
+            if not stored.new and event.external_id is not None:
                 event_id = store.find_event_id(connection_, event.source, event.external_id)
             return RecordResult(
-                event_id, event.event_type, event.contact_id, not new, tuple(wait_id for _, wait_id in matched)
+                event_id,
+                event.event_type,
+                event.contact_id,
+                not stored.new,
+                tuple(wait_id for _, wait_id in stored.matched),
             )
 
         return self._database.write(work, connection)
@@ -147,7 +177,7 @@ class EventService:
         *,
         source: str = DEFAULT_SOURCE,
         on_rejection: Callable[[Rejection], None] = lambda _: None,
-        on_batch: Callable[[IngestTotals], None] = lambda _: None,
+        on_batch: Callable[[IngestTotals], object] = lambda _: None,
         dry_run: bool = False,
     ) -> IngestTotals:
         """Record a stream of NDJSON events in batches of 1,000, each in one transaction, in constant memory.
@@ -157,73 +187,67 @@ class EventService:
         """
         with self._database.read():
             pass  # an empty stream finds out, too, whether there is a database
+        from concurrent.futures import Future, ThreadPoolExecutor
+
         totals = IngestTotals()
-        for batch in _batches(lines):
-            totals = self._ingest_batch(batch, source, totals, on_rejection, dry_run=dry_run)
-            on_batch(totals)
+        written: tuple[_Batch, Future[Stored]] | None = None
+
+        def finish() -> None:
+            nonlocal totals
+            if written is not None:
+                batch, future = written
+                totals = _add_up(totals, batch, future.result(), on_rejection)
+                on_batch(totals)
+
+        # While the database takes one batch in, the next one is read.
+        with ThreadPoolExecutor(max_workers=1) as writer:
+            for numbered in _batches(lines):
+                batch = _read_batch(self._database, numbered, source)
+                finish()
+                written = batch, writer.submit(self._write, batch, dry_run=dry_run)
+            finish()
         return totals
 
-    def _ingest_batch(
-        self,
-        batch: Sequence[tuple[int, bytes]],
-        source: str,
-        totals: IngestTotals,
-        on_rejection: Callable[[Rejection], None],
-        *,
-        dry_run: bool,
-    ) -> IngestTotals:
-        rejected: list[Rejection] = []
-        events: dict[str, tuple[int, Event]] = {}
-        for number, line in batch:
-            try:
-                event = parse_line(line, source)
-                events[event.id] = number, event
-            except WaitStepError as error:
-                rejected.append(Rejection(number, error))
-        new, matched, refused = self._database.write(
-            lambda connection: self._store(connection, [event for _, event in events.values()]), rollback=dry_run
-        )
-        rejected += [Rejection(events[event.id][0], error) for event, error in refused]
-        for rejection in sorted(rejected, key=lambda rejection: rejection.line):
-            on_rejection(rejection)
-        return replace(
-            totals,
-            received=totals.received + len(batch),
-            recorded=totals.recorded + len(new),
-            duplicates=totals.duplicates + len(events) - len(refused) - len(new),
-            rejected=totals.rejected + len(rejected),
-            matched=totals.matched + len(matched),
-            without_id=totals.without_id + sum(events[event_id][1].external_id is None for event_id in new),
+    def _write(self, batch: _Batch, *, dry_run: bool) -> Stored:
+        return self._database.write(
+            lambda connection: self.store(connection, batch.events, batch.encoded), rollback=dry_run
         )
 
-    def _store(
-        self, connection: Connection, events: Sequence[Event]
-    ) -> tuple[set[str], list[tuple[str, str]], list[tuple[Event, WaitStepError]]]:
-        """Store and correlate. Returns the new events' ids, (event, wait) pairs and the events that were refused."""
+    def store(self, connection: Connection, events: Sequence[Event], encoded: str | None = None) -> Stored:
+        """Store these events, and resume what the new ones match, in the caller's transaction.
+
+        ``encoded``: all of them as `store.encode_events` has them.
+        """
         self._database.lock_topics(
             connection, [topic_bucket(event.event_type, event.contact_id) for event in events], exclusive=False
         )
         now = self._database.clock(connection)
         registered = store.registered_types(connection)
-        refused: list[tuple[Event, WaitStepError]] = []
+        refused: list[tuple[Event, InvalidEventTypeError]] = []
         for event in events:
             try:
                 check_registered(event.event_type, registered)
             except InvalidEventTypeError as error:
                 refused.append((event, error))
-        known = [event for event in events if event.event_type in registered]
-        new = store.insert_events(connection, self._database, known, now=now) if known else set()
+        if refused or encoded is None:
+            known = [event for event in events if event.event_type in registered]
+            encoded = store.encode_events(self._database, known) if known else None
+        new = store.insert_events(connection, self._database, encoded, now=now) if encoded else {}
+        heard = [event_id for event_id, is_heard in new.items() if is_heard]
         matched = (
-            endings.correlate_events(
-                connection, self._database, new, now=now, reason=self._reason("event "), actor=self._actor
+            matching.correlate_events(
+                connection,
+                self._database,
+                heard,
+                self._openings.for_event,
+                now=now,
+                reason=self._database.dated("event "),
+                actor=self._actor,
             )
-            if new
+            if heard
             else []
         )
-        return new, matched, refused
-
-    def _reason(self, reason: str) -> str:
-        return reason if self._database.as_of is None else f"as of {format_instant(self._database.as_of)}: {reason}"
+        return Stored(set(new), matched, refused)
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -298,6 +322,39 @@ class EventService:
         self._database.write(work)
 
 
+def _read_batch(database: Database, numbered: Sequence[tuple[int, bytes]], source: str) -> _Batch:
+    events: list[Event] = []
+    numbers: dict[str, int] = {}
+    rejected: list[Rejection] = []
+    for number, line in numbered:
+        try:
+            event = parse_line(line, source)
+        except WaitStepError as error:
+            rejected.append(Rejection(number, error))
+        else:
+            events.append(event)
+            numbers[event.id] = number
+    return _Batch(events, store.encode_events(database, events), numbers, rejected)
+
+
+def _add_up(
+    totals: IngestTotals, batch: _Batch, stored: Stored, on_rejection: Callable[[Rejection], None]
+) -> IngestTotals:
+    rejected = batch.rejected + [Rejection(batch.numbers[event.id], error) for event, error in stored.refused]
+    for rejection in sorted(rejected, key=lambda rejection: rejection.line):
+        on_rejection(rejection)
+    return replace(
+        totals,
+        received=totals.received + len(batch.events) + len(batch.rejected),
+        recorded=totals.recorded + len(stored.new),
+        duplicates=totals.duplicates + len(batch.events) - len(stored.refused) - len(stored.new),
+        rejected=totals.rejected + len(rejected),
+        matched=totals.matched + len(stored.matched),
+        without_id=totals.without_id
+        + sum(event.external_id is None and event.id in stored.new for event in batch.events),
+    )
+
+
 def parse_line(line: bytes, default_source: str) -> Event:
     """An event from an NDJSON line: ``{"type","contact","data"?,"id"?,"source"?,"at"?}``.
 
@@ -309,24 +366,39 @@ def parse_line(line: bytes, default_source: str) -> Event:
         text = line.decode()
     except UnicodeDecodeError as error:
         raise InvalidEventError(f"the line is not UTF-8: {error.reason} at byte {error.start}") from error
-    fields = parse_json_object(text, "the line", error=InvalidEventError, limit=MAX_LINE)
-    if unknown := sorted(set(fields) - _LINE_KEYS):
-        raise InvalidEventError(f"unknown key {unknown[0]!a}", hint="type, contact, data, id, source and at")
+    fields = parse_json(text, "the line", error=InvalidEventError, finite=True)
+    if not (harmless := isinstance(fields, dict) and is_harmless(text)):
+        check_json_object(fields, "the line", error=InvalidEventError, limit=MAX_LINE)
+    _check_fields(fields)
+    at, data, external_id = fields.get("at"), fields.get("data"), fields.get("id")
+    if data is not None and not (harmless and isinstance(data, dict)):
+        check_json_object(data, "the data", error=InvalidEventError)
+    return Event(
+        id=new_id(),
+        event_type=_known_name(fields["type"]),
+        contact_id=normalize_contact(fields["contact"], error=InvalidEventError),
+        data=data or {},
+        source=_known_source(fields.get("source") or default_source),
+        external_id=None if external_id is None else check_text(external_id, "the id", error=InvalidEventError),
+        occurred_at=None if at is None else parse_instant(at, "at"),
+    )
+
+
+def _check_fields(fields: JsonObject) -> None:
+    if not fields.keys() <= _LINE_KEYS:
+        unknown = min(fields.keys() - _LINE_KEYS)
+        raise InvalidEventError(f"unknown key {unknown!a}", hint="type, contact, data, id, source and at")
     for key in ("type", "contact"):
         if fields.get(key) is None:
             raise InvalidEventError(f"{key!r} is missing")
-    for key in ("type", "contact", "id", "source", "at"):
-        if not isinstance(fields.get(key), str | None):
+    for key, value in fields.items():
+        if key != "data" and value is not None and not isinstance(value, str):
             raise InvalidEventError(f"{key!r} must be a string")
-    at = fields.get("at")
-    return make_event(
-        fields["type"],
-        fields["contact"],
-        data=fields.get("data"),
-        external_id=fields.get("id"),
-        source=fields.get("source") or default_source,
-        occurred_at=None if at is None else parse_instant(at, "at"),
-    )
+
+
+# A stream has few types and sources, and says them on every line.
+_known_name = lru_cache(check_event_type_name)
+_known_source = lru_cache(partial(check_text, what="the source", error=InvalidEventError))
 
 
 def read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:

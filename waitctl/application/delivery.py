@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +13,9 @@ from types import TracebackType
 
 from waitctl.application.documents import parcel_document
 from waitctl.application.ids import CANDIDATES, id_fragment, only_candidate
+from waitctl.application.outlets import make_handler
 from waitctl.domain.deliveries import (
+    Backlog,
     Delivery,
     DeliveryStatus,
     HandlerResult,
@@ -21,18 +24,24 @@ from waitctl.domain.deliveries import (
     settle,
 )
 from waitctl.domain.errors import DeliveryNotFoundError, IllegalTransitionError
-from waitctl.domain.schedule import format_instant
+from waitctl.domain.handlers import HandlerConfig
 from waitctl.domain.text import to_json
-from waitctl.infrastructure.config import HandlerConfig, Settings
+from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.handlers import Handler, Parcel
-from waitctl.infrastructure.handlers.exec import KILL_AFTER, ExecHandler
+from waitctl.infrastructure.handlers import Handler, HandlerNotReadyError, Parcel
+from waitctl.infrastructure.handlers.exec import KILL_AFTER
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
 
 _PREFETCH = 4
 """Deliveries claimed per running command: fewer transactions, while a claim stays short enough to give back."""
+
+_BATCH = 1000
+"""Deliveries that a batch handler's process gets at most."""
+
+_Addressed = tuple[Delivery, Parcel | None]
+"""A claimed delivery and what it hands over; nothing when it is past its last attempt."""
 
 _LEASE_MARGIN = timedelta(seconds=30)
 """What a lease lasts longer than everything that may happen under it."""
@@ -48,30 +57,37 @@ class DeliveryCounts:
     stale: int = 0
 
 
-def make_handler(config: HandlerConfig, settings: Settings, database: Database) -> Handler:
-    """The handler that a config describes. Its own `waitctl` speaks to the same database."""
-    environment = {"WAITCTL_DATABASE_URL": database.resolved_url}
-    if settings.config_file is not None:
-        environment["WAITCTL_CONFIG"] = str(settings.config_file)
-    if database.as_of is not None:
-        environment["WAITCTL_AS_OF"] = format_instant(database.as_of)
-    return ExecHandler(config.exec, config.timeout, environment)
-
-
 class _Lane:
-    """One handler's share of a dispatcher: its threads, and what is in their hands."""
+    """One handler's share of a dispatcher: its threads, and what is in their hands.
 
-    def __init__(self, config: HandlerConfig, handler: Handler) -> None:
+    The handler is made when there is something for it: what it needs (a library, a secret) is not asked for in vain.
+    """
+
+    def __init__(self, config: HandlerConfig) -> None:
         self.config = config
-        self.handler = handler
+        self.handler: Handler | None = None
         self.pool = ThreadPoolExecutor(config.concurrency, thread_name_prefix=f"handler-{config.name}")
-        self.in_flight: dict[Future[HandlerResult | None], Delivery] = {}
+        self.in_flight: dict[Future[Sequence[HandlerResult] | None], list[Delivery]] = {}
+        self.renew_at = 0.0
+        """When the leases of what is in flight are half over, by the monotonic clock."""
+
+    @property
+    def size(self) -> int:
+        """How many deliveries go out together."""
+        return _BATCH if self.config.batch else 1
 
     @property
     def room(self) -> int:
         """How many deliveries to claim now: none while more than half of the last claim is still ahead."""
+        if self.config.batch:  # the next one is claimed when it can be full
+            return 0 if self.in_flight else _BATCH
         most = self.config.concurrency * _PREFETCH
         return most - len(self.in_flight) if len(self.in_flight) <= most // 2 else 0
+
+    @property
+    def in_hand(self) -> list[Delivery]:
+        """What is in flight."""
+        return [delivery for deliveries in self.in_flight.values() for delivery in deliveries]
 
     @property
     def lease(self) -> timedelta:
@@ -85,8 +101,11 @@ class Dispatcher:
     def __init__(self, database: Database, settings: Settings, *, actor: str) -> None:
         self._database = database
         self._actor = actor
-        self._lanes = [_Lane(config, make_handler(config, settings, database)) for config in settings.handlers.values()]
+        self._settings = settings
+        self._lanes = [_Lane(config) for config in settings.handlers.values()]
         self.counts = DeliveryCounts()
+        self.unready: dict[str, str] = {}
+        """Handlers that had something to do and that this host cannot use, and why. Their deliveries are held."""
 
     def __enter__(self) -> Dispatcher:
         return self
@@ -96,6 +115,8 @@ class Dispatcher:
     ) -> None:
         for lane in self._lanes:
             lane.pool.shutdown(cancel_futures=True)
+            if lane.handler is not None:
+                lane.handler.close()
 
     def run(self, *, may_claim: Callable[[], bool], limit: int) -> None:
         """Claim, hand out and settle until nothing is due.
@@ -105,24 +126,32 @@ class Dispatcher:
         """
         while True:
             if may_claim():
-                self._claim(limit, may_claim)
+                opened = self._claim(limit, may_claim)
+                if opened:
+                    continue  # and claim for them too, before anything is waited for
             else:
                 self._give_back()
             running = [future for lane in self._lanes for future in lane.in_flight]
             if not running:
                 return
-            wait(running, return_when=FIRST_COMPLETED)
+            wait(running, self._until_renewal(), return_when=FIRST_COMPLETED)
+            self._renew_leases()
             self._settle_done()
 
-    def _claim(self, limit: int, may_start: Callable[[], bool]) -> None:
+    def _claim(self, limit: int, may_start: Callable[[], bool]) -> bool:
+        """Claim for every lane with room, and hand out. Returns whether lanes were opened that had been shut."""
         lanes = [(lane, min(lane.room, limit)) for lane in self._lanes if lane.room]
         if not lanes:
-            return
+            return False
 
-        def work(connection: Connection) -> list[tuple[_Lane, list[tuple[Delivery, Parcel | None]]]]:
+        def work(connection: Connection) -> tuple[list[tuple[_Lane, list[_Addressed]]], list[_Lane]]:
             now = self._database.clock(connection)
+            shut = [lane for lane, _ in lanes if lane.handler is None]
+            wanted = [lane for lane in shut if store.has_claimable(connection, lane.config.name, now=now)]
             claimed = []
             for lane, room in lanes:
+                if lane.handler is None:
+                    continue
                 found = store.claim_deliveries(
                     connection,
                     lane.config.name,
@@ -132,22 +161,55 @@ class Dispatcher:
                     limit=room,
                 )
                 claimed.append((lane, _parcels(connection, found)))
-            return claimed
+            return claimed, wanted
 
+        claimed, wanted = self._database.write(work)
         exhausted: list[Settlement] = []
-        for lane, parcels in self._database.write(work):
-            for delivery, parcel in parcels:
-                if parcel is None:
-                    exhausted.append(_bury(delivery))
-                else:
-                    lane.in_flight[lane.pool.submit(_deliver_if, may_start, lane.handler, parcel)] = delivery
+        for lane, parcels in claimed:
+            exhausted += self._hand_out(lane, parcels, may_start)
         if exhausted:
             self._write(exhausted)
+        for lane in wanted:
+            self._open(lane)
+        return bool(wanted)
+
+    def _hand_out(self, lane: _Lane, parcels: Sequence[_Addressed], may_start: Callable[[], bool]) -> list[Settlement]:
+        """Give the parcels to the lane's threads. Returns what becomes of deliveries past their last attempt."""
+        assert lane.handler is not None
+        if not lane.in_flight:
+            lane.renew_at = time.monotonic() + lane.lease.total_seconds() / 2
+        live = [(delivery, parcel) for delivery, parcel in parcels if parcel is not None]
+        for start in range(0, len(live), lane.size):
+            deliveries, out = zip(*live[start : start + lane.size], strict=True)
+            lane.in_flight[lane.pool.submit(_deliver_if, may_start, lane.handler, out)] = list(deliveries)
+        return [_bury(delivery) for delivery, parcel in parcels if parcel is None]
+
+    def _open(self, lane: _Lane) -> None:
+        """Make a lane's handler, or shut the lane for good when this host cannot."""
+        try:
+            lane.handler = make_handler(lane.config, self._settings, self._database)
+        except HandlerNotReadyError as error:
+            self.unready[lane.config.name] = str(error)
+            self._lanes.remove(lane)
+
+    def _until_renewal(self) -> float:
+        return max(0.0, min(lane.renew_at for lane in self._lanes if lane.in_flight) - time.monotonic())
+
+    def _renew_leases(self) -> None:
+        """Keep what runs for longer than anybody foresaw: a Python function, or a host that was asleep."""
+        for lane in self._lanes:
+            if lane.in_flight and lane.renew_at <= time.monotonic():
+                lane.renew_at = time.monotonic() + lane.lease.total_seconds() / 2
+                self._database.write(partial(self._renew, lane))
+
+    def _renew(self, lane: _Lane, connection: Connection) -> None:
+        until = self._database.clock(connection) + lane.lease
+        store.renew_leases(connection, lane.in_hand, lease_until=until)
 
     def _give_back(self) -> None:
         for lane in self._lanes:
             unstarted = [future for future in lane.in_flight if future.cancel()]
-            self._release([lane.in_flight.pop(future) for future in unstarted])
+            self._release([delivery for future in unstarted for delivery in lane.in_flight.pop(future)])
 
     def _release(self, claimed: Sequence[Delivery]) -> None:
         if claimed:
@@ -158,11 +220,12 @@ class Dispatcher:
         unstarted: list[Delivery] = []
         for lane in self._lanes:
             for future in [future for future in lane.in_flight if future.done()]:
-                delivery, result = lane.in_flight.pop(future), future.result()
-                if result is None:
-                    unstarted.append(delivery)
+                deliveries, results = lane.in_flight.pop(future), future.result()
+                if results is None:
+                    unstarted += deliveries
                 else:
-                    finished.append((lane, delivery, result))
+                    pairs = zip(deliveries, results, strict=True)
+                    finished += [(lane, delivery, result) for delivery, result in pairs]
         self._release(unstarted)
         if not finished:
             return
@@ -206,9 +269,11 @@ class Dispatcher:
         )
 
 
-def _deliver_if(may_start: Callable[[], bool], handler: Handler, parcel: Parcel) -> HandlerResult | None:
-    """Hand a parcel over, unless the run is out of time or interrupted by the time its turn comes."""
-    return handler.deliver(parcel) if may_start() else None
+def _deliver_if(
+    may_start: Callable[[], bool], handler: Handler, parcels: Sequence[Parcel]
+) -> Sequence[HandlerResult] | None:
+    """Hand parcels over, unless the run is out of time or interrupted by the time their turn comes."""
+    return handler.deliver(parcels) if may_start() else None
 
 
 def _bury(delivery: Delivery) -> Settlement:
@@ -223,14 +288,14 @@ def _bury(delivery: Delivery) -> Settlement:
     )
 
 
-def _parcels(connection: Connection, claimed: Sequence[Delivery]) -> list[tuple[Delivery, Parcel | None]]:
+def _parcels(connection: Connection, claimed: Sequence[Delivery]) -> list[_Addressed]:
     """What each claimed delivery hands over; nothing for one that is past its last attempt."""
     live = [delivery for delivery in claimed if not is_exhausted(delivery)]
     waits = {found.id: found for found in wait_store.get_waits(connection, [each.wait_id for each in live])}
     event_ids = [found.resolution_event_id for found in waits.values() if found.resolution_event_id]
     events = {event.id: event for event in event_store.get_events(connection, event_ids)}
     data = store.manual_data(connection, list(waits)) if waits else {}
-    parcels: list[tuple[Delivery, Parcel | None]] = []
+    parcels: list[_Addressed] = []
     for delivery in claimed:
         found = waits.get(delivery.wait_id)
         if found is None:  # past its last attempt
@@ -263,6 +328,13 @@ class DeliveryService:
         """Deliveries, newest first."""
         with self._database.read() as connection:
             return store.list_deliveries(connection, statuses=statuses, limit=limit)
+
+    def list_backlogs(self, known: Collection[str] = ()) -> list[Backlog]:
+        """What each handler has before it, by name: those in the outbox, and the others in ``known``."""
+        with self._database.read() as connection:
+            found = store.backlogs(connection, now=self._database.clock(connection))
+        idle = set(known).difference(each.handler for each in found)
+        return sorted([*found, *map(Backlog, idle)], key=lambda each: each.handler)
 
     def get_delivery(self, delivery_id: str) -> Delivery:
         """A delivery by its id, or by a head or tail of it of at least 8 digits.

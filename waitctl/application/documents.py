@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from waitctl.domain.deliveries import Delivery
+from waitctl.domain.deliveries import Backlog, Delivery
 from waitctl.domain.events import Event
+from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import EventListener
-from waitctl.domain.schedule import format_instant
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import WaitStepExecution
 
@@ -54,7 +54,13 @@ def listener_document(listener: EventListener) -> JsonObject:
         "match": listener.match,
         "match_json": listener.match_json,
         "where": listener.where,
+        "human": listener.human,
         "exclusive": listener.exclusive,
+        "group": listener.group_no,
+        "needed": listener.needed,
+        "distinct": listener.distinct,
+        "matched_count": listener.matched_count,
+        "diagnostic": listener.diagnostic,
         "expires_at": instant(listener.expires_at),
         "status": listener.status,
         "matched_event_id": listener.matched_event_id,
@@ -77,6 +83,20 @@ def delivery_document(delivery: Delivery) -> JsonObject:
         "last_error": delivery.last_error,
         "created_at": instant(delivery.created_at),
         "delivered_at": instant(delivery.delivered_at),
+    }
+
+
+def backlog_document(backlog: Backlog, *, known: bool) -> JsonObject:
+    """A handler as `delivery handlers` gives it. ``known``: by the config of this host."""
+    return {
+        "handler": backlog.handler,
+        "known": known,
+        "pending": backlog.pending,
+        "due": backlog.due,
+        "failing": backlog.failing,
+        "running": backlog.running,
+        "dead": backlog.dead,
+        "oldest_due_at": instant(backlog.oldest_due_at),
     }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from waitctl.application.documents import wait_document
-from waitctl.domain.schedule import format_instant
+from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.store.waits import OpenCounts

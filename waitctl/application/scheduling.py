@@ -6,29 +6,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from waitctl.application.explaining import explain_event_wait
+from waitctl.application.idempotency import find_existing, find_pruned, may_replace, same_wait
 from waitctl.application.ids import CANDIDATES, id_fragment, only_candidate
+from waitctl.application.openings import Openings
 from waitctl.application.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
 from waitctl.domain.durations import Duration
 from waitctl.domain.errors import (
-    IdempotencyKeyConflictError,
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
     WaitAlreadyOpenError,
     WaitExecutionNotFoundError,
 )
 from waitctl.domain.events import EventType, check_registered
-from waitctl.domain.listeners import EventQuery, topic_bucket
-from waitctl.domain.schedule import (
-    FixedTime,
+from waitctl.domain.gates import Gates
+from waitctl.domain.instants import format_instant
+from waitctl.domain.intents import (
     Intent,
-    Schedule,
-    UntilDate,
-    UntilTime,
-    format_instant,
+    Rules,
+    date_in_context,
     parse_fixed_time,
     parse_until_date,
     parse_until_time,
 )
+from waitctl.domain.late import late_policy
+from waitctl.domain.listeners import EventQuery, topic_bucket
+from waitctl.domain.schedule import Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_reason, check_text, normalize_contact
 from waitctl.domain.waits import (
     Particulars,
@@ -37,10 +40,11 @@ from waitctl.domain.waits import (
     WaitFilter,
     WaitStepExecution,
 )
+from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
 from waitctl.infrastructure.ids import new_id, tzdata_version
 from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import endings
+from waitctl.infrastructure.store import endings, matching
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as store
 from waitctl.infrastructure.store.waits import Transition
@@ -53,12 +57,14 @@ class WaitSchedulingService:
 
     Every call opens its own transaction, or takes part in the caller's when it is given a ``connection`` (SQLAlchemy
     Core, on the same database; READ COMMITTED on PostgreSQL), so that a wait can be created together with the
-    caller's own rows. ``actor`` is who the audit trail names.
+    caller's own rows. ``actor`` is who the audit trail names; ``settings`` say which calendars there are beside those
+    of countries and stock exchanges.
     """
 
-    def __init__(self, database: Database | str, *, actor: str = "api") -> None:
+    def __init__(self, database: Database | str, *, actor: str = "api", settings: Settings | None = None) -> None:
         self._database = Database(database) if isinstance(database, str) else database
         self._actor = actor
+        self._openings = Openings(settings)
 
     # -- create ---------------------------------------------------------------------------------------------------
 
@@ -67,25 +73,34 @@ class WaitSchedulingService:
         duration: Duration | str,
         particulars: Particulars,
         *,
+        at: str | None = None,
+        rules: Rules = Rules(),
         base: datetime | None = None,
         replace_open: bool = False,
         dry_run: bool = False,
         connection: Connection | None = None,
     ) -> WaitCreateResult:
-        """Wait for a span of elapsed time, as in ``"3d"``.
+        """Wait for a span of elapsed time, as in ``"3d"``, or for business days, as in ``"3bd"``.
 
-        ``base`` is the instant to count from instead of now; ``replace_open`` cancels another open wait of the step
-        first. Raises `InvalidWaitDurationError`, `InvalidWaitConfigurationError`, `WaitAlreadyOpenError` or
+        ``at`` is a time of day, and makes the duration local calendar days; so does a calendar in ``rules``, which say
+        what the instant must obey. ``base`` is the instant to count from instead of now; ``replace_open`` cancels
+        another open wait of the step first.
+
+        Raises `InvalidWaitDurationError`, `InvalidWaitTimeError`, `InvalidWaitConfigurationError`,
+        `UnknownCalendarError`, `CalendarRangeError`, `NoOpeningError`, `WaitAlreadyOpenError` or
         `IdempotencyKeyConflictError`.
         """
-        intent = parse_fixed_time(duration) if isinstance(duration, str) else FixedTime(duration)
-        return self._create_time_wait(intent, particulars, base, "reject", replace_open, dry_run, connection)
+        intent = parse_fixed_time(str(duration), at)
+        return self._create_time_wait(intent, particulars, rules, base, "reject", replace_open, dry_run, connection)
 
     def create_until_date_wait(
         self,
-        date: datetime | str,
+        date: datetime | str | None,
         particulars: Particulars,
         *,
+        offset: str | None = None,
+        field: str | None = None,
+        rules: Rules = Rules(),
         base: datetime | None = None,
         past: str = "reject",
         replace_open: bool = False,
@@ -94,19 +109,27 @@ class WaitSchedulingService:
     ) -> WaitCreateResult:
         """Wait until an instant, or until a local date and time in the wait's zone.
 
-        ``past="fire"`` makes a date before the base due at once instead of raising `InvalidWaitDateError`. For the
-        rest see `create_fixed_time_wait`.
+        Instead of a ``date``, ``field`` says where it stands in the context; ``offset`` (``"-2d"``) goes back or on
+        from it. ``past="fire"`` makes a date before the base due at once instead of raising `InvalidWaitDateError`.
+        For the rest see `create_fixed_time_wait`.
         """
+        if (date is None) == (field is None):
+            raise InvalidWaitDateError("name either a date or the field of the context that holds it")
         if isinstance(date, datetime):
             _check_aware(date)
-        intent = parse_until_date(date) if isinstance(date, str) else UntilDate(date)
-        return self._create_time_wait(intent, particulars, base, past, replace_open, dry_run, connection)
+            date = date.isoformat()
+        if field is not None:
+            date = date_in_context(particulars.context, field)
+        intent = parse_until_date(date or "", offset, field)
+        return self._create_time_wait(intent, particulars, rules, base, past, replace_open, dry_run, connection)
 
     def create_until_time_wait(
         self,
         time: str,
         particulars: Particulars,
         *,
+        days: str | None = None,
+        rules: Rules = Rules(),
         base: datetime | None = None,
         replace_open: bool = False,
         dry_run: bool = False,
@@ -114,10 +137,11 @@ class WaitSchedulingService:
     ) -> WaitCreateResult:
         """Wait until clocks in the wait's zone next show ``time`` (``"09:00"``), strictly after now.
 
-        Raises `InvalidWaitTimeError`. For the rest see `create_fixed_time_wait`.
+        ``days`` are weekdays (``"mon-fri"``). Raises `InvalidWaitTimeError`. For the rest see
+        `create_fixed_time_wait`.
         """
-        intent: UntilTime = parse_until_time(time)
-        return self._create_time_wait(intent, particulars, base, "reject", replace_open, dry_run, connection)
+        intent = parse_until_time(time, days)
+        return self._create_time_wait(intent, particulars, rules, base, "reject", replace_open, dry_run, connection)
 
     def create_event_wait(
         self,
@@ -142,60 +166,85 @@ class WaitSchedulingService:
         contact = particulars.contact_id
         if contact is None:
             raise InvalidWaitConfigurationError("an event wait needs a contact", hint="--contact ID")
-        buckets = [topic_bucket(event_type, contact) for event_type in query.event_types]
-
-        def draft(now: datetime) -> WaitStepExecution:
-            timeout_at = query.deadline(base or now)
-            ids = [new_id() for _ in query.event_types]
-            config = query.to_config() | ({"from": format_instant(base)} if base else {})
-            return WaitStepExecution.for_event(
-                new_id(),
-                particulars,
-                query.listeners(ids, contact, now=now, timeout_at=timeout_at),
-                config,
-                now=now,
-                timeout_at=timeout_at,
-            )
-
+        buckets = [topic_bucket(event_type, contact) for event_type in query.types]
         if dry_run:
             now, registered = self._now_and_types()
-            _check_registered(query.event_types, registered)
-            wait = draft(now)
-            return WaitCreateResult(wait, created=False, explanation=_explain_event(query, wait))
+            _check_registered(query.types, registered)
+            wait, deadline = self._draft_event_wait(query, particulars, base, now)
+            return WaitCreateResult(wait, created=False, explanation=explain_event_wait(query, wait, deadline))
 
         def work(connection_: Connection) -> WaitCreateResult:
             if connection is not None:
                 self._database.require_safe(connection_)
             self._database.lock_topics(connection_, buckets, exclusive=True)
             now = self._database.clock(connection_)
-            _check_registered(query.event_types, event_store.registered_types(connection_))
-            wait = draft(now)
+            _check_registered(query.types, event_store.registered_types(connection_))
+            wait, _ = self._draft_event_wait(query, particulars, base, now)
             result = self._insert(connection_, wait, (), replace_open)
             if not result.created:
                 return result
-            found = endings.correlate_wait(
-                connection_, self._database, wait.id, now=now, reason=self._reason("event "), actor=self._actor
+            found = matching.correlate_wait(
+                connection_,
+                self._database,
+                wait.id,
+                self._openings.for_event,
+                now=now,
+                reason=self._database.dated("event "),
+                actor=self._actor,
             )
             return replace(result, wait=self._get(connection_, wait.id)) if found else result
 
         return self._database.write(work, connection)
 
+    def _draft_event_wait(
+        self, query: EventQuery, particulars: Particulars, base: datetime | None, now: datetime
+    ) -> tuple[WaitStepExecution, Schedule | None]:
+        """The wait as it would be at ``now``, and how its deadline came about."""
+        contact, calendar = particulars.contact_id, self._openings.calendar(query.rules)
+        assert contact is not None
+        gates = Gates(particulars.timezone, query.rules, calendar)
+        gates.next_opening(now)  # a window that never opens is refused here
+        deadline = query.deadline(base or now, particulars.timezone, calendar)
+        timeout_at = deadline.at if deadline else None
+        config = query.to_config() | ({"from": format_instant(base)} if base else {})
+        if deadline and (tzdata := tzdata_version()):
+            config["tzdata"] = tzdata
+        wait = WaitStepExecution.for_event(
+            new_id(),
+            particulars,
+            query.listeners([new_id() for _ in query.types], contact, now=now, timeout_at=timeout_at),
+            config,
+            now=now,
+            timeout_at=timeout_at,
+            late=late_policy(query.rules, gates),
+        )
+        return wait, deadline
+
     def _create_time_wait(
         self,
         intent: Intent,
         particulars: Particulars,
+        rules: Rules,
         base: datetime | None,
         past: str,
         replace_open: bool,
         dry_run: bool,
         connection: Connection | None,
     ) -> WaitCreateResult:
-        tzdata = tzdata_version()
+        tzdata, calendar = tzdata_version(), self._openings.calendar(rules)
         _check_aware(base)
 
         def draft(now: datetime, past_policy: str) -> tuple[WaitStepExecution, Schedule]:
             return WaitStepExecution.for_time(
-                new_id(), particulars, intent, now=now, base=base, past=past_policy, tzdata=tzdata
+                new_id(),
+                particulars,
+                intent,
+                now=now,
+                rules=rules,
+                calendar=calendar,
+                base=base,
+                past=past_policy,
+                tzdata=tzdata,
             )
 
         if dry_run:
@@ -212,7 +261,7 @@ class WaitSchedulingService:
                     raise
                 late, schedule = draft(now, "fire")
                 asked = replace(late, wait_config={**late.wait_config, "past": past})
-                existing = self._pruned(connection_, asked) or self._existing(connection_, asked)
+                existing = find_pruned(connection_, asked) or find_existing(connection_, asked)
                 if existing is None or existing.fingerprint != asked.fingerprint:
                     raise
                 return WaitCreateResult(existing, created=False, explanation=schedule.explanation)
@@ -225,68 +274,24 @@ class WaitSchedulingService:
     ) -> WaitCreateResult:
         """Insert ``wait``, or return the same one that is there already."""
         for _ in range(10):
-            pruned = self._pruned(connection, wait)
+            pruned = find_pruned(connection, wait)
             if pruned is not None:
                 return WaitCreateResult(pruned, created=False, explanation=explanation)
             if wait.idempotency_key is not None or replace_open:
-                existing = self._existing(connection, wait)
-                if existing is not None and not (replace_open and self._may_replace(existing, wait)):
-                    return self._same(existing, wait, explanation)
+                existing = find_existing(connection, wait)
+                if existing is not None and not (replace_open and may_replace(existing, wait)):
+                    return same_wait(existing, wait, explanation)
                 if existing is not None:
                     self._end(connection, [existing.id], Resolution.CANCELLED, "replaced", now=wait.created_at)
-            if store.insert_wait(connection, self._database, wait, reason=self._reason("created"), actor=self._actor):
+            if store.insert_wait(
+                connection, self._database, wait, reason=self._database.dated("created"), actor=self._actor
+            ):
                 return WaitCreateResult(wait, created=True, explanation=explanation)
-            existing = self._existing(connection, wait)
+            existing = find_existing(connection, wait)
             if existing is not None and not replace_open:
-                return self._same(existing, wait, explanation)
+                return same_wait(existing, wait, explanation)
             # It ended between our insert and our look: try again.
         raise WaitAlreadyOpenError("the step's wait keeps changing under this create", hint="run it again")
-
-    def _existing(self, connection: Connection, wait: WaitStepExecution) -> WaitStepExecution | None:
-        """The wait that stands in ``wait``'s way: the one with its key, else the open one of its step."""
-        if wait.idempotency_key is not None:
-            keyed = store.find_wait_by_key(connection, wait.workflow_id, wait.idempotency_key)
-            if keyed is not None:
-                return keyed
-        return store.find_open_wait(connection, wait.workflow_execution_id, wait.step_id)
-
-    def _may_replace(self, existing: WaitStepExecution, wait: WaitStepExecution) -> bool:
-        keyed = existing.idempotency_key is not None and existing.idempotency_key == wait.idempotency_key
-        return existing.status.is_open and not keyed and existing.fingerprint != wait.fingerprint
-
-    def _same(
-        self, existing: WaitStepExecution, wait: WaitStepExecution, explanation: tuple[str, ...]
-    ) -> WaitCreateResult:
-        if existing.fingerprint == wait.fingerprint:
-            return WaitCreateResult(existing, created=False, explanation=explanation)
-        if wait.idempotency_key is not None and existing.idempotency_key == wait.idempotency_key:
-            raise IdempotencyKeyConflictError(
-                f"the key {wait.idempotency_key!r} belongs to wait {existing.id}, which was asked for differently"
-            )
-        raise WaitAlreadyOpenError(
-            f"execution {wait.workflow_execution_id!r}, step {wait.step_id!r} has another open wait: {existing.id}",
-            hint="--replace cancels it first; or give this wait another --step",
-        )
-
-    def _pruned(self, connection: Connection, wait: WaitStepExecution) -> WaitStepExecution | None:
-        """The wait that had ``wait``'s key and is pruned: what was asked is known, what became of it is kept."""
-        if wait.idempotency_key is None:
-            return None
-        tombstone = store.find_tombstone(connection, wait.workflow_id, wait.idempotency_key)
-        if tombstone is None:
-            return None
-        if tombstone.fingerprint != wait.fingerprint:
-            raise IdempotencyKeyConflictError(
-                f"the key {wait.idempotency_key!r} belongs to the pruned wait {tombstone.wait_id}, "
-                "which was asked for differently"
-            )
-        return replace(
-            wait,
-            id=tombstone.wait_id,
-            status=tombstone.resolution.status,
-            resolution=tombstone.resolution,
-            resolved_at=tombstone.resolved_at,
-        )
 
     def _now_and_types(self) -> tuple[datetime, set[str]]:
         """The clock and the event types, without making a database that is not there."""
@@ -462,13 +467,10 @@ class WaitSchedulingService:
             ids,
             resolution,
             now=now,
-            reason=self._reason(reason or resolution.value),
+            reason=self._database.dated(reason or resolution.value),
             actor=self._actor,
             data=data,
         )
-
-    def _reason(self, reason: str) -> str:
-        return reason if self._database.as_of is None else f"as of {format_instant(self._database.as_of)}: {reason}"
 
     def _full_id(self, text: str, connection: Connection | None) -> str:
         fragment = id_fragment(text)
@@ -489,12 +491,3 @@ def _check_aware(at: datetime | None) -> None:
 def _check_registered(event_types: Sequence[str], registered: set[str]) -> None:
     for name in event_types:
         check_registered(name, registered)
-
-
-def _explain_event(query: EventQuery, wait: WaitStepExecution) -> tuple[str, ...]:
-    asked = (
-        f"for-event {','.join(query.event_types)} of {wait.contact_id}, received in the last {query.lookback} or later"
-    )
-    if wait.timeout_at is None:
-        return (asked, "no timeout: it waits until the event comes or somebody ends it")
-    return (asked, f"deadline: {query.timeout} on, at {format_instant(wait.timeout_at)}")

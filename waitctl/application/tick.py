@@ -15,15 +15,21 @@ from enum import StrEnum
 from functools import partial
 
 from waitctl.application.delivery import Dispatcher
+from waitctl.application.openings import Openings
+from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import ClockSkewError, InvalidEventError, InvalidSettingError
+from waitctl.domain.instants import format_instant
+from waitctl.domain.intents import Late, rescheduled
+from waitctl.domain.late import Fire, Move, Skip
 from waitctl.domain.listeners import topic_bucket
-from waitctl.domain.schedule import format_instant
 from waitctl.domain.text import JsonObject, normalize_contact
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_name
 from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import endings, ticks
+from waitctl.infrastructure.store import endings, matching, rescheduling, ticks
 from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store.endings import LateWait
+from waitctl.infrastructure.store.rescheduling import Rescheduled
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 """How far an SQLite host's clock may be behind the last tick: a clock set back would fire nothing for hours."""
@@ -82,6 +88,7 @@ class TickReport:
     correlated: int = 0
     resumed: int = 0
     timed_out: int = 0
+    moved: int = 0
     delivered: int = 0
     retried: int = 0
     dead: int = 0
@@ -98,6 +105,7 @@ class TickReport:
                 self.correlated,
                 self.resumed,
                 self.timed_out,
+                self.moved,
                 self.delivered,
                 self.retried,
                 self.dead,
@@ -121,6 +129,8 @@ class _Progress:
     correlated: int = 0
     resumed: int = 0
     timed_out: int = 0
+    moved: int = 0
+    late_up_to: tuple[datetime, str] | None = None
     stopped: Stopped = Stopped.IDLE
     ids: dict[str, list[str]] = field(default_factory=dict)
 
@@ -139,10 +149,18 @@ class Tick:
         self._database = database
         self._settings = settings
         self._options = (options or TickOptions()).checked()
+        self._openings = Openings(settings)
         self._interrupted = interrupted
         self._actor = f"tick@{host_name()}:{os.getpid()}"
         self._began = time.monotonic()
         self._progress = _Progress()
+        self.unready_handlers: dict[str, str] = {}
+        """Handlers that had something to do and that this host could not use, and why. Their deliveries are held."""
+
+    @property
+    def unknown_calendars(self) -> frozenset[str]:
+        """Calendars that waits named and this host's config does not know."""
+        return frozenset(self._openings.unknown)
 
     def run(self) -> TickReport:
         """Run every phase until nothing is left, the budget is spent, or somebody interrupts.
@@ -188,6 +206,7 @@ class Tick:
     def _resolving(self) -> Sequence[tuple[Phase, Callable[[Connection], int]]]:
         return (
             (Phase.EVENTS, self._correlate_batch),
+            (Phase.DUE, self._late_batch),
             (Phase.DUE, self._due_batch),
             (Phase.EXPIRED, self._expired_batch),
         )
@@ -233,8 +252,14 @@ class Tick:
         buckets = [topic_bucket(event_type, contacts[event_id]) for event_id, event_type, _ in claimed]
         self._database.lock_topics(connection, buckets, exclusive=False)
         now = self._database.clock(connection)
-        matched = endings.correlate_events(
-            connection, self._database, contacts, now=now, reason=self._reason("event "), actor=self._actor
+        matched = matching.correlate_events(
+            connection,
+            self._database,
+            contacts,
+            self._openings.for_event,
+            now=now,
+            reason=self._database.dated("event "),
+            actor=self._actor,
         )
         event_store.mark_correlated(connection, self._database, contacts, now=now)
         self._progress.correlated += len(claimed)
@@ -243,16 +268,57 @@ class Tick:
         self._note("resumed", [wait_id for _, wait_id in matched])
         return len(claimed)
 
+    def _late_batch(self, connection: Connection) -> int:
+        """Judge the late waits that have a policy: fire, skip, or move to the next opening; each once a tick."""
+        now = self._database.clock(connection)
+        late = endings.claim_late(
+            connection,
+            late_before=self._openings.late_before(now),
+            limit=self._options.batch_size,
+            after=self._progress.late_up_to,
+        )
+        if not late:
+            return 0
+        self._progress.late_up_to = (late[-1].scheduled_at, late[-1].id)
+        verdicts = [
+            (wait, self._openings.judge(wait.timezone, wait.wait_config, scheduled_at=wait.scheduled_at, now=now))
+            for wait in late
+        ]
+        fire, skip, moves = {}, {}, []
+        for wait, verdict in verdicts:
+            overdue = f"{format_timedelta(now - wait.scheduled_at)} late"
+            match verdict:
+                case Fire():
+                    fire[wait.id] = self._database.dated(f"due, {overdue}")
+                case Skip():
+                    skip[wait.id] = self._database.dated(f"skipped: {overdue}")
+                case Move(at=at):
+                    reason = f"{overdue}: moved to the next opening, {format_instant(at)}"
+                    moves.append(_moved(wait, at, self._database.dated(reason)))
+        self._note("resumed", [*fire, *skip])
+        self._note("moved", [move.wait_id for move in moves])
+        for reasons, deliver in ((fire, True), (skip, False)):
+            if reasons:
+                self._progress.resumed += endings.resolve_late(
+                    connection, self._database, reasons, deliver=deliver, now=now, actor=self._actor
+                )
+        if moves:
+            moved = rescheduling.reschedule_waits(connection, self._database, moves, now=now, actor=self._actor)
+            self._progress.moved += len(moved)
+        return len(late)
+
     def _due_batch(self, connection: Connection) -> int:
         now = self._database.clock(connection)
         if self._options.dry_run:
-            self._note("resumed", endings.due_ids(connection, now=now))
+            late_before = self._openings.late_before(now)
+            self._note("resumed", endings.due_ids(connection, now=now, late_before=late_before))
         resumed = endings.resolve_due(
             connection,
             self._database,
             now=now,
+            late_before=self._openings.late_before(now),
             limit=self._options.batch_size,
-            reason=self._reason("due"),
+            reason=self._database.dated("due"),
             actor=self._actor,
         )
         self._progress.resumed += resumed
@@ -275,7 +341,7 @@ class Tick:
             self._note("timed_out", endings.expired_ids(connection, now=now))
         wait_ids = {wait_id for wait_id, *_ in listening}
         timed_out = endings.resolve_expired(
-            connection, self._database, wait_ids, now=now, reason=self._reason("timeout"), actor=self._actor
+            connection, self._database, wait_ids, now=now, reason=self._database.dated("timeout"), actor=self._actor
         )
         self._progress.timed_out += timed_out
         return len(wait_ids) if timed_out else 0  # none: another tick has them in hand, and goes on
@@ -289,6 +355,7 @@ class Tick:
         with Dispatcher(self._database, self._settings, actor=self._actor) as dispatcher:
             dispatcher.run(may_claim=lambda: self._may_go_on(budget), limit=self._options.batch_size)
             counts = dispatcher.counts
+            self.unready_handlers = dispatcher.unready
         return replace(report, delivered=counts.delivered, retried=counts.retried, dead=counts.dead)
 
     def _complete(self, connection: Connection, report: TickReport) -> TickReport:
@@ -298,14 +365,15 @@ class Tick:
             correlated=self._progress.correlated,
             resumed=self._progress.resumed,
             timed_out=self._progress.timed_out,
-            held=delivery_store.count_held(connection, self._settings.handlers),
+            moved=self._progress.moved,
+            held=delivery_store.count_held(connection, self._settings.handlers.keys() - self.unready_handlers.keys()),
             remaining_due=endings.count_remaining(connection, now=self._database.clock(connection)),
             stopped=self._progress.stopped,
         )
 
     def _dry_run(self, connection: Connection) -> TickReport:
         """Do all of it in one transaction, which the caller rolls back; hand nothing out."""
-        self._progress = _Progress(ids={"correlated": [], "resumed": [], "timed_out": [], "delivered": []})
+        self._progress = _Progress(ids={"correlated": [], "resumed": [], "timed_out": [], "moved": [], "delivered": []})
         started_at = self._database.real_clock(connection)
         for phase, batch in self._resolving():
             if phase in self._options.only:
@@ -322,8 +390,10 @@ class Tick:
             seen = set(noted)
             noted.extend(each for each in ids if each not in seen)
 
-    def _reason(self, reason: str) -> str:
-        return reason if self._database.as_of is None else f"as of {format_instant(self._database.as_of)}: {reason}"
+
+def _moved(wait: LateWait, at: datetime, reason: str) -> Rescheduled:
+    config = rescheduled(wait.wait_config, at=at)
+    return Rescheduled(wait.id, wait.scheduled_at, at, config, Late.NEXT_WINDOW, wait.timezone, reason)
 
 
 def _normalized(contact: str) -> str:

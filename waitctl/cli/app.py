@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from waitctl.cli.output import ExitCode, prepare_streams, print_error
+from waitctl.cli.output import ExitCode, Interrupted, prepare_streams, print_error
 from waitctl.cli.session import Session
 from waitctl.domain.errors import InvalidWaitDurationError, InvalidWaitTimeError, WaitStepError
 
@@ -23,15 +23,21 @@ COMMANDS = {
     "status": ("waits", "Show a wait, or the waits of an execution."),
     "list": ("waits", "List waits, newest first."),
     "pending": ("waits", "Count what is open."),
+    "upcoming": ("upcoming", "Show when waits will fire or time out, as a histogram."),
     "history": ("waits", "Show a wait's audit trail."),
     "cancel": ("waits", "Cancel waits."),
     "resume": ("waits", "Resume a wait by hand."),
+    "explain": ("rescheduling", "Say why a wait ends when it does."),
+    "reschedule": ("rescheduling", "Give open waits another instant or window."),
+    "replan": ("rescheduling", "Compute open waits anew after a change of zone rules or holidays."),
+    "why": ("why", "Say what a wait is still waiting for, and which events nearly ended it."),
     "event": ("events", "Record events and look at them."),
     "tick": ("tick", "Process what is due, once."),
     "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),
+    "calendar": ("calendars", "Look at calendars: business days, holidays, hours."),
     "db": ("database", "Migrate the database and look at its schema."),
 }
-GROUPS = frozenset({"create", "event", "delivery", "db"})
+GROUPS = frozenset({"create", "event", "delivery", "calendar", "db"})
 
 
 class LazyGroup(TyperGroup):
@@ -110,6 +116,9 @@ def run(arguments: Sequence[str]) -> int:
         if code == ExitCode.INTERRUPTED:  # Typer turns Ctrl-C into an exit status, without a word
             _report("interrupted", "interrupted", None, arguments)
         return code if isinstance(code, int) else ExitCode.OK
+    except Interrupted as stop:
+        _report("interrupted", "interrupted", stop.hint, arguments)
+        return ExitCode.INTERRUPTED
     except (KeyboardInterrupt, typer.Abort):
         _report("interrupted", "interrupted", None, arguments)
         return ExitCode.INTERRUPTED

@@ -6,7 +6,6 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
@@ -15,14 +14,16 @@ import typer
 from waitctl.application.documents import wait_document
 from waitctl.application.results import WaitCreateResult
 from waitctl.application.scheduling import WaitSchedulingService
-from waitctl.cli.output import Output, OutputOption, clean, local, print_document, write_line
+from waitctl.cli.output import Output, OutputOption, outlook, print_document, print_explanation, write_line
 from waitctl.cli.session import Session, read_text_argument, session_of
 from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitConfigurationError
-from waitctl.domain.listeners import EventQuery
-from waitctl.domain.schedule import parse_instant
+from waitctl.domain.hours import parse_hours
+from waitctl.domain.instants import Dst, parse_instant
+from waitctl.domain.intents import Late, Rules
+from waitctl.domain.listeners import EventQuery, Mode
 from waitctl.domain.text import MAX_TEXT, parse_json_object
-from waitctl.domain.waits import Particulars, WaitStepExecution
+from waitctl.domain.waits import Particulars
 from waitctl.infrastructure.ids import new_id
 
 app = typer.Typer(help="Create a wait.", no_args_is_help=True, add_completion=False)
@@ -55,6 +56,23 @@ class Common:
         str | None, typer.Option("--key", metavar="KEY", help="Create once for ever under this key (per workflow).")
     ] = None
     tz: Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="An IANA time zone.")] = None
+    calendar: Annotated[
+        str | None, typer.Option("--calendar", metavar="NAME", help="Business days only: DE-BY, US-CA, NYSE, company.")
+    ] = None
+    window: Annotated[
+        str | None,
+        typer.Option("--window", metavar="HOURS", help="Only then, as in 'mon-fri 09:00-12:00,13:00-17:00'."),
+    ] = None
+    dst: Annotated[Dst, typer.Option("--dst", help="What a local time means that the clocks skip or repeat.")] = (
+        Dst.COMPATIBLE
+    )
+    late: Annotated[
+        Late | None,
+        typer.Option("--late", help="What a tick that comes late does; next-window with a window, else fire."),
+    ] = None
+    max_late: Annotated[
+        str | None, typer.Option("--max-late", metavar="DURATION", help="Later than this, it ends without a delivery.")
+    ] = None
     base: Annotated[
         str | None, typer.Option("--from", metavar="INSTANT", help="Count from here instead of from now (RFC 3339).")
     ] = None
@@ -80,9 +98,24 @@ class Common:
         )
 
     @property
-    def base_instant(self) -> datetime | None:
-        """The instant to count from."""
-        return None if self.base is None else parse_instant(self.base, "--from")
+    def rules(self) -> Rules:
+        """What the instant must obey."""
+        return Rules(
+            dst=self.dst,
+            calendar=self.calendar,
+            window=None if self.window is None else parse_hours(self.window, "--window"),
+            late=self.late,
+            max_late=None if self.max_late is None else _span(self.max_late, "--max-late"),
+        )
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """The arguments that every `WaitSchedulingService.create_…` takes."""
+        return {
+            "base": None if self.base is None else parse_instant(self.base, "--from"),
+            "replace_open": self.replace,
+            "dry_run": self.dry_run,
+        }
 
 
 def delivery_key(delivery_id: str, step_id: str) -> str:
@@ -125,12 +158,15 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
 def fixed_time(
     *,
     context_: typer.Context,
-    duration: Annotated[str, typer.Argument(metavar="DURATION", help="As in 90m, 2h30m, 3d, '3 days', PT36H.")],
+    duration: Annotated[str, typer.Argument(metavar="DURATION", help="As in 90m, 2h30m, 3d, '3 days', PT36H, 3bd.")],
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="H[H][:MM[:SS]]", help="So many calendar days on, at this time.")
+    ] = None,
     common: Common,
 ) -> None:
-    """Wait for a span of elapsed time.
+    """Wait for a span of elapsed time, or for business days.
 
-    Example: waitctl create fixed-time 3d --contact ada@example.org --handler nudge
+    Example: waitctl create fixed-time 3bd --at 09:00 --tz Europe/Berlin --calendar DE-BY --handler nudge
     """
     _create(
         context_,
@@ -138,9 +174,9 @@ def fixed_time(
         lambda service, particulars: service.create_fixed_time_wait(
             duration,
             particulars,
-            base=common.base_instant,
-            replace_open=common.replace,
-            dry_run=common.dry_run,
+            at=at,
+            rules=common.rules,
+            **common.how,
         ),
     )
 
@@ -151,8 +187,16 @@ def until_date(
     *,
     context_: typer.Context,
     date: Annotated[
-        str, typer.Argument(metavar="DATETIME", help="RFC 3339, or '2026-12-24 18:00' read in --tz; a date: 00:00.")
-    ],
+        str | None,
+        typer.Argument(metavar="DATETIME", help="RFC 3339, or '2026-12-24 18:00' read in --tz; a date: 00:00."),
+    ] = None,
+    offset: Annotated[
+        str | None, typer.Option("--offset", metavar="±DURATION", help="So long before or after it, as in -2d.")
+    ] = None,
+    field: Annotated[
+        str | None,
+        typer.Option("--field", metavar="NAME", help="Where the date stands in --context, instead of DATETIME."),
+    ] = None,
     past: Annotated[Past, typer.Option("--past", help="What to do with a date that has passed.")] = Past.REJECT,
     common: Common,
 ) -> None:
@@ -166,10 +210,11 @@ def until_date(
         lambda service, particulars: service.create_until_date_wait(
             date,
             particulars,
-            base=common.base_instant,
+            offset=offset,
+            field=field,
+            rules=common.rules,
             past=past,
-            replace_open=common.replace,
-            dry_run=common.dry_run,
+            **common.how,
         ),
     )
 
@@ -180,6 +225,9 @@ def until_time(
     *,
     context_: typer.Context,
     time: Annotated[str, typer.Argument(metavar="H[H][:MM[:SS]]", help="A time of day in --tz.")],
+    days: Annotated[
+        str | None, typer.Option("--days", metavar="DAYS", help="On these weekdays only, as in mon-fri.")
+    ] = None,
     common: Common,
 ) -> None:
     """Wait until clocks next show a time of day.
@@ -192,9 +240,9 @@ def until_time(
         lambda service, particulars: service.create_until_time_wait(
             time,
             particulars,
-            base=common.base_instant,
-            replace_open=common.replace,
-            dry_run=common.dry_run,
+            days=days,
+            rules=common.rules,
+            **common.how,
         ),
     )
 
@@ -204,13 +252,23 @@ def until_time(
 def for_event(
     *,
     context_: typer.Context,
-    types: Annotated[str, typer.Argument(metavar="TYPE[,TYPE…]", help="Any of these event types.")],
+    types: Annotated[
+        str,
+        typer.Argument(metavar="TYPE[,TYPE…]", help="Any of these event types; with --all each, or a|b for either."),
+    ],
     match: Annotated[
         list[str] | None,
         typer.Option("--match", metavar="KEY=VALUE", help="The event's data must have this text there (repeatable)."),
     ] = None,
     match_json: Annotated[
         str | None, typer.Option("--match-json", metavar="JSON", help="The event's data must contain this.")
+    ] = None,
+    where: Annotated[str | None, typer.Option("--where", metavar="CEL", help='As in "event.data.n > 3".')] = None,
+    human: Annotated[bool, typer.Option("--human", help="What a machine opened does not count.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every one of the types must come, in any order.")] = False,
+    count: Annotated[int | None, typer.Option("--count", metavar="N", help="The same one N times (1 to 1000).")] = None,
+    distinct: Annotated[
+        str | None, typer.Option("--distinct", metavar="KEY", help="With --count: each text under this key once.")
     ] = None,
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="DURATION", help="How long to wait; for ever when left out.")
@@ -224,29 +282,30 @@ def for_event(
     exclusive: Annotated[bool, typer.Option("--exclusive", help="What this wait takes, no other wait gets.")] = False,
     common: Common,
 ) -> None:
-    """Wait for an event of a contact, or for a timeout, whichever comes first.
+    """Wait for events of a contact, or for a timeout, whichever comes first.
 
-    Example: waitctl create for-event email_open --contact ada@example.org --timeout 2d --handler follow-up
+    --where sees event.type, event.contact, event.data, event.at, event.source and wait.context.
+    Example: waitctl create for-event 'email_open|email_click,form_submit' --all --contact ada@example.org --timeout 2d
     """
     query = EventQuery(
         event_types=tuple(name.strip() for name in types.split(",")),
         match=_pairs(match) if match else None,
         match_json=None if match_json is None else parse_json_object(match_json, "--match-json"),
-        timeout=None if timeout is None else parse_duration(timeout, error=InvalidTimeoutError),
+        timeout=None if timeout is None else parse_duration(timeout, error=InvalidTimeoutError, business=True),
         lookback=_span(lookback, "--lookback"),
         grace=_span(grace, "--grace"),
         exclusive=exclusive,
+        rules=common.rules,
+        where=where,
+        human=human,
+        mode=Mode.ALL if every else Mode.ANY,
+        count=count,
+        distinct=distinct,
     )
     _create(
         context_,
         common,
-        lambda service, particulars: service.create_event_wait(
-            query,
-            particulars,
-            base=common.base_instant,
-            replace_open=common.replace,
-            dry_run=common.dry_run,
-        ),
+        lambda service, particulars: service.create_event_wait(query, particulars, **common.how),
     )
 
 
@@ -279,7 +338,10 @@ def _create(
             "inline commands are not supported yet", hint="name a handler of the config file with --handler"
         )
     with session.database(create=True) as database:
-        result = create(WaitSchedulingService(database, actor=session.actor), common.particulars(session))
+        result = create(
+            WaitSchedulingService(database, actor=session.actor, settings=session.settings()),
+            common.particulars(session),
+        )
         session.warn(f"database: {database.name}")
     document = {**wait_document(result.wait), "created": result.created}
     if common.dry_run:
@@ -290,18 +352,7 @@ def _create(
 def _print_created(result: WaitCreateResult, common: Common) -> None:
     wait = result.wait
     if common.dry_run:
-        for line in (*result.explanation, f"so: {_outlook(wait)}", "nothing was written"):
-            write_line(clean(line))
+        print_explanation(wait, result.explanation)
+        write_line("nothing was written")
         return
-    write_line(f"{wait.id}  {_outlook(wait)}" + ("" if result.created else "  (it was there already)"))
-
-
-def _outlook(wait: WaitStepExecution) -> str:
-    """What a wait comes to, in a line."""
-    if not wait.status.is_open:
-        return f"{wait.status} ({wait.resolution})"
-    if wait.scheduled_at is not None:
-        return f"scheduled for {local(wait.scheduled_at, wait.timezone, wait.updated_at)}"
-    heard = ", ".join(listener.event_type for listener in wait.listeners)
-    until = f" until {local(wait.timeout_at, wait.timezone, wait.updated_at)}" if wait.timeout_at else ""
-    return clean(f"waiting for {heard} of {wait.contact_id}{until}")
+    write_line(f"{wait.id}  {outlook(wait)}" + ("" if result.created else "  (it was there already)"))

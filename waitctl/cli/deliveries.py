@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from waitctl.application.delivery import DeliveryService
-from waitctl.application.documents import delivery_document
+from waitctl.application.documents import backlog_document, delivery_document
 from waitctl.cli.output import (
     STATUS_STYLES,
     ExitCode,
@@ -25,7 +25,7 @@ from waitctl.cli.output import (
 )
 from waitctl.cli.session import session_of
 from waitctl.domain.deliveries import Delivery, DeliveryStatus
-from waitctl.domain.schedule import format_instant
+from waitctl.domain.instants import format_instant
 
 app = typer.Typer(help="Look at deliveries, and put dead ones right.", no_args_is_help=True, add_completion=False)
 
@@ -76,6 +76,42 @@ def list_(
         whole=lambda rows: {"deliveries": rows},
         human=human,
         id_key="delivery_id",
+    )
+
+
+@app.command("handlers")
+def handlers(context: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+    """Show what each handler has before it.
+
+    Example: waitctl delivery handlers
+    """
+    session = session_of(context)
+    known = session.settings().handlers
+    with session.database() as database:
+        found = DeliveryService(database).list_backlogs(known)
+
+    def human(_: object) -> None:
+        if not found:
+            say("no handlers")
+            return
+        print_table(
+            ("HANDLER", "PENDING", "DUE", "FAILING", "RUNNING", "DEAD", "ON THIS HOST"),
+            (
+                (
+                    each.handler,
+                    *(f"{count:,}" for count in (each.pending, each.due, each.failing, each.running, each.dead)),
+                    "known" if each.handler in known else "unknown: held",
+                )
+                for each in found
+            ),
+        )
+
+    print_list(
+        [backlog_document(each, known=each.handler in known) for each in found],
+        output,
+        whole=lambda rows: {"handlers": rows},
+        human=human,
+        id_key="handler",
     )
 
 

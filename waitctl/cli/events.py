@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated
 
 import typer
 
-from waitctl.application.correlation import (
-    DEFAULT_SOURCE,
-    EventService,
-    IngestTotals,
-    Rejection,
-    make_event,
-    read_lines,
-)
+from waitctl.application.correlation import DEFAULT_SOURCE, EventService, make_event
 from waitctl.application.documents import event_document
+from waitctl.cli import ingest, quarantine
 from waitctl.cli.output import (
-    DocumentOption,
-    ExitCode,
     Output,
     OutputOption,
     print_card,
@@ -35,24 +22,21 @@ from waitctl.cli.output import (
     write_line,
 )
 from waitctl.cli.session import Session, read_text_argument, session_of
+from waitctl.cli.why import event_why
 from waitctl.domain.errors import InvalidEventError
 from waitctl.domain.events import Event
-from waitctl.domain.schedule import format_instant, parse_instant
+from waitctl.domain.instants import format_instant, parse_instant
 from waitctl.domain.text import parse_json_object, to_json
 
 app = typer.Typer(help="Record events and look at them.", no_args_is_help=True, add_completion=False)
 types = typer.Typer(help="List, add and remove event types.", invoke_without_command=True, add_completion=False)
 app.add_typer(types, name="types")
-
-
-class Format(StrEnum):
-    """What `ingest` reads."""
-
-    NDJSON = "ndjson"
+app.add_typer(quarantine.app, name="quarantine")
+app.command("why")(event_why)
 
 
 def _service(session: Session, *, create: bool = False) -> EventService:
-    return EventService(session.database(create=create), actor=session.actor)
+    return EventService(session.database(create=create), actor=session.actor, settings=session.settings())
 
 
 @app.command("record")
@@ -101,83 +85,8 @@ def record(
     print_document(result.to_json(), output, human=human, id_key="event_id")
 
 
-@app.command("ingest")
-def ingest(
-    context: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="What to read; standard input by default.")] = "-",
-    format_: Annotated[Format, typer.Option("--format", help="What the input is.")] = Format.NDJSON,
-    source: Annotated[
-        str, typer.Option("--source", metavar="NAME", help="The source of lines that name none.")
-    ] = DEFAULT_SOURCE,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; write nothing.")] = False,
-    output: DocumentOption = Output.HUMAN,
-) -> None:
-    """Record a stream of events, one JSON object a line.
-
-    A line: {"type", "contact", "data"?, "id"?, "source"?, "at"?}. A bad line is named by its number and the rest goes
-    on; the exit status is 1 then. Example: waitctl event ingest events.ndjson
-    """
-    assert format_ is Format.NDJSON
-    session = session_of(context)
-    as_json = output.is_json
-
-    def on_rejection(rejection: Rejection) -> None:
-        if as_json:
-            error = {"code": rejection.error.code, "message": rejection.error.message, "line": rejection.line}
-            print(to_json({"error": error}), file=sys.stderr)  # noqa: T201
-        else:
-            say(f"line {rejection.line}: {rejection.error.message}")
-
-    service = _service(session, create=not dry_run)
-    with _open(file) as stream, _progress(output) as on_batch:
-        totals = service.ingest_ndjson(
-            read_lines(stream), source=source, on_rejection=on_rejection, on_batch=on_batch, dry_run=dry_run
-        )
-
-    def human() -> None:
-        write_line(
-            f"{totals.received:,} received, {totals.recorded:,} recorded, {totals.duplicates:,} duplicates, "
-            f"{totals.ignored:,} ignored, {totals.rejected:,} rejected, {totals.matched:,} waits resumed"
-        )
-        if dry_run:
-            say("nothing was written")
-
-    print_document(totals.to_json(), output, human=human)
-    if totals.without_id and not as_json:
-        say(f"{totals.without_id:,} had no id: run again, they are recorded again")
-    raise typer.Exit(ExitCode.FAILURE if totals.rejected else ExitCode.OK)
-
-
-@contextmanager
-def _open(file: str) -> Iterator[BinaryIO]:
-    if file == "-":
-        if sys.stdin is None:
-            raise InvalidEventError("standard input is closed")
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = Path(file).open("rb")  # noqa: SIM115 (closed below; only opening it is our error)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InvalidEventError(f"cannot read {file}: {reason}") from error
-    with stream:
-        yield stream
-
-
-@contextmanager
-def _progress(output: Output) -> Iterator[Any]:
-    """A count that runs on a terminal; nothing when anything is piped."""
-    if output is not Output.HUMAN or not (sys.stdout.isatty() and sys.stderr.isatty()):
-        yield lambda _: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("reading") as line:
-
-        def show(totals: IngestTotals) -> None:
-            line.update(f"{totals.received:,} received, {totals.matched:,} waits resumed")
-
-        yield show
+app.command("ingest")(ingest.ingest)
+app.command("providers")(ingest.list_providers)
 
 
 @app.command("list")

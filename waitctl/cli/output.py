@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from waitctl.domain.listeners import EventListener
+    from waitctl.domain.waits import WaitStepExecution
+
 T = TypeVar("T")
 
 
@@ -60,6 +63,14 @@ class ExitCode(IntEnum):
                 return cls.DATABASE
             case _:
                 return cls.FAILURE
+
+
+class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
+    """A command stopped because it was told to. ``hint`` says how far it came."""
+
+    def __init__(self, hint: str) -> None:
+        self.hint = hint
+        super().__init__(hint)
 
 
 class Output(StrEnum):
@@ -278,7 +289,7 @@ def local(at: datetime | None, zone: str, now: datetime) -> str | None:
     """An instant as the wait's zone shows it, and how far off it is."""
     if at is None:
         return None
-    from waitctl.domain.schedule import show_local
+    from waitctl.domain.instants import show_local
 
     return f"{show_local(at, zone)} {zone} ({relative(at, now)})"
 
@@ -298,3 +309,40 @@ def prepare_streams() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (for the rest of the run)
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (for the rest of the run)
+
+
+def outlook(wait: WaitStepExecution) -> str:
+    """What a wait comes to, in a line."""
+    if not wait.status.is_open:
+        return f"{wait.status} ({wait.resolution})"
+    if wait.scheduled_at is not None:
+        return f"scheduled for {local(wait.scheduled_at, wait.timezone, wait.updated_at)}"
+    heard = _heard(wait.listeners)
+    until = f" until {local(wait.timeout_at, wait.timezone, wait.updated_at)}" if wait.timeout_at else ""
+    return clean(f"waiting for {heard} of {wait.contact_id}{until}")
+
+
+def _heard(listeners: Sequence[EventListener]) -> str:
+    """What is listened to, as in ``email_open, sms_reply`` or ``(email_open or email_click) and form_submit``."""
+    groups: dict[int, list[str]] = {}
+    for listener in listeners:
+        groups.setdefault(listener.group_no, []).append(listener.event_type)
+    if 0 in groups:
+        return ", ".join(groups[0])
+    parts = [
+        " or ".join(names) if len(names) == 1 or len(groups) == 1 else f"({' or '.join(names)})"
+        for names in groups.values()
+    ]
+    count = f"{listeners[0].needed:,} " if listeners and listeners[0].needed > 1 else ""
+    return count + " and ".join(parts)
+
+
+def print_explanation(wait: WaitStepExecution, explanation: Sequence[str]) -> None:
+    """Why a wait ends when it does: every rule in its line, then the instant in its zone and in UTC."""
+    from waitctl.domain.instants import format_instant
+
+    for line in (*explanation, f"so: {outlook(wait)}"):
+        write_line(clean(line))
+    at = wait.scheduled_at or wait.timeout_at
+    if at is not None and wait.status.is_open and wait.timezone != "UTC":
+        write_line(f"in UTC: {format_instant(at)}")

@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 
 from waitctl.application.tick import Phase, Tick, TickOptions, TickReport
-from waitctl.cli.output import DocumentOption, Output, print_document, write_line
+from waitctl.cli.output import DocumentOption, Output, print_document, say, write_line
 from waitctl.cli.session import session_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError
-from waitctl.domain.schedule import parse_instant
+from waitctl.domain.instants import parse_instant
 
 app = typer.Typer(add_completion=False)
 
@@ -60,6 +60,10 @@ def tick(
     with database:
         run = Tick(database, session.settings(), options, interrupted=_on_signal().is_set)
         report = run.run()
+    for name in sorted(run.unknown_calendars):
+        say(f"the calendar {name} is not known on this host: only the windows of its waits were looked at")
+    for name, reason in sorted(run.unready_handlers.items()):
+        say(f"deliveries to {name} are held: {reason}")
     if quiet or (output is Output.HUMAN and report.did_nothing and not sys.stdout.isatty()):
         return  # cron mails what is printed
     print_document(report.to_json(), output, human=lambda: _print_report(report))
@@ -93,6 +97,7 @@ def _print_report(report: TickReport) -> None:
         ("correlated", report.correlated, "events"),
         ("resumed", report.resumed, "waits"),
         ("timed out", report.timed_out, "waits"),
+        ("moved", report.moved, "waits to their next opening"),
         ("delivered", report.delivered, ""),
         ("to retry", report.retried, ""),
         ("dead", report.dead, ""),

@@ -30,9 +30,10 @@ from waitctl.cli.output import (
 )
 from waitctl.cli.session import read_text_argument, session_of
 from waitctl.domain.errors import InvalidWaitConfigurationError
-from waitctl.domain.schedule import parse_instant, show_local
+from waitctl.domain.instants import parse_instant, show_local
+from waitctl.domain.listeners import EventListener, progress
 from waitctl.domain.text import parse_json_object, to_json
-from waitctl.domain.waits import WaitExecutionStatus, WaitFilter, WaitType
+from waitctl.domain.waits import NOT_ASKED, WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
 
 app = typer.Typer(add_completion=False)
 
@@ -78,12 +79,9 @@ def status(
 def print_wait(found: WaitStatus) -> None:
     """A wait as a card."""
     wait, zone, now = found.wait, found.wait.timezone, found.now
-    listeners = "; ".join(
-        f"{listener.event_type} of {listener.contact_id}"
-        + "".join(f" where {key}={value}" for key, value in (listener.match or {}).items())
-        + (f" containing {to_json(listener.match_json)}" if listener.match_json else "")
-        + f" ({listener.status})"
-        for listener in wait.listeners
+    listeners = "; ".join(map(_listener, wait.listeners))
+    trouble = "; ".join(
+        f"{listener.event_type}: {listener.diagnostic}" for listener in wait.listeners if listener.diagnostic
     )
     deliveries = "; ".join(
         f"{delivery.outcome} to {delivery.handler}: {delivery.status}"
@@ -103,6 +101,8 @@ def print_wait(found: WaitStatus) -> None:
             ("scheduled", local(wait.scheduled_at, zone, now)),
             ("deadline", local(wait.timeout_at, zone, now)),
             ("listens to", listeners),
+            ("progress", _progress(wait)),
+            ("condition", trouble),
             ("handler", wait.handler),
             ("key", wait.idempotency_key),
             ("context", to_json(wait.context) if wait.context else None),
@@ -117,12 +117,32 @@ def print_wait(found: WaitStatus) -> None:
     )
 
 
+def _listener(listener: EventListener) -> str:
+    return (
+        f"{listener.event_type} of {listener.contact_id}"
+        + (" by a human" if listener.human else "")
+        + "".join(f" where {key}={value}" for key, value in (listener.match or {}).items())
+        + (f" containing {to_json(listener.match_json)}" if listener.match_json else "")
+        + (f" where {listener.where}" if listener.where else "")
+        + f" ({listener.status})"
+    )
+
+
+def _progress(wait: WaitStepExecution) -> str | None:
+    """How far a wait for several events has come, as in ``2 of 3: email_open``."""
+    if not any(listener.is_grouped for listener in wait.listeners):
+        return None
+    done, needed = progress(wait.listeners)
+    counted = ", ".join(listener.event_type for listener in wait.listeners if listener.matched_count)
+    return f"{done:,} of {needed:,}" + (f": {counted}" if counted else "")
+
+
 def _asked(config: dict[str, Any]) -> str:
     shown = {key: value for key, value in config.items() if value not in (None, False, "0")}
     return ", ".join(
         f"{key} {value if isinstance(value, str) else to_json(value)}"
         for key, value in shown.items()
-        if key not in {"tzdata", "past"}
+        if key not in NOT_ASKED | {"past"}
     )
 
 

@@ -51,13 +51,26 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """What one handler still has before it. ``failing``: of the pending ones, those that were tried in vain."""
+
+    handler: str
+    pending: int = 0
+    due: int = 0
+    failing: int = 0
+    running: int = 0
+    dead: int = 0
+    oldest_due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Delivered:
     """The handler took it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The handler failed; try again. ``retry_after`` is the target's own word on when."""
+    """The handler failed; try again, and not before ``retry_after``, the target's own word."""
 
     error: str
     retry_after: timedelta | None = None
@@ -65,9 +78,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The handler asked to be tried later, without using up an attempt."""
+    """The handler asked to be tried later (after ``retry_after``, if it said so), without using up an attempt."""
 
     error: str
+    retry_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +137,8 @@ def settle(
             status = DeliveryStatus.DELIVERED
         case Rejected(error=error):
             status = DeliveryStatus.DEAD
-        case Deferred(error=error):
-            at = now + max(policy.backoff, policy.delay(attempt, jitter))
+        case Deferred(error=error, retry_after=retry_after):
+            at = now + (retry_after or max(policy.backoff, policy.delay(attempt, jitter)))
             attempt -= 1
         case Failed(error=error, retry_after=retry_after):
             left = _last_attempt(delivery, policy) - attempt
@@ -132,7 +146,7 @@ def settle(
                 status = DeliveryStatus.DEAD
             else:
                 tried = max(1, policy.max_attempts - left)
-                at = now + (policy.delay(tried, jitter) if retry_after is None else retry_after)
+                at = now + max(policy.delay(tried, jitter), retry_after or timedelta(0))
     return Settlement(delivery.id, delivery.attempt, status, attempt, at, error)
 
 

@@ -1,4 +1,4 @@
-"""Durations as people write them: ``90m``, ``2h30m``, ``3 days``, ``1w``, ``PT36H``."""
+"""Durations as people write them: ``90m``, ``2h30m``, ``3 days``, ``1w``, ``PT36H``, ``3bd``."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ class Duration:
     """A span of time, its days kept apart from its hours.
 
     ``days`` are 24 hours each when the duration is elapsed time. They stay apart so that a duration combined
-    with a time of day or a calendar can count them as local days (semantics 4).
+    with a time of day or a calendar can count them as local days (semantics 4). ``business_days`` stand alone.
     """
 
     days: int = 0
     time: timedelta = timedelta()
+    business_days: int = 0
 
     @property
     def elapsed(self) -> timedelta:
-        """The duration as elapsed time."""
+        """The duration as elapsed time; business days, whose length a calendar says, have none."""
         return timedelta(days=self.days) + self.time
 
     def __str__(self) -> str:
@@ -59,16 +60,18 @@ _UNITS = {
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), "h"),
     **dict.fromkeys(("d", "day", "days"), "d"),
     **dict.fromkeys(("w", "week", "weeks"), "w"),
+    **dict.fromkeys(("bd", "business day", "business days"), "bd"),
 }
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _CALENDAR_UNITS = {"mo", "mon", "month", "months", "y", "yr", "year", "years"}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]+)\s*")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(business\s+days?|[a-z]+)\s*", re.IGNORECASE)
 _ISO = re.compile(
     r"P(?:(?P<w>[0-9]+(?:[.,][0-9]+)?)W)?(?:(?P<d>[0-9]+(?:[.,][0-9]+)?)D)?"
     r"(?:T(?=[0-9])(?:(?P<h>[0-9]+(?:[.,][0-9]+)?)H)?(?:(?P<m>[0-9]+(?:[.,][0-9]+)?)M)?"
     r"(?:(?P<s>[0-9]+(?:[.,][0-9]+)?)S)?)?"
 )
 _EXAMPLES = "write it as 90m, 2h30m, 3d, 1w, '3 days' or PT36H"
+_MAX_BUSINESS_DAYS = 2600  # ten years of weeks of five
 
 
 def parse_duration(
@@ -76,8 +79,9 @@ def parse_duration(
     *,
     error: type[InvalidInputError] = InvalidWaitDurationError,
     zero: bool = False,
+    business: bool = False,
 ) -> Duration:
-    """Parse a duration: units s, m, h, d, w with their long names, or ISO 8601 (``P3DT4H``).
+    """Parse a duration: units s, m, h, d, w with their long names, or ISO 8601 (``P3DT4H``); ``3bd`` if ``business``.
 
     Raises ``error`` for anything else, for months and years (how long is one?), for zero unless ``zero``, and for
     more than ten years.
@@ -88,6 +92,8 @@ def parse_duration(
     if stripped == "0" and zero:
         return Duration()
     amounts = _iso_amounts(stripped, error) if stripped[:1] in "Pp" else _plain_amounts(stripped, error)
+    if "bd" in amounts:
+        return _business_days(text, amounts, error, business=business)
     if any(amount > 10**9 for amount in amounts.values()):  # past what Decimal can divide
         raise error(f"{text[:80]!r} is more than ten years")
     days = amounts.get("d", Decimal()) + 7 * amounts.get("w", Decimal())
@@ -103,12 +109,25 @@ def parse_duration(
     return duration
 
 
+def _business_days(
+    text: str, amounts: dict[str, Decimal], error: type[InvalidInputError], *, business: bool
+) -> Duration:
+    count = amounts["bd"]
+    if not business:
+        raise error(f"business days have no place here: {text!r}", hint=_EXAMPLES)
+    if not 0 < count <= _MAX_BUSINESS_DAYS:
+        raise error(f"{text[:80]!r} is not between 1 and {_MAX_BUSINESS_DAYS:,} business days")
+    if len(amounts) > 1 or count % 1:
+        raise error(f"{text!r}: business days stand alone, and are whole", hint="write it as 3bd")
+    return Duration(business_days=int(count))
+
+
 def _plain_amounts(text: str, error: type[InvalidInputError]) -> dict[str, Decimal]:
     amounts: dict[str, Decimal] = {}
     position = 0
     while part := _PART.match(text, position):
         number, name = part.groups()
-        unit = _UNITS.get(name.lower())
+        unit = _UNITS.get(" ".join(name.lower().split()))
         if name == "M" or name.lower() in _CALENDAR_UNITS:
             raise error(
                 f"{text!r}: months and years have no fixed length",
@@ -142,8 +161,34 @@ def _iso_amounts(text: str, error: type[InvalidInputError]) -> dict[str, Decimal
     return amounts
 
 
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """A duration forwards or backwards: ``+2h``, ``-1d``, ``-3bd``."""
+
+    duration: Duration
+    is_back: bool = False
+
+    @property
+    def sign(self) -> int:
+        """1 forwards, -1 backwards."""
+        return -1 if self.is_back else 1
+
+    def __str__(self) -> str:
+        return f"{'-' if self.is_back else '+'}{self.duration}"
+
+
+def parse_offset(text: str, *, error: type[InvalidInputError] = InvalidWaitDurationError) -> Offset:
+    """Parse a duration with a sign; none means forwards. Raises ``error``."""
+    stripped = text.strip()
+    signed = stripped[:1] in {"-", "+", "\u2212"}
+    duration = parse_duration(stripped[1:] if signed else stripped, error=error, business=True)
+    return Offset(duration, is_back=signed and stripped[0] != "+")
+
+
 def format_duration(duration: Duration) -> str:
     """Write a duration so that `parse_duration` reads the same one back: ``2h30m``, ``3d``, ``0``."""
+    if duration.business_days:
+        return f"{duration.business_days}bd"
     parts = [f"{duration.days}d"] if duration.days else []
     micros = duration.time // timedelta(microseconds=1)
     for unit, size in (("h", 3_600_000_000), ("m", 60_000_000)):

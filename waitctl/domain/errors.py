@@ -7,14 +7,21 @@
     │   ├── InvalidWaitDateError
     │   ├── InvalidWaitTimeError
     │   ├── InvalidTimezoneError
+    │   ├── UnknownCalendarError
+    │   ├── CalendarRangeError                 a year that the calendar does not know
+    │   ├── NoOpeningError                     no instant that all rules let pass
     │   ├── InvalidEventTypeError
     │   ├── InvalidEventError
     │   ├── InvalidTimeoutError
-    │   └── InvalidSettingError
+    │   ├── InvalidSettingError
+    │   ├── MissingCredentialError             what a webhook is verified with
+    │   └── MissingLibraryError                an extra that was not installed
+    ├── InvalidSignatureError                a webhook that its provider did not send, or not now (exit 1)
     ├── NotFoundError                        (exit 3)
     │   ├── WaitExecutionNotFoundError
     │   ├── EventListenerNotFoundError
     │   ├── EventNotFoundError
+    │   ├── QuarantineNotFoundError
     │   └── DeliveryNotFoundError
     ├── ConflictError                        the state does not allow it (exit 4)
     │   ├── WaitExecutionExpiredError          it timed out
@@ -24,6 +31,8 @@
     │   ├── IdempotencyKeyConflictError
     │   ├── AmbiguousIdError
     │   ├── EventTypeInUseError
+    │   ├── PayloadCutError                    too large to be kept whole
+    │   ├── ReplanTooLargeError                more waits would change than the cap allows
     │   └── UnsafeConnectionError              a caller's transaction that could lose a wake-up
     └── DatabaseError                        (exit 5)
         ├── DatabaseUnreachableError
@@ -81,6 +90,18 @@ class InvalidTimezoneError(InvalidInputError):
     """The time zone is not known."""
 
 
+class UnknownCalendarError(InvalidInputError):
+    """The calendar is not known."""
+
+
+class CalendarRangeError(InvalidInputError):
+    """The calendar does not know that year."""
+
+
+class NoOpeningError(InvalidInputError):
+    """There is no opening."""
+
+
 class InvalidEventTypeError(InvalidInputError):
     """The event type is not known."""
 
@@ -97,6 +118,18 @@ class InvalidSettingError(InvalidInputError):
     """A setting is not valid."""
 
 
+class MissingCredentialError(InvalidInputError):
+    """What the webhook is verified with is missing."""
+
+
+class MissingLibraryError(InvalidInputError):
+    """An optional library is not installed."""
+
+
+class InvalidSignatureError(WaitStepError):
+    """The webhook's signature is not valid."""
+
+
 class NotFoundError(WaitStepError):
     """Nothing is there under that name."""
 
@@ -111,6 +144,10 @@ class EventListenerNotFoundError(NotFoundError):
 
 class EventNotFoundError(NotFoundError):
     """No such event."""
+
+
+class QuarantineNotFoundError(NotFoundError):
+    """No such payload in quarantine."""
 
 
 class DeliveryNotFoundError(NotFoundError):
@@ -147,6 +184,14 @@ class AmbiguousIdError(ConflictError):
 
 class EventTypeInUseError(ConflictError):
     """Open waits listen to this event type."""
+
+
+class PayloadCutError(ConflictError):
+    """The payload was too large to be kept whole."""
+
+
+class ReplanTooLargeError(ConflictError):
+    """More waits would change than the cap allows."""
 
 
 class UnsafeConnectionError(ConflictError):

@@ -65,6 +65,7 @@ class Event:
     """One event. ``external_id`` is its sender's id for it: (source, external_id) is recorded once.
 
     ``occurred_at`` is when it happened by its sender's clock (it may be missing), ``received_at`` when it reached us.
+    From ``expires_at`` on, by the clock of whoever correlates it, it matches nothing any more.
     """
 
     id: str
@@ -75,4 +76,5 @@ class Event:
     external_id: str | None
     occurred_at: datetime | None
     received_at: datetime | None = None
+    expires_at: datetime | None = None
     matched: tuple[str, ...] = ()

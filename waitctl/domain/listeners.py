@@ -10,14 +10,19 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from waitctl.domain.durations import Duration
+from waitctl.domain.calendars import Calendar
+from waitctl.domain.conditions import ConditionError, check_condition, holds
+from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.errors import (
     EventListenerExpiredError,
     InvalidEventTypeError,
     InvalidTimeoutError,
     InvalidWaitConfigurationError,
+    InvalidWaitDateError,
 )
 from waitctl.domain.events import Event, check_event_type_name
+from waitctl.domain.intents import FixedTime, Rules
+from waitctl.domain.schedule import Resolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text
 
 _MAX_EXPONENT = 131_072
@@ -25,6 +30,24 @@ _MAX_EXPONENT = 131_072
 
 TOPIC_BUCKETS = 128
 """Locks that stand for all topics: 20,000 separate advisory locks exhaust a default PostgreSQL."""
+
+
+MACHINE: JsonObject = {"machine": True}
+"""What the data of an event contains that no human caused, such as an open by a mail proxy."""
+
+MAX_COUNT = 1000
+"""Events that one wait may count."""
+
+
+MAX_DISTINCT = 64
+"""Characters of a distinct text that the store keeps as it is; a longer one is kept as its digest."""
+
+
+class Mode(StrEnum):
+    """How many of the event types of a wait must come."""
+
+    ANY = "any"
+    ALL = "all"
 
 
 class ListenerStatus(StrEnum):
@@ -38,10 +61,15 @@ class ListenerStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EventListener:
-    """Waits for one event of a topic (event type and contact) that fits its conditions.
+    """Waits for events of a topic (event type and contact) that fit its conditions.
 
     ``since_at`` is the oldest instant of receipt that counts (creation minus lookback), ``timeout_at`` the deadline,
-    ``expires_at`` the deadline plus grace.
+    ``expires_at`` the deadline plus grace. ``gated``: an event outside the wait's window only schedules it.
+
+    ``group_no`` 0 is a wait that its first event ends. Else the listener is one of a group, which needs ``needed``
+    events (with ``distinct``, of as many different texts under that key of the data), and the wait ends when each of
+    its groups has its own. ``matched_count`` is how many events this listener has counted, ``diagnostic`` why ``where``
+    said neither yes nor no the last time that it did.
     """
 
     id: str
@@ -55,11 +83,26 @@ class EventListener:
     expires_at: datetime | None
     status: ListenerStatus = ListenerStatus.ACTIVE
     where: str | None = None
+    gated: bool = False
+    human: bool = False
+    group_no: int = 0
+    needed: int = 1
+    distinct: str | None = None
+    diagnostic: str | None = None
     matched_event_id: str | None = None
     matched_at: datetime | None = None
+    matched_count: int = 0
 
-    def matches(self, event: Event) -> bool:
-        """Whether ``event`` is one this listener waits for. The store asks the same in SQL."""
+    @property
+    def is_grouped(self) -> bool:
+        """Whether it takes more than this listener's one event to end the wait."""
+        return self.group_no > 0
+
+    def matches(self, event: Event, context: JsonObject | None = None) -> bool:
+        """Whether ``event`` is one this listener waits for. The store asks the same in SQL.
+
+        ``context`` is the wait's. A ``where`` that says neither yes nor no says no.
+        """
         return (
             event.event_type == self.event_type
             and event.contact_id == self.contact_id
@@ -67,6 +110,9 @@ class EventListener:
             and self.in_time(event.received_at, event.occurred_at)
             and (self.match is None or matches_text(event.data, self.match))
             and (self.match_json is None or contains(event.data, self.match_json))
+            and not (self.human and contains(event.data, MACHINE))
+            and (self.distinct is None or scalar_text(event.data, self.distinct) is not None)
+            and (self.where is None or _holds(self.where, event, context))
         )
 
     def in_time(self, received_at: datetime, occurred_at: datetime | None) -> bool:
@@ -85,7 +131,12 @@ class EventListener:
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """What an event wait was asked to wait for, before a clock was read."""
+    """What an event wait was asked to wait for, before a clock was read.
+
+    With ``mode`` ANY, the first event of one of ``event_types`` ends it, or the ``count``-th of one type (of those
+    with as many different texts under the key ``distinct`` of their data). With ALL one of each must come, and an
+    element may name alternatives: ``("email_open|email_click", "form_submit")``.
+    """
 
     event_types: tuple[str, ...]
     match: Mapping[str, str] | None = None
@@ -94,6 +145,29 @@ class EventQuery:
     lookback: Duration = Duration(0, timedelta(minutes=1))
     grace: Duration = Duration()
     exclusive: bool = False
+    rules: Rules = Rules()
+    where: str | None = None
+    human: bool = False
+    mode: Mode = Mode.ANY
+    count: int | None = None
+    distinct: str | None = None
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The event types, in groups each of which must be satisfied."""
+        if self.mode is Mode.ALL:
+            return tuple(tuple(name.strip() for name in part.split("|")) for part in self.event_types)
+        return (self.event_types,)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Every event type that is listened to."""
+        return tuple(name for group in self.groups for name in group)
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether it may take more than one event."""
+        return self.mode is Mode.ALL or (self.count or 1) > 1
 
     def checked(self) -> EventQuery:
         """Return this query when it can be asked.
@@ -102,9 +176,11 @@ class EventQuery:
         """
         if not self.event_types:
             raise InvalidEventTypeError("no event type to wait for")
-        for name in self.event_types:
+        if self.mode is Mode.ANY and any("|" in name for name in self.event_types):
+            raise InvalidEventTypeError("alternatives with | go with --all", hint="any of several: a,b")
+        for name in self.types:
             check_event_type_name(name)
-        if len(set(self.event_types)) < len(self.event_types):
+        if len(set(self.types)) < len(self.types):
             raise InvalidEventTypeError("an event type is named twice")
         for key, value in (self.match or {}).items():
             check_text(key, "a --match key")
@@ -114,11 +190,34 @@ class EventQuery:
             check_json_object(self.match_json, "--match-json")
         if self.grace.elapsed and self.timeout is None:
             raise InvalidWaitConfigurationError("--grace needs a --timeout to extend")
+        if self.where is not None:
+            check_condition(self.where)
+        self._check_groups()
+        self.rules.checked()
         return self
 
+    def _check_groups(self) -> None:
+        if self.count is not None and not 1 <= self.count <= MAX_COUNT:
+            raise InvalidWaitConfigurationError(f"--count {self.count} is not between 1 and {MAX_COUNT:,}")
+        if self.count is not None and self.mode is Mode.ALL:
+            raise InvalidWaitConfigurationError("--all and --count do not go together", hint="make two waits of it")
+        if (self.count or 1) > 1 and len(self.event_types) > 1:
+            raise InvalidWaitConfigurationError(
+                "--count counts events of one type", hint="make a wait for each type, or a type that stands for all"
+            )
+        if self.distinct is not None:
+            check_text(self.distinct, "the key of --distinct")
+            if (self.count or 1) == 1:
+                raise InvalidWaitConfigurationError("--distinct needs a --count of 2 or more")
+        if self.exclusive and self.is_grouped:
+            raise InvalidWaitConfigurationError(
+                "--exclusive does not go with --all or --count: no event can be taken half",
+                hint="leave --exclusive out, or wait for one event at a time",
+            )
+
     def to_config(self) -> JsonObject:
-        """The intent as `wait_config` keeps it."""
-        return {
+        """The intent as `wait_config` keeps it. What came later than the first waits only when it was asked for."""
+        config: JsonObject = {
             "events": list(self.event_types),
             "match": dict(self.match) if self.match else None,
             "match_json": self.match_json,
@@ -127,22 +226,52 @@ class EventQuery:
             "grace": str(self.grace),
             "exclusive": self.exclusive,
         }
+        asked = {
+            "where": self.where,
+            "human": self.human or None,
+            "mode": self.mode.value if self.mode is Mode.ALL else None,
+            "count": self.count if (self.count or 1) > 1 else None,
+            "distinct": self.distinct,
+        }
+        return config | {key: value for key, value in asked.items() if value is not None} | self.rules.to_config()
 
-    def deadline(self, base: datetime) -> datetime | None:
-        """The deadline, counted from ``base``. Raises `InvalidTimeoutError` when it lies beyond the year 9999."""
+    @classmethod
+    def from_config(cls, config: JsonObject) -> EventQuery:
+        """Read it back from `wait_config`."""
+        return cls(
+            event_types=tuple(config["events"]),
+            match=config["match"],
+            match_json=config["match_json"],
+            timeout=parse_duration(config["timeout"], business=True) if config["timeout"] else None,
+            lookback=parse_duration(config["lookback"], zero=True),
+            grace=parse_duration(config["grace"], zero=True),
+            exclusive=config["exclusive"],
+            rules=Rules.from_config(config),
+            where=config.get("where"),
+            human=config.get("human", False),
+            mode=Mode(config.get("mode", Mode.ANY)),
+            count=config.get("count"),
+            distinct=config.get("distinct"),
+        )
+
+    def deadline(self, base: datetime, zone: str, calendar: Calendar | None = None) -> Schedule | None:
+        """The deadline, counted from ``base``: a duration as of a fixed-time wait, which no weekend or window moves.
+
+        Raises `InvalidTimeoutError` when it lies outside the calendar, `CalendarRangeError`, or
+        `InvalidWaitTimeError` for what the DST rule rejects.
+        """
         if self.timeout is None:
             return None
         try:
-            timeout_at = base + self.timeout.elapsed
-            timeout_at + self.grace.elapsed  # must be an instant, too
-        except OverflowError as cause:
-            raise InvalidTimeoutError("the deadline lies beyond the year 9999") from cause
-        return timeout_at
+            return Resolver(FixedTime(self.timeout), zone, self.rules, calendar).delay(base)
+        except InvalidWaitDateError as cause:
+            raise InvalidTimeoutError("the deadline lies beyond the calendar") from cause
 
     def listeners(
         self, ids: Iterable[str], contact_id: str, *, now: datetime, timeout_at: datetime | None
     ) -> tuple[EventListener, ...]:
         """A listener per event type, for a wait created at ``now``."""
+        placed = [(number, name) for number, group in enumerate(self.groups, 1) for name in group]
         return tuple(
             EventListener(
                 id=listener_id,
@@ -151,11 +280,17 @@ class EventQuery:
                 match=dict(self.match) if self.match else None,
                 match_json=self.match_json,
                 exclusive=self.exclusive,
+                where=self.where,
+                gated=self.rules.window is not None or self.rules.calendar is not None,
+                human=self.human,
+                group_no=number if self.is_grouped else 0,
+                needed=self.count or 1,
+                distinct=self.distinct,
                 since_at=now - self.lookback.elapsed,
                 timeout_at=timeout_at,
                 expires_at=timeout_at + self.grace.elapsed if timeout_at else None,
             )
-            for listener_id, event_type in zip(ids, self.event_types, strict=False)
+            for listener_id, (number, event_type) in zip(ids, placed, strict=True)
         )
 
 
@@ -186,6 +321,32 @@ def choose(candidates: Iterable[Candidate]) -> list[Candidate]:
     return list(chosen.values())
 
 
+def progress(listeners: Iterable[EventListener]) -> tuple[int, int]:
+    """How far a grouped wait has come: events of its one group, or groups; and how many it needs."""
+    counted, needed = dict[int, int](), dict[int, int]()
+    for listener in listeners:
+        counted[listener.group_no] = counted.get(listener.group_no, 0) + listener.matched_count
+        needed[listener.group_no] = listener.needed
+    if len(needed) == 1:
+        return sum(counted.values()), sum(needed.values())
+    return sum(counted[group] >= needed[group] for group in needed), len(needed)
+
+
+def _holds(where: str, event: Event, context: JsonObject | None) -> bool:
+    try:
+        return holds(
+            where,
+            event_type=event.event_type,
+            contact_id=event.contact_id,
+            data=event.data,
+            at=event.occurred_at or event.received_at,
+            source=event.source,
+            context=context,
+        )
+    except ConditionError:
+        return False
+
+
 def topic_bucket(event_type: str, contact_id: str) -> int:
     """Which of the 128 topic locks stands for this topic. The same on every host and in every version."""
     from zlib import crc32
@@ -195,10 +356,11 @@ def topic_bucket(event_type: str, contact_id: str) -> int:
 
 def matches_text(data: JsonObject, match: Mapping[str, Any]) -> bool:
     """Whether each dotted key of ``match`` leads to a scalar in ``data`` with that text (``n=3``: 3 and "3")."""
-    return all(_scalar_text(data, key) == value for key, value in match.items())
+    return all(scalar_text(data, key) == value for key, value in match.items())
 
 
-def _scalar_text(data: Any, key: str) -> str | None:
+def scalar_text(data: Any, key: str) -> str | None:
+    """The text of the scalar that a dotted key leads to; ``None`` when it leads to none."""
     for name in key.split("."):
         if isinstance(data, dict):
             data = data.get(name)
@@ -252,6 +414,8 @@ def _contains(data: Any, part: Any) -> bool:
 def _equal_scalars(one: Any, other: Any) -> bool:
     if isinstance(one, dict | list) or isinstance(one, bool) is not isinstance(other, bool):
         return False
+    if isinstance(one, bool):
+        return bool(one == other)
     if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):
         return _decimal(one) == _decimal(other)
     return type(one) is type(other) and bool(one == other)

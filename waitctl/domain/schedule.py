@@ -1,269 +1,237 @@
 """From what was asked to an instant, with every rule that moved it on the way.
 
-An *intent* is what the caller meant (``3d``, ``2026-12-24 18:00``, ``09:00``); `resolve` turns it into an instant. All
-arithmetic is done here, none in SQL: PostgreSQL and Python disagree about the second 02:30 of an autumn night.
+All arithmetic is done here, none in SQL: PostgreSQL and Python disagree about the second 02:30 of an autumn night.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import NamedTuple
 
-from whenever import (
-    Instant,
-    PlainDateTime,
-    RepeatedTime,
-    SkippedTime,
-    Time,
-    TimeZoneNotFoundError,
-    ZonedDateTime,
+from whenever import Date, Instant, PlainDateTime, TimeDelta, ZonedDateTime
+
+from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
+from waitctl.domain.durations import Duration, Offset
+from waitctl.domain.errors import InvalidWaitDateError
+from waitctl.domain.gates import Gates, show_days
+from waitctl.domain.hours import format_days
+from waitctl.domain.instants import (
+    OUTSIDE,
+    Dst,
+    check_zone,
+    clock,
+    format_instant,
+    refuse_adjusted,
+    show,
+    show_day,
+    to_zone,
+    unless_final,
+    wall,
 )
-
-from waitctl.domain.durations import Duration, parse_duration
-from waitctl.domain.errors import (
-    InvalidTimezoneError,
-    InvalidWaitDateError,
-    InvalidWaitTimeError,
-)
-from waitctl.domain.text import JsonObject
+from waitctl.domain.intents import FixedTime, Intent, Rules, UntilDate, UntilTime
 
 
-@dataclass(frozen=True, slots=True)
-class FixedTime:
-    """Go on when this much time has passed."""
-
-    duration: Duration
-
-    def to_config(self) -> JsonObject:
-        """The intent as `wait_config` keeps it."""
-        return {"duration": str(self.duration)}
-
-
-@dataclass(frozen=True, slots=True)
-class UntilDate:
-    """Go on at this instant, or at this local time in the wait's zone."""
-
-    moment: datetime | PlainDateTime
-
-    def to_config(self) -> JsonObject:
-        """The intent as `wait_config` keeps it."""
-        if isinstance(self.moment, datetime):
-            return {"date": format_instant(self.moment)}
-        return {"date": self.moment.format_iso()}
-
-
-@dataclass(frozen=True, slots=True)
-class UntilTime:
-    """Go on the next time that clocks in the wait's zone show this time of day."""
-
-    time: Time
-
-    def to_config(self) -> JsonObject:
-        """The intent as `wait_config` keeps it."""
-        return {"time": self.time.format_iso()}
-
-
-Intent = FixedTime | UntilDate | UntilTime
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Schedule:
-    """A resolved intent: the instant (UTC) and how it came about, first what was asked, then what moved it."""
+    """A resolved intent: the instant (UTC), how it was read, and what moved it. The texts are made on demand."""
 
     at: datetime
-    explanation: tuple[str, ...]
+    asked: Callable[[], str]
+    moves: Sequence[object] = ()
+    """What moved it, in order; each one's text says which rule and where to."""
+
+    @property
+    def explanation(self) -> tuple[str, ...]:
+        """First what was asked and how it was read, then every rule that moved it, in order."""
+        return (self.asked(), *map(str, self.moves))
 
 
-_OUTSIDE = "the instant lies outside the years 1000 to 9899"
-_NOT_IANA = re.compile(r"(posix|right)/|localtime$|posixrules$|Factory$")
-_TIME_OF_DAY = re.compile(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
-_LOCAL = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?))?", re.IGNORECASE
-)
-_INSTANT = re.compile(_LOCAL.pattern + r" ?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE)
+class Counted(NamedTuple):
+    """Business days that were counted, and the days passed over meanwhile."""
+
+    number: int
+    calendar: str
+    start: Date
+    end: Date
+    days: list[tuple[Date, str]]
+
+    def __str__(self) -> str:
+        skipped = f", skipping {show_days(self.days)}" if self.days else ""
+        return (
+            f"business days: {abs(self.number)} {'on' if self.number > 0 else 'back'} from {show_day(self.start)} "
+            f"by {self.calendar} is {show_day(self.end)}{skipped}"
+        )
 
 
-YEARS = range(1000, 9900)
-"""The years that instants may lie in: so far from the ends of every calendar that no zone and no sum leaves it."""
+Reading = tuple[datetime | ZonedDateTime, PlainDateTime | None, Callable[[], str]]
+"""An intent as it was read: an instant before anything moves it, the wall clock that was meant, the words."""
 
 
-def check_zone(zone: str) -> str:
-    """Return ``zone`` when it is the exact name of an IANA time zone; raise `InvalidTimezoneError` otherwise."""
-    try:
-        known = not _NOT_IANA.match(zone) and Instant.from_utc(2000, 1, 1).to_tz(zone).tz_id == zone
-    except (TimeZoneNotFoundError, ValueError, OSError):
-        known = False
-    if not known:
-        raise InvalidTimezoneError(f"{zone!a} is not a time zone", hint=_zone_hint(zone))
-    return zone
+class Resolver:
+    """Resolves one intent under one set of rules, from any base; what it learns about days it keeps.
 
-
-def _zone_hint(zone: str) -> str:
-    from difflib import get_close_matches  # only on the way out
-
-    from whenever import available_timezones
-
-    if re.fullmatch(r"(GMT|UTC)[+-][0-9:]+", zone, re.IGNORECASE):
-        return "offsets are no zones: name a place, as in Europe/Berlin, or write the offset into the instant"
-    names = sorted(name for name in available_timezones() if not _NOT_IANA.match(name))
-    folded = {name.lower(): name for name in names}
-    folded |= {name.rpartition("/")[2].lower(): name for name in names if "/" in name}
-    near = [folded[match] for match in get_close_matches(zone.lower(), folded, n=3)]
-    return f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else "use an IANA name, as in Europe/Berlin"
-
-
-def parse_fixed_time(text: str) -> FixedTime:
-    """Parse the DURATION of a fixed-time wait. Raises `InvalidWaitDurationError`."""
-    return FixedTime(parse_duration(text))
-
-
-def parse_until_date(text: str) -> UntilDate:
-    """Parse RFC 3339 or a local ``2026-12-24 18:00``; a date alone means 00:00. Raises `InvalidWaitDateError`."""
-    stripped = text.strip()
-    try:
-        if matched := _INSTANT.fullmatch(stripped):
-            return UntilDate(_with_offset(*matched.groups()))
-        if matched := _LOCAL.fullmatch(stripped):
-            date, time = matched.groups()
-            return UntilDate(PlainDateTime.parse_iso(f"{date}T{time or '00:00'}"))
-    except OverflowError as cause:
-        raise InvalidWaitDateError(_OUTSIDE) from cause
-    except ValueError as cause:
-        raise InvalidWaitDateError(f"{text!r} is not a date on the calendar") from cause
-    raise InvalidWaitDateError(
-        f"{text!r} is not a date", hint="write 2026-12-24, '2026-12-24 18:00' or 2026-12-24T18:00:00+01:00"
-    )
-
-
-def parse_instant(text: str, what: str) -> datetime:
-    """Parse an RFC 3339 instant with its offset; a bare date or local time is refused. Returns UTC.
-
-    Raises `InvalidWaitDateError`, naming ``what``.
+    ``calendar`` is what ``rules.calendar`` names. Raises `InvalidTimezoneError`.
     """
-    try:
-        if (matched := _INSTANT.fullmatch(text.strip())) and matched[2]:
-            at = _with_offset(*matched.groups()).astimezone(UTC)
-            if at.year in YEARS:
-                return at
-            raise InvalidWaitDateError(f"{what}: {text!r} lies outside the years 1000 to 9899")
-    except (ValueError, OverflowError) as cause:
-        raise InvalidWaitDateError(f"{what}: {text!r} is not an instant on the calendar") from cause
-    raise InvalidWaitDateError(
-        f"{what}: {text!r} is not an instant", hint="write it with its offset, as in 2026-12-24T18:00:00Z"
-    )
+
+    def __init__(self, intent: Intent, zone: str, rules: Rules = Rules(), calendar: Calendar | None = None) -> None:
+        self._zone = check_zone(zone)
+        self._rejects = rules.dst is Dst.REJECT
+        # A date is rejected as it was named, even one that a calendar would move.
+        self._dst = rules.dst if isinstance(intent, UntilDate) else unless_final(rules.dst)
+        self._calendar = calendar
+        self._read: Callable[[datetime, list[object]], Reading]
+        weekdays = None
+        match intent:
+            case FixedTime():
+                self._read = partial(self._fixed_time, intent)
+            case UntilDate():
+                self._read = partial(self._until_date, intent)
+            case UntilTime():
+                self._read = partial(self._until_time, intent)
+                weekdays = intent.days
+        self.gates = Gates(zone, rules, calendar, weekdays)
+        self._is_gated = bool(self.gates)
+
+    def resolve(self, base: datetime) -> Schedule:
+        """Return the instant that the intent means, counted from ``base`` (aware), once it has passed every rule.
+
+        Raises `InvalidWaitDateError` outside `YEARS`, `InvalidWaitTimeError` for what the DST rule rejects,
+        `NoOpeningError` or `CalendarRangeError`.
+        """
+        return self._resolve(base, gated=self._is_gated)
+
+    def delay(self, base: datetime) -> Schedule:
+        """Return the instant that the intent means before weekends, holidays and windows move it; raises the same."""
+        return self._resolve(base, gated=False)
+
+    def _resolve(self, base: datetime, *, gated: bool) -> Schedule:
+        moves: list[object] = []
+        try:
+            at, local, asked = self._read(base, moves)
+            if gated:
+                zoned = at if isinstance(at, ZonedDateTime) else Instant(at).to_tz(self._zone)
+                at = self.gates.pass_through(zoned, local, moves)
+            found = at.to_instant().to_stdlib() if isinstance(at, ZonedDateTime) else at
+        except (ValueError, OverflowError) as cause:
+            raise InvalidWaitDateError(OUTSIDE) from cause
+        if self._rejects:
+            refuse_adjusted(moves)
+        if not 1000 <= found.year < 9900:
+            raise InvalidWaitDateError(OUTSIDE)
+        return Schedule(found, asked, moves)
+
+    def _fixed_time(self, intent: FixedTime, base: datetime, moves: list[object]) -> Reading:
+        duration = intent.duration
+        by_date = intent.at is not None or duration.business_days or (self._calendar is not None and duration.days)
+        if not by_date:
+            return base + duration.elapsed, None, lambda: self._say_elapsed(duration, base)
+        start = Instant(base).to_tz(self._zone)
+        if intent.at is None and duration.days:
+            local = start.to_plain().add(days=duration.days)  # what follows does the same in four steps
+        else:
+            local = self._shift(start.date(), duration, 1, moves).at(intent.at or start.time())
+        zoned = self._to_zone(local, moves, after=start)
+        says = partial(self._say_by_date, intent, base)
+        return (zoned.add(_exactly(duration.time)), None, says) if duration.time else (zoned, local, says)
+
+    def _until_date(self, intent: UntilDate, _: datetime, moves: list[object]) -> Reading:
+        moment, offset = intent.moment, intent.offset
+        says = partial(self._say_date, intent)
+        if offset is None and isinstance(moment, datetime):
+            return moment.astimezone(UTC), None, says
+        if offset is None and isinstance(moment, PlainDateTime):
+            return self._to_zone(moment, moves), moment, says
+        return self._offset_date(moment, offset or Offset(Duration()), says, moves)
+
+    def _offset_date(
+        self, moment: datetime | PlainDateTime, offset: Offset, says: Callable[[], str], moves: list[object]
+    ) -> Reading:
+        """So many days by the clocks of the zone before or after a date, and so many hours by the watch."""
+        duration, hours = offset.duration, _exactly(offset.sign * offset.duration.time)
+        if isinstance(moment, datetime):
+            zoned = Instant(moment).to_tz(self._zone)
+            if not duration.days and not duration.business_days:
+                return zoned.add(hours), None, says
+            moment = zoned.to_plain()
+        local = self._shift(moment.date(), duration, offset.sign, moves).at(moment.time())
+        zoned = self._to_zone(local, moves)
+        return (zoned.add(hours), None, says) if duration.time else (zoned, local, says)
+
+    def _until_time(self, intent: UntilTime, base: datetime, moves: list[object]) -> Reading:
+        start = Instant(base)
+        today = start.to_tz(self._zone).date()
+        # From yesterday on, since clocks that go back past midnight show it again; a zone that skips a whole day
+        # (Apia, 2011-12-30) needs one more than two.
+        for days in range(-1, 4):
+            local = today.add(days=days).at(intent.time)
+            zoned, adjusted = to_zone(local, self._zone, self._dst)
+            if zoned > start and (days >= 0 or (adjusted is not None and adjusted.kind == "fold")):
+                if adjusted:
+                    moves.append(adjusted)
+                return zoned, local, lambda: self._say_time(intent, base)
+        raise AssertionError(f"no {intent.time} within four days of {base} in {self._zone}")
+
+    def _shift(self, start: Date, duration: Duration, sign: int, moves: list[object]) -> Date:
+        if not duration.business_days:
+            return start.add(days=sign * duration.days)
+        calendar = self._calendar or WEEKDAYS_ONLY
+        count = sign * duration.business_days
+        end, skipped = calendar.add_business_days(start, count)
+        moves.append(Counted(count, calendar.name, start, end, skipped))
+        return end
+
+    def _to_zone(
+        self, local: PlainDateTime, moves: list[object], *, after: ZonedDateTime | None = None
+    ) -> ZonedDateTime:
+        zoned, adjusted = to_zone(local, self._zone, self._dst)
+        if adjusted is not None and after is not None and zoned <= after:
+            # A gap of a whole day (Apia) read backwards would lie before the start.
+            zoned, adjusted = to_zone(local, self._zone, Dst.LATER)
+        if adjusted is not None:
+            moves.append(adjusted)
+        return zoned
+
+    # -- in words --------------------------------------------------------------------------------------------------
+
+    def _say_elapsed(self, duration: Duration, base: datetime) -> str:
+        return f"fixed-time {duration}: {Duration(0, duration.elapsed)} of elapsed time after {show(base, self._zone)}"
+
+    def _say_by_date(self, intent: FixedTime, base: datetime) -> str:
+        duration = intent.duration
+        kind = "business" if duration.business_days else "calendar"
+        count = duration.business_days or duration.days
+        days = f"{count} {kind} day{'' if count == 1 else 's'}"
+        rest = f" and {Duration(0, duration.time)} of elapsed time" if duration.time else ""
+        when = f"at {clock(intent.at)}" if intent.at else "at the same wall clock"
+        asked = f"fixed-time {duration}" + (f" --at {clock(intent.at)}" if intent.at else "")
+        return f"{asked}: {days}{rest} after {show(base, self._zone)}, {when}"
+
+    def _say_date(self, intent: UntilDate) -> str:
+        if isinstance(intent.moment, datetime):
+            asked = f"until-date {intent.moment.isoformat(' ')}: the instant {format_instant(intent.moment)}"
+        else:
+            asked = f"until-date {wall(intent.moment)}: that local time in {self._zone}"
+        if intent.field is not None:
+            asked += f", read from {intent.field} of the context"
+        if intent.offset is None:
+            return asked
+        where = f", days by the clocks of {self._zone}" if intent.offset.duration.days else ""
+        return f"{asked}; {intent.offset.duration} {'before' if intent.offset.is_back else 'after'} it{where}"
+
+    def _say_time(self, intent: UntilTime, base: datetime) -> str:
+        days = f" on {format_days(intent.days)}" if intent.days else ""
+        return f"until-time {intent.time}: the next {intent.time}{days} in {self._zone} after {show(base, self._zone)}"
 
 
-def _with_offset(date: str, time: str | None, offset: str) -> datetime:
-    if time is None:
-        raise ValueError("an offset needs a time of day")
-    at = datetime.fromisoformat(f"{date}T{time}{offset.upper()}")
-    at.astimezone(UTC)  # must be there, too
-    return at
+def _exactly(span: timedelta) -> TimeDelta:
+    return TimeDelta(microseconds=span // timedelta(microseconds=1))
 
 
-def parse_until_time(text: str) -> UntilTime:
-    """Parse ``9``, ``09:00`` or ``09:00:30``. Raises `InvalidWaitTimeError`."""
-    matched = _TIME_OF_DAY.fullmatch(text.strip())
-    hour, minute, second = (int(part or 0) for part in matched.groups()) if matched else (24, 0, 0)
-    if hour > 23 or minute > 59 or second > 59:
-        raise InvalidWaitTimeError(f"{text!r} is not a time of day", hint="write it as 9, 09:00 or 09:00:30")
-    return UntilTime(Time(hour, minute, second))
-
-
-def resolve(intent: Intent, *, base: datetime, zone: str) -> Schedule:
-    """Return the instant that ``intent`` means, counted from ``base`` (aware) in ``zone`` (IANA).
-
-    A local time that the clocks skip moves forward by the gap, one that they repeat means the first
-    (``compatible``: RFC 5545 section 3.3.5, TC39 Temporal). Raises `InvalidTimezoneError`, or
-    `InvalidWaitDateError` when the instant lies outside `YEARS`.
-    """
-    check_zone(zone)
-    try:
-        schedule = _resolve(intent, base, zone)
-    except (ValueError, OverflowError) as cause:
-        raise InvalidWaitDateError(_OUTSIDE) from cause
-    if schedule.at.year not in YEARS:
-        raise InvalidWaitDateError(_OUTSIDE)
-    return schedule
-
-
-def _resolve(intent: Intent, base: datetime, zone: str) -> Schedule:
-    match intent:
-        case FixedTime():
-            return _resolve_fixed_time(intent, base, zone)
-        case UntilDate():
-            return _resolve_until_date(intent, zone)
-        case UntilTime():
-            return _resolve_until_time(intent, base, zone)
-
-
-def _resolve_fixed_time(intent: FixedTime, base: datetime, zone: str) -> Schedule:
-    at = base + intent.duration.elapsed
-    hours = _hours(intent.duration)
-    return Schedule(at, (f"fixed-time {intent.duration}: {hours} after {_show(base, zone)}",))
-
-
-def _hours(duration: Duration) -> str:
-    if not duration.days:
-        return f"{duration} of elapsed time"
-    return f"{Duration(0, duration.elapsed)} of elapsed time"
-
-
-def _resolve_until_date(intent: UntilDate, zone: str) -> Schedule:
-    if isinstance(intent.moment, datetime):
-        at = intent.moment.astimezone(UTC)
-        return Schedule(at, (f"until-date {intent.moment.isoformat(' ')}: the instant {format_instant(at)}",))
-    asked = f"until-date {_wall(intent.moment)}: that local time in {zone}"
-    zoned, moved = _local_to_zone(intent.moment, zone)
-    return Schedule(_to_datetime(zoned), (asked, *moved))
-
-
-def _resolve_until_time(intent: UntilTime, base: datetime, zone: str) -> Schedule:
-    start = Instant(base)
-    today = start.to_tz(zone).date()
-    asked = f"until-time {intent.time}: the next {intent.time} in {zone} after {_show(base, zone)}"
-    for days in range(4):  # a zone that skips a whole day (Apia, 2011-12-30) needs one more than two
-        local = today.add(days=days).at(intent.time)
-        zoned, moved = _local_to_zone(local, zone)
-        if zoned.to_instant() > start:
-            return Schedule(_to_datetime(zoned), (asked, *moved))
-    raise AssertionError(f"no {intent.time} within four days of {base} in {zone}")
-
-
-def _local_to_zone(local: PlainDateTime, zone: str) -> tuple[ZonedDateTime, tuple[str, ...]]:
-    zoned = local.assume_tz(zone, disambiguation="compatible")
-    try:
-        local.assume_tz(zone, disambiguation="raise")
-    except SkippedTime:
-        moved = f"moved forward by the gap to {_wall(zoned.to_plain())}"
-        return zoned, (f"gap: {_wall(local)} does not exist in {zone}, the clocks skip it; {moved}",)
-    except RepeatedTime:
-        return zoned, (f"fold: {_wall(local)} comes twice in {zone}; the first one, at {_offset(zoned)}",)
-    return zoned, ()
-
-
-def _offset(zoned: ZonedDateTime) -> str:
-    return zoned.to_fixed_offset().format_iso()[-6:]
-
-
-def _to_datetime(zoned: ZonedDateTime) -> datetime:
-    return zoned.to_instant().to_stdlib()
-
-
-def _wall(local: PlainDateTime) -> str:
-    return local.format_iso().replace("T", " ").removesuffix(":00")
-
-
-def _show(at: datetime, zone: str) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if zone == "UTC" else f"{show_local(at, zone)} {zone}"
-
-
-def show_local(at: datetime, zone: str) -> str:
-    """The instant as clocks in ``zone`` show it: ``2026-12-24 18:00:00``."""
-    return f"{Instant(at).to_tz(zone).to_plain().to_stdlib():%Y-%m-%d %H:%M:%S}"
-
-
-def format_instant(at: datetime) -> str:
-    """RFC 3339 in UTC with ``Z``; fractions of a second only where there are any."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+def resolve(
+    intent: Intent, *, base: datetime, zone: str, rules: Rules = Rules(), calendar: Calendar | None = None
+) -> Schedule:
+    """Return the instant that ``intent`` means, counted from ``base`` (aware) in ``zone``: see `Resolver`."""
+    return Resolver(intent, zone, rules, calendar).resolve(base)

@@ -8,20 +8,18 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from waitctl.domain.calendars import Calendar
 from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import IllegalTransitionError, InvalidWaitDateError, WaitExecutionExpiredError
+from waitctl.domain.instants import check_zone, format_instant
+from waitctl.domain.intents import FixedTime, Intent, Late, Rules, UntilDate, UntilTime
+from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventListener
-from waitctl.domain.schedule import (
-    FixedTime,
-    Intent,
-    Schedule,
-    UntilDate,
-    UntilTime,
-    check_zone,
-    format_instant,
-    resolve,
-)
+from waitctl.domain.schedule import Resolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact, to_json
+
+NOT_ASKED = frozenset({"tzdata", "rescheduled"})
+"""What `wait_config` holds beside what was asked for."""
 
 
 class WaitType(StrEnum):
@@ -79,6 +77,7 @@ TRANSITIONS: Mapping[WaitExecutionStatus | None, frozenset[WaitExecutionStatus]]
     None: OPEN,
     WaitExecutionStatus.WAITING: frozenset(
         {
+            WaitExecutionStatus.SCHEDULED,
             WaitExecutionStatus.RESUMED,
             WaitExecutionStatus.TIMEOUT,
             WaitExecutionStatus.CANCELLED,
@@ -164,6 +163,8 @@ class WaitStepExecution:
     late_seconds: int | None = None
     listeners: tuple[EventListener, ...] = ()
     deliveries: tuple[Delivery, ...] = field(default=())
+    late_policy: Late | None = None
+    """What else than fire a tick may do when it finds the wait late."""
 
     @classmethod
     def for_time(
@@ -173,29 +174,34 @@ class WaitStepExecution:
         intent: Intent,
         *,
         now: datetime,
+        rules: Rules = Rules(),
+        calendar: Calendar | None = None,
         base: datetime | None = None,
         past: str = "reject",
         tzdata: str | None = None,
     ) -> tuple[WaitStepExecution, Schedule]:
         """A wait for an instant, and how that instant came about.
 
-        ``base`` is the instant to count from instead of ``now``. Raises `InvalidWaitDateError` for an until-date
-        before the base unless ``past`` is ``fire``.
+        ``calendar`` is what ``rules`` name; ``base`` is the instant to count from instead of ``now``. Raises
+        `InvalidWaitDateError` for an until-date before the base unless ``past`` is ``fire``, and what
+        `Resolver.resolve` raises.
         """
-        particulars = particulars.checked()
+        particulars, rules = particulars.checked(), rules.checked()
         start = base or now
-        schedule = resolve(intent, base=start, zone=particulars.timezone)
-        config = intent.to_config()
+        resolver = Resolver(intent, particulars.timezone, rules, calendar)
+        config = intent.to_config() | rules.to_config()
         if base is not None:
             config["from"] = format_instant(base)
         if isinstance(intent, UntilDate):
             config["past"] = past
-            if schedule.at < start:
-                schedule = _past_date(schedule, past)
+            _check_past(resolver.delay(start), start, past)
+        schedule = resolver.resolve(start)
+        if schedule.at < start:
+            schedule = replace(schedule, moves=(*schedule.moves, "past: that instant has passed, so it is due at once"))
         if tzdata is not None:
             config["tzdata"] = tzdata
         wait = cls._open(wait_id, particulars, _WAIT_TYPES[type(intent)], config, now=now, scheduled_at=schedule.at)
-        return wait, schedule
+        return replace(wait, late_policy=late_policy(rules, resolver.gates)), schedule
 
     @classmethod
     def for_event(
@@ -207,10 +213,14 @@ class WaitStepExecution:
         *,
         now: datetime,
         timeout_at: datetime | None,
+        late: Late | None = None,
     ) -> WaitStepExecution:
-        """A wait for the first event that one of ``listeners`` matches. See `listeners.EventQuery`."""
+        """A wait for the first event that one of ``listeners`` matches. See `listeners.EventQuery`.
+
+        ``late`` is the `late_policy` of its rules: an event outside its window schedules it.
+        """
         wait = cls._open(wait_id, particulars.checked(), WaitType.FOR_EVENT, config, now=now, timeout_at=timeout_at)
-        return replace(wait, listeners=listeners)
+        return replace(wait, listeners=listeners, late_policy=late)
 
     @classmethod
     def _open(
@@ -248,7 +258,7 @@ class WaitStepExecution:
     @property
     def fingerprint(self) -> str:
         """What makes two waits the same: what was asked, never the instant that it came to."""
-        asked = {key: value for key, value in self.wait_config.items() if key != "tzdata"}
+        asked = {key: value for key, value in self.wait_config.items() if key not in NOT_ASKED}
         return to_json(
             [
                 self.wait_type,
@@ -273,9 +283,12 @@ class WaitStepExecution:
 
         Raises `WaitExecutionExpiredError` when it timed out, `IllegalTransitionError` when it ended otherwise.
         """
-        if may_follow(self.status, resolution.status) and self.status.is_open:
+        self.check_open("cancelled" if resolution is Resolution.CANCELLED else "resumed")
+
+    def check_open(self, verb: str) -> None:
+        """Raise, saying that it cannot be ``verb`` any more, unless this wait is open; see `check_may_end`."""
+        if self.status.is_open:
             return
-        verb = "cancelled" if resolution is Resolution.CANCELLED else "resumed"
         ended = f"the wait cannot be {verb}: it ended {self._ending()}"
         if self.resolution is Resolution.TIMEOUT:
             raise WaitExecutionExpiredError(ended)
@@ -313,12 +326,11 @@ _WAIT_TYPES: Mapping[type, WaitType] = {
 }
 
 
-def _past_date(schedule: Schedule, past: str) -> Schedule:
-    if past != "fire":
+def _check_past(asked: Schedule, start: datetime, past: str) -> None:
+    if asked.at < start and past != "fire":
         raise InvalidWaitDateError(
-            f"the date has passed: {format_instant(schedule.at)}", hint="--past fire makes it due at once"
+            f"the date has passed: {format_instant(asked.at)}", hint="--past fire makes it due at once"
         )
-    return Schedule(schedule.at, (*schedule.explanation, "past: that instant has passed, so it is due at once"))
 
 
 def _seconds(span: timedelta) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,6 +40,24 @@ def seconds_between(early: Any, late: Any, *, is_sqlite: bool) -> sa.ColumnEleme
     return sa.cast(sa.func.floor(sa.func.extract("epoch", late - early)), sa.BigInteger)
 
 
+def is_one_of(subject: Any, ids: Any, *, is_sqlite: bool) -> sa.ColumnElement[bool]:
+    """Whether it is one of a batch's ids. PostgreSQL guesses a batch large, and reads a whole table for it."""
+    if is_sqlite:
+        among: sa.ColumnElement[bool] = subject.in_(ids)
+        return among
+    array = sa.func.array(ids.scalar_subquery(), type_=sa.ARRAY(subject.type))
+    equal: sa.ColumnElement[bool] = subject == sa.any_(array)
+    return equal
+
+
+def instant_text(at: datetime | None, *, is_sqlite: bool) -> str | None:
+    """An instant as an element of `json_rows`: the text that SQLite stores, or one that PostgreSQL reads."""
+    if at is None:
+        return None
+    text = at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return text if is_sqlite else f"{text}+00"
+
+
 class Claimed:
     """A claim on rows and what is done to them, in one transaction: the shape of every batch.
 
@@ -49,7 +68,10 @@ class Claimed:
     """
 
     _temporary = "waitctl_claimed"
-    COLUMNS = ("id", "from_status", "handler", "due_at", "event_id", "listener_id")
+    COLUMNS = (
+        *("id", "from_status", "handler", "due_at", "event_id", "listener_id"),
+        *("scheduled_at", "timeout_at", "expires_at", "gated", "config", "late_policy", "timezone", "reason"),
+    )
 
     def __init__(
         self,
@@ -77,7 +99,7 @@ class Claimed:
         *steps, last = self._statements
         for statement in steps:
             connection.execute(statement, parameters)
-        return list(connection.execute(last, parameters))
+        return list(connection.execute(last, parameters).all())
 
 
 def _jsonb() -> TypeEngine[Any]:

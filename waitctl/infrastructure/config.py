@@ -6,32 +6,77 @@ pydantic checks the file, and is loaded only when there is one: a script starts 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from waitctl.domain.deliveries import RetryPolicy
-from waitctl.domain.durations import parse_duration
-from waitctl.domain.errors import InvalidSettingError, WaitStepError
-from waitctl.domain.schedule import check_zone, parse_instant
+from waitctl.domain.errors import InvalidSettingError, MissingCredentialError
+from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
+from waitctl.domain.instants import check_zone, parse_instant
+from waitctl.domain.late import LATE_TOLERANCE
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-T = TypeVar("T")
+_MOST_OF_A_SECRET = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class HandlerConfig:
-    """One ``[handlers.NAME]`` of the config file."""
+class CalendarConfig:
+    """One ``[calendars.NAME]`` of the config file. ``base`` names another calendar; what is left out is the base's."""
 
     name: str
-    exec: tuple[str, ...]
-    timeout: timedelta = timedelta(seconds=30)
-    concurrency: int = 8
-    retry: RetryPolicy = RetryPolicy()
+    base: str | None = None
+    extra: Mapping[date, str] = field(default_factory=dict)
+    removed: frozenset[date] = frozenset()
+    work_week: frozenset[int] | None = None
+    hours: OpeningHours | None = None
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """One ``[sources.NAME]`` of the config file: how a sender's webhooks are verified and read.
+
+    Names of secrets, never the secrets: ``secret_env`` are variables, ``secret_file`` files; several while they rotate.
+    """
+
+    name: str
+    format: str | None = None
+    secret_env: tuple[str, ...] = ()
+    secret_file: tuple[str, ...] = ()
+    contact: str | None = None
+    url: str | None = None
+    folder: Path | None = None
+
+    @property
+    def has_secret(self) -> bool:
+        """Whether what comes from here has to be verified."""
+        return bool(self.secret_env or self.secret_file)
+
+    def secrets(self, environ: Mapping[str, str] | None = None) -> list[str]:
+        """The secrets themselves. Raises `MissingCredentialError`, naming the variable or the file without one."""
+        environ = os.environ if environ is None else environ
+        found = []
+        for name in self.secret_env:
+            if not (secret := environ.get(name, "").strip()):
+                raise MissingCredentialError(f"the environment has no {name}: it holds the secret of {self.name!a}")
+            found.append(secret)
+        return found + [self._secret_in((self.folder or Path()) / name) for name in self.secret_file]
+
+    def _secret_in(self, path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                secret = file.read(_MOST_OF_A_SECRET).decode(errors="surrogateescape").strip()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise MissingCredentialError(f"cannot read the secret of {self.name!a} in {path}: {reason}") from error
+        if not secret:
+            raise MissingCredentialError(f"{path} is empty: it holds the secret of {self.name!a}")
+        return secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +88,9 @@ class Settings:
     timezone: str = "UTC"
     as_of: datetime | None = None
     handlers: Mapping[str, HandlerConfig] = field(default_factory=dict)
+    calendars: Mapping[str, CalendarConfig] = field(default_factory=dict)
+    sources: Mapping[str, SourceConfig] = field(default_factory=dict)
+    late_tolerance: timedelta = LATE_TOLERANCE
 
 
 def load_settings(
@@ -68,6 +116,9 @@ def load_settings(
         timezone=check_zone(timezone),
         as_of=parse_instant(as_of, "WAITCTL_AS_OF") if as_of else None,
         handlers=values.get("handlers", {}),
+        calendars=values.get("calendars", {}),
+        sources=values.get("sources", {}),
+        late_tolerance=values.get("late_tolerance") or LATE_TOLERANCE,
     )
 
 
@@ -112,54 +163,111 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     """Check the file against its model; built here so that only a host with a config file pays for pydantic."""
     from typing import Annotated
 
-    from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+    from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
-    def duration(value: object) -> timedelta:
-        if not isinstance(value, str):
-            raise ValueError('write a duration in quotes, as in "30s"')
-        return _as_value_error(lambda: parse_duration(value).elapsed)
+    from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
 
-    span = Annotated[timedelta, BeforeValidator(duration)]
-    word = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
-    zone = Annotated[str, AfterValidator(lambda value: _as_value_error(lambda: check_zone(value)))]
+    name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    iana = Annotated[str, AfterValidator(lambda value: as_value_error(lambda: check_zone(value)))]
 
-    class HandlerModel(BaseModel):
+    class CalendarModel(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)
 
-        exec: Annotated[list[word], Field(min_length=1)]
-        timeout: span = timedelta(seconds=30)
-        max_attempts: Annotated[int, Field(ge=1, le=1000)] = 8
-        backoff: span = timedelta(seconds=10)
-        max_backoff: span = timedelta(hours=1)
-        concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+        base: Word | None = None
+        extra: Annotated[dict[date, str], BeforeValidator(_named_dates)] = {}
+        removed: Annotated[frozenset[date], BeforeValidator(lambda value: frozenset(_named_dates(value)))] = frozenset()
+        work_week: Annotated[frozenset[int] | None, BeforeValidator(_read_days)] = None
+        hours: Annotated[Any, BeforeValidator(_read_hours)] = None
+        zone: iana | None = None
+
+    class SourceModel(BaseModel):
+        model_config = ConfigDict(extra="forbid", strict=True)
+
+        format: Word | None = None
+        secret_env: Annotated[tuple[Word, ...], BeforeValidator(_one_or_several)] = ()
+        secret_file: Annotated[tuple[Word, ...], BeforeValidator(_one_or_several)] = ()
+        contact: Word | None = None
+        url: Word | None = None
 
     class FileModel(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)
 
-        database_url: word | None = None
-        timezone: zone | None = None
-        handlers: dict[Annotated[str, StringConstraints(min_length=1, max_length=255)], HandlerModel] = {}
+        database_url: Word | None = None
+        timezone: iana | None = None
+        late_tolerance: Span | None = None
+        calendars: dict[name, CalendarModel] = {}
+        handlers: dict[name, HandlerModel] = {}
+        sources: dict[name, SourceModel] = {}
 
     model = FileModel.model_validate(document)
-    handlers = {
-        name: HandlerConfig(
-            name=name,
-            exec=tuple(handler.exec),
-            timeout=handler.timeout,
-            concurrency=handler.concurrency,
-            retry=RetryPolicy(handler.max_attempts, handler.backoff, handler.max_backoff),
-        )
-        for name, handler in model.handlers.items()
+    handlers = {name: handler.to_config(name, path.parent) for name, handler in model.handlers.items()}
+    calendars = {
+        name: CalendarConfig(name, **{key: getattr(calendar, key) for key in CalendarModel.model_fields})
+        for name, calendar in model.calendars.items()
     }
-    return {"database_url": model.database_url, "timezone": model.timezone, "handlers": handlers}
+    sources = {
+        name: SourceConfig(name, **{key: getattr(source, key) for key in SourceModel.model_fields}, folder=path.parent)
+        for name, source in model.sources.items()
+    }
+    return model.model_dump(include={"database_url", "timezone", "late_tolerance"}) | {
+        "handlers": handlers,
+        "calendars": calendars,
+        "sources": sources,
+    }
 
 
-def _as_value_error(check: Callable[[], T]) -> T:
-    """pydantic collects ValueErrors; ours are no such thing."""
+def _one_or_several(value: object) -> object:
+    """A name, or a list of names."""
+    if value in ([], ""):
+        raise ValueError("name at least one, or leave it out")
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+def _named_dates(value: object) -> dict[date, str]:
+    """Dates as TOML or as texts, in a list or in a table that gives each its name."""
+    if isinstance(value, list):
+        return {_as_date(day): "company holiday" for day in value}
+    if not isinstance(value, dict) or not all(isinstance(name, str) and name for name in value.values()):
+        raise ValueError('write a list of dates, or a table as in { "2026-12-24" = "Christmas Eve" }')
+    return {_as_date(day): name for day, name in value.items()}
+
+
+def _as_date(value: object) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
     try:
-        return check()
-    except WaitStepError as error:
-        raise ValueError(error.message) from error
+        return date.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError(f"{str(value)!r} is not a date") from None
+
+
+def _read_days(value: object) -> frozenset[int]:
+    """``"mon-fri"``, or a list of weekdays."""
+    from waitctl.infrastructure.handler_settings import as_value_error
+
+    text = ",".join(value) if isinstance(value, list) and all(isinstance(day, str) for day in value) else value
+    if not isinstance(text, str):
+        raise ValueError('write the work week as "mon-fri"')
+    return as_value_error(lambda: parse_days(text))
+
+
+def _read_hours(value: object) -> OpeningHours:
+    """A text as for --window, a list of such, or a table of intervals by weekday."""
+    from waitctl.infrastructure.handler_settings import as_value_error
+
+    if isinstance(value, dict):
+        value = [f"{days} {_joined(spans, ',')}" for days, spans in value.items()]
+    text = _joined(value, ";")
+    return as_value_error(lambda: parse_hours(text, "the hours"))
+
+
+def _joined(value: object, separator: str) -> str:
+    """A text, or the texts of a list. Nothing is refused: days without intervals would be open all day."""
+    given = value if isinstance(value, list) else [value]
+    texts = [text for text in given if isinstance(text, str) and text]
+    if not texts or len(texts) < len(given):
+        raise ValueError('write the hours as "mon-fri 09:00-12:00,13:00-17:00"')
+    return separator.join(texts)
 
 
 def _explain(path: Path, error: ValidationError) -> InvalidSettingError:

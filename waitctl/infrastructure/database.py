@@ -28,8 +28,9 @@ from waitctl.domain.errors import (
     UnsafeConnectionError,
     WaitStepError,
 )
-from waitctl.domain.listeners import contains, matches_text
-from waitctl.domain.text import from_json, to_json
+from waitctl.domain.instants import format_instant
+from waitctl.domain.listeners import MAX_DISTINCT, contains, matches_text, scalar_text
+from waitctl.domain.text import from_json, storable, to_json
 from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 
 T = TypeVar("T")
@@ -181,6 +182,10 @@ class Database:
     def clock(self, connection: Connection) -> datetime:
         """Now, in UTC: `as_of` if set, else the store's clock (PostgreSQL's; on SQLite this host's)."""
         return self.as_of or self.real_clock(connection)
+
+    def dated(self, reason: str) -> str:
+        """A reason for the audit trail, which says so when time is pretended."""
+        return reason if self.as_of is None else f"as of {format_instant(self.as_of)}: {reason}"
 
     def real_clock(self, connection: Connection) -> datetime:
         """The store's clock, time travel or not. ``clock_timestamp()``: ``now()`` is the transaction's start."""
@@ -357,6 +362,7 @@ def _add_functions(connection: sqlite3.Connection) -> None:
     """What our statements call and SQLite has not: on our connections, and on those that a caller hands us."""
     connection.create_function("waitctl_matches_text", 2, _matches_text, deterministic=True)
     connection.create_function("waitctl_contains", 2, _contains, deterministic=True)
+    connection.create_function("waitctl_distinct", 2, _distinct, deterministic=True)
 
 
 def _matches_text(data: str | float, match: str) -> bool:
@@ -365,6 +371,15 @@ def _matches_text(data: str | float, match: str) -> bool:
 
 def _contains(data: str | float, part: str) -> bool:
     return contains(_exact_json(data), _exact_json(part))
+
+
+def _distinct(data: str | float, key: str | None) -> str | None:
+    text = None if key is None else scalar_text(_exact_json(data), key)
+    if text is None or len(text) <= MAX_DISTINCT:
+        return text if text is None else storable(text)
+    from hashlib import sha256
+
+    return f"sha256:{sha256(storable(text).encode()).hexdigest()}"
 
 
 def _exact_json(text: str | float) -> Any:

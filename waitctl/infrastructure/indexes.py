@@ -10,7 +10,17 @@ from typing import Any
 
 from sqlalchemy import Index, func, text
 
-from waitctl.infrastructure.schema import OPEN, deliveries, events, listeners, metadata, transitions, waits
+from waitctl.infrastructure.schema import (
+    OPEN,
+    deliveries,
+    events,
+    listeners,
+    matches,
+    metadata,
+    quarantine,
+    transitions,
+    waits,
+)
 
 __all__ = ["metadata"]
 
@@ -21,6 +31,8 @@ def where(condition: str) -> dict[str, Any]:
 
 
 Index("ix_wait_executions_scheduled", waits.c.scheduled_at, **where("status = 'scheduled'"))
+# Few waits may do anything but fire when they are late; a tick looks them up without reading the others that are due.
+Index("ix_wait_executions_late", waits.c.scheduled_at, **where("status = 'scheduled' AND late_policy IS NOT NULL"))
 Index("uq_wait_executions_open", waits.c.workflow_execution_id, waits.c.step_id, unique=True, **where(OPEN))
 Index(
     "uq_wait_executions_key",
@@ -38,9 +50,19 @@ Index("ix_event_listeners_lookup", listeners.c.contact_id, listeners.c.event_typ
 Index("ix_event_listeners_expires", listeners.c.expires_at, **where("status = 'active'"))
 Index("ix_event_listeners_wait", listeners.c.wait_id)
 Index("ix_event_listeners_event", listeners.c.matched_event_id, **where("matched_event_id IS NOT NULL"))
+Index(
+    "uq_listener_matches_distinct",
+    matches.c.wait_id,
+    matches.c.group_no,
+    matches.c.distinct_value,
+    unique=True,
+    **where("distinct_value IS NOT NULL"),
+)
+Index("ix_listener_matches_event", matches.c.event_id)
 Index("uq_events_external", events.c.source, events.c.external_id, unique=True, **where("external_id IS NOT NULL"))
 Index("ix_events_topic", events.c.contact_id, events.c.event_type, events.c.received_at)
 Index("ix_events_uncorrelated", events.c.received_at, **where("correlated_at IS NULL"))
+Index("ix_event_quarantine_received", quarantine.c.received_at)
 Index("ix_wait_deliveries_wait", deliveries.c.wait_id)
 Index("ix_wait_deliveries_pending", deliveries.c.handler, deliveries.c.next_attempt_at, **where("status = 'pending'"))
 Index("ix_wait_deliveries_running", deliveries.c.handler, deliveries.c.lease_expires_at, **where("status = 'running'"))

@@ -22,6 +22,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
+    false,
     text,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -40,7 +42,7 @@ from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
 
-HEAD = "0001"
+HEAD = "0004"
 """The newest migration. A test holds it equal to Alembic's head, so that commands need not import Alembic."""
 
 VERSION_TABLE = "waitctl_alembic_version"
@@ -76,8 +78,10 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         try:
-            at: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
-        except ValueError:  # what somebody wrote at the SQL door; the next tick makes it NULL
+            at = datetime.fromisoformat(value) if isinstance(value, str) else value
+        except ValueError:
+            at = None
+        if not isinstance(at, datetime):  # what somebody wrote at the SQL door; the next tick makes it NULL
             return None
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
@@ -189,6 +193,7 @@ waits = Table(
     Column("resolution", resolution),
     Column("resolution_event_id", _id()),
     Column("late_seconds", BigInteger),
+    Column("late_policy", Text),  # what else than fire a tick may do when it is late
     CheckConstraint(f"(resolved_at IS NULL) = ({OPEN})", name="resolved_when_final"),
     CheckConstraint("(resolution IS NULL) = (resolved_at IS NULL)", name="resolution_when_resolved"),
     CheckConstraint("status <> 'scheduled' OR scheduled_at IS NOT NULL", name="scheduled_has_instant"),
@@ -205,6 +210,12 @@ listeners = Table(
     Column("match_json", Json),
     Column("where", Text),
     Column("exclusive", Boolean, nullable=False),
+    Column("gated", Boolean, nullable=False, server_default=false()),
+    Column("human", Boolean, nullable=False, server_default=false()),
+    Column("group_no", Integer, nullable=False, server_default=text("0")),  # 0: its one event ends the wait
+    Column("needed", Integer, nullable=False, server_default=text("1")),
+    Column("distinct", Text),
+    Column("diagnostic", Text),
     Column("status", _enum(ListenerStatus, "workflow_listener_status"), nullable=False),
     Column("since_at", UtcDateTime, nullable=False),
     Column("timeout_at", UtcDateTime),
@@ -212,6 +223,20 @@ listeners = Table(
     Column("matched_event_id", _id()),
     Column("matched_at", UtcDateTime),
     CheckConstraint("(matched_event_id IS NULL) = (matched_at IS NULL)", name="matched_by_an_event"),
+)
+
+# What groups have counted so far. Waits that one event ends write nothing here.
+matches = Table(
+    "workflow_listener_matches",
+    metadata,
+    Column("wait_id", _id(), ForeignKey(waits.c.id, ondelete="CASCADE"), nullable=False),
+    Column("listener_id", _id(), nullable=False),
+    Column("event_id", _id(), nullable=False),
+    Column("group_no", Integer, nullable=False),
+    Column("distinct_value", Text),  # a long text by its digest: an index holds no long ones
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("matched_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("wait_id", "event_id"),
 )
 
 DOOR_COLUMNS = ("id", "event_type", "contact_id", "data", "source", "external_id", "occurred_at", "received_at")
@@ -229,6 +254,7 @@ events = Table(
     Column("occurred_at", UtcDateTime),
     Column("received_at", UtcDateTime, nullable=False, server_default=real_now()),
     Column("correlated_at", UtcDateTime),
+    Column("expires_at", UtcDateTime),  # from then on it matches nothing any more
     CheckConstraint("event_type <> '' AND contact_id <> ''", name="names_a_topic"),
     CheckConstraint("json_valid(data)", name="data_is_json").ddl_if(dialect="sqlite"),
     # The SQL door stands open to any system: what no program could read again must stop there, not every tick.
@@ -239,6 +265,28 @@ events = Table(
         " AND ".join(f"{name} BETWEEN {FIRST_INSTANT} AND {LAST_INSTANT}" for name in ("occurred_at", "received_at")),
         name="is_on_the_calendar",
     ).ddl_if(dialect="postgresql"),
+    CheckConstraint(f"expires_at BETWEEN {FIRST_INSTANT} AND {LAST_INSTANT}", name="expires_on_the_calendar").ddl_if(
+        dialect="postgresql"
+    ),
+)
+
+# What a provider's format could not take in, with all that it takes to try again. A body over the cap is cut: then
+# `size` is larger than what is left of it.
+quarantine = Table(
+    "workflow_event_quarantine",
+    metadata,
+    Column("id", _id(), primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("headers", Json, nullable=False),
+    Column("url", Text),
+    Column("body", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("verified", Boolean, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("replayed_at", UtcDateTime),
 )
 
 event_types = Table(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from waitctl.domain.deliveries import HandlerResult
+
+
+class HandlerNotReadyError(Exception):
+    """This host cannot use the handler as it is: a secret is missing, say. Its deliveries are held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +23,15 @@ class Parcel:
 
 
 class Handler(Protocol):
-    """Takes parcels, several at once, and says what became of each. Must not raise."""
+    """Takes parcels and says what became of each, in their order; several threads call at once. Must not raise.
 
-    def deliver(self, parcel: Parcel) -> HandlerResult:
-        """Hand one parcel over and wait for the answer."""
+    Making one raises `HandlerNotReadyError` when the host lacks what it needs.
+    """
+
+    def deliver(self, parcels: Sequence[Parcel]) -> Sequence[HandlerResult]:
+        """Hand parcels over and wait for the answers: one parcel, unless the config asks for batches."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was kept between parcels, once none is out."""
         ...

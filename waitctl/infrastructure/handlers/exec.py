@@ -11,9 +11,11 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import IO, cast
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.domain.text import storable
@@ -28,36 +30,89 @@ _TAIL = 4096
 _CHUNK = 65536
 
 
-class ExecHandler:
-    """Runs ``argv`` once per delivery, in a process group of its own."""
+_MOST_NAMED = 1 << 20
+"""Bytes of standard output that a batch may name its failures with: many times what all of them take."""
 
-    def __init__(self, argv: tuple[str, ...], timeout: timedelta, environment: Mapping[str, str]) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a command ended, and what it said: with both streams together, or with standard output apart."""
+
+    status: int
+    timed_out: bool
+    said: str
+    named: bytes = b""
+
+
+class ExecHandler:
+    """Runs ``argv`` in a process group of its own: once per delivery, or once per ``batch`` of them.
+
+    A batch is NDJSON, a delivery a line. What it prints on standard output, an id a line, are the deliveries that it
+    failed; the others are delivered. Its exit status applies to those, or to all when it names none.
+    """
+
+    def __init__(
+        self, argv: tuple[str, ...], timeout: timedelta, environment: Mapping[str, str], *, batch: bool = False
+    ) -> None:
         self._argv = argv
         self._timeout = timeout.total_seconds()
         self._environment = environment
+        self._batch = batch
 
-    def deliver(self, parcel: Parcel) -> HandlerResult:
+    def deliver(self, parcels: Sequence[Parcel]) -> list[HandlerResult]:
         """Run the command and judge its exit status."""
+        if self._batch:
+            return self._deliver_batch(parcels)
+        results: list[HandlerResult] = []
+        for parcel in parcels:
+            ended = self._run(parcel.body, {**os.environ, **self._environment, **parcel.environment})
+            results.append(ended if isinstance(ended, Failed) else _judge(ended, self._timeout))
+        return results
+
+    def _deliver_batch(self, parcels: Sequence[Parcel]) -> list[HandlerResult]:
+        # A tick that a handler started has that handler's delivery in its environment: none of this batch's.
+        single = parcels[0].environment.keys()
+        environment = {name: value for name, value in os.environ.items() if name not in single}
+        ended = self._run(b"".join(parcel.body for parcel in parcels), environment | dict(self._environment))
+        if isinstance(ended, Failed):
+            return [ended] * len(parcels)
+        verdict = _judge(ended, self._timeout)
+        if ended.timed_out or ended.status < 0:
+            return [verdict] * len(parcels)  # what it had done by then, nobody knows
+        if len(ended.named) > _MOST_NAMED:
+            flooded = Failed(f"it printed more than {_MOST_NAMED:,} bytes, where the ids of failures belong")
+            return [flooded] * len(parcels)
+        named = {line.strip().decode(errors="replace") for line in ended.named.splitlines()}
+        failed = {parcel.delivery_id for parcel in parcels} & named
+        if ended.status == 0:
+            verdict = Failed(f"named as failed{f': {ended.said}' if ended.said else ''}")
+        everything = ended.status != 0 and not failed
+        return [verdict if everything or parcel.delivery_id in failed else Delivered() for parcel in parcels]
+
+    def _run(self, body: bytes, environment: Mapping[str, str]) -> _Ended | Failed:
         try:
             process = subprocess.Popen(
                 self._argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **self._environment, **parcel.environment},
+                stderr=subprocess.PIPE if self._batch else subprocess.STDOUT,
+                env=environment,
                 start_new_session=True,  # a signal for tick is not for the command, and the whole group can be ended
             )
         except OSError as error:
             return Failed(f"cannot run {self._argv[0]}: {error.strerror}")
         with process:
-            talk = _Talk(process, parcel.body)
+            talk = _Talk(process, body)
             try:
                 timed_out = not talk.until_exit(self._timeout)
                 if timed_out:
                     self._end(process, talk)
             finally:
                 talk.close()
-            return _judge(process.returncode, timed_out, self._timeout, talk.tail())
+            return _Ended(process.returncode, timed_out, talk.said, talk.named)
+
+    def close(self) -> None:
+        """Nothing is kept."""
 
     def _end(self, process: subprocess.Popen[bytes], talk: _Talk) -> None:
         _signal_group(process, signal.SIGTERM)
@@ -86,9 +141,14 @@ class _Talk:
         self._process = process
         self._stdin, self._stdout = process.stdin, process.stdout
         self._unsent = memoryview(body)
-        self._tail = bytearray()
+        self._kept = {self._stdout: bytearray()}
+        self._most = {self._stdout: _TAIL}
+        if process.stderr is not None:
+            self._kept[process.stderr], self._most[process.stderr] = bytearray(), _TAIL
+            self._most[self._stdout] = _MOST_NAMED + 1
         self._selector = selectors.DefaultSelector()
-        for pipe, events in ((self._stdin, selectors.EVENT_WRITE), (self._stdout, selectors.EVENT_READ)):
+        reads = [(pipe, selectors.EVENT_READ) for pipe in self._kept]
+        for pipe, events in [(self._stdin, selectors.EVENT_WRITE), *reads]:
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, events)
         # A file descriptor that becomes readable at exit, where the system has one; elsewhere we look 20 times a
@@ -109,8 +169,8 @@ class _Talk:
             for key, _ in self._selector.select(left if self._exit_fd is not None else min(left, 0.05)):
                 if key.fileobj is self._stdin:
                     self._send()
-                elif key.fileobj is self._stdout:
-                    self._receive()
+                elif key.fileobj in self._kept:
+                    self._receive(cast("IO[bytes]", key.fileobj))
         return True
 
     def _send(self) -> None:
@@ -125,39 +185,48 @@ class _Talk:
             with suppress(OSError):
                 self._stdin.close()
 
-    def _receive(self) -> bool:
+    def _receive(self, pipe: IO[bytes]) -> bool:
         try:
-            data = os.read(self._stdout.fileno(), _CHUNK)
+            data = os.read(pipe.fileno(), _CHUNK)
         except OSError:
             return False
         if not data:
-            self._selector.unregister(self._stdout)
+            self._selector.unregister(pipe)
             return False
-        self._tail += data
-        del self._tail[:-_TAIL]
+        kept = self._kept[pipe]
+        kept += data
+        del kept[: -self._most[pipe]]
         return True
 
     def close(self) -> None:
         """Take what is left in the pipe, and close it: a child left behind may go on writing, to nobody."""
-        if self._stdout in self._selector.get_map():
-            for _ in range(16):  # a pipe's capacity
-                if not self._receive():
-                    break
+        for pipe in self._kept:
+            if pipe in self._selector.get_map():
+                for _ in range(16):  # a pipe's capacity
+                    if not self._receive(pipe):
+                        break
         self._selector.close()
         if self._exit_fd is not None:
             os.close(self._exit_fd)
-        for pipe in (self._stdin, self._stdout):
+        for pipe in (self._stdin, *self._kept):
             with suppress(OSError):
                 pipe.close()
 
-    def tail(self) -> str:
-        """The last of what the command printed, both streams together."""
-        return storable(self._tail.decode(errors="replace")).strip()
+    @property
+    def said(self) -> str:
+        """The last of what the command printed, both streams together; of a batch, on standard error."""
+        words = list(self._kept.values())[-1]
+        return storable(words.decode(errors="replace")).strip()
+
+    @property
+    def named(self) -> bytes:
+        """What a batch printed on standard output."""
+        return bytes(self._kept[self._stdout])
 
 
-def _judge(status: int, timed_out: bool, timeout: float, output: str) -> HandlerResult:
-    said = f": {output}" if output else ""
-    if timed_out:
+def _judge(ended: _Ended, timeout: float) -> HandlerResult:
+    status, said = ended.status, f": {ended.said}" if ended.said else ""
+    if ended.timed_out:
         return Failed(f"timed out after {timeout:g} s{said}")
     match status:
         case 0:

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import Delivery, DeliveryStatus, Settlement
+from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus, Settlement
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, sources_of
-from waitctl.infrastructure.batch import Claimed, json_rows
+from waitctl.infrastructure.batch import Claimed, is_one_of, json_rows
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import (
     UtcDateTime,
@@ -22,7 +22,7 @@ from waitctl.infrastructure.schema import (
     transitions,
     waits,
 )
-from waitctl.infrastructure.store.endings import NOW, audit, is_one_of
+from waitctl.infrastructure.store.endings import NOW, audit
 from waitctl.infrastructure.store.waits import literal
 
 _STATUS = deliveries.c.status
@@ -92,6 +92,31 @@ def next_attempt_at(connection: Connection, handlers: Iterable[str]) -> datetime
     return connection.execute(found).scalar()
 
 
+def backlogs(connection: Connection, *, now: datetime) -> list[Backlog]:
+    """What every handler with anything unsettled or dead has before it; what is through does not count."""
+    pending = _is(DeliveryStatus.PENDING)
+    due = _waiting(now)
+
+    def count(condition: sa.ColumnElement[bool], name: str) -> sa.Label[int]:
+        return sa.func.count(sa.case((condition, 1))).label(name)
+
+    found = (
+        sa.select(
+            deliveries.c.handler,
+            count(pending, "pending"),
+            count(due, "due"),
+            count(sa.and_(pending, deliveries.c.last_error.is_not(None)), "failing"),
+            count(_is(DeliveryStatus.RUNNING), "running"),
+            count(_is(DeliveryStatus.DEAD), "dead"),
+            sa.func.min(sa.case((due, deliveries.c.next_attempt_at)), type_=UtcDateTime).label("oldest_due_at"),
+        )
+        .where(_is(DeliveryStatus.PENDING, DeliveryStatus.RUNNING, DeliveryStatus.DEAD))
+        .group_by(deliveries.c.handler)
+        .order_by(deliveries.c.handler)
+    )
+    return [Backlog(**row) for row in connection.execute(found).mappings()]
+
+
 def manual_data(connection: Connection, wait_ids: Sequence[str]) -> dict[str, JsonObject]:
     """What `resume --data` gave, by wait."""
     found = sa.select(transitions.c.wait_id, transitions.c.data).where(
@@ -117,6 +142,13 @@ def claimable_ids(connection: Connection, handlers: Iterable[str], *, now: datet
     """The deliveries that a tick which knows ``handlers`` would hand out now."""
     found = sa.select(deliveries.c.id).where(_waiting(now) | _lapsed(now), deliveries.c.handler.in_(sorted(handlers)))
     return list(connection.execute(found.order_by(deliveries.c.next_attempt_at)).scalars())
+
+
+def has_claimable(connection: Connection, handler: str, *, now: datetime) -> bool:
+    """Whether there is anything to hand to a handler now."""
+    mine: sa.Select[Any] = sa.select(sa.literal_column("1")).where(deliveries.c.handler == handler)
+    found = sa.select(sa.or_(sa.exists(mine.where(_waiting(now))), sa.exists(mine.where(_lapsed(now)))))
+    return bool(connection.execute(found).scalar_one())
 
 
 def claim_deliveries(
@@ -158,9 +190,19 @@ def claim_deliveries(
     return sorted(found, key=lambda delivery: (delivery.next_attempt_at, delivery.id))
 
 
+def _leased_as(claimed: Sequence[Delivery]) -> sa.ColumnElement[bool]:
+    """Still on the lease that this claim took."""
+    attempts = [(each.id, each.attempt) for each in claimed]
+    return sa.and_(sa.tuple_(deliveries.c.id, deliveries.c.attempt).in_(attempts), _is(DeliveryStatus.RUNNING))
+
+
+def renew_leases(connection: Connection, claimed: Sequence[Delivery], *, lease_until: datetime) -> None:
+    """Lease for longer what is still in hand. One whose lease ran out and was claimed anew is another's."""
+    connection.execute(sa.update(deliveries).values(lease_expires_at=lease_until).where(_leased_as(claimed)))
+
+
 def release_deliveries(connection: Connection, claimed: Sequence[Delivery]) -> None:
     """Give back leases that were claimed and never handed out: as if they had not been claimed."""
-    held = sa.tuple_(deliveries.c.id, deliveries.c.attempt).in_([(each.id, each.attempt) for each in claimed])
     connection.execute(
         sa.update(deliveries)
         .values(
@@ -168,8 +210,13 @@ def release_deliveries(connection: Connection, claimed: Sequence[Delivery]) -> N
             attempt=deliveries.c.attempt - 1,
             lease_expires_at=None,
         )
-        .where(held, _is(DeliveryStatus.RUNNING))
+        .where(_leased_as(claimed))
     )
+
+
+def notify(connection: Connection, channel: str, payload: str) -> None:
+    """Tell PostgreSQL's listeners, at the commit."""
+    connection.execute(sa.select(sa.func.pg_notify(channel, payload)))
 
 
 # -- settling ----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.deliveries import DeliveryStatus
-from waitctl.domain.listeners import Candidate, ListenerStatus, choose
+from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.batch import Claimed, json_rows, seconds_between
@@ -34,10 +35,10 @@ from waitctl.infrastructure.store.waits import literal, next_transition_id
 NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=UtcDateTime)
 LIMIT = sa.bindparam("limit", type_=sa.Integer)
 
-_ID = waits.c.id.type
-_ACTIVE = listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
-_WAITING = waits.c.status == literal(WaitExecutionStatus.WAITING, waits.c.status)
-_SCHEDULED = waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
+ID = waits.c.id.type
+ACTIVE = listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
+WAITING = waits.c.status == literal(WaitExecutionStatus.WAITING, waits.c.status)
+SCHEDULED = waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
 
 
 # -- what ending means -------------------------------------------------------------------------------------------------
@@ -51,7 +52,7 @@ def ending_steps(claimed: FromClause, resolution: Resolution, *, is_sqlite: bool
     status = literal(resolution.status, waits.c.status)
     changed: dict[str, Any] = {
         "status": status,
-        "resolution": literal(resolution, waits.c.resolution),
+        "resolution": _resolved(claimed, resolution, waits.c.resolution),
         "resolved_at": NOW,
         "updated_at": NOW,
     }
@@ -62,7 +63,7 @@ def ending_steps(claimed: FromClause, resolution: Resolution, *, is_sqlite: bool
     end = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, waits.c.status == claimed.c.from_status)
     steps: list[UpdateBase] = [end, audit(claimed, status, is_sqlite=is_sqlite)]
     if resolution is not Resolution.DUE:
-        steps.append(_close_listeners(claimed, resolution))
+        steps.append(close_listeners(claimed, resolution))
     if resolution is not Resolution.CANCELLED:
         steps.append(_outbox(claimed, resolution))
     return steps
@@ -79,14 +80,26 @@ def audit(claimed: FromClause, status: sa.ColumnElement[Any], *, is_sqlite: bool
         "actor": sa.bindparam("actor", type_=sa.Text),
         "data": sa.bindparam("data", type_=transitions.c.data.type),
     }
-    if "event_id" in claimed.c:
+    if "listener_id" in claimed.c:
         columns["reason"] = columns["reason"] + sa.cast(claimed.c.event_id, sa.Text)
+    if "reason" in claimed.c:
+        columns["reason"] = claimed.c.reason
     if is_sqlite:
         columns["id"] = next_transition_id() + sa.func.row_number().over() - 1
     return sa.insert(transitions).from_select(list(columns), sa.select(*columns.values()).select_from(claimed))
 
 
-def _close_listeners(claimed: FromClause, resolution: Resolution) -> UpdateBase:
+def _resolved(claimed: FromClause, resolution: Resolution, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """The resolution; a wait that is due because an event scheduled it for an opening ends by that event."""
+    due = literal(resolution.value, column)
+    if resolution is not Resolution.DUE:
+        return due
+    return sa.cast(
+        sa.case((claimed.c.event_id.is_(None), due), else_=literal(Resolution.EVENT.value, column)), column.type
+    )
+
+
+def close_listeners(claimed: FromClause, resolution: Resolution) -> UpdateBase:
     closed = ListenerStatus.EXPIRED if resolution is Resolution.TIMEOUT else ListenerStatus.CANCELLED
     values: dict[str, Any] = {"status": literal(closed, listeners.c.status)}
     if resolution is Resolution.EVENT:
@@ -97,7 +110,7 @@ def _close_listeners(claimed: FromClause, resolution: Resolution) -> UpdateBase:
             "matched_event_id": sa.case((won, claimed.c.event_id)),
             "matched_at": sa.case((won, NOW)),
         }
-    return sa.update(listeners).values(values).where(listeners.c.wait_id == claimed.c.id, _ACTIVE)
+    return sa.update(listeners).values(values).where(listeners.c.wait_id == claimed.c.id, ACTIVE)
 
 
 def _outbox(claimed: FromClause, resolution: Resolution) -> UpdateBase:
@@ -105,7 +118,7 @@ def _outbox(claimed: FromClause, resolution: Resolution) -> UpdateBase:
         "id": new_id(),
         "wait_id": claimed.c.id,
         "handler": claimed.c.handler,
-        "outcome": literal(resolution.value, deliveries.c.outcome),
+        "outcome": _resolved(claimed, resolution, deliveries.c.outcome),
         "status": literal(DeliveryStatus.PENDING, deliveries.c.status),
         "attempt": sa.literal_column("0"),
         "next_attempt_at": NOW,
@@ -119,7 +132,7 @@ def _count(claimed: FromClause) -> sa.Select[Any]:
     return sa.select(sa.func.count()).select_from(claimed)
 
 
-def _ids(claimed: FromClause) -> sa.Select[Any]:
+def claimed_ids(claimed: FromClause) -> sa.Select[Any]:
     return sa.select(claimed.c.id)
 
 
@@ -127,24 +140,32 @@ def _ids(claimed: FromClause) -> sa.Select[Any]:
 
 
 def resolve_due(
-    connection: Connection, database: Database, *, now: datetime, limit: int, reason: str, actor: str
+    connection: Connection,
+    database: Database,
+    *,
+    now: datetime,
+    late_before: datetime,
+    limit: int,
+    reason: str,
+    actor: str,
 ) -> int:
-    """Resume the ``limit`` waits that have been due longest, past those that another tick has in hand."""
-    rows = _due(database.is_sqlite).run(connection, now=now, limit=limit, reason=reason, actor=actor, data=None)
+    """Resume the ``limit`` waits that have been due longest, past those that another tick has in hand.
+
+    Late ones with a policy are left to `claim_late`.
+    """
+    parameters = {"now": now, "late_before": late_before, "limit": limit}
+    rows = _due(database.is_sqlite).run(connection, **parameters, reason=reason, actor=actor, data=None)
     return int(rows[0][0])
+
+
+_LATE_BEFORE = sa.bindparam("late_before", type_=UtcDateTime)
+_HAS_POLICY = waits.c.late_policy.is_not(None)
+_DUE = sa.and_(SCHEDULED, waits.c.scheduled_at <= NOW, sa.or_(~_HAS_POLICY, waits.c.scheduled_at >= _LATE_BEFORE))
 
 
 @cache
 def _due(is_sqlite: bool) -> Claimed:
-    claim = (
-        sa.select(
-            waits.c.id, waits.c.status.label("from_status"), waits.c.handler, waits.c.scheduled_at.label("due_at")
-        )
-        .where(_SCHEDULED, waits.c.scheduled_at <= NOW)
-        .order_by(waits.c.scheduled_at)
-        .limit(LIMIT)
-        .with_for_update(skip_locked=True)
-    )
+    claim = _claim_due().where(_DUE).order_by(waits.c.scheduled_at).limit(LIMIT).with_for_update(skip_locked=True)
     return Claimed(
         claim,
         lambda claimed: ending_steps(claimed, Resolution.DUE, is_sqlite=is_sqlite),
@@ -153,10 +174,83 @@ def _due(is_sqlite: bool) -> Claimed:
     )
 
 
-def due_ids(connection: Connection, *, now: datetime) -> list[str]:
-    """The waits that are due, longest first."""
-    due = sa.select(waits.c.id).where(_SCHEDULED, waits.c.scheduled_at <= now)
-    return list(connection.execute(due.order_by(waits.c.scheduled_at)).scalars())
+def _claim_due() -> sa.Select[Any]:
+    return sa.select(
+        waits.c.id,
+        waits.c.status.label("from_status"),
+        waits.c.handler,
+        waits.c.scheduled_at.label("due_at"),
+        waits.c.resolution_event_id.label("event_id"),
+    )
+
+
+def due_ids(connection: Connection, *, now: datetime, late_before: datetime) -> list[str]:
+    """The waits that are due, longest first, without the late ones that have a policy."""
+    due = sa.select(waits.c.id).where(_DUE).order_by(waits.c.scheduled_at)
+    return list(connection.execute(due, {"now": now, "late_before": late_before}).scalars())
+
+
+# -- late --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LateWait:
+    """A wait that is late and has a policy: what the domain judges it by."""
+
+    id: str
+    scheduled_at: datetime
+    timezone: str
+    wait_config: JsonObject
+
+
+def claim_late(
+    connection: Connection, *, late_before: datetime, limit: int, after: tuple[datetime, str] | None
+) -> list[LateWait]:
+    """Lock the ``limit`` waits with a policy that are late longest, beyond ``after`` (instant and id)."""
+    found = (
+        sa.select(waits.c.id, waits.c.scheduled_at, waits.c.timezone, waits.c.wait_config)
+        .where(SCHEDULED, _HAS_POLICY, waits.c.scheduled_at < late_before)
+        .order_by(waits.c.scheduled_at, waits.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if after is not None:
+        at, wait_id = after
+        beyond = sa.and_(waits.c.scheduled_at == at, waits.c.id > wait_id)
+        found = found.where(sa.or_(waits.c.scheduled_at > at, beyond))
+    return [LateWait(*row) for row in connection.execute(found)]
+
+
+def resolve_late(
+    connection: Connection,
+    database: Database,
+    reasons: Mapping[str, str],
+    *,
+    deliver: bool,
+    now: datetime,
+    actor: str,
+) -> int:
+    """Resume these waits, each for its reason; without ``deliver`` no handler hears of it."""
+    wanted = to_json([{"id": wait_id, "reason": reason} for wait_id, reason in reasons.items()])
+    claimed = _late(deliver, database.is_sqlite)
+    return len(claimed.run(connection, wanted=wanted, now=now, reason="", actor=actor, data=None))
+
+
+@cache
+def _late(deliver: bool, is_sqlite: bool) -> Claimed:
+    wanted = json_rows("wanted", {"id": ID, "reason": sa.Text()}, is_sqlite=is_sqlite)
+    claim = _claim_due().add_columns(wanted.c.reason)
+    if not deliver:
+        nobody = sa.cast(sa.null(), sa.Text).label("handler")
+        columns = [nobody if column.name == "handler" else column for column in claim.selected_columns]
+        claim = claim.with_only_columns(*columns, maintain_column_froms=True)
+    claim = claim.join(wanted, wanted.c.id == waits.c.id).where(SCHEDULED).order_by(waits.c.id)
+    return Claimed(
+        claim.with_for_update(of=waits),
+        lambda claimed: ending_steps(claimed, Resolution.DUE, is_sqlite=is_sqlite),
+        claimed_ids,
+        is_sqlite=is_sqlite,
+    )
 
 
 # -- expired -----------------------------------------------------------------------------------------------------------
@@ -175,7 +269,7 @@ _DOOR_IS_EMPTY = ~sa.exists(
     )
     .where(_heard.c.wait_id == waits.c.id, events.c.correlated_at.is_(None))
 )
-_EXPIRED = sa.and_(_ACTIVE, listeners.c.expires_at <= NOW, _WAITING, _DOOR_IS_EMPTY)
+_EXPIRED = sa.and_(ACTIVE, listeners.c.expires_at <= NOW, WAITING, _DOOR_IS_EMPTY)
 
 
 def expired_listeners(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, str, str]]:
@@ -183,7 +277,9 @@ def expired_listeners(connection: Connection, *, now: datetime, limit: int) -> l
 
     (wait, event type, contact): every listener of a wait, since an event for any of them may have come in time.
     """
-    first = ~sa.exists().where(_heard.c.wait_id == waits.c.id, _heard.c.id < listeners.c.id)
+    # Of a grouped wait some may have matched already: the first one that still listens.
+    listens = _heard.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
+    first = ~sa.exists().where(_heard.c.wait_id == waits.c.id, listens, _heard.c.id < listeners.c.id)
     page = (
         sa.select(waits.c.id)
         .select_from(_LISTENED)
@@ -212,11 +308,11 @@ def resolve_expired(
 
 @cache
 def _expired(is_sqlite: bool) -> Claimed:
-    wanted = json_rows("wanted", {"id": _ID}, is_sqlite=is_sqlite)
-    expired = sa.exists().where(listeners.c.wait_id == waits.c.id, _ACTIVE, listeners.c.expires_at <= NOW)
+    wanted = json_rows("wanted", {"id": ID}, is_sqlite=is_sqlite)
+    expired = sa.exists().where(listeners.c.wait_id == waits.c.id, ACTIVE, listeners.c.expires_at <= NOW)
     claim = (
         sa.select(waits.c.id, waits.c.status.label("from_status"), waits.c.handler, waits.c.timeout_at.label("due_at"))
-        .where(waits.c.id.in_(sa.select(wanted.c.id)), _WAITING, expired, _DOOR_IS_EMPTY)
+        .where(waits.c.id.in_(sa.select(wanted.c.id)), WAITING, expired, _DOOR_IS_EMPTY)
         .order_by(waits.c.id)
         .with_for_update(skip_locked=True)
     )
@@ -236,7 +332,7 @@ def expired_ids(connection: Connection, *, now: datetime) -> list[str]:
 
 def count_remaining(connection: Connection, *, now: datetime) -> int:
     """How many waits a tick at ``now`` would still end."""
-    due = sa.select(sa.func.count()).select_from(waits).where(_SCHEDULED, waits.c.scheduled_at <= NOW)
+    due = sa.select(sa.func.count()).select_from(waits).where(SCHEDULED, waits.c.scheduled_at <= NOW)
     expired = sa.select(sa.func.count(waits.c.id.distinct())).select_from(_LISTENED).where(_EXPIRED)
     row = connection.execute(sa.select(due.scalar_subquery(), expired.scalar_subquery()), {"now": now}).one()
     return int(row[0]) + int(row[1])
@@ -270,198 +366,16 @@ def end_waits(
 
 @cache
 def _by_hand(resolution: Resolution, is_sqlite: bool) -> Claimed:
-    wanted = json_rows("wanted", {"id": _ID}, is_sqlite=is_sqlite)
+    wanted = json_rows("wanted", {"id": ID}, is_sqlite=is_sqlite)
     claim = (
         sa.select(waits.c.id, waits.c.status.label("from_status"), waits.c.handler)
-        .where(waits.c.id.in_(sa.select(wanted.c.id)), sa.or_(_WAITING, _SCHEDULED))
+        .where(waits.c.id.in_(sa.select(wanted.c.id)), sa.or_(WAITING, SCHEDULED))
         .order_by(waits.c.id)
         .with_for_update()
     )
     return Claimed(
         claim,
         lambda claimed: ending_steps(claimed, resolution, is_sqlite=is_sqlite),
-        _ids,
+        claimed_ids,
         is_sqlite=is_sqlite,
-    )
-
-
-# -- by events ---------------------------------------------------------------------------------------------------------
-
-
-def correlate_events(
-    connection: Connection, database: Database, event_ids: Iterable[str], *, now: datetime, reason: str, actor: str
-) -> list[tuple[str, str]]:
-    """Resume the waits that these events match. Returns (event id, wait id) pairs.
-
-    The topics' locks must be held: see `Database.lock_topics`.
-    """
-    wanted = to_json([{"id": event_id} for event_id in event_ids])
-    return _correlate(connection, database, "events", wanted, now=now, reason=reason, actor=actor)
-
-
-def correlate_wait(
-    connection: Connection, database: Database, wait_id: str, *, now: datetime, reason: str, actor: str
-) -> list[tuple[str, str]]:
-    """Look back: resume a wait that an event received before its creation matches. See `correlate_events`."""
-    wanted = to_json([{"id": wait_id}])
-    return _correlate(connection, database, "wait", wanted, now=now, reason=reason, actor=actor)
-
-
-def _correlate(
-    connection: Connection, database: Database, scope: str, wanted: str, *, now: datetime, reason: str, actor: str
-) -> list[tuple[str, str]]:
-    audit = {"now": now, "reason": reason, "actor": actor, "data": None}
-    # Who takes an event exclusively depends on who else took one: decided by the domain, sent back as one parameter.
-    # Asked before anything is taken, since waits of one execution that are open together may share an event.
-    chosen = _choose_exclusive(connection, scope, wanted, is_sqlite=database.is_sqlite)
-    rows = _broadcast(scope, database.is_sqlite).run(connection, wanted=wanted, **audit)
-    # Another recorder of the topic may have woken the wait that we chose while we waited for its row. Then the event
-    # goes on to the next one, which this transaction's new statement sees: nobody else will bring them together.
-    while chosen:
-        pairs = to_json([{"id": c.wait_id, "listener_id": c.listener_id, "event_id": c.event_id} for c in chosen])
-        taken = _chosen(database.is_sqlite).run(connection, wanted=pairs, **audit)
-        rows += taken
-        if len(taken) == len(chosen):
-            break
-        chosen = _choose_exclusive(connection, scope, wanted, is_sqlite=database.is_sqlite)
-    return [(row.event_id, row.id) for row in rows]
-
-
-def _choose_exclusive(connection: Connection, scope: str, wanted: str, *, is_sqlite: bool) -> list[Candidate]:
-    found = connection.execute(_exclusive_candidates(scope, is_sqlite), {"wanted": wanted})
-    return choose(Candidate(row.wait_id, row.listener_id, row.event_id, exclusive=True) for row in found)
-
-
-@cache
-def _broadcast(scope: str, is_sqlite: bool) -> Claimed:
-    """Every wait that is not exclusive takes the oldest event that fits it."""
-    oldest_first = sa.func.row_number().over(
-        partition_by=listeners.c.wait_id, order_by=[events.c.received_at, events.c.id]
-    )
-    fits = (
-        sa.select(
-            listeners.c.wait_id,
-            listeners.c.id.label("listener_id"),
-            events.c.id.label("event_id"),
-            oldest_first.label("place"),
-        )
-        .select_from(_fitting())
-        .where(*_fits(scope, is_sqlite=is_sqlite), ~listeners.c.exclusive)
-        .subquery("fits")
-    )
-    claim = (
-        sa.select(waits.c.id, waits.c.status.label("from_status"), waits.c.handler, fits.c.event_id, fits.c.listener_id)
-        .join(fits, fits.c.wait_id == waits.c.id)
-        .where(_WAITING, fits.c.place == 1)
-        .order_by(waits.c.id)
-        .with_for_update(of=waits)
-    )
-    return _matching(claim, is_sqlite)
-
-
-@cache
-def _exclusive_candidates(scope: str, is_sqlite: bool) -> sa.Select[Any]:
-    return (
-        sa.select(listeners.c.wait_id, listeners.c.id.label("listener_id"), events.c.id.label("event_id"))
-        .select_from(_fitting())
-        .where(*_fits(scope, is_sqlite=is_sqlite), listeners.c.exclusive)
-        .order_by(events.c.received_at, events.c.id, waits.c.created_at, waits.c.id)
-    )
-
-
-@cache
-def _chosen(is_sqlite: bool) -> Claimed:
-    wanted = json_rows("wanted", {"id": _ID, "listener_id": _ID, "event_id": _ID}, is_sqlite=is_sqlite)
-    claim = (
-        sa.select(
-            waits.c.id, waits.c.status.label("from_status"), waits.c.handler, wanted.c.event_id, wanted.c.listener_id
-        )
-        .join(wanted, wanted.c.id == waits.c.id)
-        .where(_WAITING)
-        .order_by(waits.c.id)
-        .with_for_update(of=waits)
-    )
-    return _matching(claim, is_sqlite)
-
-
-def _matching(claim: sa.Select[Any], is_sqlite: bool) -> Claimed:
-    return Claimed(
-        claim,
-        lambda claimed: ending_steps(claimed, Resolution.EVENT, is_sqlite=is_sqlite),
-        lambda claimed: sa.select(claimed.c.id, claimed.c.event_id),
-        is_sqlite=is_sqlite,
-    )
-
-
-def _fitting() -> FromClause:
-    """Events beside the listeners of their topic and the listeners' waits."""
-    topic = sa.and_(events.c.contact_id == listeners.c.contact_id, events.c.event_type == listeners.c.event_type)
-    return events.join(listeners, topic).join(waits, waits.c.id == listeners.c.wait_id)
-
-
-def _fits(scope: str, *, is_sqlite: bool) -> list[sa.ColumnElement[bool]]:
-    """`EventListener.matches` in SQL, for open listeners, less what an earlier wait has consumed."""
-    wanted = json_rows("wanted", {"id": _ID}, is_sqlite=is_sqlite)
-    subject = events.c.id if scope == "events" else listeners.c.wait_id
-    return [
-        is_one_of(subject, sa.select(wanted.c.id), is_sqlite=is_sqlite),
-        _ACTIVE,
-        _WAITING,
-        events.c.received_at >= listeners.c.since_at,
-        sa.or_(
-            listeners.c.expires_at.is_(None),
-            sa.and_(
-                events.c.received_at < listeners.c.expires_at,
-                sa.or_(events.c.received_at < listeners.c.timeout_at, events.c.occurred_at < listeners.c.timeout_at),
-            ),
-        ),
-        sa.or_(listeners.c.match.is_(None), _matches_text(is_sqlite=is_sqlite)),
-        sa.or_(listeners.c.match_json.is_(None), _contains(is_sqlite=is_sqlite)),
-        ~_consumed(),
-    ]
-
-
-def is_one_of(subject: Any, ids: Any, *, is_sqlite: bool) -> sa.ColumnElement[bool]:
-    """Whether it is one of a batch's ids. PostgreSQL guesses a batch large, and reads a whole table for it."""
-    if is_sqlite:
-        among: sa.ColumnElement[bool] = subject.in_(ids)
-        return among
-    array = sa.func.array(ids.scalar_subquery(), type_=sa.ARRAY(_ID))
-    equal: sa.ColumnElement[bool] = subject == sa.any_(array)
-    return equal
-
-
-def _matches_text(*, is_sqlite: bool) -> sa.ColumnElement[bool]:
-    if is_sqlite:
-        return sa.func.waitctl_matches_text(events.c.data, listeners.c.match, type_=sa.Boolean) == sa.true()
-    pair = sa.func.jsonb_each_text(listeners.c.match).table_valued("key", "value", name="pair")
-    path = sa.func.string_to_array(pair.c.key, ".")
-    found = events.c.data.op("#>")(path)
-    differs = sa.or_(
-        sa.func.coalesce(sa.func.jsonb_typeof(found), "null").in_(["null", "object", "array"]),
-        events.c.data.op("#>>")(path) != pair.c.value,
-    )
-    return ~sa.exists(sa.select(sa.literal_column("1")).select_from(pair).where(differs))
-
-
-def _contains(*, is_sqlite: bool) -> sa.ColumnElement[bool]:
-    if is_sqlite:
-        return sa.func.waitctl_contains(events.c.data, listeners.c.match_json, type_=sa.Boolean) == sa.true()
-    return events.c.data.op("@>", return_type=sa.Boolean())(listeners.c.match_json)
-
-
-def _consumed() -> sa.ColumnElement[bool]:
-    """Whether the event was taken exclusively, or resumed an earlier wait of the same execution (semantics 14)."""
-    earlier, taker = waits.alias("earlier"), listeners.alias("taker")
-    resumed = earlier.c.resolution.in_(
-        [literal(each, waits.c.resolution) for each in Resolution if each.status is WaitExecutionStatus.RESUMED]
-    )
-    return sa.exists(
-        sa.select(sa.literal_column("1"))
-        .select_from(taker.join(earlier, earlier.c.id == taker.c.wait_id))
-        .where(
-            taker.c.matched_event_id == events.c.id,
-            resumed,
-            sa.or_(taker.c.exclusive, earlier.c.workflow_execution_id == waits.c.workflow_execution_id),
-        )
     )

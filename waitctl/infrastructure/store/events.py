@@ -13,57 +13,68 @@ from sqlalchemy import Connection
 from waitctl.domain.events import Event, EventType
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import to_json
-from waitctl.infrastructure.batch import json_rows
+from waitctl.infrastructure.batch import instant_text, json_rows
 from waitctl.infrastructure.database import Database
-from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, real_now, tombstones
+from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, real_now, tombstones
 from waitctl.infrastructure.store.waits import literal
 
+_INSERTED = ("id", "event_type", "contact_id", "data", "source", "external_id", "occurred_at", "expires_at")
 
-def insert_events(connection: Connection, database: Database, new: Sequence[Event], *, now: datetime) -> set[str]:
+
+def encode_events(database: Database, new: Sequence[Event]) -> str:
+    """Events as the one parameter of `insert_events`; so a stream can be encoded while the database is busy."""
+    return to_json(
+        [
+            {
+                "id": event.id,
+                "event_type": event.event_type,
+                "contact_id": event.contact_id,
+                "data": event.data,
+                "source": event.source,
+                "external_id": event.external_id,
+                "occurred_at": instant_text(event.occurred_at, is_sqlite=database.is_sqlite),
+                "expires_at": instant_text(event.expires_at, is_sqlite=database.is_sqlite),
+            }
+            for event in new
+        ]
+    )
+
+
+def insert_events(connection: Connection, database: Database, encoded: str, *, now: datetime) -> dict[str, bool]:
     """Insert events as received at ``now`` and correlated; those whose (source, id) is known drop out.
 
     Sorted by (source, id), in the statement since a join may reorder its input, so that two ingests of the same events
-    wait for each other instead of deadlocking. Returns the ids that are new.
+    wait for each other instead of deadlocking. Returns the ids that are new, and of each whether somebody may be
+    listening: under the topics' locks nobody begins to.
     """
-    rows = [
-        {
-            "id": event.id,
-            "event_type": event.event_type,
-            "contact_id": event.contact_id,
-            "data": event.data,
-            "source": event.source,
-            "external_id": event.external_id,
-            "occurred_at": _stored(database, event.occurred_at),
-        }
-        for event in new
-    ]
-    statement = _insert_events(database)
-    return set(connection.execute(statement, {"rows": to_json(rows), "now": now}).scalars())
+    statement = _insert_events(database, is_sqlite=database.is_sqlite)
+    return {row[0]: bool(row[1]) for row in connection.execute(statement, {"rows": encoded, "now": now}).all()}
 
 
-def _stored(database: Database, at: datetime | None) -> str | None:
-    """An instant inside a JSON parameter, where no type encodes it."""
-    if at is None:
-        return None
-    return at.isoformat() if not database.is_sqlite else at.replace(tzinfo=None).isoformat(" ", "microseconds")
-
-
-def _insert_events(database: Database) -> Any:
-    names = ("id", "event_type", "contact_id", "data", "source", "external_id", "occurred_at")
-    rows = json_rows("rows", {name: events.c[name].type for name in names}, is_sqlite=database.is_sqlite)
+def _insert_events(database: Database, *, is_sqlite: bool) -> Any:
+    rows = json_rows("rows", {name: events.c[name].type for name in _INSERTED}, is_sqlite=is_sqlite)
     pruned = sa.exists().where(
         tombstones.c.kind == "event_id", tombstones.c.scope == rows.c.source, tombstones.c.key == rows.c.external_id
     )
     now = sa.bindparam("now", type_=UtcDateTime)
+    heard: sa.ColumnElement[bool] = sa.literal_column("1")
+    order: list[Any] = [rows.c.source, rows.c.external_id, rows.c.id]
+    if not is_sqlite:
+        order = [sa.collate(rows.c.source, "C"), sa.collate(rows.c.external_id, "C"), rows.c.id]  # any order does
+        active = listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
+        # Columns by name: of the table itself SQLAlchemy would make a FROM of the subquery, and ask about all its rows.
+        topic = sa.and_(
+            *(listeners.c[name] == sa.literal_column(f"{events.name}.{name}") for name in ("contact_id", "event_type"))
+        )
+        # No EXISTS: PostgreSQL may turn that into a hash of all listeners, for every batch anew.
+        heard = sa.select(sa.true()).where(topic, active).limit(1).scalar_subquery()
     return (
         database.insert_new(events)
         .from_select(
-            [*names, "received_at", "correlated_at"],
-            sa.select(*(rows.c[name] for name in names), now, now)
-            .where(~pruned)
-            .order_by(rows.c.source, rows.c.external_id, rows.c.id),
+            [*_INSERTED, "received_at", "correlated_at"],
+            sa.select(*(rows.c[name] for name in _INSERTED), now, now).where(~pruned).order_by(*order),
         )
-        .returning(events.c.id)
+        .returning(sa.cast(events.c.id, sa.Text), heard)  # as text: the driver would make an object of each
     )
 
 
@@ -99,7 +110,7 @@ def list_events(
     unmatched: bool,
     limit: int,
 ) -> list[Event]:
-    """Events, newest first. ``unmatched``: those that no wait took."""
+    """Events, newest first. ``unmatched``: those that no wait took, nor counted."""
     found = sa.select(events).order_by(events.c.received_at.desc(), events.c.id.desc()).limit(limit)
     if event_type is not None:
         found = found.where(events.c.event_type == event_type)
@@ -108,18 +119,25 @@ def list_events(
     if since is not None:
         found = found.where(events.c.received_at >= since)
     if unmatched:
-        found = found.where(~sa.exists().where(listeners.c.matched_event_id == events.c.id))
+        found = found.where(
+            ~sa.exists().where(listeners.c.matched_event_id == events.c.id),
+            ~sa.exists().where(matches.c.event_id == events.c.id),
+        )
     return _load(connection, found)
 
 
 def _load(connection: Connection, found: sa.Select[Any]) -> list[Event]:
     rows = list(connection.execute(found).mappings())
     matched: dict[str, list[str]] = {}
-    taken = sa.select(listeners.c.matched_event_id, listeners.c.wait_id).where(
-        listeners.c.matched_event_id.in_([row["id"] for row in rows]),
-        listeners.c.status == literal(ListenerStatus.MATCHED, listeners.c.status),
-    )
-    for event_id, wait_id in connection.execute(taken.order_by(listeners.c.wait_id)) if rows else ():
+    ids = [row["id"] for row in rows]
+    taken = sa.union(
+        sa.select(listeners.c.matched_event_id, listeners.c.wait_id).where(
+            listeners.c.matched_event_id.in_(ids),
+            listeners.c.status == literal(ListenerStatus.MATCHED, listeners.c.status),
+        ),
+        sa.select(matches.c.event_id, matches.c.wait_id).where(matches.c.event_id.in_(ids)),
+    ).order_by(sa.literal_column("2"))
+    for event_id, wait_id in connection.execute(taken) if rows else ():
         matched.setdefault(event_id, []).append(wait_id)
     return [
         Event(
@@ -179,11 +197,14 @@ def _set_instants() -> sa.Update:
     """SQLite compares instants as text, so they need one form, whatever form the door was given."""
     rows = json_rows("rows", {"id": events.c.id.type}, is_sqlite=True)
     form = "%Y-%m-%d %H:%M:%f000"
-    occurred, received = (
-        sa.func.strftime(form, sa.type_coerce(events.c[name], sa.Text)) for name in ("occurred_at", "received_at")
-    )
+    names = ("occurred_at", "received_at", "expires_at")
+    occurred, received, expires = (sa.func.strftime(form, sa.type_coerce(events.c[name], sa.Text)) for name in names)
     # What is no instant must not stop the tick, now and every minute from now on.
-    values = {"occurred_at": occurred, "received_at": sa.func.coalesce(received, real_now())}
+    values = {
+        "occurred_at": occurred,
+        "received_at": sa.func.coalesce(received, real_now()),
+        "expires_at": expires,
+    }
     return sa.update(events).values(values).where(events.c.id == rows.c.id)
 
 

@@ -22,6 +22,7 @@ from waitctl.infrastructure.schema import (
     UtcDateTime,
     deliveries,
     listeners,
+    matches,
     tombstones,
     transitions,
     waits,
@@ -41,12 +42,12 @@ _OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted
 
 def get_wait(connection: Connection, wait_id: str) -> WaitStepExecution | None:
     """The wait with this id, its listeners and deliveries with it."""
-    return next(iter(_load(connection, sa.select(waits).where(waits.c.id == wait_id))), None)
+    return next(iter(load(connection, sa.select(waits).where(waits.c.id == wait_id))), None)
 
 
 def get_waits(connection: Connection, wait_ids: Sequence[str]) -> list[WaitStepExecution]:
     """The waits with these ids."""
-    return _load(connection, sa.select(waits).where(waits.c.id.in_(wait_ids))) if wait_ids else []
+    return load(connection, sa.select(waits).where(waits.c.id.in_(wait_ids))) if wait_ids else []
 
 
 def find_wait_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
@@ -59,7 +60,7 @@ def find_wait_ids(connection: Connection, fragment: str, limit: int) -> list[str
 def find_open_wait(connection: Connection, execution_id: str, step_id: str) -> WaitStepExecution | None:
     """The open wait of a step."""
     found = sa.select(waits).where(waits.c.workflow_execution_id == execution_id, waits.c.step_id == step_id, _OPEN)
-    return next(iter(_load(connection, found)), None)
+    return next(iter(load(connection, found)), None)
 
 
 def find_wait_by_key(connection: Connection, workflow_id: str | None, key: str) -> WaitStepExecution | None:
@@ -68,7 +69,7 @@ def find_wait_by_key(connection: Connection, workflow_id: str | None, key: str) 
         sa.func.coalesce(waits.c.workflow_id, sa.literal_column("''")) == (workflow_id or ""),
         waits.c.idempotency_key == key,
     )
-    return next(iter(_load(connection, found)), None)
+    return next(iter(load(connection, found)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +100,20 @@ def waits_of_execution(
     found = sa.select(waits).where(_of_execution(execution_id))
     if step_id is not None:
         found = found.where(waits.c.step_id == step_id)
-    return _load(connection, found.order_by(waits.c.created_at, waits.c.id))
+    return load(connection, found.order_by(waits.c.created_at, waits.c.id))
 
 
 def list_waits(
     connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
 ) -> list[WaitStepExecution]:
     """Waits by id, newest first, older than the wait ``after``."""
-    found = sa.select(waits).order_by(waits.c.id.desc()).limit(limit)
+    found = list_statement(wanted, now=now).limit(limit)
+    return load(connection, found if after is None else found.where(waits.c.id < after))
+
+
+def list_statement(wanted: WaitFilter, *, now: datetime) -> sa.Select[Any]:
+    """The waits that are wanted, newest first."""
+    found = sa.select(waits).order_by(waits.c.id.desc())
     for column, value in (
         (waits.c.wait_type, wanted.wait_type),
         (waits.c.contact_id, wanted.contact_id),
@@ -122,9 +129,7 @@ def list_waits(
         found = found.where(_OPEN, _ends_at() <= now)
     if wanted.due_before is not None:
         found = found.where(_OPEN, _ends_at() < wanted.due_before)
-    if after is not None:
-        found = found.where(waits.c.id < after)
-    return _load(connection, found)
+    return found
 
 
 def _ends_at() -> sa.ColumnElement[Any]:
@@ -141,17 +146,22 @@ def _ends_at() -> sa.ColumnElement[Any]:
     )
 
 
-def _load(connection: Connection, found: sa.Select[Any]) -> list[WaitStepExecution]:
+def load(connection: Connection, found: sa.Select[Any]) -> list[WaitStepExecution]:
+    """The waits of a statement, their listeners and deliveries with them."""
     rows = list(connection.execute(found).mappings())
     ids = [row["id"] for row in rows]
     heard: dict[str, list[EventListener]] = {}
     sent: dict[str, list[Delivery]] = {}
     if ids:
+        counts = sa.select(matches.c.listener_id, sa.func.count()).where(matches.c.wait_id.in_(ids))
+        counted = {row[0]: row[1] for row in connection.execute(counts.group_by(matches.c.listener_id))}
         for row in connection.execute(
             sa.select(listeners).where(listeners.c.wait_id.in_(ids)).order_by(listeners.c.id)
         ).mappings():
             fields = dict(row)
-            heard.setdefault(fields.pop("wait_id"), []).append(EventListener(**fields))
+            wait_id = fields.pop("wait_id")
+            number = counted.get(fields["id"], 0) if fields["group_no"] else int(row["matched_event_id"] is not None)
+            heard.setdefault(wait_id, []).append(EventListener(**fields, matched_count=number))
         for row in connection.execute(
             sa.select(deliveries).where(deliveries.c.wait_id.in_(ids)).order_by(deliveries.c.id)
         ).mappings():
@@ -222,6 +232,73 @@ def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
         )
     ).one()
     return OpenCounts(by_type, by_status, row[0], row[1], row[2])
+
+
+@dataclass(frozen=True, slots=True)
+class UpcomingCounts:
+    """What ends by the clock: how many waits are overdue, how many come later than was asked, and the rest.
+
+    The rest by quarter hours since the epoch, as every zone of today is off UTC by a multiple of them.
+    """
+
+    overdue: int
+    later: int
+    scheduled: Mapping[int, int]
+    timeouts: Mapping[int, int]
+
+
+def count_upcoming(
+    connection: Connection, *, now: datetime, until: datetime, workflow_id: str | None, is_sqlite: bool
+) -> UpcomingCounts:
+    """Count the scheduled waits by their instant, and the event waits by the end of their listeners' grace.
+
+    Both in one statement, so that a wait which goes from one to the other meanwhile is counted once.
+    """
+    scheduled = sa.select(waits.c.scheduled_at.label("at"), waits.c.id.label("wait_id")).where(
+        waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status), waits.c.scheduled_at.is_not(None)
+    )
+    timeouts = sa.select(listeners.c.expires_at.label("at"), listeners.c.wait_id).where(
+        listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status), listeners.c.expires_at.is_not(None)
+    )
+    if workflow_id is not None:
+        scheduled = scheduled.where(waits.c.workflow_id == workflow_id)
+        # A look-up per listener: from a join PostgreSQL may go through the workflow's whole history.
+        theirs = sa.select(waits.c.workflow_id).where(waits.c.id == listeners.c.wait_id).scalar_subquery()
+        timeouts = timeouts.where(theirs == workflow_id)
+    counted = sa.union_all(
+        *(_by_quarter(kind, ends, now, until, is_sqlite=is_sqlite) for kind, ends in enumerate((scheduled, timeouts)))
+    )
+    aside = {_OVERDUE: 0, _LATER: 0}
+    within: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    for kind, place, quarter, count in connection.execute(counted):
+        if place in aside:
+            aside[place] += count
+        else:
+            within[kind][quarter] = count
+    return UpcomingCounts(aside[_OVERDUE], aside[_LATER], *within)
+
+
+_OVERDUE, _WITHIN, _LATER = -1, 0, 1
+
+
+def _by_quarter(kind: int, ends: sa.Select[Any], now: datetime, until: datetime, *, is_sqlite: bool) -> sa.Select[Any]:
+    """Rows of (kind, place, quarter, count). A wait that listens to several types counts once: they expire together."""
+    at = ends.selected_columns.at
+    if is_sqlite:
+        # Without the fraction, which SQLite rounds: 59.9999 is no minute.
+        second = sa.func.strftime("%s", sa.func.substr(at, 1, 19))
+        quarter: sa.ColumnElement[int] = sa.cast(second, sa.Integer) // 900
+    else:
+        quarter = sa.cast(sa.func.floor(sa.extract("epoch", at) / 900), sa.BigInteger)
+    place = sa.case((at <= now, _OVERDUE), (at >= until, _LATER), else_=_WITHIN)
+    placed = ends.with_only_columns(
+        place.label("place"),
+        sa.case((sa.and_(at > now, at < until), quarter), else_=0).label("quarter"),
+        ends.selected_columns.wait_id,
+    ).subquery()
+    return sa.select(
+        sa.literal(kind), placed.c.place, placed.c.quarter, sa.func.count(placed.c.wait_id.distinct())
+    ).group_by(placed.c.place, placed.c.quarter)
 
 
 # -- creating ----------------------------------------------------------------------------------------------------------

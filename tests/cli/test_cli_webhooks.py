@@ -1,0 +1,279 @@
+"""Webhooks by process: each format good, tampered, unsigned, replayed, while its secret rotates; nothing in on refusal."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.cli.processes import Finished, Waitctl
+from tests.signing import FIXTURES, NEW, OLD, SENDERS, URL, Signed, signed
+from waitctl.cli.ingest import Format
+from waitctl.infrastructure.providers import NAMES
+
+AT = datetime(2026, 1, 1, 9, tzinfo=UTC)
+NOW = {"WAITCTL_AS_OF": "2026-01-01T09:00:10Z"}
+TOTALS = {"received", "recorded", "duplicates", "ignored", "rejected", "matched", "without_id"}
+
+
+def configure(run: Waitctl, name: str, *keys: str, extra: str = "") -> dict[str, str | None]:
+    """The environment of a host that verifies a source by these keys."""
+    variables = {"OLDER" if key == OLD else "NEWER": SENDERS[name].secret(key) for key in keys}
+    config = run.folder / "config.toml"
+    config.write_text(f"[sources.{name}]\nsecret_env = {json.dumps(list(variables))}\n{extra}")
+    return {"WAITCTL_CONFIG": str(config), **NOW, **variables}
+
+
+def deliver(run: Waitctl, name: str, request: Signed, *options: str, env: dict[str, Any]) -> Finished:
+    headers = run.folder / "headers"
+    headers.write_text(f"POST /hooks HTTP/1.1\r\n{request.header_lines()}\r\n")
+    given = ("--headers-file", str(headers), "--url", URL, "-o", "json", *options)
+    return run("event", "ingest", "-", "--format", name, *given, stdin=request.body, env=env)
+
+
+def recorded(run: Waitctl) -> list[Any]:
+    return run("event", "list", "-o", "json").ok().json["events"]
+
+
+def quarantined(run: Waitctl) -> list[Any]:
+    return run("event", "quarantine", "list", "-o", "json").ok().json["quarantine"]
+
+
+def error_of(finished: Finished) -> dict[str, Any]:
+    [line] = finished.err.splitlines()
+    return json.loads(line)["error"]
+
+
+def test_the_formats_are_the_providers() -> None:
+    assert [each.value for each in Format] == ["ndjson", *NAMES]
+    assert set(SENDERS) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_good_one_is_taken_once(run: Waitctl, name: str) -> None:
+    env = configure(run, name, NEW, OLD)
+    if name == "standardwebhooks":
+        run("event", "types", "add", json.loads((FIXTURES / "standardwebhooks.json").read_bytes())["type"]).ok()
+    for key in (OLD, NEW):  # while they rotate either signs; the second time it is a replay
+        result = deliver(run, name, signed(name, AT, key), env=env).ok().json
+        assert set(result) == TOTALS | {"verified", "ignored_types", "quarantined"}
+        assert result["verified"] is True
+        new = SENDERS[name].recorded
+        assert (result["recorded"], result["duplicates"]) == ((new, 0) if key == OLD else (0, new))
+    assert len(recorded(run)) == new
+    assert quarantined(run) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_refused_leaves_nothing_but_a_line_in_quarantine(run: Waitctl, name: str) -> None:
+    env = configure(run, name, OLD)
+    refused = deliver(run, name, signed(name, AT, NEW), env=env)
+    assert (refused.code, error_of(refused)["code"]) == (1, "invalid_signature")
+    assert refused.json | {"received": 1} == refused.json | {"rejected": 1, "recorded": 0, "received": 1}
+    [row] = quarantined(run)
+    assert (row["code"], row["format"], row["verified"]) == ("invalid_signature", name, False)
+    assert refused.json["quarantined"] == [row["quarantine_id"]]
+    assert row["quarantine_id"] in error_of(refused)["hint"]
+    assert recorded(run) == []
+    secret = SENDERS[name].secret(OLD)
+    shown = run("event", "quarantine", "show", row["quarantine_id"], "-o", "json").ok()
+    assert secret not in refused.err + refused.out + shown.out
+    assert "authorization" not in shown.json["headers"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if SENDERS[name].covers_body])
+def test_a_tampered_body(run: Waitctl, name: str) -> None:
+    env = configure(run, name, OLD)
+    request = signed(name, AT, OLD)
+    tampered = Signed(request.body + (b"&a=b" if name == "twilio" else b" "), request.headers)
+    assert deliver(run, name, tampered, env=env).code == 1
+    assert recorded(run) == []
+    assert deliver(run, name, tampered, "--no-verify", env=env).ok().json["verified"] is False
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if SENDERS[name].goes_stale])
+def test_a_stale_one(run: Waitctl, name: str) -> None:
+    env = configure(run, name, OLD)
+    refused = deliver(run, name, signed(name, AT - timedelta(hours=1), OLD), env=env)
+    assert (refused.code, "stale" in error_of(refused)["message"]) == (1, True)
+    assert recorded(run) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_a_header_or_a_secret_nothing_is_even_kept(run: Waitctl, name: str) -> None:
+    env = configure(run, name, OLD)
+    request = signed(name, AT, OLD)
+    for header in request.headers:
+        rest = {each: value for each, value in request.headers.items() if each != header}
+        message = deliver(run, name, Signed(request.body, rest), env=env).json_error(2)["message"]
+        assert header.lower() in message.lower()
+    for env_without in (env | {"OLDER": None}, env | {"OLDER": " "}):
+        message = deliver(run, name, request, env=env_without).json_error(2)["message"]
+        assert "OLDER" in message
+    assert (recorded(run), quarantined(run)) == ([], [])
+
+
+def test_secrets_in_files(run: Waitctl) -> None:
+    config = run.folder / "config.toml"
+    config.write_text('[sources.shop]\nformat = "calcom"\nsecret_file = ["one", "two"]\n')
+    env = {"WAITCTL_CONFIG": str(config), **NOW}
+    request = signed("calcom", AT, NEW)
+    (run.folder / "one").write_text(f"{OLD}\n")
+    missing = deliver(run, "calcom", request, "--source", "shop", env=env).json_error(2)
+    assert (missing["code"], str(run.folder / "two") in missing["message"]) == ("missing_credential", True)
+    (run.folder / "two").write_text("")
+    assert "is empty" in deliver(run, "calcom", request, "--source", "shop", env=env).json_error(2)["message"]
+    (run.folder / "two").write_text(f"{NEW}\n")
+    assert deliver(run, "calcom", request, "--source", "shop", env=env).ok().json["recorded"] == 1
+    assert recorded(run)[0]["source"] == "shop"
+    # Another format than the one it is verified as would be a way around it, and so would NDJSON.
+    assert (
+        "verified as calcom" in deliver(run, "typeform", request, "--source", "shop", env=env).json_error(2)["message"]
+    )
+    ndjson = ("event", "ingest", "--format", "ndjson", "--source", "shop")
+    assert "nothing signs NDJSON" in run(*ndjson, env=env, stdin="").error(2)
+    assert run(*ndjson, "--no-verify", "-o", "json", env=env, stdin="").ok().json["received"] == 0
+
+
+def test_cal_com_without_a_secret(run: Waitctl) -> None:
+    request = Signed(signed("calcom", AT).body, {"X-Cal-Signature-256": "no-secret-provided"})
+    refused = deliver(run, "calcom", request, env=configure(run, "calcom", OLD))
+    assert refused.code == 1
+    assert "did not sign" in error_of(refused)["message"]
+    assert recorded(run) == []
+
+
+def test_twilios_url_by_config(run: Waitctl) -> None:
+    env = configure(run, "twilio", OLD)
+    headers = run.folder / "headers.json"
+    request = signed("twilio", AT, OLD)
+    headers.write_text(json.dumps({name: [value] for name, value in request.headers.items()}))
+    command = ("event", "ingest", "--format", "twilio", "--headers-file", str(headers), "-o", "json")
+    assert "URL" in run(*command, stdin=request.body, env=env).json_error(2)["message"]
+    env = configure(run, "twilio", OLD, extra=f'url = "{URL}"')
+    assert run(*command, stdin=request.body, env=env).ok().json["recorded"] == 1
+
+
+def test_without_a_secret_it_is_taken_and_said(run_on: Waitctl) -> None:
+    wait = run_on("create", "for-event", "email_open", "-c", "ada@example.org", "-o", "id").ok().out.strip()
+    taken = run_on("event", "ingest", str(FIXTURES / "sendgrid.json"), "--format", "sendgrid")
+    unverified, ignored = taken.err.splitlines()
+    assert (taken.code, unverified) == (0, "not verified: no secret for [sources.sendgrid]")
+    assert "waitctl event types add NAME" in ignored
+    assert taken.lines[0] == "7 received, 2 recorded, 0 duplicates, 5 ignored, 0 rejected, 1 waits resumed"
+    assert taken.lines[1:] == [
+        "  ignored email_delivered: 1",
+        "  ignored email_bounce: 1",
+        "  ignored email_unsubscribe: 1",
+        "  ignored email_spam_report: 1",
+        "  ignored sendgrid.group_resubscribe: 1",
+    ]
+    assert run_on("status", wait, "-o", "json").ok().json["resolution"] == "event"
+    run_on("event", "types", "add", "email_delivered").ok()
+    again = run_on("event", "ingest", str(FIXTURES / "sendgrid.json"), "--format", "sendgrid", "-o", "json").ok().json
+    assert (again["recorded"], again["duplicates"], again["ignored"]) == (1, 2, 4)
+    assert "email_delivered" not in again["ignored_types"]
+
+
+def test_a_batch_loses_only_what_is_bad_of_it(run_on: Waitctl) -> None:
+    env = configure(run_on, "sendgrid", OLD, extra='contact = "user_id"')
+    opened = {"event": "open", "user_id": "u-1", "sg_event_id": "a"}
+    batch = [
+        opened,
+        {"event": "open", "sg_event_id": "b"},
+        {"event": "click", "user_id": "u-1", "sg_event_id": "c", "url": "x" * 300_000},
+        7,
+        opened | {"sg_event_id": "d"},
+        {"event": "open", "email": "eve@x.org", "timestamp": 1e300},
+    ]
+    mixed = deliver(run_on, "sendgrid", signed("sendgrid", AT, OLD, json.dumps(batch).encode()), env=env)
+    assert mixed.code == 1
+    assert (mixed.json["received"], mixed.json["recorded"], mixed.json["rejected"]) == (6, 2, 4)
+    rows = quarantined(run_on)
+    assert sorted(row["message"][:12] for row in rows) == [
+        "event 4 of t",
+        "event 6 of t",
+        "the data is ",
+        "the email_op",
+    ]
+    assert {row["verified"] for row in rows} == {True}
+    nameless = next(row for row in rows if "names no contact" in row["message"])
+    shown = run_on("event", "quarantine", "show", nameless["quarantine_id"], "-o", "json").ok().json
+    assert json.loads(shown["body_text"]) == [batch[1]]
+
+
+UNREADABLE = [b"\xff\xfe", b"{", b"", b"[" * 100_000]
+LARGE = b'"' + b"x" * 9 * 1024 * 1024
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_cannot_be_read_is_kept_with_the_reason(run: Waitctl, name: str) -> None:
+    bodies = [*UNREADABLE, LARGE] if name != "twilio" else [b"\xff\xfe", b"%ff=1", b"{", b"", LARGE]
+    for body in bodies:
+        refused = run("event", "ingest", "--format", name, "-o", "json", stdin=body)
+        assert (refused.code, refused.json["rejected"]) == (1, 1), body[:10]
+    rows = quarantined(run)
+    assert [row["cut"] for row in rows] == [True, *[False] * 4]
+    assert [row["size"] for row in rows[1:]] == [len(body) for body in bodies[-2::-1]]
+    assert recorded(run) == []
+    assert "cannot be replayed" in run("event", "quarantine", "replay", rows[0]["quarantine_id"]).err
+
+
+def test_too_deep_for_a_database(run: Waitctl) -> None:
+    deep: Any = "x"
+    for _ in range(70):
+        deep = [deep]
+    body = json.dumps({"type": "page_visit", "data": {"email": "ada", "deep": deep}})
+    refused = run("event", "ingest", "--format", "standardwebhooks", "-o", "json", stdin=body)
+    assert (refused.code, "nested deeper" in error_of(refused)["message"]) == (1, True)
+
+
+def test_a_dry_run_says_what_it_would_record(run: Waitctl) -> None:
+    wait = run("create", "for-event", "email_open", "-c", "ada@example.org", "-o", "id").ok().out.strip()
+    command = ("event", "ingest", str(FIXTURES / "sendgrid.json"), "--format", "sendgrid", "--dry-run")
+    told = run(*command, "-o", "json").ok().json
+    assert [(each["type"], each["matched"]) for each in told["events"]] == [("email_open", [wait]), ("email_click", [])]
+    assert "would record email_open of ada@example.org (b3Blbi0x)" in run(*command).out
+    refused = run("event", "ingest", "--format", "calcom", "--dry-run", "-o", "json", stdin="[]")
+    assert (refused.code, refused.json["quarantined"]) == (1, [])
+    assert (recorded(run), quarantined(run)) == ([], [])
+
+
+def test_cloudevents_in_every_mode(run: Waitctl) -> None:
+    event = json.loads((FIXTURES / "cloudevents.json").read_bytes()) | {"expirytime": "2999-01-01T00:00:00Z"}
+    ingest = ("event", "ingest", "--format", "cloudevents", "-o", "json")
+    batch = json.dumps([event | {"id": "1"}, event | {"id": "2"}, event | {"id": "2", "source": "/other"}])
+    assert run(*ingest, stdin=batch).ok().json["recorded"] == 3
+    stream = "\n".join(json.dumps(event | {"id": each}) for each in "234") + "\n\n"
+    assert (run(*ingest, stdin=stream).ok().json["recorded"], len(recorded(run))) == (2, 5)
+    headers = run.folder / "headers"
+    headers.write_text(
+        "Content-Type: application/json\nce-specversion: 1.0\nce-type: page_visit\nce-source: /site\nce-id: 5\n"
+        "ce-subject: ada@example.org\nce-time: 2026-01-01T09:00:00Z\n"
+    )
+    binary = run(*ingest, "--headers-file", str(headers), "--source", "site", stdin='{"url": "/"}').ok().json
+    assert binary["recorded"] == 1
+    [found] = [each for each in recorded(run) if each["id"] == "5"]
+    assert (found["source"], found["data"], found["occurred_at"]) == ("/site", {"url": "/"}, "2026-01-01T09:00:00Z")
+    spoiled = f'{json.dumps(event | {"id": "6"})}\n{{"half": \n{json.dumps(event | {"id": "7"})}\n'
+    mixed = run(*ingest, stdin=spoiled)
+    assert (mixed.code, mixed.json["recorded"], mixed.json["rejected"]) == (1, 2, 1)
+
+
+def test_the_command_line_is_checked_first(run: Waitctl) -> None:
+    ingest = ("event", "ingest")
+    assert "no headers and no URL" in run(*ingest, "--url", "https://x").error(2)
+    assert "not a header" in run(*ingest, "--format", "calcom", "--headers-file", __file__).error(2)
+    assert "cannot read none" in run(*ingest, "--format", "calcom", "--headers-file", "none").error(2)
+    (run.folder / "config.toml").write_text('[sources.a]\nformat = "fax"\n[sources.calcom]\ncontact = "a..b"\n')
+    config = ("--config", str(run.folder / "config.toml"))
+    assert "'fax' is no format" in run(*config, *ingest, "--source", "a").error(2)
+    assert "sources.calcom.contact" in run(*config, *ingest, "--format", "calcom").error(2)
+
+
+def test_the_list_of_providers(run: Waitctl) -> None:
+    listed = run("event", "providers", "-o", "json").ok().json["providers"]
+    assert [each["name"] for each in listed] == list(NAMES)
+    assert "X-Cal-Signature-256" in run("event", "providers").ok().out

@@ -1,0 +1,381 @@
+"""Who sent a webhook: every provider's signature, and each way in which it can be wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import sys
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from waitctl.domain.errors import (
+    InvalidInputError,
+    InvalidSettingError,
+    InvalidSignatureError,
+    MissingCredentialError,
+    MissingLibraryError,
+)
+from waitctl.infrastructure.providers import NAMES, Request, provider
+
+FIXTURES = Path(__file__).parent.parent / "providers"
+NOW = datetime(2026, 1, 1, 9, tzinfo=UTC)
+URL = "https://example.org/hooks?for=us"
+OLD, NEW = "an old pä55word: \udcff", "a new one"
+EC_KEYS = {name: ec.generate_private_key(ec.SECP256R1()) for name in (OLD, NEW)}
+ED_KEYS = {name: Ed25519PrivateKey.generate() for name in (OLD, NEW)}
+
+
+def encoded(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def hmac_hex(key: str, message: bytes) -> str:
+    return hmac.new(encoded(key), message, hashlib.sha256).hexdigest()
+
+
+def hmac_base64(key: bytes, message: bytes, digest: str = "sha256") -> str:
+    return b64encode(hmac.new(key, message, digest).digest()).decode()
+
+
+def unix(at: datetime) -> str:
+    return str(int(at.timestamp()))
+
+
+def public(key: ec.EllipticCurvePrivateKey) -> str:
+    return b64encode(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+def sign_sendgrid(body: bytes, secret: str, at: datetime) -> Request:
+    signature = EC_KEYS[secret].sign(unix(at).encode() + body, ec.ECDSA(SHA256()))
+    prefix = "X-Twilio-Email-Event-Webhook-"
+    headers = {f"{prefix}Signature": b64encode(signature).decode(), f"{prefix}Timestamp": unix(at)}
+    return Request.of(body, headers, URL)
+
+
+def sign_mailgun(body: bytes, secret: str, at: datetime) -> Request:
+    document = json.loads(body)
+    token = document["signature"]["token"]
+    signature = {"timestamp": unix(at), "token": token, "signature": hmac_hex(secret, f"{unix(at)}{token}".encode())}
+    return Request.of(json.dumps(document | {"signature": signature}).encode())
+
+
+def sign_postmark(body: bytes, secret: str, _: datetime) -> Request:
+    credentials = b64encode(encoded(secret)).decode()
+    return Request.of(body, {"Authorization": f"Basic {credentials}"}, URL)
+
+
+def sign_twilio(body: bytes, secret: str, _: datetime) -> Request:
+    pairs = sorted(
+        part.split("=") for part in body.decode().replace("+", " ").replace("%2B", "+").replace("%2C", ",").split("&")
+    )
+    message = URL + "".join(name + value for name, value in pairs)
+    return Request.of(body, {"X-Twilio-Signature": hmac_base64(encoded(secret), message.encode(), "sha1")}, URL)
+
+
+def sign_typeform(body: bytes, secret: str, _: datetime) -> Request:
+    return Request.of(body, {"Typeform-Signature": f"sha256={hmac_base64(encoded(secret), body)}"})
+
+
+def sign_calendly(body: bytes, secret: str, at: datetime) -> Request:
+    signature = hmac_hex(secret, f"{unix(at)}.".encode() + body)
+    return Request.of(body, {"Calendly-Webhook-Signature": f"t={unix(at)},v1={signature}"})
+
+
+def sign_calcom(body: bytes, secret: str, _: datetime) -> Request:
+    return Request.of(body, {"X-Cal-Signature-256": hmac_hex(secret, body)})
+
+
+def sign_standard(body: bytes, secret: str, at: datetime) -> Request:
+    signature = hmac_base64(encoded(secret), f"msg_1.{unix(at)}.".encode() + body)
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": unix(at), "webhook-signature": f"v1,AAAA v1,{signature}"}
+    return Request.of(body, headers)
+
+
+@dataclass(frozen=True)
+class Sender:
+    """How a provider signs: its fixture, its request, what its user configures, and which requests go stale."""
+
+    fixture: str
+    sign: Callable[[bytes, str, datetime], Request]
+    secret: Callable[[str], str] = lambda secret: secret
+    window: timedelta | None = None
+    covers_body: bool = True
+
+
+def whsec(secret: str) -> str:
+    return f"whsec_{b64encode(encoded(secret)).decode()}"
+
+
+MINUTE = timedelta(minutes=1)
+SENDERS = {
+    "cloudevents": Sender("cloudevents.json", sign_standard, whsec, 5 * MINUTE),
+    "standardwebhooks": Sender("standardwebhooks.json", sign_standard, whsec, 5 * MINUTE),
+    "sendgrid": Sender("sendgrid.json", sign_sendgrid, lambda secret: public(EC_KEYS[secret]), 5 * MINUTE),
+    "mailgun": Sender("mailgun.json", sign_mailgun, window=5 * MINUTE, covers_body=False),
+    "postmark": Sender("postmark.json", sign_postmark, covers_body=False),
+    "twilio": Sender("twilio.txt", sign_twilio),
+    "typeform": Sender("typeform.json", sign_typeform),
+    "calendly": Sender("calendly.json", sign_calendly, window=3 * MINUTE),
+    "calcom": Sender("calcom.json", sign_calcom),
+}
+COVERING = [name for name, sender in SENDERS.items() if sender.covers_body]
+STALING = [name for name, sender in SENDERS.items() if sender.window]
+
+
+def signed(name: str, secret: str = OLD, at: datetime = NOW) -> Request:
+    sender = SENDERS[name]
+    return sender.sign((FIXTURES / sender.fixture).read_bytes(), secret, at)
+
+
+def verify(name: str, request: Request, *secrets: str, now: datetime = NOW) -> None:
+    provider(name).verify(request, [SENDERS[name].secret(each) for each in secrets], now)
+
+
+def refused(name: str, request: Request, *secrets: str, now: datetime = NOW) -> str:
+    """The words of the refusal; none of them is a secret."""
+    with pytest.raises(InvalidSignatureError) as caught:
+        verify(name, request, *secrets, now=now)
+    said = f"{caught.value.message} {caught.value.hint}"
+    assert not any(SENDERS[name].secret(each) in said for each in secrets)
+    return said
+
+
+def test_every_provider_is_tested() -> None:
+    assert set(SENDERS) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_good_signature(name: str) -> None:
+    verify(name, signed(name), OLD)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("secret", [OLD, NEW])
+def test_while_secrets_rotate_either_is_good(name: str, secret: str) -> None:
+    verify(name, signed(name, secret), OLD, NEW)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wrong_secret(name: str) -> None:
+    assert "signature is not valid" in refused(name, signed(name, NEW), OLD)
+
+
+@pytest.mark.parametrize("name", COVERING)
+def test_a_tampered_body(name: str) -> None:
+    request = signed(name)
+    refused(name, replace(request, body=request.body.replace(b"0", b"1", 1)), OLD)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_tampered_signature(name: str) -> None:
+    request = signed(name)
+    if name == "mailgun":
+        document = json.loads(request.body)
+        document["signature"]["token"] += "0"
+        refused(name, replace(request, body=json.dumps(document).encode()), OLD)
+    for header in request.headers:
+        for value in (request.headers[header][:-6] + "AAAAAA", "x", "ü", "\ud800", "t=1", "v1,", "Basic !"):
+            refused(name, replace(request, headers={**request.headers, header: value}), OLD)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_header(name: str) -> None:
+    request = signed(name)
+    for header in request.headers:
+        rest = {each: value for each, value in request.headers.items() if each != header}
+        with pytest.raises(MissingCredentialError, match=rf"(?i)no header {header}"):
+            verify(name, replace(request, headers=rest), OLD)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("secrets", [[], [""], ["", NEW]])
+def test_a_missing_secret(name: str, secrets: list[str]) -> None:
+    with pytest.raises(MissingCredentialError, match="no secret"):
+        provider(name).verify(signed(name), secrets, NOW)
+
+
+@pytest.mark.parametrize("name", STALING)
+@pytest.mark.parametrize("direction", [-1, 1])
+def test_a_signature_goes_stale(name: str, direction: int) -> None:
+    window = SENDERS[name].window
+    assert window is not None
+    verify(name, signed(name, at=NOW + direction * window), OLD)
+    late = signed(name, at=NOW + direction * (window + timedelta(seconds=1)))
+    assert "stale" in refused(name, late, OLD)
+    verify(name, late, OLD, now=NOW + direction * window)
+
+
+@pytest.mark.parametrize("timestamp", ["2026-01-01T09:00:00Z", "-1767258000", "1767258000.0", "٣", "9" * 12])
+def test_a_signed_timestamp_is_whole_seconds(timestamp: str) -> None:
+    body = b"{}"
+    header = f"t={timestamp},v1={hmac_hex(OLD, f'{timestamp}.'.encode() + body)}"
+    assert "not in seconds" in refused("calendly", Request.of(body, {"Calendly-Webhook-Signature": header}), OLD)
+
+
+@pytest.mark.parametrize("name", sorted({*COVERING} - {"twilio"}))
+def test_bytes_are_verified_and_not_what_they_mean(name: str) -> None:
+    sender = SENDERS[name]
+    document = json.loads((FIXTURES / sender.fixture).read_bytes())
+    first = document[0] if isinstance(document, list) else document
+    reordered = dict(reversed(first.items()))
+    body = json.dumps([reordered] if isinstance(document, list) else reordered, indent=3).encode()
+    verify(name, sender.sign(body, OLD, NOW), OLD)
+    refused(name, replace(sender.sign(body, OLD, NOW), body=json.dumps(json.loads(body)).encode()), OLD)
+
+
+# -- their particulars ------------------------------------------------------------------------------------------------
+
+
+def test_mailgun_knows_the_parent_account() -> None:
+    document = json.loads(signed("mailgun", NEW).body)
+    parent = json.loads(signed("mailgun", OLD).body)["signature"]["signature"]
+    document["signature"]["parent-signature"] = parent
+    verify("mailgun", Request.of(json.dumps(document).encode()), OLD)
+    verify("mailgun", Request.of(json.dumps(document).encode()), NEW)
+
+
+@pytest.mark.parametrize("missing", ["timestamp", "token", "signature"])
+def test_mailgun_without_a_part_of_its_signature(missing: str) -> None:
+    document = json.loads(signed("mailgun").body)
+    del document["signature"][missing]
+    with pytest.raises(MissingCredentialError, match=missing):
+        verify("mailgun", Request.of(json.dumps(document).encode()), OLD)
+
+
+def test_postmark_over_plain_http() -> None:
+    with pytest.raises(InvalidSettingError, match="plain http"):
+        verify("postmark", replace(signed("postmark"), url="HTTP://example.org"), OLD)
+    verify("postmark", replace(signed("postmark"), url=None), OLD)
+
+
+def test_twilio_signs_as_its_documentation_shows() -> None:
+    url = "https://mycompany.com/myapp.php?foo=1&bar=2"
+    form = b"CallSid=CA1234567890ABCDE&Digits=1234&From=%2B14158675309&To=%2B18005551212&Caller=%2B14158675309"
+    request = Request.of(form, {"X-Twilio-Signature": "RSOYDt4T1cUTdK1PDd93/VVr8B8="}, url)
+    verify("twilio", request, "12345")
+    verify("twilio", replace(request, url="https://mycompany.com:443/myapp.php?foo=1&bar=2"), "12345")
+    refused("twilio", replace(request, url="https://mycompany.com/myapp.php?foo=1&bar=3"), "12345")
+
+
+@pytest.mark.parametrize("known", ["https://user:pw@a.org/x", "https://user:pw@a.org:443/x"])
+def test_twilio_with_its_port_or_without(known: str) -> None:
+    for signed_url in ("https://user:pw@a.org/x", "https://user:pw@a.org:443/x"):
+        signature = hmac_base64(b"k", f"{signed_url}A 1 B2B3".encode(), "sha1")
+        verify("twilio", Request.of(b"B=3&A=+1+&B=2&B=3", {"X-Twilio-Signature": signature}, known), "k")
+
+
+def test_twilio_signs_json_by_its_hash() -> None:
+    body = b'{"MessageSid":"SM1"}'
+    url = f"{URL}&bodySHA256={hashlib.sha256(body).hexdigest()}"
+    request = Request.of(body, {"X-Twilio-Signature": hmac_base64(b"k", url.encode(), "sha1")}, url)
+    verify("twilio", request, "k")
+    refused("twilio", replace(request, body=b'{"MessageSid":"SM2"}'), "k")
+    unhashed = {"X-Twilio-Signature": hmac_base64(b"k", URL.encode(), "sha1")}
+    assert "hash" in refused("twilio", Request.of(body, unhashed, URL), "k")
+
+
+def test_twilio_without_its_url() -> None:
+    with pytest.raises(MissingCredentialError, match="URL"):
+        verify("twilio", replace(signed("twilio"), url=None), OLD)
+    for url in ("example.org/x", "ftp://example.org", "https://a:b", "https://[", "https://a:99999"):
+        with pytest.raises(InvalidSettingError, match="URL"):
+            verify("twilio", replace(signed("twilio"), url=url), OLD)
+
+
+def test_calcom_that_has_no_secret() -> None:
+    request = Request.of(b"{}", {"X-Cal-Signature-256": "no-secret-provided"})
+    assert "has no secret" in refused("calcom", request, "no-secret-provided")
+
+
+def test_calendly_may_sign_twice() -> None:
+    request = signed("calendly")
+    header = request.headers["calendly-webhook-signature"]
+    timestamp, _, signature = header.partition(",")
+    twice = {"calendly-webhook-signature": f"{timestamp}, v1={'0' * 64}, {signature}"}
+    verify("calendly", replace(request, headers=twice), OLD)
+    refused("calendly", replace(request, headers={"calendly-webhook-signature": f"{header},{timestamp}"}), OLD)
+
+
+STANDARD = Request.of(
+    b'{"test": 2432232314}',
+    {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    },
+)
+
+
+@pytest.mark.parametrize("secret", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+def test_standard_webhooks_sign_as_the_specification_shows(secret: str) -> None:
+    provider("standardwebhooks").verify(STANDARD, [secret], datetime.fromtimestamp(1614265330, UTC))
+
+
+def sign_v1a(secret: str) -> Request:
+    signature = b64encode(ED_KEYS[secret].sign(f"msg_1.{unix(NOW)}.{{}}".encode())).decode()
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": unix(NOW), "webhook-signature": f"v1,AAAA v1a,{signature}"}
+    return Request.of(b"{}", headers)
+
+
+def whpk(secret: str) -> str:
+    return "whpk_" + b64encode(ED_KEYS[secret].public_key().public_bytes_raw()).decode()
+
+
+def test_standard_webhooks_by_public_key() -> None:
+    check = provider("standardwebhooks").verify
+    check(sign_v1a(OLD), [whpk(NEW), whpk(OLD), whsec(NEW)], NOW)
+    for request, secrets in (
+        (sign_v1a(OLD), [whpk(NEW), whsec(OLD)]),
+        (replace(sign_v1a(OLD), body=b"[]"), [whpk(OLD)]),
+        (signed("standardwebhooks"), [whpk(OLD)]),
+        (replace(sign_v1a(OLD), headers={**sign_v1a(OLD).headers, "webhook-signature": "v1a,AAAA"}), [whpk(OLD)]),
+    ):
+        with pytest.raises(InvalidSignatureError):
+            check(request, secrets, NOW)
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_ü", "whpk_AAAA", "whpk_!", "plain text!"])
+def test_a_secret_that_standard_webhooks_do_not_have(secret: str) -> None:
+    with pytest.raises(InvalidSettingError) as caught:
+        provider("standardwebhooks").verify(sign_v1a(OLD), [secret], NOW)
+    assert secret not in caught.value.message
+
+
+ED25519_AS_DER = b64encode(
+    ED_KEYS[OLD].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+).decode()
+
+
+@pytest.mark.parametrize("secret", ["ü", "!", "AAAA", ED25519_AS_DER], ids=range(4))
+def test_a_secret_that_sendgrid_does_not_have(secret: str) -> None:
+    with pytest.raises(InvalidSettingError, match="public key"):
+        provider("sendgrid").verify(signed("sendgrid"), [secret], NOW)
+
+
+def test_cloudevents_in_headers_cannot_be_signed() -> None:
+    request = signed("cloudevents")
+    headers = {**request.headers, "ce-specversion": "1.0", "content-type": "application/json"}
+    assert "in headers" in refused("cloudevents", replace(request, headers=headers), OLD)
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_ecdsa, by_ed25519 = signed("sendgrid"), sign_v1a(OLD)
+    secrets = [SENDERS["sendgrid"].secret(OLD)], [whpk(OLD)]
+    for module in [each for each in sys.modules if each.split(".")[0] == "cryptography"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingLibraryError) as caught:
+        provider("sendgrid").verify(by_ecdsa, secrets[0], NOW)
+    assert caught.value.hint == "pip install 'waitctl[sendgrid]'"
+    with pytest.raises(MissingLibraryError):
+        provider("standardwebhooks").verify(by_ed25519, secrets[1], NOW)
+    assert issubclass(MissingLibraryError, InvalidInputError)

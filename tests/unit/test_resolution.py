@@ -1,0 +1,271 @@
+"""The instant is right on every date and in every zone: properties, and the standard library as the oracle."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+
+import pytest
+import whenever
+from hypothesis import example, given
+from hypothesis import strategies as st
+from whenever import Instant, PlainDateTime, Time
+
+from tests.unit.wall_clocks import all_zones, changes, is_within, kind_of, read, readings, shown
+from waitctl.domain.calendars import Calendar
+from waitctl.domain.durations import Duration, format_duration
+from waitctl.domain.hours import OpeningHours, parse_hours
+from waitctl.domain.instants import Adjustment, Dst
+from waitctl.domain.intents import FixedTime, Intent, Rules, UntilDate, UntilTime
+from waitctl.domain.schedule import Resolver, Schedule, resolve
+
+GUESSES = (Dst.COMPATIBLE, Dst.EARLIER, Dst.LATER)
+RULES = {dst: Rules(dst=dst) for dst in GUESSES}
+
+
+# -- against zoneinfo, around every change of every clock ----------------------------------------------------------------
+
+
+@cache
+def all_changes() -> dict[str, list[datetime]]:
+    return {zone: changes(zone, range(2000, 2041)) for zone in all_zones()}
+
+
+def test_oracle_reads_the_same_rules() -> None:
+    assert tuple(map(str, whenever.get_tzpath())) == zoneinfo.TZPATH
+    assert set(all_zones()) <= zoneinfo.available_timezones()
+    assert len(all_zones()) > 400
+
+
+def test_every_change_is_known() -> None:
+    """Both libraries know the same changes: none hides between the weeks that the oracle looks at."""
+    end = datetime(2041, 1, 1, tzinfo=UTC)
+    for zone, known in all_changes().items():
+        found = []
+        at = Instant.from_utc(2000, 1, 1).to_tz(zone)
+        while (change := at.next_transition()) is not None and change.to_stdlib() < end:
+            if change.subtract(seconds=1).offset != change.offset:
+                found.append(change.to_stdlib().astimezone(UTC))
+            at = change
+        assert found == known, zone
+    assert sum(map(len, all_changes().values())) > 10_000
+
+
+AROUND = [timedelta(minutes=minutes) for minutes in (-120, -30, 0, 15, 120)] + [timedelta(seconds=-1)]
+
+
+def test_local_times_around_every_change() -> None:
+    for zone, known in all_changes().items():
+        for change in known:
+            before = shown(change - timedelta(seconds=1), zone) + timedelta(seconds=1)
+            for local in {wall + step for wall in (before, shown(change, zone)) for step in AROUND}:
+                kind, intent = kind_of(local, zone), UntilDate(PlainDateTime(local))
+                for dst, expected in readings(local, zone).items():
+                    schedule = resolve(intent, base=change, zone=zone, rules=RULES[dst])
+                    assert (schedule.at, said(schedule)) == (expected, kind), (zone, local, dst)
+
+
+def said(schedule: Schedule) -> str | None:
+    """What the explanation says of the clocks."""
+    return next((move.kind for move in schedule.moves if isinstance(move, Adjustment)), None)
+
+
+# -- properties ----------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def places(draw: st.DrawFn) -> tuple[str, datetime]:
+    """A zone and an instant, as often as not near one at which its clocks jump."""
+    zone = draw(st.sampled_from(all_zones()))
+    at = draw(st.datetimes(datetime(1970, 1, 2), datetime(2100, 12, 1), timezones=st.just(UTC)))
+    change = Instant(at).to_tz(zone).next_transition() if draw(st.booleans()) else None
+    if change is not None and change.year <= 2100:
+        at = change.to_stdlib().astimezone(UTC) + timedelta(minutes=draw(st.integers(-36 * 60, 36 * 60)))
+    return zone, at
+
+
+TIMES = st.builds(time, st.integers(0, 23), st.sampled_from([0, 15, 30, 45, 59]))
+COUNTS = st.integers(1, 400)
+DST = st.sampled_from(GUESSES)
+SAME_EVERY_DAY = st.sampled_from(
+    [
+        parse_hours("mon-fri 09:00-12:00,13:00-17:00"),
+        parse_hours("22:00-06:00"),
+        parse_hours("02:30-02:45,23:50-00:10"),
+    ]
+)
+WINDOWS = SAME_EVERY_DAY | st.just(parse_hours("fri-mon 01:00-23:00; wed 23:30-00:30"))
+
+
+def fixed(count: int, at: time | None = None) -> FixedTime:
+    return FixedTime(Duration(count), None if at is None else Time(at.hour, at.minute, at.second))
+
+
+def daily(at: time, days: frozenset[int] | None = None) -> UntilTime:
+    return UntilTime(Time(at.hour, at.minute, at.second), days)
+
+
+ALWAYS = parse_hours("00:00-11:00,12:00-24:00")
+SHIFTS = (parse_hours("08:00-18:00"), parse_hours("20:00-04:00"))
+
+
+@st.composite
+def asked_for(draw: st.DrawFn) -> tuple[Intent, Rules, Calendar | None]:
+    """An intent and rules that leave an opening: Friday passes them all, whatever the zone of the calendar."""
+    days = draw(st.none() | st.sets(st.integers(1, 7)).map(lambda days: frozenset(days | {5})))
+    holidays = draw(st.sets(st.tuples(st.integers(1, 12), st.integers(1, 28)), max_size=12))
+    calendar = Calendar(
+        "mine",
+        work_week=draw(st.sets(st.integers(1, 7)).map(frozenset)) | {5},
+        holidays_of=lambda year: {date(year, month, day): "holiday" for month, day in holidays},
+        hours=None if days else draw(st.none() | st.sampled_from(SHIFTS)),
+        zone=None if days else draw(st.none() | st.sampled_from(all_zones())),
+    )
+    intent: Intent = draw(
+        st.one_of(
+            st.builds(fixed, COUNTS),
+            st.builds(fixed, COUNTS, TIMES),
+            st.builds(lambda count: FixedTime(Duration(business_days=count)), st.integers(1, 60)),
+            st.builds(lambda minutes: FixedTime(Duration(time=timedelta(minutes=minutes))), st.integers(1, 600_000)),
+            st.builds(daily, TIMES),
+        )
+        if days is None
+        else st.builds(daily, TIMES, st.just(days))
+    )
+    window = draw(st.none() | (st.just(ALWAYS) if calendar.hours or calendar.zone else SAME_EVERY_DAY))
+    return intent, Rules(dst=draw(DST), window=window), draw(st.sampled_from([calendar, None]))
+
+
+@given(places(), TIMES, DST)
+@example(("America/St_Johns", datetime(2010, 11, 7, 2, 30, 30, tzinfo=UTC)), time(23, 30), Dst.LATER)
+@example(("America/Nuuk", datetime(2026, 3, 29, 1, 10, tzinfo=UTC)), time(23, 30), Dst.COMPATIBLE)
+@example(("Pacific/Apia", datetime(2011, 12, 30, 9, 59, tzinfo=UTC)), time(23, 59), Dst.EARLIER)
+def test_until_time_is_the_next_that_the_clocks_show(place: tuple[str, datetime], at: time, dst: Dst) -> None:
+    zone, base = place
+    today = shown(base, zone).date()
+    schedule = resolve(daily(at), base=base, zone=zone, rules=Rules(dst=dst))
+    # Of yesterday only what the clocks show once more: what they skipped then is past.
+    days = [datetime.combine(today + timedelta(days=days), at) for days in range(-1, 4)]
+    assert schedule.at == next(
+        found
+        for local in days
+        if (found := read(local, zone, dst)) > base and not (local == days[0] and kind_of(local, zone) == "gap")
+    )
+    if said(schedule) != "gap":
+        assert shown(schedule.at, zone).time() == at
+
+
+@given(places(), COUNTS, TIMES, DST)
+def test_days_at_a_time_are_calendar_days(place: tuple[str, datetime], count: int, at: time, dst: Dst) -> None:
+    zone, base = place
+    local = datetime.combine(shown(base, zone).date() + timedelta(days=count), at)
+    schedule = resolve(fixed(count, at), base=base, zone=zone, rules=Rules(dst=dst))
+    expected = read(local, zone, dst)
+    # A day that is left out, read backwards, would be over.
+    assert schedule.at == (expected if expected > base else read(local, zone, Dst.LATER))
+    assert (said(schedule) == "gap") == (shown(schedule.at, zone) != local)
+
+
+@given(places(), COUNTS, DST)
+@example(("Europe/Berlin", datetime(2026, 10, 24, 0, 30, tzinfo=UTC)), 1, Dst.LATER)
+@example(("Europe/Berlin", datetime(2026, 3, 28, 1, 30, tzinfo=UTC)), 1, Dst.EARLIER)
+@example(("Pacific/Apia", datetime(2011, 12, 29, 20, tzinfo=UTC)), 1, Dst.EARLIER)
+def test_days_by_a_calendar_keep_the_wall_clock(place: tuple[str, datetime], count: int, dst: Dst) -> None:
+    zone, base = place
+    local = shown(base, zone) + timedelta(days=count)
+    every_day = Calendar("every day", work_week=frozenset(range(1, 8)))
+    schedule = resolve(fixed(count), base=base, zone=zone, rules=Rules(dst=dst), calendar=every_day)
+    expected = read(local, zone, dst)
+    assert schedule.at == (expected if expected > base else read(local, zone, Dst.LATER))
+    assert (said(schedule) == "gap") == (shown(schedule.at, zone) != local)
+
+
+@given(places(), st.timedeltas(timedelta(seconds=1), timedelta(days=400)))
+def test_elapsed_time_is_elapsed_time(place: tuple[str, datetime], span: timedelta) -> None:
+    zone, base = place
+    schedule = resolve(FixedTime(Duration(span.days, span - timedelta(days=span.days))), base=base, zone=zone)
+    assert schedule.at == base + span and not schedule.moves
+
+
+@given(places(), asked_for())
+def test_result_is_after_its_base_and_within_all_rules(
+    place: tuple[str, datetime], asked: tuple[Intent, Rules, Calendar | None]
+) -> None:
+    (zone, base), (intent, rules, calendar) = place, asked
+    schedule = resolve(intent, base=base, zone=zone, rules=rules, calendar=calendar)
+    assert schedule.at > base
+    assert schedule.explanation[0].startswith(in_words(intent))
+    local = shown(schedule.at, zone)
+    assert rules.window is None or is_within(local, rules.window)
+    if isinstance(intent, UntilTime) and intent.days is not None:
+        assert local.isoweekday() in intent.days
+    if calendar is not None:
+        there = shown(schedule.at, calendar.zone or zone)
+        if calendar.hours is None:
+            assert is_workday(calendar, there.date())
+        else:
+            assert is_within(there, calendar.hours, lambda day: is_workday(calendar, day))
+
+
+@given(places(), asked_for())
+def test_result_passes_its_own_rules_unmoved(
+    place: tuple[str, datetime], asked: tuple[Intent, Rules, Calendar | None]
+) -> None:
+    (zone, base), (intent, rules, calendar) = place, asked
+    resolver = Resolver(intent, zone, rules, calendar)
+    at = resolver.resolve(base).at
+    assert resolver.gates.next_opening(at) == (at, ())
+
+
+def in_words(intent: Intent) -> str:
+    match intent:
+        case FixedTime(duration, None):
+            return f"fixed-time {format_duration(duration)}: "
+        case FixedTime(duration, at):
+            return f"fixed-time {format_duration(duration)} --at {str(at)[:5]}: "
+        case _:
+            return f"until-time {intent.time}: " if isinstance(intent, UntilTime) else "until-date "
+
+
+def is_workday(calendar: Calendar, day: date) -> bool:
+    return day.isoweekday() in calendar.work_week and day not in calendar.holidays_of(day.year)
+
+
+@given(places(), st.timedeltas(timedelta(0), timedelta(days=3)), COUNTS, TIMES, DST, st.none() | WINDOWS)
+@example(
+    ("America/St_Johns", datetime(2010, 11, 7, 2, 30, 30, tzinfo=UTC)),
+    timedelta(minutes=10),
+    1,
+    time(23, 30),
+    Dst.LATER,
+    None,
+)
+def test_results_grow_with_their_base(
+    place: tuple[str, datetime], later: timedelta, count: int, at: time, dst: Dst, window: OpeningHours | None
+) -> None:
+    zone, base = place
+    rules = Rules(dst=dst, window=window)
+    elapsed: Sequence[Intent] = [FixedTime(Duration(time=timedelta(hours=count))), daily(at)]
+    for intent in elapsed:
+        resolver = Resolver(intent, zone, rules)
+        assert resolver.resolve(base).at <= resolver.resolve(base + later).at
+    by_date = Resolver(fixed(count, at), zone, rules)
+    first, second = sorted((base, base + later), key=lambda instant: shown(instant, zone).date())
+    assert by_date.resolve(first).at <= by_date.resolve(second).at
+
+
+@given(places(), TIMES, WINDOWS)
+def test_reject_is_an_answer_without_a_guess(place: tuple[str, datetime], at: time, window: OpeningHours) -> None:
+    """Where nothing was decided, reject answers as compatible does; else it is refused."""
+    zone, base = place
+    for intent in (daily(at), fixed(1, at)):
+        for rules in (Rules(), Rules(window=window)):
+            schedule = resolve(intent, base=base, zone=zone, rules=rules)
+            strict = Resolver(intent, zone, Rules(dst=Dst.REJECT, window=rules.window))
+            if schedule.moves and isinstance(schedule.moves[-1], Adjustment):
+                with pytest.raises(schedule.moves[-1].refusal.__class__, match=schedule.moves[-1].zone):
+                    strict.resolve(base)
+            else:
+                assert strict.resolve(base).at == schedule.at

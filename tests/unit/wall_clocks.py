@@ -1,0 +1,95 @@
+"""What clocks show, by the standard library: the oracle for all that is built on `whenever`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
+import whenever
+
+from waitctl.domain.errors import InvalidTimezoneError
+from waitctl.domain.hours import OpeningHours
+from waitctl.domain.instants import Dst, check_zone
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        check_zone(name)
+    except InvalidTimezoneError:
+        return False
+    return True
+
+
+@cache
+def all_zones() -> tuple[str, ...]:
+    """Every zone that a wait can be in."""
+    return tuple(sorted(filter(_is_zone, whenever.available_timezones())))
+
+
+@cache
+def zone_of(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def shown(at: datetime, zone: str) -> datetime:
+    """The wall clock, naive, in ``zone`` at this instant."""
+    return at.astimezone(zone_of(zone)).replace(tzinfo=None, fold=0)
+
+
+def read(local: datetime, zone: str, dst: Dst = Dst.COMPATIBLE) -> datetime:
+    """The instant of a wall clock's time. In a gap, fold 0 counts with the offset before it, which is past it."""
+    return readings(local, zone)[dst]
+
+
+def readings(local: datetime, zone: str) -> dict[Dst, datetime]:
+    first, second = (local.replace(tzinfo=zone_of(zone), fold=fold).astimezone(UTC) for fold in (0, 1))
+    return {Dst.COMPATIBLE: first, Dst.EARLIER: min(first, second), Dst.LATER: max(first, second)}
+
+
+def kind_of(local: datetime, zone: str) -> str | None:
+    """Whether clocks in ``zone`` skip this time (gap) or show it twice (fold)."""
+    found = readings(local, zone)
+    if found[Dst.EARLIER] == found[Dst.LATER]:
+        return None
+    return "gap" if found[Dst.COMPATIBLE] == found[Dst.LATER] else "fold"
+
+
+def is_within(local: datetime, hours: OpeningHours, opens_on: Callable[[date], bool] = lambda _: True) -> bool:
+    """Whether a wall clock's time lies in an interval of its day, or in one of the day before that runs past midnight."""
+    for day in (local.date() - timedelta(days=1), local.date()):
+        minutes = (local - datetime.combine(day, time())) / timedelta(minutes=1)
+        if opens_on(day) and any(start <= minutes < end for start, end in hours.intervals.get(day.isoweekday(), ())):
+            return True
+    return False
+
+
+def changes(zone: str, years: range) -> list[datetime]:
+    """The instants in these years at which the clocks of ``zone`` jump.
+
+    Looked for week by week: `test_every_change_is_known` shows that none undoes another within one.
+    """
+    tz, found = zone_of(zone), []
+    step = timedelta(days=7)
+    before = datetime(years[0], 1, 1, tzinfo=UTC)
+    end = datetime(years[-1] + 1, 1, 1, tzinfo=UTC)
+    offset = before.astimezone(tz).utcoffset()
+    while before < end:
+        after = before + step
+        offset_after = after.astimezone(tz).utcoffset()
+        if offset_after != offset:
+            found.append(_bisect(before, after, tz))
+        before, offset = after, offset_after
+    return [at for at in found if at < end]
+
+
+def _bisect(before: datetime, after: datetime, tz: ZoneInfo) -> datetime:
+    offset = before.astimezone(tz).utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = before + (after - before) // timedelta(seconds=2) * timedelta(seconds=1)
+        if middle.astimezone(tz).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after

@@ -1,0 +1,308 @@
+"""`waitctl event ingest`: streams of events and webhooks; `waitctl event providers`: whose webhooks it reads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from waitctl.application.correlation import DEFAULT_SOURCE, EventService, IngestTotals, Rejection, read_lines
+from waitctl.cli.output import (
+    DocumentOption,
+    ExitCode,
+    Interrupted,
+    Output,
+    OutputOption,
+    clean,
+    print_document,
+    print_error,
+    print_list,
+    print_table,
+    say,
+    write_line,
+)
+from waitctl.cli.session import Session, session_of
+from waitctl.domain.errors import InvalidEventError, InvalidSettingError
+from waitctl.domain.text import to_json
+
+if TYPE_CHECKING:
+    from waitctl.application.webhooks import WebhookResult
+    from waitctl.infrastructure.providers import Request
+
+_MOST_OF_HEADERS = 256 * 1024
+
+
+class Format(StrEnum):
+    """What `ingest` reads: NDJSON, or a provider's webhook. A test holds it equal to the providers."""
+
+    NDJSON = "ndjson"
+    CLOUDEVENTS = "cloudevents"
+    STANDARDWEBHOOKS = "standardwebhooks"
+    SENDGRID = "sendgrid"
+    MAILGUN = "mailgun"
+    POSTMARK = "postmark"
+    TWILIO = "twilio"
+    TYPEFORM = "typeform"
+    CALENDLY = "calendly"
+    CALCOM = "calcom"
+
+
+NoVerifyOption = Annotated[
+    bool, typer.Option("--no-verify", help="Take it although nobody has checked who sent it.", show_default=False)
+]
+
+
+def ingest(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="What to read; standard input by default.")] = "-",
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="What the input is: the source's format, else ndjson.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--source", metavar="NAME", help="Who sends it: cli for lines that name none, else the format."),
+    ] = None,
+    headers_file: Annotated[
+        str | None,
+        typer.Option("--headers-file", metavar="FILE", help="The request's headers, by lines or as a JSON object."),
+    ] = None,
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="The URL that the request came to.")] = None,
+    no_verify: NoVerifyOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; write nothing.")] = False,
+    output: DocumentOption = Output.HUMAN,
+) -> None:
+    """Record a stream of events, or the events of a provider's webhook.
+
+    NDJSON is one JSON object a line: {"type", "contact", "data"?, "id"?, "source"?, "at"?}; a bad line is named by its
+    number and the rest goes on. A webhook is the raw body of a request; where the config has a secret for its source,
+    its signature is checked, and what is refused goes to the quarantine. Exit status 1: something was refused.
+    Example: waitctl event ingest events.ndjson
+    """
+    from waitctl.application import webhooks
+
+    session = session_of(context)
+    chosen = webhooks.format_of(session.settings(), format_, source)
+    if chosen != webhooks.NDJSON:
+        request = _request(file, headers_file, url)
+        _ingest_webhook(session, request, chosen, source, verify=not no_verify, dry_run=dry_run, output=output)
+        return
+    if headers_file or url:
+        raise InvalidSettingError("a stream of NDJSON has no headers and no URL", hint="name the --format")
+    if not no_verify:
+        webhooks.require_unsigned(session.settings(), source or DEFAULT_SOURCE)
+    _ingest_ndjson(session, file, source or DEFAULT_SOURCE, dry_run=dry_run, output=output)
+
+
+# -- webhooks ----------------------------------------------------------------------------------------------------------
+
+
+def _request(file: str, headers_file: str | None, url: str | None) -> Request:
+    """The request; of a body over the cap no more than shows that it is."""
+    from waitctl.application.webhooks import MAX_BODY
+    from waitctl.infrastructure.providers import Request, headers_from
+
+    headers = None
+    if headers_file is not None:
+        with _open(headers_file) as stream:
+            text = stream.read(_MOST_OF_HEADERS + 1)
+        if len(text) > _MOST_OF_HEADERS:
+            raise InvalidEventError(f"the headers file is longer than {_MOST_OF_HEADERS:,} bytes")
+        headers = headers_from(text.decode(errors="surrogateescape"))
+    with _open(file) as stream:
+        return Request.of(stream.read(MAX_BODY + 1), headers, url)
+
+
+def _ingest_webhook(
+    session: Session,
+    request: Request,
+    format_: str,
+    source: str | None,
+    *,
+    verify: bool,
+    dry_run: bool,
+    output: Output,
+) -> None:
+    from waitctl.application.webhooks import Webhook, WebhookService
+
+    webhook = Webhook(session.settings(), format_, source, verify=verify)
+    with session.database(create=not dry_run) as database:
+        service = WebhookService(database, session.settings(), actor=session.actor)
+        result = service.ingest(request, webhook, dry_run=dry_run)
+    report_refusals(result, output)
+    if verify and not webhook.verifies and not output.is_json:
+        say(f"not verified: no secret for [sources.{webhook.source}]")
+    print_document(result.to_json(), output, human=lambda: _print_result(result))
+    raise typer.Exit(ExitCode.FAILURE if result.refusals else ExitCode.OK)
+
+
+def report_refusals(result: WebhookResult, output: Output) -> None:
+    """Say what was refused, why, and where it is kept."""
+    for refusal in result.refusals:
+        error, kept = refusal.error, refusal.quarantine_id
+        hint = "; ".join(filter(None, (error.hint, kept and f"waitctl event quarantine show {kept}")))
+        print_error(error.code, error.message, hint or None, as_json=output.is_json)
+
+
+def totals_line(totals: IngestTotals) -> str:
+    """The totals in words."""
+    return (
+        f"{totals.received:,} received, {totals.recorded:,} recorded, {totals.duplicates:,} duplicates, "
+        f"{totals.ignored:,} ignored, {totals.rejected:,} rejected, {totals.matched:,} waits resumed"
+    )
+
+
+def _print_result(result: WebhookResult) -> None:
+    write_line(totals_line(result.totals))
+    for name, count in result.ignored_types.items():
+        write_line(clean(f"  ignored {name}: {count:,}"))
+    if result.ignored_types:
+        say("events of types that are not registered are ignored; waitctl event types add NAME registers one")
+    if result.recorded is not None:
+        for event in result.recorded:
+            write_line(clean(f"  would record {event['type']} of {event['contact']} ({event['id'] or 'no id'})"))
+        say("nothing was written")
+
+
+def list_providers(context: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+    """List the formats of webhooks, what becomes of them, and what verifies them.
+
+    Example: waitctl event providers
+    """
+    from waitctl.infrastructure.providers import providers
+
+    print_list(
+        [{"name": each.name, "maps": each.maps, "needs": each.needs} for each in providers()],
+        output,
+        whole=lambda rows: {"providers": rows},
+        human=lambda rows: print_table(
+            ("FORMAT", "MAPS", "NEEDS"), ((row["name"], row["maps"], row["needs"]) for row in rows)
+        ),
+        id_key="name",
+    )
+
+
+# -- NDJSON ------------------------------------------------------------------------------------------------------------
+
+
+def _ingest_ndjson(session: Session, file: str, source: str, *, dry_run: bool, output: Output) -> None:
+    as_json = output.is_json
+
+    def on_rejection(rejection: Rejection) -> None:
+        if as_json:
+            error = {"code": rejection.error.code, "message": rejection.error.message, "line": rejection.line}
+            print(to_json({"error": error}), file=sys.stderr)  # noqa: T201
+        else:
+            say(f"line {rejection.line}: {rejection.error.message}")
+
+    # The thread that talks to the database needs Python only for moments, but every few milliseconds.
+    sys.setswitchinterval(0.0005)
+    service = EventService(session.database(create=not dry_run), actor=session.actor, settings=session.settings())
+    with Stoppable() as stoppable, _open(file) as stream, _progress(stream, output) as show:
+        totals = service.ingest_ndjson(
+            stoppable(read_lines(stream)), source=source, on_rejection=on_rejection, on_batch=show, dry_run=dry_run
+        )
+    if stoppable.stopped:
+        raise Interrupted(f"{totals_line(totals)}; run it again: what has an id is not recorded twice")
+
+    def human() -> None:
+        write_line(totals_line(totals))
+        if dry_run:
+            say("nothing was written")
+
+    print_document(totals.to_json(), output, human=human)
+    if totals.without_id and not as_json:
+        say(f"{totals.without_id:,} had no id: run again, they are recorded again")
+    raise typer.Exit(ExitCode.FAILURE if totals.rejected else ExitCode.OK)
+
+
+class _Stop(BaseException):
+    """Ends a read that nothing else would end."""
+
+
+class Stoppable:
+    """Lets SIGTERM and the first SIGINT end a stream as if it had no more lines: what was read is still recorded."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._reading = False
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Stoppable:
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        if self.stopped and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.stopped = True
+        if self._reading:
+            raise _Stop
+
+    def __call__(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """The lines, until a signal comes."""
+        remaining = iter(lines)
+        while not self.stopped:
+            try:
+                self._reading = True
+                line = next(remaining)
+            except (StopIteration, _Stop):
+                return
+            finally:
+                self._reading = False
+            yield line
+
+
+@contextmanager
+def _open(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        if sys.stdin is None:
+            raise InvalidEventError("standard input is closed")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(file).open("rb")  # noqa: SIM115 (closed below; only opening it is our error)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidEventError(f"cannot read {file}: {reason}") from error
+    with stream:
+        yield stream
+
+
+@contextmanager
+def _progress(stream: BinaryIO, output: Output) -> Iterator[Callable[[IngestTotals], None]]:
+    """How far it has come, on a terminal: a bar over the bytes of a file, else a count."""
+    if output is not Output.HUMAN or os.environ.get("NO_COLOR") or not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    size = _size_of(stream)
+    columns = (BarColumn(), TimeRemainingColumn()) if size else (SpinnerColumn(), TimeElapsedColumn())
+    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=size)
+
+        def show(totals: IngestTotals) -> None:
+            said = f"{totals.received:,} received, {totals.matched:,} waits resumed"
+            bar.update(task, description=said, completed=stream.tell() if size else totals.received)
+
+        yield show
+
+
+def _size_of(stream: BinaryIO) -> int | None:
+    """The bytes of a file, None of what is no file."""
+    about = os.fstat(stream.fileno())
+    return about.st_size if stat.S_ISREG(about.st_mode) else None

@@ -1,0 +1,132 @@
+"""Why a wait ends when it does, and how to change that."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from waitctl.application.documents import wait_document
+from waitctl.application.rescheduling import Change, Replan, ReschedulingService
+from waitctl.application.results import WaitStatus
+from waitctl.cli.output import (
+    DocumentOption,
+    ExitCode,
+    Output,
+    OutputOption,
+    for_each,
+    print_document,
+    print_explanation,
+    print_list,
+    print_table,
+    say,
+    tail,
+    write_line,
+)
+from waitctl.cli.session import Session, session_of
+from waitctl.cli.waits import ExecutionOption, WaitArgument
+from waitctl.domain.instants import show_local
+from waitctl.domain.text import normalize_contact
+from waitctl.domain.waits import WaitFilter, WaitType
+
+app = typer.Typer(add_completion=False)
+
+
+def _service(session: Session) -> ReschedulingService:
+    return ReschedulingService(session.database(), actor=session.actor, settings=session.settings())
+
+
+@app.command("explain")
+def explain(context: typer.Context, wait: WaitArgument, output: DocumentOption = Output.HUMAN) -> None:
+    """Say why a wait ends when it does.
+
+    What was asked, every rule that moved the instant (gap, fold, weekend, holiday, window), and every change since.
+    Example: waitctl explain 6f2b9c01d3aa
+    """
+    found, explanation = _service(session_of(context)).explain_wait(wait)
+    document = {**found.to_json(), "explanation": list(explanation)}
+    print_document(document, output, human=lambda: print_explanation(found.wait, explanation), id_key="id")
+
+
+@app.command("reschedule")
+def reschedule(
+    context: typer.Context,
+    waits: Annotated[list[str], typer.Argument(metavar="WAIT…", help="Ids, or their first or last 8 characters.")],
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="INSTANT", help="RFC 3339, or a local time in the wait's zone.")
+    ] = None,
+    by: Annotated[str | None, typer.Option("--by", metavar="±DURATION", help="Move it, as in +2h or -1d.")] = None,
+    window: Annotated[
+        str | None, typer.Option("--window", metavar="HOURS", help="Another window, as in 'mon-fri 09:00-17:00'; none.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the audit trail.")] = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Give open waits another instant or window.
+
+    Of a wait for an event it is the deadline that moves. What the wait's calendar and window do not let pass goes on to
+    the next opening. Example: waitctl reschedule 6f2b9c01d3aa --by +2h
+    """
+    service = _service(session_of(context))
+
+    def act(wait: str) -> tuple[WaitStatus, tuple[str, ...]]:
+        return service.reschedule_wait(wait, at=at, by=by, window=window, reason=reason)
+
+    done, worst = for_each(waits, act, output)
+
+    def human(_: object) -> None:
+        for found, explanation in done:
+            print_explanation(found.wait, explanation)
+
+    documents = [{**wait_document(found.wait), "explanation": list(why)} for found, why in done]
+    print_list(documents, output, whole=lambda rows: {"waits": rows}, human=human, id_key="id")
+    raise typer.Exit(worst)
+
+
+@app.command("replan")
+def replan(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Every open wait.")] = False,
+    execution: ExecutionOption = None,
+    workflow: Annotated[str | None, typer.Option("-w", "--workflow", metavar="ID", help="Only of this one.")] = None,
+    contact: Annotated[str | None, typer.Option("-c", "--contact", metavar="ID", help="Only about them.")] = None,
+    kind: Annotated[WaitType | None, typer.Option("--type", help="Only of this type.")] = None,
+    tz: Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="Give them this zone.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Write it; without, only show what would change.")] = False,
+    cap: Annotated[int, typer.Option("--max", metavar="N", min=0, help="Refuse when more waits would change.")] = 1000,
+    output: DocumentOption = Output.HUMAN,
+) -> None:
+    """Compute open waits anew after a change of zone rules or holidays.
+
+    From what was asked, by the rules of today. Shows what would change; --apply writes it. Overdue waits stay as they
+    are. Example: waitctl replan --all --apply
+    """
+    wanted = WaitFilter(
+        execution_id=execution,
+        workflow_id=workflow,
+        contact_id=None if contact is None else normalize_contact(contact),
+        wait_type=kind,
+    )
+    if everything == (wanted != WaitFilter()):
+        raise typer.BadParameter("name --all, or which waits", param_hint="--all")
+    found = _service(session_of(context)).replan(wanted, zone=tz, apply=apply, cap=cap)
+    print_document(found.to_json(), output, human=lambda: _print_replan(found, applied=apply))
+    raise typer.Exit(ExitCode.FAILURE if found.failed else ExitCode.OK)
+
+
+def _print_replan(found: Replan, *, applied: bool) -> None:
+    if found.changes:
+        rows = [(tail(each.wait.id), each.wait.workflow_execution_id, *_from_to(each)) for each in found.changes]
+        print_table(("WAIT", "EXECUTION", "FROM", "TO", "ZONE"), rows)
+    for wait_id, error in found.failed:
+        say(f"{wait_id} cannot be computed: {error}")
+    said = f"{found.applied} changed" if applied else f"{len(found.changes)} would change"
+    write_line(f"{found.checked} open, {said}")
+    if found.changes and not applied:
+        say("nothing was written; --apply writes it")
+
+
+def _from_to(change: Change) -> tuple[str, str, str]:
+    zone = change.wait.timezone
+    before, after = (show_local(at, zone) if at else "never" for at in (change.before, change.after))
+    return before, after, zone

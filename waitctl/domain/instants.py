@@ -1,0 +1,203 @@
+"""Instants and local times: zones, the clocks' gaps and folds, and how instants are read and written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+from whenever import (
+    Date,
+    Instant,
+    PlainDateTime,
+    RepeatedTime,
+    SkippedTime,
+    Time,
+    TimeZoneNotFoundError,
+    ZonedDateTime,
+)
+
+from waitctl.domain.errors import InvalidTimezoneError, InvalidWaitDateError, InvalidWaitTimeError
+
+YEARS = range(1000, 9900)
+"""The years that instants may lie in: so far from the ends of every calendar that no zone and no sum leaves it."""
+
+OUTSIDE = "the instant lies outside the years 1000 to 9899"
+
+LOCAL = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?))?", re.IGNORECASE
+)
+INSTANT = re.compile(LOCAL.pattern + r" ?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE)
+# As programs write it: read at once, since a stream of events holds one a line.
+_PLAIN_INSTANT = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
+_NOT_IANA = re.compile(r"(posix|right)/|localtime$|posixrules$|Factory$")
+
+
+class Dst(StrEnum):
+    """What a local time means that the clocks skip (gap) or show twice (fold)."""
+
+    COMPATIBLE = "compatible"
+    """Past the gap by its length; the first of two (RFC 5545 section 3.3.5, TC39 Temporal)."""
+    EARLIER = "earlier"
+    """Before the gap by its length; the first of two."""
+    LATER = "later"
+    """Past the gap by its length; the second of two."""
+    REJECT = "reject"
+    """An error."""
+
+
+_DISAMBIGUATION: Mapping[Dst, Literal["compatible", "earlier", "later"]] = {
+    Dst.COMPATIBLE: "compatible",
+    Dst.EARLIER: "earlier",
+    Dst.LATER: "later",
+}
+
+
+def unless_final(dst: Dst) -> Dst:
+    """How to read a local time that other rules may still move: ``reject`` waits until it is final."""
+    return Dst.COMPATIBLE if dst is Dst.REJECT else dst
+
+
+class Adjustment(NamedTuple):
+    """A gap or a fold that a local time fell into, and the instant it came to."""
+
+    kind: str
+    asked: PlainDateTime
+    zone: str
+    at: ZonedDateTime
+
+    def __str__(self) -> str:
+        zone = self.zone
+        if self.kind == "gap":
+            got = self.at.to_plain()
+            way = "forward" if got > self.asked else "back"
+            return (
+                f"gap: {wall(self.asked)} does not exist in {zone}, the clocks skip it; "
+                f"moved {way} by the gap to {wall(got)}"
+            )
+        first = self.at.strict_eq(self.asked.assume_tz(zone, disambiguation="earlier"))
+        which = "first" if first else "second"
+        return f"fold: {wall(self.asked)} comes twice in {zone}; the {which} one, at {offset_of(self.at)}"
+
+    @property
+    def refusal(self) -> InvalidWaitTimeError:
+        """What ``--dst reject`` says to it."""
+        why = "does not exist in" if self.kind == "gap" else "comes twice in"
+        return InvalidWaitTimeError(
+            f"{wall(self.asked)} {why} {self.zone}: the clocks change then, and --dst reject wants no guess",
+            hint="--dst compatible, earlier or later decides it",
+        )
+
+
+def to_zone(local: PlainDateTime, zone: str, dst: Dst = Dst.COMPATIBLE) -> tuple[ZonedDateTime, Adjustment | None]:
+    """Return when clocks in ``zone`` show ``local``, and what had to be decided.
+
+    Raises `InvalidWaitTimeError` in a gap or a fold when ``dst`` is ``reject``.
+    """
+    try:
+        return local.assume_tz(zone, disambiguation="raise"), None
+    except (SkippedTime, RepeatedTime) as found:
+        at = local.assume_tz(zone, disambiguation=_DISAMBIGUATION[unless_final(dst)])
+        adjustment = Adjustment("gap" if isinstance(found, SkippedTime) else "fold", local, zone, at)
+        if dst is Dst.REJECT:
+            raise adjustment.refusal from found
+        return at, adjustment
+
+
+def refuse_adjusted(moves: Sequence[object]) -> None:
+    """Raise `InvalidWaitTimeError` when what came last was a gap or a fold: for ``reject``, once all is read."""
+    if moves and isinstance(moves[-1], Adjustment):
+        raise moves[-1].refusal
+
+
+def check_zone(zone: str) -> str:
+    """Return ``zone`` when it is the exact name of an IANA time zone; raise `InvalidTimezoneError` otherwise."""
+    try:
+        known = not _NOT_IANA.match(zone) and Instant.from_utc(2000, 1, 1).to_tz(zone).tz_id == zone
+    except (TimeZoneNotFoundError, ValueError, OSError):
+        known = False
+    if not known:
+        raise InvalidTimezoneError(f"{zone!a} is not a time zone", hint=_zone_hint(zone))
+    return zone
+
+
+def _zone_hint(zone: str) -> str:
+    from difflib import get_close_matches  # only on the way out
+
+    from whenever import available_timezones
+
+    if re.fullmatch(r"(GMT|UTC)[+-][0-9:]+", zone, re.IGNORECASE):
+        return "offsets are no zones: name a place, as in Europe/Berlin, or write the offset into the instant"
+    names = sorted(name for name in available_timezones() if not _NOT_IANA.match(name))
+    folded = {name.lower(): name for name in names}
+    folded |= {name.rpartition("/")[2].lower(): name for name in names if "/" in name}
+    near = [folded[match] for match in get_close_matches(zone.lower(), folded, n=3)]
+    return f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else "use an IANA name, as in Europe/Berlin"
+
+
+def parse_instant(text: str, what: str) -> datetime:
+    """Parse an RFC 3339 instant with its offset; a bare date or local time is refused. Returns UTC.
+
+    Raises `InvalidWaitDateError`, naming ``what``.
+    """
+    if _PLAIN_INSTANT.fullmatch(text):
+        with suppress(ValueError):  # said below, in words
+            return datetime.fromisoformat(text)
+    try:
+        if (matched := INSTANT.fullmatch(text.strip())) and matched[2]:
+            at = with_offset(*matched.groups()).astimezone(UTC)
+            if at.year in YEARS:
+                return at
+            raise InvalidWaitDateError(f"{what}: {text!r} lies outside the years 1000 to 9899")
+    except (ValueError, OverflowError) as cause:
+        raise InvalidWaitDateError(f"{what}: {text!r} is not an instant on the calendar") from cause
+    raise InvalidWaitDateError(
+        f"{what}: {text!r} is not an instant", hint="write it with its offset, as in 2026-12-24T18:00:00Z"
+    )
+
+
+def with_offset(date: str, time: str | None, offset: str) -> datetime:
+    """The instant of the parts that `INSTANT` finds. Raises ValueError or OverflowError."""
+    if time is None:
+        raise ValueError("an offset needs a time of day")
+    at = datetime.fromisoformat(f"{date}T{time}{offset.upper()}")
+    at.astimezone(UTC)  # must be there, too
+    return at
+
+
+def format_instant(at: datetime) -> str:
+    """RFC 3339 in UTC with ``Z``; fractions of a second only where there are any."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def show(at: datetime, zone: str) -> str:
+    """The instant as clocks in ``zone`` show it, with the zone: ``2026-12-24 18:00:00 Europe/Berlin``."""
+    return f"{show_local(at, zone)} {zone}"
+
+
+def show_local(at: datetime, zone: str) -> str:
+    """The instant as clocks in ``zone`` show it: ``2026-12-24 18:00:00``."""
+    return f"{Instant(at).to_tz(zone).to_plain().to_stdlib():%Y-%m-%d %H:%M:%S}"
+
+
+def wall(local: PlainDateTime) -> str:
+    """A local time for people: ``2026-12-24 18:00``."""
+    return local.format_iso().replace("T", " ").removesuffix(":00")
+
+
+def clock(time: Time) -> str:
+    """A time of day for people: ``09:00``, ``09:00:30``."""
+    return f"{time.hour:02}:{time.minute:02}" + (f":{time.second:02}" if time.second else "")
+
+
+def show_day(day: Date) -> str:
+    """A day for people: ``Monday 2026-12-28``."""
+    return f"{day.day_of_week().name.capitalize()} {day.format_iso()}"
+
+
+def offset_of(zoned: ZonedDateTime) -> str:
+    """The offset from UTC: ``+01:00``, with seconds where old rules have them."""
+    return re.sub(r".*(?=[+-])", "", zoned.to_fixed_offset().format_iso())

@@ -1,0 +1,216 @@
+"""What a wait for an instant was asked for: the intent, and the rules that the instant must obey.
+
+An *intent* is what the caller meant (``3d``, ``2026-12-24 18:00``, ``09:00``). `wait_config` keeps both as they were
+asked, so that they can be resolved again when zones or holidays change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from whenever import PlainDateTime, Time
+
+from waitctl.domain.durations import Duration, Offset, parse_duration, parse_offset
+from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, InvalidWaitTimeError
+from waitctl.domain.hours import OpeningHours, format_days, parse_days, parse_hours
+from waitctl.domain.instants import INSTANT, LOCAL, OUTSIDE, Dst, clock, format_instant, with_offset
+from waitctl.domain.text import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class FixedTime:
+    """Go on when this much time has passed; with ``at``, so many days on at that time of day."""
+
+    duration: Duration
+    at: Time | None = None
+
+    def __post_init__(self) -> None:
+        if self.at is not None and self.duration.time:
+            raise InvalidWaitConfigurationError(
+                f"{self.duration} --at {clock(self.at)}: only whole days go with a time of day",
+                hint="write 3d --at 09:00, or leave --at out",
+            )
+
+    def to_config(self) -> JsonObject:
+        """The intent as `wait_config` keeps it."""
+        return {"duration": str(self.duration)} | ({"at": self.at.format_iso()} if self.at else {})
+
+
+@dataclass(frozen=True, slots=True)
+class UntilDate:
+    """Go on at this instant, or at this local time in the wait's zone; ``offset`` before or after it.
+
+    ``field`` is where in the context the date was read.
+    """
+
+    moment: datetime | PlainDateTime
+    offset: Offset | None = None
+    field: str | None = None
+
+    def to_config(self) -> JsonObject:
+        """The intent as `wait_config` keeps it."""
+        moment = self.moment
+        config: JsonObject = {"date": format_instant(moment) if isinstance(moment, datetime) else moment.format_iso()}
+        if self.offset is not None:
+            config["offset"] = str(self.offset)
+        if self.field is not None:
+            config["field"] = self.field
+        return config
+
+
+@dataclass(frozen=True, slots=True)
+class UntilTime:
+    """Go on the next time that clocks in the wait's zone show this time of day, on one of these ISO weekdays."""
+
+    time: Time
+    days: frozenset[int] | None = None
+
+    def to_config(self) -> JsonObject:
+        """The intent as `wait_config` keeps it."""
+        return {"time": self.time.format_iso()} | ({"days": format_days(self.days)} if self.days else {})
+
+
+Intent = FixedTime | UntilDate | UntilTime
+
+
+class Late(StrEnum):
+    """What a tick does with a wait that it finds late."""
+
+    FIRE = "fire"
+    NEXT_WINDOW = "next-window"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an instant must obey, as it was asked for. ``calendar`` is a name; the wait's zone stands beside.
+
+    ``late`` left out means next-window with a window, else fire; past ``max_late`` a wait is skipped.
+    """
+
+    dst: Dst = Dst.COMPATIBLE
+    calendar: str | None = None
+    window: OpeningHours | None = None
+    late: Late | None = None
+    max_late: Duration | None = None
+
+    def checked(self) -> Rules:
+        """Return these rules when they go together. Raises `InvalidWaitConfigurationError`."""
+        if self.late is Late.NEXT_WINDOW and self.window is None and self.calendar is None:
+            raise InvalidWaitConfigurationError("--late next-window needs a --window or a --calendar")
+        if self.late is Late.FIRE and self.max_late is not None:
+            raise InvalidWaitConfigurationError("--late fire always fires: it takes no --max-late")
+        return self
+
+    def to_config(self) -> JsonObject:
+        """The rules as `wait_config` keeps them: only those that were asked for."""
+        config: JsonObject = {} if self.dst is Dst.COMPATIBLE else {"dst": self.dst.value}
+        asked = {
+            "calendar": self.calendar,
+            "window": self.window and str(self.window),
+            "late": self.late and self.late.value,
+            "max_late": None if self.max_late is None else str(self.max_late),
+        }
+        return config | {key: value for key, value in asked.items() if value is not None}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Rules:
+        """Read them back from `wait_config`, with the window that `rescheduled` put in."""
+        window = (config.get("rescheduled") or {}).get("window", config.get("window"))
+        return cls(
+            dst=Dst(config.get("dst", Dst.COMPATIBLE)),
+            calendar=config.get("calendar"),
+            window=parse_hours(window) if window else None,
+            late=Late(config["late"]) if config.get("late") else None,
+            max_late=parse_duration(config["max_late"], zero=True) if config.get("max_late") else None,
+        )
+
+
+def rescheduled(config: JsonObject, **changes: datetime | str) -> JsonObject:
+    """`wait_config` with what came after it was asked for: ``at`` or a ``deadline``, another ``window`` (``""``: none).
+
+    What was asked stays as it was, so that the same create finds its wait.
+    """
+    texts = {name: format_instant(value) if isinstance(value, datetime) else value for name, value in changes.items()}
+    return config | {"rescheduled": (config.get("rescheduled") or {}) | texts}
+
+
+_TIME_OF_DAY = re.compile(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
+
+
+def parse_fixed_time(text: str, at: str | None = None) -> FixedTime:
+    """Parse the DURATION of a fixed-time wait and its ``--at``.
+
+    Raises `InvalidWaitDurationError`, `InvalidWaitTimeError`, or `InvalidWaitConfigurationError` for ``2h`` at a time.
+    """
+    return FixedTime(parse_duration(text, business=True), None if at is None else parse_time_of_day(at))
+
+
+def parse_until_date(text: str, offset: str | None = None, field: str | None = None) -> UntilDate:
+    """Parse RFC 3339 or a local ``2026-12-24 18:00``; a date alone means 00:00.
+
+    Raises `InvalidWaitDateError`, or `InvalidWaitDurationError` for the offset.
+    """
+    return UntilDate(_parse_moment(text), None if offset is None else parse_offset(offset), field)
+
+
+def _parse_moment(text: str) -> datetime | PlainDateTime:
+    stripped = text.strip()
+    try:
+        if matched := INSTANT.fullmatch(stripped):
+            return with_offset(*matched.groups())
+        if matched := LOCAL.fullmatch(stripped):
+            date, time = matched.groups()
+            return PlainDateTime.parse_iso(f"{date}T{time or '00:00'}")
+    except OverflowError as cause:
+        raise InvalidWaitDateError(OUTSIDE) from cause
+    except ValueError as cause:
+        raise InvalidWaitDateError(f"{text!r} is not a date on the calendar") from cause
+    raise InvalidWaitDateError(
+        f"{text!r} is not a date", hint="write 2026-12-24, '2026-12-24 18:00' or 2026-12-24T18:00:00+01:00"
+    )
+
+
+def date_in_context(context: JsonObject | None, field: str) -> str:
+    """The date that stands in the context under a dotted name, as in ``appointment.start_time``.
+
+    Raises `InvalidWaitDateError` when there is none.
+    """
+    found: object = context or {}
+    for name in field.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    if not isinstance(found, str):
+        what = "nothing" if found is None else "no text"
+        raise InvalidWaitDateError(f"the context has {what} under {field!a}", hint="--context JSON holds the date")
+    return found
+
+
+def parse_until_time(text: str, days: str | None = None) -> UntilTime:
+    """Parse ``9``, ``09:00`` or ``09:00:30``, and weekdays.
+
+    Raises `InvalidWaitTimeError` or `InvalidWaitConfigurationError`.
+    """
+    return UntilTime(parse_time_of_day(text), None if days is None else parse_days(days))
+
+
+def parse_time_of_day(text: str) -> Time:
+    """Parse ``9``, ``09:00`` or ``09:00:30``. Raises `InvalidWaitTimeError`."""
+    matched = _TIME_OF_DAY.fullmatch(text.strip())
+    hour, minute, second = (int(part or 0) for part in matched.groups()) if matched else (24, 0, 0)
+    if hour > 23 or minute > 59 or second > 59:
+        raise InvalidWaitTimeError(f"{text!r} is not a time of day", hint="write it as 9, 09:00 or 09:00:30")
+    return Time(hour, minute, second)
+
+
+def read_intent(config: JsonObject) -> Intent:
+    """Read back the intent that `wait_config` of a wait for an instant keeps."""
+    if "duration" in config:
+        return parse_fixed_time(config["duration"], config.get("at"))
+    if "time" in config:
+        return parse_until_time(config["time"], config.get("days"))
+    return parse_until_date(config["date"], config.get("offset"), config.get("field"))

@@ -1,0 +1,63 @@
+"""What could not be taken in, kept so that somebody may look at it and try again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from waitctl.domain.errors import PayloadCutError
+from waitctl.domain.text import storable
+
+MAX_KEPT = 1024 * 1024
+"""Bytes of a body that are kept; a longer one is cut and cannot be replayed."""
+
+# What formats and signatures read, and no more: Authorization, cookies and whatever else a front hands over may be
+# credentials, and have no place in a table.
+_KEPT_HEADER = re.compile(
+    r"content-type|content-encoding|ce-.*|webhook-.*|x-twilio-.*|typeform-signature|calendly-webhook-signature"
+    r"|x-cal-signature-256"
+)
+_CREDENTIALS = re.compile(r"(?<=//)[^/?#]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A payload, or an event of a batch, that was refused: ``code`` and ``message`` say why.
+
+    ``verified``: its signature was good when it came, and need not be checked again. ``size`` is the whole body's.
+    """
+
+    id: str
+    source: str
+    format: str
+    code: str
+    message: str
+    headers: Mapping[str, str]
+    url: str | None
+    body: bytes
+    size: int
+    verified: bool
+    received_at: datetime
+    replayed_at: datetime | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the body was too large to be kept whole."""
+        return self.size > MAX_KEPT
+
+    def require_whole(self) -> None:
+        """Raise `PayloadCutError` when it cannot be replayed."""
+        if self.is_cut:
+            raise PayloadCutError(f"{self.id} cannot be replayed: {MAX_KEPT:,} of its {self.size:,} bytes were kept")
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that a replay needs; never credentials."""
+    return {name: storable(value) for name, value in headers.items() if _KEPT_HEADER.fullmatch(name)}
+
+
+def kept_url(url: str | None) -> str | None:
+    """The URL without the user and password that it may hold."""
+    return None if url is None else storable(_CREDENTIALS.sub("", url, count=1))

@@ -1,0 +1,126 @@
+"""How ``[handlers.NAME]`` of the config file is checked. Loaded with the file, since pydantic is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from waitctl.domain.deliveries import RetryPolicy
+from waitctl.domain.durations import parse_duration
+from waitctl.domain.errors import WaitStepError
+from waitctl.domain.handlers import HandlerConfig, WebhookConfig
+
+T = TypeVar("T")
+
+
+def as_value_error(check: Callable[[], T]) -> T:
+    """pydantic collects ValueErrors; ours are no such thing."""
+    try:
+        return check()
+    except WaitStepError as error:
+        raise ValueError(error.message) from error
+
+
+def _duration(value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise ValueError('write a duration in quotes, as in "30s"')
+    return as_value_error(lambda: parse_duration(value).elapsed)
+
+
+def _url(value: str) -> str:
+    try:
+        _check_url(value, urlsplit(value))
+    except UnicodeError:
+        raise ValueError("that is no host name") from None
+    return value
+
+
+def _check_url(value: str, url: SplitResult) -> None:
+    if url.scheme not in {"http", "https"} or not url.hostname or url.port == 0:
+        raise ValueError("write a URL, as in https://example.org/hooks")
+    if url.username is not None or url.password is not None:
+        raise ValueError("a URL in a config file holds no password")
+    if url.fragment or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("a URL is ASCII without blanks or a #fragment: percent-encode the rest")
+    url.hostname.encode("idna")
+
+
+def _channel(value: str) -> str:
+    if len(value.encode()) > 63:
+        raise ValueError("PostgreSQL takes 63 bytes as the name of a channel")
+    return value
+
+
+def _function(value: str) -> str:
+    module, _, name = value.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+        raise ValueError('write it as "package.module:function"')
+    return value
+
+
+Span = Annotated[timedelta, BeforeValidator(_duration)]
+Word = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
+Channel = Annotated[Word, AfterValidator(_channel)]
+Function = Annotated[str, AfterValidator(_function)]
+Url = Annotated[str, AfterValidator(_url)]
+
+KINDS = ("exec", "webhook", "notify", "python")
+
+
+class HandlerModel(BaseModel):
+    """One ``[handlers.NAME]``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    exec: Annotated[list[Word], Field(min_length=1)] | None = None
+    webhook: Url | None = None
+    notify: Channel | None = None
+    python: Function | None = None
+    secret_env: Word | None = None
+    secret_file: Word | None = None
+    allow_http: bool = False
+    batch: bool = False
+    timeout: Span = timedelta(seconds=30)
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 8
+    backoff: Span = timedelta(seconds=10)
+    max_backoff: Span = timedelta(hours=1)
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> HandlerModel:
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"{' and '.join(given) or 'nothing to run'}: give one of {', '.join(KINDS)}")
+        belongs = {"exec": ("batch",), "webhook": ("secret_env", "secret_file", "allow_http")}
+        for kind, keys in belongs.items():
+            alone = [key for key in keys if key in self.model_fields_set]
+            if kind not in given and alone:
+                raise ValueError(f"{alone[0]} goes with {kind}")
+        if self.batch and "concurrency" in self.model_fields_set:
+            raise ValueError("concurrency and batch: a batch is one process at a time")
+        if self.secret_env is not None and self.secret_file is not None:
+            raise ValueError("secret_env and secret_file: give one of them")
+        signed = self.secret_env is not None or self.secret_file is not None
+        if self.webhook is not None and signed and not self.allow_http and urlsplit(self.webhook).scheme == "http":
+            raise ValueError("webhook: http:// with a secret can be read on the way; allow_http = true allows it")
+        return self
+
+    def to_config(self, name: str, folder: Path) -> HandlerConfig:
+        """The handler as the rest of waitctl knows it. A relative file is one beside the config file."""
+        secret_file = None if self.secret_file is None else str(folder / Path(self.secret_file).expanduser())
+        return HandlerConfig(
+            name=name,
+            exec=tuple(self.exec or ()),
+            timeout=self.timeout,
+            concurrency=1 if self.batch else self.concurrency,
+            retry=RetryPolicy(self.max_attempts, self.backoff, self.max_backoff),
+            webhook=None if self.webhook is None else WebhookConfig(self.webhook, self.secret_env, secret_file),
+            notify=self.notify,
+            python=self.python,
+            batch=self.batch,
+        )

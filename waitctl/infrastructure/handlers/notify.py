@@ -1,0 +1,43 @@
+"""The handler that sends a NOTIFY on the waits' own PostgreSQL: ids only, and nobody answers.
+
+A payload over 8,000 bytes would be an error, so it never holds data. Who listens when it is sent gets it; nobody else
+ever will: delivered means that it was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+from waitctl.domain.deliveries import Delivered, Failed, HandlerResult
+from waitctl.domain.text import to_json
+from waitctl.infrastructure.handlers import Parcel
+
+
+class NotifyHandler:
+    """Sends each parcel's ids by ``send``, which commits."""
+
+    def __init__(self, send: Callable[[str], None]) -> None:
+        self._send = send
+        self._one_at_a_time = Lock()  # PostgreSQL commits notifications one by one: more connections gain nothing
+
+    def deliver(self, parcels: Sequence[Parcel]) -> list[HandlerResult]:
+        """Hand them over, one after the other."""
+        return [self._deliver(parcel) for parcel in parcels]
+
+    def _deliver(self, parcel: Parcel) -> HandlerResult:
+        """Send it."""
+        payload = {
+            "delivery_id": parcel.delivery_id,
+            "wait_id": parcel.environment["WAITCTL_WAIT_ID"],
+            "outcome": parcel.environment["WAITCTL_OUTCOME"],
+        }
+        try:
+            with self._one_at_a_time:
+                self._send(to_json(payload))
+        except Exception as error:  # noqa: BLE001 (whatever a database says; its library is not known in this room)
+            return Failed(f"NOTIFY failed: {str(error).partition(chr(10))[0]}")
+        return Delivered()
+
+    def close(self) -> None:
+        """Nothing is kept."""

@@ -1,0 +1,295 @@
+"""The handler that posts to a URL, signed by the Standard Webhooks specification when it has a secret.
+
+The status decides: 2xx delivered, 410 dead at once, 429 and 503 try again when ``Retry-After`` says, anything else try
+again. Redirects are refused: a signed body goes where the config says and nowhere else. The answer's body is only
+words for `last_error`.
+
+The standard library's HTTP client is enough, and the only one here with a deadline for the whole exchange: timeouts of
+urllib3 and requests are per read, so that a server which sends a byte a second holds them for ever, and aiohttp would
+bring an event loop and seven packages for one POST.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import TYPE_CHECKING, cast
+from urllib.parse import SplitResult, urlsplit
+
+from waitctl.domain.deliveries import Delivered, Failed, HandlerResult, Rejected
+from waitctl.domain.text import storable
+from waitctl.infrastructure.handlers import HandlerNotReadyError, Parcel
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from standardwebhooks import Webhook
+
+MAX_RETRY_AFTER = timedelta(hours=24)
+"""The longest that a target's own word puts an attempt off: a slip of its pen must not lose a delivery."""
+
+_MOST_READ = 4096
+"""Bytes of an answer's body that are read. What is longer costs the connection, and may be endless."""
+
+_TAIL = 1024
+"""Bytes of an answer's body that `last_error` keeps."""
+
+
+class WebhookHandler:
+    """Posts each parcel to one URL, over connections that are kept for the next.
+
+    ``secrets`` holds what signs, several during a rotation, separated by blanks. ``clock`` is the host's: a receiver
+    compares the timestamp with its own. Raises `HandlerNotReadyError` for a secret that is none.
+    """
+
+    def __init__(self, url: str, timeout: timedelta, clock: Callable[[], datetime], secrets: str | None = None) -> None:
+        self._url = urlsplit(url)
+        self._timeout = timeout.total_seconds()
+        self._clock = clock
+        self._signers = () if secrets is None else _signers(secrets)
+        self._context = ssl.create_default_context() if self._url.scheme == "https" else None
+        self._idle: deque[_Connection] = deque()
+
+    def deliver(self, parcels: Sequence[Parcel]) -> list[HandlerResult]:
+        """Hand them over, one after the other."""
+        return [self._deliver(parcel) for parcel in parcels]
+
+    def _deliver(self, parcel: Parcel) -> HandlerResult:
+        """Post the parcel and judge the answer."""
+        try:
+            answer = self._exchange(parcel, time.monotonic() + self._timeout)
+        except TimeoutError:
+            return Failed(f"timed out after {self._timeout:g} s")
+        except ssl.SSLError as error:
+            return Failed(f"TLS with {self._url.hostname}: {getattr(error, 'verify_message', '') or error.reason}")
+        except OSError as error:
+            return Failed(f"cannot reach {self._url.hostname}: {error.strerror or type(error).__name__}")
+        except HTTPException as error:
+            return Failed(f"{self._url.hostname} does not speak HTTP: {type(error).__name__}")
+        return _judge(answer, self._clock)
+
+    def close(self) -> None:
+        """Close the connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _exchange(self, parcel: Parcel, deadline: float) -> _Answer:
+        headers = self._headers(parcel)
+        if self._idle:
+            with suppress(IndexError):  # another thread was faster
+                kept = self._idle.pop()
+                try:
+                    return self._post(kept, parcel.body, headers, deadline)
+                except ConnectionError:
+                    pass  # the server closed it while it was idle: nobody's failure
+        return self._post(_Connection(self._url, self._context), parcel.body, headers, deadline)
+
+    def _post(self, connection: _Connection, body: bytes, headers: dict[str, str], deadline: float) -> _Answer:
+        connection.deadline = deadline
+        reusable = False
+        try:
+            path = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
+            connection.request("POST", path, body, headers)
+            with connection.getresponse() as response:
+                text = _read(response)
+                # Python 3.11 does not call a body of known length closed when it has given out all of it.
+                reusable = not response.will_close and (response.isclosed() or response.length == 0)
+                return _Answer(response, text)
+        finally:
+            if reusable:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    def _headers(self, parcel: Parcel) -> dict[str, str]:
+        now = self._clock()
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "waitctl",
+            "webhook-id": parcel.delivery_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+        }
+        if self._signers:
+            body = parcel.body.decode()
+            headers["webhook-signature"] = " ".join(
+                signer.sign(parcel.delivery_id, now.astimezone(UTC), body) for signer in self._signers
+            )
+        return headers
+
+
+def _signers(secrets: str) -> tuple[Webhook, ...]:
+    from standardwebhooks import Webhook
+
+    # The library skips what is not base64 in a secret and signs with the rest.
+    keys = [_decoded(secret.removeprefix("whsec_")) for secret in secrets.split()]
+    if not keys or not all(keys):
+        raise HandlerNotReadyError("its secret is not whsec_ and base64")
+    return tuple(map(Webhook, keys))
+
+
+def _decoded(secret: str) -> bytes:
+    try:
+        return base64.b64decode(secret + "=" * (-len(secret) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+# -- one exchange under one deadline -----------------------------------------------------------------------------------
+
+
+class _Connection(HTTPConnection):
+    """A connection whose every step is under ``deadline`` (monotonic), TLS when there is a context."""
+
+    def __init__(self, url: SplitResult, context: ssl.SSLContext | None) -> None:
+        self.default_port = 443 if context else 80
+        super().__init__(url.hostname or "", url.port or self.default_port)
+        self._context = context
+        self.deadline = 0.0
+
+    def left(self) -> float:
+        """Seconds that are left. Raises `TimeoutError` when there are none."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+    def connect(self) -> None:
+        """Try each address of the host."""
+        refused: OSError | None = None
+        for family, kind, protocol, _, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+            plain = socket.socket(family, kind, protocol)
+            try:
+                plain.settimeout(self.left())
+                plain.connect(address)
+                plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                plain.settimeout(self.left())
+                wrapped = self._context.wrap_socket(plain, server_hostname=self.host) if self._context else plain
+            except (TimeoutError, ssl.SSLError):
+                plain.close()
+                raise
+            except OSError as error:
+                plain.close()
+                refused = error
+            else:
+                # http.client sends, reads by a file, and closes: no more of a socket than this.
+                self.sock = cast("socket.socket", _TimedSocket(wrapped, self.left))
+                return
+        raise refused or OSError("it has no address")
+
+
+class _TimedSocket:
+    """What http.client needs of a socket, each call with the time that is left: a socket's own timeout is per call."""
+
+    def __init__(self, plain: socket.socket, left: Callable[[], float]) -> None:
+        self._socket = plain
+        self._left = left
+
+    def sendall(self, data: bytes) -> None:
+        self._socket.settimeout(self._left())
+        self._socket.sendall(data)
+
+    def makefile(self, _: str) -> io.BufferedReader:
+        return io.BufferedReader(_TimedReader(self._socket, self._left))
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class _TimedReader(io.RawIOBase):
+    def __init__(self, plain: socket.socket, left: Callable[[], float]) -> None:
+        self._socket = plain
+        self._raw = plain.makefile("rb", buffering=0)  # holds the socket open for as long as there is a reader
+        self._left = left
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int | None:
+        self._socket.settimeout(self._left())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _read(response: HTTPResponse) -> bytes:
+    """The first of the body, as far as it comes: the status has decided already."""
+    text = bytearray()
+    with suppress(OSError, HTTPException, ValueError):
+        while len(text) < _MOST_READ:
+            chunk = response.read1(_MOST_READ - len(text))
+            if not chunk:
+                break
+            text += chunk
+    return bytes(text)
+
+
+# -- the answer --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    response: HTTPResponse
+    body: bytes
+
+    def header(self, name: str) -> str:
+        return self.response.headers.get(name) or ""
+
+
+def _judge(answer: _Answer, clock: Callable[[], datetime]) -> HandlerResult:
+    status = answer.response.status
+    text = storable(answer.body[-_TAIL:].decode(errors="replace")).strip()
+    said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
+    if 200 <= status < 300:
+        return Delivered()
+    if 300 <= status < 400:
+        return Failed(f"HTTP {status} to {_without_secrets(answer.header('Location'))}: redirects are not followed")
+    match status:
+        case 410:
+            return Rejected(said)
+        case 429 | 503:
+            return Failed(said, retry_after=_retry_after(answer, clock))
+        case _:
+            return Failed(said)
+
+
+def _without_secrets(location: str) -> str:
+    """Where a redirect points, without what may be a token."""
+    try:
+        url = urlsplit(location)
+        plain = url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    except ValueError:
+        plain = ""
+    return storable(plain) or "nowhere"
+
+
+def _retry_after(answer: _Answer, clock: Callable[[], datetime]) -> timedelta | None:
+    """How long the target asks to be left alone, in seconds or until a date by its own clock."""
+    text = answer.header("Retry-After").strip()
+    if text.isascii() and text.isdigit():
+        seconds = float(text)  # of any length: an int or a timedelta would refuse
+    else:
+        until = _http_date(text)
+        if until is None:
+            return None
+        seconds = (until - (_http_date(answer.header("Date")) or clock())).total_seconds()
+    return timedelta(seconds=min(max(0.0, seconds), MAX_RETRY_AFTER.total_seconds()))
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -1,0 +1,158 @@
+"""Webhooks: one module a provider, pure functions from a request to events and to the question who sent it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import import_module
+
+from waitctl.domain.errors import InvalidEventError, InvalidInputError, InvalidSettingError
+from waitctl.domain.text import JsonObject, parse_json
+
+NAMES = (
+    "cloudevents",
+    "standardwebhooks",
+    "sendgrid",
+    "mailgun",
+    "postmark",
+    "twilio",
+    "typeform",
+    "calendly",
+    "calcom",
+)
+"""Every provider; each is a module of this room, loaded when it is asked for."""
+
+_MESSAGE_START = re.compile(r"HTTP/[0-9.]+ |[A-Z]+ \S+ HTTP/[0-9.]+\s*$")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A webhook as it came: the raw bytes (they are what is signed), the headers in lower case, the public URL."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    url: str | None = None
+
+    @classmethod
+    def of(cls, body: bytes, headers: Mapping[str, str] | None = None, url: str | None = None) -> Request:
+        """A request whose headers may be written in any case."""
+        return cls(body, _joined((headers or {}).items()), url)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """One event as a provider reports it, not validated yet: no contact, and the caller has to reject it.
+
+    ``event_type`` is ours, or for what has no counterpart the provider's own, as in ``sendgrid.processed``.
+    ``problem`` says why one event of a batch could not be read; the others of the batch are not lost by it. ``part`` is
+    what came of a batch: a JSON value, or the bytes of a line that is none.
+    """
+
+    event_type: str
+    contact: str | None
+    data: JsonObject
+    external_id: str | None
+    occurred_at: datetime | None
+    expires_at: datetime | None = None
+    source: str | None = None
+    problem: InvalidInputError | None = None
+    part: object = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ContactPath:
+    """Where in an event its contact stands: keys, and positions in lists, as in ``attendees.0.email``."""
+
+    steps: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> ContactPath:
+        """Read a dotted path. Raises `InvalidSettingError`."""
+        steps = tuple(text.strip().split("."))
+        if not all(steps):
+            raise InvalidSettingError(f"{text!a} is not a path to a contact", hint="write it as in metadata.user_id")
+        return cls(steps)
+
+    def find(self, event: object) -> str | None:
+        """The contact in ``event``: a text or a whole number that stands there, else None."""
+        for step in self.steps:
+            if isinstance(event, dict):
+                event = event.get(step)
+            elif isinstance(event, list) and step.isascii() and step.isdigit() and len(step) < 10:
+                event = event[int(step)] if int(step) < len(event) else None
+            else:
+                return None
+        if isinstance(event, int) and not isinstance(event, bool):
+            return str(event)
+        return event if isinstance(event, str) and event.strip() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A sender of webhooks.
+
+    ``parse`` maps a request to events and raises `InvalidEventError` for what the provider does not send. ``verify``
+    raises `InvalidSignatureError` unless one of the secrets signed the request, and not long before or after the given
+    instant; `MissingCredentialError` when a header, the secret or the URL is not there. Neither calls the other.
+    """
+
+    name: str
+    needs: str
+    maps: str
+    parse: Callable[[Request, ContactPath | None], list[Mapped]]
+    verify: Callable[[Request, Sequence[str], datetime], None]
+
+
+def provider(name: str) -> Provider:
+    """The provider of that name. Raises `InvalidSettingError`."""
+    if name not in NAMES:
+        raise InvalidSettingError(f"{name!a} is not a provider of webhooks", hint=", ".join(NAMES))
+    found = import_module(f"{__name__}.{name}").PROVIDER
+    assert isinstance(found, Provider)
+    return found
+
+
+def providers() -> list[Provider]:
+    """Every provider; loads them all."""
+    return [provider(name) for name in NAMES]
+
+
+def headers_from(text: str) -> dict[str, str]:
+    """Read the headers of a request, names in lower case, from a JSON object or from ``Name: value`` lines.
+
+    In the object (adnanh/webhook's ``entire-headers``) a value is a text or a list of texts. Of the lines (as curl
+    prints them) a first one that is no header is skipped, and a blank one ends them. Raises `InvalidEventError`, and
+    repeats no value: credentials are among them.
+    """
+    pairs = _pairs_of_object(text) if text.lstrip().startswith("{") else _pairs_of_lines(text)
+    return _joined(pairs)
+
+
+def _pairs_of_object(text: str) -> Iterable[tuple[str, str]]:
+    for name, value in parse_json(text, "the headers file", error=InvalidEventError).items():
+        for each in value if isinstance(value, list) else [value]:
+            if not isinstance(each, str):
+                raise InvalidEventError(f"the header {name!a} is neither a text nor a list of texts")
+            yield name, each
+
+
+def _pairs_of_lines(text: str) -> Iterable[tuple[str, str]]:
+    for number, line in enumerate(text.strip("\r\n").split("\n"), 1):
+        if not line.strip():
+            return
+        if matched := _HEADER.fullmatch(line.rstrip("\r")):
+            yield matched[1], matched[2].strip()
+        elif number > 1 or not _MESSAGE_START.match(line):
+            raise InvalidEventError(f"line {number} of the headers file is not a header", hint="Name: value")
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A header that was sent several times is one whose values are joined (RFC 9110, section 5.2)."""
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers

@@ -1,0 +1,59 @@
+"""Cal.com's webhooks, in the shape that they have without a custom template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from waitctl.domain.errors import InvalidSignatureError
+from waitctl.domain.events import EventType
+from waitctl.domain.text import JsonObject
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers.signatures import header, require_hmac
+
+_SIGNATURE = "X-Cal-Signature-256"
+_UNSIGNED = "no-secret-provided"
+_TYPES: dict[str, str] = {
+    "BOOKING_CREATED": EventType.APPOINTMENT_BOOKED,
+    "BOOKING_RESCHEDULED": payload.APPOINTMENT_RESCHEDULED,
+    "BOOKING_CANCELLED": payload.APPOINTMENT_CANCELLED,
+}
+
+
+def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
+    """The event of a delivery."""
+    body = payload.object_of(request)
+    name = payload.required(body, "triggerEvent")
+    booking = payload.as_object(body.get("payload"), "'payload'")
+    attendee = (payload.optional(booking, "attendees", 0, key) for key in ("email", "phoneNumber"))
+    mapped = Mapped(
+        event_type=_TYPES.get(name) or payload.foreign_type("calcom", name),
+        contact=payload.contact_of(path, booking, *attendee),
+        data=booking,
+        external_id=_external_id(name, body, booking),
+        occurred_at=payload.instant_of(body.get("createdAt"), "createdAt"),
+    )
+    return [mapped]
+
+
+def _external_id(name: str, body: JsonObject, booking: JsonObject) -> str | None:
+    uid, created_at = payload.optional(booking, "uid"), payload.optional(body, "createdAt")
+    return f"{name}:{uid}:{created_at}" if uid and created_at else None
+
+
+def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+    """Check the HMAC over the body. It has no timestamp: what was seen before is known by its id."""
+    given = header(request, _SIGNATURE)
+    if given.strip() == _UNSIGNED:
+        raise InvalidSignatureError("Cal.com did not sign: its webhook has no secret", hint="give it one there")
+    require_hmac(given, secrets, request.body)
+
+
+PROVIDER = Provider(
+    "calcom",
+    needs=f"the header {_SIGNATURE}, and the webhook's secret",
+    maps="BOOKING_CREATED → appointment_booked, BOOKING_RESCHEDULED → appointment_rescheduled, "
+    "BOOKING_CANCELLED → appointment_cancelled",
+    parse=parse,
+    verify=verify,
+)

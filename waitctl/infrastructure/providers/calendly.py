@@ -1,0 +1,57 @@
+"""Calendly's webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from waitctl.domain.errors import InvalidSignatureError
+from waitctl.domain.events import EventType
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers.signatures import as_bytes, header, hex_hmac, keys, require_fresh, require_match
+
+REPLAY_WINDOW = timedelta(minutes=3)
+"""What Calendly advises."""
+
+_SIGNATURE = "Calendly-Webhook-Signature"
+_TYPES: dict[str, str] = {
+    "invitee.created": EventType.APPOINTMENT_BOOKED,
+    "invitee.canceled": payload.APPOINTMENT_CANCELLED,
+}
+
+
+def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
+    """The event of a delivery. A booking that moves is two: one cancelled (``rescheduled``), one booked."""
+    body = payload.object_of(request)
+    name = payload.required(body, "event")
+    invitee = payload.as_object(body.get("payload"), "'payload'")
+    uri = payload.optional(invitee, "uri")
+    mapped = Mapped(
+        event_type=_TYPES.get(name) or payload.foreign_type("calendly", name),
+        contact=payload.contact_of(path, invitee, payload.optional(invitee, "email")),
+        data=invitee,
+        external_id=uri and f"{uri}#{name}",
+        occurred_at=payload.instant_of(body.get("created_at"), "created_at"),
+    )
+    return [mapped]
+
+
+def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+    """Check the HMAC over the timestamp and the body, both in one header: ``t=…,v1=…``."""
+    parts = [part.strip().partition("=") for part in header(request, _SIGNATURE).split(",")]
+    timestamps = [value for name, _, value in parts if name == "t"]
+    signatures = [as_bytes(value) for name, _, value in parts if name == "v1"]
+    if len(timestamps) != 1 or not signatures:
+        raise InvalidSignatureError(f"the header {_SIGNATURE} is not of the form t=…,v1=…")
+    message = as_bytes(timestamps[0]) + b"." + request.body
+    require_match(signatures, [hex_hmac(key, message) for key in keys(secrets)])
+    require_fresh(timestamps[0], now, REPLAY_WINDOW)
+
+
+PROVIDER = Provider(
+    "calendly",
+    needs=f"the header {_SIGNATURE}, and the webhook subscription's signing key as its secret",
+    maps="invitee.created → appointment_booked, invitee.canceled → appointment_cancelled",
+    parse=parse,
+    verify=verify,
+)

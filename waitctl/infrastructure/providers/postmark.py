@@ -1,0 +1,90 @@
+"""Postmark's webhooks, those of inbound e-mail too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+
+from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError
+from waitctl.domain.events import EventType
+from waitctl.domain.text import JsonObject, to_json
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers.signatures import from_base64, header, keys, require_match
+
+_TYPES: dict[str, tuple[str, str, str]] = {
+    "Open": (EventType.EMAIL_OPEN, "Recipient", "ReceivedAt"),
+    "Click": (EventType.EMAIL_CLICK, "Recipient", "ReceivedAt"),
+    "Delivery": (payload.EMAIL_DELIVERED, "Recipient", "DeliveredAt"),
+    "Bounce": (payload.EMAIL_BOUNCE, "Email", "BouncedAt"),
+    "SpamComplaint": (payload.EMAIL_SPAM_REPORT, "Email", "BouncedAt"),
+    "SubscriptionChange": (payload.EMAIL_UNSUBSCRIBE, "Recipient", "ChangedAt"),
+}
+"""Of each record: our type, and where its recipient and its instant stand."""
+
+_LARGE = frozenset({"HtmlBody", "RawEmail", "Attachments"})
+"""What of an inbound e-mail stays with Postmark: it would not fit, and cost the reply."""
+
+
+def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
+    """The event of a delivery: a record, or without a record type an inbound e-mail."""
+    event = payload.object_of(request)
+    if "RecordType" in event:
+        return [_map_record(event, path)]
+    if "FromFull" in event:
+        return [_map_reply(event, path)]
+    raise InvalidEventError("the body has neither RecordType nor FromFull")
+
+
+def _map_record(event: JsonObject, path: ContactPath | None) -> Mapped:
+    name = payload.required(event, "RecordType")
+    event_type, recipient, instant = _TYPES.get(name) or (payload.foreign_type("postmark", name), "Recipient", "")
+    if event_type == payload.EMAIL_UNSUBSCRIBE and event.get("SuppressSending") is False:
+        event_type = payload.foreign_type("postmark", name)  # subscribed again
+    return Mapped(
+        event_type=event_type,
+        contact=payload.contact_of(path, event, payload.optional(event, recipient)),
+        data=event | {"machine": payload.MACHINE_UNKNOWN} if event_type == EventType.EMAIL_OPEN else event,
+        external_id=_fingerprint(event, "RecordType", "MessageID", recipient, instant),
+        occurred_at=payload.instant_of(event.get(instant), instant),
+    )
+
+
+def _fingerprint(event: JsonObject, *keys: str) -> str | None:
+    """An id for a record, which has none: the same record hashes the same, whatever else Postmark adds to it."""
+    parts = [payload.optional(event, key) for key in keys]
+    if None in parts:
+        return None
+    return sha256(to_json(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+def _map_reply(event: JsonObject, path: ContactPath | None) -> Mapped:
+    sender = payload.optional(event, "FromFull", "Email")
+    return Mapped(
+        event_type=payload.EMAIL_REPLY,
+        contact=payload.contact_of(path, event, sender, payload.optional(event, "From")),
+        data={key: value for key, value in event.items() if key not in _LARGE},
+        external_id=payload.optional(event, "MessageID"),
+        occurred_at=None,
+    )
+
+
+def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+    """Check the credentials of the webhook's URL; a secret is ``user:password``. Postmark signs nothing."""
+    if (request.url or "").lower().startswith("http:"):
+        raise InvalidSettingError("Postmark's credentials came over plain http", hint="give its webhook an https URL")
+    scheme, _, credentials = header(request, "Authorization").partition(" ")
+    given = from_base64(credentials.strip()) if scheme.lower() == "basic" else None
+    if given is None:
+        raise InvalidSignatureError("the header Authorization holds no user and password")
+    require_match([given], keys(secrets))
+
+
+PROVIDER = Provider(
+    "postmark",
+    needs="the header Authorization, user:password as its secret, and an https URL; nothing is signed",
+    maps="Open → email_open, Click → email_click, Delivery → email_delivered, Bounce → email_bounce, "
+    "SpamComplaint → email_spam_report, SubscriptionChange → email_unsubscribe, inbound → email_reply",
+    parse=parse,
+    verify=verify,
+)

@@ -1,0 +1,78 @@
+"""SendGrid's Event Webhook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError
+from waitctl.domain.events import EventType
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers.signatures import as_bytes, from_base64, header, keys, require_fresh
+
+_SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
+_TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
+
+_TYPES: dict[str, str] = {
+    "open": EventType.EMAIL_OPEN,
+    "click": EventType.EMAIL_CLICK,
+    "delivered": payload.EMAIL_DELIVERED,
+    "bounce": payload.EMAIL_BOUNCE,
+    "unsubscribe": payload.EMAIL_UNSUBSCRIBE,
+    "spamreport": payload.EMAIL_SPAM_REPORT,
+}
+
+
+def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
+    """The events of a delivery. Custom arguments stand beside the provider's own fields."""
+    events = payload.json_of(request)
+    if not isinstance(events, list):
+        raise InvalidEventError("the body is not a JSON array")
+    return payload.map_each(events, lambda event: _map(event, path))
+
+
+def _map(event: dict[str, object], path: ContactPath | None) -> Mapped:
+    name = payload.required(event, "event")
+    event_type = _TYPES.get(name) or payload.foreign_type("sendgrid", name)
+    return Mapped(
+        event_type=event_type,
+        contact=payload.contact_of(path, event, payload.optional(event, "email")),
+        data=event | {"machine": _machine(event)} if event_type == EventType.EMAIL_OPEN else event,
+        external_id=payload.optional(event, "sg_event_id"),
+        occurred_at=payload.instant_of(event.get("timestamp"), "timestamp"),
+    )
+
+
+def _machine(event: dict[str, object]) -> bool | str:
+    says = event.get("sg_machine_open")
+    return says if isinstance(says, bool) else payload.MACHINE_UNKNOWN
+
+
+def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+    """Check the ECDSA signature over the timestamp and the body; a secret is the account's public key, in base64."""
+    from waitctl.infrastructure.providers.publickeys import ecdsa_signed
+
+    given, timestamp = header(request, _SIGNATURE), header(request, _TIMESTAMP)
+    public_keys = [_public_key(key) for key in keys(secrets)]
+    signature = from_base64(given) or b""
+    message = as_bytes(timestamp) + request.body
+    if not any(ecdsa_signed(key, signature, message) for key in public_keys):
+        raise InvalidSignatureError
+    require_fresh(timestamp, now)
+
+
+def _public_key(secret: bytes) -> bytes:
+    key = from_base64(b"".join(secret.split()))
+    if not key:
+        raise InvalidSettingError("the secret is not a public key in base64")
+    return key
+
+
+PROVIDER = Provider(
+    "sendgrid",
+    needs=f"the headers {_SIGNATURE} and {_TIMESTAMP}, the public key as its secret, and waitctl[sendgrid]",
+    maps="open → email_open, click → email_click, delivered → email_delivered, bounce → email_bounce, "
+    "unsubscribe → email_unsubscribe, spamreport → email_spam_report",
+    parse=parse,
+    verify=verify,
+)

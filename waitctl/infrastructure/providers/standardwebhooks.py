@@ -1,0 +1,86 @@
+"""Webhooks as the Standard Webhooks specification has them, whoever sends them.
+
+The specification's own library is not used: its replay window is fixed to the host's clock, where time is an argument
+here; it knows no ``v1a``; and a header or a body that is malformed leaves it as a bare ValueError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.text import JsonObject
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers.signatures import (
+    as_bytes,
+    base64_hmac,
+    from_base64,
+    header,
+    keys,
+    require_fresh,
+    require_match,
+)
+
+_ID, _TIMESTAMP, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+_PUBLIC = b"whpk_"
+_PRIVATE = b"whsec_"
+
+
+def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
+    """The event of a delivery. The path begins at the envelope (``data.user_id``) or at the data (``user_id``)."""
+    event = payload.object_of(request)
+    data = _data(event)
+    inside = path.find(data) if path else None
+    usual = (payload.optional(data, key) for key in ("email", "contact", "phone"))
+    mapped = Mapped(
+        event_type=payload.required(event, "type"),
+        contact=payload.contact_of(path, event, inside, *usual),
+        data=data,
+        external_id=request.headers.get(_ID),
+        occurred_at=payload.instant_of(event.get("timestamp"), "timestamp"),
+    )
+    return [mapped]
+
+
+def _data(event: JsonObject) -> JsonObject:
+    data = event.get("data", {})
+    return data if isinstance(data, dict) else {"data": data}
+
+
+def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+    """Check the signatures over id, timestamp and body: ``v1`` by a shared secret, ``v1a`` by a public key."""
+    identifier, timestamp = header(request, _ID), header(request, _TIMESTAMP)
+    given = [each.partition(",") for each in header(request, _SIGNATURE).split()]
+    message = as_bytes(f"{identifier}.{timestamp}.") + request.body
+    all_keys = keys(secrets)
+    shared = [_decoded(key.removeprefix(_PRIVATE)) for key in all_keys if not key.startswith(_PUBLIC)]
+    public = [_decoded(key.removeprefix(_PUBLIC)) for key in all_keys if key.startswith(_PUBLIC)]
+    signed = {version: [value for each, _, value in given if each == version] for version in ("v1", "v1a")}
+    if not _signed_by_public_key(public, signed["v1a"], message):
+        require_match(map(as_bytes, signed["v1"]), [base64_hmac(key, message) for key in shared])
+    require_fresh(timestamp, now)
+
+
+def _decoded(key: bytes) -> bytes:
+    decoded = from_base64(key)
+    if not decoded:
+        raise InvalidSettingError("the secret is not base64", hint="as in whsec_… or whpk_…")
+    return decoded
+
+
+def _signed_by_public_key(public_keys: list[bytes], signatures: list[str], message: bytes) -> bool:
+    if not (public_keys and signatures):
+        return False
+    from waitctl.infrastructure.providers.publickeys import ed25519_signed
+
+    return any(ed25519_signed(key, from_base64(each) or b"", message) for key in public_keys for each in signatures)
+
+
+PROVIDER = Provider(
+    "standardwebhooks",
+    needs=f"the headers {_ID}, {_TIMESTAMP} and {_SIGNATURE}, and a secret: whsec_…, or whpk_… with waitctl[sendgrid]",
+    maps="every type as it is",
+    parse=parse,
+    verify=verify,
+)

@@ -1,0 +1,87 @@
+"""Twilio's webhooks for messages: SMS, MMS and WhatsApp."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError, MissingCredentialError
+from waitctl.domain.events import EventType
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers.signatures import as_bytes, base64_hmac, header, keys, require_match
+
+_SIGNATURE = "X-Twilio-Signature"
+_PORTS = {"https": 443, "http": 80}
+_MAX_FIELDS = 1000
+
+
+def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
+    """The message that came in, or what became of one that went out."""
+    event = payload.object_of(request) if _is_json(request) else dict(_form(request))
+    message = payload.required(event, "MessageSid")
+    status = payload.optional(event, "MessageStatus") or payload.optional(event, "SmsStatus") or "received"
+    if status == "received":
+        event_type, external_id, other = str(EventType.SMS_REPLY), message, "From"
+    else:  # about a message of ours, many a message
+        event_type, external_id, other = payload.foreign_type("twilio", status), f"{message}:{status}", "To"
+    contact = payload.contact_of(path, event, payload.optional(event, other))
+    return [Mapped(event_type, contact, event, external_id, occurred_at=None)]
+
+
+def _is_json(request: Request) -> bool:
+    """No form begins so: there a brace is percent-encoded."""
+    return request.body.lstrip().startswith(b"{")
+
+
+def _form(request: Request) -> list[tuple[str, str]]:
+    body = payload.text_of(request.body)
+    try:
+        return parse_qsl(body, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_FIELDS)
+    except ValueError as cause:
+        raise InvalidEventError("the body is not a form") from cause
+
+
+def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+    """Check the HMAC over the URL as Twilio knows it and over what was posted; a secret is an auth token."""
+    given = header(request, _SIGNATURE)
+    if not request.url:
+        raise MissingCredentialError("Twilio signs the URL of its webhook: it is missing", hint="give it by --url")
+    urls = _spellings(request.url)
+    if _is_json(request):
+        _check_hash(request.body, request.url)
+        parameters = ""
+    else:
+        parameters = "".join(name + value for name, value in sorted(set(_form(request))))
+    messages = [as_bytes(url + parameters) for url in urls]
+    require_match([as_bytes(given)], [base64_hmac(key, each, "sha1") for key in keys(secrets) for each in messages])
+
+
+def _check_hash(body: bytes, url: str) -> None:
+    """JSON is covered by its hash, which is a parameter of the URL."""
+    (expected, *_) = parse_qs(urlsplit(url).query).get("bodySHA256", [""])
+    if not hmac.compare_digest(as_bytes(expected.lower()), sha256(body).hexdigest().encode()):
+        raise InvalidSignatureError("the body is not the one whose hash is in the URL")
+
+
+def _spellings(url: str) -> list[str]:
+    """The URL as it is, without its port and with: which one Twilio signs depends on the scheme and the product."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or _PORTS[parts.scheme]
+        head, place, tail = url.partition(f"//{parts.netloc}")
+    except (ValueError, KeyError) as cause:
+        raise InvalidSettingError("the URL of the webhook is not one of http or https") from cause
+    bare = place.removesuffix(f":{port}")
+    return [url, f"{head}{bare}{tail}", f"{head}{bare}:{port}{tail}"]
+
+
+PROVIDER = Provider(
+    "twilio",
+    needs=f"the header {_SIGNATURE}, the public URL as Twilio has it, and the auth token as its secret",
+    maps="an incoming message → sms_reply",
+    parse=parse,
+    verify=verify,
+)
