@@ -53,6 +53,7 @@ def test_report_and_its_document(scene: Scene) -> None:
         "delivered",
         "retried",
         "dead",
+        "stale",
         "held",
         "remaining_due",
         "stopped",

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
-from waitctl.application.delivery import Dispatcher
+from waitctl.application.dispatch import Dispatcher
 from waitctl.application.openings import Openings
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import ClockSkewError, InvalidEventError, InvalidSettingError
@@ -33,9 +34,6 @@ from waitctl.infrastructure.store.rescheduling import Rescheduled
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 """How far an SQLite host's clock may be behind the last tick: a clock set back would fire nothing for hours."""
-
-_RESOLVING_SHARE = 0.6
-"""The part of the time budget for resolving, while there are deliveries to hand out in the rest."""
 
 
 class Phase(StrEnum):
@@ -92,6 +90,7 @@ class TickReport:
     delivered: int = 0
     retried: int = 0
     dead: int = 0
+    stale: int = 0
     held: int = 0
     remaining_due: int = 0
     stopped: Stopped = Stopped.IDLE
@@ -171,10 +170,11 @@ class Tick:
             return self._database.write(self._dry_run, rollback=True)
         self._began = time.monotonic()
         tick_id, started_at = self._database.write(self._start)
-        for phase, batch in self._resolving():
-            if phase in self._options.only:
-                self._run_batches(partial(self._database.write, batch))
-        report = self._deliver(TickReport(started_at, started_at, self._database.as_of))
+        report = TickReport(started_at, started_at, self._database.as_of)
+        if Phase.DELIVER in self._options.only:
+            report = self._resolve_and_deliver(report)
+        else:
+            self._resolve()
 
         def finish(connection: Connection) -> TickReport:
             done = self._complete(connection, report)
@@ -211,24 +211,29 @@ class Tick:
             (Phase.EXPIRED, self._expired_batch),
         )
 
-    def _run_batches(self, batch: Callable[[], int]) -> None:
+    def _resolve(self, resolved: Callable[[], None] = lambda: None) -> None:
+        for phase, batch in self._resolving():
+            if phase in self._options.only:
+                self._run_batches(partial(self._database.write, batch), resolved)
+
+    def _run_batches(self, batch: Callable[[], int], resolved: Callable[[], None] = lambda: None) -> None:
         """Run batches of one phase until one comes back short of full."""
-        budget = self._options.time_budget.total_seconds()
-        if Phase.DELIVER in self._options.only and self._settings.handlers:
-            budget *= _RESOLVING_SHARE
         done = 0
-        while self._may_go_on(budget):
+        while self._may_go_on():
             if done == self._options.max_batches:
                 self._stop(Stopped.MAX_BATCHES)
                 return
-            if batch() < self._options.batch_size:
+            count = batch()
+            if count:
+                resolved()
+            if count < self._options.batch_size:
                 return
             done += 1
 
-    def _may_go_on(self, budget: float) -> bool:
+    def _may_go_on(self) -> bool:
         if self._interrupted():
             self._stop(Stopped.INTERRUPTED)
-        elif time.monotonic() - self._began >= budget:
+        elif time.monotonic() - self._began >= self._options.time_budget.total_seconds():
             self._stop(Stopped.TIME_BUDGET)
         else:
             return True
@@ -348,15 +353,20 @@ class Tick:
 
     # -- delivery, report -----------------------------------------------------------------------------------------
 
-    def _deliver(self, report: TickReport) -> TickReport:
-        if Phase.DELIVER not in self._options.only or not self._settings.handlers:
-            return report
-        budget = self._options.time_budget.total_seconds()
-        with Dispatcher(self._database, self._settings, actor=self._actor) as dispatcher:
-            dispatcher.run(may_claim=lambda: self._may_go_on(budget), limit=self._options.batch_size)
-            counts = dispatcher.counts
+    def _resolve_and_deliver(self, report: TickReport) -> TickReport:
+        """Hand out what has ended while the next batches end."""
+        with (
+            Dispatcher(self._database, self._settings, actor=self._actor, limit=self._options.batch_size) as dispatcher,
+            ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside,
+        ):
+            delivering = aside.submit(dispatcher.run, may_claim=self._may_go_on)
+            try:
+                self._resolve(dispatcher.look)
+            finally:
+                dispatcher.finish()
+            delivering.result()
             self.unready_handlers = dispatcher.unready
-        return replace(report, delivered=counts.delivered, retried=counts.retried, dead=counts.dead)
+            return replace(report, **asdict(dispatcher.counts))
 
     def _complete(self, connection: Connection, report: TickReport) -> TickReport:
         return replace(

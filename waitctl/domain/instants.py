@@ -170,7 +170,7 @@ def with_offset(date: str, time: str | None, offset: str) -> datetime:
 
 def format_instant(at: datetime) -> str:
     """RFC 3339 in UTC with ``Z``; fractions of a second only where there are any."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat()[:-6] + "Z"
 
 
 def show(at: datetime, zone: str) -> str:

@@ -208,9 +208,9 @@ def from_json(text: str | bytes | float) -> Any:
     """
     if not isinstance(text, str | bytes):
         return text if isinstance(text, int) or isfinite(text) else str(text)
-    value = json.loads(text, parse_int=_parse_int, parse_float=_parse_float)
-    escaped = "\\ud" if isinstance(text, str) else b"\\ud"
-    if escaped in text.lower():  # type: ignore[operator]
+    plain = text if isinstance(text, str) else text.decode()
+    value = _STORED.decode(plain)
+    if "\\u" in plain and "\\ud" in plain.lower():
         value = json.loads(storable(json.dumps(value, ensure_ascii=False)))
     return value
 
@@ -226,4 +226,9 @@ def _parse_float(digits: str) -> float | str:
 
 def to_json(value: object) -> str:
     """Encode as compact JSON, characters as they are. Raises ``ValueError`` for NaN and Infinity."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _COMPACT.encode(value)
+
+
+# Kept, as the decoders above.
+_STORED = json.JSONDecoder(parse_int=_parse_int, parse_float=_parse_float)
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -46,6 +47,18 @@ def is_one_of(subject: Any, ids: Any, *, is_sqlite: bool) -> sa.ColumnElement[bo
         among: sa.ColumnElement[bool] = subject.in_(ids)
         return among
     array = sa.func.array(ids.scalar_subquery(), type_=sa.ARRAY(subject.type))
+    equal: sa.ColumnElement[bool] = subject == sa.any_(array)
+    return equal
+
+
+def is_among(subject: Any, ids: Sequence[str], *, is_sqlite: bool) -> sa.ColumnElement[bool]:
+    """Whether it is one of these ids: one parameter, whose statement is compiled once, however many there are."""
+    if is_sqlite:
+        among: sa.ColumnElement[bool] = subject.in_(
+            sa.select(sa.func.json_each(json.dumps(ids)).table_valued("value").c.value)
+        )
+        return among
+    array = sa.cast(sa.literal(list(ids), sa.ARRAY(sa.Text)), sa.ARRAY(subject.type))
     equal: sa.ColumnElement[bool] = subject == sa.any_(array)
     return equal
 

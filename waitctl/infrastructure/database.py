@@ -7,9 +7,10 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -63,6 +64,8 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._engine: Engine | None = None
         self._is_at_head = False
+        # SQLite's writers wait for each other by sleeping; our own threads do it better.
+        self._turn: AbstractContextManager[object] = Lock() if self.is_sqlite else nullcontext()
 
     def __enter__(self) -> Database:
         return self
@@ -126,7 +129,7 @@ class Database:
             engine = self._open().execution_options(waitctl_write=True)
             for attempt in range(_RETRIES):
                 try:
-                    with engine.connect() as own, own.begin() as transaction:
+                    with self._turn, engine.connect() as own, own.begin() as transaction:
                         result = work(own)
                         if rollback:
                             transaction.rollback()
@@ -406,6 +409,10 @@ def _postgresql_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: object) -> None:
+        from psycopg.types.string import TextLoader
+
+        # Ids are texts here: the driver's own loader makes an object of each, of which SQLAlchemy makes a text again.
+        connection.adapters.register_loader("uuid", TextLoader)
         connection.autocommit = True
         connection.execute("SET TIME ZONE 'UTC'")
         connection.autocommit = False

@@ -75,8 +75,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         """Decode to an aware datetime in UTC."""
-        if value is None:
-            return None
+        if value is None or (type(value) is datetime and value.tzinfo is UTC):
+            return value
         try:
             at = datetime.fromisoformat(value) if isinstance(value, str) else value
         except ValueError:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from waitctl.domain.deliveries import HandlerResult
+from waitctl.domain.text import JsonObject, to_json
 
 
 class HandlerNotReadyError(Exception):
@@ -15,11 +16,30 @@ class HandlerNotReadyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A delivery on its way out: the JSON for its handler, and the same in environment variables."""
+    """A delivery on its way out. ``document`` is its handler's own, to do with as it likes."""
 
     delivery_id: str
-    body: bytes
-    environment: Mapping[str, str]
+    document: JsonObject
+
+    @property
+    def body(self) -> bytes:
+        """The document as a line of JSON."""
+        return to_json(self.document).encode() + b"\n"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The essentials, for the environment of a command."""
+        wait, event = self.document["wait"], self.document["event"]
+        return {
+            "WAITCTL_DELIVERY_ID": self.delivery_id,
+            "WAITCTL_ATTEMPT": str(self.document["attempt"]),
+            "WAITCTL_OUTCOME": self.document["outcome"],
+            "WAITCTL_WAIT_ID": wait["id"],
+            "WAITCTL_EXECUTION_ID": wait["workflow_execution_id"],
+            "WAITCTL_STEP_ID": wait["step_id"],
+            "WAITCTL_CONTACT_ID": wait["contact_id"] or "",
+            "WAITCTL_EVENT_TYPE": event["type"] if event else "",
+        }
 
 
 class Handler(Protocol):

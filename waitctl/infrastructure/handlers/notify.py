@@ -29,8 +29,8 @@ class NotifyHandler:
         """Send it."""
         payload = {
             "delivery_id": parcel.delivery_id,
-            "wait_id": parcel.environment["WAITCTL_WAIT_ID"],
-            "outcome": parcel.environment["WAITCTL_OUTCOME"],
+            "wait_id": parcel.document["wait"]["id"],
+            "outcome": parcel.document["outcome"],
         }
         try:
             with self._one_at_a_time:

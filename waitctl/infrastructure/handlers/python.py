@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-import json
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -44,7 +43,7 @@ class PythonHandler:
     def _deliver(self, parcel: Parcel) -> HandlerResult:
         """Call the function and judge how it ends."""
         try:
-            returned = self._function(json.loads(parcel.body))
+            returned = self._function(parcel.document)
             if inspect.isawaitable(returned):
                 return self._await(returned)
         except BaseException as error:  # noqa: BLE001 (somebody else's code: even its sys.exit must not end the tick)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
+from itertools import starmap
 from typing import Any
 
 import sqlalchemy as sa
@@ -55,7 +56,7 @@ def list_deliveries(connection: Connection, *, statuses: Sequence[DeliveryStatus
     found = sa.select(deliveries).order_by(deliveries.c.id.desc()).limit(limit)
     if statuses:
         found = found.where(_is(*statuses))
-    return [Delivery(**row) for row in connection.execute(found).mappings()]
+    return list(starmap(Delivery, connection.execute(found).all()))
 
 
 def dead_ids(connection: Connection) -> list[str]:
@@ -119,6 +120,8 @@ def backlogs(connection: Connection, *, now: datetime) -> list[Backlog]:
 
 def manual_data(connection: Connection, wait_ids: Sequence[str]) -> dict[str, JsonObject]:
     """What `resume --data` gave, by wait."""
+    if not wait_ids:
+        return {}
     found = sa.select(transitions.c.wait_id, transitions.c.data).where(
         transitions.c.wait_id.in_(wait_ids), transitions.c.data.is_not(None)
     )
@@ -144,18 +147,21 @@ def claimable_ids(connection: Connection, handlers: Iterable[str], *, now: datet
     return list(connection.execute(found.order_by(deliveries.c.next_attempt_at)).scalars())
 
 
-def has_claimable(connection: Connection, handler: str, *, now: datetime) -> bool:
-    """Whether there is anything to hand to a handler now."""
-    mine: sa.Select[Any] = sa.select(sa.literal_column("1")).where(deliveries.c.handler == handler)
-    found = sa.select(sa.or_(sa.exists(mine.where(_waiting(now))), sa.exists(mine.where(_lapsed(now)))))
-    return bool(connection.execute(found).scalar_one())
+def claimable_handlers(connection: Connection, handlers: Sequence[str], *, now: datetime) -> list[str]:
+    """Those of ``handlers`` that have something to be handed out now."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    name = json_rows("names", {"name": sa.Text()}, is_sqlite=is_sqlite).c.name
+    mine: sa.Select[Any] = sa.select(sa.literal_column("1")).where(deliveries.c.handler == name)
+    found = sa.select(name).where(sa.exists(mine.where(_waiting(now))) | sa.exists(mine.where(_lapsed(now))))
+    return list(connection.execute(found, {"names": to_json([{"name": each} for each in handlers])}).scalars())
 
 
 def claim_deliveries(
     connection: Connection, handler: str, *, now: datetime, lease_until: datetime, max_attempts: int, limit: int
-) -> list[Delivery]:
+) -> dict[str, str]:
     """Lease the ``limit`` deliveries of a handler that have waited longest: attempt + 1, running.
 
+    Returns their ids, each with its wait's.
     The attempt counts before anything runs, so that a crash while it runs has used it up.
     """
     # Two fences, each one walk along one index: the two conditions in one would read and sort the whole outbox.
@@ -184,10 +190,9 @@ def claim_deliveries(
             lease_expires_at=lease_until,
         )
         .where(is_one_of(deliveries.c.id, claimed, is_sqlite=connection.dialect.name == "sqlite"))
-        .returning(*deliveries.c)
+        .returning(deliveries.c.id, deliveries.c.wait_id)
     )
-    found = [Delivery(**row) for row in connection.execute(claim).mappings()]
-    return sorted(found, key=lambda delivery: (delivery.next_attempt_at, delivery.id))
+    return {row[0]: row[1] for row in connection.execute(claim).all()}
 
 
 def _leased_as(claimed: Sequence[Delivery]) -> sa.ColumnElement[bool]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import starmap
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from waitctl.domain.deliveries import Delivery
 from waitctl.domain.listeners import EventListener, ListenerStatus
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
+from waitctl.infrastructure.batch import is_among
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import (
     UtcDateTime,
@@ -47,7 +49,8 @@ def get_wait(connection: Connection, wait_id: str) -> WaitStepExecution | None:
 
 def get_waits(connection: Connection, wait_ids: Sequence[str]) -> list[WaitStepExecution]:
     """The waits with these ids."""
-    return load(connection, sa.select(waits).where(waits.c.id.in_(wait_ids))) if wait_ids else []
+    is_sqlite = connection.dialect.name == "sqlite"
+    return load(connection, sa.select(waits).where(is_among(waits.c.id, wait_ids, is_sqlite=is_sqlite)))
 
 
 def find_wait_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
@@ -147,29 +150,40 @@ def _ends_at() -> sa.ColumnElement[Any]:
 
 
 def load(connection: Connection, found: sa.Select[Any]) -> list[WaitStepExecution]:
-    """The waits of a statement, their listeners and deliveries with them."""
-    rows = list(connection.execute(found).mappings())
-    ids = [row["id"] for row in rows]
-    heard: dict[str, list[EventListener]] = {}
+    """The waits of a statement on all their columns, their listeners and deliveries with them."""
+    names = waits.c.keys()
+    rows = [dict(zip(names, row, strict=True)) for row in connection.execute(found).all()]
+    ids, is_sqlite = [row["id"] for row in rows], connection.dialect.name == "sqlite"
+    heard = _listeners_of(connection, [row["id"] for row in rows if row["wait_type"] is WaitType.FOR_EVENT])
     sent: dict[str, list[Delivery]] = {}
     if ids:
-        counts = sa.select(matches.c.listener_id, sa.func.count()).where(matches.c.wait_id.in_(ids))
-        counted = {row[0]: row[1] for row in connection.execute(counts.group_by(matches.c.listener_id))}
-        for row in connection.execute(
-            sa.select(listeners).where(listeners.c.wait_id.in_(ids)).order_by(listeners.c.id)
-        ).mappings():
-            fields = dict(row)
-            wait_id = fields.pop("wait_id")
-            number = counted.get(fields["id"], 0) if fields["group_no"] else int(row["matched_event_id"] is not None)
-            heard.setdefault(wait_id, []).append(EventListener(**fields, matched_count=number))
-        for row in connection.execute(
-            sa.select(deliveries).where(deliveries.c.wait_id.in_(ids)).order_by(deliveries.c.id)
-        ).mappings():
-            sent.setdefault(row["wait_id"], []).append(Delivery(**row))
+        theirs = (
+            sa.select(*deliveries.c)
+            .where(is_among(deliveries.c.wait_id, ids, is_sqlite=is_sqlite))
+            .order_by(deliveries.c.id)
+        )
+        for delivery in starmap(Delivery, connection.execute(theirs).all()):
+            sent.setdefault(delivery.wait_id, []).append(delivery)
     return [
         WaitStepExecution(**row, listeners=tuple(heard.get(row["id"], ())), deliveries=tuple(sent.get(row["id"], ())))
         for row in rows
     ]
+
+
+def _listeners_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, list[EventListener]]:
+    """The listeners of these waits, each with what it has counted."""
+    if not wait_ids:
+        return {}
+    counts = sa.select(matches.c.listener_id, sa.func.count()).where(matches.c.wait_id.in_(wait_ids))
+    counted = {row[0]: row[1] for row in connection.execute(counts.group_by(matches.c.listener_id))}
+    heard: dict[str, list[EventListener]] = {}
+    theirs = sa.select(listeners).where(listeners.c.wait_id.in_(wait_ids)).order_by(listeners.c.id)
+    for row in connection.execute(theirs).mappings():
+        fields = dict(row)
+        wait_id = fields.pop("wait_id")
+        number = counted.get(fields["id"], 0) if fields["group_no"] else int(row["matched_event_id"] is not None)
+        heard.setdefault(wait_id, []).append(EventListener(**fields, matched_count=number))
+    return heard
 
 
 def _of_execution(execution_id: str) -> sa.ColumnElement[bool]:
