@@ -18,10 +18,12 @@ class DeliveryService:
         self._database = Database(database) if isinstance(database, str) else database
         self._actor = actor
 
-    def list_deliveries(self, statuses: Sequence[DeliveryStatus] = (), *, limit: int = 50) -> list[Delivery]:
+    def list_deliveries(
+        self, statuses: Sequence[DeliveryStatus] = (), *, handler: str | None = None, limit: int = 50
+    ) -> list[Delivery]:
         """Deliveries, newest first."""
         with self._database.read() as connection:
-            return store.list_deliveries(connection, statuses=statuses, limit=limit)
+            return store.list_deliveries(connection, statuses=statuses, handler=handler, limit=limit)
 
     def list_backlogs(self, known: Collection[str] = ()) -> list[Backlog]:
         """What each handler has before it, by name: those in the outbox, and the others in ``known``."""
@@ -55,12 +57,13 @@ class DeliveryService:
             raise IllegalTransitionError(f"the delivery cannot be retried: it is {delivery.status}")
         return self.get_delivery(delivery.id)
 
-    def retry_dead(self) -> list[Delivery]:
-        """Retry every dead delivery. Returns them."""
+    def retry_dead(self, *, handler: str | None = None, workflow_id: str | None = None) -> list[Delivery]:
+        """Retry every dead delivery, of this handler and workflow if they are named. Returns them."""
         with self._database.read() as connection:
-            dead = store.dead_ids(connection)
+            dead = store.dead_ids(connection, handler=handler, workflow_id=workflow_id)
         revived = sorted(self._retry(dead)) if dead else []
-        return [self.get_delivery(delivery_id) for delivery_id in revived]
+        with self._database.read() as connection:
+            return store.get_deliveries(connection, revived)
 
     def _retry(self, delivery_ids: Sequence[str]) -> set[str]:
         def work(connection: Connection) -> set[str]:

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Condition, Thread
 from types import TracebackType
 
-from waitctl.application.outlets import make_handler
+from waitctl.application.outlets import handlers_of, make_handler
 from waitctl.application.parcels import make_parcels
 from waitctl.domain.deliveries import Delivery, DeliveryStatus, HandlerResult, Settlement, is_exhausted, settle
 from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.pauses import Paused
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import Handler, HandlerNotReadyError, Parcel
 from waitctl.infrastructure.handlers.exec import KILL_AFTER
 from waitctl.infrastructure.store import deliveries as store
+from waitctl.infrastructure.store import pauses
 
 _PREFETCH = 4
 """Deliveries claimed per worker at first; more for a handler that is through with them in no time."""
@@ -167,7 +169,7 @@ class Dispatcher:
         self._settings = settings
         self._limit = limit
         self._returned: SimpleQueue[_Returned | None] = SimpleQueue()
-        self._lanes = {config.name: _Lane(config, self._returned) for config in outlets_of(settings, database)}
+        self._lanes = {config.name: _Lane(config, self._returned) for config in handlers_of(settings, database)}
         self._changed = Condition()
         self._news = True
         self._more = True
@@ -245,19 +247,20 @@ class Dispatcher:
             return False
 
         def work(connection: Connection) -> tuple[list[str], list[tuple[_Lane, int, list[tuple[Delivery, Parcel]]]]]:
-            now = self._database.clock(connection)
-            wanted = store.claimable_handlers(connection, list(lanes), now=now)
+            now, paused = self._database.clock(connection), pauses.paused(connection)
+            names = [] if paused.everything else [name for name in lanes if name not in paused.handlers]
+            wanted = store.claimable_handlers(connection, names, now=now)
             return wanted, [
-                (lane, room, self._claim_for(connection, lane, room))
+                (lane, room, self._claim_for(connection, lane, room, paused))
                 for lane in (lanes[name] for name in wanted)
                 if lane.handler is not None and (room := lane.room(self._limit))
             ]
 
         wanted, claims = self._database.write(work)
-        exhausted: list[Settlement] = []
+        exhausted: list[tuple[_Lane, Settlement]] = []
         for lane, room, addressed in claims:
             lane.took(len(addressed), room)
-            exhausted += [_bury(delivery) for delivery, _ in addressed if is_exhausted(delivery)]
+            exhausted += [(lane, _bury(delivery)) for delivery, _ in addressed if is_exhausted(delivery)]
             with self._changed:
                 lane.hand_out([pair for pair in addressed if not is_exhausted(pair[0])], may_start)
         if exhausted:
@@ -268,7 +271,9 @@ class Dispatcher:
             return True
         return False
 
-    def _claim_for(self, connection: Connection, lane: _Lane, room: int) -> list[tuple[Delivery, Parcel]]:
+    def _claim_for(
+        self, connection: Connection, lane: _Lane, room: int, paused: Paused
+    ) -> list[tuple[Delivery, Parcel]]:
         now = self._database.clock(connection)
         claimed = store.claim_deliveries(
             connection,
@@ -277,6 +282,7 @@ class Dispatcher:
             lease_until=now + lane.lease,
             max_attempts=lane.config.retry.max_attempts,
             limit=room,
+            paused_workflows=paused.workflows,
         )
         return make_parcels(connection, claimed)
 
@@ -370,7 +376,7 @@ class Dispatcher:
                 now = self._database.clock(connection)
             self._write(
                 [
-                    settle(delivery, result, lane.config.retry, now=now, jitter=random.random())
+                    (lane, settle(delivery, result, lane.config.retry, now=now, jitter=random.random()))
                     for lane, delivery, result in finished
                 ]
             )
@@ -380,24 +386,21 @@ class Dispatcher:
             else:
                 self._put_down(each.lane, each.deliveries)
 
-    def _write(self, settlements: Sequence[Settlement]) -> None:
-        dead = [each.delivery_id for each in settlements if each.status is DeliveryStatus.DEAD]
+    def _write(self, settled: Sequence[tuple[_Lane, Settlement]]) -> None:
+        settlements = [settlement for _, settlement in settled]
+        dead = {
+            settlement.delivery_id: lane.config.on_dead or self._settings.on_dead
+            for lane, settlement in settled
+            if settlement.status is DeliveryStatus.DEAD
+        }
 
         def work(connection: Connection) -> set[str]:
             now = self._database.clock(connection)
             if dead:
                 store.lock_waits(connection, dead)
             landed = store.settle_deliveries(connection, self._database, settlements, now=now)
-            if died := sorted(landed.intersection(dead)):
-                store.mark_waits(
-                    connection,
-                    self._database,
-                    died,
-                    dead=True,
-                    now=now,
-                    reason="its delivery died",
-                    actor=self._actor,
-                )
+            if died := {delivery_id: dead[delivery_id] for delivery_id in sorted(landed.intersection(dead))}:
+                mourn(connection, self._database, died, now=now, actor=self._actor)
             return landed
 
         landed = self._database.write(work)
@@ -411,9 +414,15 @@ class Dispatcher:
             )
 
 
-def outlets_of(settings: Settings, database: Database) -> list[HandlerConfig]:
-    """The handlers that this host may use."""
-    return list(settings.handlers.values())
+def mourn(
+    connection: Connection, database: Database, died: Mapping[str, str | None], *, now: datetime, actor: str
+) -> None:
+    """What follows a death: the waits are in error, and the ``on_dead`` handlers (by delivery) hear of it."""
+    store.mark_waits(
+        connection, database, died, dead=True, now=now, reason=database.dated("its delivery died"), actor=actor
+    )
+    if told := {delivery_id: handler for delivery_id, handler in died.items() if handler is not None}:
+        store.insert_letters(connection, told, now=now)
 
 
 def _bury(delivery: Delivery) -> Settlement:

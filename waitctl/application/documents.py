@@ -9,6 +9,7 @@ from waitctl.domain.deliveries import Backlog, Delivery
 from waitctl.domain.events import Event
 from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import EventListener
+from waitctl.domain.pauses import Pause
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import WaitStepExecution
 
@@ -34,6 +35,8 @@ def wait_document(wait: WaitStepExecution) -> JsonObject:
         "wait_config": wait.wait_config,
         "context": wait.context,
         "handler": wait.handler,
+        "handlers": wait.handlers,
+        "command": wait.command,
         "idempotency_key": wait.idempotency_key,
         "created_at": instant(wait.created_at),
         "updated_at": instant(wait.updated_at),
@@ -83,6 +86,18 @@ def delivery_document(delivery: Delivery) -> JsonObject:
         "last_error": delivery.last_error,
         "created_at": instant(delivery.created_at),
         "delivered_at": instant(delivery.delivered_at),
+        "dead_delivery_id": delivery.dead_delivery_id,
+    }
+
+
+def pause_document(pause: Pause) -> JsonObject:
+    """A pause; ``name`` is null when everything is paused."""
+    return {
+        "kind": pause.kind.value,
+        "name": pause.name or None,
+        "reason": pause.reason,
+        "actor": pause.actor,
+        "paused_at": instant(pause.paused_at),
     }
 
 
@@ -118,13 +133,15 @@ def event_document(event: Event) -> JsonObject:
 def parcel_document(
     delivery: Delivery, wait: WaitStepExecution, event: Event | None, data: JsonObject | None
 ) -> dict[str, Any]:
-    """What a handler gets. ``data`` is what `resume --data` gave."""
+    """What a handler gets. ``data`` is what `resume --data` gave, ``dead`` what an ``on_dead`` handler is told of."""
+    dead = next((each for each in wait.deliveries if each.id == delivery.dead_delivery_id), None)
     return {
         "delivery_id": delivery.id,
         "attempt": delivery.attempt,
         "outcome": delivery.outcome.value,
         "event": None if event is None else event_document(event),
         "data": data,
+        "dead": None if dead is None else delivery_document(dead),
         "late_seconds": wait.late_seconds,
         "wait": wait_document(wait),
     }

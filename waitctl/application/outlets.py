@@ -6,12 +6,27 @@ import os
 from functools import partial
 from pathlib import Path
 
-from waitctl.domain.handlers import HandlerConfig, WebhookConfig
+from waitctl.domain.handlers import INLINE, HandlerConfig, WebhookConfig
 from waitctl.domain.instants import format_instant
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database, host_clock
 from waitctl.infrastructure.handlers import Handler, HandlerNotReadyError
 from waitctl.infrastructure.store import deliveries as store
+
+
+def handlers_of(settings: Settings, database: Database) -> list[HandlerConfig]:
+    """The handlers that this host may use on this database."""
+    named = [config for config in settings.handlers.values() if config.name != INLINE]
+    return [*named, settings.inline] if allows_inline(settings, database) else named
+
+
+def allows_inline(settings: Settings, database: Database) -> bool:
+    """Whether commands that stand in the database may run on this host.
+
+    Who can write to the database can run them. So by default only where that is this user alone: the database carries
+    data, the host's config carries code.
+    """
+    return settings.allow_inline_commands or database.is_private
 
 
 def make_handler(config: HandlerConfig, settings: Settings, database: Database) -> Handler:
@@ -29,8 +44,10 @@ def make_handler(config: HandlerConfig, settings: Settings, database: Database) 
         from waitctl.infrastructure.handlers.python import PythonHandler
 
         return PythonHandler(config.python, config.timeout)
-    from waitctl.infrastructure.handlers.exec import ExecHandler
+    from waitctl.infrastructure.handlers.exec import ExecHandler, InlineHandler
 
+    if config.name == INLINE:
+        return InlineHandler(config.timeout, _environment(settings, database))
     return ExecHandler(config.exec, config.timeout, _environment(settings, database), batch=config.batch)
 
 

@@ -17,6 +17,8 @@ from functools import partial
 
 from waitctl.application.dispatch import Dispatcher
 from waitctl.application.openings import Openings
+from waitctl.application.orphans import bury_orphans
+from waitctl.application.outlets import handlers_of
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import ClockSkewError, InvalidEventError, InvalidSettingError
 from waitctl.domain.instants import format_instant
@@ -199,7 +201,12 @@ class Tick:
                 hint="set the clock right, or run: waitctl tick --ignore-clock",
             )
         tick_id = ticks.insert_tick(
-            connection, host=host_name(), pid=os.getpid(), started_at=now, as_of=self._database.as_of
+            connection,
+            host=host_name(),
+            pid=os.getpid(),
+            started_at=now,
+            as_of=self._database.as_of,
+            handlers=sorted(self._settings.handlers),
         )
         return tick_id, now
 
@@ -366,7 +373,13 @@ class Tick:
                 dispatcher.finish()
             delivering.result()
             self.unready_handlers = dispatcher.unready
-            return replace(report, **asdict(dispatcher.counts))
+        orphans = self._database.write(self._bury_orphans)
+        counts = asdict(dispatcher.counts)
+        return replace(report, **counts | {"dead": counts["dead"] + orphans})
+
+    def _bury_orphans(self, connection: Connection) -> int:
+        known = self._usable_handlers()
+        return bury_orphans(connection, self._database, self._settings, known, actor=self._actor)
 
     def _complete(self, connection: Connection, report: TickReport) -> TickReport:
         return replace(
@@ -376,10 +389,14 @@ class Tick:
             resumed=self._progress.resumed,
             timed_out=self._progress.timed_out,
             moved=self._progress.moved,
-            held=delivery_store.count_held(connection, self._settings.handlers.keys() - self.unready_handlers.keys()),
+            held=delivery_store.count_held(connection, self._usable_handlers()),
             remaining_due=endings.count_remaining(connection, now=self._database.clock(connection)),
             stopped=self._progress.stopped,
         )
+
+    def _usable_handlers(self) -> set[str]:
+        known = {config.name for config in handlers_of(self._settings, self._database)}
+        return known - self.unready_handlers.keys()
 
     def _dry_run(self, connection: Connection) -> TickReport:
         """Do all of it in one transaction, which the caller rolls back; hand nothing out."""
@@ -390,7 +407,7 @@ class Tick:
                 self._run_batches(partial(batch, connection))
         if Phase.DELIVER in self._options.only:
             now = self._database.clock(connection)
-            self._note("delivered", delivery_store.claimable_ids(connection, self._settings.handlers, now=now))
+            self._note("delivered", delivery_store.claimable_ids(connection, self._usable_handlers(), now=now))
         report = self._complete(connection, TickReport(started_at, started_at, self._database.as_of))
         return replace(report, delivered=len(self._progress.ids["delivered"]), ids=self._progress.ids)
 

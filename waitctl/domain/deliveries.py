@@ -48,6 +48,8 @@ class Delivery:
     last_error: str | None
     created_at: datetime
     delivered_at: datetime | None
+    dead_delivery_id: str | None = None
+    """The dead delivery that this one tells of: it goes to an ``on_dead`` handler."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@
     │   ├── InvalidEventError
     │   ├── InvalidTimeoutError
     │   ├── InvalidSettingError
+    │   ├── InlineCommandsNotAllowedError      a database that others can write to
     │   ├── MissingCredentialError             what a webhook is verified with
     │   └── MissingLibraryError                an extra that was not installed
     ├── InvalidSignatureError                a webhook that its provider did not send, or not now (exit 1)
@@ -116,6 +117,10 @@ class InvalidTimeoutError(InvalidInputError):
 
 class InvalidSettingError(InvalidInputError):
     """A setting is not valid."""
+
+
+class InlineCommandsNotAllowedError(InvalidInputError):
+    """Inline commands are not allowed on this database."""
 
 
 class MissingCredentialError(InvalidInputError):

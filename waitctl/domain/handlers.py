@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from waitctl.domain.deliveries import RetryPolicy
+from waitctl.domain.deliveries import Outcome, RetryPolicy
+from waitctl.domain.errors import InvalidWaitConfigurationError
+from waitctl.domain.text import JsonObject
+
+INLINE = "--"
+"""The name of the handler that runs a wait's own command: what stands before it on the command line."""
+
+INLINE_TIMEOUT = timedelta(hours=1)
+"""How long an inline command may run: longer than a handler, since nobody has thought of a number for it."""
+
+MAX_COMMAND = 64 * 1024
+"""Bytes of an inline command."""
+
+_NOT_AN_ARGUMENT = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +46,55 @@ class HandlerConfig:
     python: str | None = None
     batch: bool = False
     """Whether ``exec`` takes many deliveries in one process, which then is the only one."""
+    on_dead: str | None = None
+    """The handler that is told of a delivery that died."""
+
+
+@dataclass(frozen=True, slots=True)
+class InlineCommand:
+    """A command that a wait brings along: argv, never a shell string, and the folder that it was given in."""
+
+    argv: tuple[str, ...]
+    folder: str
+
+    def checked(self) -> InlineCommand:
+        """Return this command when both databases can keep it. Raises `InvalidWaitConfigurationError`."""
+        if not self.argv or not self.argv[0]:
+            raise InvalidWaitConfigurationError("there is no command behind --")
+        if any(_NOT_AN_ARGUMENT.search(text) for text in (*self.argv, self.folder)):
+            raise InvalidWaitConfigurationError("the command holds bytes that are not UTF-8, or NUL")
+        if sum(len(text.encode()) for text in self.argv) > MAX_COMMAND:
+            raise InvalidWaitConfigurationError(f"the command is longer than {MAX_COMMAND:,} bytes")
+        return self
+
+    def to_json(self) -> JsonObject:
+        """The command as a wait keeps it."""
+        return {"argv": list(self.argv), "folder": self.folder}
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Which handler hears of which outcome: ``default`` of all that ``by_outcome`` does not name."""
+
+    default: str | None = None
+    by_outcome: Mapping[Outcome, str] | None = None
+
+
+def parse_routes(texts: Sequence[str]) -> Routes:
+    """Parse ``NAME`` and ``OUTCOME=NAME``. Raises `InvalidWaitConfigurationError` for two of a kind."""
+    default: str | None = None
+    by_outcome: dict[Outcome, str] = {}
+    for text in texts:
+        outcome, equals, name = text.partition("=")
+        if not equals or outcome not in set(Outcome):
+            if default not in {None, text}:
+                raise InvalidWaitConfigurationError(
+                    f"two handlers: {default!a} and {text!a}", hint="by outcome: --handler timeout=NAME --handler NAME"
+                )
+            default = text
+        elif by_outcome.setdefault(Outcome(outcome), name) != name:
+            raise InvalidWaitConfigurationError(f"two handlers for the outcome {outcome}")
+    return Routes(default, by_outcome or None)
 
 
 class Retry(Exception):  # noqa: N818 (no error: an answer)

@@ -9,8 +9,14 @@ from decimal import Decimal
 from enum import StrEnum
 
 from waitctl.domain.calendars import Calendar
-from waitctl.domain.deliveries import Delivery
-from waitctl.domain.errors import IllegalTransitionError, InvalidWaitDateError, WaitExecutionExpiredError
+from waitctl.domain.deliveries import Delivery, Outcome
+from waitctl.domain.errors import (
+    IllegalTransitionError,
+    InvalidWaitConfigurationError,
+    InvalidWaitDateError,
+    WaitExecutionExpiredError,
+)
+from waitctl.domain.handlers import INLINE, InlineCommand
 from waitctl.domain.instants import check_zone, format_instant
 from waitctl.domain.intents import FixedTime, Intent, Late, Rules, UntilDate, UntilTime
 from waitctl.domain.late import late_policy
@@ -104,7 +110,10 @@ def sources_of(to: WaitExecutionStatus) -> tuple[WaitExecutionStatus, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Particulars:
-    """What every wait has, whatever it waits for: where it belongs and what happens when it ends."""
+    """What every wait has, whatever it waits for: where it belongs and what happens when it ends.
+
+    ``handlers`` hear of single outcomes, ``handler`` of the others. ``command`` runs instead of ``handler``.
+    """
 
     workflow_execution_id: str
     step_id: str = "wait"
@@ -114,6 +123,8 @@ class Particulars:
     handler: str | None = None
     idempotency_key: str | None = None
     timezone: str = "UTC"
+    handlers: Mapping[Outcome, str] | None = None
+    command: InlineCommand | None = None
 
     def checked(self) -> Particulars:
         """Return these particulars validated and normalised. Raises `InvalidWaitConfigurationError`."""
@@ -123,6 +134,7 @@ class Particulars:
             (self.workflow_id, "the workflow"),
             (self.handler, "the handler"),
             (self.idempotency_key, "the key"),
+            *((name, f"the handler of {outcome}") for outcome, name in (self.handlers or {}).items()),
         ):
             if value is not None:
                 check_text(value, what)
@@ -130,7 +142,21 @@ class Particulars:
             check_json_object(self.context, "the context")
         check_zone(self.timezone)
         contact = None if self.contact_id is None else normalize_contact(self.contact_id)
-        return replace(self, contact_id=contact)
+        return replace(self, contact_id=contact, handler=self._checked_handler())
+
+    def _checked_handler(self) -> str | None:
+        named = [self.handler, *(self.handlers or {}).values()]
+        if self.command is None and INLINE in named:
+            raise InvalidWaitConfigurationError(f"the handler {INLINE!r} is what runs the command of a wait")
+        if self.command is None:
+            return self.handler
+        self.command.checked()
+        if self.handler not in {None, INLINE}:
+            raise InvalidWaitConfigurationError(
+                f"a command and the handler {self.handler!a}: one of them can run",
+                hint="by outcome: --handler timeout=NAME -- COMMAND",
+            )
+        return INLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +191,8 @@ class WaitStepExecution:
     deliveries: tuple[Delivery, ...] = field(default=())
     late_policy: Late | None = None
     """What else than fire a tick may do when it finds the wait late."""
+    handlers: JsonObject | None = None
+    command: JsonObject | None = None
 
     @classmethod
     def for_time(
@@ -235,6 +263,7 @@ class WaitStepExecution:
         timeout_at: datetime | None = None,
     ) -> WaitStepExecution:
         late = scheduled_at is not None and scheduled_at < now
+        _check_routes(particulars, wait_type)
         return cls(
             id=wait_id,
             workflow_id=particulars.workflow_id,
@@ -249,6 +278,8 @@ class WaitStepExecution:
             wait_config=config,
             context=particulars.context,
             handler=particulars.handler,
+            handlers={outcome.value: name for outcome, name in (particulars.handlers or {}).items()} or None,
+            command=None if particulars.command is None else particulars.command.to_json(),
             idempotency_key=particulars.idempotency_key,
             created_at=now,
             updated_at=now,
@@ -268,6 +299,7 @@ class WaitStepExecution:
                 self.handler,
                 _canonical(self.context),
                 self.workflow_id,
+                *([self.handlers, self.command] if self.handlers or self.command else ()),
             ]
         )
 
@@ -324,6 +356,12 @@ _WAIT_TYPES: Mapping[type, WaitType] = {
     UntilDate: WaitType.UNTIL_DATE,
     UntilTime: WaitType.UNTIL_TIME,
 }
+
+
+def _check_routes(particulars: Particulars, wait_type: WaitType) -> None:
+    never = {Outcome.DUE} if wait_type is WaitType.FOR_EVENT else {Outcome.EVENT, Outcome.TIMEOUT}
+    for outcome in sorted(never.intersection(particulars.handlers or {})):
+        raise InvalidWaitConfigurationError(f"a {wait_type.replace('_', '-')} wait never ends by {outcome}")
 
 
 def _check_past(asked: Schedule, start: datetime, past: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.errors import InvalidSettingError, MissingCredentialError
-from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig
 from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
@@ -21,7 +21,11 @@ from waitctl.domain.late import LATE_TOLERANCE
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+    from waitctl.infrastructure.handler_settings import HandlerModel
+
 _MOST_OF_A_SECRET = 64 * 1024
+
+INLINE_DEFAULT = HandlerConfig(INLINE, timeout=INLINE_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,11 @@ class Settings:
     calendars: Mapping[str, CalendarConfig] = field(default_factory=dict)
     sources: Mapping[str, SourceConfig] = field(default_factory=dict)
     late_tolerance: timedelta = LATE_TOLERANCE
+    allow_inline_commands: bool = False
+    inline: HandlerConfig = INLINE_DEFAULT
+    """How inline commands run: ``[handlers.--]`` without anything to run."""
+    on_dead: str | None = None
+    unknown_handler_after: timedelta = timedelta(hours=24)
 
 
 def load_settings(
@@ -118,8 +127,11 @@ def load_settings(
         handlers=values.get("handlers", {}),
         calendars=values.get("calendars", {}),
         sources=values.get("sources", {}),
-        late_tolerance=values.get("late_tolerance") or LATE_TOLERANCE,
+        **{name: values[name] for name in _PLAIN if values.get(name) is not None},
     )
+
+
+_PLAIN = ("late_tolerance", "allow_inline_commands", "inline", "on_dead", "unknown_handler_after")
 
 
 def _config_file(flag: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -165,7 +177,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
 
     from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
-    from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
+    from waitctl.infrastructure.handler_settings import Span, Word, as_value_error
 
     name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
     iana = Annotated[str, AfterValidator(lambda value: as_value_error(lambda: check_zone(value)))]
@@ -195,12 +207,15 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         database_url: Word | None = None
         timezone: iana | None = None
         late_tolerance: Span | None = None
+        allow_inline_commands: bool = False
+        on_dead: Word | None = None
+        unknown_handler_after: Span | None = None
         calendars: dict[name, CalendarModel] = {}
         handlers: dict[name, HandlerModel] = {}
         sources: dict[name, SourceModel] = {}
 
     model = FileModel.model_validate(document)
-    handlers = {name: handler.to_config(name, path.parent) for name, handler in model.handlers.items()}
+    handlers = {name: _handler(path, name, handler) for name, handler in model.handlers.items()}
     calendars = {
         name: CalendarConfig(name, **{key: getattr(calendar, key) for key in CalendarModel.model_fields})
         for name, calendar in model.calendars.items()
@@ -209,11 +224,20 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         name: SourceConfig(name, **{key: getattr(source, key) for key in SourceModel.model_fields}, folder=path.parent)
         for name, source in model.sources.items()
     }
-    return model.model_dump(include={"database_url", "timezone", "late_tolerance"}) | {
+    plain = {"database_url", "timezone", *_PLAIN} - {"inline"}
+    return model.model_dump(include=plain) | {
+        "inline": handlers.pop(INLINE, None),
         "handlers": handlers,
         "calendars": calendars,
         "sources": sources,
     }
+
+
+def _handler(path: Path, name: str, model: HandlerModel) -> HandlerConfig:
+    try:
+        return model.to_config(name, path.parent)
+    except ValueError as error:
+        raise InvalidSettingError(f"{path}: handlers.{name}: {error}") from error
 
 
 def _one_or_several(value: object) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -101,6 +102,14 @@ class Database:
         if not self.is_sqlite or not self.url.database or self.url.database.startswith("file:"):
             return None
         return Path(self.url.database)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it is an SQLite file that, with its folder, is this user's own and nobody else's to write."""
+        if self.path is None:
+            return False
+        file = self.path.resolve()
+        return all(_is_own(place) for place in (file, file.parent) if place.exists())
 
     # -- transactions ---------------------------------------------------------------------------------------------
 
@@ -299,6 +308,11 @@ class Database:
         if self._engine is None:
             self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
         return self._engine
+
+
+def _is_own(place: Path) -> bool:
+    status = place.stat()
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def host_name() -> str:

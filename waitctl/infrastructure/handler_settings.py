@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import WaitStepError
-from waitctl.domain.handlers import HandlerConfig, WebhookConfig
+from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, WebhookConfig
 
 T = TypeVar("T")
 
@@ -90,12 +90,13 @@ class HandlerModel(BaseModel):
     backoff: Span = timedelta(seconds=10)
     max_backoff: Span = timedelta(hours=1)
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    on_dead: Word | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> HandlerModel:
-        given = [kind for kind in KINDS if getattr(self, kind) is not None]
-        if len(given) != 1:
-            raise ValueError(f"{' and '.join(given) or 'nothing to run'}: give one of {', '.join(KINDS)}")
+        given = self._given
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)}: give one of {', '.join(KINDS)}")
         belongs = {"exec": ("batch",), "webhook": ("secret_env", "secret_file", "allow_http")}
         for kind, keys in belongs.items():
             alone = [key for key in keys if key in self.model_fields_set]
@@ -110,17 +111,29 @@ class HandlerModel(BaseModel):
             raise ValueError("webhook: http:// with a secret can be read on the way; allow_http = true allows it")
         return self
 
+    @property
+    def _given(self) -> list[str]:
+        return [kind for kind in KINDS if getattr(self, kind) is not None]
+
     def to_config(self, name: str, folder: Path) -> HandlerConfig:
-        """The handler as the rest of waitctl knows it. A relative file is one beside the config file."""
+        """The handler as the rest of waitctl knows it. A relative file is one beside the config file.
+
+        Raises `ValueError` when it has nothing to run, or is the one of inline commands and has.
+        """
+        if name == INLINE and self._given:
+            raise ValueError(f"{INLINE} runs the commands of waits: {self._given[0]} has no place here")
+        if name != INLINE and not self._given:
+            raise ValueError(f"nothing to run: give one of {', '.join(KINDS)}")
         secret_file = None if self.secret_file is None else str(folder / Path(self.secret_file).expanduser())
         return HandlerConfig(
             name=name,
             exec=tuple(self.exec or ()),
-            timeout=self.timeout,
+            timeout=self.timeout if name != INLINE or "timeout" in self.model_fields_set else INLINE_TIMEOUT,
             concurrency=1 if self.batch else self.concurrency,
             retry=RetryPolicy(self.max_attempts, self.backoff, self.max_backoff),
             webhook=None if self.webhook is None else WebhookConfig(self.webhook, self.secret_env, secret_file),
             notify=self.notify,
             python=self.python,
             batch=self.batch,
+            on_dead=self.on_dead,
         )

@@ -42,7 +42,7 @@ from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration. A test holds it equal to Alembic's head, so that commands need not import Alembic."""
 
 VERSION_TABLE = "waitctl_alembic_version"
@@ -194,6 +194,8 @@ waits = Table(
     Column("resolution_event_id", _id()),
     Column("late_seconds", BigInteger),
     Column("late_policy", Text),  # what else than fire a tick may do when it is late
+    Column("handlers", Json),  # by outcome; for the others there is `handler`
+    Column("command", Json),  # what runs inline, for the handler of that name
     CheckConstraint(f"(resolved_at IS NULL) = ({OPEN})", name="resolved_when_final"),
     CheckConstraint("(resolution IS NULL) = (resolved_at IS NULL)", name="resolution_when_resolved"),
     CheckConstraint("status <> 'scheduled' OR scheduled_at IS NOT NULL", name="scheduled_has_instant"),
@@ -329,6 +331,7 @@ deliveries = Table(
     Column("last_error", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
+    Column("dead_delivery_id", _id()),  # the dead delivery that this one tells of
     CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="leased_while_running"),
     CheckConstraint("(status = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at_when_delivered"),
 )
@@ -358,4 +361,17 @@ ticks = Table(
     Column("finished_at", UtcDateTime),
     Column("as_of", UtcDateTime),
     Column("report", Json),
+    Column("handlers", Json),  # the names that its host's config knew
+)
+
+pauses = Table(
+    "waitctl_pauses",
+    metadata,
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("reason", Text),
+    Column("actor", Text, nullable=False),
+    Column("paused_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("kind", "name"),
+    CheckConstraint("kind IN ('all', 'handler', 'workflow')", name="kind"),
 )

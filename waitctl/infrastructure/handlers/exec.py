@@ -65,15 +65,22 @@ class ExecHandler:
             return self._deliver_batch(parcels)
         results: list[HandlerResult] = []
         for parcel in parcels:
-            ended = self._run(parcel.body, {**os.environ, **self._environment, **parcel.environment})
+            argv, folder = self._command(parcel)
+            environment = {**os.environ, **self._environment, **parcel.environment}
+            ended = self._run(argv, parcel.body, environment, folder)
             results.append(ended if isinstance(ended, Failed) else _judge(ended, self._timeout))
         return results
+
+    def _command(self, parcel: Parcel) -> tuple[Sequence[str], str | None]:
+        """What runs for a parcel, and in which folder."""
+        return self._argv, None
 
     def _deliver_batch(self, parcels: Sequence[Parcel]) -> list[HandlerResult]:
         # A tick that a handler started has that handler's delivery in its environment: none of this batch's.
         single = parcels[0].environment.keys()
         environment = {name: value for name, value in os.environ.items() if name not in single}
-        ended = self._run(b"".join(parcel.body for parcel in parcels), environment | dict(self._environment))
+        body = b"".join(parcel.body for parcel in parcels)
+        ended = self._run(self._argv, body, environment | dict(self._environment))
         if isinstance(ended, Failed):
             return [ended] * len(parcels)
         verdict = _judge(ended, self._timeout)
@@ -89,18 +96,24 @@ class ExecHandler:
         everything = ended.status != 0 and not failed
         return [verdict if everything or parcel.delivery_id in failed else Delivered() for parcel in parcels]
 
-    def _run(self, body: bytes, environment: Mapping[str, str]) -> _Ended | Failed:
+    def _run(
+        self, argv: Sequence[str], body: bytes, environment: Mapping[str, str], folder: str | None = None
+    ) -> _Ended | Failed:
         try:
             process = subprocess.Popen(
-                self._argv,
+                argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if self._batch else subprocess.STDOUT,
                 env=environment,
+                cwd=folder,
                 start_new_session=True,  # a signal for tick is not for the command, and the whole group can be ended
             )
         except OSError as error:
-            return Failed(f"cannot run {self._argv[0]}: {error.strerror}")
+            where = f" in {folder}" if folder else ""
+            return Failed(f"cannot run {argv[0]}{where}: {error.strerror}")
+        except ValueError as error:  # an environment that no process can have
+            return Failed(f"cannot run {argv[0]}: {error}")
         with process:
             talk = _Talk(process, body)
             try:
@@ -120,6 +133,17 @@ class ExecHandler:
             _signal_group(process, signal.SIGKILL)
             process.wait()
         _signal_group(process, signal.SIGKILL)  # what the command left behind in its group
+
+
+class InlineHandler(ExecHandler):
+    """Runs the command that the wait itself brings along, in the folder that it was given in."""
+
+    def __init__(self, timeout: timedelta, environment: Mapping[str, str]) -> None:
+        super().__init__((), timeout, environment)
+
+    def _command(self, parcel: Parcel) -> tuple[Sequence[str], str | None]:
+        command = parcel.document["wait"]["command"]
+        return command["argv"], command["folder"]
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import starmap
@@ -15,14 +15,16 @@ from sqlalchemy.sql.dml import UpdateBase
 from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus, Settlement
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, sources_of
-from waitctl.infrastructure.batch import Claimed, is_one_of, json_rows
+from waitctl.infrastructure.batch import Claimed, is_among, is_one_of, json_rows
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import (
     UtcDateTime,
     deliveries,
+    new_id,
     transitions,
     waits,
 )
+from waitctl.infrastructure.store import pauses
 from waitctl.infrastructure.store.endings import NOW, audit
 from waitctl.infrastructure.store.waits import literal
 
@@ -33,6 +35,10 @@ def _is(*statuses: DeliveryStatus) -> sa.ColumnElement[bool]:
     if len(statuses) == 1:
         return _STATUS == literal(statuses[0], _STATUS)
     return _STATUS.in_([literal(status, _STATUS) for status in statuses])
+
+
+def _is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -51,21 +57,42 @@ def find_delivery_ids(connection: Connection, fragment: str, limit: int) -> list
     return list(connection.execute(found.order_by(deliveries.c.id).limit(limit)).scalars())
 
 
-def list_deliveries(connection: Connection, *, statuses: Sequence[DeliveryStatus], limit: int) -> list[Delivery]:
+def get_deliveries(connection: Connection, delivery_ids: Sequence[str]) -> list[Delivery]:
+    """The deliveries with these ids, oldest first."""
+    among = is_among(deliveries.c.id, delivery_ids, is_sqlite=_is_sqlite(connection))
+    found = sa.select(deliveries).where(among).order_by(deliveries.c.id)
+    return list(starmap(Delivery, connection.execute(found).all()))
+
+
+def list_deliveries(
+    connection: Connection, *, statuses: Sequence[DeliveryStatus], handler: str | None, limit: int
+) -> list[Delivery]:
     """Deliveries, newest first."""
     found = sa.select(deliveries).order_by(deliveries.c.id.desc()).limit(limit)
+    if handler is not None:
+        found = found.where(deliveries.c.handler == handler)
     if statuses:
         found = found.where(_is(*statuses))
     return list(starmap(Delivery, connection.execute(found).all()))
 
 
-def dead_ids(connection: Connection) -> list[str]:
-    """Every dead delivery."""
-    return list(connection.execute(sa.select(deliveries.c.id).where(_is(DeliveryStatus.DEAD))).scalars())
+def dead_ids(connection: Connection, *, handler: str | None = None, workflow_id: str | None = None) -> list[str]:
+    """Every dead delivery, of this handler and workflow if they are named."""
+    found = sa.select(deliveries.c.id).where(_is(DeliveryStatus.DEAD)).order_by(deliveries.c.id)
+    if handler is not None:
+        found = found.where(deliveries.c.handler == handler)
+    if workflow_id is not None:
+        found = found.where(_of_workflows([workflow_id]))
+    return list(connection.execute(found).scalars())
+
+
+def _of_workflows(workflow_ids: Iterable[str]) -> sa.ColumnElement[bool]:
+    theirs = sa.exists().where(waits.c.id == deliveries.c.wait_id, waits.c.workflow_id.in_(sorted(workflow_ids)))
+    return theirs.correlate(deliveries)
 
 
 def count_outbox(connection: Connection, handlers: Iterable[str]) -> tuple[int, int, int]:
-    """How many deliveries are not through, how many of those wait for other handlers, and how many are dead."""
+    """How many deliveries are not through, how many of those are held, and how many are dead."""
     unsettled = _is(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
     pending = sa.select(sa.func.count()).select_from(deliveries).where(unsettled)
     dead = sa.select(sa.func.count()).select_from(deliveries).where(_is(DeliveryStatus.DEAD))
@@ -77,20 +104,31 @@ def count_outbox(connection: Connection, handlers: Iterable[str]) -> tuple[int, 
 
 
 def count_held(connection: Connection, handlers: Iterable[str]) -> int:
-    """How many deliveries wait for a handler that is not one of ``handlers``."""
-    held = sa.select(sa.func.count()).where(
-        _is(DeliveryStatus.PENDING, DeliveryStatus.RUNNING), deliveries.c.handler.not_in(sorted(handlers))
-    )
-    return int(connection.execute(held).scalar_one())
+    """How many deliveries wait for a handler that is not one of ``handlers``, or for the end of a pause."""
+    unsettled = sa.select(sa.func.count()).where(_is(DeliveryStatus.PENDING, DeliveryStatus.RUNNING))
+    paused = pauses.paused(connection)
+    if not paused.everything:
+        held: sa.ColumnElement[bool] = deliveries.c.handler.not_in(sorted(set(handlers) - paused.handlers))
+        if paused.workflows:
+            held = sa.or_(held, _of_workflows(paused.workflows))
+        unsettled = unsettled.where(held)
+    return int(connection.execute(unsettled).scalar_one())
 
 
-def next_attempt_at(connection: Connection, handlers: Iterable[str]) -> datetime | None:
-    """When the next delivery to one of ``handlers`` may be tried."""
-    wanted = deliveries.c.handler.in_(sorted(handlers))
-    found = sa.select(sa.func.min(deliveries.c.next_attempt_at, type_=UtcDateTime)).where(
-        _is(DeliveryStatus.PENDING), wanted
-    )
-    return connection.execute(found).scalar()
+def next_attempt_at(connection: Connection, handlers: Sequence[str], *, now: datetime) -> datetime | None:
+    """When a delivery to one of ``handlers`` may be tried next, later than now; leases that will run out count."""
+    name = json_rows("names", {"name": sa.Text()}, is_sqlite=_is_sqlite(connection)).c.name
+    ends: list[Any] = []
+    for status, column in (
+        (DeliveryStatus.PENDING, deliveries.c.next_attempt_at),
+        (DeliveryStatus.RUNNING, deliveries.c.lease_expires_at),
+    ):
+        # The first of each handler is one look into the index; a minimum over all of them would read it whole.
+        first = sa.select(column).where(_is(status), deliveries.c.handler == name, column > now).order_by(column)
+        ends.append(sa.select(first.limit(1).scalar_subquery().label("at")).select_from(name.table))
+    at = sa.union_all(*ends).subquery().c.at
+    names = to_json([{"name": each} for each in handlers])
+    return connection.execute(sa.select(sa.func.min(at, type_=UtcDateTime)), {"names": names}).scalar()
 
 
 def backlogs(connection: Connection, *, now: datetime) -> list[Backlog]:
@@ -143,21 +181,31 @@ def _lapsed(now: datetime) -> sa.ColumnElement[bool]:
 
 def claimable_ids(connection: Connection, handlers: Iterable[str], *, now: datetime) -> list[str]:
     """The deliveries that a tick which knows ``handlers`` would hand out now."""
-    found = sa.select(deliveries.c.id).where(_waiting(now) | _lapsed(now), deliveries.c.handler.in_(sorted(handlers)))
+    paused = pauses.paused(connection)
+    wanted = () if paused.everything else sorted(set(handlers) - paused.handlers)
+    found = sa.select(deliveries.c.id).where(_waiting(now) | _lapsed(now), deliveries.c.handler.in_(wanted))
+    if paused.workflows:
+        found = found.where(~_of_workflows(paused.workflows))
     return list(connection.execute(found.order_by(deliveries.c.next_attempt_at)).scalars())
 
 
 def claimable_handlers(connection: Connection, handlers: Sequence[str], *, now: datetime) -> list[str]:
     """Those of ``handlers`` that have something to be handed out now."""
-    is_sqlite = connection.dialect.name == "sqlite"
-    name = json_rows("names", {"name": sa.Text()}, is_sqlite=is_sqlite).c.name
+    name = json_rows("names", {"name": sa.Text()}, is_sqlite=_is_sqlite(connection)).c.name
     mine: sa.Select[Any] = sa.select(sa.literal_column("1")).where(deliveries.c.handler == name)
     found = sa.select(name).where(sa.exists(mine.where(_waiting(now))) | sa.exists(mine.where(_lapsed(now))))
     return list(connection.execute(found, {"names": to_json([{"name": each} for each in handlers])}).scalars())
 
 
 def claim_deliveries(
-    connection: Connection, handler: str, *, now: datetime, lease_until: datetime, max_attempts: int, limit: int
+    connection: Connection,
+    handler: str,
+    *,
+    now: datetime,
+    lease_until: datetime,
+    max_attempts: int,
+    limit: int,
+    paused_workflows: Iterable[str] = (),
 ) -> dict[str, str]:
     """Lease the ``limit`` deliveries of a handler that have waited longest: attempt + 1, running.
 
@@ -166,6 +214,8 @@ def claim_deliveries(
     """
     # Two fences, each one walk along one index: the two conditions in one would read and sort the whole outbox.
     mine = sa.select(deliveries.c.id).where(deliveries.c.handler == handler)
+    if paused_workflows:
+        mine = mine.where(~_of_workflows(paused_workflows))
     lapsed = (
         mine.where(_lapsed(now))
         .order_by(deliveries.c.lease_expires_at)
@@ -189,7 +239,7 @@ def claim_deliveries(
             max_attempts=sa.func.coalesce(deliveries.c.max_attempts, deliveries.c.attempt + max_attempts),
             lease_expires_at=lease_until,
         )
-        .where(is_one_of(deliveries.c.id, claimed, is_sqlite=connection.dialect.name == "sqlite"))
+        .where(is_one_of(deliveries.c.id, claimed, is_sqlite=_is_sqlite(connection)))
         .returning(deliveries.c.id, deliveries.c.wait_id)
     )
     return {row[0]: row[1] for row in connection.execute(claim).all()}
@@ -290,12 +340,70 @@ def _settle(is_sqlite: bool) -> Any:
     )
 
 
+def insert_letters(connection: Connection, handlers: Mapping[str, str], *, now: datetime) -> None:
+    """For each of these dead deliveries a delivery to its ``on_dead`` handler; for a letter that died itself none."""
+    rows = json_rows("letters", {"id": deliveries.c.id.type, "handler": sa.Text()}, is_sqlite=_is_sqlite(connection))
+    columns: dict[str, sa.ColumnElement[Any]] = {
+        "id": new_id(),
+        "wait_id": deliveries.c.wait_id,
+        "handler": rows.c.handler,
+        "outcome": deliveries.c.outcome,
+        "status": literal(DeliveryStatus.PENDING, _STATUS),
+        "attempt": sa.literal_column("0"),
+        "next_attempt_at": sa.literal(now, UtcDateTime),
+        "created_at": sa.literal(now, UtcDateTime),
+        "dead_delivery_id": deliveries.c.id,
+    }
+    dead = sa.select(*columns.values()).join(rows, rows.c.id == deliveries.c.id)
+    letters = to_json([{"id": delivery_id, "handler": handler} for delivery_id, handler in handlers.items()])
+    connection.execute(
+        sa.insert(deliveries).from_select(list(columns), dead.where(deliveries.c.dead_delivery_id.is_(None))),
+        {"letters": letters},
+    )
+
+
+# -- handlers that nobody knows ----------------------------------------------------------------------------------------
+
+
+def unclaimed(connection: Connection, known: Iterable[str], *, before: datetime, limit: int) -> list[tuple[str, str]]:
+    """Deliveries (id, handler) that wait since before then for handlers other than these; no paused ones."""
+    paused = pauses.paused(connection)
+    if paused.everything:
+        return []
+    found = (
+        sa.select(deliveries.c.id, deliveries.c.handler)
+        .where(
+            _is(DeliveryStatus.PENDING),
+            deliveries.c.handler.not_in(sorted({*known, *paused.handlers})),
+            deliveries.c.created_at <= before,
+            deliveries.c.next_attempt_at <= before,
+        )
+        .order_by(deliveries.c.id)
+        .limit(limit)
+    )
+    if paused.workflows:
+        found = found.where(~_of_workflows(paused.workflows))
+    return [(row[0], row[1]) for row in connection.execute(found).all()]
+
+
+def bury_pending(connection: Connection, delivery_ids: Sequence[str], *, error: str) -> set[str]:
+    """Make deliveries that nobody has tried dead. Returns those that landed."""
+    bury = (
+        sa.update(deliveries)
+        .values(status=literal(DeliveryStatus.DEAD, _STATUS), last_error=error)
+        .where(is_among(deliveries.c.id, delivery_ids, is_sqlite=_is_sqlite(connection)), _is(DeliveryStatus.PENDING))
+        .returning(deliveries.c.id)
+    )
+    return set(connection.execute(bury).scalars())
+
+
 # -- a wait's status follows its deliveries ----------------------------------------------------------------------------
 
 
 def lock_waits(connection: Connection, delivery_ids: Iterable[str]) -> None:
     """Lock the waits of these deliveries, before the deliveries themselves change: the lock order."""
-    theirs = sa.select(deliveries.c.wait_id).where(deliveries.c.id.in_(list(delivery_ids)))
+    ids = list(delivery_ids)
+    theirs = sa.select(deliveries.c.wait_id).where(is_among(deliveries.c.id, ids, is_sqlite=_is_sqlite(connection)))
     connection.execute(sa.select(waits.c.id).where(waits.c.id.in_(theirs)).order_by(waits.c.id).with_for_update())
 
 
@@ -324,9 +432,14 @@ def _mark_waits(to: WaitExecutionStatus, is_sqlite: bool) -> Claimed:
     expected = [literal(status, waits.c.status) for status in sources_of(to) if not status.is_open]
     other = deliveries.alias("other")
     still_dead = sa.exists().where(
-        other.c.wait_id == waits.c.id, other.c.status == literal(DeliveryStatus.DEAD, _STATUS)
+        other.c.wait_id == waits.c.id,
+        other.c.status == literal(DeliveryStatus.DEAD, _STATUS),
+        other.c.dead_delivery_id.is_(None),
     )
-    theirs = sa.select(deliveries.c.wait_id).where(deliveries.c.id.in_(sa.select(wanted.c.id)))
+    # A letter about a dead delivery says nothing of the wait, whatever becomes of it.
+    theirs = sa.select(deliveries.c.wait_id).where(
+        deliveries.c.id.in_(sa.select(wanted.c.id)), deliveries.c.dead_delivery_id.is_(None)
+    )
     claim = (
         sa.select(waits.c.id, waits.c.status.label("from_status"))
         .where(waits.c.id.in_(theirs), waits.c.status.in_(expected))
@@ -360,7 +473,7 @@ def retry_deliveries(connection: Connection, delivery_ids: Sequence[str], *, now
             max_attempts=None,
         )
         .where(
-            deliveries.c.id.in_(delivery_ids),
+            is_among(deliveries.c.id, delivery_ids, is_sqlite=_is_sqlite(connection)),
             _is(DeliveryStatus.DEAD, DeliveryStatus.DROPPED, DeliveryStatus.PENDING),
         )
         .returning(deliveries.c.id)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
@@ -128,6 +128,15 @@ def _outbox(claimed: FromClause, resolution: Resolution) -> UpdateBase:
     return sa.insert(deliveries).from_select(list(columns), rows)
 
 
+def handler_of(outcome: Outcome) -> sa.Label[Any]:
+    """The handler that hears when a wait ends by ``outcome``; one that an event parked ends by that event."""
+    routed: sa.ColumnElement[Any] = waits.c.handlers[outcome.value].as_string()
+    if outcome is Outcome.DUE:
+        parked = waits.c.handlers[Outcome.EVENT.value].as_string()
+        routed = sa.case((waits.c.resolution_event_id.is_(None), routed), else_=parked)
+    return sa.func.coalesce(routed, waits.c.handler).label("handler")
+
+
 def _count(claimed: FromClause) -> sa.Select[Any]:
     return sa.select(sa.func.count()).select_from(claimed)
 
@@ -178,7 +187,7 @@ def _claim_due() -> sa.Select[Any]:
     return sa.select(
         waits.c.id,
         waits.c.status.label("from_status"),
-        waits.c.handler,
+        handler_of(Outcome.DUE),
         waits.c.scheduled_at.label("due_at"),
         waits.c.resolution_event_id.label("event_id"),
     )
@@ -311,7 +320,12 @@ def _expired(is_sqlite: bool) -> Claimed:
     wanted = json_rows("wanted", {"id": ID}, is_sqlite=is_sqlite)
     expired = sa.exists().where(listeners.c.wait_id == waits.c.id, ACTIVE, listeners.c.expires_at <= NOW)
     claim = (
-        sa.select(waits.c.id, waits.c.status.label("from_status"), waits.c.handler, waits.c.timeout_at.label("due_at"))
+        sa.select(
+            waits.c.id,
+            waits.c.status.label("from_status"),
+            handler_of(Outcome.TIMEOUT),
+            waits.c.timeout_at.label("due_at"),
+        )
         .where(waits.c.id.in_(sa.select(wanted.c.id)), WAITING, expired, _DOOR_IS_EMPTY)
         .order_by(waits.c.id)
         .with_for_update(skip_locked=True)
@@ -368,7 +382,7 @@ def end_waits(
 def _by_hand(resolution: Resolution, is_sqlite: bool) -> Claimed:
     wanted = json_rows("wanted", {"id": ID}, is_sqlite=is_sqlite)
     claim = (
-        sa.select(waits.c.id, waits.c.status.label("from_status"), waits.c.handler)
+        sa.select(waits.c.id, waits.c.status.label("from_status"), handler_of(Outcome.MANUAL))
         .where(waits.c.id.in_(sa.select(wanted.c.id)), sa.or_(WAITING, SCHEDULED))
         .order_by(waits.c.id)
         .with_for_update()

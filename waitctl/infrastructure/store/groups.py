@@ -16,11 +16,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause
 
+from waitctl.domain.deliveries import Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.infrastructure.batch import is_one_of, json_rows
 from waitctl.infrastructure.schema import events, listeners, matches, waits
-from waitctl.infrastructure.store.endings import ACTIVE, ID, NOW, WAITING
+from waitctl.infrastructure.store.endings import ACTIVE, ID, NOW, WAITING, handler_of
 from waitctl.infrastructure.store.fitting import CONDITIONAL, GROUPED, distinct_value, fits, fitting
 from waitctl.infrastructure.store.waits import literal
 
@@ -189,7 +190,7 @@ def complete_waits(scope: str, *, gated: bool, is_sqlite: bool) -> sa.Select[Any
     )
     listening = sa.exists().where(listeners.c.wait_id == waits.c.id, ACTIVE)
     in_window_only = sa.exists().where(listeners.c.wait_id == waits.c.id, listeners.c.gated)
-    columns = [waits.c.status.label("from_status"), waits.c.handler, newest.c.event_id, newest.c.listener_id]
+    columns = [waits.c.status.label("from_status"), handler_of(Outcome.EVENT), newest.c.event_id, newest.c.listener_id]
     if gated:
         columns = [newest.c.event_id, newest.c.listener_id, newest.c.received_at, waits.c.timezone, waits.c.wait_config]
         columns.append(sa.true().label("gated"))

@@ -18,6 +18,7 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain import conditions
 from waitctl.domain.conditions import ConditionError
+from waitctl.domain.deliveries import Outcome
 from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import Candidate, choose
 from waitctl.domain.text import JsonObject, to_json
@@ -34,6 +35,7 @@ from waitctl.infrastructure.store.endings import (
     claimed_ids,
     close_listeners,
     ending_steps,
+    handler_of,
 )
 from waitctl.infrastructure.store.fitting import CONDITIONAL, GROUPED, JUDGED, fits, fitting, kinds
 from waitctl.infrastructure.store.waits import literal
@@ -235,7 +237,13 @@ def _broadcast(scope: str, is_sqlite: bool) -> Claimed:
         .subquery("fit")
     )
     claim = (
-        sa.select(waits.c.id, waits.c.status.label("from_status"), waits.c.handler, fit.c.event_id, fit.c.listener_id)
+        sa.select(
+            waits.c.id,
+            waits.c.status.label("from_status"),
+            handler_of(Outcome.EVENT),
+            fit.c.event_id,
+            fit.c.listener_id,
+        )
         .join(fit, fit.c.wait_id == waits.c.id)
         .where(WAITING, fit.c.place == 1)
         .order_by(waits.c.id)
@@ -305,7 +313,7 @@ def _claim_chosen(is_sqlite: bool) -> sa.Select[Any]:
         sa.select(
             waits.c.id,
             waits.c.status.label("from_status"),
-            waits.c.handler,
+            handler_of(Outcome.EVENT),
             wanted.c.event_id,
             wanted.c.listener_id,
             wanted.c.scheduled_at,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from waitctl.domain.text import JsonObject
+from waitctl.domain.text import JsonObject, from_json
 from waitctl.infrastructure.schema import UtcDateTime, ticks
 
 _KEPT = timedelta(days=30)
@@ -22,11 +23,29 @@ def last_tick_at(connection: Connection) -> datetime | None:
     return max(seen, default=None)
 
 
-def insert_tick(connection: Connection, *, host: str, pid: int, started_at: datetime, as_of: datetime | None) -> int:
-    """Say that a tick has started; forget those of more than 30 days ago. Returns its number."""
+def insert_tick(
+    connection: Connection,
+    *,
+    host: str,
+    pid: int,
+    started_at: datetime,
+    as_of: datetime | None,
+    handlers: Sequence[str],
+) -> int:
+    """Say that a tick has started, and which handlers it knows; forget those of more than 30 days ago.
+
+    Returns its number.
+    """
     connection.execute(sa.delete(ticks).where(ticks.c.started_at < started_at - _KEPT))
-    row = {"host": host, "pid": pid, "started_at": started_at, "as_of": as_of}
+    row = {"host": host, "pid": pid, "started_at": started_at, "as_of": as_of, "handlers": list(handlers)}
     return int(connection.execute(sa.insert(ticks).values(row).returning(ticks.c.id)).scalar_one())
+
+
+def handlers_known_since(connection: Connection, since: datetime) -> set[str]:
+    """Every handler that the config of a host knew which has ticked since then."""
+    beat_at = sa.func.coalesce(ticks.c.finished_at, ticks.c.started_at)
+    seen = sa.select(sa.cast(ticks.c.handlers, sa.Text)).where(beat_at >= since).distinct()
+    return {name for text in connection.execute(seen).scalars() if text for name in from_json(text)}
 
 
 def finish_tick(connection: Connection, tick_id: int, *, finished_at: datetime, report: JsonObject) -> None:
