@@ -160,14 +160,23 @@ class _Lane:
 class Dispatcher:
     """Hands due deliveries to the handlers of this host's config; others are held for a host that knows them.
 
-    ``limit`` is the most that one handler claims at once.
+    ``limit`` is the most that one handler claims at once; ``retried`` is called when deliveries have got a later turn.
     """
 
-    def __init__(self, database: Database, settings: Settings, *, actor: str, limit: int = 1000) -> None:
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        actor: str,
+        limit: int = 1000,
+        retried: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database = database
         self._actor = actor
         self._settings = settings
         self._limit = limit
+        self._retried = retried
         self._returned: SimpleQueue[_Returned | None] = SimpleQueue()
         self._lanes = {config.name: _Lane(config, self._returned) for config in handlers_of(settings, database)}
         self._changed = Condition()
@@ -218,7 +227,8 @@ class Dispatcher:
                         break
                     if self._claim(may_claim):
                         continue
-                    self._wait_for(lambda: self._news or self._is_over(), _LOOK_AGAIN)
+                    # Of an interrupt nobody tells; when nothing is in hand, `finish` follows it.
+                    self._wait_for(lambda: self._news or self._is_over(), _LOOK_AGAIN if self._in_hand() else None)
             finally:
                 self._returned.put(None)
             settling.result()
@@ -405,6 +415,8 @@ class Dispatcher:
 
         landed = self._database.write(work)
         became = [each.status for each in settlements if each.delivery_id in landed]
+        if DeliveryStatus.PENDING in became:
+            self._retried()
         with self._changed:
             self.counts = DeliveryCounts(
                 delivered=self.counts.delivered + became.count(DeliveryStatus.DELIVERED),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from waitctl.application.documents import wait_document
+from waitctl.application.documents import pause_document, wait_document
 from waitctl.domain.instants import format_instant
+from waitctl.domain.pauses import Pause
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.store.waits import OpenCounts
@@ -47,6 +48,7 @@ class PendingWaitsSummary:
     deliveries_pending: int
     deliveries_held: int
     deliveries_dead: int
+    paused: tuple[Pause, ...] = ()
 
     @property
     def oldest_overdue_seconds(self) -> int | None:
@@ -69,4 +71,5 @@ class PendingWaitsSummary:
                 "held": self.deliveries_held,
                 "dead": self.deliveries_dead,
             },
+            "paused": [pause_document(pause) for pause in self.paused],
         }

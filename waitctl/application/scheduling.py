@@ -46,7 +46,7 @@ from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
 from waitctl.infrastructure.ids import new_id, tzdata_version
 from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import endings, matching
+from waitctl.infrastructure.store import endings, matching, pauses
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as store
 from waitctl.infrastructure.store.waits import Transition
@@ -381,7 +381,8 @@ class WaitSchedulingService:
         with self._database.read(connection) as connection_:
             now = self._database.clock(connection_)
             pending, held, dead = delivery_store.count_outbox(connection_, handlers)
-            return PendingWaitsSummary(store.count_open(connection_, now=now), now, pending, held, dead)
+            paused = tuple(pauses.list_pauses(connection_))
+            return PendingWaitsSummary(store.count_open(connection_, now=now), now, pending, held, dead, paused)
 
     def get_history(self, wait_id: str, connection: Connection | None = None) -> list[Transition]:
         """A wait's audit trail, oldest first."""

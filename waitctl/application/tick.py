@@ -28,6 +28,7 @@ from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.text import JsonObject, normalize_contact
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_name
+from waitctl.infrastructure.signals import Signal
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import endings, matching, rescheduling, ticks
 from waitctl.infrastructure.store import events as event_store
@@ -36,6 +37,13 @@ from waitctl.infrastructure.store.rescheduling import Rescheduled
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 """How far an SQLite host's clock may be behind the last tick: a clock set back would fire nothing for hours."""
+
+
+_HEARTBEAT = 60.0
+"""Seconds between two lines in the heartbeat of a resident tick."""
+
+_BREATH = 0.005
+"""Seconds that a round of a resident tick lasts at least, however busy others are."""
 
 
 class Phase(StrEnum):
@@ -178,17 +186,7 @@ class Tick:
         else:
             self._resolve()
 
-        def finish(connection: Connection) -> TickReport:
-            done = self._complete(connection, report)
-            ticks.finish_tick(
-                connection,
-                tick_id,
-                finished_at=self._database.real_clock(connection),
-                report={key: value for key, value in done.to_json().items() if not key.endswith("_at")},
-            )
-            return done
-
-        return self._database.write(finish)
+        return self._database.write(partial(self._finish, tick_id, report))
 
     def _start(self, connection: Connection) -> tuple[int, datetime]:
         now = self._database.real_clock(connection)
@@ -358,12 +356,85 @@ class Tick:
         self._progress.timed_out += timed_out
         return len(wait_ids) if timed_out else 0  # none: another tick has them in hand, and goes on
 
+    # -- resident ---------------------------------------------------------------------------------------------------
+
+    def watch(
+        self, signal: Signal, *, interval: timedelta, beat: Callable[[TickReport], None] = lambda _: None
+    ) -> TickReport:
+        """Process what is due when it is due, until interrupted: wakes by ``signal``, and after ``interval`` at least.
+
+        ``beat`` is told after every round what was done so far. Deliveries go on meanwhile: none holds up a round.
+        """
+        tick_id, started_at = self._database.write(self._start)
+        signal.listen()
+        beaten_at = time.monotonic()
+        with (
+            self._dispatcher(retried=signal.wake) as dispatcher,
+            ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside,
+        ):
+            delivering = aside.submit(dispatcher.run, may_claim=lambda: not self._interrupted())
+            delivering.add_done_callback(lambda _: signal.wake())
+            try:
+                while not self._interrupted() and not delivering.done():
+                    round_at = time.monotonic()
+                    self._progress.late_up_to = None
+                    self._resolve(dispatcher.look)
+                    dispatcher.look()
+                    report = self._so_far(dispatcher, started_at)
+                    if time.monotonic() - beaten_at >= _HEARTBEAT:
+                        beaten_at = time.monotonic()
+                        self._database.write(self._bury_orphans)
+                        self._database.write(partial(self._finish, tick_id, report))
+                    beat(report)
+                    signal.wait(self._until_next(interval))
+                    time.sleep(max(0.0, round_at + _BREATH - time.monotonic()))
+            finally:
+                dispatcher.finish()
+            delivering.result()
+            self._stop(Stopped.INTERRUPTED)
+            report = self._so_far(dispatcher, started_at)
+        return self._database.write(partial(self._finish, tick_id, report))
+
+    def _so_far(self, dispatcher: Dispatcher, started_at: datetime) -> TickReport:
+        progress = self._progress
+        return TickReport(
+            started_at,
+            started_at,
+            correlated=progress.correlated,
+            resumed=progress.resumed,
+            timed_out=progress.timed_out,
+            moved=progress.moved,
+            stopped=progress.stopped,
+            **asdict(dispatcher.counts),
+        )
+
+    def _until_next(self, interval: timedelta) -> float:
+        """Seconds until something is due; no more than ``interval``, since others may write without saying so."""
+        with self._database.read() as connection:
+            now = self._database.clock(connection)
+            names = sorted(self._usable_handlers())
+            due = (
+                endings.next_end_at(connection, now=now),
+                delivery_store.next_attempt_at(connection, names, now=now) if names else None,
+            )
+        return min([interval.total_seconds(), *((at - now).total_seconds() for at in due if at is not None)])
+
+    def _finish(self, tick_id: int, report: TickReport, connection: Connection) -> TickReport:
+        done = self._complete(connection, report)
+        ticks.finish_tick(
+            connection,
+            tick_id,
+            finished_at=done.finished_at,
+            report={key: value for key, value in done.to_json().items() if not key.endswith("_at")},
+        )
+        return done
+
     # -- delivery, report -----------------------------------------------------------------------------------------
 
     def _resolve_and_deliver(self, report: TickReport) -> TickReport:
         """Hand out what has ended while the next batches end."""
         with (
-            Dispatcher(self._database, self._settings, actor=self._actor, limit=self._options.batch_size) as dispatcher,
+            self._dispatcher() as dispatcher,
             ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside,
         ):
             delivering = aside.submit(dispatcher.run, may_claim=self._may_go_on)
@@ -376,6 +447,10 @@ class Tick:
         orphans = self._database.write(self._bury_orphans)
         counts = asdict(dispatcher.counts)
         return replace(report, **counts | {"dead": counts["dead"] + orphans})
+
+    def _dispatcher(self, retried: Callable[[], None] = lambda: None) -> Dispatcher:
+        options = self._options
+        return Dispatcher(self._database, self._settings, actor=self._actor, limit=options.batch_size, retried=retried)
 
     def _bury_orphans(self, connection: Connection) -> int:
         known = self._usable_handlers()

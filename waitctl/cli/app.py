@@ -27,12 +27,15 @@ COMMANDS = {
     "history": ("waits", "Show a wait's audit trail."),
     "cancel": ("waits", "Cancel waits."),
     "resume": ("waits", "Resume a wait by hand."),
+    "await": ("awaiting", "Block until waits have ended."),
     "explain": ("rescheduling", "Say why a wait ends when it does."),
     "reschedule": ("rescheduling", "Give open waits another instant or window."),
     "replan": ("rescheduling", "Compute open waits anew after a change of zone rules or holidays."),
     "why": ("why", "Say what a wait is still waiting for, and which events nearly ended it."),
     "event": ("events", "Record events and look at them."),
     "tick": ("tick", "Process what is due, once."),
+    "pause": ("pausing", "Hold deliveries back; events and deadlines go on."),
+    "unpause": ("pausing", "Let held deliveries go."),
     "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),
     "calendar": ("calendars", "Look at calendars: business days, holidays, hours."),
     "db": ("database", "Migrate the database and look at its schema."),
@@ -201,10 +204,10 @@ def _verbosity(arguments: Sequence[str]) -> int:
     return sum(2 if argument == "-vv" else argument in {"-v", "--verbose"} for argument in arguments[:8])
 
 
-def _split_inline_command(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+def _split_inline_command(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
     """Split ``create … -- COMMAND ARG…`` before options are parsed."""
     before = list(arguments)
     if "--" not in before or "create" not in before[: before.index("--")]:
-        return before, ()
+        return before, None
     at = before.index("--")
     return before[:at], tuple(before[at + 1 :])

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -14,16 +15,17 @@ import typer
 from waitctl.application.documents import wait_document
 from waitctl.application.results import WaitCreateResult
 from waitctl.application.scheduling import WaitSchedulingService
-from waitctl.cli.output import Output, OutputOption, outlook, print_document, print_explanation, write_line
+from waitctl.cli.output import Output, OutputOption, outlook, print_document, print_explanation, say, write_line
 from waitctl.cli.session import Session, read_text_argument, session_of
 from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitConfigurationError
+from waitctl.domain.handlers import INLINE, InlineCommand, parse_routes
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import Dst, parse_instant
 from waitctl.domain.intents import Late, Rules
 from waitctl.domain.listeners import EventQuery, Mode
 from waitctl.domain.text import MAX_TEXT, parse_json_object
-from waitctl.domain.waits import Particulars
+from waitctl.domain.waits import Particulars, WaitStepExecution
 from waitctl.infrastructure.ids import new_id
 
 app = typer.Typer(help="Create a wait.", no_args_is_help=True, add_completion=False)
@@ -49,9 +51,12 @@ class Common:
     context: Annotated[
         str | None, typer.Option("--context", metavar="JSON|@FILE|-", help="A JSON object for the handler.")
     ] = None
-    handler: Annotated[str | None, typer.Option("--handler", metavar="NAME", help="What runs when the wait ends.")] = (
-        None
-    )
+    handler: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--handler", metavar="[OUTCOME=]NAME", help="What runs when the wait ends, or ends so (repeatable)."
+        ),
+    ] = None
     key: Annotated[
         str | None, typer.Option("--key", metavar="KEY", help="Create once for ever under this key (per workflow).")
     ] = None
@@ -86,13 +91,17 @@ class Common:
         context = self.context
         if context is not None:
             context = read_text_argument(context, "the context", InvalidWaitConfigurationError)
+        routes = parse_routes(self.handler or ())
+        argv = session.inline_command
         return Particulars(
             workflow_execution_id=new_id() if self.execution is None else self.execution,
             step_id=self.step,
             workflow_id=self.workflow,
             contact_id=self.contact,
             context=None if context is None else parse_json_object(context, "the context"),
-            handler=self.handler,
+            handler=routes.default,
+            handlers=routes.by_outcome,
+            command=None if argv is None else InlineCommand(argv, _folder()),
             idempotency_key=delivery_key(delivery, self.step) if self.key is None and delivery else self.key,
             timezone=session.settings().timezone if self.tz is None else self.tz,
         )
@@ -333,20 +342,32 @@ def _create(
     create: Callable[[WaitSchedulingService, Particulars], WaitCreateResult],
 ) -> None:
     session = session_of(context)
-    if session.inline_command:
-        raise InvalidWaitConfigurationError(
-            "inline commands are not supported yet", hint="name a handler of the config file with --handler"
-        )
     with session.database(create=True) as database:
         result = create(
             WaitSchedulingService(database, actor=session.actor, settings=session.settings()),
             common.particulars(session),
         )
         session.warn(f"database: {database.name}")
+    _warn_of_unknown_handlers(result.wait, session)
     document = {**wait_document(result.wait), "created": result.created}
     if common.dry_run:
         document["explanation"] = list(result.explanation)
     print_document(document, common.output, human=lambda: _print_created(result, common), id_key="id")
+
+
+def _folder() -> str:
+    """The folder that an inline command is given in, where it will run."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError as error:
+        raise InvalidWaitConfigurationError("the command has no folder to run in: this one is gone") from error
+
+
+def _warn_of_unknown_handlers(wait: WaitStepExecution, session: Session) -> None:
+    """Only a warning: the hosts that tick may know them."""
+    named = {wait.handler, *(wait.handlers or {}).values()} - {None, INLINE}
+    for name in sorted(named - session.settings().handlers.keys(), key=str):
+        say(f"warning: this host's config has no handler {name!a}; one that ticks must have it")
 
 
 def _print_created(result: WaitCreateResult, common: Common) -> None:

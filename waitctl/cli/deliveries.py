@@ -34,12 +34,16 @@ DeliveriesArgument = Annotated[
 ]
 
 
+HandlerOption = Annotated[str | None, typer.Option("--handler", metavar="NAME", help="Only to this handler.")]
+
+
 @app.command("list")
 def list_(
     context: typer.Context,
     status: Annotated[
         list[DeliveryStatus] | None, typer.Option("--status", help="Only in this status (repeatable).")
     ] = None,
+    handler: HandlerOption = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="How many at most.")] = 50,
     output: OutputOption = Output.HUMAN,
 ) -> None:
@@ -48,7 +52,7 @@ def list_(
     Example: waitctl delivery list --status dead
     """
     with session_of(context).database() as database:
-        found = DeliveryService(database).list_deliveries(status or (), limit=limit)
+        found = DeliveryService(database).list_deliveries(status or (), handler=handler, limit=limit)
 
     def human(_: object) -> None:
         if not found:
@@ -138,6 +142,7 @@ def _print_delivery(delivery: Delivery) -> None:
         [
             ("delivery", delivery.id),
             ("wait", delivery.wait_id),
+            ("tells of", delivery.dead_delivery_id),
             ("attempt", f"{delivery.attempt} of {delivery.max_attempts or '?'}"),
             (
                 "next attempt",
@@ -157,19 +162,24 @@ def retry(
     context: typer.Context,
     deliveries: DeliveriesArgument = None,
     all_dead: Annotated[bool, typer.Option("--all-dead", help="Every dead delivery.")] = False,
+    handler: HandlerOption = None,
+    workflow: Annotated[
+        str | None, typer.Option("-w", "--workflow", metavar="ID", help="Only of this workflow's waits.")
+    ] = None,
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Make deliveries due now, their attempts so far forgiven.
 
-    Example: waitctl delivery retry --all-dead
+    By --handler or --workflow: the dead ones. Example: waitctl delivery retry --all-dead
     """
-    if bool(deliveries) == all_dead:
-        raise typer.BadParameter("name either deliveries or --all-dead", param_hint="ID…")
+    every = all_dead or handler is not None or workflow is not None
+    if bool(deliveries) == every:
+        raise typer.BadParameter("name either deliveries or --all-dead, --handler, --workflow", param_hint="ID…")
     session = session_of(context)
     with session.database() as database:
         service = DeliveryService(database, actor=session.actor)
-        if all_dead:
-            done, worst = service.retry_dead(), ExitCode.OK
+        if every:
+            done, worst = service.retry_dead(handler=handler, workflow_id=workflow), ExitCode.OK
         else:
             done, worst = for_each(deliveries or [], service.retry, output)
     _print_done(done, "due now", output)

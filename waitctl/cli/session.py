@@ -25,7 +25,8 @@ class Session:
     database_url: str | None = None
     config: str | None = None
     verbose: int = 0
-    inline_command: tuple[str, ...] = ()
+    inline_command: tuple[str, ...] | None = None
+    """What stands behind ``--``; None without one."""
     _settings: Settings | None = field(default=None, repr=False)
 
     def settings(self) -> Settings:

@@ -5,18 +5,26 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
 from waitctl.application.tick import Phase, Tick, TickOptions, TickReport
+from waitctl.application.watch import Watch
 from waitctl.cli.output import DocumentOption, Output, print_document, say, write_line
-from waitctl.cli.session import session_of
+from waitctl.cli.session import Session, session_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import parse_instant
+from waitctl.infrastructure.signals import Signal
 
 app = typer.Typer(add_completion=False)
+
+_EVERY = 5.0
+"""Seconds between two lines of a resident tick."""
 
 
 @app.command("tick")
@@ -39,6 +47,12 @@ def tick(
     ignore_clock: Annotated[
         bool, typer.Option("--ignore-clock", help="SQLite: run although this host's clock was set back.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and process what is due when it is due, until SIGTERM.")
+    ] = False,
+    interval: Annotated[
+        str, typer.Option("--interval", metavar="DURATION", help="With --watch: look at least this often.")
+    ] = "5s",
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
     output: DocumentOption = Output.HUMAN,
 ) -> None:
@@ -47,6 +61,8 @@ def tick(
     Events of the SQL door, due waits, expired listeners, then deliveries. Any number of ticks may overlap. SIGTERM and
     Ctrl-C finish the batch in hand. Example: waitctl tick --time-budget 50s
     """
+    if watch:
+        _refuse_beside_watch(context)
     options = TickOptions(
         batch_size=batch_size,
         max_batches=max_batches,
@@ -56,17 +72,65 @@ def tick(
         ignore_clock=ignore_clock,
     ).checked()
     session = session_of(context)
+    if watch:
+        _watch(session, options, _interval(interval), output, quiet=quiet)
+        return
     database = session.database(as_of=None if as_of is None else parse_instant(as_of, "--as-of"))
     with database:
         run = Tick(database, session.settings(), options, interrupted=_on_signal().is_set)
         report = run.run()
+    _say_what_is_missing(run)
+    if quiet or (output is Output.HUMAN and report.did_nothing and not sys.stdout.isatty()):
+        return  # cron mails what is printed
+    print_document(report.to_json(), output, human=lambda: _print_report(report))
+
+
+def _say_what_is_missing(run: Tick) -> None:
     for name in sorted(run.unknown_calendars):
         say(f"the calendar {name} is not known on this host: only the windows of its waits were looked at")
     for name, reason in sorted(run.unready_handlers.items()):
         say(f"deliveries to {name} are held: {reason}")
-    if quiet or (output is Output.HUMAN and report.did_nothing and not sys.stdout.isatty()):
-        return  # cron mails what is printed
-    print_document(report.to_json(), output, human=lambda: _print_report(report))
+
+
+def _refuse_beside_watch(context: typer.Context) -> None:
+    """What says how far one run goes has no meaning for one that stays."""
+    for name in ("max_batches", "time_budget", "dry_run", "as_of"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"--{name.replace('_', '-')} is for a single run", param_hint="--watch")
+
+
+def _interval(text: str) -> timedelta:
+    return parse_duration(text, error=InvalidSettingError).elapsed
+
+
+def _watch(session: Session, options: TickOptions, interval: timedelta, output: Output, *, quiet: bool) -> None:
+    if session.settings().as_of is not None:
+        raise InvalidSettingError("--watch goes by the real clock", hint="unset WAITCTL_AS_OF")
+    with session.database() as database, Signal(database) as signal_:
+        interrupted = _on_signal(signal_.wake)
+        resident = Watch(database, session.settings(), options, signal_, interrupted=interrupted.is_set)
+        told = _Teller(quiet=quiet or output is not Output.HUMAN)
+        report = resident.run(interval, beat=told.hear, say=say)
+    _say_what_is_missing(resident.tick)
+    if not quiet:
+        print_document(report.to_json(), output, human=lambda: _print_report(report))
+
+
+class _Teller:
+    """Says what a resident tick has done: a line when there is something new, at most one in five seconds."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._said: str | None = None
+        self._said_at = -_EVERY
+
+    def hear(self, report: TickReport) -> None:
+        line = _done(report)
+        if self._quiet or line in {self._said, ""} or time.monotonic() - self._said_at < _EVERY:
+            return
+        self._said, self._said_at = line, time.monotonic()
+        say(line)
 
 
 def _phases(text: str) -> frozenset[Phase]:
@@ -77,7 +141,7 @@ def _phases(text: str) -> frozenset[Phase]:
     return frozenset(map(Phase, names))
 
 
-def _on_signal() -> threading.Event:
+def _on_signal(wake: Callable[[], None] = lambda: None) -> threading.Event:
     """An event that SIGTERM and the first SIGINT set; the second SIGINT interrupts at once."""
     interrupted = threading.Event()
 
@@ -85,6 +149,7 @@ def _on_signal() -> threading.Event:
         if number == signal.SIGINT and interrupted.is_set():
             raise KeyboardInterrupt
         interrupted.set()
+        wake()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
@@ -93,6 +158,13 @@ def _on_signal() -> threading.Event:
 
 def _print_report(report: TickReport) -> None:
     would = "would have " if report.ids is not None else ""
+    write_line(f"{would}{_done(report) or 'nothing to do'} ({report.stopped.replace('_', ' ')})")
+    for what, ids in (report.ids or {}).items():
+        for identifier in ids:
+            write_line(f"  {what.replace('_', ' ')}  {identifier}")
+
+
+def _done(report: TickReport) -> str:
     done = (
         ("correlated", report.correlated, "events"),
         ("resumed", report.resumed, "waits"),
@@ -101,11 +173,8 @@ def _print_report(report: TickReport) -> None:
         ("delivered", report.delivered, ""),
         ("to retry", report.retried, ""),
         ("dead", report.dead, ""),
+        ("stale", report.stale, ""),
         ("held", report.held, ""),
         ("still due", report.remaining_due, ""),
     )
-    said = [f"{what} {count:,} {unit}".rstrip() for what, count, unit in done if count]
-    write_line(f"{would}{', '.join(said) or 'nothing to do'} ({report.stopped.replace('_', ' ')})")
-    for what, ids in (report.ids or {}).items():
-        for identifier in ids:
-            write_line(f"  {what.replace('_', ' ')}  {identifier}")
+    return ", ".join(f"{what} {count:,} {unit}".rstrip() for what, count, unit in done if count)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from waitctl.application.documents import instant
+from waitctl.application.outlets import handlers_of
 from waitctl.application.results import PendingWaitsSummary, WaitStatus
 from waitctl.application.scheduling import WaitSchedulingService
 from waitctl.cli.output import (
@@ -103,7 +105,9 @@ def print_wait(found: WaitStatus) -> None:
             ("listens to", listeners),
             ("progress", _progress(wait)),
             ("condition", trouble),
-            ("handler", wait.handler),
+            ("handler", None if wait.command else wait.handler),
+            ("handlers", ", ".join(f"{outcome}={name}" for outcome, name in (wait.handlers or {}).items())),
+            ("command", f"{shlex.join(wait.command['argv'])} in {wait.command['folder']}" if wait.command else None),
             ("key", wait.idempotency_key),
             ("context", to_json(wait.context) if wait.context else None),
             ("created", local(wait.created_at, zone, now)),
@@ -264,7 +268,8 @@ def pending(context: typer.Context, output: DocumentOption = Output.HUMAN) -> No
     """
     session = session_of(context)
     with session.database() as database:
-        summary = WaitSchedulingService(database).list_pending_waits(handlers=tuple(session.settings().handlers))
+        known = [config.name for config in handlers_of(session.settings(), database)]
+        summary = WaitSchedulingService(database).list_pending_waits(handlers=known)
     print_document(summary.to_json(), output, human=lambda: _print_summary(summary))
 
 
@@ -281,6 +286,7 @@ def _print_summary(summary: PendingWaitsSummary) -> None:
             ("overdue", overdue),
             ("next due", None if counts.next_due_at is None else relative(counts.next_due_at, summary.now)),
             ("deliveries", f"{deliveries}, {summary.deliveries_dead:,} dead"),
+            ("paused", ", ".join(f"{pause.kind} {pause.name}".strip() for pause in summary.paused)),
         ],
         style="yellow" if counts.overdue or summary.deliveries_dead else "green",
     )

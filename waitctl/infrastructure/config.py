@@ -6,7 +6,7 @@ pydantic checks the file, and is loaded only when there is one: a script starts 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -20,8 +20,6 @@ from waitctl.domain.late import LATE_TOLERANCE
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
-
-    from waitctl.infrastructure.handler_settings import HandlerModel
 
 _MOST_OF_A_SECRET = 64 * 1024
 
@@ -177,7 +175,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
 
     from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
-    from waitctl.infrastructure.handler_settings import Span, Word, as_value_error
+    from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
 
     name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
     iana = Annotated[str, AfterValidator(lambda value: as_value_error(lambda: check_zone(value)))]
@@ -215,7 +213,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         sources: dict[name, SourceModel] = {}
 
     model = FileModel.model_validate(document)
-    handlers = {name: _handler(path, name, handler) for name, handler in model.handlers.items()}
+    handlers = {name: _handler(path, name, handler.to_config) for name, handler in model.handlers.items()}
     calendars = {
         name: CalendarConfig(name, **{key: getattr(calendar, key) for key in CalendarModel.model_fields})
         for name, calendar in model.calendars.items()
@@ -233,9 +231,9 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _handler(path: Path, name: str, model: HandlerModel) -> HandlerConfig:
+def _handler(path: Path, name: str, to_config: Callable[[str, Path], HandlerConfig]) -> HandlerConfig:
     try:
-        return model.to_config(name, path.parent)
+        return to_config(name, path.parent)
     except ValueError as error:
         raise InvalidSettingError(f"{path}: handlers.{name}: {error}") from error
 

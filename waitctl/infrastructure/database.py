@@ -43,6 +43,14 @@ Connection = sa.Connection
 TOPIC_LOCK_SPACE = 0x77616974
 """The first key of our advisory locks ("wait" in ASCII), so that an application's own do not meet them."""
 
+CHANNEL = "waitctl"
+"""Where a transaction that changed something says so, to whoever listens; see `signals`."""
+
+# One a transaction, and none for one that only looked.
+_ANNOUNCE = sa.text(
+    "SELECT pg_notify(CAST(:channel AS text), CAST(:who AS text)) WHERE pg_current_xact_id_if_assigned() IS NOT NULL"
+)
+
 _BUSY_SECONDS = 30
 _RETRIES = 10
 _RETRIED_STATES = {"40P01", "40001"}  # deadlock detected, serialization failure
@@ -63,6 +71,7 @@ class Database:
         self.as_of = as_of
         self.create = create
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.identity = f"{os.getpid()}@{host_name()}"
         self._engine: Engine | None = None
         self._is_at_head = False
         # SQLite's writers wait for each other by sleeping; our own threads do it better.
@@ -130,7 +139,8 @@ class Database:
 
         An own transaction is run again after a deadlock or a serialization failure, so ``work`` must touch nothing
         but the database. On a caller's ``connection`` it becomes part of the caller's transaction and is not retried;
-        the caller commits. ``rollback`` undoes everything at the end (a dry run).
+        the caller commits, and who waits for the change learns of it by looking: a NOTIFY there would forbid the caller
+        a two-phase commit. ``rollback`` undoes everything at the end (a dry run).
         """
         with translated_errors(self):
             if connection is not None:
@@ -142,6 +152,8 @@ class Database:
                         result = work(own)
                         if rollback:
                             transaction.rollback()
+                        elif not self.is_sqlite:
+                            own.execute(_ANNOUNCE, {"channel": CHANNEL, "who": self.identity})
                         return result
                 except DBAPIError as error:
                     if getattr(error.orig, "sqlstate", None) not in _RETRIED_STATES or attempt == _RETRIES - 1:
@@ -205,6 +217,30 @@ class Database:
             return host_clock()
         at: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
         return at.astimezone(UTC)
+
+    def listen(self, channel: str) -> Any:
+        """A connection of PostgreSQL's driver that listens; ``None`` when there is none to be had now."""
+        import psycopg
+
+        try:
+            raw = self._connectable().raw_connection()
+            raw.detach()
+            driver: Any = raw.driver_connection
+            driver.autocommit = True
+            driver.execute(f'LISTEN "{channel}"')
+        except (DBAPIError, psycopg.Error):
+            return None
+        return driver
+
+    def notifications(self, listening: Any) -> list[str] | None:
+        """The payloads that have come in; ``None`` when the connection is lost."""
+        import psycopg
+
+        try:
+            listening.pgconn.consume_input()
+        except psycopg.Error:
+            return None
+        return [news.extra.decode() for news in iter(listening.pgconn.notifies, None)]
 
     # -- statements that differ -----------------------------------------------------------------------------------
 

@@ -352,6 +352,16 @@ def count_remaining(connection: Connection, *, now: datetime) -> int:
     return int(row[0]) + int(row[1])
 
 
+def next_end_at(connection: Connection, *, now: datetime) -> datetime | None:
+    """When the next wait ends by the clock, later than now."""
+    ends = [
+        sa.select(column.label("at")).where(condition, column > now).order_by(column).limit(1).subquery()
+        for column, condition in ((waits.c.scheduled_at, SCHEDULED), (listeners.c.expires_at, ACTIVE))
+    ]
+    at = sa.union_all(*(sa.select(end.c.at) for end in ends)).subquery().c.at
+    return connection.execute(sa.select(sa.func.min(at, type_=UtcDateTime))).scalar()
+
+
 # -- by hand -----------------------------------------------------------------------------------------------------------
 
 

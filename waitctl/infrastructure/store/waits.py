@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from waitctl.domain.deliveries import Delivery
+from waitctl.domain.errors import WaitExecutionNotFoundError
 from waitctl.domain.listeners import EventListener, ListenerStatus
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
@@ -208,6 +209,16 @@ def history(connection: Connection, wait_id: str) -> list[Transition]:
     table = transitions.c
     found = sa.select(table.at, table.from_status, table.to_status, table.reason, table.actor, table.data)
     return [Transition(*row) for row in connection.execute(found.where(table.wait_id == wait_id).order_by(table.id))]
+
+
+def count_ended(connection: Connection, wait_ids: Sequence[str]) -> int:
+    """How many of these waits have ended. Raises `WaitExecutionNotFoundError` when one is gone."""
+    among = is_among(waits.c.id, wait_ids, is_sqlite=connection.dialect.name == "sqlite")
+    found = sa.select(sa.func.count(), sa.func.count(waits.c.resolved_at)).where(among)
+    there, ended = connection.execute(found).one()
+    if there < len(wait_ids):
+        raise WaitExecutionNotFoundError("a wait is gone: it ended long ago and was pruned")
+    return int(ended)
 
 
 @dataclass(frozen=True, slots=True)
