@@ -108,6 +108,7 @@ class _Lane:
         """Queue parcels for the workers, of whom there are as many as there is to do."""
         if not self.in_hand:
             self.renewed()
+            self._returned.put(_Returned(self, (), ()))  # who renews must know that there is something to renew
         self.in_hand |= {delivery.id: delivery for delivery, _ in addressed}
         size = _BATCH if self.config.batch else 1
         for start in range(0, len(addressed), size):
@@ -393,7 +394,7 @@ class Dispatcher:
         for each in returned:
             if each.results is None:
                 self._release(each.lane, each.deliveries)
-            else:
+            elif each.deliveries:
                 self._put_down(each.lane, each.deliveries)
 
     def _write(self, settled: Sequence[tuple[_Lane, Settlement]]) -> None:
