@@ -71,7 +71,7 @@ class Database:
         self.as_of = as_of
         self.create = create
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.identity = f"{os.getpid()}@{host_name()}"
+        self.identity = os.urandom(8).hex()
         self._engine: Engine | None = None
         self._is_at_head = False
         # SQLite's writers wait for each other by sleeping; our own threads do it better.
@@ -224,8 +224,8 @@ class Database:
 
         try:
             raw = self._connectable().raw_connection()
-            raw.detach()
             driver: Any = raw.driver_connection
+            raw.detach()
             driver.autocommit = True
             driver.execute(f'LISTEN "{channel}"')
         except (DBAPIError, psycopg.Error):
