@@ -138,8 +138,11 @@ def test_reschedule_of_several_says_which_cannot_be(run: Waitctl) -> None:
 
 def test_replan_that_would_change_too_much(run: Waitctl) -> None:
     run("create", "fixed-time", "3d").ok()
-    found = run("replan", "--all", "--tz", "Asia/Tokyo", "--max", "0", "-o", "json")
-    assert found.json_error(4)["code"] == "replan_too_large"
+    replan = ("replan", "--all", "--tz", "Asia/Tokyo", "--max", "0", "-o", "json")
+    assert len(run(*replan).ok().json["changed"]) == 1  # what there is to look at first
+    error = run(*replan, "--apply").json_error(4)
+    assert error["code"] == "replan_too_large"
+    assert error["hint"] == "look at the diff without --apply, then raise --max"
 
 
 def test_event_outside_the_window(run: Waitctl) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from tests.scene import NOON, Scene
 from waitctl import (
+    EventService,
     Particulars,
     ReschedulingService,
     Rules,
@@ -30,6 +33,7 @@ from waitctl.domain.errors import (
     WaitExecutionNotFoundError,
 )
 from waitctl.infrastructure.config import CalendarConfig
+from waitctl.infrastructure.ids import tzdata_version
 
 OFFICE = Rules(window=parse_hours("mon-fri 09:00-17:00"))
 HOUR = timedelta(hours=1)
@@ -164,6 +168,50 @@ def test_window_of_an_event_wait(scene: Scene) -> None:
     assert scene.get(wait).status == "scheduled"
 
 
+def test_window_of_a_wait_that_its_event_scheduled(scene: Scene) -> None:
+    """The event came on Sunday at noon, outside the window; it is Sunday still."""
+    wait = scene.listen(timeout="2d", rules=OFFICE)
+    scene.record()
+    scene.at(30)
+    for window, opens in (
+        ("sun 15:00-16:00", NOON + 3 * HOUR),
+        ("sat", NOON + 132 * HOUR),
+        ("11:00-13:00", NOON + HOUR / 2),
+        ("mon 07:00-08:00", NOON + 19 * HOUR),
+        ("none", NOON + HOUR / 2),
+    ):
+        found, why = scene.rescheduling.reschedule_wait(wait.id, window=window)
+        assert found.wait.scheduled_at == opens, window
+        assert why[0].endswith(("came at 2026-03-01 12:00:00 UTC", "from 2026-03-01 12:30:00 UTC on"))
+
+
+def test_window_that_has_closed_today_opens_tomorrow_and_a_replan_leaves_it_so(scene: Scene) -> None:
+    wait = scene.create("6h", rules=OFFICE).wait
+    found, why = scene.at(11 * 60).rescheduling.reschedule_wait(wait.id, window="18:00-20:00")
+    assert found.wait.scheduled_at == NOON + 30 * HOUR
+    assert why[0] == "that instant has passed: from 2026-03-01 23:00:00 UTC on"
+    assert scene.rescheduling.replan().changes == ()
+
+
+def test_what_was_set_by_hand_need_not_be_a_weekday_that_was_asked_for(scene: Scene) -> None:
+    wait = scene.waits.create_until_time_wait("09:00", Particulars("e"), days="mon-fri").wait
+    found, _ = scene.rescheduling.reschedule_wait(wait.id, at="2026-03-08 10:00")  # a Sunday
+    assert found.wait.scheduled_at == datetime(2026, 3, 8, 10, tzinfo=UTC)
+    assert scene.rescheduling.replan().changes == ()
+
+
+@pytest.mark.parametrize("how", [{"at": "2026-03-05T10:00:00Z"}, {"by": "2h"}, {"window": "10:00-11:00"}])
+def test_another_instant_is_by_the_zone_rules_of_today(scene: Scene, how: dict[str, str]) -> None:
+    today = tzdata_version()
+    assert today is not None and re.fullmatch(r"20\d\d[a-z]+", today)
+    wait = scene.create("1d").wait
+    assert wait.wait_config["tzdata"] == today
+    written = json.dumps(wait.wait_config | {"tzdata": "1999a"})
+    scene.sql(f"UPDATE workflow_wait_executions SET wait_config = '{written}'".replace(":", r"\:"))
+    found, _ = scene.rescheduling.reschedule_wait(wait.id, **how)
+    assert found.wait.wait_config["tzdata"] == today
+
+
 @pytest.mark.parametrize(
     ("how", "error"),
     [
@@ -272,6 +320,24 @@ def test_what_a_tick_moved_and_what_an_event_scheduled_stays(scene: Scene) -> No
     assert scene.rescheduling.replan().changes == ()
 
 
+def test_what_an_event_scheduled_follows_its_calendar_both_ways(scene: Scene) -> None:
+    closed = company(scene, extra={date(2026, 3, 2): "Strike"})
+    scene.database.as_of = NOON - timedelta(minutes=10)
+    scene.waits = WaitSchedulingService(scene.database, settings=closed)
+    scene.events = EventService(scene.database, settings=closed)
+    wait = scene.listen(rules=Rules(calendar="company"), timeout="5d")
+    scene.at(0).record()
+    assert scene.get(wait).scheduled_at == NOON + 48 * HOUR
+    scene.at(90)
+    assert ReschedulingService(scene.database, settings=closed).replan().changes == ()
+    service = ReschedulingService(scene.database, settings=company(scene))  # the strike is off
+    (change,) = service.replan(apply=True).changes
+    assert (change.after, change.why[0]) == (NOON + 24 * HOUR, "its event came at 2026-03-01 12:00:00 UTC")
+    assert scene.get(wait).scheduled_at == NOON + 24 * HOUR
+    scene.sql("DELETE FROM workflow_events")  # as retention does: when it was taken counts
+    assert service.replan().changes == ()
+
+
 def test_overdue_waits_are_left_to_the_tick(scene: Scene) -> None:
     on_a_company_day(scene)
     closed = ReschedulingService(
@@ -285,6 +351,7 @@ def test_cap(scene: Scene) -> None:
     service = ReschedulingService(scene.database, settings=company(scene, extra={date(2026, 3, 2): "Founders' Day"}))
     with pytest.raises(ReplanTooLargeError, match="3 waits would change, more than 2"):
         service.replan(apply=True, cap=2)
+    assert len(service.replan(cap=2).changes) == 3  # the diff can be looked at
     assert scene.get(waits[0]).scheduled_at == waits[0].scheduled_at
     assert service.replan(apply=True, cap=3).applied == 3
 

@@ -70,6 +70,24 @@ def test_so_many_and_then_so_many_are_their_sum(start: date, first: int, second:
     assert passed == first + second + len(skipped) + len(skipped_then)
 
 
+@given(
+    start=st.dates(date(1970, 1, 1), date(2100, 12, 31)),
+    first=st.integers(1, 300),
+    second=st.integers(1, 300),
+    back=st.booleans(),
+    work_week=st.sets(st.integers(1, 7), min_size=1).map(frozenset),
+    days=st.sets(st.tuples(st.integers(1, 12), st.integers(1, 28)), max_size=40),
+)
+def test_the_sum_is_the_same_by_any_calendar(
+    start: date, first: int, second: int, back: bool, work_week: frozenset[int], days: set[tuple[int, int]]
+) -> None:
+    calendar = Calendar("any", work_week, lambda year: {date(year, *day): "holiday" for day in days})
+    sign = -1 if back else 1
+    halfway, _ = calendar.add_business_days(Date(start), sign * first)
+    there, _ = calendar.add_business_days(halfway, sign * second)
+    assert calendar.add_business_days(Date(start), sign * (first + second))[0] == there
+
+
 @pytest.mark.parametrize(
     ("name", "start", "count", "end", "skipped"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import whenever
@@ -13,11 +13,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from whenever import Instant, PlainDateTime, Time
 
+from tests.unit.test_hours import opening_hours
 from tests.unit.wall_clocks import all_zones, changes, is_within, kind_of, read, readings, shown
 from waitctl.domain.calendars import Calendar
-from waitctl.domain.durations import Duration, format_duration
+from waitctl.domain.durations import Duration, Offset, format_duration
+from waitctl.domain.errors import CalendarRangeError, InvalidWaitTimeError, NoOpeningError
 from waitctl.domain.hours import OpeningHours, parse_hours
-from waitctl.domain.instants import Adjustment, Dst
+from waitctl.domain.instants import Adjustment, Dst, to_zone
 from waitctl.domain.intents import FixedTime, Intent, Rules, UntilDate, UntilTime
 from waitctl.domain.schedule import Resolver, Schedule, resolve
 
@@ -57,14 +59,30 @@ AROUND = [timedelta(minutes=minutes) for minutes in (-120, -30, 0, 15, 120)] + [
 
 
 def test_local_times_around_every_change() -> None:
+    """Up to two hours before and after each, by the clocks as they were and as they became, by every rule."""
     for zone, known in all_changes().items():
         for change in known:
             before = shown(change - timedelta(seconds=1), zone) + timedelta(seconds=1)
             for local in {wall + step for wall in (before, shown(change, zone)) for step in AROUND}:
-                kind, intent = kind_of(local, zone), UntilDate(PlainDateTime(local))
-                for dst, expected in readings(local, zone).items():
-                    schedule = resolve(intent, base=change, zone=zone, rules=RULES[dst])
-                    assert (schedule.at, said(schedule)) == (expected, kind), (zone, local, dst)
+                expected = readings(local, zone)
+                kind, asked = kind_of(expected), PlainDateTime(local)
+                for dst, at in expected.items():
+                    found, adjusted = to_zone(asked, zone, dst)
+                    assert found.to_instant().to_stdlib() == at, (zone, local, dst)
+                    assert (adjusted.kind if adjusted else None) == kind, (zone, local, dst)
+
+
+def test_dates_at_every_change() -> None:
+    """From the intent to the instant, at the first time that clocks skip or show once more."""
+    for zone, known in all_changes().items():
+        for change in known:
+            walls = shown(change - timedelta(seconds=1), zone) + timedelta(seconds=1), shown(change, zone)
+            expected = readings(min(walls), zone)
+            intent = UntilDate(PlainDateTime(min(walls)))
+            for dst, at in expected.items():
+                schedule = resolve(intent, base=change, zone=zone, rules=RULES[dst])
+                assert (schedule.at, said(schedule)) == (at, kind_of(expected)), (zone, change, dst)
+                assert said(schedule) is not None
 
 
 def said(schedule: Schedule) -> str | None:
@@ -151,7 +169,8 @@ def test_until_time_is_the_next_that_the_clocks_show(place: tuple[str, datetime]
     assert schedule.at == next(
         found
         for local in days
-        if (found := read(local, zone, dst)) > base and not (local == days[0] and kind_of(local, zone) == "gap")
+        if (found := read(local, zone, dst)) > base
+        and not (local == days[0] and kind_of(readings(local, zone)) == "gap")
     )
     if said(schedule) != "gap":
         assert shown(schedule.at, zone).time() == at
@@ -190,6 +209,10 @@ def test_elapsed_time_is_elapsed_time(place: tuple[str, datetime], span: timedel
 
 
 @given(places(), asked_for())
+@example(
+    ("UTC", datetime(2000, 12, 1, tzinfo=UTC)),  # a Friday: its night lasts into the weekend
+    (fixed(1), Rules(window=parse_hours("22:00-06:00")), Calendar("mine")),
+)
 def test_result_is_after_its_base_and_within_all_rules(
     place: tuple[str, datetime], asked: tuple[Intent, Rules, Calendar | None]
 ) -> None:
@@ -203,10 +226,11 @@ def test_result_is_after_its_base_and_within_all_rules(
         assert local.isoweekday() in intent.days
     if calendar is not None:
         there = shown(schedule.at, calendar.zone or zone)
-        if calendar.hours is None:
-            assert is_workday(calendar, there.date())
-        else:
-            assert is_within(there, calendar.hours, lambda day: is_workday(calendar, day))
+        if calendar.hours is not None:
+            assert is_within(there, calendar.hours, partial(is_workday, calendar))
+        elif not is_workday(calendar, there.date()):  # then what a window began on a business day lasts into it
+            assert rules.window is not None and calendar.zone is None
+            assert is_within(local, rules.window, partial(is_workday, calendar))
 
 
 @given(places(), asked_for())
@@ -217,6 +241,56 @@ def test_result_passes_its_own_rules_unmoved(
     resolver = Resolver(intent, zone, rules, calendar)
     at = resolver.resolve(base).at
     assert resolver.gates.next_opening(at) == (at, ())
+
+
+DURATIONS = st.builds(Duration, st.integers(1, 3000), st.timedeltas(timedelta(0), timedelta(hours=23))) | st.builds(
+    lambda count: Duration(business_days=count), st.integers(1, 400)
+)
+DATES = st.datetimes(datetime(1970, 1, 2), datetime(2100, 12, 1))
+ANYTHING: st.SearchStrategy[Intent] = st.one_of(
+    st.builds(FixedTime, DURATIONS),
+    st.builds(
+        lambda at, offset: UntilDate(at if at.tzinfo else PlainDateTime(at), offset),
+        DATES | DATES.map(lambda at: at.replace(tzinfo=UTC)),
+        st.none() | st.builds(Offset, DURATIONS, st.booleans()),
+    ),
+    st.builds(daily, TIMES, st.none() | st.sets(st.integers(1, 7), min_size=1).map(frozenset)),
+)
+
+
+@st.composite
+def any_calendar(draw: st.DrawFn) -> Calendar:
+    """Also one that never opens, or knows these years alone."""
+    return Calendar(
+        "any",
+        work_week=draw(st.sets(st.integers(1, 7)).map(frozenset)),
+        holidays_of=lambda year: {date(year, 5, day): "holiday" for day in range(1, 32)},
+        years=draw(st.sampled_from([range(1, 10000), range(1970, 2101)])),
+        hours=draw(st.none() | opening_hours()),
+        zone=draw(st.none() | st.sampled_from(all_zones())),
+    )
+
+
+@given(places(), ANYTHING, st.sampled_from(Dst), st.none() | opening_hours(), st.none() | any_calendar())
+def test_whatever_is_asked_is_answered_by_its_rules_or_refused(
+    place: tuple[str, datetime], intent: Intent, dst: Dst, window: OpeningHours | None, calendar: Calendar | None
+) -> None:
+    zone, base = place
+    resolver = Resolver(intent, zone, Rules(dst=dst, window=window), calendar)
+    try:
+        at = resolver.resolve(base).at
+        assert at >= resolver.delay(base).at
+        assert resolver.gates.next_opening(at) == (at, ())
+    except (NoOpeningError, CalendarRangeError, InvalidWaitTimeError):
+        assert window or calendar or dst is Dst.REJECT
+        return
+    assert isinstance(intent, UntilDate) or at > base
+    assert window is None or is_within(shown(at, zone), window)
+    if calendar is not None:
+        there = shown(at, calendar.zone or zone)
+        days = (there.date() - timedelta(days=past) for past in (0, 1))  # hours past midnight are of the day before
+        assert any(is_workday(calendar, day) for day in days)
+        assert calendar.hours is None or is_within(there, calendar.hours, partial(is_workday, calendar))
 
 
 def in_words(intent: Intent) -> str:

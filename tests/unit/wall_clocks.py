@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -44,13 +44,13 @@ def read(local: datetime, zone: str, dst: Dst = Dst.COMPATIBLE) -> datetime:
 
 
 def readings(local: datetime, zone: str) -> dict[Dst, datetime]:
-    first, second = (local.replace(tzinfo=zone_of(zone), fold=fold).astimezone(UTC) for fold in (0, 1))
+    tz = zone_of(zone)
+    first, second = local.replace(tzinfo=tz).astimezone(UTC), local.replace(tzinfo=tz, fold=1).astimezone(UTC)
     return {Dst.COMPATIBLE: first, Dst.EARLIER: min(first, second), Dst.LATER: max(first, second)}
 
 
-def kind_of(local: datetime, zone: str) -> str | None:
-    """Whether clocks in ``zone`` skip this time (gap) or show it twice (fold)."""
-    found = readings(local, zone)
+def kind_of(found: Mapping[Dst, datetime]) -> str | None:
+    """Whether clocks skip the time that is read so (gap) or show it twice (fold)."""
     if found[Dst.EARLIER] == found[Dst.LATER]:
         return None
     return "gap" if found[Dst.COMPATIBLE] == found[Dst.LATER] else "fold"

@@ -12,8 +12,10 @@ from waitctl.domain.gates import Gates
 from waitctl.domain.hours import parse_days
 from waitctl.domain.intents import Rules
 from waitctl.domain.late import LATE_TOLERANCE, Verdict, judge
+from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import Settings
+from waitctl.infrastructure.ids import tzdata_version
 
 
 class Openings:
@@ -46,17 +48,17 @@ class Openings:
     def for_event(
         self, zone: str, config: Mapping[str, Any], *, received_at: datetime, now: datetime
     ) -> datetime | None:
-        """Until when an event schedules its wait instead of resuming it; ``None`` when it resumes it.
-
-        What counts is when the event came, unless it was correlated so late that now counts.
-        """
+        """Until when an event schedules its wait instead of resuming it; ``None`` when it resumes it."""
         _, gates = self.of(zone, config)
-        came_at = received_at if now - received_at <= self._late_tolerance else now
         try:
-            opening, moves = gates.next_opening(came_at)
+            opening, moves = gates.next_opening(self.came_at(received_at, now))
         except InvalidInputError:  # nothing opens any more: better late than never
             return None
         return opening if moves else None
+
+    def came_at(self, received_at: datetime, correlated_at: datetime) -> datetime:
+        """When an event came: when it was received, unless it was correlated so late that only then counts."""
+        return received_at if correlated_at - received_at <= self._late_tolerance else correlated_at
 
     def judge(self, zone: str, config: Mapping[str, Any], *, scheduled_at: datetime, now: datetime) -> Verdict:
         """What a tick does with a wait that is due: see `late.judge`."""
@@ -73,3 +75,9 @@ class Openings:
         except UnknownCalendarError:
             self.unknown.add(str(rules.calendar))
             return None
+
+
+def with_zone_rules(config: JsonObject) -> JsonObject:
+    """A wait's ``wait_config`` with the version of the zone rules that its instant was found by."""
+    version = tzdata_version()
+    return config if version is None else config | {"tzdata": version}

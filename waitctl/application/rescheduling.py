@@ -10,7 +10,7 @@ from functools import partial
 from waitctl.application.documents import instant
 from waitctl.application.explaining import explain_event_wait
 from waitctl.application.ids import id_fragment
-from waitctl.application.openings import Openings
+from waitctl.application.openings import Openings, with_zone_rules
 from waitctl.application.results import WaitStatus
 from waitctl.application.scheduling import WaitSchedulingService
 from waitctl.domain.durations import parse_offset
@@ -34,6 +34,7 @@ from waitctl.domain.waits import WaitExecutionStatus, WaitFilter, WaitStepExecut
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import tzdata_version
+from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import rescheduling as store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.rescheduling import Redirected, Rescheduled
@@ -81,6 +82,16 @@ class Replan:
             "failed": [{"id": wait_id, "error": error} for wait_id, error in self.failed],
             "applied": self.applied,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An open wait as it stood at ``now``; of one that an event scheduled, when that was received and taken."""
+
+    wait: WaitStepExecution
+    now: datetime
+    received_at: datetime
+    taken_at: datetime
 
 
 class ReschedulingService:
@@ -161,7 +172,8 @@ class ReschedulingService:
                 wait = self._get_open(connection, full)
                 now = self._database.clock(connection)
                 if window is not None:
-                    changed, schedule = self._with_window(wait, window, now)
+                    [seen] = _see(connection, [wait], now)
+                    changed, schedule = self._with_window(seen, window)
                 else:
                     changed, schedule = self._at_another_instant(wait, at, by, now)
                 to = (f"window {window}" if window else "", format_instant(schedule.at) if schedule else "")
@@ -192,14 +204,13 @@ class ReschedulingService:
             said = f"{intent.offset} from {show(current, wait.timezone)}"
             schedule.asked = lambda: said
         if _is_waiting(wait):
-            config = rescheduled(wait.wait_config, deadline=schedule.at)
+            config = with_zone_rules(rescheduled(wait.wait_config, deadline=schedule.at))
             return replace(wait, timeout_at=schedule.at, wait_config=config), schedule
-        config = rescheduled(wait.wait_config, at=schedule.at)
+        config = with_zone_rules(rescheduled(wait.wait_config, at=schedule.at))
         return replace(wait, scheduled_at=schedule.at, wait_config=config), schedule
 
-    def _with_window(
-        self, wait: WaitStepExecution, window: str, now: datetime
-    ) -> tuple[WaitStepExecution, Schedule | None]:
+    def _with_window(self, seen: _Open, window: str) -> tuple[WaitStepExecution, Schedule | None]:
+        wait, now = seen.wait, seen.now
         text = "" if window == "none" else str(parse_hours(window, "--window"))
         changed = replace(wait, wait_config=rescheduled(wait.wait_config, window=text))
         rules, gates = self._rules_and_gates(changed)
@@ -207,12 +218,14 @@ class ReschedulingService:
         changed = replace(changed, late_policy=late_policy(rules, gates))
         if _is_waiting(wait):
             return changed, None
-        schedule = self._planned(changed, wait.timezone)
-        if schedule is not None and schedule.at < now:
+        schedule = self._planned(replace(seen, wait=changed), wait.timezone)
+        assert schedule is not None
+        config = changed.wait_config
+        if schedule.at < now:
             opening, moves = gates.next_opening(now)
             schedule = Schedule(opening, lambda: f"that instant has passed: from {show(now, wait.timezone)} on", moves)
-        assert schedule is not None
-        return replace(changed, scheduled_at=schedule.at), schedule
+            config = rescheduled(config, at=opening)  # else a replan would move it back
+        return replace(changed, scheduled_at=schedule.at, wait_config=with_zone_rules(config)), schedule
 
     # -- replan ---------------------------------------------------------------------------------------------------
 
@@ -222,17 +235,17 @@ class ReschedulingService:
         """Compute open waits anew from what was asked: zone rules, holidays or calendars may have changed.
 
         ``zone`` gives them another zone. Without ``apply`` nothing is written. Waits that are overdue stay as they are,
-        and instants that somebody set by hand are only passed through calendar and window again. Raises
-        `ReplanTooLargeError` when more than ``cap`` waits would change.
+        and instants that somebody set by hand only pass calendar and window again. Raises
+        `ReplanTooLargeError` when ``apply`` would change more than ``cap`` waits.
         """
         if zone is not None:
             check_zone(zone)
         checked, changes, failed = 0, [], []
         moved: list[tuple[WaitStepExecution, WaitStepExecution, str]] = []
-        for wait in self._open_waits(wanted or WaitFilter()):
-            checked += 1
+        for seen in self._open_waits(wanted or WaitFilter()):
+            wait, checked = seen.wait, checked + 1
             try:
-                planned = self._planned(wait, zone or wait.timezone)
+                planned = self._planned(seen, zone or wait.timezone)
             except InvalidInputError as error:
                 failed.append((wait.id, error.message))
                 continue
@@ -241,43 +254,51 @@ class ReschedulingService:
                 continue
             changes.append(Change(wait, before, after, planned.explanation if planned else ()))
             moved.append((wait, self._replanned(wait, planned, zone), self._replan_reason(wait, before, after, zone)))
-        if len(changes) > cap:
+        if apply and len(changes) > cap:
             raise ReplanTooLargeError(
-                f"{len(changes):,} waits would change, more than {cap:,}", hint="look at the diff, then raise --max"
+                f"{len(changes):,} waits would change, more than {cap:,}",
+                hint="look at the diff without --apply, then raise --max",
             )
         applied = self._apply(moved) if apply else 0
         return Replan(checked, tuple(changes), tuple(failed), applied)
 
-    def _open_waits(self, wanted: WaitFilter) -> Iterator[WaitStepExecution]:
+    def _open_waits(self, wanted: WaitFilter) -> Iterator[_Open]:
         after: str | None = None
         while True:
             with self._database.read() as connection:
                 now = self._database.clock(connection)
                 page = store.open_waits(connection, wanted, now=now, limit=_PAGE, after=after)
-            yield from page
+                seen = _see(connection, page, now)
+            yield from seen
             if len(page) < _PAGE:
                 return
             after = page[-1].id
 
-    def _planned(self, wait: WaitStepExecution, zone: str) -> Schedule | None:
-        """What a wait comes to by the rules of today; what was set otherwise only passes the gates again."""
+    def _planned(self, seen: _Open, zone: str) -> Schedule | None:
+        """What a wait comes to by the rules of today; what was set by hand only passes calendar and window again."""
+        wait = seen.wait
         changed = wait.wait_config.get("rescheduled") or {}
         if _is_waiting(wait) and "deadline" in changed:
             return Schedule(parse_instant(changed["deadline"], "the deadline"), lambda: "the deadline was set by hand")
-        if "at" not in changed and wait.resolution_event_id is None:
-            return self._from_intent(wait, zone)
-        at = parse_instant(changed["at"], "the instant") if "at" in changed else wait.scheduled_at
-        assert at is not None
-        _, gates = self._rules_and_gates(replace(wait, timezone=zone))
-        opening, moves = gates.next_opening(at, clock_of=at)
-        return Schedule(opening, lambda: f"set otherwise than asked: {show(at, zone)}", moves)
+        if "at" in changed:
+            at = parse_instant(changed["at"], "the instant")
+            opening, moves = self._gates(wait, zone).next_opening(at, clock_of=at)
+            return Schedule(opening, lambda: f"set otherwise than asked: {show(at, zone)}", moves)
+        if wait.resolution_event_id is not None:
+            return self._since_its_event(seen, zone)
+        return self._from_intent(wait, zone)
+
+    def _since_its_event(self, seen: _Open, zone: str) -> Schedule:
+        """The first opening since the event that scheduled a wait; one that has passed meanwhile does not count."""
+        came_at, gates = self._openings.came_at(seen.received_at, seen.taken_at), self._gates(seen.wait, zone)
+        opening, moves = gates.next_opening(came_at)
+        if opening < seen.now:
+            opening, moves = gates.next_opening(seen.now)
+        return Schedule(opening, lambda: f"its event came at {show(came_at, zone)}", moves)
 
     def _replanned(self, wait: WaitStepExecution, planned: Schedule | None, zone: str | None) -> WaitStepExecution:
         at = planned.at if planned else None
-        config = dict(wait.wait_config)
-        if version := tzdata_version():
-            config["tzdata"] = version
-        changed = replace(wait, wait_config=config, timezone=zone or wait.timezone)
+        changed = replace(wait, wait_config=with_zone_rules(wait.wait_config), timezone=zone or wait.timezone)
         return replace(changed, timeout_at=at) if _is_waiting(wait) else replace(changed, scheduled_at=at)
 
     def _replan_reason(
@@ -349,6 +370,11 @@ class ReschedulingService:
         weekdays = intent.days if isinstance(intent, UntilTime) else None
         return rules, Gates(wait.timezone, rules, self._openings.calendar(rules), weekdays)
 
+    def _gates(self, wait: WaitStepExecution, zone: str) -> Gates:
+        """Calendar and window of a wait, without the weekdays that its time of day was asked for."""
+        rules = Rules.from_config(wait.wait_config)
+        return Gates(zone, rules, self._openings.calendar(rules))
+
     def _full_id(self, text: str) -> str:
         fragment = id_fragment(text)
         return fragment if "-" in fragment else self._waits.find_wait_id(text)
@@ -368,3 +394,15 @@ def _is_waiting(wait: WaitStepExecution) -> bool:
 def _instant_of(wait: WaitStepExecution) -> datetime | None:
     """What can be moved: when it is due, or its deadline."""
     return wait.timeout_at if wait.wait_type is WaitType.FOR_EVENT and wait.scheduled_at is None else wait.scheduled_at
+
+
+def _see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[_Open]:
+    """Waits with their events. Of an event that is pruned it counts when it was taken."""
+    ids = [wait.resolution_event_id for wait in waits if wait.resolution_event_id is not None]
+    received = {event.id: event.received_at for event in event_store.get_events(connection, ids)}
+    seen = []
+    for wait in waits:
+        taken_at = max((heard.matched_at for heard in wait.listeners if heard.matched_at), default=wait.updated_at)
+        received_at = received.get(wait.resolution_event_id or "") or taken_at
+        seen.append(_Open(wait, now, received_at, taken_at))
+    return seen

@@ -9,7 +9,7 @@ from datetime import datetime
 from waitctl.application.explaining import explain_event_wait
 from waitctl.application.idempotency import find_existing, find_pruned, may_replace, same_wait
 from waitctl.application.ids import CANDIDATES, id_fragment, only_candidate
-from waitctl.application.openings import Openings
+from waitctl.application.openings import Openings, with_zone_rules
 from waitctl.application.outlets import allows_inline
 from waitctl.application.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
 from waitctl.domain.durations import Duration
@@ -210,8 +210,8 @@ class WaitSchedulingService:
         deadline = query.deadline(base or now, particulars.timezone, calendar)
         timeout_at = deadline.at if deadline else None
         config = query.to_config() | ({"from": format_instant(base)} if base else {})
-        if deadline and (tzdata := tzdata_version()):
-            config["tzdata"] = tzdata
+        if deadline or gates:
+            config = with_zone_rules(config)
         wait = WaitStepExecution.for_event(
             new_id(),
             particulars,

@@ -16,7 +16,7 @@ from enum import StrEnum
 from functools import partial
 
 from waitctl.application.dispatch import Dispatcher
-from waitctl.application.openings import Openings
+from waitctl.application.openings import Openings, with_zone_rules
 from waitctl.application.orphans import bury_orphans
 from waitctl.application.outlets import handlers_of
 from waitctl.domain.durations import format_timedelta
@@ -494,7 +494,7 @@ class Tick:
 
 
 def _moved(wait: LateWait, at: datetime, reason: str) -> Rescheduled:
-    config = rescheduled(wait.wait_config, at=at)
+    config = with_zone_rules(rescheduled(wait.wait_config, at=at))
     return Rescheduled(wait.id, wait.scheduled_at, at, config, Late.NEXT_WINDOW, wait.timezone, reason)
 
 

@@ -93,7 +93,7 @@ def replan(
     kind: Annotated[WaitType | None, typer.Option("--type", help="Only of this type.")] = None,
     tz: Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="Give them this zone.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Write it; without, only show what would change.")] = False,
-    cap: Annotated[int, typer.Option("--max", metavar="N", min=0, help="Refuse when more waits would change.")] = 1000,
+    cap: Annotated[int, typer.Option("--max", metavar="N", min=0, help="Refuse to change more waits.")] = 1000,
     output: DocumentOption = Output.HUMAN,
 ) -> None:
     """Compute open waits anew after a change of zone rules or holidays.

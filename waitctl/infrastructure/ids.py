@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 
@@ -12,6 +13,7 @@ def new_id() -> str:
     return str(uuid7())
 
 
+@cache
 def tzdata_version() -> str | None:
     """The version of the IANA time zone rules in use, as in ``2026a``; ``None`` when the system does not say."""
     from whenever import get_tzpath
