@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.measure import Comparison, Setting, alternate, run, seconds
 from waitctl import Database, Settings, Tick, TickOptions
 from waitctl.application.correlation import EventService, read_lines
-from waitctl.application.tick import Phase
+from waitctl.application.resolving import Phase
 from waitctl.infrastructure.indexes import metadata
 
 BATCH = 1000

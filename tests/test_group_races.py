@@ -25,7 +25,7 @@ from waitctl import (
     WaitStepExecution,
     make_event,
 )
-from waitctl.application.tick import Phase
+from waitctl.application.resolving import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import ConflictError
 from waitctl.domain.listeners import Mode, topic_bucket

@@ -27,7 +27,7 @@ from waitctl import (
     make_event,
 )
 from waitctl.application.openings import Openings
-from waitctl.application.tick import Phase
+from waitctl.application.resolving import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.listeners import Mode
 from waitctl.infrastructure.indexes import metadata

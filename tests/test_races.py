@@ -31,7 +31,7 @@ from waitctl import (
     WaitStatus,
     make_event,
 )
-from waitctl.application.tick import Phase
+from waitctl.application.resolving import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (
     IdempotencyKeyConflictError,

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from waitctl.application.delivery import DeliveryService
     from waitctl.application.pausing import PauseService
     from waitctl.application.rescheduling import ReschedulingService
+    from waitctl.application.resolving import TickOptions
     from waitctl.application.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
     from waitctl.application.scheduling import WaitSchedulingService
-    from waitctl.application.tick import Tick, TickOptions, TickReport
+    from waitctl.application.tick import Tick, TickReport
     from waitctl.application.watch import Watch
     from waitctl.application.why import WhyService
     from waitctl.domain.deliveries import Outcome
@@ -56,7 +57,8 @@ _HOMES = {
     "waitctl.application.rescheduling": ("ReschedulingService",),
     "waitctl.application.results": ("PendingWaitsSummary", "WaitCreateResult", "WaitStatus"),
     "waitctl.application.scheduling": ("WaitSchedulingService",),
-    "waitctl.application.tick": ("Tick", "TickOptions", "TickReport"),
+    "waitctl.application.resolving": ("TickOptions",),
+    "waitctl.application.tick": ("Tick", "TickReport"),
     "waitctl.application.watch": ("Watch",),
     "waitctl.application.why": ("WhyService",),
     "waitctl.domain.deliveries": ("Outcome",),

@@ -148,6 +148,7 @@ def test_pending_counts(scene: Scene) -> None:
         "oldest_overdue_seconds": None,
         "next_due_at": None,
         "deliveries": {"pending": 0, "held": 0, "dead": 0},
+        "paused": [],
     }
     scene.create("1h", "a")
     scene.create("5h", "b")
@@ -164,6 +165,7 @@ def test_pending_counts(scene: Scene) -> None:
         "oldest_overdue_seconds": 2400,
         "next_due_at": "2026-03-01T17:00:00Z",
         "deliveries": {"pending": 1, "held": 1, "dead": 0},
+        "paused": [],
     }
     assert scene.waits.list_pending_waits(handlers=["nudge"]).deliveries_held == 0
 
@@ -185,6 +187,8 @@ def test_wait_document_has_every_key(scene: Scene) -> None:
             "wait_config",
             "context",
             "handler",
+            "handlers",
+            "command",
             "idempotency_key",
             "created_at",
             "updated_at",

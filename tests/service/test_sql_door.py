@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.scene import Scene
 from waitctl import Database, Tick, load_settings
-from waitctl.application.tick import Phase
+from waitctl.application.resolving import Phase
 
 
 @pytest.fixture

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
-from waitctl.application.tick import Tick, TickOptions, TickReport
+from waitctl.application.resolving import Stopped, TickOptions
+from waitctl.application.tick import Tick, TickReport
 from waitctl.domain.errors import DatabaseBusyError, DatabaseUnreachableError
 from waitctl.infrastructure import systemd
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.signals import Signal
+from waitctl.infrastructure.store import deliveries as delivery_store
+from waitctl.infrastructure.store import endings
 
 _FOREVER = timedelta(days=36500)
+
+_HEARTBEAT = 60.0
+"""Seconds between two entries in the heartbeat."""
+
+_BREATH = 0.005
+"""Seconds that a round lasts at least, however busy others are."""
 
 
 class Watch:
@@ -46,10 +58,11 @@ class Watch:
         beat: Callable[[TickReport], None] = lambda _: None,
         say: Callable[[str], None] = lambda _: None,
     ) -> TickReport:
-        """Process what is due when it is due, until interrupted. Returns what was done since the database last went.
+        """Process what is due when it is due, until interrupted; look after ``interval`` at least.
 
-        Tells systemd when it is ready, that it is alive, and that it stops. A database that goes away after the first
-        round is waited for, and ``say`` is told. Raises `DatabaseError` before that.
+        ``beat`` is told after every round what was done so far; systemd when it is ready, that it is alive, and that it
+        stops. A database that goes away after the first round is waited for, and ``say`` is told. Returns what was done
+        since it was last away. Raises `DatabaseError` before the first round.
         """
         interval = min(interval, systemd.watchdog_interval() or interval)
 
@@ -60,7 +73,7 @@ class Watch:
 
         while True:
             try:
-                report = self.tick.watch(self._signal, interval=interval, beat=alive)
+                report = self._stay(interval, alive)
             except (DatabaseUnreachableError, DatabaseBusyError) as error:
                 if not self._is_ready or self._interrupted():
                     raise
@@ -71,3 +84,45 @@ class Watch:
                 continue
             systemd.notify("STOPPING=1")
             return report
+
+    def _stay(self, interval: timedelta, beat: Callable[[TickReport], None]) -> TickReport:
+        """Rounds until interrupted. Deliveries go on beside them: none holds up a round."""
+        tick = self.tick
+        tick_id, started_at = self._database.write(tick.start)
+        self._signal.listen()
+        beaten_at = time.monotonic()
+        with (
+            tick.dispatcher(retried=self._signal.wake) as dispatcher,
+            ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside,
+        ):
+            delivering = aside.submit(dispatcher.run, may_claim=lambda: not self._interrupted())
+            delivering.add_done_callback(lambda _: self._signal.wake())
+            try:
+                while not self._interrupted() and not delivering.done():
+                    round_at = time.monotonic()
+                    tick.resolver.resolve(dispatcher.look)
+                    dispatcher.look()
+                    report = tick.report(started_at, dispatcher.counts)
+                    if round_at - beaten_at >= _HEARTBEAT:
+                        beaten_at = round_at
+                        self._database.write(tick.bury_orphans)
+                        self._database.write(partial(tick.finish, tick_id, report))
+                    beat(report)
+                    self._signal.wait(self._until_next(interval))
+                    time.sleep(max(0.0, round_at + _BREATH - time.monotonic()))
+            finally:
+                dispatcher.finish()
+            delivering.result()
+        tick.resolver.stop(Stopped.INTERRUPTED)
+        return self._database.write(partial(tick.finish, tick_id, tick.report(started_at, dispatcher.counts)))
+
+    def _until_next(self, interval: timedelta) -> float:
+        """Seconds until something is due; no more than ``interval``, since others may write without saying so."""
+        with self._database.read() as connection:
+            now = self._database.clock(connection)
+            names = sorted(self.tick.usable_handlers())
+            due = (
+                endings.next_end_at(connection, now=now),
+                delivery_store.next_attempt_at(connection, names, now=now) if names else None,
+            )
+        return min([interval.total_seconds(), *((at - now).total_seconds() for at in due if at is not None)])

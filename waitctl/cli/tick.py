@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from waitctl.application.tick import Phase, Tick, TickOptions, TickReport
+from waitctl.application.resolving import Phase, TickOptions
+from waitctl.application.tick import Tick, TickReport
 from waitctl.application.watch import Watch
 from waitctl.cli.output import DocumentOption, Output, print_document, say, write_line
 from waitctl.cli.session import Session, session_of
