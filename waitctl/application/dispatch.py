@@ -38,6 +38,12 @@ _SOON = 0.25
 _BATCH = 1000
 """Deliveries that a batch handler's process gets at most."""
 
+_HANDFUL = 100
+"""Deliveries that are worth a transaction of their own."""
+
+_LINGER = 0.02
+"""Seconds that fewer of them wait for others that are still out."""
+
 _LOOK_AGAIN = 0.2
 """Seconds after which somebody who interrupts is noticed while handlers run."""
 
@@ -235,7 +241,10 @@ class Dispatcher:
             settling.result()
 
     def _in_hand(self) -> bool:
-        return any(lane.in_hand for lane in self._lanes.values())
+        return self._in_hand_count() > 0
+
+    def _in_hand_count(self) -> int:
+        return sum(len(lane.in_hand) for lane in list(self._lanes.values()))
 
     def _is_over(self) -> bool:
         return self._failure is not None or not (self._news or self._more or self._in_hand())
@@ -275,7 +284,7 @@ class Dispatcher:
             with self._changed:
                 lane.hand_out([pair for pair in addressed if not is_exhausted(pair[0])], may_start)
         if exhausted:
-            self._write(exhausted)
+            self._write(lambda _: exhausted)
         opened = [self._open(lanes[name]) for name in wanted if lanes[name].handler is None]
         if any(opened) or any(len(addressed) == room for _, room, addressed in claims):
             self.look()
@@ -315,14 +324,15 @@ class Dispatcher:
     def _release(self, lane: _Lane, claimed: Sequence[Delivery]) -> None:
         if claimed:
             self._database.write(partial(store.release_deliveries, claimed=claimed))
-            self._put_down(lane, claimed)
+            self._put_down([(lane, delivery) for delivery in claimed])
 
-    def _put_down(self, lane: _Lane, deliveries: Sequence[Delivery]) -> None:
-        with self._changed:
-            for delivery in deliveries:
-                lane.in_hand.pop(delivery.id, None)
-            self._news = True
-            self._changed.notify_all()
+    def _put_down(self, done: Sequence[tuple[_Lane, Delivery]]) -> None:
+        if done:
+            with self._changed:
+                for lane, delivery in done:
+                    lane.in_hand.pop(delivery.id, None)
+                self._news = True
+                self._changed.notify_all()
 
     # -- settling -------------------------------------------------------------------------------------------------
 
@@ -353,7 +363,8 @@ class Dispatcher:
                 continue
             try:
                 while len(returned) < _BATCH:
-                    returned.append(self._returned.get_nowait())
+                    linger = len(returned) < _HANDFUL and self._in_hand_count() > len(returned)
+                    returned.append(self._returned.get(timeout=_LINGER) if linger else self._returned.get_nowait())
             except Empty:
                 pass
             return returned
@@ -377,44 +388,43 @@ class Dispatcher:
 
     def _settle(self, returned: Sequence[_Returned]) -> None:
         finished = [
-            (each.lane, delivery, result)
+            (each.lane, delivery, result, random.random())
             for each in returned
             if each.results is not None
             for delivery, result in zip(each.deliveries, each.results, strict=True)
         ]
         if finished:
-            with self._database.read() as connection:
-                now = self._database.clock(connection)
             self._write(
-                [
-                    (lane, settle(delivery, result, lane.config.retry, now=now, jitter=random.random()))
-                    for lane, delivery, result in finished
+                lambda now: [
+                    (lane, settle(delivery, result, lane.config.retry, now=now, jitter=jitter))
+                    for lane, delivery, result, jitter in finished
                 ]
             )
         for each in returned:
             if each.results is None:
                 self._release(each.lane, each.deliveries)
-            elif each.deliveries:
-                self._put_down(each.lane, each.deliveries)
+        self._put_down([(lane, delivery) for lane, delivery, _, _ in finished])
 
-    def _write(self, settled: Sequence[tuple[_Lane, Settlement]]) -> None:
-        settlements = [settlement for _, settlement in settled]
-        dead = {
-            settlement.delivery_id: lane.config.on_dead or self._settings.on_dead
-            for lane, settlement in settled
-            if settlement.status is DeliveryStatus.DEAD
-        }
+    def _write(self, decide: Callable[[datetime], Sequence[tuple[_Lane, Settlement]]]) -> None:
+        """Write what is decided at the database's now."""
 
-        def work(connection: Connection) -> set[str]:
+        def work(connection: Connection) -> tuple[list[Settlement], set[str]]:
             now = self._database.clock(connection)
+            settled = decide(now)
+            settlements = [settlement for _, settlement in settled]
+            dead = {
+                settlement.delivery_id: lane.config.on_dead or self._settings.on_dead
+                for lane, settlement in settled
+                if settlement.status is DeliveryStatus.DEAD
+            }
             if dead:
                 store.lock_waits(connection, dead)
             landed = store.settle_deliveries(connection, self._database, settlements, now=now)
             if died := {delivery_id: dead[delivery_id] for delivery_id in sorted(landed.intersection(dead))}:
                 mourn(connection, self._database, died, now=now, actor=self._actor)
-            return landed
+            return settlements, landed
 
-        landed = self._database.write(work)
+        settlements, landed = self._database.write(work)
         became = [each.status for each in settlements if each.delivery_id in landed]
         if DeliveryStatus.PENDING in became:
             self._retried()

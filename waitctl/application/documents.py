@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from waitctl.domain.deliveries import Backlog, Delivery
 from waitctl.domain.events import Event
@@ -13,6 +13,15 @@ from waitctl.domain.pauses import Pause
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import WaitStepExecution
 
+WAIT_FIELDS = (
+    *("id", "workflow_id", "workflow_execution_id", "step_id", "contact_id", "wait_type", "status", "scheduled_at"),
+    *("timeout_at", "timezone", "wait_config", "context", "handler", "handlers", "command", "idempotency_key"),
+    *("created_at", "updated_at", "resolved_at", "resolution", "resolution_event_id", "late_seconds"),
+)
+"""What a wait's document holds of the wait itself, in its order: the names of attributes and of columns."""
+
+_INSTANTS = ("scheduled_at", "timeout_at", "created_at", "updated_at", "resolved_at")
+
 
 def instant(at: datetime | None) -> str | None:
     """RFC 3339 in UTC with ``Z``."""
@@ -21,32 +30,22 @@ def instant(at: datetime | None) -> str | None:
 
 def wait_document(wait: WaitStepExecution) -> JsonObject:
     """A wait, with its listeners and deliveries."""
-    return {
-        "id": wait.id,
-        "workflow_id": wait.workflow_id,
-        "workflow_execution_id": wait.workflow_execution_id,
-        "step_id": wait.step_id,
-        "contact_id": wait.contact_id,
-        "wait_type": wait.wait_type.value,
-        "status": wait.status.value,
-        "scheduled_at": instant(wait.scheduled_at),
-        "timeout_at": instant(wait.timeout_at),
-        "timezone": wait.timezone,
-        "wait_config": wait.wait_config,
-        "context": wait.context,
-        "handler": wait.handler,
-        "handlers": wait.handlers,
-        "command": wait.command,
-        "idempotency_key": wait.idempotency_key,
-        "created_at": instant(wait.created_at),
-        "updated_at": instant(wait.updated_at),
-        "resolved_at": instant(wait.resolved_at),
-        "resolution": wait.resolution and wait.resolution.value,
-        "resolution_event_id": wait.resolution_event_id,
-        "late_seconds": wait.late_seconds,
-        "listeners": [listener_document(listener) for listener in wait.listeners],
-        "deliveries": [delivery_document(delivery) for delivery in wait.deliveries],
-    }
+    fields = {name: getattr(wait, name) for name in WAIT_FIELDS}
+    for name in ("wait_type", "status", "resolution"):
+        fields[name] = fields[name] and fields[name].value
+    return complete_document(fields, wait.listeners, wait.deliveries)
+
+
+def complete_document(
+    fields: JsonObject, listeners: Sequence[EventListener], deliveries: Sequence[Delivery]
+) -> JsonObject:
+    """A wait's document from its `WAIT_FIELDS`, enumerations as texts: these fields, made into the document."""
+    for name in _INSTANTS:
+        if (at := fields[name]) is not None:
+            fields[name] = format_instant(at)
+    fields["listeners"] = [listener_document(listener) for listener in listeners]
+    fields["deliveries"] = [delivery_document(delivery) for delivery in deliveries]
+    return fields
 
 
 def listener_document(listener: EventListener) -> JsonObject:
@@ -131,17 +130,17 @@ def event_document(event: Event) -> JsonObject:
 
 
 def parcel_document(
-    delivery: Delivery, wait: WaitStepExecution, event: Event | None, data: JsonObject | None
-) -> dict[str, Any]:
+    delivery: Delivery, wait: JsonObject, deliveries: Sequence[Delivery], event: Event | None, data: JsonObject | None
+) -> JsonObject:
     """What a handler gets. ``data`` is what `resume --data` gave, ``dead`` what an ``on_dead`` handler is told of."""
-    dead = next((each for each in wait.deliveries if each.id == delivery.dead_delivery_id), None)
+    dead = delivery.dead_delivery_id and next(each for each in deliveries if each.id == delivery.dead_delivery_id)
     return {
         "delivery_id": delivery.id,
         "attempt": delivery.attempt,
         "outcome": delivery.outcome.value,
         "event": None if event is None else event_document(event),
         "data": data,
-        "dead": None if dead is None else delivery_document(dead),
-        "late_seconds": wait.late_seconds,
-        "wait": wait_document(wait),
+        "dead": delivery_document(dead) if dead else None,
+        "late_seconds": wait["late_seconds"],
+        "wait": wait,
     }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from copy import deepcopy
+from operator import attrgetter
 
-from waitctl.application.documents import parcel_document
+from waitctl.application.documents import WAIT_FIELDS, complete_document, parcel_document
 from waitctl.domain.deliveries import Delivery, Outcome
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.handlers import Parcel
@@ -14,22 +16,31 @@ from waitctl.infrastructure.store import waits as wait_store
 
 
 def make_parcels(connection: Connection, claimed: Mapping[str, str]) -> list[tuple[Delivery, Parcel]]:
-    """The deliveries that were claimed (delivery: wait), oldest first, each with its parcel."""
+    """The deliveries that were claimed (delivery: wait), oldest first, each with its parcel.
+
+    From rows to documents without a `WaitStepExecution` between: this is where a tick's own time goes.
+    """
     if not claimed:
         return []
-    waits = {wait.id: wait for wait in wait_store.get_waits(connection, sorted(set(claimed.values())))}
-    deliveries = [delivery for wait in waits.values() for delivery in wait.deliveries if delivery.id in claimed]
-    event_ids = [wait.resolution_event_id for wait in waits.values() if wait.resolution_event_id]
+    wait_ids = list(dict.fromkeys(claimed.values()))
+    sent = wait_store.deliveries_of(connection, wait_ids)
+    waits = {fields["id"]: fields for fields in wait_store.get_fields(connection, wait_ids, WAIT_FIELDS)}
+    heard = wait_store.listeners_of(connection, [each for each in wait_ids if waits[each]["wait_type"] == "for_event"])
+    event_ids = [fields["resolution_event_id"] for fields in waits.values() if fields["resolution_event_id"]]
     events = {event.id: event for event in event_store.get_events(connection, event_ids)} if event_ids else {}
-    data = store.manual_data(connection, _resumed_by_hand(deliveries))
+    deliveries = [delivery for each in wait_ids for delivery in sent[each] if delivery.id in claimed]
+    by_hand = [delivery.wait_id for delivery in deliveries if delivery.outcome is Outcome.MANUAL]
+    data = store.manual_data(connection, by_hand)
+    documents = {
+        wait_id: complete_document(fields, heard.get(wait_id, ()), sent[wait_id]) for wait_id, fields in waits.items()
+    }
     parcels = []
-    for delivery in sorted(deliveries, key=lambda each: (each.next_attempt_at, each.id)):
-        wait = waits[delivery.wait_id]
-        event = events.get(wait.resolution_event_id or "")
-        document = parcel_document(delivery, wait, event, data.get(wait.id))
+    for delivery in sorted(deliveries, key=attrgetter("next_attempt_at")):
+        wait_id = delivery.wait_id
+        wait = documents[wait_id]
+        if len(sent[wait_id]) > 1:  # each parcel is its handler's own
+            wait = deepcopy(wait)
+        event = events.get(wait["resolution_event_id"] or "")
+        document = parcel_document(delivery, wait, sent[wait_id], event, data.get(wait_id))
         parcels.append((delivery, Parcel(delivery.id, document)))
     return parcels
-
-
-def _resumed_by_hand(deliveries: Sequence[Delivery]) -> list[str]:
-    return [delivery.wait_id for delivery in deliveries if delivery.outcome is Outcome.MANUAL]

@@ -209,7 +209,12 @@ def from_json(text: str | bytes | float) -> Any:
     if not isinstance(text, str | bytes):
         return text if isinstance(text, int) or isfinite(text) else str(text)
     plain = text if isinstance(text, str) else text.decode()
-    value = _STORED.decode(plain)
+    try:
+        value, end = _STORED.raw_decode(plain)
+    except ValueError:
+        value, end = None, -1
+    if end != len(plain):  # blanks around it, or an integer that is too long
+        value = _CAREFUL.decode(plain)
     if "\\u" in plain and "\\ud" in plain.lower():
         value = json.loads(storable(json.dumps(value, ensure_ascii=False)))
     return value
@@ -230,5 +235,6 @@ def to_json(value: object) -> str:
 
 
 # Kept, as the decoders above.
-_STORED = json.JSONDecoder(parse_int=_parse_int, parse_float=_parse_float)
+_STORED = json.JSONDecoder(parse_float=_parse_float)
+_CAREFUL = json.JSONDecoder(parse_int=_parse_int, parse_float=_parse_float)
 _COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

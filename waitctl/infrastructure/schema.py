@@ -6,6 +6,7 @@ id without one and are written in the same transaction.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -73,17 +74,24 @@ class UtcDateTime(TypeDecorator[datetime]):
             return value.replace(tzinfo=None).isoformat(" ", "microseconds")
         return value
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Decode to an aware datetime in UTC."""
-        if value is None or (type(value) is datetime and value.tzinfo is UTC):
-            return value
-        try:
-            at = datetime.fromisoformat(value) if isinstance(value, str) else value
-        except ValueError:
-            at = None
-        if not isinstance(at, datetime):  # what somebody wrote at the SQL door; the next tick makes it NULL
-            return None
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        """Decode to an aware datetime in UTC; one function, since a batch calls it ten thousand times."""
+        return _from_text if dialect.name == "sqlite" else _to_utc
+
+
+def _to_utc(at: datetime | None) -> datetime | None:
+    return at if at is None or at.tzinfo is UTC else at.astimezone(UTC)
+
+
+def _from_text(text: Any) -> datetime | None:
+    """What somebody wrote at the SQL door need not be an instant; the next tick makes it NULL."""
+    try:
+        at = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    if at is None:
+        return None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 class Json(TypeDecorator[Any]):

@@ -44,7 +44,7 @@ class PythonHandler:
         """Call the function and judge how it ends."""
         try:
             returned = self._function(parcel.document)
-            if inspect.isawaitable(returned):
+            if returned is not None and inspect.isawaitable(returned):
                 return self._await(returned)
         except BaseException as error:  # noqa: BLE001 (somebody else's code: even its sys.exit must not end the tick)
             return _judge(error)

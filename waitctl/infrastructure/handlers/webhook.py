@@ -249,10 +249,10 @@ class _Answer:
 
 def _judge(answer: _Answer, clock: Callable[[], datetime]) -> HandlerResult:
     status = answer.response.status
-    text = storable(answer.body[-_TAIL:].decode(errors="replace")).strip()
-    said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     if 200 <= status < 300:
         return Delivered()
+    text = storable(answer.body[-_TAIL:].decode(errors="replace")).strip()
+    said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     if 300 <= status < 400:
         return Failed(f"HTTP {status} to {_without_secrets(answer.header('Location'))}: redirects are not followed")
     match status:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import starmap
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus, Settlement
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, sources_of
-from waitctl.infrastructure.batch import Claimed, is_among, is_one_of, json_rows
+from waitctl.infrastructure.batch import Claimed, instant_text, is_among, is_one_of, json_rows
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import (
     UtcDateTime,
@@ -276,14 +277,8 @@ def notify(connection: Connection, channel: str, payload: str) -> None:
 
 # -- settling ----------------------------------------------------------------------------------------------------------
 
-_SETTLED = {
-    "id": deliveries.c.id.type,
-    "expected": sa.Integer(),
-    "status": sa.Text(),
-    "attempt": sa.Integer(),
-    "next_attempt_at": sa.Text(),
-    "error": sa.Text(),
-}
+_ATTEMPT = {"id": deliveries.c.id.type, "expected": sa.Integer()}
+_SETTLED = _ATTEMPT | {"status": sa.Text(), "attempt": sa.Integer(), "next_attempt_at": sa.Text(), "error": sa.Text()}
 
 
 def settle_deliveries(
@@ -293,30 +288,62 @@ def settle_deliveries(
 
     A zombie whose lease ran out holds an older attempt and changes nothing.
     """
-    if not settlements:
-        return set()
-    rows = to_json(
-        [
-            {
-                "id": each.delivery_id,
-                "expected": each.expected_attempt,
-                "status": each.status,
-                "attempt": each.attempt,
-                "next_attempt_at": UtcDateTime().process_bind_param(each.next_attempt_at, connection.dialect)
-                if database.is_sqlite
-                else each.next_attempt_at.isoformat(),
-                "error": each.error,
-            }
-            for each in sorted(settlements, key=lambda each: each.delivery_id)
-        ]
+    is_sqlite = database.is_sqlite
+    in_order = sorted(settlements, key=attrgetter("delivery_id"))
+    delivered = [
+        {"id": each.delivery_id, "expected": each.expected_attempt}
+        for each in in_order
+        if each.status is DeliveryStatus.DELIVERED
+    ]
+    others = [
+        {
+            "id": each.delivery_id,
+            "expected": each.expected_attempt,
+            "status": each.status,
+            "attempt": each.attempt,
+            "next_attempt_at": instant_text(each.next_attempt_at, is_sqlite=is_sqlite),
+            "error": each.error,
+        }
+        for each in in_order
+        if each.status is not DeliveryStatus.DELIVERED
+    ]
+    landed: set[str] = set()
+    for rows, statement in ((delivered, _deliver(is_sqlite)), (others, _settle(is_sqlite))):
+        if rows:
+            landed |= set(connection.execute(statement, {"rows": to_json(rows), "now": now}).scalars().all())
+    return landed
+
+
+@cache
+def _deliver(is_sqlite: bool) -> Any:
+    """What most attempts come to, and nothing but ids and numbers travels for it."""
+    rows = json_rows("rows", _ATTEMPT, is_sqlite=is_sqlite)
+    now = sa.bindparam("now", type_=UtcDateTime)
+    return (
+        sa.update(deliveries)
+        .values(
+            status=literal(DeliveryStatus.DELIVERED, _STATUS),
+            next_attempt_at=now,
+            lease_expires_at=None,
+            last_error=None,
+            delivered_at=now,
+        )
+        .where(*_fence(rows))
+        .returning(deliveries.c.id)
     )
-    return set(connection.execute(_settle(database.is_sqlite), {"rows": rows, "now": now}).scalars())
+
+
+def _fence(rows: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        deliveries.c.id == rows.c.id,
+        deliveries.c.attempt == rows.c.expected,
+        _is(DeliveryStatus.RUNNING),
+    )
 
 
 @cache
 def _settle(is_sqlite: bool) -> Any:
     rows = json_rows("rows", _SETTLED, is_sqlite=is_sqlite)
-    now = sa.bindparam("now", type_=UtcDateTime)
 
     def as_type(column: Any, kind: Any) -> Any:
         return sa.type_coerce(column, kind) if is_sqlite else sa.cast(column, kind)
@@ -329,13 +356,8 @@ def _settle(is_sqlite: bool) -> Any:
             next_attempt_at=as_type(rows.c.next_attempt_at, UtcDateTime()),
             lease_expires_at=None,
             last_error=rows.c.error,
-            delivered_at=sa.case((rows.c.status == "delivered", now)),
         )
-        .where(
-            deliveries.c.id == rows.c.id,
-            deliveries.c.attempt == rows.c.expected,
-            _is(DeliveryStatus.RUNNING),
-        )
+        .where(*_fence(rows))
         .returning(deliveries.c.id)
     )
 

@@ -154,24 +154,36 @@ def load(connection: Connection, found: sa.Select[Any]) -> list[WaitStepExecutio
     """The waits of a statement on all their columns, their listeners and deliveries with them."""
     names = waits.c.keys()
     rows = [dict(zip(names, row, strict=True)) for row in connection.execute(found).all()]
-    ids, is_sqlite = [row["id"] for row in rows], connection.dialect.name == "sqlite"
-    heard = _listeners_of(connection, [row["id"] for row in rows if row["wait_type"] is WaitType.FOR_EVENT])
-    sent: dict[str, list[Delivery]] = {}
-    if ids:
-        theirs = (
-            sa.select(*deliveries.c)
-            .where(is_among(deliveries.c.wait_id, ids, is_sqlite=is_sqlite))
-            .order_by(deliveries.c.id)
-        )
-        for delivery in starmap(Delivery, connection.execute(theirs).all()):
-            sent.setdefault(delivery.wait_id, []).append(delivery)
+    heard = listeners_of(connection, [row["id"] for row in rows if row["wait_type"] is WaitType.FOR_EVENT])
+    sent = deliveries_of(connection, [row["id"] for row in rows])
     return [
         WaitStepExecution(**row, listeners=tuple(heard.get(row["id"], ())), deliveries=tuple(sent.get(row["id"], ())))
         for row in rows
     ]
 
 
-def _listeners_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, list[EventListener]]:
+def get_fields(connection: Connection, wait_ids: Sequence[str], names: Sequence[str]) -> list[JsonObject]:
+    """These columns of the waits with these ids, enumerations as texts."""
+    columns = [sa.type_coerce(waits.c[name], sa.Text) if name in _ENUMERATIONS else waits.c[name] for name in names]
+    among = is_among(waits.c.id, wait_ids, is_sqlite=connection.dialect.name == "sqlite")
+    return [dict(zip(names, row, strict=True)) for row in connection.execute(sa.select(*columns).where(among)).all()]
+
+
+_ENUMERATIONS = frozenset({"wait_type", "status", "resolution"})
+
+
+def deliveries_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, list[Delivery]]:
+    """The deliveries of these waits, oldest first."""
+    sent: dict[str, list[Delivery]] = {}
+    if wait_ids:
+        among = is_among(deliveries.c.wait_id, wait_ids, is_sqlite=connection.dialect.name == "sqlite")
+        found = sa.select(deliveries).where(among).order_by(deliveries.c.id)
+        for delivery in starmap(Delivery, connection.execute(found).all()):
+            sent.setdefault(delivery.wait_id, []).append(delivery)
+    return sent
+
+
+def listeners_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, list[EventListener]]:
     """The listeners of these waits, each with what it has counted."""
     if not wait_ids:
         return {}
