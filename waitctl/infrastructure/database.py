@@ -271,7 +271,12 @@ class Database:
     def _prepare_file(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # contacts and contexts: the owner's business
+            # Contacts and contexts are the owner's business. A file that is there is not even opened: POSIX forgets a
+            # process's locks on a file when it closes any descriptor of it, and without the lock of a connection of
+            # ours another process takes itself for the last one and deletes the WAL that we go on writing to.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            pass
         except FileNotFoundError as error:
             raise DatabaseUnreachableError(f"cannot create {path}: {error.strerror}") from error
         except PermissionError:
