@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from itertools import islice
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from waitctl.application.ids import CANDIDATES, id_fragment, only_candidate
 from waitctl.application.openings import Openings
@@ -35,6 +36,9 @@ from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import events as store
 from waitctl.infrastructure.store import matching
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 DEFAULT_SOURCE = "cli"
 BATCH = 1000
@@ -187,8 +191,6 @@ class EventService:
         """
         with self._database.read():
             pass  # an empty stream finds out, too, whether there is a database
-        from concurrent.futures import Future, ThreadPoolExecutor
-
         totals = IngestTotals()
         written: tuple[_Batch, Future[Stored]] | None = None
 
@@ -200,7 +202,7 @@ class EventService:
                 on_batch(totals)
 
         # While the database takes one batch in, the next one is read.
-        with ThreadPoolExecutor(max_workers=1) as writer:
+        with _thread() as writer:
             for numbered in _batches(lines):
                 batch = _read_batch(self._database, numbered, source)
                 finish()
@@ -320,6 +322,23 @@ class EventService:
                 raise InvalidEventTypeError(f"{name!a} is {'built in' if registered else 'not registered'}")
 
         self._database.write(work)
+
+
+@contextmanager
+def _thread() -> Iterator[Executor]:
+    """A thread beside this one. It is waited for, unless somebody presses Ctrl-C once more."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    executor = ThreadPoolExecutor(max_workers=1)
+    try:
+        yield executor
+    except KeyboardInterrupt:
+        executor.shutdown(wait=False)
+        raise
+    except BaseException:
+        executor.shutdown()
+        raise
+    executor.shutdown()
 
 
 def _read_batch(database: Database, numbered: Sequence[tuple[int, bytes]], source: str) -> _Batch:
