@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from waitctl.application.correlation import DEFAULT_SOURCE, EventService, IngestTotals, Rejection, read_lines
+from waitctl.application.correlation import DEFAULT_SOURCE, EventService, IngestTotals
+from waitctl.application.lines import Rejection, read_lines
 from waitctl.cli import stopping
 from waitctl.cli.output import (
     DocumentOption,

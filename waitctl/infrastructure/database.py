@@ -198,13 +198,7 @@ class Database:
 
     def insert_new(self, table: sa.Table) -> Any:
         """An INSERT whose rows are dropped where a unique key has them already."""
-        if self.is_sqlite:
-            from sqlalchemy.dialects import sqlite
-
-            return sqlite.insert(table).on_conflict_do_nothing()
-        from sqlalchemy.dialects import postgresql
-
-        return postgresql.insert(table).on_conflict_do_nothing()
+        return insert_new(table, is_sqlite=self.is_sqlite)
 
     # -- the schema -----------------------------------------------------------------------------------------------
 
@@ -301,6 +295,26 @@ class Database:
         if self._engine is None:
             self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
         return self._engine
+
+
+def insert_new(
+    table: sa.Table,
+    key: Sequence[sa.Column[Any]] | None = None,
+    where: sa.ColumnElement[bool] | None = None,
+    *,
+    is_sqlite: bool,
+) -> Any:
+    """An INSERT whose rows are dropped where a unique key has them already.
+
+    For a hot table say which key, and of which rows: PostgreSQL looks every unique index up otherwise.
+    """
+    if is_sqlite:
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table).on_conflict_do_nothing(key, where)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table).on_conflict_do_nothing(index_elements=key, index_where=where)
 
 
 def host_name() -> str:
