@@ -14,7 +14,8 @@ from pathlib import Path
 
 from benchmarks.measure import Comparison, Setting, alternate, run, seconds
 from waitctl import Database, Settings, Tick, TickOptions
-from waitctl.application.correlation import EventService, read_lines
+from waitctl.application.correlation import EventService
+from waitctl.application.lines import read_lines
 from waitctl.application.resolving import Phase
 from waitctl.infrastructure.indexes import metadata
 

@@ -7,6 +7,8 @@ are tried.
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -444,3 +446,19 @@ def test_listeners_go_with_their_wait(database: Database) -> None:
         return int(connection.exec_driver_sql("SELECT count(*) FROM workflow_event_listeners").scalar_one())
 
     assert database.write(work) == 0
+
+
+def test_an_upgrade_drops_no_lock_of_its_process(sqlite_url: str, tmp_path: Path) -> None:
+    """Else whoever closes the file next takes himself for the last one, and deletes the WAL that is written to."""
+    count = f"sqlite3.connect({str(tmp_path / 'waits.db')!r}).execute('SELECT count(*) FROM workflow_wait_executions')"
+
+    def count_elsewhere() -> str:
+        program = f"import sqlite3; print(*{count}.fetchone())"
+        return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    with Database(sqlite_url) as database:
+        service = WaitSchedulingService(database)
+        for number in (1, 2):
+            service.create_fixed_time_wait("1h", Particulars(f"execution-{number}"))
+            database.upgrade()
+            assert count_elsewhere() == f"{number}\n"

@@ -68,7 +68,7 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     assert metadata["Version"] == waitctl.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "Apache License" in licence
-    assert "waitctl = waitctl.cli.app:main" in entry_points
+    assert "waitctl = waitctl.__main__:main" in entry_points
 
 
 def test_the_source_distribution_can_be_tested_and_built_from(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from tests.interleaving import statements
 from waitctl import (
     Database,
+    Event,
     EventQuery,
     EventService,
     Particulars,
@@ -213,10 +214,17 @@ def test_matching_an_event(large: Database) -> None:
     check(explained(large, record), "ix_event_listeners_lookup")
 
 
+def insert(connection: sa.Connection, database: Database, new: list[Event]) -> list[str]:
+    ids = [event.id for event in new]
+    rows = [event_store.row_of(event, is_sqlite=database.is_sqlite) for event in new]
+    text = event_store.encode_rows(rows, is_sqlite=database.is_sqlite)
+    return event_store.insert_events(connection, database, text, ids, now=NOW).heard
+
+
 def test_ingesting_a_batch(large: Database) -> None:
     def ingest(connection: sa.Connection) -> None:
         new = [make_event("email_open", f"contact-{number}") for number in range(200)]
-        ids = list(event_store.insert_events(connection, large, event_store.encode_events(large, new), now=NOW))
+        ids = insert(connection, large, new)
         found = matching.correlate_events(
             connection, large, ids, Openings().for_event, now=NOW, reason="event ", actor="test"
         )
@@ -254,7 +262,7 @@ def test_counting_for_groups(large: Database) -> None:
             for number in range(200)
             for n, name in enumerate(("email_open", "form_submit", "email_open"))
         ]
-        ids = event_store.insert_events(connection, large, event_store.encode_events(large, new), now=NOW)
+        ids = insert(connection, large, new)
         analyse_on(connection)
         with statements() as seen:
             found = matching.correlate_events(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ import waitctl
 
 COMMAND = (sys.executable, "-m", "waitctl")
 _CHECKOUT = Path(waitctl.__file__).parent.parent
+SMALL_PIPE = 4096
+"""Bytes that a pipe to a process holds: who has written more knows that it reads."""
+
 _PATIENCE = 60
 """Seconds after which a process that should have ended long ago fails the test."""
 
@@ -101,6 +105,7 @@ class Waitctl:
             stdin=stdin,
             stdout=stdout,
             stderr=subprocess.PIPE,
+            pipesize=SMALL_PIPE,
             env=self.environment(env or {}),
             cwd=self.folder,
         )
@@ -119,12 +124,22 @@ class Waitctl:
         return finish(self.start(*arguments, env=env, stdin=pipe, stdout=stdout, shell=shell), given)
 
 
-def finish(process: subprocess.Popen[bytes], given: bytes | None = None) -> Finished:
+def interrupt(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGINT) -> Finished:
+    """Send a signal; that alone ends the process, since its standard input stays open until it is gone."""
+    process.send_signal(number)
+    return finish(process, close_input=False)
+
+
+def finish(process: subprocess.Popen[bytes], given: bytes | None = None, *, close_input: bool = True) -> Finished:
     """Wait for a process, and check that it showed no traceback."""
     try:
+        if not close_input:
+            process.wait(_PATIENCE)
         out, err = process.communicate(given, timeout=_PATIENCE)
-    except subprocess.TimeoutExpired:
+    except BaseException:
+        # Reaped and its pipes closed here, or another test would be blamed for what this one left behind.
         process.kill()
+        process.communicate()
         raise
     finished = Finished(process.returncode, (out or b"").decode(), err.decode())
     assert "Traceback" not in finished.err, finished.err

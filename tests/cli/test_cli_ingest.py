@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import signal
+import struct
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from tests.cli.processes import COMMAND, Waitctl, finish
+from tests.cli.processes import COMMAND, SMALL_PIPE, Finished, Waitctl, finish, interrupt
+from tests.interleaving import until
+from waitctl import Database
 
 TOTALS = ["received", "recorded", "duplicates", "ignored", "rejected", "matched", "without_id"]
 
@@ -88,32 +94,74 @@ def test_a_file_that_cannot_be_read(run: Waitctl) -> None:
 
 
 def test_killed_half_way_and_run_again_it_ends_with_the_same_rows(run_on: Waitctl) -> None:
-    lines = [line(number) + b"\n" for number in range(12_000)]
+    lines = [line(number) + b"\n" for number in range(3000)]
     process = run_on.start("event", "ingest", stdin=subprocess.PIPE)
     assert process.stdin is not None
-    process.stdin.write(b"".join(lines[:8000]))  # more than a pipe holds: some of it is being recorded
+    process.stdin.write(b"".join(lines[:2500]))  # all but a pipe of it is read: one batch is in, one in hand
     process.stdin.flush()
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     again = run_on("event", "ingest", "-o", "json", stdin=b"".join(lines)).ok().json
-    assert again["recorded"] + again["duplicates"] == again["received"] == 12_000
-    assert again["recorded"] >= 4000
+    assert again["recorded"] + again["duplicates"] == again["received"] == 3000
+    assert 1000 <= again["recorded"] <= 2000
     listed = run_on("event", "list", "--limit", "10000", "-o", "json").ok().json["events"]
-    assert len({event["id"] for event in listed}) == 10_000
+    assert len({event["id"] for event in listed}) == len(listed) == 3000
+
+
+def unread(process: subprocess.Popen[bytes]) -> int:
+    """How many bytes of its standard input a process has not read yet."""
+    assert process.stdin is not None
+    return int(struct.unpack("i", fcntl.ioctl(process.stdin, termios.FIONREAD, b"\0" * 4))[0])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_says_how_far_it_came(run: Waitctl, number: signal.Signals) -> None:
+@pytest.mark.parametrize("drained", [False, True], ids=["busy", "waiting"])
+def test_a_signal_says_how_far_it_came(run: Waitctl, number: signal.Signals, drained: bool) -> None:
+    """While it has enough to do, and while it waits for input that nobody sends."""
+    lines = b"".join(line(each) + b"\n" for each in range(1500))
     process = run.start("event", "ingest", stdin=subprocess.PIPE)
     assert process.stdin is not None
-    process.stdin.write(b"".join(line(each) + b"\n" for each in range(5000)))
+    process.stdin.write(lines)  # more than a pipe holds: it is reading
     process.stdin.flush()
-    process.send_signal(number)
-    finished = finish(process)
+    if drained:
+        until(lambda: unread(process) == 0, "the end of what was sent")
+    finished = interrupt(process, number)
     assert finished.error(130) == "interrupted"
     said = int(finished.err.partition("hint: ")[2].partition(" received")[0].replace(",", ""))
     assert len(run("event", "list", "--limit", "10000", "-o", "id").ok().lines) == said > 0
+    again = run("event", "ingest", "-o", "json", stdin=lines).ok().json
+    assert (again["recorded"], again["duplicates"]) == (1500 - said, said)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--format", "sendgrid"]], ids=["stream", "webhook"])
+def test_ctrl_c_before_anything_came(run: Waitctl, arguments: list[str]) -> None:
+    process = run.start("event", "ingest", *arguments, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(b" " * 2 * SMALL_PIPE)
+    process.stdin.flush()
+    assert interrupt(process).error(130) == "interrupted"
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_batch_in_hand(run_on: Waitctl) -> None:
+    process = run_on.start("event", "ingest", stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    assert run_on.url is not None
+    with Database(run_on.url) as database:
+
+        def ingest_and_interrupt(connection: sa.Connection) -> Finished:
+            if not database.is_sqlite:  # there, every writer keeps the others out
+                connection.execute(sa.text("LOCK TABLE workflow_events"))
+            assert process.stdin is not None
+            process.stdin.write(b"".join(line(each) + b"\n" for each in range(900)))
+            process.stdin.flush()
+            until(lambda: unread(process) == 0, "a batch to write")
+            until(lambda: process.poll() is not None or process.send_signal(signal.SIGINT), "its end")
+            return finish(process)
+
+        finished = database.write(ingest_and_interrupt)
+    assert finished.error(130) == "interrupted"
+    assert run_on("event", "list", "-o", "id").ok().lines == []
 
 
 def on_a_terminal(run: Waitctl, path: Path, **env: str | None) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.cli.processes import Waitctl, finish
+from tests.cli.processes import SMALL_PIPE, Waitctl, finish, interrupt
 from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 
 TIME = ("create", "fixed-time", "1h")
@@ -149,27 +149,32 @@ def test_a_disk_without_room(run: Waitctl) -> None:
 def test_ctrl_c_while_a_command_waits_for_its_input(run: Waitctl) -> None:
     process = run.start(*TIME, "--context", "-", "-o", "json", stdin=subprocess.PIPE)
     assert process.stdin is not None
-    # More than a pipe holds: once it is written, the command is reading.
-    process.stdin.write(b" " * 300_000)
+    process.stdin.write(b" " * 2 * SMALL_PIPE)  # once it is written, the command is reading
     process.stdin.flush()
-    process.send_signal(signal.SIGINT)
-    finished = finish(process)
+    finished = interrupt(process)
     assert finished.json_error(130)["code"] == "interrupted"
     assert run("list", "-o", "id").ok().lines == []
 
 
-def test_ctrl_c_in_words(run: Waitctl) -> None:
-    process = run.start("event", "ingest", stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    lines = b"".join(b'{"type": "sms_reply", "contact": "a", "id": "%d"}\n' % n for n in range(5000))
-    process.stdin.write(lines)
-    process.stdin.flush()
-    process.send_signal(signal.SIGINT)
-    assert finish(process).error(130) == "interrupted"
-    before = len(run("event", "list", "--limit", "10000", "-o", "id").ok().lines)
-    totals = run("event", "ingest", "-o", "json", stdin=lines).ok().json
-    assert before > 0
-    assert (totals["recorded"], totals["duplicates"]) == (5000 - before, before)
+INTERRUPTED_IMPORT = """
+import builtins, os, signal, sys
+load, module = builtins.__import__, sys.argv.pop(1)
+def interrupted(name, *rest, **named):
+    if name == module:
+        os.kill(os.getpid(), signal.SIGINT)
+    return load(name, *rest, **named)
+builtins.__import__ = interrupted
+from waitctl.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "sqlalchemy"])
+def test_ctrl_c_while_a_command_is_loading(run: Waitctl, module: str) -> None:
+    """Most of a short run is imports."""
+    command = [sys.executable, "-c", INTERRUPTED_IMPORT, module, "event", "ingest"]
+    done = subprocess.run(command, env=run.environment({}), cwd=run.folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.scene import MINUTE, NOON, Scene
-from waitctl.application.correlation import MAX_LINE, IngestTotals, Rejection, read_lines
+from waitctl import make_event
+from waitctl.application.correlation import IngestTotals
+from waitctl.application.lines import BATCH, BATCH_BYTES, MAX_LINE, Rejection, read_lines
 from waitctl.domain.errors import (
     AmbiguousIdError,
     EventNotFoundError,
@@ -88,6 +91,22 @@ def test_id_of_a_pruned_event_is_still_known(scene: Scene) -> None:
     assert (result.duplicate, result.event_id, result.matched) == (True, None, ())
     assert not scene.record(external_id="m-1", source="crm", contact="eve").duplicate
     assert scene.statuses(wait) == "waiting"
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_a_batch_goes_in_in_an_order_of_its_own(postgres_scene: Scene, pruned: bool) -> None:
+    """Two ingests of the same events, each in another order, then wait for each other instead of deadlocking."""
+    if pruned:  # which makes another query of it
+        postgres_scene.sql(
+            "INSERT INTO waitctl_tombstones (kind, scope, key) "
+            "SELECT 'event_id', 'cli', 'p' || n FROM generate_series(1, 3000) AS n"
+        )
+        postgres_scene.sql("ANALYZE waitctl_tombstones")
+    ids = [f"{number * 7919 % 1000:03}" for number in range(1000)]
+    new = [make_event("email_open", f"c{each}", external_id=each) for each in ids]
+    postgres_scene.database.write(lambda connection: postgres_scene.events.store(connection, new))
+    stored = postgres_scene.sql("SELECT external_id FROM workflow_events ORDER BY ctid")
+    assert [row[0] for row in stored] == sorted(ids)
 
 
 # -- conditions --------------------------------------------------------------------------------------------------------
@@ -315,6 +334,31 @@ def ingest(scene: Scene, *lines: Any, **options: Any) -> tuple[IngestTotals, lis
 
 def line(**fields: Any) -> dict[str, Any]:
     return {"type": "email_open", "contact": "ada"} | fields
+
+
+def test_a_stream_is_held_two_batches_at_a_time(scene: Scene) -> None:
+    """One that is written and one that is read: the memory is the same however long the stream."""
+    pulled, ahead = 0, []
+
+    def endless() -> Iterator[tuple[int, bytes]]:
+        nonlocal pulled
+        for pulled in range(1, 5 * BATCH + 1):
+            yield pulled, json.dumps(line(id=str(pulled), contact=f"c{pulled}")).encode()
+
+    totals = scene.events.ingest_ndjson(endless(), on_batch=lambda totals: ahead.append(pulled - totals.received))
+    assert totals.recorded == 5 * BATCH
+    assert max(ahead) <= 2 * BATCH
+
+
+def test_a_batch_has_no_more_bytes_than_fit(scene: Scene) -> None:
+    """A thousand events of the largest size would be more than PostgreSQL takes in one parameter."""
+    large = json.dumps(line(data={"x": "x" * 250_000})).encode()
+    received: list[int] = []
+    lines = enumerate([large] * 80, 1)
+    scene.events.ingest_ndjson(lines, on_batch=lambda totals: received.append(totals.received))
+    first = received[0]
+    assert BATCH_BYTES <= first * len(large) < BATCH_BYTES + len(large)
+    assert received == [first, 2 * first, 80]
 
 
 def test_ingest_counts_what_became_of_every_line(scene: Scene) -> None:

@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import lru_cache, partial
-from itertools import islice
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 from waitctl.application.ids import CANDIDATES, id_fragment, only_candidate
+from waitctl.application.lines import Batch, Encoded, Rejection, read_batches
 from waitctl.application.openings import Openings
 from waitctl.domain.errors import (
     EventNotFoundError,
     EventTypeInUseError,
     InvalidEventError,
     InvalidEventTypeError,
-    WaitStepError,
 )
 from waitctl.domain.events import Event, check_event_type_name, check_registered
-from waitctl.domain.instants import parse_instant
-from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.text import (
-    MAX_JSON,
     JsonObject,
     check_json_object,
     check_text,
-    is_harmless,
     normalize_contact,
-    parse_json,
 )
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import events as store
 from waitctl.infrastructure.store import matching
+from waitctl.infrastructure.store.events import EventRow
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
 
 DEFAULT_SOURCE = "cli"
-BATCH = 1000
-"""Events a transaction."""
-
-MAX_LINE = 8 * MAX_JSON
-"""Bytes of an NDJSON line: data of the largest size with every character escaped."""
-
-_LINE_KEYS = {"type", "contact", "data", "id", "source", "at"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +81,7 @@ class Stored:
 
     new: set[str]
     matched: list[tuple[str, str]]
-    refused: list[tuple[Event, InvalidEventTypeError]]
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A line of a stream that is no event, and why."""
-
-    line: int
-    error: WaitStepError
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Lines that were read: their events, the events' line numbers, and what is no event."""
-
-    events: list[Event]
-    encoded: str
-    numbers: dict[str, int]
-    rejected: list[Rejection]
+    refused: list[tuple[EventRow, InvalidEventTypeError]]
 
 
 def make_event(
@@ -187,10 +160,8 @@ class EventService:
         """
         with self._database.read():
             pass  # an empty stream finds out, too, whether there is a database
-        from concurrent.futures import Future, ThreadPoolExecutor
-
         totals = IngestTotals()
-        written: tuple[_Batch, Future[Stored]] | None = None
+        written: tuple[Batch, Future[Stored]] | None = None
 
         def finish() -> None:
             nonlocal totals
@@ -200,54 +171,47 @@ class EventService:
                 on_batch(totals)
 
         # While the database takes one batch in, the next one is read.
-        with ThreadPoolExecutor(max_workers=1) as writer:
-            for numbered in _batches(lines):
-                batch = _read_batch(self._database, numbered, source)
+        with _thread() as writer:
+            for batch in read_batches(lines, source, is_sqlite=self._database.is_sqlite):
                 finish()
-                written = batch, writer.submit(self._write, batch, dry_run=dry_run)
+                written = batch, writer.submit(self._write, batch.encoded, dry_run=dry_run)
             finish()
         return totals
 
-    def _write(self, batch: _Batch, *, dry_run: bool) -> Stored:
-        return self._database.write(
-            lambda connection: self.store(connection, batch.events, batch.encoded), rollback=dry_run
-        )
+    def _write(self, encoded: Encoded, *, dry_run: bool) -> Stored:
+        return self._database.write(lambda connection: self._store(connection, encoded), rollback=dry_run)
 
-    def store(self, connection: Connection, events: Sequence[Event], encoded: str | None = None) -> Stored:
-        """Store these events, and resume what the new ones match, in the caller's transaction.
+    def store(self, connection: Connection, events: Sequence[Event]) -> Stored:
+        """Store these events, and resume what the new ones match, in the caller's transaction."""
+        is_sqlite = self._database.is_sqlite
+        rows = [store.row_of(event, is_sqlite=is_sqlite) for event in events]
+        return self._store(connection, Encoded.of(rows, is_sqlite=is_sqlite))
 
-        ``encoded``: all of them as `store.encode_events` has them.
-        """
-        self._database.lock_topics(
-            connection, [topic_bucket(event.event_type, event.contact_id) for event in events], exclusive=False
-        )
+    def _store(self, connection: Connection, encoded: Encoded) -> Stored:
+        self._database.lock_topics(connection, encoded.buckets, exclusive=False)
         now = self._database.clock(connection)
-        registered = store.registered_types(connection)
-        refused: list[tuple[Event, InvalidEventTypeError]] = []
-        for event in events:
-            try:
-                check_registered(event.event_type, registered)
-            except InvalidEventTypeError as error:
-                refused.append((event, error))
-        if refused or encoded is None:
-            known = [event for event in events if event.event_type in registered]
-            encoded = store.encode_events(self._database, known) if known else None
-        new = store.insert_events(connection, self._database, encoded, now=now) if encoded else {}
-        heard = [event_id for event_id, is_heard in new.items() if is_heard]
-        matched = (
-            matching.correlate_events(
-                connection,
-                self._database,
-                heard,
-                self._openings.for_event,
-                now=now,
-                reason=self._database.dated("event "),
-                actor=self._actor,
-            )
-            if heard
-            else []
+        refused = _unregistered(encoded, store.registered_types(connection))
+        ids = {row.id for row in encoded.rows}
+        text = encoded.text
+        if refused:
+            ids -= {row.id for row, _ in refused}
+            text = store.encode_rows([row for row in encoded.rows if row.id in ids], is_sqlite=self._database.is_sqlite)
+        if not ids:
+            return Stored(set(), [], refused)
+        inserted = store.insert_events(connection, self._database, text, ids, now=now)
+        matched = self._correlate(connection, inserted.heard, now) if inserted.heard else []
+        return Stored(ids - inserted.dropped, matched, refused)
+
+    def _correlate(self, connection: Connection, event_ids: Sequence[str], now: datetime) -> list[tuple[str, str]]:
+        return matching.correlate_events(
+            connection,
+            self._database,
+            event_ids,
+            self._openings.for_event,
+            now=now,
+            reason=self._database.dated("event "),
+            actor=self._actor,
         )
-        return Stored(set(new), matched, refused)
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -322,98 +286,49 @@ class EventService:
         self._database.write(work)
 
 
-def _read_batch(database: Database, numbered: Sequence[tuple[int, bytes]], source: str) -> _Batch:
-    events: list[Event] = []
-    numbers: dict[str, int] = {}
-    rejected: list[Rejection] = []
-    for number, line in numbered:
+def _unregistered(encoded: Encoded, registered: set[str]) -> list[tuple[EventRow, InvalidEventTypeError]]:
+    refused: list[tuple[EventRow, InvalidEventTypeError]] = []
+    for row in encoded.rows if encoded.types - registered else ():
         try:
-            event = parse_line(line, source)
-        except WaitStepError as error:
-            rejected.append(Rejection(number, error))
-        else:
-            events.append(event)
-            numbers[event.id] = number
-    return _Batch(events, store.encode_events(database, events), numbers, rejected)
+            check_registered(row.event_type, registered)
+        except InvalidEventTypeError as error:
+            refused.append((row, error))
+    return refused
+
+
+@contextmanager
+def _thread() -> Iterator[Executor]:
+    """A thread beside this one. It is waited for, unless somebody presses Ctrl-C once more."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    executor = ThreadPoolExecutor(max_workers=1)
+    try:
+        yield executor
+    except KeyboardInterrupt:
+        executor.shutdown(wait=False)
+        raise
+    except BaseException:
+        executor.shutdown()
+        raise
+    executor.shutdown()
 
 
 def _add_up(
-    totals: IngestTotals, batch: _Batch, stored: Stored, on_rejection: Callable[[Rejection], None]
+    totals: IngestTotals, batch: Batch, stored: Stored, on_rejection: Callable[[Rejection], None]
 ) -> IngestTotals:
-    rejected = batch.rejected + [Rejection(batch.numbers[event.id], error) for event, error in stored.refused]
+    rows = batch.encoded.rows
+    rejected = list(batch.rejected)
+    if stored.refused:
+        numbers = {row.id: number for row, number in zip(rows, batch.numbers, strict=True)}
+        rejected += [Rejection(numbers[row.id], error) for row, error in stored.refused]
     for rejection in sorted(rejected, key=lambda rejection: rejection.line):
         on_rejection(rejection)
     return replace(
         totals,
-        received=totals.received + len(batch.events) + len(batch.rejected),
+        received=totals.received + len(rows) + len(batch.rejected),
         recorded=totals.recorded + len(stored.new),
-        duplicates=totals.duplicates + len(batch.events) - len(stored.refused) - len(stored.new),
+        duplicates=totals.duplicates + len(rows) - len(stored.refused) - len(stored.new),
         rejected=totals.rejected + len(rejected),
         matched=totals.matched + len(stored.matched),
-        without_id=totals.without_id
-        + sum(event.external_id is None and event.id in stored.new for event in batch.events),
+        without_id=totals.without_id + sum(row.external_id is None and row.id in stored.new for row in rows),
     )
-
-
-def parse_line(line: bytes, default_source: str) -> Event:
-    """An event from an NDJSON line: ``{"type","contact","data"?,"id"?,"source"?,"at"?}``.
-
-    Raises `InvalidEventError` or `InvalidEventTypeError`.
-    """
-    if len(line) > MAX_LINE:
-        raise InvalidEventError(f"the line is longer than {MAX_LINE:,} bytes")
-    try:
-        text = line.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidEventError(f"the line is not UTF-8: {error.reason} at byte {error.start}") from error
-    fields = parse_json(text, "the line", error=InvalidEventError, finite=True)
-    if not (harmless := isinstance(fields, dict) and is_harmless(text)):
-        check_json_object(fields, "the line", error=InvalidEventError, limit=MAX_LINE)
-    _check_fields(fields)
-    at, data, external_id = fields.get("at"), fields.get("data"), fields.get("id")
-    if data is not None and not (harmless and isinstance(data, dict)):
-        check_json_object(data, "the data", error=InvalidEventError)
-    return Event(
-        id=new_id(),
-        event_type=_known_name(fields["type"]),
-        contact_id=normalize_contact(fields["contact"], error=InvalidEventError),
-        data=data or {},
-        source=_known_source(fields.get("source") or default_source),
-        external_id=None if external_id is None else check_text(external_id, "the id", error=InvalidEventError),
-        occurred_at=None if at is None else parse_instant(at, "at"),
-    )
-
-
-def _check_fields(fields: JsonObject) -> None:
-    if not fields.keys() <= _LINE_KEYS:
-        unknown = min(fields.keys() - _LINE_KEYS)
-        raise InvalidEventError(f"unknown key {unknown!a}", hint="type, contact, data, id, source and at")
-    for key in ("type", "contact"):
-        if fields.get(key) is None:
-            raise InvalidEventError(f"{key!r} is missing")
-    for key, value in fields.items():
-        if key != "data" and value is not None and not isinstance(value, str):
-            raise InvalidEventError(f"{key!r} must be a string")
-
-
-# A stream has few types and sources, and says them on every line.
-_known_name = lru_cache(check_event_type_name)
-_known_source = lru_cache(partial(check_text, what="the source", error=InvalidEventError))
-
-
-def read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The lines of a stream that are not blank, numbered from 1; of one that is too long, only its beginning."""
-    number = 0
-    while line := stream.readline(MAX_LINE + 1):
-        number += 1
-        rest = line
-        while rest and not rest.endswith(b"\n") and len(rest) > MAX_LINE:
-            rest = stream.readline(MAX_LINE + 1)
-        if line.strip():
-            yield number, line
-
-
-def _batches(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
-    remaining = iter(lines)
-    while batch := list(islice(remaining, BATCH)):
-        yield batch

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
@@ -104,7 +106,13 @@ def root(
 
 def main() -> None:
     """The `waitctl` command."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == ExitCode.INTERRUPTED and threading.active_count() > 1:
+        # Python would wait for a thread in the middle of a batch; what it has not committed, its database undoes.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -117,20 +125,24 @@ def run(arguments: Sequence[str]) -> int:
         )
         sys.stdout.flush()
         if code == ExitCode.INTERRUPTED:  # Typer turns Ctrl-C into an exit status, without a word
-            _report("interrupted", "interrupted", None, arguments)
+            return _interrupted(None, arguments)
         return code if isinstance(code, int) else ExitCode.OK
     except Interrupted as stop:
-        _report("interrupted", "interrupted", stop.hint, arguments)
-        return ExitCode.INTERRUPTED
+        return _interrupted(stop.hint, arguments)
     except (KeyboardInterrupt, typer.Abort):
-        _report("interrupted", "interrupted", None, arguments)
-        return ExitCode.INTERRUPTED
+        return _interrupted(None, arguments)
     except BrokenPipeError:
         # Whoever read us has had enough, as in `waitctl list | head`: nothing to say, and nobody to say it to.
         _drop_output()
         return ExitCode.FAILURE
     except Exception as error:
         return _handle(error, arguments)
+
+
+def _interrupted(hint: str | None, arguments: Sequence[str]) -> ExitCode:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends already: once more would only bring a traceback
+    _report("interrupted", "interrupted", hint, arguments)
+    return ExitCode.INTERRUPTED
 
 
 def _drop_output() -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import signal
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from waitctl.application.correlation import DEFAULT_SOURCE, EventService, IngestTotals, Rejection, read_lines
+from waitctl.application.correlation import DEFAULT_SOURCE, EventService, IngestTotals
+from waitctl.application.lines import Rejection, read_lines
+from waitctl.cli import stopping
 from waitctl.cli.output import (
     DocumentOption,
     ExitCode,
@@ -112,13 +112,16 @@ def _request(file: str, headers_file: str | None, url: str | None) -> Request:
 
     headers = None
     if headers_file is not None:
-        with _open(headers_file) as stream:
-            text = stream.read(_MOST_OF_HEADERS + 1)
+        text = _read(headers_file, _MOST_OF_HEADERS + 1)
         if len(text) > _MOST_OF_HEADERS:
             raise InvalidEventError(f"the headers file is longer than {_MOST_OF_HEADERS:,} bytes")
         headers = headers_from(text.decode(errors="surrogateescape"))
+    return Request.of(_read(file, MAX_BODY + 1), headers, url)
+
+
+def _read(file: str, most: int) -> bytes:
     with _open(file) as stream:
-        return Request.of(stream.read(MAX_BODY + 1), headers, url)
+        return stopping.read(stream, most)
 
 
 def _ingest_webhook(
@@ -206,10 +209,9 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, dry_run: bool, o
     # The thread that talks to the database needs Python only for moments, but every few milliseconds.
     sys.setswitchinterval(0.0005)
     service = EventService(session.database(create=not dry_run), actor=session.actor, settings=session.settings())
-    with Stoppable() as stoppable, _open(file) as stream, _progress(stream, output) as show:
-        totals = service.ingest_ndjson(
-            stoppable(read_lines(stream)), source=source, on_rejection=on_rejection, on_batch=show, dry_run=dry_run
-        )
+    with _open(file) as stream, _progress(stream, output) as show, stopping.Stoppable() as stoppable:
+        lines = stoppable.until_stopped(read_lines(stoppable.input(stream)))
+        totals = service.ingest_ndjson(lines, source=source, on_rejection=on_rejection, on_batch=show, dry_run=dry_run)
     if stoppable.stopped:
         raise Interrupted(f"{totals_line(totals)}; run it again: what has an id is not recorded twice")
 
@@ -224,47 +226,6 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, dry_run: bool, o
     raise typer.Exit(ExitCode.FAILURE if totals.rejected else ExitCode.OK)
 
 
-class _Stop(BaseException):
-    """Ends a read that nothing else would end."""
-
-
-class Stoppable:
-    """Lets SIGTERM and the first SIGINT end a stream as if it had no more lines: what was read is still recorded."""
-
-    def __init__(self) -> None:
-        self.stopped = False
-        self._reading = False
-        self._before: dict[signal.Signals, object] = {}
-
-    def __enter__(self) -> Stoppable:
-        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _stop(self, number: int, _: FrameType | None) -> None:
-        if self.stopped and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.stopped = True
-        if self._reading:
-            raise _Stop
-
-    def __call__(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-        """The lines, until a signal comes."""
-        remaining = iter(lines)
-        while not self.stopped:
-            try:
-                self._reading = True
-                line = next(remaining)
-            except (StopIteration, _Stop):
-                return
-            finally:
-                self._reading = False
-            yield line
-
-
 @contextmanager
 def _open(file: str) -> Iterator[BinaryIO]:
     if file == "-":
@@ -273,7 +234,7 @@ def _open(file: str) -> Iterator[BinaryIO]:
         yield sys.stdin.buffer
         return
     try:
-        stream = Path(file).open("rb")  # noqa: SIM115 (closed below; only opening it is our error)
+        stream = Path(file).open("rb", buffering=0)  # noqa: SIM115 (closed below; only opening it is our error)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InvalidEventError(f"cannot read {file}: {reason}") from error
@@ -297,7 +258,9 @@ def _progress(stream: BinaryIO, output: Output) -> Iterator[Callable[[IngestTota
 
         def show(totals: IngestTotals) -> None:
             said = f"{totals.received:,} received, {totals.matched:,} waits resumed"
-            bar.update(task, description=said, completed=stream.tell() if size else totals.received)
+            bar.update(
+                task, description=said, completed=os.lseek(stream.fileno(), 0, os.SEEK_CUR) if size else totals.received
+            )
 
         yield show
 

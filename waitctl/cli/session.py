@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from waitctl.cli.stopping import read
 from waitctl.domain.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -82,6 +83,6 @@ def read_standard_input(what: str, error: type[InvalidInputError]) -> str:
     if sys.stdin is None:
         raise error(f"cannot read {what}: standard input is closed")
     try:
-        return sys.stdin.buffer.read().decode()
+        return read(sys.stdin.buffer).decode()
     except UnicodeDecodeError as cause:
         raise error(f"cannot read {what}: standard input is not UTF-8") from cause

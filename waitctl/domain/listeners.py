@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
+from zlib import crc32
 
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.conditions import ConditionError, check_condition, holds
@@ -349,8 +350,6 @@ def _holds(where: str, event: Event, context: JsonObject | None) -> bool:
 
 def topic_bucket(event_type: str, contact_id: str) -> int:
     """Which of the 128 topic locks stands for this topic. The same on every host and in every version."""
-    from zlib import crc32
-
     return crc32(f"{event_type}\x1f{contact_id}".encode()) % TOPIC_BUCKETS
 
 

@@ -12,6 +12,8 @@ from sqlalchemy import Connection, FromClause
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
+from waitctl.infrastructure.schema import Json
+
 
 def json_rows(name: str, columns: Mapping[str, TypeEngine[Any]], *, is_sqlite: bool) -> FromClause:
     """A table made of one parameter ``name``: a JSON array of objects with these keys.
@@ -31,6 +33,32 @@ def json_rows(name: str, columns: Mapping[str, TypeEngine[Any]], *, is_sqlite: b
         for key, kind in columns.items()
     )
     return sa.select(*extracted).select_from(each).cte(name)
+
+
+def json_tuples(name: str, columns: Mapping[str, TypeEngine[Any]], *, is_sqlite: bool) -> FromClause:
+    """`json_rows` for a long stream: each row is an array of its values in the order of ``columns``.
+
+    Without the names in every row, PostgreSQL reads it in half the time.
+    """
+    parameter = sa.bindparam(name, type_=sa.Text)
+    if is_sqlite:
+        each = sa.func.json_each(parameter).table_valued("value", name=f"{name}_each")
+        values = [sa.func.json_extract(each.c.value, f"$[{place}]") for place in range(len(columns))]
+        typed = zip(values, columns.items(), strict=True)
+        named = [sa.type_coerce(value, kind).label(key) for value, (key, kind) in typed]
+    else:
+        array = sa.func.jsonb_array_elements(sa.cast(parameter, _jsonb()))
+        each = array.table_valued(sa.column("value", _jsonb()), name=f"{name}_each").render_derived()
+        named = [_element(each.c.value, place, kind).label(key) for place, (key, kind) in enumerate(columns.items())]
+    return sa.select(*named).select_from(each).cte(name)
+
+
+def _element(array: sa.ColumnElement[Any], place: int, kind: TypeEngine[Any]) -> sa.ColumnElement[Any]:
+    """A JSON value as it is, any other by its text."""
+    index = sa.literal_column(str(place), sa.Integer)
+    if isinstance(kind, Json):
+        return array.op("->", return_type=kind)(index)
+    return sa.cast(array.op("->>", return_type=sa.Text())(index), kind)
 
 
 def seconds_between(early: Any, late: Any, *, is_sqlite: bool) -> sa.ColumnElement[int]:
@@ -67,8 +95,8 @@ def instant_text(at: datetime | None, *, is_sqlite: bool) -> str | None:
     """An instant as an element of `json_rows`: the text that SQLite stores, or one that PostgreSQL reads."""
     if at is None:
         return None
-    text = at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
-    return text if is_sqlite else f"{text}+00"
+    text = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(" ", "microseconds")
+    return text.removesuffix("+00:00") if is_sqlite else text
 
 
 class Claimed:

@@ -246,13 +246,7 @@ class Database:
 
     def insert_new(self, table: sa.Table) -> Any:
         """An INSERT whose rows are dropped where a unique key has them already."""
-        if self.is_sqlite:
-            from sqlalchemy.dialects import sqlite
-
-            return sqlite.insert(table).on_conflict_do_nothing()
-        from sqlalchemy.dialects import postgresql
-
-        return postgresql.insert(table).on_conflict_do_nothing()
+        return insert_new(table, is_sqlite=self.is_sqlite)
 
     # -- the schema -----------------------------------------------------------------------------------------------
 
@@ -319,7 +313,12 @@ class Database:
     def _prepare_file(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # contacts and contexts: the owner's business
+            # Contacts and contexts are the owner's business. A file that is there is not even opened: POSIX forgets a
+            # process's locks on a file when it closes any descriptor of it, and without the lock of a connection of
+            # ours another process takes itself for the last one and deletes the WAL that we go on writing to.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            pass
         except FileNotFoundError as error:
             raise DatabaseUnreachableError(f"cannot create {path}: {error.strerror}") from error
         except PermissionError:
@@ -349,6 +348,26 @@ class Database:
 def _is_own(place: Path) -> bool:
     status = place.stat()
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def insert_new(
+    table: sa.Table,
+    key: Sequence[sa.Column[Any]] | None = None,
+    where: sa.ColumnElement[bool] | None = None,
+    *,
+    is_sqlite: bool,
+) -> Any:
+    """An INSERT whose rows are dropped where a unique key has them already.
+
+    For a hot table say which key, and of which rows: PostgreSQL looks every unique index up otherwise.
+    """
+    if is_sqlite:
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table).on_conflict_do_nothing(key, where)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table).on_conflict_do_nothing(index_elements=key, index_where=where)
 
 
 def host_name() -> str:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 
 def new_id() -> str:
     """A UUIDv7 (RFC 9562): its head is a clock, so ids sort by age and index pages fill in order."""
+    return str(_uuid7()())
+
+
+@cache
+def _uuid7() -> Callable[[], object]:
+    """The library's, imported when the first id is made: in a stream even to look an import up takes its time."""
     from uuid_utils import uuid7
 
-    return str(uuid7())
+    return uuid7
 
 
 @cache

@@ -3,78 +3,131 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, FromClause
 
 from waitctl.domain.events import Event, EventType
 from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.text import to_json
-from waitctl.infrastructure.batch import instant_text, json_rows
-from waitctl.infrastructure.database import Database
+from waitctl.domain.text import JsonObject, to_json
+from waitctl.infrastructure.batch import instant_text, json_rows, json_tuples
+from waitctl.infrastructure.database import Database, insert_new
 from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, real_now, tombstones
 from waitctl.infrastructure.store.waits import literal
 
-_INSERTED = ("id", "event_type", "contact_id", "data", "source", "external_id", "occurred_at", "expires_at")
+
+class EventRow(NamedTuple):
+    """An event as `insert_events` takes it: instants are texts. All that a stream makes of an event."""
+
+    id: str
+    event_type: str
+    contact_id: str
+    data: JsonObject
+    source: str
+    external_id: str | None
+    occurred_at: str | None
+    expires_at: str | None
 
 
-def encode_events(database: Database, new: Sequence[Event]) -> str:
-    """Events as the one parameter of `insert_events`; so a stream can be encoded while the database is busy."""
-    return to_json(
-        [
-            {
-                "id": event.id,
-                "event_type": event.event_type,
-                "contact_id": event.contact_id,
-                "data": event.data,
-                "source": event.source,
-                "external_id": event.external_id,
-                "occurred_at": instant_text(event.occurred_at, is_sqlite=database.is_sqlite),
-                "expires_at": instant_text(event.expires_at, is_sqlite=database.is_sqlite),
-            }
-            for event in new
-        ]
+def row_of(event: Event, *, is_sqlite: bool) -> EventRow:
+    """The row of an event."""
+    return EventRow(
+        event.id,
+        event.event_type,
+        event.contact_id,
+        event.data,
+        event.source,
+        event.external_id,
+        instant_text(event.occurred_at, is_sqlite=is_sqlite),
+        instant_text(event.expires_at, is_sqlite=is_sqlite),
     )
 
 
-def insert_events(connection: Connection, database: Database, encoded: str, *, now: datetime) -> dict[str, bool]:
+def encode_rows(rows: Iterable[EventRow], *, is_sqlite: bool) -> str:
+    """Events as the one parameter of `insert_events`.
+
+    Sorted by (source, id), so that two ingests of the same events wait for each other instead of deadlocking. SQLite's
+    writers wait for each other anyway.
+    """
+    return to_json(list(rows) if is_sqlite else sorted(rows, key=_sender_order))
+
+
+def _sender_order(row: EventRow) -> tuple[str, str]:
+    return row.source, row.external_id or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """What became of events: the ids of those that were known and dropped out, and of those that may be listened for.
+
+    Of the latter alone something may come: under the topics' locks nobody begins to listen.
+    """
+
+    dropped: set[str]
+    heard: list[str]
+
+
+def insert_events(
+    connection: Connection, database: Database, encoded: str, ids: Iterable[str], *, now: datetime
+) -> Inserted:
     """Insert events as received at ``now`` and correlated; those whose (source, id) is known drop out.
 
-    Sorted by (source, id), in the statement since a join may reorder its input, so that two ingests of the same events
-    wait for each other instead of deadlocking. Returns the ids that are new, and of each whether somebody may be
-    listening: under the topics' locks nobody begins to.
+    ``ids``: theirs. On PostgreSQL all but the exceptions stays there: to fetch a row an event would cost as much as a
+    third of its insert.
     """
-    statement = _insert_events(database, is_sqlite=database.is_sqlite)
-    return {row[0]: bool(row[1]) for row in connection.execute(statement, {"rows": encoded, "now": now}).all()}
+    given = {"rows": encoded, "now": now}
+    if database.is_sqlite:
+        new = list(connection.execute(_insert_and_name(), given).scalars())
+        return Inserted(set(ids) - set(new), new)
+    dropped, heard = connection.execute(_insert_and_sum_up(), given).one()
+    return Inserted(set(dropped or ()), heard or [])
 
 
-def _insert_events(database: Database, *, is_sqlite: bool) -> Any:
-    rows = json_rows("rows", {name: events.c[name].type for name in _INSERTED}, is_sqlite=is_sqlite)
-    pruned = sa.exists().where(
-        tombstones.c.kind == "event_id", tombstones.c.scope == rows.c.source, tombstones.c.key == rows.c.external_id
+@cache
+def _insert_and_name() -> Any:
+    return _insert(_rows(is_sqlite=True), is_sqlite=True).returning(events.c.id)
+
+
+@cache
+def _insert_and_sum_up() -> Any:
+    rows = _rows(is_sqlite=False)
+    active = listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
+    # Columns by name: of the table itself SQLAlchemy would make a FROM of the subquery, and ask about all its rows.
+    topic = sa.and_(
+        *(listeners.c[name] == sa.literal_column(f"{events.name}.{name}") for name in ("contact_id", "event_type"))
     )
+    # No EXISTS: PostgreSQL may turn that into a hash of all listeners, for every batch anew.
+    heard = sa.select(sa.true()).where(topic, active).limit(1).scalar_subquery().label("heard")
+    new = _insert(rows, is_sqlite=False).returning(events.c.id, heard).cte("new")
+    listened = sa.select(_ids(new.c.id)).where(new.c.heard).scalar_subquery()
+    known = sa.select(_ids(rows.c.id)).where(rows.c.id.not_in(sa.select(new.c.id))).scalar_subquery()
+    return sa.select(known, listened)
+
+
+def _ids(column: sa.ColumnElement[str]) -> sa.Function[Any]:
+    """As text: the driver would make an object of each."""
+    return sa.func.array_agg(sa.cast(column, sa.Text), type_=sa.ARRAY(sa.Text))
+
+
+def _rows(*, is_sqlite: bool) -> FromClause:
+    return json_tuples("rows", {name: events.c[name].type for name in EventRow._fields}, is_sqlite=is_sqlite)
+
+
+def _insert(rows: FromClause, *, is_sqlite: bool) -> Any:
+    """Rows go in in the order of the parameter: no join and no sort may come between. A test looks at the plan."""
+    pruned = sa.select(sa.true()).where(tombstones.c.kind == "event_id").limit(1)
+    pruned_before = pruned.where(tombstones.c.scope == rows.c.source, tombstones.c.key == rows.c.external_id)
+    # As a rule nothing was pruned, which is asked once a batch.
+    is_new = sa.or_(pruned.scalar_subquery().is_(None), pruned_before.scalar_subquery().is_(None))
     now = sa.bindparam("now", type_=UtcDateTime)
-    heard: sa.ColumnElement[bool] = sa.literal_column("1")
-    order: list[Any] = [rows.c.source, rows.c.external_id, rows.c.id]
-    if not is_sqlite:
-        order = [sa.collate(rows.c.source, "C"), sa.collate(rows.c.external_id, "C"), rows.c.id]  # any order does
-        active = listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
-        # Columns by name: of the table itself SQLAlchemy would make a FROM of the subquery, and ask about all its rows.
-        topic = sa.and_(
-            *(listeners.c[name] == sa.literal_column(f"{events.name}.{name}") for name in ("contact_id", "event_type"))
-        )
-        # No EXISTS: PostgreSQL may turn that into a hash of all listeners, for every batch anew.
-        heard = sa.select(sa.true()).where(topic, active).limit(1).scalar_subquery()
-    return (
-        database.insert_new(events)
-        .from_select(
-            [*_INSERTED, "received_at", "correlated_at"],
-            sa.select(*(rows.c[name] for name in _INSERTED), now, now).where(~pruned).order_by(*order),
-        )
-        .returning(sa.cast(events.c.id, sa.Text), heard)  # as text: the driver would make an object of each
+    key = [events.c.source, events.c.external_id]
+    return insert_new(events, key, events.c.external_id.is_not(None), is_sqlite=is_sqlite).from_select(
+        [*EventRow._fields, "received_at", "correlated_at"],
+        sa.select(*(rows.c[name] for name in EventRow._fields), now, now).where(is_new),
     )
 
 

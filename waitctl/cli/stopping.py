@@ -1,0 +1,80 @@
+"""Ctrl-C and SIGTERM while a stream is read: the first ends the stream, a second Ctrl-C the command."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import signal
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from _typeshed import WriteableBuffer
+
+
+class Stoppable:
+    """Lets SIGTERM and the first SIGINT end a stream as if it had no more lines: what was read is still recorded.
+
+    Python runs a handler between two steps of its own: for a signal that comes just before a read that is, too late,
+    and the read lasts until somebody writes. So the signal also makes a pipe readable, and every read of `input` waits
+    for that pipe beside its stream. The second SIGINT raises `KeyboardInterrupt`.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = False
+
+    def __enter__(self) -> Stoppable:
+        self._woken, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
+        self._fd_before = signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._fd_before)
+        os.close(self._woken)
+        os.close(self._waker)
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        if self.stopped and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.stopped = True
+
+    def input(self, stream: BinaryIO) -> BinaryIO:
+        """What ``stream`` holds from here on, until a signal comes; nothing may have been read from it."""
+        return io.BufferedReader(_Input(stream.fileno(), self._woken), 64 * 1024)
+
+    def until_stopped(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+        """The lines that are there already, too, until a signal comes."""
+        for line in lines:
+            if self.stopped:
+                return
+            yield line
+
+
+def read(stream: BinaryIO, most: int = -1) -> bytes:
+    """What ``stream`` holds, ``most`` bytes at most. Raises `KeyboardInterrupt` for a signal, at whatever moment."""
+    with Stoppable() as stoppable:
+        content = stoppable.input(stream).read(most)
+    if stoppable.stopped:
+        raise KeyboardInterrupt
+    return content
+
+
+class _Input(io.RawIOBase):
+    """Reads a file descriptor that ends when another one has something to say."""
+
+    def __init__(self, given: int, woken: int) -> None:
+        self._given, self._woken = given, woken
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        ready, _, _ = select.select([self._given, self._woken], [], [])
+        return 0 if self._woken in ready else os.readv(self._given, [buffer])
