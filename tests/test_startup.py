@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.zygote import LATE
 from waitctl import Database, Particulars, WaitSchedulingService
+from waitctl.cli.app import COMMANDS
 
 FORBIDDEN = {
     "alembic",
@@ -96,3 +98,24 @@ assert run(["--database-url", url, "--config", {str(config)!r}, "tick"]) == 0
         wait = service.create_fixed_time_wait("3d", Particulars("order-17", handler="hook")).wait
         service.resume_wait(wait.id)
     assert web <= loaded_by(tick, existing_url)
+
+
+EACH_ALONE = """
+import os
+from importlib import import_module
+for name in libraries:
+    import_module(name)
+for name in modules:
+    if os.fork() == 0:
+        import_module(name)
+        os._exit(0)
+    assert os.wait()[1] == 0, name
+"""
+
+
+def test_the_module_of_any_command_can_be_the_first() -> None:
+    """Most tests run commands where all of waitctl is imported: here each has but what it imports itself."""
+    modules = sorted({f"waitctl.cli.{module}" for module, _ in COMMANDS.values()})
+    program = f"libraries = {LATE!r}\nmodules = {modules!r}\n{EACH_ALONE}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")

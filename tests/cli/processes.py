@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import waitctl
+from tests.cli import forks
 
 COMMAND = (sys.executable, "-m", "waitctl")
 _CHECKOUT = Path(waitctl.__file__).parent.parent
@@ -21,6 +23,8 @@ SMALL_PIPE = 4096
 
 _PATIENCE = 60
 """Seconds after which a process that should have ended long ago fails the test."""
+_READ_LATE = re.compile(r"(COVERAGE|WAITCTL|XDG)_\w+|HOME|PATH|USER|NEWER|OLDER|HOOK_SECRET")
+"""The environment that no interpreter and no library looks at before a command runs."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,20 @@ class Waitctl:
     ) -> Finished:
         """Run it to its end. Without ``stdin`` the input is empty."""
         given = stdin.encode() if isinstance(stdin, str) else stdin
+        if stdout == subprocess.PIPE and shell is None and all(map(_READ_LATE.fullmatch, env or {})):
+            return self._fork(arguments, env or {}, given)
         pipe = subprocess.DEVNULL if given is None else subprocess.PIPE
         return finish(self.start(*arguments, env=env, stdin=pipe, stdout=stdout, shell=shell), given)
+
+    def _fork(self, arguments: Sequence[str | bytes], env: Mapping[str, str | None], given: bytes | None) -> Finished:
+        """Run it as a fork of a process that has imported everything, and where nothing ever ran."""
+        common = {name: value for name, value in self.environment({}).items() if _READ_LATE.fullmatch(name) is None}
+        asked = {
+            "arguments": [os.fsdecode(argument) for argument in arguments],
+            "environment": self.environment(env),
+            "folder": str(self.folder),
+        }
+        return _finished(*forks.run(common, asked, given, _PATIENCE))
 
 
 def interrupt(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGINT) -> Finished:
@@ -141,6 +157,10 @@ def finish(process: subprocess.Popen[bytes], given: bytes | None = None, *, clos
         process.kill()
         process.communicate()
         raise
-    finished = Finished(process.returncode, (out or b"").decode(), err.decode())
+    return _finished(process.returncode, out or b"", err)
+
+
+def _finished(code: int, out: bytes, err: bytes) -> Finished:
+    finished = Finished(code, out.decode(), err.decode())
     assert "Traceback" not in finished.err, finished.err
     return finished

@@ -1,0 +1,103 @@
+"""Commands as forks of `tests.cli.zygote`: what takes half a second to import is imported once a worker."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ZYGOTE = Path(__file__).with_name("zygote.py")
+PID_WIDTH = 10
+
+
+@cache
+def _zygote(environment: tuple[tuple[str, str], ...]) -> socket.socket:
+    """The socket of a zygote that was started in this environment. It lives as long as this process."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, str(ZYGOTE)], stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=dict(environment)
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
+
+
+def run(
+    started_in: Mapping[str, str], asked: Mapping[str, Any], given: bytes | None, patience: float
+) -> tuple[int, bytes, bytes]:
+    """Run a command to its end; return its exit status, negative for a signal, and what it printed.
+
+    ``started_in`` is the environment of the zygote, ``asked`` what a fork of it takes on. Without ``given`` standard
+    input is the null device. Kills a command that outlasts ``patience`` seconds and raises `TimeoutError`.
+    """
+    request, stdout, stderr, answer = (os.pipe() for _ in range(4))
+    writes = {request[1]: json.dumps(asked).encode()}
+    if given is None:
+        stdin = os.open(os.devnull, os.O_RDONLY)
+    else:
+        stdin, writer = os.pipe()
+        writes[writer] = given
+    theirs = [request[0], stdin, stdout[1], stderr[1], answer[1]]
+    socket.send_fds(_zygote(tuple(started_in.items())), [b"."], theirs)
+    for descriptor in theirs:
+        os.close(descriptor)
+    process = int(os.read(answer[0], PID_WIDTH))
+    try:
+        out, err, status = _exchange(writes, [stdout[0], stderr[0], answer[0]], patience)
+    except TimeoutError:
+        os.kill(process, signal.SIGKILL)
+        raise
+    return int(status), out, err
+
+
+def _exchange(writes: Mapping[int, bytes], reads: Sequence[int], patience: float) -> list[bytes]:
+    """Write and read all of these pipes to their ends, as they are ready; close them, and return what was read."""
+    deadline = time.monotonic() + patience
+    left = {descriptor: memoryview(data) for descriptor, data in writes.items()}
+    read: dict[int, list[bytes]] = {descriptor: [] for descriptor in reads}
+    with selectors.DefaultSelector() as selector:
+        for descriptor in left:
+            os.set_blocking(descriptor, False)
+            selector.register(descriptor, selectors.EVENT_WRITE)
+        for descriptor in read:
+            selector.register(descriptor, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(deadline - time.monotonic())
+            if not ready:
+                raise TimeoutError
+            for key, _ in ready:
+                if not (_write(key.fd, left) if key.fd in left else _read(key.fd, read)):
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+    return [b"".join(parts) for parts in read.values()]
+
+
+def _write(descriptor: int, left: dict[int, memoryview]) -> bool:
+    """Write what the pipe takes. Whether there is more."""
+    try:
+        left[descriptor] = left[descriptor][os.write(descriptor, left[descriptor]) :]
+    except BrokenPipeError:  # the command does not want it
+        return False
+    return len(left[descriptor]) > 0
+
+
+def _read(descriptor: int, read: dict[int, list[bytes]]) -> bool:
+    """Read what the pipe has. Whether there may be more."""
+    part = os.read(descriptor, 65536)
+    read[descriptor].append(part)
+    return bool(part)
