@@ -36,8 +36,9 @@ class Finished:
     err: str
 
     def ok(self) -> Finished:
-        """Itself, when it succeeded without a word on standard error."""
-        assert (self.code, self.err) == (0, ""), self
+        """Itself, when it succeeded without a word on standard error, but for the warning of an unknown handler."""
+        said = [line for line in self.err.splitlines() if not line.startswith("warning: this host's config has no")]
+        assert (self.code, said) == (0, []), self
         return self
 
     @property

@@ -26,6 +26,8 @@ WAIT = [
     "wait_config",
     "context",
     "handler",
+    "handlers",
+    "command",
     "idempotency_key",
     "created_at",
     "updated_at",
@@ -60,6 +62,7 @@ DELIVERY = [
     "last_error",
     "created_at",
     "delivered_at",
+    "dead_delivery_id",
 ]
 REPORT = [
     "started_at",
@@ -159,6 +162,7 @@ def test_the_walk_of_an_event_wait(run_on: Waitctl, config: str) -> None:
     pending = run("pending")
     assert list(pending) == [
         "open", "by_type", "by_status", "overdue", "oldest_overdue_seconds", "next_due_at", "deliveries",
+        "paused",
     ]  # fmt: skip
     assert pending["open"] == 1
     assert pending["by_type"]["for_event"] == 1

@@ -318,7 +318,8 @@ class Database:
             # ours another process takes itself for the last one and deletes the WAL that we go on writing to.
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except FileExistsError:
-            pass
+            if not path.is_file():
+                raise DatabaseUnreachableError(f"{path} is not a file") from None
         except FileNotFoundError as error:
             raise DatabaseUnreachableError(f"cannot create {path}: {error.strerror}") from error
         except PermissionError:
