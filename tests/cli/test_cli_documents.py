@@ -75,6 +75,7 @@ REPORT = [
     "delivered",
     "retried",
     "dead",
+    "stale",
     "held",
     "remaining_due",
     "stopped",
