@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from waitctl.cli.output import ExitCode
@@ -96,9 +97,14 @@ def test_the_config_examples_are_understood(tmp_path: Path) -> None:
         file.write_text(example, encoding="utf-8")
         found.append(load_settings(config=str(file), environ={}))
 
-    (handlers,) = [settings for settings in found if settings.handlers]
+    handlers, dead = [settings for settings in found if settings.handlers]
     assert handlers.timezone == "Europe/Berlin"
     assert handlers.handlers["nudge"].exec == ("/usr/local/bin/nudge.sh",)
+    assert (dead.on_dead, dead.inline.timeout, dead.allow_inline_commands) == (
+        "undertaker",
+        timedelta(minutes=10),
+        False,
+    )
     (calendars,) = [settings for settings in found if settings.calendars]
     assert calendars.calendars["company"].base == "DE-BY"
 

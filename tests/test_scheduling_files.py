@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
 CRONTAB = ROOT / "crontab.example"
 SERVICE = ROOT / "systemd" / "waitctl-tick.service"
 TIMER = ROOT / "systemd" / "waitctl-tick.timer"
+WATCH = ROOT / "systemd" / "waitctl-watch.service"
 
 FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
 
@@ -157,6 +158,15 @@ def test_the_service_is_one_bounded_run_that_can_be_stopped() -> None:
     assert seconds(service["TimeoutStopSec"]) > command
 
 
+def test_the_resident_service_is_watched_and_can_be_stopped() -> None:
+    service, tick = read_unit(WATCH)["Service"], read_unit(SERVICE)["Service"]
+    assert (service["Type"], service["ExecStart"].split()[1:]) == ("notify", ["tick", "--watch"])
+    assert seconds(service["WatchdogSec"] + "s") > 2 * 5  # the interval between two rounds
+    assert (service["Restart"], "TimeoutStartSec" in service) == ("on-failure", False)
+    same = {"User", "Environment", "EnvironmentFile", "KillSignal", "KillMode", "TimeoutStopSec", "NoNewPrivileges"}
+    assert {key: service[key] for key in same} == {key: tick[key] for key in same}
+
+
 def test_the_service_leaves_handlers_their_network_and_their_files() -> None:
     service = read_unit(SERVICE)["Service"]
     confining = {"PrivateNetwork", "IPAddressDeny", "ProtectHome", "MemoryDenyWriteExecute", "SystemCallFilter"}
@@ -179,21 +189,21 @@ def test_systemds_own_parser_takes_them(tmp_path: Path) -> None:
         return
 
     def verify(*replaced: tuple[str, str]) -> subprocess.CompletedProcess[str]:
-        for source in (SERVICE, TIMER):
+        for source in (SERVICE, TIMER, WATCH):
             text = source.read_text()
             # It asks that the program exists, which only an installation makes true.
             for old, new in (("/usr/local/bin/waitctl", sys.executable), *replaced):
                 text = text.replace(old, new)
             (tmp_path / source.name).write_text(text)
         return subprocess.run(
-            [analyze, "verify", "--man=no", tmp_path / SERVICE.name, tmp_path / TIMER.name],
+            [analyze, "verify", "--man=no", *(tmp_path / source.name for source in (SERVICE, TIMER, WATCH))],
             capture_output=True,
             text=True,
             check=False,
         )
 
     def complaints(result: subprocess.CompletedProcess[str]) -> list[str]:
-        return [line for line in result.stderr.splitlines() if "waitctl-tick" in line]
+        return [line for line in result.stderr.splitlines() if "waitctl-" in line]
 
     taken = verify()
     assert complaints(taken) == []
