@@ -72,6 +72,14 @@ def test_the_hook_takes_in_what_is_signed_and_keeps_what_is_not(run: Waitctl) ->
     assert (refused.returncode, json.loads(refused.stdout)["rejected"]) == (0, 1)
     assert len(run("event", "quarantine", "list", "-o", "id").ok().lines) == 1
     assert shell(run, command, **env | {"KEY": ""}).returncode == 2
+
+    # Status 1, too, but kept nowhere: the sender has to try again.
+    broken = run.folder / "broken" / "cryptography.py"
+    broken.parent.mkdir()
+    broken.write_text("raise RuntimeError('broken')")
+    path = f"{broken.parent}{os.pathsep}{run.environment({})['PYTHONPATH']}"
+    failed = shell(run, command, **env, PYTHONPATH=path)
+    assert (failed.returncode, failed.stdout, "broken" in failed.stderr) == (1, "", True), failed
     assert len(events(run)) == 2
 
 
@@ -101,3 +109,11 @@ def test_the_log_becomes_page_visits_once(run: Waitctl) -> None:
     assert found["bob@example.org"]["data"] == {"url": "/a\\x22b?q=1"}
     assert found["bob@example.org"]["occurred_at"] == "2026-03-02T08:58:04Z"
     assert found["bob@example.org"]["source"] == "site"
+
+
+def test_long_paths_are_different_visits(run: Waitctl) -> None:
+    visit = '192.0.2.7 - ada@example.org [02/Mar/2026:08:58:01 +0000] "GET /{} HTTP/1.1" 200 5120 "-" "-"\n'
+    log = run.folder / "long.log"
+    log.write_text("".join(visit.format("a" * length + end) for length in (10, 150, 400) for end in "xy"))
+    done = shell(run, f"./page-visits.sh < {log} | waitctl event ingest --source site -o json")
+    assert (done.returncode, json.loads(done.stdout)["recorded"]) == (0, 6), done

@@ -3,8 +3,8 @@
 #
 #   examples/webhooks/page-visits.sh < access.log | waitctl event ingest --source site
 #
-# A line without a user is nobody's visit; pictures, scripts and what went wrong are no visits. The id is made of the
-# whole line: the same log read again, by cron say, records nothing twice.
+# A line without a user is nobody's visit; pictures, scripts and what went wrong are no visits. The id is made of who,
+# when and what: the same log read again, by cron say, records nothing twice.
 set -eu
 
 awk '
@@ -28,6 +28,7 @@ function quoted(text) {
     zone = substr($5, 1, 3) ":" substr($5, 4, 2)
     instant = at[3] "-" month[at[2]] "-" at[1] "T" at[4] ":" at[5] ":" at[6] zone
     id = $1 " " instant " " path
+    if (length(id) > 200) id = substr(id, 1, 100) " " length(id) " " substr(id, length(id) - 89)
     printf "{\"type\": \"page_visit\", \"contact\": %s, \"id\": %s, \"at\": %s, \"data\": {\"url\": %s}}\n",
-        quoted(user), quoted(substr(id, 1, 200)), quoted(instant), quoted(path)
+        quoted(user), quoted(id), quoted(instant), quoted(path)
 }'

@@ -6,9 +6,10 @@
 set -u
 
 source=$1
-waitctl event ingest "$HOOK_BODY" --source "$source" --headers-file "$HOOK_HEADERS" -o json
+totals=$(waitctl event ingest "$HOOK_BODY" --source "$source" --headers-file "$HOOK_HEADERS" -o json)
 status=$?
+[ -n "$totals" ] && printf '%s\n' "$totals"
 
-# 1: refused, and kept in quarantine. Sending it again would be refused again.
-[ "$status" -eq 1 ] && exit 0
+# 1 with totals: refused, and kept in quarantine; sent again, it would be refused again. Without: a full disk, say.
+[ "$status" -eq 1 ] && [ -n "$totals" ] && exit 0
 exit "$status"

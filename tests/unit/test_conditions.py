@@ -53,11 +53,14 @@ def ask(text: str, data: Any = None, context: dict[str, Any] | None = None) -> b
         ("event.at.getFullYear() == 2026", True),
         ("\"it's (\" != '+ matches('", True),
         ("r'(' == '\\x28'", True),
+        ("event.data.items.all(event, event.sku > 6)", True),
+        ("event.data.event.dta == 1 && 'event.dta' != ''", True),
+        ("{'event': {'dta': 1}}.event.dta == 1", True),
     ],
 )
 def test_what_it_says(text: str, expected: bool) -> None:
     items = [{"sku": 7, "tags": ["a", "x"]}, {"sku": 8, "tags": []}]
-    data = {"n": 3, "price": 9.5, "big": 2**70, "url": "https://shop.example/plan", "items": items}
+    data = {"n": 3, "event": {"dta": 1}, "price": 9.5, "big": 2**70, "url": "https://shop.example/plan", "items": items}
     assert ask(text, data, {"plan": "pro"}) is expected
 
 
@@ -94,6 +97,8 @@ def test_neither_yes_nor_no(text: str, data: dict[str, Any], reason: str) -> Non
         ("true &&\n\nevent.type == )", "line 3, character 15"),
         ("true) || (true", "line 1, character 5"),
         ("nope == 1", "no 'nope' \\(character 1\\)"),
+        ("true || event.dta.n == 1", "no 'event.dta' \\(character 9\\)"),
+        ("wait . contact == 'ada'", "no 'wait.contact'"),
         ("event.type == 'a' && lower(event.type) == 'b'", "no 'lower' \\(character 22\\)"),
         ("event.type.matches(event.data.pattern)", "literal pattern"),
         ("matches(event.type, 'a')", "literal pattern"),

@@ -34,6 +34,8 @@ _MAX_SUMS = 64
 _MAX_PATTERNS = 4
 _MAX_MESSAGE = 300
 
+_FIELDS = {"event": {"type", "contact", "data", "at", "source"}, "wait": {"context"}}
+
 _MACROS = {"all": 1, "exists": 1, "exists_one": 1, "existsOne": 1, "map": 2, "filter": 2}
 """How often a macro goes through its list; those that make a list copy it once for every element."""
 
@@ -145,10 +147,22 @@ def _compile(text: str) -> Condition:
         position = re.search(rf"\b{re.escape(unknown[0])}\b", text)
         where = f" (character {position.start() + 1})" if position else ""
         raise ConditionError(f"there is no {unknown[0]!a}{where}")
+    _check_fields(text, bound)
     condition = Condition(text, program, passes, growth, longest)
     if passes and condition.work({}) > MAX_WORK:
         raise ConditionError("too costly: macros in macros, or sums and lists in them, multiply")
     return condition
+
+
+def _check_fields(text: str, bound: set[str]) -> None:
+    """Refuse ``event.dta``, which would say neither yes nor no about any event."""
+    tokens = [match for match in _TOKEN.finditer(text) if match.lastgroup != "comment"]
+    words = ["", *(match.group() for match in tokens), "", ""]
+    for place, match in enumerate(tokens, 1):
+        before, root, dot, field = words[place - 1 : place + 3]
+        fields = _FIELDS.get(root) if before != "." and dot == "." and root not in bound else None
+        if fields and field not in fields:
+            raise ConditionError(f"there is no {f'{root}.{field}'!a} (character {match.start() + 1})")
 
 
 def _look_over(text: str) -> tuple[int, int, int, set[str], list[str]]:
