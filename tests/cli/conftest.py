@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.cli.processes import Waitctl
-from waitctl import Database
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite database at head, to copy: a migration costs as much as three commands."""
-    path = tmp_path_factory.mktemp("template") / "waits.db"
-    with Database(f"sqlite:///{path}") as database:
-        database.upgrade()
-    return path
 
 
 @pytest.fixture
@@ -27,15 +16,12 @@ def nowhere(tmp_path: Path, sqlite_url: str) -> Waitctl:
 
 
 @pytest.fixture
-def run(nowhere: Waitctl, tmp_path: Path, migrated_file: Path) -> Waitctl:
+def run(tmp_path: Path, migrated_sqlite_url: str) -> Waitctl:
     """The command, on an empty SQLite database at head."""
-    shutil.copy(migrated_file, tmp_path / "waits.db")
-    return nowhere
+    return Waitctl(tmp_path, migrated_sqlite_url)
 
 
 @pytest.fixture
-def run_on(request: pytest.FixtureRequest, tmp_path: Path, url: str) -> Waitctl:
+def run_on(tmp_path: Path, url: str) -> Waitctl:
     """The command, on an empty database of each kind, at head."""
-    if url.startswith("sqlite"):
-        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "waits.db")
     return Waitctl(tmp_path, url)

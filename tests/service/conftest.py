@@ -17,8 +17,8 @@ def scene(url: str) -> Iterator[Scene]:
 
 
 @pytest.fixture
-def sqlite_scene(sqlite_url: str) -> Iterator[Scene]:
-    scene = Scene(sqlite_url)
+def sqlite_scene(migrated_sqlite_url: str) -> Iterator[Scene]:
+    scene = Scene(migrated_sqlite_url)
     yield scene
     scene.database.close()
 
