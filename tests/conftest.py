@@ -18,11 +18,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy.engine import make_url
 
 from waitctl import Database, EventService, WaitSchedulingService
 
 TEMPLATE = "waitctl_template"
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("waitctl", deadline=None)
+settings.load_profile("waitctl")
 
 
 class Cluster:
