@@ -19,7 +19,7 @@ demo: $(STAMP)  ## a sign-up nurture flow over real input, in a folder of its ow
 
 test: $(STAMP)  ## every test, on SQLite and on a PostgreSQL of its own, with coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

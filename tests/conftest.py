@@ -12,12 +12,15 @@ import signal
 import sys
 import tempfile
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from coverage import Coverage
+from coverage.exceptions import CoverageWarning
 from hypothesis import settings
 from sqlalchemy.engine import make_url
 
@@ -177,6 +180,21 @@ def waits(database: Database) -> WaitSchedulingService:
 @pytest.fixture
 def events(database: Database) -> EventService:
     return EventService(database, actor="test")
+
+
+@pytest.fixture
+def uncounted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No coverage, here and in new processes, of what runs the same lines very often: other tests count them."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    counting = Coverage.current()
+    if counting is None:
+        yield
+        return
+    counting.stop()
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CoverageWarning)  # "already imported": counted until now
+        counting.start()
 
 
 @pytest.fixture(autouse=True)

@@ -35,6 +35,7 @@ from waitctl.infrastructure.schema import deliveries, matches, waits
 
 HALVES = ("email_open", "form_submit")
 ROUNDS = 100
+pytestmark = pytest.mark.usefixtures("uncounted")
 
 
 @pytest.fixture

@@ -238,6 +238,8 @@ def test_naive_datetimes_are_refused(scene: Scene) -> None:
 
 
 def test_dry_run_writes_nothing_and_explains(scene: Scene) -> None:
+    if scene.database.path is not None:
+        scene.database.path.unlink()
     result = scene.create("3d", dry_run=True)
     assert not result.created
     assert result.wait.scheduled_at == NOON + timedelta(days=3)

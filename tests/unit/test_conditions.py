@@ -139,6 +139,7 @@ def test_nothing_takes_long(text: str, length: int) -> None:
     assert time.process_time() - began < 10
 
 
+@pytest.mark.usefixtures("uncounted")
 @pytest.mark.parametrize("shape", ["(", "[", "!", "-", "{1:", "size(", "true?", "event.data.a", "a.", "[1].map(x,"])
 def test_no_shape_of_text_ends_the_process(shape: str) -> None:
     """A stack that overflows in the library would be no exception. A process of its own shows it."""

@@ -85,6 +85,7 @@ def survives(name: str, request: Request, path: ContactPath | None) -> bool:
     return True
 
 
+@pytest.mark.usefixtures("uncounted")
 @pytest.mark.parametrize("name", NAMES)
 def test_whatever_comes_in_raises_nothing_but_our_errors(name: str) -> None:
     chance = random.Random(f"providers {name}")

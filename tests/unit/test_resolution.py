@@ -58,6 +58,7 @@ def test_every_change_is_known() -> None:
 AROUND = [timedelta(minutes=minutes) for minutes in (-120, -30, 0, 15, 120)] + [timedelta(seconds=-1)]
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_local_times_around_every_change() -> None:
     """Up to two hours before and after each, by the clocks as they were and as they became, by every rule."""
     for zone, known in all_changes().items():
