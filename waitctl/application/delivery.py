@@ -9,6 +9,7 @@ from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus
 from waitctl.domain.errors import DeliveryNotFoundError, IllegalTransitionError
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import deliveries as store
+from waitctl.infrastructure.store import settling
 
 
 class DeliveryService:
@@ -68,10 +69,10 @@ class DeliveryService:
     def _retry(self, delivery_ids: Sequence[str]) -> set[str]:
         def work(connection: Connection) -> set[str]:
             now = self._database.clock(connection)
-            store.lock_waits(connection, delivery_ids)
+            settling.lock_waits(connection, delivery_ids)
             landed = store.retry_deliveries(connection, delivery_ids, now=now)
             if landed:
-                store.mark_waits(
+                settling.mark_waits(
                     connection,
                     self._database,
                     sorted(landed),

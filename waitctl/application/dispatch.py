@@ -27,7 +27,7 @@ from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import Handler, HandlerNotReadyError, Parcel
 from waitctl.infrastructure.handlers.exec import KILL_AFTER
 from waitctl.infrastructure.store import deliveries as store
-from waitctl.infrastructure.store import pauses
+from waitctl.infrastructure.store import pauses, settling
 
 _PREFETCH = 4
 """Deliveries claimed per worker at first; more for a handler that is through with them in no time."""
@@ -418,8 +418,8 @@ class Dispatcher:
                 if settlement.status is DeliveryStatus.DEAD
             }
             if dead:
-                store.lock_waits(connection, dead)
-            landed = store.settle_deliveries(connection, self._database, settlements, now=now)
+                settling.lock_waits(connection, dead)
+            landed = settling.settle_deliveries(connection, self._database, settlements, now=now)
             if died := {delivery_id: dead[delivery_id] for delivery_id in sorted(landed.intersection(dead))}:
                 mourn(connection, self._database, died, now=now, actor=self._actor)
             return settlements, landed
@@ -441,11 +441,11 @@ def mourn(
     connection: Connection, database: Database, died: Mapping[str, str | None], *, now: datetime, actor: str
 ) -> None:
     """What follows a death: the waits are in error, and the ``on_dead`` handlers (by delivery) hear of it."""
-    store.mark_waits(
+    settling.mark_waits(
         connection, database, died, dead=True, now=now, reason=database.dated("its delivery died"), actor=actor
     )
     if told := {delivery_id: handler for delivery_id, handler in died.items() if handler is not None}:
-        store.insert_letters(connection, told, now=now)
+        settling.insert_letters(connection, told, now=now)
 
 
 def _bury(delivery: Delivery) -> Settlement:

@@ -9,8 +9,7 @@ from waitctl.domain.durations import format_timedelta
 from waitctl.domain.handlers import INLINE
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.store import deliveries as store
-from waitctl.infrastructure.store import ticks
+from waitctl.infrastructure.store import settling, ticks
 
 _MOST = 1000
 """Deliveries that one tick gives up."""
@@ -26,12 +25,14 @@ def bury_orphans(
     """
     now = database.clock(connection)
     after = settings.unknown_handler_after
-    waiting = store.unclaimed(connection, {*known, *settings.handlers, INLINE}, before=now - after, limit=_MOST)
+    waiting = settling.unclaimed(connection, {*known, *settings.handlers, INLINE}, before=now - after, limit=_MOST)
     if not waiting:
         return 0
     vouched = ticks.handlers_known_since(connection, database.real_clock(connection) - after)
     orphans = [delivery_id for delivery_id, handler in waiting if handler not in vouched]
-    store.lock_waits(connection, orphans)
-    died = store.bury_pending(connection, orphans, error=f"no host has known its handler for {format_timedelta(after)}")
+    settling.lock_waits(connection, orphans)
+    died = settling.bury_pending(
+        connection, orphans, error=f"no host has known its handler for {format_timedelta(after)}"
+    )
     mourn(connection, database, dict.fromkeys(sorted(died), settings.on_dead), now=now, actor=actor)
     return len(died)

@@ -6,8 +6,10 @@ import os
 from functools import partial
 from pathlib import Path
 
+from waitctl.domain.errors import InlineCommandsNotAllowedError
 from waitctl.domain.handlers import INLINE, HandlerConfig, WebhookConfig
 from waitctl.domain.instants import format_instant
+from waitctl.domain.waits import Particulars
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database, host_clock
 from waitctl.infrastructure.handlers import Handler, HandlerNotReadyError
@@ -27,6 +29,19 @@ def allows_inline(settings: Settings, database: Database) -> bool:
     data, the host's config carries code.
     """
     return settings.allow_inline_commands or database.is_private
+
+
+def check_inline(particulars: Particulars, settings: Settings, database: Database) -> Particulars:
+    """Return these particulars when their command, if they have one, may run here.
+
+    Raises `InlineCommandsNotAllowedError`.
+    """
+    if particulars.command is not None and not allows_inline(settings, database):
+        raise InlineCommandsNotAllowedError(
+            f"no inline commands on {database.name}: who can write to it could run any command",
+            hint="name a handler of the config file with --handler, or set allow_inline_commands = true there",
+        )
+    return particulars
 
 
 def make_handler(config: HandlerConfig, settings: Settings, database: Database) -> Handler:

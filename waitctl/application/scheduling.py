@@ -10,11 +10,10 @@ from waitctl.application.explaining import explain_event_wait
 from waitctl.application.idempotency import find_existing, find_pruned, may_replace, same_wait
 from waitctl.application.ids import CANDIDATES, id_fragment, only_candidate
 from waitctl.application.openings import Openings, with_zone_rules
-from waitctl.application.outlets import allows_inline
+from waitctl.application.outlets import check_inline
 from waitctl.application.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
 from waitctl.domain.durations import Duration
 from waitctl.domain.errors import (
-    InlineCommandsNotAllowedError,
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
     WaitAlreadyOpenError,
@@ -164,7 +163,7 @@ class WaitSchedulingService:
         `create_fixed_time_wait`.
         """
         query = query.checked()
-        particulars = self._allowed(particulars.checked())
+        particulars = check_inline(particulars.checked(), self._settings, self._database)
         _check_aware(base)
         contact = particulars.contact_id
         if contact is None:
@@ -235,7 +234,7 @@ class WaitSchedulingService:
         connection: Connection | None,
     ) -> WaitCreateResult:
         tzdata, calendar = tzdata_version(), self._openings.calendar(rules)
-        particulars = self._allowed(particulars.checked())
+        particulars = check_inline(particulars.checked(), self._settings, self._database)
         _check_aware(base)
 
         def draft(now: datetime, past_policy: str) -> tuple[WaitStepExecution, Schedule]:
@@ -272,14 +271,6 @@ class WaitSchedulingService:
             return self._insert(connection_, wait, schedule.explanation, replace_open)
 
         return self._database.write(work, connection)
-
-    def _allowed(self, particulars: Particulars) -> Particulars:
-        if particulars.command is not None and not allows_inline(self._settings, self._database):
-            raise InlineCommandsNotAllowedError(
-                f"no inline commands on {self._database.name}: who can write to it could run any command",
-                hint="name a handler of the config file with --handler, or set allow_inline_commands = true there",
-            )
-        return particulars
 
     def _insert(
         self, connection: Connection, wait: WaitStepExecution, explanation: tuple[str, ...], replace_open: bool

@@ -15,6 +15,11 @@ from sqlalchemy.types import TypeEngine
 from waitctl.infrastructure.schema import Json
 
 
+def speaks_sqlite(connection: Connection) -> bool:
+    """Whether the other end is SQLite."""
+    return connection.dialect.name == "sqlite"
+
+
 def json_rows(name: str, columns: Mapping[str, TypeEngine[Any]], *, is_sqlite: bool) -> FromClause:
     """A table made of one parameter ``name``: a JSON array of objects with these keys.
 

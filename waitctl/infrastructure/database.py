@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 
@@ -31,8 +31,7 @@ from waitctl.domain.errors import (
     WaitStepError,
 )
 from waitctl.domain.instants import format_instant
-from waitctl.domain.listeners import MAX_DISTINCT, contains, matches_text, scalar_text
-from waitctl.domain.text import from_json, storable, to_json
+from waitctl.infrastructure.engines import add_functions, postgresql_engine, sqlite_engine
 from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 
 T = TypeVar("T")
@@ -178,7 +177,7 @@ class Database:
                 ) from error
             driver: Any = connection.connection.driver_connection
             safe = driver.in_transaction
-            _add_functions(driver)
+            add_functions(driver)
         else:
             level = connection.execute(sa.text("SHOW transaction_isolation")).scalar_one()
             autocommit = getattr(connection.connection.driver_connection, "autocommit", False)
@@ -342,7 +341,7 @@ class Database:
 
     def _connectable(self) -> Engine:
         if self._engine is None:
-            self._engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+            self._engine = sqlite_engine(self.url, _BUSY_SECONDS) if self.is_sqlite else postgresql_engine(self.url)
         return self._engine
 
 
@@ -381,7 +380,7 @@ def host_clock() -> datetime:
     return datetime.now(UTC)
 
 
-# -- engines -----------------------------------------------------------------------------------------------------------
+# -- the address ------------------------------------------------------------------------------------------------------
 
 
 def _parse_url(text: str) -> URL:
@@ -403,91 +402,6 @@ def _parse_url(text: str) -> URL:
     raise InvalidSettingError(
         f"the database URL has the scheme {url.drivername!r}", hint="waitctl speaks sqlite:// and postgresql://"
     )
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    if sqlite3.sqlite_version_info < (3, 35):
-        raise DatabaseUnreachableError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
-    engine = sa.create_engine(
-        url,
-        json_serializer=to_json,
-        json_deserializer=from_json,
-        connect_args={"timeout": _BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
-    )
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _: object) -> None:
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
-        _add_functions(connection)
-
-    # The driver is in autocommit: we say ourselves how a transaction begins. A deferred one that reads and then
-    # writes fails at once with SQLITE_BUSY_SNAPSHOT when another wrote in between, whatever the busy timeout.
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("waitctl_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _add_functions(connection: sqlite3.Connection) -> None:
-    """What our statements call and SQLite has not: on our connections, and on those that a caller hands us."""
-    connection.create_function("waitctl_matches_text", 2, _matches_text, deterministic=True)
-    connection.create_function("waitctl_contains", 2, _contains, deterministic=True)
-    connection.create_function("waitctl_distinct", 2, _distinct, deterministic=True)
-
-
-def _matches_text(data: str | float, match: str) -> bool:
-    return matches_text(_exact_json(data), _exact_json(match))
-
-
-def _contains(data: str | float, part: str) -> bool:
-    return contains(_exact_json(data), _exact_json(part))
-
-
-def _distinct(data: str | float, key: str | None) -> str | None:
-    text = None if key is None else scalar_text(_exact_json(data), key)
-    if text is None or len(text) <= MAX_DISTINCT:
-        return text if text is None else storable(text)
-    from hashlib import sha256
-
-    return f"sha256:{sha256(storable(text).encode()).hexdigest()}"
-
-
-def _exact_json(text: str | float) -> Any:
-    """Numbers as the decimals that jsonb makes of them. SQLite hands out a bare number as a number."""
-    import json
-    from decimal import Decimal
-
-    if not isinstance(text, str):
-        return Decimal(repr(text))
-    return json.loads(text, parse_int=Decimal, parse_float=Decimal)
-
-
-def _postgresql_engine(url: URL) -> Engine:
-    # prepare_threshold None: behind a transaction pooler a prepared statement may be on another connection, and a
-    # generic plan would lose the partial indexes.
-    engine = sa.create_engine(
-        url,
-        json_serializer=to_json,
-        json_deserializer=from_json,
-        isolation_level="READ COMMITTED",
-        pool_pre_ping=False,
-        connect_args={"prepare_threshold": None, "application_name": "waitctl", "connect_timeout": 10},
-    )
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _: object) -> None:
-        from psycopg.types.string import TextLoader
-
-        # Ids are texts here: the driver's own loader makes an object of each, of which SQLAlchemy makes a text again.
-        connection.adapters.register_loader("uuid", TextLoader)
-        connection.autocommit = True
-        connection.execute("SET TIME ZONE 'UTC'")
-        connection.autocommit = False
-
-    return engine
 
 
 # -- revisions ---------------------------------------------------------------------------------------------------------

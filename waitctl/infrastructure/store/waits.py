@@ -19,7 +19,7 @@ from waitctl.domain.errors import WaitExecutionNotFoundError
 from waitctl.domain.listeners import EventListener, ListenerStatus
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
-from waitctl.infrastructure.batch import is_among
+from waitctl.infrastructure.batch import is_among, speaks_sqlite
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import (
     UtcDateTime,
@@ -50,7 +50,7 @@ def get_wait(connection: Connection, wait_id: str) -> WaitStepExecution | None:
 
 def get_waits(connection: Connection, wait_ids: Sequence[str]) -> list[WaitStepExecution]:
     """The waits with these ids."""
-    is_sqlite = connection.dialect.name == "sqlite"
+    is_sqlite = speaks_sqlite(connection)
     return load(connection, sa.select(waits).where(is_among(waits.c.id, wait_ids, is_sqlite=is_sqlite)))
 
 
@@ -165,7 +165,7 @@ def load(connection: Connection, found: sa.Select[Any]) -> list[WaitStepExecutio
 def get_fields(connection: Connection, wait_ids: Sequence[str], names: Sequence[str]) -> list[JsonObject]:
     """These columns of the waits with these ids, enumerations as texts."""
     columns = [sa.type_coerce(waits.c[name], sa.Text) if name in _ENUMERATIONS else waits.c[name] for name in names]
-    among = is_among(waits.c.id, wait_ids, is_sqlite=connection.dialect.name == "sqlite")
+    among = is_among(waits.c.id, wait_ids, is_sqlite=speaks_sqlite(connection))
     return [dict(zip(names, row, strict=True)) for row in connection.execute(sa.select(*columns).where(among)).all()]
 
 
@@ -176,7 +176,7 @@ def deliveries_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, 
     """The deliveries of these waits, oldest first."""
     sent: dict[str, list[Delivery]] = {}
     if wait_ids:
-        among = is_among(deliveries.c.wait_id, wait_ids, is_sqlite=connection.dialect.name == "sqlite")
+        among = is_among(deliveries.c.wait_id, wait_ids, is_sqlite=speaks_sqlite(connection))
         found = sa.select(deliveries).where(among).order_by(deliveries.c.id)
         for delivery in starmap(Delivery, connection.execute(found).all()):
             sent.setdefault(delivery.wait_id, []).append(delivery)
@@ -225,7 +225,7 @@ def history(connection: Connection, wait_id: str) -> list[Transition]:
 
 def count_ended(connection: Connection, wait_ids: Sequence[str]) -> int:
     """How many of these waits have ended. Raises `WaitExecutionNotFoundError` when one is gone."""
-    among = is_among(waits.c.id, wait_ids, is_sqlite=connection.dialect.name == "sqlite")
+    among = is_among(waits.c.id, wait_ids, is_sqlite=speaks_sqlite(connection))
     found = sa.select(sa.func.count(), sa.func.count(waits.c.resolved_at)).where(among)
     there, ended = connection.execute(found).one()
     if there < len(wait_ids):
