@@ -29,6 +29,13 @@ ROOT = Path(__file__).parent.parent
 CONCURRENCY = 8
 HOUR = timedelta(hours=1)
 NOTHING = "/bin/true"
+HEADERS = {
+    "Content-Type": "application/json",
+    "User-Agent": "waitctl",
+    "webhook-id": "01a20000-0000-7000-8000-000000000000",
+    "webhook-timestamp": "1790000000",
+}
+"""What a webhook without a secret sends, for the bare client to send, too."""
 
 
 class Outbox:
@@ -160,7 +167,7 @@ def _post(port: int, bodies: list[bytes]) -> None:
     def worker(share: list[bytes]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port)
         for body in share:
-            connection.request("POST", "/", body, {"Content-Type": "application/json"})
+            connection.request("POST", "/", body, HEADERS)
             response = connection.getresponse()
             response.read()
             assert response.status == 200

@@ -35,6 +35,9 @@ _PREFETCH = 4
 _SOON = 0.25
 """Seconds within which a handler that is through with a claim gets a larger one."""
 
+_MOST_AT_ONCE = 16
+"""Deliveries that a worker gets at once of a handler that costs less than handing them over one by one."""
+
 _BATCH = 1000
 """Deliveries that a batch handler's process gets at most."""
 
@@ -101,6 +104,14 @@ class _Lane:
         quota = min(self._quota, max(most, self.config.concurrency))
         return min(quota - len(self.in_hand), most) if len(self.in_hand) <= quota // 2 else 0
 
+    @property
+    def _chunk(self) -> int:
+        """How many deliveries go to a worker at once: functions that have shown to be quick get a few."""
+        if self.config.batch:
+            return _BATCH
+        grown = self._quota // (self.config.concurrency * _PREFETCH)
+        return min(grown, _MOST_AT_ONCE) if self.config.python is not None else 1
+
     def took(self, count: int, room: int) -> None:
         """Learn from a claim: a handler that asks for more at once gets more at once."""
         now = time.monotonic()
@@ -116,7 +127,7 @@ class _Lane:
             self.renewed()
             self._returned.put(_Returned(self, (), ()))  # who renews must know that there is something to renew
         self.in_hand |= {delivery.id: delivery for delivery, _ in addressed}
-        size = _BATCH if self.config.batch else 1
+        size = self._chunk
         for start in range(0, len(addressed), size):
             chunk = addressed[start : start + size]
             self._queue.put(([delivery for delivery, _ in chunk], [parcel for _, parcel in chunk]))

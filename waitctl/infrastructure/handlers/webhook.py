@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, urlsplit
 
@@ -54,6 +54,7 @@ class WebhookHandler:
 
     def __init__(self, url: str, timeout: timedelta, clock: Callable[[], datetime], secrets: str | None = None) -> None:
         self._url = urlsplit(url)
+        self._head = _head(self._url)
         self._timeout = timeout.total_seconds()
         self._clock = clock
         self._signers = () if secrets is None else _signers(secrets)
@@ -84,23 +85,21 @@ class WebhookHandler:
             self._idle.pop().close()
 
     def _exchange(self, parcel: Parcel, deadline: float) -> _Answer:
-        headers = self._headers(parcel)
+        request = self._request(parcel)
         if self._idle:
             with suppress(IndexError):  # another thread was faster
                 kept = self._idle.pop()
                 try:
-                    return self._post(kept, parcel.body, headers, deadline)
+                    return self._post(kept, request, deadline)
                 except ConnectionError:
                     pass  # the server closed it while it was idle: nobody's failure
-        return self._post(_Connection(self._url, self._context), parcel.body, headers, deadline)
+        return self._post(_Connection(self._url, self._context), request, deadline)
 
-    def _post(self, connection: _Connection, body: bytes, headers: dict[str, str], deadline: float) -> _Answer:
+    def _post(self, connection: _Connection, request: bytes, deadline: float) -> _Answer:
         connection.deadline = deadline
         reusable = False
         try:
-            path = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
-            connection.request("POST", path, body, headers)
-            with connection.getresponse() as response:
+            with connection.exchange(request) as response:
                 text = _read(response)
                 # Python 3.11 does not call a body of known length closed when it has given out all of it.
                 reusable = not response.will_close and (response.isclosed() or response.length == 0)
@@ -111,20 +110,34 @@ class WebhookHandler:
             else:
                 connection.close()
 
-    def _headers(self, parcel: Parcel) -> dict[str, str]:
-        now = self._clock()
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "waitctl",
-            "webhook-id": parcel.delivery_id,
-            "webhook-timestamp": str(int(now.timestamp())),
-        }
+    def _request(self, parcel: Parcel) -> bytes:
+        """The whole request: http.client would send head and body apart, and take each header by itself."""
+        now, body = self._clock(), parcel.body
+        lines = [
+            *self._head,
+            f"Content-Length: {len(body)}",
+            f"webhook-id: {parcel.delivery_id}",
+            f"webhook-timestamp: {int(now.timestamp())}",
+        ]
         if self._signers:
-            body = parcel.body.decode()
-            headers["webhook-signature"] = " ".join(
-                signer.sign(parcel.delivery_id, now.astimezone(UTC), body) for signer in self._signers
-            )
-        return headers
+            at, text = now.astimezone(UTC), body.decode()
+            signatures = " ".join(signer.sign(parcel.delivery_id, at, text) for signer in self._signers)
+            lines.append(f"webhook-signature: {signatures}")
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def _head(url: SplitResult) -> tuple[str, ...]:
+    """The lines that every request begins with. The config lets no character into a URL that could end one."""
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    host = (url.hostname or "").encode("idna").decode()
+    host = f"[{host}]" if ":" in host else host
+    return (
+        f"POST {path} HTTP/1.1",
+        f"Host: {host}" + (f":{url.port}" if url.port else ""),
+        "Content-Type: application/json",
+        "User-Agent: waitctl",
+        "Accept-Encoding: identity",
+    )
 
 
 def _signers(secrets: str) -> tuple[Webhook, ...]:
@@ -147,13 +160,13 @@ def _decoded(secret: str) -> bytes:
 # -- one exchange under one deadline -----------------------------------------------------------------------------------
 
 
-class _Connection(HTTPConnection):
+class _Connection:
     """A connection whose every step is under ``deadline`` (monotonic), TLS when there is a context."""
 
     def __init__(self, url: SplitResult, context: ssl.SSLContext | None) -> None:
-        self.default_port = 443 if context else 80
-        super().__init__(url.hostname or "", url.port or self.default_port)
+        self._host, self._port = url.hostname or "", url.port or (443 if context else 80)
         self._context = context
+        self._socket: _TimedSocket | None = None
         self.deadline = 0.0
 
     def left(self) -> float:
@@ -163,17 +176,37 @@ class _Connection(HTTPConnection):
             raise TimeoutError
         return left
 
-    def connect(self) -> None:
+    def exchange(self, request: bytes) -> HTTPResponse:
+        """Send a request and read the head of the answer."""
+        if self._socket is None:
+            self._socket = self._connect()
+        self._socket.sendall(request)
+        # http.client reads a socket by a file, and no more of it than that.
+        response = HTTPResponse(cast("socket.socket", self._socket), method="POST")
+        try:
+            response.begin()
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def close(self) -> None:
+        """Close it; it may be opened again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connect(self) -> _TimedSocket:
         """Try each address of the host."""
         refused: OSError | None = None
-        for family, kind, protocol, _, address in socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+        for family, kind, protocol, _, address in socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM):
             plain = socket.socket(family, kind, protocol)
             try:
                 plain.settimeout(self.left())
                 plain.connect(address)
                 plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 plain.settimeout(self.left())
-                wrapped = self._context.wrap_socket(plain, server_hostname=self.host) if self._context else plain
+                wrapped = self._context.wrap_socket(plain, server_hostname=self._host) if self._context else plain
             except (TimeoutError, ssl.SSLError):
                 plain.close()
                 raise
@@ -181,9 +214,7 @@ class _Connection(HTTPConnection):
                 plain.close()
                 refused = error
             else:
-                # http.client sends, reads by a file, and closes: no more of a socket than this.
-                self.sock = cast("socket.socket", _TimedSocket(wrapped, self.left))
-                return
+                return _TimedSocket(wrapped, self.left)
         raise refused or OSError("it has no address")
 
 
