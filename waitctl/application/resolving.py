@@ -6,7 +6,7 @@ Each batch is one transaction, and any number of processes may overlap: they cla
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -110,26 +110,36 @@ class Resolver:
             (Phase.EXPIRED, self._expired_batch),
         )
 
-    def resolve(self, resolved: Callable[[], None] = lambda: None) -> None:
-        """Run every phase that is asked for; ``resolved`` is called after each batch that did something."""
-        self.progress.late_up_to = None
-        for phase, batch in self.phases():
-            if phase in self._options.only:
-                self.run_batches(partial(self._database.write, batch), resolved)
+    def resolve(
+        self, resolved: Callable[[], None] = lambda: None, *, only: Collection[Phase] = frozenset(Phase)
+    ) -> bool:
+        """Run every phase that is asked for; ``resolved`` is called after each batch that did something.
 
-    def run_batches(self, batch: Callable[[], int], resolved: Callable[[], None] = lambda: None) -> None:
-        """Run batches of one phase until one comes back short of full."""
-        done = 0
+        Returns whether any did.
+        """
+        self.progress.late_up_to = None
+        wanted = self._options.only.intersection(only)
+        done = [
+            self.run_batches(partial(self._database.write, batch), resolved)
+            for phase, batch in self.phases()
+            if phase in wanted
+        ]
+        return any(done)
+
+    def run_batches(self, batch: Callable[[], int], resolved: Callable[[], None] = lambda: None) -> bool:
+        """Run batches of one phase until one comes back short of full. Returns whether they did anything."""
+        done = count = 0
         while self.may_go_on():
             if done == self._options.max_batches:
                 self.stop(Stopped.MAX_BATCHES)
-                return
+                break
             count = batch()
             if count:
                 resolved()
             if count < self._options.batch_size:
-                return
+                break
             done += 1
+        return done > 0 or count > 0
 
     def may_go_on(self) -> bool:
         """Whether there is budget left and nobody has interrupted; if not, why is noted."""

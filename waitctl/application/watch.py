@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
-from waitctl.application.resolving import Stopped, TickOptions
+from waitctl.application.resolving import Phase, Stopped, TickOptions
 from waitctl.application.tick import Tick, TickReport
 from waitctl.domain.errors import DatabaseBusyError, DatabaseUnreachableError
 from waitctl.infrastructure import systemd
@@ -24,8 +24,8 @@ _FOREVER = timedelta(days=36500)
 _HEARTBEAT = 60.0
 """Seconds between two entries in the heartbeat."""
 
-_BREATH = 0.005
-"""Seconds that a round lasts at least, however busy others are."""
+_OTHERS_HAVE_IT = 0.2
+"""Seconds after which one looks again for what is due and could not be had."""
 
 
 class Watch:
@@ -99,30 +99,48 @@ class Watch:
             delivering.add_done_callback(lambda _: self._signal.wake())
             try:
                 while not self._interrupted() and not delivering.done():
-                    round_at = time.monotonic()
-                    tick.resolver.resolve(dispatcher.look)
+                    ahead = self._look_ahead()
+                    has_done = tick.resolver.resolve(dispatcher.look, only=ahead.phases) and not self._interrupted()
                     dispatcher.look()
                     report = tick.report(started_at, dispatcher.counts)
-                    if round_at - beaten_at >= _HEARTBEAT:
-                        beaten_at = round_at
+                    if time.monotonic() - beaten_at >= _HEARTBEAT:
+                        beaten_at = time.monotonic()
                         self._database.write(tick.bury_orphans)
                         self._database.write(partial(tick.finish, tick_id, report))
                     beat(report)
-                    self._signal.wait(self._until_next(interval))
-                    time.sleep(max(0.0, round_at + _BREATH - time.monotonic()))
+                    if not has_done:  # else look ahead anew: what is next has changed
+                        self._signal.wait(ahead.pause(interval))
             finally:
                 dispatcher.finish()
             delivering.result()
         tick.resolver.stop(Stopped.INTERRUPTED)
         return self._database.write(partial(tick.finish, tick_id, tick.report(started_at, dispatcher.counts)))
 
-    def _until_next(self, interval: timedelta) -> float:
-        """Seconds until something is due; no more than ``interval``, since others may write without saying so."""
+    def _look_ahead(self) -> _Outlook:
+        """What is to do now, and when there will be something: one transaction of two looks."""
         with self._database.read() as connection:
             now = self._database.clock(connection)
+            ahead = endings.look_ahead(connection)
             names = sorted(self.tick.usable_handlers())
-            due = (
-                endings.next_end_at(connection, now=now),
-                delivery_store.next_attempt_at(connection, names, now=now) if names else None,
-            )
-        return min([interval.total_seconds(), *((at - now).total_seconds() for at in due if at is not None)])
+            attempt_at = delivery_store.next_attempt_at(connection, names, now=now) if names else None
+        due = {
+            Phase.EVENTS: ahead.has_events,
+            Phase.DUE: ahead.due_at is not None and ahead.due_at <= now,
+            Phase.EXPIRED: ahead.expires_at is not None and ahead.expires_at <= now,
+        }
+        times = [at - now for at in (ahead.due_at, ahead.expires_at, attempt_at) if at is not None]
+        return _Outlook(frozenset(phase for phase, is_due in due.items() if is_due), min(times, default=None))
+
+
+@dataclass(frozen=True, slots=True)
+class _Outlook:
+    """The phases that have something to do, and how long until the next has; that may be over."""
+
+    phases: frozenset[Phase]
+    until: timedelta | None
+
+    def pause(self, interval: timedelta) -> float:
+        """Seconds to wait when a round has done nothing: what is overdue all the same, others have in hand."""
+        if self.phases:
+            return min(_OTHERS_HAVE_IT, interval.total_seconds())
+        return (interval if self.until is None else min(self.until, interval)).total_seconds()
