@@ -113,6 +113,11 @@ def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager
         manager.register(_TellWorkers(), "tell-workers")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longer than others goes first: at the end, one worker would wait for it alone."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 @pytest.fixture(scope="session")
 def cluster_and_template(request: pytest.FixtureRequest) -> tuple[Cluster, str]:
     url, template = (
