@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.processes import Waitctl, finish
+from tests.interleaving import until
 
 DUE = ("--from", "2020-01-01T00:00:00Z")
 
@@ -50,6 +51,8 @@ def test_a_signal_finishes_what_runs_and_gives_back_the_rest(run: Waitctl, numbe
     process = run.start("--config", config, "tick", "-o", "json")
     assert (run.folder / "started").read_text() == "1\n"  # the first command runs
     process.send_signal(number)
+    pending = ("delivery", "list", "--status", "pending", "-o", "ndjson")
+    until(lambda: len(run(*pending).ok().lines) == 2, "what has not begun is given back, while the first one runs")
     (run.folder / "go").write_text("go\n")
     report = finish(process).ok().json
     assert (report["stopped"], report["delivered"], report["resumed"]) == ("interrupted", 1, 3)
