@@ -86,13 +86,29 @@ def is_one_of(subject: Any, ids: Any, *, is_sqlite: bool) -> sa.ColumnElement[bo
 
 def is_among(subject: Any, ids: Sequence[str], *, is_sqlite: bool) -> sa.ColumnElement[bool]:
     """Whether it is one of these ids: one parameter, whose statement is compiled once, however many there are."""
+    bound = sa.bindparam("ids", as_ids(ids, is_sqlite=is_sqlite), _ids_type(is_sqlite), unique=True)
+    return _is_in(subject, bound, is_sqlite)
+
+
+def is_among_ids(subject: Any, *, is_sqlite: bool) -> sa.ColumnElement[bool]:
+    """The same for a statement that is kept: the parameter is ``ids``, and its value what `as_ids` makes."""
+    return _is_in(subject, sa.bindparam("ids", type_=_ids_type(is_sqlite)), is_sqlite)
+
+
+def as_ids(ids: Sequence[str], *, is_sqlite: bool) -> Any:
+    """Ids as one parameter."""
+    return json.dumps(list(ids)) if is_sqlite else list(ids)
+
+
+def _ids_type(is_sqlite: bool) -> TypeEngine[Any]:
+    return sa.Text() if is_sqlite else sa.ARRAY(sa.Text)
+
+
+def _is_in(subject: Any, ids: sa.BindParameter[Any], is_sqlite: bool) -> sa.ColumnElement[bool]:
     if is_sqlite:
-        among: sa.ColumnElement[bool] = subject.in_(
-            sa.select(sa.func.json_each(json.dumps(ids)).table_valued("value").c.value)
-        )
+        among: sa.ColumnElement[bool] = subject.in_(sa.select(sa.func.json_each(ids).table_valued("value").c.value))
         return among
-    array = sa.cast(sa.literal(list(ids), sa.ARRAY(sa.Text)), sa.ARRAY(subject.type))
-    equal: sa.ColumnElement[bool] = subject == sa.any_(array)
+    equal: sa.ColumnElement[bool] = subject == sa.any_(sa.cast(ids, sa.ARRAY(subject.type)))
     return equal
 
 

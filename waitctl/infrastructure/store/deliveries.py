@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache, lru_cache
 from itertools import starmap
 from typing import Any
 
@@ -20,6 +21,7 @@ from waitctl.infrastructure.schema import (
     waits,
 )
 from waitctl.infrastructure.store import pauses
+from waitctl.infrastructure.store.endings import LIMIT, NOW
 from waitctl.infrastructure.store.waits import literal
 
 STATUS = deliveries.c.status
@@ -109,24 +111,34 @@ def count_held(connection: Connection, handlers: Iterable[str]) -> int:
 
 def next_attempt_at(connection: Connection, handlers: Sequence[str], *, now: datetime) -> datetime | None:
     """When a delivery to one of ``handlers`` may be tried next, later than now; leases that will run out count."""
-    name = json_rows("names", {"name": sa.Text()}, is_sqlite=speaks_sqlite(connection)).c.name
+    return connection.execute(
+        _next_attempt(speaks_sqlite(connection)), {"names": _names(handlers), "now": now}
+    ).scalar()
+
+
+@cache
+def _next_attempt(is_sqlite: bool) -> sa.Select[Any]:
+    name = json_rows("names", {"name": sa.Text()}, is_sqlite=is_sqlite).c.name
     ends: list[Any] = []
     for status, column in (
         (DeliveryStatus.PENDING, deliveries.c.next_attempt_at),
         (DeliveryStatus.RUNNING, deliveries.c.lease_expires_at),
     ):
         # The first of each handler is one look into the index; a minimum over all of them would read it whole.
-        first = sa.select(column).where(in_status(status), deliveries.c.handler == name, column > now).order_by(column)
+        first = sa.select(column).where(in_status(status), deliveries.c.handler == name, column > NOW).order_by(column)
         ends.append(sa.select(first.limit(1).scalar_subquery().label("at")).select_from(name.table))
     at = sa.union_all(*ends).subquery().c.at
-    names = to_json([{"name": each} for each in handlers])
-    return connection.execute(sa.select(sa.func.min(at, type_=UtcDateTime)), {"names": names}).scalar()
+    return sa.select(sa.func.min(at, type_=UtcDateTime))
+
+
+def _names(handlers: Iterable[str]) -> str:
+    return to_json([{"name": each} for each in handlers])
 
 
 def backlogs(connection: Connection, *, now: datetime) -> list[Backlog]:
     """What every handler with anything unsettled or dead has before it; what is through does not count."""
     pending = in_status(DeliveryStatus.PENDING)
-    due = _waiting(now)
+    due = _WAITING
 
     def count(condition: sa.ColumnElement[bool], name: str) -> sa.Label[int]:
         return sa.func.count(sa.case((condition, 1))).label(name)
@@ -145,7 +157,7 @@ def backlogs(connection: Connection, *, now: datetime) -> list[Backlog]:
         .group_by(deliveries.c.handler)
         .order_by(deliveries.c.handler)
     )
-    return [Backlog(**row) for row in connection.execute(found).mappings()]
+    return [Backlog(**row) for row in connection.execute(found, {"now": now}).mappings()]
 
 
 def manual_data(connection: Connection, wait_ids: Sequence[str]) -> dict[str, JsonObject]:
@@ -161,32 +173,34 @@ def manual_data(connection: Connection, wait_ids: Sequence[str]) -> dict[str, Js
 # -- claiming ----------------------------------------------------------------------------------------------------------
 
 
-def _waiting(now: datetime) -> sa.ColumnElement[bool]:
-    """Pending and due."""
-    return sa.and_(in_status(DeliveryStatus.PENDING), deliveries.c.next_attempt_at <= now)
+_WAITING = sa.and_(in_status(DeliveryStatus.PENDING), deliveries.c.next_attempt_at <= NOW)
+"""Pending and due."""
 
-
-def _lapsed(now: datetime) -> sa.ColumnElement[bool]:
-    """Running on a lease that ran out."""
-    return sa.and_(in_status(DeliveryStatus.RUNNING), deliveries.c.lease_expires_at <= now)
+_LAPSED = sa.and_(in_status(DeliveryStatus.RUNNING), deliveries.c.lease_expires_at <= NOW)
+"""Running on a lease that ran out."""
 
 
 def claimable_ids(connection: Connection, handlers: Iterable[str], *, now: datetime) -> list[str]:
     """The deliveries that a tick which knows ``handlers`` would hand out now."""
     paused = pauses.paused(connection)
     wanted = () if paused.everything else sorted(set(handlers) - paused.handlers)
-    found = sa.select(deliveries.c.id).where(_waiting(now) | _lapsed(now), deliveries.c.handler.in_(wanted))
+    found = sa.select(deliveries.c.id).where(_WAITING | _LAPSED, deliveries.c.handler.in_(wanted))
     if paused.workflows:
         found = found.where(~of_workflows(paused.workflows))
-    return list(connection.execute(found.order_by(deliveries.c.next_attempt_at)).scalars())
+    return list(connection.execute(found.order_by(deliveries.c.next_attempt_at), {"now": now}).scalars())
 
 
 def claimable_handlers(connection: Connection, handlers: Sequence[str], *, now: datetime) -> list[str]:
     """Those of ``handlers`` that have something to be handed out now."""
-    name = json_rows("names", {"name": sa.Text()}, is_sqlite=speaks_sqlite(connection)).c.name
+    found = _claimable(speaks_sqlite(connection))
+    return list(connection.execute(found, {"names": _names(handlers), "now": now}).scalars())
+
+
+@cache
+def _claimable(is_sqlite: bool) -> sa.Select[Any]:
+    name = json_rows("names", {"name": sa.Text()}, is_sqlite=is_sqlite).c.name
     mine: sa.Select[Any] = sa.select(sa.literal_column("1")).where(deliveries.c.handler == name)
-    found = sa.select(name).where(sa.exists(mine.where(_waiting(now))) | sa.exists(mine.where(_lapsed(now))))
-    return list(connection.execute(found, {"names": to_json([{"name": each} for each in handlers])}).scalars())
+    return sa.select(name).where(sa.exists(mine.where(_WAITING)) | sa.exists(mine.where(_LAPSED)))
 
 
 def claim_deliveries(
@@ -204,37 +218,43 @@ def claim_deliveries(
     Returns their ids, each with its wait's.
     The attempt counts before anything runs, so that a crash while it runs has used it up.
     """
+    claim = _claim(frozenset(paused_workflows), speaks_sqlite(connection))
+    parameters = {
+        "of_handler": handler,
+        "now": now,
+        "lease_until": lease_until,
+        "most_attempts": max_attempts,
+        "limit": limit,
+    }
+    return {row[0]: row[1] for row in connection.execute(claim, parameters).all()}
+
+
+@lru_cache(maxsize=16)
+def _claim(paused_workflows: frozenset[str], is_sqlite: bool) -> Any:
     # Two fences, each one walk along one index: the two conditions in one would read and sort the whole outbox.
-    mine = sa.select(deliveries.c.id).where(deliveries.c.handler == handler)
+    mine = sa.select(deliveries.c.id).where(deliveries.c.handler == sa.bindparam("of_handler", type_=sa.Text))
     if paused_workflows:
         mine = mine.where(~of_workflows(paused_workflows))
-    lapsed = (
-        mine.where(_lapsed(now))
-        .order_by(deliveries.c.lease_expires_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("lapsed")
+    lapsed, waiting = (
+        mine.where(condition).order_by(turn).limit(LIMIT).with_for_update(skip_locked=True).cte(name)
+        for condition, turn, name in (
+            (_LAPSED, deliveries.c.lease_expires_at, "lapsed"),
+            (_WAITING, deliveries.c.next_attempt_at, "waiting"),
+        )
     )
-    waiting = (
-        mine.where(_waiting(now))
-        .order_by(deliveries.c.next_attempt_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("waiting")
-    )
-    claimed = sa.union_all(sa.select(lapsed.c.id), sa.select(waiting.c.id)).limit(limit)
-    claim = (
+    claimed = sa.union_all(sa.select(lapsed.c.id), sa.select(waiting.c.id)).limit(LIMIT)
+    last = deliveries.c.attempt + sa.bindparam("most_attempts", type_=sa.Integer)
+    return (
         sa.update(deliveries)
         .values(
             status=literal(DeliveryStatus.RUNNING, STATUS),
             attempt=deliveries.c.attempt + 1,
-            max_attempts=sa.func.coalesce(deliveries.c.max_attempts, deliveries.c.attempt + max_attempts),
-            lease_expires_at=lease_until,
+            max_attempts=sa.func.coalesce(deliveries.c.max_attempts, last),
+            lease_expires_at=sa.bindparam("lease_until", type_=UtcDateTime),
         )
-        .where(is_one_of(deliveries.c.id, claimed, is_sqlite=speaks_sqlite(connection)))
+        .where(is_one_of(deliveries.c.id, claimed, is_sqlite=is_sqlite))
         .returning(deliveries.c.id, deliveries.c.wait_id)
     )
-    return {row[0]: row[1] for row in connection.execute(claim).all()}
 
 
 def _leased_as(claimed: Sequence[Delivery]) -> sa.ColumnElement[bool]:

@@ -363,13 +363,19 @@ class Ahead:
 
 def look_ahead(connection: Connection) -> Ahead:
     """Three looks into indexes, in one statement: what a resident tick asks before it does anything."""
+    row = connection.execute(_look_ahead()).one()
+    return Ahead(bool(row[0]), row[1], row[2])
+
+
+@cache
+def _look_ahead() -> sa.Select[Any]:
     first = [
         sa.select(column).where(condition, column.is_not(None)).order_by(column).limit(1).scalar_subquery()
         for column, condition in ((waits.c.scheduled_at, SCHEDULED), (listeners.c.expires_at, ACTIVE))
     ]
     door = sa.exists(sa.select(sa.literal_column("1")).select_from(events).where(events.c.correlated_at.is_(None)))
-    row = connection.execute(sa.select(door, *(sa.type_coerce(at, UtcDateTime) for at in first))).one()
-    return Ahead(bool(row[0]), row[1], row[2])
+    looks: list[Any] = [door, *(sa.type_coerce(at, UtcDateTime) for at in first)]
+    return sa.select(*looks)
 
 
 # -- by hand -----------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import starmap
 from typing import Any
 
@@ -19,7 +20,7 @@ from waitctl.domain.errors import WaitExecutionNotFoundError
 from waitctl.domain.listeners import EventListener, ListenerStatus
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
-from waitctl.infrastructure.batch import is_among, speaks_sqlite
+from waitctl.infrastructure.batch import as_ids, is_among, is_among_ids, speaks_sqlite
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import (
     UtcDateTime,
@@ -162,11 +163,17 @@ def load(connection: Connection, found: sa.Select[Any]) -> list[WaitStepExecutio
     ]
 
 
-def get_fields(connection: Connection, wait_ids: Sequence[str], names: Sequence[str]) -> list[JsonObject]:
+def get_fields(connection: Connection, wait_ids: Sequence[str], names: tuple[str, ...]) -> list[JsonObject]:
     """These columns of the waits with these ids, enumerations as texts."""
+    is_sqlite = speaks_sqlite(connection)
+    rows = connection.execute(_fields(names, is_sqlite), {"ids": as_ids(wait_ids, is_sqlite=is_sqlite)}).all()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+@cache
+def _fields(names: tuple[str, ...], is_sqlite: bool) -> sa.Select[Any]:
     columns = [sa.type_coerce(waits.c[name], sa.Text) if name in _ENUMERATIONS else waits.c[name] for name in names]
-    among = is_among(waits.c.id, wait_ids, is_sqlite=speaks_sqlite(connection))
-    return [dict(zip(names, row, strict=True)) for row in connection.execute(sa.select(*columns).where(among)).all()]
+    return sa.select(*columns).where(is_among_ids(waits.c.id, is_sqlite=is_sqlite))
 
 
 _ENUMERATIONS = frozenset({"wait_type", "status", "resolution"})
@@ -176,11 +183,18 @@ def deliveries_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, 
     """The deliveries of these waits, oldest first."""
     sent: dict[str, list[Delivery]] = {}
     if wait_ids:
-        among = is_among(deliveries.c.wait_id, wait_ids, is_sqlite=speaks_sqlite(connection))
-        found = sa.select(deliveries).where(among).order_by(deliveries.c.id)
-        for delivery in starmap(Delivery, connection.execute(found).all()):
+        is_sqlite = speaks_sqlite(connection)
+        rows = connection.execute(_sent(is_sqlite), {"ids": as_ids(wait_ids, is_sqlite=is_sqlite)}).all()
+        for delivery in starmap(Delivery, rows):
             sent.setdefault(delivery.wait_id, []).append(delivery)
     return sent
+
+
+@cache
+def _sent(is_sqlite: bool) -> sa.Select[Any]:
+    return (
+        sa.select(deliveries).where(is_among_ids(deliveries.c.wait_id, is_sqlite=is_sqlite)).order_by(deliveries.c.id)
+    )
 
 
 def listeners_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, list[EventListener]]:
