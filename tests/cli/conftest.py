@@ -8,16 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.cli.processes import Waitctl
-from waitctl import Database
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite database at head, to copy: a migration costs as much as three commands."""
-    path = tmp_path_factory.mktemp("template") / "waits.db"
-    with Database(f"sqlite:///{path}") as database:
-        database.upgrade()
-    return path
 
 
 @pytest.fixture
@@ -34,8 +24,6 @@ def run(nowhere: Waitctl, tmp_path: Path, migrated_file: Path) -> Waitctl:
 
 
 @pytest.fixture
-def run_on(request: pytest.FixtureRequest, tmp_path: Path, url: str) -> Waitctl:
+def run_on(tmp_path: Path, url: str) -> Waitctl:
     """The command, on an empty database of each kind, at head."""
-    if url.startswith("sqlite"):
-        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "waits.db")
     return Waitctl(tmp_path, url)
