@@ -237,6 +237,12 @@ def test_naive_datetimes_are_refused(scene: Scene) -> None:
         scene.listen(base=naive)
 
 
+def test_dry_run_makes_no_database(sqlite_scene: Scene) -> None:
+    sqlite_scene.create("3d", dry_run=True)
+    sqlite_scene.waits.create_event_wait(EventQuery(("email_open",)), E, dry_run=True)
+    assert sqlite_scene.database.path is not None and not sqlite_scene.database.path.exists()
+
+
 def test_dry_run_writes_nothing_and_explains(scene: Scene) -> None:
     if scene.database.path is not None:
         scene.database.path.unlink()
@@ -248,7 +254,6 @@ def test_dry_run_writes_nothing_and_explains(scene: Scene) -> None:
     explained = scene.waits.create_event_wait(query, E, dry_run=True).explanation
     assert explained[1] == "deadline: 2h on, at 2026-03-01T14:00:00Z"
     assert "no timeout" in scene.waits.create_event_wait(EventQuery(("email_open",)), E, dry_run=True).explanation[1]
-    assert scene.database.path is None or not scene.database.path.exists()
     assert scene.waits.list_waits()[0] == []
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -70,10 +71,14 @@ def resumed(scene: Scene, cases: list[Any]) -> set[str]:
     for table in ("workflow_wait_executions", "workflow_events", "workflow_wait_transitions"):
         scene.sql(f"DELETE FROM {table}")
     scene.on_the_real_clock()
-    create_event_wait = scene.listen
-    for number, (_, part, match) in enumerate(cases):
-        create_event_wait(execution=f"contains-{number}", contact=f"c{number}", match_json=part)
-        create_event_wait(execution=f"match-{number}", contact=f"c{number}", match=match)
+
+    def listen(connection: sa.Connection) -> None:
+        for number, (_, part, match) in enumerate(cases):
+            asked = {"contact": f"c{number}", "connection": connection}
+            scene.listen(execution=f"contains-{number}", match_json=part, **asked)
+            scene.listen(execution=f"match-{number}", match=match, **asked)
+
+    scene.database.write(listen)
     for number, (data, _, _) in enumerate(cases):
         scene.sql(
             "INSERT INTO workflow_events (event_type, contact_id, data) VALUES ('email_open', :contact, :data)"
@@ -140,12 +145,17 @@ def counted(scene: Scene, documents: list[dict[str, Any]]) -> set[tuple[int, int
     for table in ("workflow_wait_executions", "workflow_events", "workflow_wait_transitions"):
         scene.sql(f"DELETE FROM {table}")
     waits = {}
-    for number in range(len(documents)):
-        for place, condition in enumerate(CONDITIONS):
-            wait = scene.listen("page_visit", execution=f"{number}-{place}", contact=f"c{number}", **condition)
-            waits[wait.id] = (number, place)
-    for number, data in enumerate(documents):
-        scene.record("page_visit", f"c{number}", data=data)
+
+    def set_up(connection: sa.Connection) -> None:
+        for number in range(len(documents)):
+            for place, condition in enumerate(CONDITIONS):
+                asked = {"execution": f"{number}-{place}", "contact": f"c{number}", "connection": connection}
+                waits[scene.listen("page_visit", **asked, **condition).id] = (number, place)
+        scene.events.store(
+            connection, [make_event("page_visit", f"c{number}", data=data) for number, data in enumerate(documents)]
+        )
+
+    scene.database.write(set_up)
     found = scene.sql("SELECT id FROM workflow_wait_executions WHERE status = 'resumed'")
     found = [*found, *scene.sql("SELECT wait_id FROM workflow_listener_matches")]
     return {waits[str(row[0])] for row in found}

@@ -312,13 +312,7 @@ class Database:
     def _prepare_file(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Contacts and contexts are the owner's business. A file that is there is not even opened: POSIX forgets a
-            # process's locks on a file when it closes any descriptor of it, and without the lock of a connection of
-            # ours another process takes itself for the last one and deletes the WAL that we go on writing to.
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        except FileExistsError:
-            if not path.is_file():
-                raise DatabaseUnreachableError(f"{path} is not a file") from None
+            _create_private(path)
         except FileNotFoundError as error:
             raise DatabaseUnreachableError(f"cannot create {path}: {error.strerror}") from error
         except PermissionError:
@@ -368,6 +362,20 @@ def insert_new(
     from sqlalchemy.dialects import postgresql
 
     return postgresql.insert(table).on_conflict_do_nothing(index_elements=key, index_where=where)
+
+
+def _create_private(path: Path) -> None:
+    """Make a file that is not there yet: contacts and contexts are the owner's business.
+
+    One that is there is not even opened. POSIX forgets a process's locks on a file when it closes any descriptor of it,
+    and without the lock of a connection of ours another process takes itself for the last one, and deletes the WAL that
+    we go on writing to.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if path.is_dir():
+            raise
 
 
 def host_name() -> str:
