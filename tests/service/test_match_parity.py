@@ -114,7 +114,7 @@ MARKED = st.builds(
 
 
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
-@given(documents=st.lists(MARKED, min_size=15, max_size=20))
+@given(documents=st.lists(MARKED, min_size=8, max_size=10))
 @example(
     documents=[
         {"a": 1, "machine": True},

@@ -28,14 +28,12 @@ from waitctl.domain.text import JsonObject, storable
 from waitctl.infrastructure.config import Settings, SourceConfig
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
-from waitctl.infrastructure.providers import NAMES, ContactPath, Mapped, Provider, Request, provider
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, provider
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import quarantine as store
 
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of a request: more than any provider sends at once."""
-
-NDJSON = "ndjson"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,24 +159,6 @@ def _part(mapped: Mapped, request: Request) -> bytes:
     if isinstance(mapped.part, bytes):
         return mapped.part
     return json.dumps([mapped.part]).encode()
-
-
-def format_of(settings: Settings, format_: str | None, source: str | None) -> str:
-    """The format that was asked for, else that of the source, else NDJSON. Raises `InvalidSettingError`."""
-    config = settings.sources.get(source or "")
-    chosen = format_ or (config.format if config else None) or NDJSON
-    if chosen not in {NDJSON, *NAMES}:
-        raise InvalidSettingError(f"sources.{source}.format: {chosen!a} is no format", hint=", ".join((NDJSON, *NAMES)))
-    return chosen
-
-
-def require_unsigned(settings: Settings, source: str) -> None:
-    """Raise `InvalidSettingError` for NDJSON of a source that is to be verified: nothing signs NDJSON."""
-    config = settings.sources.get(source)
-    if config and config.has_secret:
-        raise InvalidSettingError(
-            f"[sources.{source}] has a secret, and nothing signs NDJSON", hint="give --no-verify to take it unverified"
-        )
 
 
 class WebhookService:

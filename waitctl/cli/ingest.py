@@ -87,18 +87,18 @@ def ingest(
     its signature is checked, and what is refused goes to the quarantine. Exit status 1: something was refused.
     Example: waitctl event ingest events.ndjson
     """
-    from waitctl.application import webhooks
+    from waitctl.application.formats import NDJSON, format_of, require_unsigned
 
     session = session_of(context)
-    chosen = webhooks.format_of(session.settings(), format_, source)
-    if chosen != webhooks.NDJSON:
+    chosen = format_of(session.settings(), format_, source)
+    if chosen != NDJSON:
         request = _request(file, headers_file, url)
         _ingest_webhook(session, request, chosen, source, verify=not no_verify, dry_run=dry_run, output=output)
         return
     if headers_file or url:
         raise InvalidSettingError("a stream of NDJSON has no headers and no URL", hint="name the --format")
     if not no_verify:
-        webhooks.require_unsigned(session.settings(), source or DEFAULT_SOURCE)
+        require_unsigned(session.settings(), source or DEFAULT_SOURCE)
     _ingest_ndjson(session, file, source or DEFAULT_SOURCE, dry_run=dry_run, output=output)
 
 

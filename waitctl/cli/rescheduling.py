@@ -23,8 +23,8 @@ from waitctl.cli.output import (
     tail,
     write_line,
 )
-from waitctl.cli.session import Session, session_of
-from waitctl.cli.waits import ExecutionOption, WaitArgument
+from waitctl.cli.session import Session, WaitArgument, session_of
+from waitctl.cli.waits import ExecutionOption
 from waitctl.domain.instants import show_local
 from waitctl.domain.text import normalize_contact
 from waitctl.domain.waits import WaitFilter, WaitType

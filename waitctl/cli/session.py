@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,10 @@ from waitctl.domain.errors import InvalidInputError
 if TYPE_CHECKING:
     from waitctl.infrastructure.config import Settings
     from waitctl.infrastructure.database import Database
+
+WaitArgument = Annotated[
+    str, typer.Argument(metavar="WAIT", help="A wait's id, or its first or last 8 or more characters.")
+]
 
 
 @dataclass

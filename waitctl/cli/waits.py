@@ -30,7 +30,7 @@ from waitctl.cli.output import (
     tail,
     write_line,
 )
-from waitctl.cli.session import read_text_argument, session_of
+from waitctl.cli.session import WaitArgument, read_text_argument, session_of
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.instants import parse_instant, show_local
 from waitctl.domain.listeners import EventListener, progress
@@ -39,9 +39,6 @@ from waitctl.domain.waits import NOT_ASKED, WaitExecutionStatus, WaitFilter, Wai
 
 app = typer.Typer(add_completion=False)
 
-WaitArgument = Annotated[
-    str, typer.Argument(metavar="WAIT", help="A wait's id, or its first or last 8 or more characters.")
-]
 ExecutionOption = Annotated[str | None, typer.Option("-e", "--execution", metavar="ID", help="An execution.")]
 StepOption = Annotated[str | None, typer.Option("-s", "--step", metavar="ID", help="A step of the execution.")]
 

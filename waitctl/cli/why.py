@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waitctl.application.why import NearMiss, WhyService
 from waitctl.cli.output import (
     DocumentOption,
     Output,
@@ -20,8 +19,10 @@ from waitctl.cli.output import (
     tail,
     write_line,
 )
-from waitctl.cli.session import session_of
-from waitctl.cli.waits import WaitArgument
+from waitctl.cli.session import WaitArgument, session_of
+
+if TYPE_CHECKING:
+    from waitctl.application.why import NearMiss
 
 app = typer.Typer(add_completion=False)
 
@@ -36,6 +37,8 @@ def why(
 
     Of each event the first term that failed: its time, --match, --where. Example: waitctl why 6f2b9c01d3aa
     """
+    from waitctl.application.why import WhyService
+
     with session_of(context).database() as database:
         found = WhyService(database).why_wait(wait, limit=limit)
 
@@ -62,6 +65,8 @@ def event_why(
 
     Example: waitctl event why 6f2b9c01d3aa
     """
+    from waitctl.application.why import WhyService  # `event record` and `ingest` load this module, too
+
     with session_of(context).database() as database:
         found = WhyService(database).why_event(event, limit=limit)
 
