@@ -238,9 +238,11 @@ def test_naive_datetimes_are_refused(scene: Scene) -> None:
 
 
 def test_dry_run_makes_no_database(sqlite_scene: Scene) -> None:
+    assert sqlite_scene.database.path is not None
+    sqlite_scene.database.path.unlink(missing_ok=True)
     sqlite_scene.create("3d", dry_run=True)
     sqlite_scene.waits.create_event_wait(EventQuery(("email_open",)), E, dry_run=True)
-    assert sqlite_scene.database.path is not None and not sqlite_scene.database.path.exists()
+    assert not sqlite_scene.database.path.exists()
 
 
 def test_dry_run_writes_nothing_and_explains(scene: Scene) -> None:
