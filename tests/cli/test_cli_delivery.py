@@ -12,7 +12,8 @@ import pytest
 from tests.cli.processes import Waitctl, finish
 from tests.interleaving import until
 
-LATER = {"WAITCTL_AS_OF": "2030-01-01T00:00:00Z"}
+CHECKOUT = Path(__file__).parent.parent.parent
+LATER: dict[str, str | None] = {"WAITCTL_AS_OF": "2030-01-01T00:00:00Z"}
 CONFIG = """
 [handlers.note]
 exec = ["sh", "-c", 'echo "$WAITCTL_EXECUTION_ID $WAITCTL_OUTCOME" >> noted']
@@ -129,6 +130,34 @@ def test_paused_and_let_go(configured: Waitctl) -> None:
     assert "one of" in configured("pause", "--all", "--handler", "x").error(2)
 
 
+def test_what_is_held_says_why(configured: Waitctl) -> None:
+    configured("create", "fixed-time", "1h", "--handler", "elsewhere").ok()
+    configured("create", "fixed-time", "1h", "--handler", "note").ok()
+    configured("pause", "--handler", "note").ok()
+    tick = configured("tick", env=LATER)
+    assert tick.err == (
+        "deliveries to elsewhere are held: this host's config does not know it\n"
+        "deliveries to note are held: they are paused\n"
+    )
+    rows = configured("delivery", "handlers", "-o", "json").ok().json["handlers"]
+    assert {row["handler"]: (row["known"], row["held"]) for row in rows} == {
+        "bury": (True, False),
+        "dies": (True, False),
+        "elsewhere": (False, True),
+        "note": (True, True),
+    }
+    assert configured("tick", "-q", env=LATER).err == ""
+
+
+def test_what_a_function_prints_is_no_data(configured: Waitctl) -> None:
+    (configured.folder / "loud.py").write_text("def handle(document): print('hello')\n")
+    (configured.folder / "config.toml").write_text('[handlers.loud]\npython = "loud:handle"\n')
+    here = LATER | {"WAITCTL_CONFIG": "config.toml", "PYTHONPATH": f"{configured.folder}:{CHECKOUT}"}
+    configured("create", "fixed-time", "1h", "--handler", "loud", env=here | {"WAITCTL_AS_OF": None}).ok()
+    tick = configured("tick", "-o", "json", env=here)
+    assert (tick.json["delivered"], tick.err) == (1, "hello\n")
+
+
 # -- await -------------------------------------------------------------------------------------------------------------
 
 
@@ -147,7 +176,9 @@ def test_await_says_how_it_ended(run_on: Waitctl) -> None:
         done = run_on("await", other, "-o", "json")
         assert (done.code, done.err, done.json["id"]) == (7, "", other)
     waiting = run_on("await", opened, "--timeout", "0", "-o", "json")
-    assert (waiting.code, waiting.err, waiting.json["status"]) == (6, "timed out\n", "scheduled")
+    assert (waiting.code, json.loads(waiting.err)["error"]["code"]) == (6, "timed_out")
+    assert waiting.json["status"] == "scheduled"
+    assert run_on("await", opened, "--timeout", "0").err == "error: timed out after 0\n"
     assert run_on("await", "0" * 12).error(3)
     assert run_on("await", opened, "--timeout", "soon").error(2)
     assert run_on("await", opened, resumed, "--any", "--all").error(2)

@@ -103,6 +103,23 @@ def test_a_zombie_changes_nothing_and_is_counted(scene: Scene, module: ModuleTyp
     assert (delivery.status, delivery.attempt, delivery.last_error) == ("delivered", 2, None)
 
 
+@pytest.mark.parametrize(("max_attempts", "claimed"), [(1, 1), (8, 4)])
+def test_who_has_few_attempts_lies_in_no_queue(
+    scene: Scene, module: ModuleType, max_attempts: int, claimed: int
+) -> None:
+    """A tick that is killed has used up an attempt of all that it had claimed."""
+    leased: list[int] = []
+    module.nudge = lambda _: leased.append(
+        scene.sql("SELECT count(*) FROM workflow_wait_deliveries WHERE status = 'running'")[0][0]
+    )
+    policy = RetryPolicy(max_attempts=max_attempts)
+    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=1, retry=policy)
+    for number in range(4):
+        scene.waits.resume_wait(scene.create(execution=f"e{number}", handler="nudge").wait.id)
+    assert scene.tick().delivered == 4
+    assert leased[0] == claimed
+
+
 @pytest.mark.parametrize("wrong_by", [timedelta(hours=1), -timedelta(hours=1)], ids=["ahead", "behind"])
 def test_a_host_whose_clock_is_wrong(
     postgres_scene: Scene, module: ModuleType, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta

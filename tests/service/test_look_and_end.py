@@ -50,7 +50,7 @@ def test_wait_is_found_by_id_head_and_tail(scene: Scene) -> None:
 def test_what_is_no_id(scene: Scene, text: str) -> None:
     scene.create()
     for use in (scene.waits.get_wait_status, scene.waits.cancel_wait, scene.waits.resume_wait, scene.waits.get_history):
-        with pytest.raises(InvalidWaitConfigurationError, match="not a wait id"):
+        with pytest.raises(InvalidWaitConfigurationError, match="not the id of a wait"):
             use(text)
 
 

@@ -161,6 +161,17 @@ def test_function_that_cannot_be_imported_holds_the_deliveries(
     assert tick.unready_handlers["call"].startswith(says)
 
 
+def test_a_generator_is_no_function(sqlite_scene: Scene, module: ModuleType) -> None:
+    """Calling it would do nothing, and count as delivered."""
+
+    def handle(_: object) -> Any:
+        yield
+
+    module.handle = handle
+    call(sqlite_scene)
+    assert tried(sqlite_scene).attempt == 0
+
+
 def test_lease_is_renewed_while_a_function_runs(
     scene: Scene, module: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

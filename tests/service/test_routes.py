@@ -82,7 +82,9 @@ def test_routes_in_words() -> None:
     assert parse_routes(["nudge", "timeout=escalate", "event=thank", "nudge"]) == Routes(
         "nudge", {Outcome.TIMEOUT: "escalate", Outcome.EVENT: "thank"}
     )
-    assert parse_routes(["a=b"]) == Routes("a=b")  # no outcome: a name
+    for slip in ("timeuot=x", "=x", "--=x"):
+        with pytest.raises(InvalidWaitConfigurationError, match="no outcome"):
+            parse_routes([slip])
     for twice in (["a", "b"], ["due=a", "due=b"]):
         with pytest.raises(InvalidWaitConfigurationError, match="two handlers"):
             parse_routes(twice)

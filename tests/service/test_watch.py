@@ -199,6 +199,21 @@ def test_a_database_that_goes_away_is_waited_for(postgres_scene: Scene, monkeypa
     running.end()
 
 
+def test_a_file_that_was_replaced_is_not_gone_on_with(sqlite_scene: Scene, tmp_path: Path) -> None:
+    """A restore or a rotation: the name counts, not the file that bore it."""
+    scene = sqlite_scene.on_the_real_clock()
+    old = scene.create(execution="old").wait
+    running = Running(scene, timedelta(seconds=0.05))
+    scene.database.close()
+    for name in ("waits.db", "waits.db-wal", "waits.db-shm"):
+        if (tmp_path / name).exists():
+            (tmp_path / name).rename(tmp_path / f"old-{name}")
+    new = scene.create("1s", execution="new").wait
+    until(lambda: scene.get(new).resolution == "due", "the wait in the new file")
+    running.end()
+    assert old.id != new.id
+
+
 def test_systemd_is_told(sqlite_scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """By datagrams to a real socket: ready after the first round, alive after each, and that it stops."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:

@@ -105,6 +105,13 @@ def test_not_correlated_yet(scene: Scene) -> None:
     assert reasons(scene, wait.id) == [("correlation", "it is not correlated yet: the next tick does it")]
 
 
+def test_a_group_that_has_had_it(scene: Scene) -> None:
+    wait = scene.listen("email_open", "form_submit", mode=Mode.ALL)
+    for number in "12":
+        scene.record(external_id=number)
+    assert reasons(scene, wait.id)[0] == ("order", "this wait has had its email_open already")
+
+
 def test_contact_that_is_spelled_nearly_so(scene: Scene) -> None:
     wait = scene.listen(contact="ada@example.org")
     assert why_not(scene, contact="ada@exmple.org") == [

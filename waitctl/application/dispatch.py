@@ -32,6 +32,9 @@ from waitctl.infrastructure.store import pauses, settling
 _PREFETCH = 4
 """Deliveries claimed per worker at first; more for a handler that is through with them in no time."""
 
+_FEW = 2
+"""Attempts that are too few to lose one to a tick that was killed before it began."""
+
 _SOON = 0.25
 """Seconds within which a handler that is through with a claim gets a larger one."""
 
@@ -88,7 +91,9 @@ class _Lane:
         self._returned = returned
         self._queue: SimpleQueue[tuple[list[Delivery], list[Parcel]] | None] = SimpleQueue()
         self._workers: list[Thread] = []
-        self._quota = config.concurrency * _PREFETCH
+        # What a killed tick had claimed has used up an attempt, begun or not: who has few of them lies in no queue.
+        self._least = config.concurrency * (_PREFETCH if config.retry.max_attempts > _FEW else 1)
+        self._quota = self._least
         self._claimed_at = 0.0
         self._renew_at = 0.0
 
@@ -109,7 +114,7 @@ class _Lane:
         """How many deliveries go to a worker at once: functions that have shown to be quick get a few."""
         if self.config.batch:
             return _BATCH
-        grown = self._quota // (self.config.concurrency * _PREFETCH)
+        grown = self._quota // self._least
         return min(grown, _MOST_AT_ONCE) if self.config.python is not None else 1
 
     def took(self, count: int, room: int) -> None:
@@ -117,8 +122,8 @@ class _Lane:
         now = time.monotonic()
         if count == room and not self.config.batch:
             quick = now - self._claimed_at < _SOON
-            self._quota = max(self.config.concurrency * _PREFETCH, self._quota * 2 if quick else self._quota // 2)
-            self._quota = min(self._quota, _BATCH * 2)
+            self._quota = max(self._least, self._quota * 2 if quick else self._quota // 2)
+            self._quota = min(self._quota, _BATCH * 2 if self.config.retry.max_attempts > _FEW else self._least)
         self._claimed_at = now
 
     def hand_out(self, addressed: Sequence[tuple[Delivery, Parcel]], may_start: Callable[[], bool]) -> None:

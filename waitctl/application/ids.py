@@ -20,12 +20,16 @@ def id_fragment(text: str, what: str = "wait") -> str:
     digits = text.strip().replace("-", "").lower()
     if not digits or set(digits) - set("0123456789abcdef") or not _SHORTEST_FRAGMENT <= len(digits) <= 32:
         raise InvalidWaitConfigurationError(
-            f"{text!a} is not a {what} id",
-            hint=f"a {what} id is a UUID; its first or last 8 or more digits will do",
+            f"{text!a} is not the id of {_article(what)} {what}",
+            hint="an id is a UUID; its first or last 8 or more digits will do",
         )
     if len(digits) < 32:
         return digits
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
 
 
 def only_candidate(text: str, found: Sequence[str], what: str) -> str:

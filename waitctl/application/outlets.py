@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
 from waitctl.domain.errors import InlineCommandsNotAllowedError
 from waitctl.domain.handlers import INLINE, HandlerConfig, WebhookConfig
 from waitctl.domain.instants import format_instant
+from waitctl.domain.pauses import Paused
 from waitctl.domain.waits import Particulars
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database, host_clock
@@ -29,6 +31,17 @@ def allows_inline(settings: Settings, database: Database) -> bool:
     data, the host's config carries code.
     """
     return settings.allow_inline_commands or database.is_private
+
+
+def why_held(handler: str, paused: Paused, usable: Collection[str]) -> str:
+    """Why deliveries to a handler are held, in words."""
+    if paused.everything or handler in paused.handlers:
+        return "they are paused"
+    if handler not in usable:
+        if handler == INLINE:
+            return "others may write to this database, and this host does not allow inline commands"
+        return "this host's config does not know it"
+    return f"workflows are paused: {', '.join(sorted(paused.workflows))}"
 
 
 def check_inline(particulars: Particulars, settings: Settings, database: Database) -> Particulars:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from waitctl.domain.pauses import Pause, PauseKind
-from waitctl.domain.text import check_reason, check_text
+from waitctl.domain.text import check_text
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import pauses as store
 
@@ -24,7 +24,7 @@ class PauseService:
         """Hold the deliveries back; what is paused already stays so, as it was. Returns the pause that holds them."""
         _check(kind, name)
         if reason is not None:
-            check_reason(reason)
+            check_text(reason, "the reason")
 
         def work(connection: Connection) -> Pause:
             pause = Pause(kind, name, reason, self._actor, self._database.clock(connection))

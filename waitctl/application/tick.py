@@ -14,7 +14,7 @@ from functools import partial
 
 from waitctl.application.dispatch import DeliveryCounts, Dispatcher
 from waitctl.application.orphans import bury_orphans
-from waitctl.application.outlets import handlers_of
+from waitctl.application.outlets import handlers_of, why_held
 from waitctl.application.resolving import Phase, Progress, Resolver, Stopped, TickOptions
 from waitctl.domain.errors import ClockSkewError
 from waitctl.domain.instants import format_instant
@@ -22,7 +22,7 @@ from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_name
 from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import endings, ticks
+from waitctl.infrastructure.store import endings, pauses, ticks
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 """How far an SQLite host's clock may be behind the last tick: a clock set back would fire nothing for hours."""
@@ -169,6 +169,19 @@ class Tick:
         """The handlers that this host can deliver to, as far as it has tried."""
         known = {config.name for config in handlers_of(self._settings, self._database)}
         return known - self.unready_handlers.keys()
+
+    def held_reasons(self) -> dict[str, str]:
+        """Why deliveries are held, by handler; those of `unready_handlers` have said it themselves."""
+        with self._database.read() as connection:
+            paused = pauses.paused(connection)
+            waiting = delivery_store.backlogs(connection, now=self._database.clock(connection))
+        usable = self.usable_handlers()
+        return {
+            each.handler: why_held(each.handler, paused, usable)
+            for each in waiting
+            if each.pending + each.running and each.handler not in self.unready_handlers
+            if paused.workflows or paused.everything or each.handler in paused.handlers or each.handler not in usable
+        }
 
     # -- report ---------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from waitctl.application.awaiting import Awaited, AwaitService
-from waitctl.cli.output import ExitCode, Output, OutputOption, outlook, print_document, print_list, say, write_line
+from waitctl.cli.output import (
+    ExitCode,
+    Output,
+    OutputOption,
+    outlook,
+    print_document,
+    print_error,
+    print_list,
+    say,
+    write_line,
+)
 from waitctl.cli.session import session_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidTimeoutError
@@ -45,7 +55,7 @@ def await_(
     else:
         _print_several(found, output, any_of=any_of)
     if found.timed_out:
-        say("timed out")
+        print_error("timed_out", f"timed out after {timeout}", None, as_json=output.is_json)
         raise typer.Exit(ExitCode.TIMED_OUT)
     if not found.resumed:
         raise typer.Exit(ExitCode.ENDED_OTHERWISE)

@@ -8,6 +8,8 @@ import typer
 
 from waitctl.application.delivery import DeliveryService
 from waitctl.application.documents import backlog_document, delivery_document
+from waitctl.application.outlets import handlers_of, why_held
+from waitctl.application.pausing import PauseService
 from waitctl.cli.output import (
     STATUS_STYLES,
     ExitCode,
@@ -19,13 +21,16 @@ from waitctl.cli.output import (
     print_list,
     print_table,
     say,
+    shortened,
     status_text,
     tail,
     write_line,
 )
 from waitctl.cli.session import session_of
 from waitctl.domain.deliveries import Delivery, DeliveryStatus
+from waitctl.domain.handlers import INLINE
 from waitctl.domain.instants import format_instant
+from waitctl.domain.pauses import Paused
 
 app = typer.Typer(help="Look at deliveries, and put dead ones right.", no_args_is_help=True, add_completion=False)
 
@@ -68,7 +73,7 @@ def list_(
                     each.outcome,
                     status_text(each.status),
                     f"{each.attempt}/{each.max_attempts}" if each.max_attempts else str(each.attempt),
-                    each.last_error,
+                    shortened(each.last_error),
                 )
                 for each in found
             ),
@@ -90,9 +95,13 @@ def handlers(context: typer.Context, output: OutputOption = Output.HUMAN) -> Non
     Example: waitctl delivery handlers
     """
     session = session_of(context)
-    known = session.settings().handlers
     with session.database() as database:
-        found = DeliveryService(database).list_backlogs(known)
+        known = {config.name for config in handlers_of(session.settings(), database)}
+        found = DeliveryService(database).list_backlogs(known - {INLINE})
+        paused = Paused.of(PauseService(database).list_pauses())
+
+    def is_held(handler: str) -> bool:
+        return paused.everything or handler in paused.handlers or handler not in known
 
     def human(_: object) -> None:
         if not found:
@@ -104,14 +113,14 @@ def handlers(context: typer.Context, output: OutputOption = Output.HUMAN) -> Non
                 (
                     each.handler,
                     *(f"{count:,}" for count in (each.pending, each.due, each.failing, each.running, each.dead)),
-                    "known" if each.handler in known else "unknown: held",
+                    "held: " + why_held(each.handler, paused, known) if is_held(each.handler) else "known",
                 )
                 for each in found
             ),
         )
 
     print_list(
-        [backlog_document(each, known=each.handler in known) for each in found],
+        [backlog_document(each, known=each.handler in known) | {"held": is_held(each.handler)} for each in found],
         output,
         whole=lambda rows: {"handlers": rows},
         human=human,

@@ -226,6 +226,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, sty
     console().print(table)
 
 
+def shortened(text: str | None, most: int = 100) -> str | None:
+    """A text that one row of a table can hold; the whole of it stands elsewhere."""
+    return text if text is None or len(text) <= most else f"{text[: most - 1]}…"
+
+
 def _plain_table(columns: Sequence[str]) -> Table:
     from rich.table import Table
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from datetime import timedelta
 from typing import Annotated
 
@@ -79,7 +80,10 @@ def tick(
     database = session.database(as_of=None if as_of is None else parse_instant(as_of, "--as-of"))
     with database:
         run = Tick(database, session.settings(), options, interrupted=_on_signal().is_set)
-        report = run.run()
+        with redirect_stdout(sys.stderr):  # what functions print is words; data is the report alone
+            report = run.run()
+        if report.held and not quiet:
+            _say_what_is_held(run)
     _say_what_is_missing(run)
     if quiet or (output is Output.HUMAN and report.did_nothing and not sys.stdout.isatty()):
         return  # cron mails what is printed
@@ -90,6 +94,11 @@ def _say_what_is_missing(run: Tick) -> None:
     for name in sorted(run.unknown_calendars):
         say(f"the calendar {name} is not known on this host: only the windows of its waits were looked at")
     for name, reason in sorted(run.unready_handlers.items()):
+        say(f"deliveries to {name} are held: {reason}")
+
+
+def _say_what_is_held(run: Tick) -> None:
+    for name, reason in run.held_reasons().items():
         say(f"deliveries to {name} are held: {reason}")
 
 
@@ -112,7 +121,8 @@ def _watch(session: Session, options: TickOptions, interval: timedelta, output: 
         interrupted = _on_signal(signal_.wake)
         resident = Watch(database, session.settings(), options, signal_, interrupted=interrupted.is_set)
         told = _Teller(quiet=quiet or output is not Output.HUMAN)
-        report = resident.run(interval, beat=told.hear, say=say)
+        with redirect_stdout(sys.stderr):
+            report = resident.run(interval, beat=told.hear, say=say)
     _say_what_is_missing(resident.tick)
     if not quiet:
         print_document(report.to_json(), output, human=lambda: _print_report(report))

@@ -81,12 +81,19 @@ class Routes:
 
 
 def parse_routes(texts: Sequence[str]) -> Routes:
-    """Parse ``NAME`` and ``OUTCOME=NAME``. Raises `InvalidWaitConfigurationError` for two of a kind."""
+    """Parse ``NAME`` and ``OUTCOME=NAME``.
+
+    Raises `InvalidWaitConfigurationError` for two of a kind and for what is no outcome: a slip would hear of all.
+    """
     default: str | None = None
     by_outcome: dict[Outcome, str] = {}
     for text in texts:
         outcome, equals, name = text.partition("=")
-        if not equals or outcome not in set(Outcome):
+        if equals and outcome not in set(Outcome):
+            raise InvalidWaitConfigurationError(
+                f"--handler {text!a}: {outcome!a} is no outcome", hint=f"of {', '.join(Outcome)}"
+            )
+        if not equals:
             if default not in {None, text}:
                 raise InvalidWaitConfigurationError(
                     f"two handlers: {default!a} and {text!a}", hint="by outcome: --handler timeout=NAME --handler NAME"

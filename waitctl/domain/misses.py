@@ -10,7 +10,7 @@ from waitctl.domain.conditions import ConditionError, holds
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.events import Event
 from waitctl.domain.instants import format_instant
-from waitctl.domain.listeners import MACHINE, EventListener, contains, matches_text, scalar_text
+from waitctl.domain.listeners import MACHINE, EventListener, ListenerStatus, contains, matches_text, scalar_text
 from waitctl.domain.text import to_json
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitStepExecution
 
@@ -52,6 +52,8 @@ def find_miss(
         reason = check()
         if reason is not None:
             return Miss(term, reason, passed)
+    if listener.status is ListenerStatus.MATCHED:
+        return Miss("order", f"this wait has had its {listener.event_type} already", 99)
     if wait.status is WaitExecutionStatus.WAITING:
         return Miss("correlation", "it is not correlated yet: the next tick does it", 99)
     return Miss("order", "another event was first", 99)

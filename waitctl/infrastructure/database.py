@@ -73,6 +73,7 @@ class Database:
         self.identity = os.urandom(8).hex()
         self._engine: Engine | None = None
         self._is_at_head = False
+        self._file: tuple[int, int] | None = None
         # SQLite's writers wait for each other by sleeping; our own threads do it better.
         self._turn: AbstractContextManager[object] = Lock() if self.is_sqlite else nullcontext()
 
@@ -282,7 +283,9 @@ class Database:
     def _open(self) -> Engine:
         """The engine of a database that is at head, else an error; an SQLite file is brought there."""
         if self._engine is not None and self._is_at_head:
-            return self._engine
+            if self.path is None or _identity(self.path) == self._file:
+                return self._engine
+            self.close()  # a resident process must not go on with a file that was moved away or replaced
         if not self.create:
             self._require_file()
         if self.path is not None and not self.path.exists():
@@ -299,6 +302,7 @@ class Database:
                 )
             self.upgrade()
         self._is_at_head = True
+        self._file = None if self.path is None else _identity(self.path)
         return engine
 
     def _require_file(self) -> None:
@@ -376,6 +380,15 @@ def _create_private(path: Path) -> None:
     except FileExistsError:
         if path.is_dir():
             raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file it is that bears this name now."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def host_name() -> str:

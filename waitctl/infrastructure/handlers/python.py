@@ -90,6 +90,8 @@ def _load(reference: str) -> Callable[[Any], object]:
         raise HandlerNotReadyError(f"cannot import {reference}: {_last_line(error)}") from error
     if not callable(found):
         raise HandlerNotReadyError(f"{reference} is not a function")
+    if inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found):
+        raise HandlerNotReadyError(f"{reference} is a generator: calling it does nothing")
     return cast("Callable[[Any], object]", found)
 
 
