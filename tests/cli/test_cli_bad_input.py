@@ -160,8 +160,8 @@ USAGE = [
     ("invalid_wait_configuration", "0190", ["history", "0190"]),
     ("invalid_wait_configuration", "caf", ["status", BYTES]),
     ("invalid_wait_configuration", "", ["list", "--after", "x"]),
-    ("invalid_wait_configuration", "event id", ["event", "show", "x"]),
-    ("invalid_wait_configuration", "delivery id", ["delivery", "show", "x"]),
+    ("invalid_wait_configuration", "id of an event", ["event", "show", "x"]),
+    ("invalid_wait_configuration", "id of a delivery", ["delivery", "show", "x"]),
     # options
     ("invalid_setting", "--batch-size", ["tick", "--batch-size", "0"]),
     ("invalid_setting", "--max-batches", ["tick", "--max-batches", "0"]),
