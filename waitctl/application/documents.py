@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from waitctl.domain.deliveries import Backlog, Delivery
 from waitctl.domain.events import Event
 from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import EventListener
-from waitctl.domain.pauses import Pause
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import WaitStepExecution
+
+if TYPE_CHECKING:
+    from waitctl.domain.pauses import Pause
 
 WAIT_FIELDS = (
     *("id", "workflow_id", "workflow_execution_id", "step_id", "contact_id", "wait_type", "status", "scheduled_at"),

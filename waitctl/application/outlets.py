@@ -6,16 +6,18 @@ import os
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from waitctl.domain.errors import InlineCommandsNotAllowedError
 from waitctl.domain.handlers import INLINE, HandlerConfig, WebhookConfig
 from waitctl.domain.instants import format_instant
-from waitctl.domain.pauses import Paused
 from waitctl.domain.waits import Particulars
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database, host_clock
-from waitctl.infrastructure.handlers import Handler, HandlerNotReadyError
-from waitctl.infrastructure.store import deliveries as store
+
+if TYPE_CHECKING:
+    from waitctl.domain.pauses import Paused
+    from waitctl.infrastructure.handlers import Handler
 
 
 def handlers_of(settings: Settings, database: Database) -> list[HandlerConfig]:
@@ -80,6 +82,9 @@ def make_handler(config: HandlerConfig, settings: Settings, database: Database) 
 
 
 def _notify_handler(channel: str, database: Database) -> Handler:
+    from waitctl.infrastructure.handlers import HandlerNotReadyError
+    from waitctl.infrastructure.store import deliveries as store
+
     if database.is_sqlite:
         raise HandlerNotReadyError("NOTIFY needs PostgreSQL, and this database is SQLite")
     from waitctl.infrastructure.handlers.notify import NotifyHandler
@@ -101,6 +106,8 @@ def _environment(settings: Settings, database: Database) -> dict[str, str]:
 
 def _secret(webhook: WebhookConfig) -> str | None:
     """What signs, read anew by every tick; ``None`` when the config names nothing."""
+    from waitctl.infrastructure.handlers import HandlerNotReadyError
+
     if webhook.secret_env is not None:
         secret = os.environ.get(webhook.secret_env, "")
         if not secret.strip():

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from waitctl.application.documents import pause_document, wait_document
 from waitctl.domain.instants import format_instant
-from waitctl.domain.pauses import Pause
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.store.waits import OpenCounts
+
+if TYPE_CHECKING:
+    from waitctl.domain.pauses import Pause
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,7 @@ from waitctl.domain.waits import (
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
 from waitctl.infrastructure.ids import new_id, tzdata_version
-from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import endings, matching, pauses
+from waitctl.infrastructure.store import endings, matching
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as store
 from waitctl.infrastructure.store.waits import Transition
@@ -369,6 +368,9 @@ class WaitSchedulingService:
         self, *, handlers: Sequence[str] = (), connection: Connection | None = None
     ) -> PendingWaitsSummary:
         """Count what is open. ``handlers`` are those that this host knows; deliveries to others are held."""
+        from waitctl.infrastructure.store import deliveries as delivery_store
+        from waitctl.infrastructure.store import pauses
+
         with self._database.read(connection) as connection_:
             now = self._database.clock(connection_)
             pending, held, dead = delivery_store.count_outbox(connection_, handlers)
