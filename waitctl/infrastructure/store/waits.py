@@ -49,12 +49,6 @@ def get_wait(connection: Connection, wait_id: str) -> WaitStepExecution | None:
     return next(iter(load(connection, sa.select(waits).where(waits.c.id == wait_id))), None)
 
 
-def get_waits(connection: Connection, wait_ids: Sequence[str]) -> list[WaitStepExecution]:
-    """The waits with these ids."""
-    is_sqlite = speaks_sqlite(connection)
-    return load(connection, sa.select(waits).where(is_among(waits.c.id, wait_ids, is_sqlite=is_sqlite)))
-
-
 def find_wait_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
     """Ids that begin or end with ``fragment``: hexadecimal digits, no dashes."""
     text = sa.func.replace(sa.cast(waits.c.id, sa.Text), "-", "")
