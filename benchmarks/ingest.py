@@ -227,7 +227,7 @@ def resuming(setting: Setting) -> list[Comparison]:
 
 def unmatched(setting: Setting) -> list[Comparison]:
     """`waitctl event ingest` of events that match nothing, against a bare bulk insert of the same."""
-    waits, events = (100_000, 20_000) if setting.quick else (1_000_000, 100_000)
+    waits, events = (100_000, 20_000) if setting.quick else (1_000_000, 400_000)
     with ExitStack() as stack:
         race = Race(setting, stack, "unmatched", waits=waits, events=events, resume=False)
         bulk = race.by_hand(BULK)

@@ -140,15 +140,13 @@ def test_the_lock_is_a_statement_of_its_own_before_every_read(two: tuple[Databas
     for job, function in ((create, "pg_advisory_xact_lock("), (record, "pg_advisory_xact_lock_shared(")):
         with statements() as seen:
             job(one)
-        first, second, *_ = [statement for statement, _ in seen]
-        assert function in first and "workflow_" not in first
-        assert second == "SELECT clock_timestamp()"
+        first, *_ = [statement for statement, _ in seen]
+        assert function in first and "workflow_" not in first and "SELECT clock_timestamp()" in first
         with statements() as seen:
             one.write(lambda connection, job=job: job(one, connection, "eve", "caller's"))
-        first, second, third, *_ = [statement for statement, _ in seen]
+        first, second, *_ = [statement for statement, _ in seen]
         assert first == "SHOW transaction_isolation"
-        assert function in second and "workflow_" not in second
-        assert third == "SELECT clock_timestamp()"
+        assert function in second and "workflow_" not in second and "SELECT clock_timestamp()" in second
 
 
 def test_a_batch_takes_its_buckets_in_order(two: tuple[Database, Database]) -> None:

@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import make_event
@@ -348,6 +350,20 @@ def test_a_stream_is_held_two_batches_at_a_time(scene: Scene) -> None:
     totals = scene.events.ingest_ndjson(endless(), on_batch=lambda totals: ahead.append(pulled - totals.received))
     assert totals.recorded == 5 * BATCH
     assert max(ahead) <= 2 * BATCH
+
+
+def test_a_stream_ends_with_the_batch_that_fails(scene: Scene) -> None:
+    """Though the next one lies ready: run again, the stream goes on where it ended."""
+    poison = "ALTER TABLE workflow_events ADD CONSTRAINT poison CHECK (external_id <> '1500')"
+    if scene.database.is_sqlite:
+        poison = (
+            "CREATE TRIGGER poison BEFORE INSERT ON workflow_events WHEN new.external_id = '1500' "
+            "BEGIN SELECT RAISE(ABORT, 'poison'); END"
+        )
+    scene.database.write(lambda connection: connection.execute(sa.text(poison)))
+    with pytest.raises(IntegrityError, match="poison"):
+        ingest(scene, *(line(id=str(number)) for number in range(5000)))
+    assert len(scene.events.list_events(limit=5000)) == BATCH
 
 
 def test_a_batch_has_no_more_bytes_than_fit(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
 DEFAULT_SOURCE = "cli"
+
+_AHEAD = 1
+"""Batches of a stream that lie ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +81,15 @@ class IngestTotals:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a batch: the ids of the new events, (event, wait) pairs, and the events of unknown types."""
+    """What became of a batch: the ids of the new events, (event, wait) pairs, and the events of unknown types.
+
+    ``heard``: whether anything listened for a topic of theirs, matched or not.
+    """
 
     new: set[str]
     matched: list[tuple[str, str]]
     refused: list[tuple[EventRow, InvalidEventTypeError]]
+    heard: bool = False
 
 
 def make_event(
@@ -161,25 +169,32 @@ class EventService:
         with self._database.read():
             pass  # an empty stream finds out, too, whether there is a database
         totals = IngestTotals()
-        written: tuple[Batch, Future[Stored]] | None = None
+        written: deque[tuple[Batch, Future[Stored]]] = deque()
 
         def finish() -> None:
             nonlocal totals
-            if written is not None:
-                batch, future = written
-                totals = _add_up(totals, batch, future.result(), on_rejection)
-                on_batch(totals)
+            batch, future = written.popleft()
+            totals = _add_up(totals, batch, future.result(), on_rejection)
+            on_batch(totals)
 
-        # While the database takes one batch in, the next one is read.
+        # While the database takes one batch in, the next one lies ready and the one after it is read.
         with _thread() as writer:
             for batch in read_batches(lines, source, is_sqlite=self._database.is_sqlite):
+                before = written[-1][1] if written else None
+                written.append((batch, writer.submit(self._write, batch.encoded, before, dry_run=dry_run)))
+                if len(written) > _AHEAD:
+                    finish()
+            while written:
                 finish()
-                written = batch, writer.submit(self._write, batch.encoded, dry_run=dry_run)
-            finish()
         return totals
 
-    def _write(self, encoded: Encoded, *, dry_run: bool) -> Stored:
-        return self._database.write(lambda connection: self._store(connection, encoded), rollback=dry_run)
+    def _write(self, encoded: Encoded, before: Future[Stored] | None, *, dry_run: bool) -> Stored:
+        """Write a batch, unless the one ``before`` it failed: a stream ends there."""
+        if before is not None:
+            before.result()
+        return self._database.write(
+            lambda connection: self._store(connection, encoded), rollback=dry_run, is_news=lambda stored: stored.heard
+        )
 
     def store(self, connection: Connection, events: Sequence[Event]) -> Stored:
         """Store these events, and resume what the new ones match, in the caller's transaction."""
@@ -188,8 +203,7 @@ class EventService:
         return self._store(connection, Encoded.of(rows, is_sqlite=is_sqlite))
 
     def _store(self, connection: Connection, encoded: Encoded) -> Stored:
-        self._database.lock_topics(connection, encoded.buckets, exclusive=False)
-        now = self._database.clock(connection)
+        now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
         refused = _unregistered(encoded, store.registered_types(connection))
         ids = {row.id for row in encoded.rows}
         text = encoded.text
@@ -200,7 +214,7 @@ class EventService:
             return Stored(set(), [], refused)
         inserted = store.insert_events(connection, self._database, text, ids, now=now)
         matched = self._correlate(connection, inserted.heard, now) if inserted.heard else []
-        return Stored(ids - inserted.dropped, matched, refused)
+        return Stored(ids - inserted.dropped, matched, refused, heard=bool(inserted.heard))
 
     def _correlate(self, connection: Connection, event_ids: Sequence[str], now: datetime) -> list[tuple[str, str]]:
         return matching.correlate_events(

@@ -128,7 +128,7 @@ def _check_fields(fields: JsonObject) -> None:
         if fields.get(key) is None:
             raise InvalidEventError(f"{key!r} is missing")
     for key, value in fields.items():
-        if key != "data" and value is not None and not isinstance(value, str):
+        if not isinstance(value, str) and value is not None and key != "data":
             raise InvalidEventError(f"{key!r} must be a string")
 
 

@@ -325,11 +325,9 @@ class ReschedulingService:
         waiting = [each for each in changes if _is_waiting(each[0])]
         scheduled = [each for each in changes if not _is_waiting(each[0])]
         landed = 0
-        now = self._database.clock(connection)
+        topics = {(heard.event_type, heard.contact_id) for wait, _, _ in waiting for heard in wait.listeners}
+        now = self._database.lock_topics(connection, [topic_bucket(*topic) for topic in topics], exclusive=True)
         if waiting:
-            topics = {(heard.event_type, heard.contact_id) for wait, _, _ in waiting for heard in wait.listeners}
-            self._database.lock_topics(connection, [topic_bucket(*topic) for topic in topics], exclusive=True)
-            now = self._database.clock(connection)
             redirected = [self._redirected(*each) for each in waiting]
             landed += len(store.redirect_waits(connection, self._database, redirected, now=now, actor=self._actor))
         if scheduled:

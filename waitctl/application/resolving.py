@@ -168,8 +168,7 @@ class Resolver:
         changed = {event_id: contacts[event_id] for event_id, _, contact in claimed if contacts[event_id] != contact}
         event_store.normalize_uncorrelated(connection, self._database, list(contacts), changed)
         buckets = [topic_bucket(event_type, contacts[event_id]) for event_id, event_type, _ in claimed]
-        self._database.lock_topics(connection, buckets, exclusive=False)
-        now = self._database.clock(connection)
+        now = self._database.lock_topics(connection, buckets, exclusive=False)
         matched = matching.correlate_events(
             connection,
             self._database,
@@ -253,8 +252,7 @@ class Resolver:
         )
         if not listening:
             return 0
-        self._database.lock_topics(connection, [topic_bucket(*topic) for _, *topic in listening], exclusive=True)
-        now = self._database.clock(connection)
+        now = self._database.lock_topics(connection, [topic_bucket(*topic) for _, *topic in listening], exclusive=True)
         if self._options.dry_run:
             self.note("timed_out", endings.expired_ids(connection, now=now))
         wait_ids = {wait_id for wait_id, *_ in listening}

@@ -177,8 +177,7 @@ class WaitSchedulingService:
         def work(connection_: Connection) -> WaitCreateResult:
             if connection is not None:
                 self._database.require_safe(connection_)
-            self._database.lock_topics(connection_, buckets, exclusive=True)
-            now = self._database.clock(connection_)
+            now = self._database.lock_topics(connection_, buckets, exclusive=True)
             _check_registered(query.types, event_store.registered_types(connection_))
             wait, _ = self._draft_event_wait(query, particulars, base, now)
             result = self._insert(connection_, wait, (), replace_open)

@@ -207,7 +207,7 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, dry_run: bool, o
             say(f"line {rejection.line}: {rejection.error.message}")
 
     # The thread that talks to the database needs Python only for moments, but every few milliseconds.
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(0.00005)
     service = EventService(session.database(create=not dry_run), actor=session.actor, settings=session.settings())
     with _open(file) as stream, _progress(stream, output) as show, stopping.Stoppable() as stoppable:
         lines = stoppable.until_stopped(read_lines(stoppable.input(stream)))

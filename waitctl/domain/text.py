@@ -88,6 +88,16 @@ _ANY = json.JSONDecoder(parse_constant=_reject_constant)
 _FINITE = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite)
 
 
+def _decode(decoder: json.JSONDecoder, text: str) -> Any:
+    """As the decoder's own method, which searches for blanks by an expression and takes half as long again."""
+    line = text.rstrip("\n")
+    try:
+        value, end = decoder.raw_decode(line)
+    except json.JSONDecodeError:
+        value, end = None, -1
+    return value if end == len(line) else decoder.decode(text)  # blanks around it, or an error that knows its place
+
+
 def parse_json(
     text: str | bytes,
     what: str,
@@ -101,7 +111,7 @@ def parse_json(
     """
     try:
         if isinstance(text, str) and not text.startswith("\ufeff"):
-            return (_FINITE if finite else _ANY).decode(text)
+            return _decode(_FINITE if finite else _ANY, text)
         return json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as cause:
         reason = "nested too deeply" if isinstance(cause, RecursionError) else str(cause)

@@ -50,6 +50,15 @@ _ANNOUNCE = sa.text(
     "SELECT pg_notify(CAST(:channel AS text), CAST(:who AS text)) WHERE pg_current_xact_id_if_assigned() IS NOT NULL"
 )
 
+# In the order of the buckets; the clock is asked once all are there.
+_LOCK = {
+    exclusive: sa.text(
+        f"SELECT clock_timestamp() FROM (SELECT count({function}(:space, bucket))"
+        " FROM unnest(CAST(:buckets AS int[])) AS bucket) AS locked"
+    )
+    for exclusive, function in ((True, "pg_advisory_xact_lock"), (False, "pg_advisory_xact_lock_shared"))
+}
+
 _BUSY_SECONDS = 30
 _RETRIES = 10
 _RETRIED_STATES = {"40P01", "40001"}  # deadlock detected, serialization failure
@@ -133,14 +142,20 @@ class Database:
                 yield own
 
     def write(
-        self, work: Callable[[Connection], T], connection: Connection | None = None, *, rollback: bool = False
+        self,
+        work: Callable[[Connection], T],
+        connection: Connection | None = None,
+        *,
+        rollback: bool = False,
+        is_news: Callable[[T], bool] = lambda _: True,
     ) -> T:
         """Run ``work`` in one transaction and return what it returns.
 
         An own transaction is run again after a deadlock or a serialization failure, so ``work`` must touch nothing
         but the database. On a caller's ``connection`` it becomes part of the caller's transaction and is not retried;
         the caller commits, and who waits for the change learns of it by looking: a NOTIFY there would forbid the caller
-        a two-phase commit. ``rollback`` undoes everything at the end (a dry run).
+        a two-phase commit. ``rollback`` undoes everything at the end (a dry run). ``is_news``: whether what came of it
+        is anything that somebody may wait for.
         """
         with translated_errors(self):
             if connection is not None:
@@ -152,7 +167,7 @@ class Database:
                         result = work(own)
                         if rollback:
                             transaction.rollback()
-                        elif not self.is_sqlite:
+                        elif not self.is_sqlite and is_news(result):
                             own.execute(_ANNOUNCE, {"channel": CHANNEL, "who": self.identity})
                         return result
                 except DBAPIError as error:
@@ -188,20 +203,19 @@ class Database:
                 "this transaction could lose a wake-up", hint="use one READ COMMITTED transaction"
             )
 
-    def lock_topics(self, connection: Connection, buckets: Sequence[int], *, exclusive: bool) -> None:
+    def lock_topics(self, connection: Connection, buckets: Sequence[int], *, exclusive: bool) -> datetime:
         """Take the locks of these topic buckets until the transaction ends: creators exclusive, recorders shared.
 
+        Returns the clock, read when they are held: what others had under them has happened before.
         Must be a statement of its own, before every read: a statement sees only what was committed when it began, so
         inside the matching statement the event that we waited for would stay invisible. Sorted, since the lock order
         is buckets → waits by id → listeners → deliveries. SQLite's writers already exclude each other.
         """
         if self.is_sqlite or not buckets:
-            return
-        function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
-        connection.execute(
-            sa.text(f"SELECT {function}(:space, bucket) FROM unnest(CAST(:buckets AS int[])) AS bucket"),
-            {"space": TOPIC_LOCK_SPACE, "buckets": sorted(set(buckets))},
-        )
+            return self.clock(connection)
+        wanted = {"space": TOPIC_LOCK_SPACE, "buckets": sorted(set(buckets))}
+        at: datetime = connection.execute(_LOCK[exclusive], wanted).scalar_one()
+        return self.as_of or at.astimezone(UTC)
 
     def clock(self, connection: Connection) -> datetime:
         """Now, in UTC: `as_of` if set, else the store's clock (PostgreSQL's; on SQLite this host's)."""

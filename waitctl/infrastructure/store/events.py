@@ -105,7 +105,12 @@ def _insert_and_sum_up() -> Any:
     new = _insert(rows, is_sqlite=False).returning(events.c.id, heard).cte("new")
     listened = sa.select(_ids(new.c.id)).where(new.c.heard).scalar_subquery()
     known = sa.select(_ids(rows.c.id)).where(rows.c.id.not_in(sa.select(new.c.id))).scalar_subquery()
-    return sa.select(known, listened)
+    some_known = _count(new) < _count(rows)  # as a rule none is, and to count is quicker than to compare
+    return sa.select(sa.case((some_known, known)), listened)
+
+
+def _count(rows: FromClause) -> sa.ScalarSelect[int]:
+    return sa.select(sa.func.count()).select_from(rows).scalar_subquery()
 
 
 def _ids(column: sa.ColumnElement[str]) -> sa.Function[Any]:
@@ -284,9 +289,12 @@ def list_event_types(connection: Connection) -> list[tuple[str, str, bool]]:
     return [(row[0], row[1], row[2]) for row in connection.execute(found.order_by(*order))]
 
 
+_REGISTERED = sa.select(event_types.c.name)
+
+
 def registered_types(connection: Connection) -> set[str]:
     """The names of the registered event types."""
-    return set(connection.execute(sa.select(event_types.c.name)).scalars())
+    return set(connection.execute(_REGISTERED).scalars())
 
 
 def insert_event_type(
