@@ -247,4 +247,4 @@ def to_json(value: object) -> str:
 # Kept, as the decoders above.
 _STORED = json.JSONDecoder(parse_float=_parse_float)
 _CAREFUL = json.JSONDecoder(parse_int=_parse_int, parse_float=_parse_float)
-_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))

@@ -22,9 +22,14 @@ class Parcel:
     document: JsonObject
 
     @property
-    def body(self) -> bytes:
+    def line(self) -> str:
         """The document as a line of JSON."""
-        return to_json(self.document).encode() + b"\n"
+        return to_json(self.document) + "\n"
+
+    @property
+    def body(self) -> bytes:
+        """The same as it goes out."""
+        return self.line.encode()
 
     @property
     def environment(self) -> dict[str, str]:

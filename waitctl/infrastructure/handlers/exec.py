@@ -6,8 +6,10 @@ Exit status (sysexits.h): 0 delivered, 75 (EX_TEMPFAIL) try later without using 
 
 from __future__ import annotations
 
+import fcntl
+import math
 import os
-import selectors
+import select
 import signal
 import subprocess
 import time
@@ -15,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import IO, cast
+from typing import IO
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.domain.text import storable
@@ -27,8 +29,11 @@ KILL_AFTER = timedelta(seconds=5)
 _TAIL = 4096
 """Bytes of output kept for `last_error`."""
 
-_CHUNK = 65536
+_PIPE = 65536
+"""Bytes that a pipe holds."""
 
+_WIDE_PIPE = 1 << 20
+"""Bytes that one for a batch holds, where the system allows: its limit for everybody on Linux."""
 
 _MOST_NAMED = 1 << 20
 """Bytes of standard output that a batch may name its failures with: many times what all of them take."""
@@ -56,7 +61,7 @@ class ExecHandler:
     ) -> None:
         self._argv = argv
         self._timeout = timeout.total_seconds()
-        self._environment = environment
+        self._environment = {**os.environb, **_encoded(environment)}
         self._batch = batch
 
     def deliver(self, parcels: Sequence[Parcel]) -> list[HandlerResult]:
@@ -66,7 +71,7 @@ class ExecHandler:
         results: list[HandlerResult] = []
         for parcel in parcels:
             argv, folder = self._command(parcel)
-            environment = {**os.environ, **self._environment, **parcel.environment}
+            environment = self._environment | _encoded(parcel.environment)
             ended = self._run(argv, parcel.body, environment, folder)
             results.append(ended if isinstance(ended, Failed) else _judge(ended, self._timeout))
         return results
@@ -77,10 +82,10 @@ class ExecHandler:
 
     def _deliver_batch(self, parcels: Sequence[Parcel]) -> list[HandlerResult]:
         # A tick that a handler started has that handler's delivery in its environment: none of this batch's.
-        single = parcels[0].environment.keys()
-        environment = {name: value for name, value in os.environ.items() if name not in single}
-        body = b"".join(parcel.body for parcel in parcels)
-        ended = self._run(self._argv, body, environment | dict(self._environment))
+        single = _encoded(parcels[0].environment).keys()
+        environment = {name: value for name, value in self._environment.items() if name not in single}
+        body = "".join([parcel.line for parcel in parcels]).encode()
+        ended = self._run(self._argv, body, environment)
         if isinstance(ended, Failed):
             return [ended] * len(parcels)
         verdict = _judge(ended, self._timeout)
@@ -94,15 +99,21 @@ class ExecHandler:
         if ended.status == 0:
             verdict = Failed(f"named as failed{f': {ended.said}' if ended.said else ''}")
         everything = ended.status != 0 and not failed
+        if not everything and not failed:
+            return [Delivered()] * len(parcels)
         return [verdict if everything or parcel.delivery_id in failed else Delivered() for parcel in parcels]
 
     def _run(
-        self, argv: Sequence[str], body: bytes, environment: Mapping[str, str], folder: str | None = None
+        self, argv: Sequence[str], body: bytes, environment: Mapping[bytes, bytes], folder: str | None = None
     ) -> _Ended | Failed:
+        try:
+            stdin = _filled(body)
+        except OSError as error:
+            return Failed(f"cannot run {argv[0]}: {error.strerror}")
         try:
             process = subprocess.Popen(
                 argv,
-                stdin=subprocess.PIPE,
+                stdin=subprocess.PIPE if stdin is None else stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if self._batch else subprocess.STDOUT,
                 env=environment,
@@ -114,6 +125,9 @@ class ExecHandler:
             return Failed(f"cannot run {argv[0]}{where}: {error.strerror}")
         except ValueError as error:  # an environment that no process can have
             return Failed(f"cannot run {argv[0]}: {error}")
+        finally:
+            if stdin is not None:
+                os.close(stdin)
         with process:
             talk = _Talk(process, body)
             try:
@@ -146,6 +160,27 @@ class InlineHandler(ExecHandler):
         return command["argv"], command["folder"]
 
 
+def _encoded(environment: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {os.fsencode(name): os.fsencode(value) for name, value in environment.items()}
+
+
+def _filled(body: bytes) -> int | None:
+    """The end to read of a pipe that holds all of ``body`` already; ``None`` when it is too much for a pipe."""
+    if len(body) > _PIPE:
+        return None
+    read, write = os.pipe()
+    try:
+        os.set_blocking(write, False)
+        filled = os.write(write, body) == len(body)
+    except OSError:
+        filled = False
+    os.close(write)
+    if filled:
+        return read
+    os.close(read)
+    return None
+
+
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
@@ -160,7 +195,6 @@ class _Talk:
     """
 
     def __init__(self, process: subprocess.Popen[bytes], body: bytes) -> None:
-        assert process.stdin is not None
         assert process.stdout is not None
         self._process = process
         self._stdin, self._stdout = process.stdin, process.stdout
@@ -170,18 +204,31 @@ class _Talk:
         if process.stderr is not None:
             self._kept[process.stderr], self._most[process.stderr] = bytearray(), _TAIL
             self._most[self._stdout] = _MOST_NAMED + 1
-        self._selector = selectors.DefaultSelector()
-        reads = [(pipe, selectors.EVENT_READ) for pipe in self._kept]
-        for pipe, events in [(self._stdin, selectors.EVENT_WRITE), *reads]:
-            os.set_blocking(pipe.fileno(), False)
-            self._selector.register(pipe, events)
+        # No selector: one for each of so many short processes costs more than what it saves.
+        self._poll = select.poll()
+        self._pipes: dict[int, IO[bytes]] = {}
+        if self._stdin is not None:
+            _widen(self._stdin)
+            self._watch(self._stdin, select.POLLOUT)
+        for pipe in self._kept:
+            self._watch(pipe, select.POLLIN)
         # A file descriptor that becomes readable at exit, where the system has one; elsewhere we look 20 times a
         # second.
         self._exit_fd: int | None = None
         if hasattr(os, "pidfd_open"):
             with suppress(OSError):
                 self._exit_fd = os.pidfd_open(process.pid)
-                self._selector.register(self._exit_fd, selectors.EVENT_READ)
+                self._poll.register(self._exit_fd, select.POLLIN)
+
+    def _watch(self, pipe: IO[bytes], events: int) -> None:
+        descriptor = pipe.fileno()
+        os.set_blocking(descriptor, False)
+        self._poll.register(descriptor, events)
+        self._pipes[descriptor] = pipe
+
+    def _forget(self, pipe: IO[bytes]) -> None:
+        self._poll.unregister(pipe.fileno())
+        del self._pipes[pipe.fileno()]
 
     def until_exit(self, seconds: float) -> bool:
         """Talk until the process has exited; False when ``seconds`` were over first."""
@@ -190,32 +237,34 @@ class _Talk:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            for key, _ in self._selector.select(left if self._exit_fd is not None else min(left, 0.05)):
-                if key.fileobj is self._stdin:
-                    self._send()
-                elif key.fileobj in self._kept:
-                    self._receive(cast("IO[bytes]", key.fileobj))
+            wait = left if self._exit_fd is not None else min(left, 0.05)
+            for descriptor, _ in self._poll.poll(math.ceil(wait * 1000)):
+                pipe = self._pipes.get(descriptor)
+                if pipe is not None and pipe is self._stdin:
+                    self._send(pipe)
+                elif pipe is not None:
+                    self._receive(pipe)
         return True
 
-    def _send(self) -> None:
+    def _send(self, stdin: IO[bytes]) -> None:
         try:
-            self._unsent = self._unsent[os.write(self._stdin.fileno(), self._unsent[:_CHUNK]) :]
+            self._unsent = self._unsent[os.write(stdin.fileno(), self._unsent[:_WIDE_PIPE]) :]
         except BlockingIOError:
             return
         except OSError:  # it does not want to read
             self._unsent = self._unsent[:0]
         if not self._unsent:
-            self._selector.unregister(self._stdin)
+            self._forget(stdin)
             with suppress(OSError):
-                self._stdin.close()
+                stdin.close()
 
     def _receive(self, pipe: IO[bytes]) -> bool:
         try:
-            data = os.read(pipe.fileno(), _CHUNK)
+            data = os.read(pipe.fileno(), _PIPE)
         except OSError:
             return False
         if not data:
-            self._selector.unregister(pipe)
+            self._forget(pipe)
             return False
         kept = self._kept[pipe]
         kept += data
@@ -225,14 +274,13 @@ class _Talk:
     def close(self) -> None:
         """Take what is left in the pipe, and close it: a child left behind may go on writing, to nobody."""
         for pipe in self._kept:
-            if pipe in self._selector.get_map():
+            if pipe.fileno() in self._pipes:
                 for _ in range(16):  # a pipe's capacity
                     if not self._receive(pipe):
                         break
-        self._selector.close()
         if self._exit_fd is not None:
             os.close(self._exit_fd)
-        for pipe in (self._stdin, *self._kept):
+        for pipe in filter(None, (self._stdin, *self._kept)):
             with suppress(OSError):
                 pipe.close()
 
@@ -246,6 +294,12 @@ class _Talk:
     def named(self) -> bytes:
         """What a batch printed on standard output."""
         return bytes(self._kept[self._stdout])
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold more, where the system can: whoever fills it has to wait for Python less often."""
+    with suppress(OSError, AttributeError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _WIDE_PIPE)
 
 
 def _judge(ended: _Ended, timeout: float) -> HandlerResult:

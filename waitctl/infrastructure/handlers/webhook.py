@@ -41,6 +41,9 @@ MAX_RETRY_AFTER = timedelta(hours=24)
 _MOST_READ = 4096
 """Bytes of an answer's body that are read. What is longer costs the connection, and may be endless."""
 
+_NEARLY = 0.1
+"""Seconds by which a deadline may be missed."""
+
 _TAIL = 1024
 """Bytes of an answer's body that `last_error` keeps."""
 
@@ -68,7 +71,7 @@ class WebhookHandler:
     def _deliver(self, parcel: Parcel) -> HandlerResult:
         """Post the parcel and judge the answer."""
         try:
-            answer = self._exchange(parcel, time.monotonic() + self._timeout)
+            return self._exchange(parcel, time.monotonic() + self._timeout)
         except TimeoutError:
             return Failed(f"timed out after {self._timeout:g} s")
         except ssl.SSLError as error:
@@ -77,14 +80,13 @@ class WebhookHandler:
             return Failed(f"cannot reach {self._url.hostname}: {error.strerror or type(error).__name__}")
         except HTTPException as error:
             return Failed(f"{self._url.hostname} does not speak HTTP: {type(error).__name__}")
-        return _judge(answer, self._clock)
 
     def close(self) -> None:
         """Close the connections."""
         while self._idle:
             self._idle.pop().close()
 
-    def _exchange(self, parcel: Parcel, deadline: float) -> _Answer:
+    def _exchange(self, parcel: Parcel, deadline: float) -> HandlerResult:
         request = self._request(parcel)
         if self._idle:
             with suppress(IndexError):  # another thread was faster
@@ -95,15 +97,18 @@ class WebhookHandler:
                     pass  # the server closed it while it was idle: nobody's failure
         return self._post(_Connection(self._url, self._context), request, deadline)
 
-    def _post(self, connection: _Connection, request: bytes, deadline: float) -> _Answer:
+    def _post(self, connection: _Connection, request: bytes, deadline: float) -> HandlerResult:
         connection.deadline = deadline
         reusable = False
         try:
-            with connection.exchange(request) as response:
+            begun = connection.exchange(request)
+            if reusable := _is_plain_success(begun):
+                return Delivered()
+            with connection.response(begun) as response:
                 text = _read(response)
                 # Python 3.11 does not call a body of known length closed when it has given out all of it.
                 reusable = not response.will_close and (response.isclosed() or response.length == 0)
-                return _Answer(response, text)
+                return _judge(_Answer(response, text), self._clock)
         finally:
             if reusable:
                 self._idle.append(connection)
@@ -176,11 +181,17 @@ class _Connection:
             raise TimeoutError
         return left
 
-    def exchange(self, request: bytes) -> HTTPResponse:
-        """Send a request and read the head of the answer."""
+    def exchange(self, request: bytes) -> bytes:
+        """Send a request. Returns the first of what is answered, which may be all of it."""
         if self._socket is None:
             self._socket = self._connect()
         self._socket.sendall(request)
+        return self._socket.receive()
+
+    def response(self, begun: bytes) -> HTTPResponse:
+        """Read the head of an answer that has begun like that."""
+        assert self._socket is not None
+        self._socket.begun = begun
         # http.client reads a socket by a file, and no more of it than that.
         response = HTTPResponse(cast("socket.socket", self._socket), method="POST")
         try:
@@ -224,34 +235,69 @@ class _TimedSocket:
     def __init__(self, plain: socket.socket, left: Callable[[], float]) -> None:
         self._socket = plain
         self._left = left
+        self._set = plain.gettimeout() or 0.0
+        self.begun = b""
+        """What was received already, for the next file to begin with."""
+
+    def timed(self) -> socket.socket:
+        """The socket, with the time that is left; not said again when a tenth does not matter: it is a system call."""
+        left = self._left()
+        if abs(self._set - left) > min(left / 10, _NEARLY):
+            self._socket.settimeout(left)
+            self._set = left
+        return self._socket
 
     def sendall(self, data: bytes) -> None:
-        self._socket.settimeout(self._left())
-        self._socket.sendall(data)
+        self.timed().sendall(data)
+
+    def receive(self) -> bytes:
+        return self.timed().recv(_MOST_READ)
 
     def makefile(self, _: str) -> io.BufferedReader:
-        return io.BufferedReader(_TimedReader(self._socket, self._left))
+        return io.BufferedReader(_TimedReader(self, self._socket, self.begun))
 
     def close(self) -> None:
         self._socket.close()
 
 
 class _TimedReader(io.RawIOBase):
-    def __init__(self, plain: socket.socket, left: Callable[[], float]) -> None:
-        self._socket = plain
+    def __init__(self, timed: _TimedSocket, plain: socket.socket, begun: bytes) -> None:
+        self._timed = timed
         self._raw = plain.makefile("rb", buffering=0)  # holds the socket open for as long as there is a reader
-        self._left = left
+        self._begun = memoryview(begun)
+        self._has_begun = True
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int | None:
-        self._socket.settimeout(self._left())
+        if self._has_begun:  # with nothing, when that was the end of the stream
+            given = self._begun[: len(memoryview(buffer))]
+            memoryview(buffer)[: len(given)] = given
+            self._begun = self._begun[len(given) :]
+            self._has_begun = len(self._begun) > 0
+            return len(given)
+        self._timed.timed()
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
         super().close()
+
+
+def _is_plain_success(answer: bytes) -> bool:
+    """Whether this is all of an answer that says yes, and leaves the connection as it was.
+
+    What nearly every target answers, and all that we want to know of it: to have http.client read it would be a third
+    of what a delivery costs. Whatever is not as plain as that is for http.client.
+    """
+    head, blank, body = answer.partition(b"\r\n\r\n")
+    if not blank or not head.startswith(b"HTTP/1.1 2"):
+        return False
+    head = head.lower() + b"\r\n"
+    length = b"\r\ncontent-length: %d\r\n" % len(body)
+    is_sized = length in head and head.count(b"\r\ncontent-length") == 1 and b"\r\ntransfer-encoding" not in head
+    return is_sized and (b"\r\nconnection" not in head or b"\r\nconnection: keep-alive\r\n" in head)
 
 
 def _read(response: HTTPResponse) -> bytes:
