@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import tempfile
 from importlib import import_module
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.measure import Comparison, Setting, table
 from benchmarks.postgres import running_cluster
+from waitctl.__main__ import OBJECTS_BETWEEN_COLLECTIONS
 
 HOMES = {
     "due-postgresql": "benchmarks.due_postgresql:due",
@@ -36,6 +38,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(HOMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}: there are {', '.join(HOMES)}")
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)  # as the command has it, for what is measured in this process
     comparisons: list[Comparison] = []
     with tempfile.TemporaryDirectory(prefix="waitctl-bench-") as folder, running_cluster() as cluster:
         setting = Setting(cluster, Path(folder), quick=arguments.quick)

@@ -3,14 +3,15 @@
 import gc
 import sys
 
-_OBJECTS_BETWEEN_COLLECTIONS = 20_000
+OBJECTS_BETWEEN_COLLECTIONS = 20_000
+"""What the collector of garbage lets pass before it looks."""
 
 
 def main() -> None:
     """Load the command line and run it; Ctrl-C shows no traceback then, either."""
     # A hundred thousand objects are imported, none of them garbage: to look through them again and again, and once more
     # at the end, is a sixth of what a short command takes.
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         from waitctl.cli.app import main
     except KeyboardInterrupt:

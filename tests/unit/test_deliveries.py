@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from waitctl.domain.deliveries import (
     Deferred,
-    Delivered,
     Delivery,
     DeliveryStatus,
     Failed,
-    HandlerResult,
+    NotDelivered,
     Outcome,
     Rejected,
     RetryPolicy,
@@ -48,8 +47,6 @@ def delivery(attempt: int, max_attempts: int | None = 3) -> Delivery:
 @pytest.mark.parametrize(
     ("attempt", "result", "status", "kept_attempt", "seconds", "error"),
     [
-        (1, Delivered(), S.DELIVERED, 1, 0, None),
-        (3, Delivered(), S.DELIVERED, 3, 0, None),
         (1, Rejected("no"), S.DEAD, 1, 0, "no"),
         (1, Failed("x"), S.PENDING, 1, 5, "x"),
         (2, Failed("x"), S.PENDING, 2, 10, "x"),
@@ -63,7 +60,7 @@ def delivery(attempt: int, max_attempts: int | None = 3) -> Delivery:
     ],
 )
 def test_settle(
-    attempt: int, result: HandlerResult, status: DeliveryStatus, kept_attempt: int, seconds: int, error: str | None
+    attempt: int, result: NotDelivered, status: DeliveryStatus, kept_attempt: int, seconds: int, error: str
 ) -> None:
     settled = settle(delivery(attempt), result, POLICY, now=NOW, jitter=0.5)
     assert (settled.status, settled.attempt, settled.error) == (status, kept_attempt, error)

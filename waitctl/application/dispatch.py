@@ -7,54 +7,39 @@ bring back. So the database claims and settles while handlers run, and no handle
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from queue import Empty, SimpleQueue
-from threading import Condition, Thread
+from threading import Condition
 from types import TracebackType
 
+from waitctl.application.lanes import LEASE_MARGIN, SOON, Lane, Returned, Tray
 from waitctl.application.outlets import handlers_of, make_handler
-from waitctl.application.parcels import make_parcels
-from waitctl.domain.deliveries import Delivery, DeliveryStatus, HandlerResult, Settlement, is_exhausted, settle
-from waitctl.domain.handlers import HandlerConfig
+from waitctl.application.parcels import first_parcels, make_parcels
+from waitctl.domain.deliveries import (
+    Capacity,
+    Delivered,
+    Delivery,
+    DeliveryStatus,
+    Lease,
+    NotDelivered,
+    Settlement,
+    is_exhausted,
+    settle,
+)
 from waitctl.domain.pauses import Paused
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.handlers import Handler, HandlerNotReadyError, Parcel
-from waitctl.infrastructure.handlers.exec import KILL_AFTER
+from waitctl.infrastructure.handlers import HandlerNotReadyError, Parcel
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import pauses, settling
-
-_PREFETCH = 4
-"""Deliveries claimed per worker at first; more for a handler that is through with them in no time."""
-
-_FEW = 2
-"""Attempts that are too few to lose one to a tick that was killed before it began."""
-
-_SOON = 0.25
-"""Seconds within which a handler that is through with a claim gets a larger one."""
-
-_MOST_AT_ONCE = 16
-"""Deliveries that a worker gets at once of a handler that costs less than handing them over one by one."""
-
-_BATCH = 1000
-"""Deliveries that a batch handler's process gets at most."""
-
-_HANDFUL = 100
-"""Deliveries that are worth a transaction of their own."""
-
-_LINGER = 0.02
-"""Seconds that fewer of them wait for others that are still out."""
+from waitctl.infrastructure.store.endings import Newborn
 
 _LOOK_AGAIN = 0.2
 """Seconds after which somebody who interrupts is noticed while handlers run."""
-
-_LEASE_MARGIN = timedelta(seconds=30)
-"""What a lease lasts longer than everything that may happen under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,119 +50,6 @@ class DeliveryCounts:
     retried: int = 0
     dead: int = 0
     stale: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Returned:
-    """What a worker brings back. No results: it was not started any more. A failure is a defect: none raises."""
-
-    lane: _Lane
-    deliveries: Sequence[Delivery]
-    results: Sequence[HandlerResult] | None
-    failure: BaseException | None = None
-
-
-class _Lane:
-    """One handler's share of a dispatcher: its workers, and what is in their hands.
-
-    The handler is made when there is something for it: what it needs (a library, a secret) is not asked for in vain.
-    """
-
-    def __init__(self, config: HandlerConfig, returned: SimpleQueue[_Returned | None]) -> None:
-        self.config = config
-        self.handler: Handler | None = None
-        self.in_hand: dict[str, Delivery] = {}
-        """Claimed and not settled."""
-        self._returned = returned
-        self._queue: SimpleQueue[tuple[list[Delivery], list[Parcel]] | None] = SimpleQueue()
-        self._workers: list[Thread] = []
-        # What a killed tick had claimed has used up an attempt, begun or not: who has few of them lies in no queue.
-        self._least = config.concurrency * (_PREFETCH if config.retry.max_attempts > _FEW else 1)
-        self._quota = self._least
-        self._claimed_at = 0.0
-        self._renew_at = 0.0
-
-    @property
-    def lease(self) -> timedelta:
-        """How long a claim lasts: enough for several turns, so that renewing is the exception."""
-        return (self.config.timeout + KILL_AFTER) * (_PREFETCH + 1) + _LEASE_MARGIN
-
-    def room(self, most: int) -> int:
-        """How many deliveries to claim now: none while more than half of what there may be is still in hand."""
-        if self.config.batch:  # one batch runs, the next one lies ready
-            return min(_BATCH, most) if len(self.in_hand) <= _BATCH else 0
-        quota = min(self._quota, max(most, self.config.concurrency))
-        return min(quota - len(self.in_hand), most) if len(self.in_hand) <= quota // 2 else 0
-
-    @property
-    def _chunk(self) -> int:
-        """How many deliveries go to a worker at once: functions that have shown to be quick get a few."""
-        if self.config.batch:
-            return _BATCH
-        grown = self._quota // self._least
-        return min(grown, _MOST_AT_ONCE) if self.config.python is not None else 1
-
-    def took(self, count: int, room: int) -> None:
-        """Learn from a claim: a handler that asks for more at once gets more at once."""
-        now = time.monotonic()
-        if count == room and not self.config.batch:
-            quick = now - self._claimed_at < _SOON
-            self._quota = max(self._least, self._quota * 2 if quick else self._quota // 2)
-            self._quota = min(self._quota, _BATCH * 2 if self.config.retry.max_attempts > _FEW else self._least)
-        self._claimed_at = now
-
-    def hand_out(self, addressed: Sequence[tuple[Delivery, Parcel]], may_start: Callable[[], bool]) -> None:
-        """Queue parcels for the workers, of whom there are as many as there is to do."""
-        if not self.in_hand:
-            self.renewed()
-            self._returned.put(_Returned(self, (), ()))  # who renews must know that there is something to renew
-        self.in_hand |= {delivery.id: delivery for delivery, _ in addressed}
-        size = self._chunk
-        for start in range(0, len(addressed), size):
-            chunk = addressed[start : start + size]
-            self._queue.put(([delivery for delivery, _ in chunk], [parcel for _, parcel in chunk]))
-        while len(self._workers) < min(self.config.concurrency, len(self.in_hand)):
-            name = f"handler-{self.config.name}-{len(self._workers) + 1}"
-            worker = Thread(target=self._work, args=(may_start,), name=name, daemon=True)
-            worker.start()
-            self._workers.append(worker)
-
-    def _work(self, may_start: Callable[[], bool]) -> None:
-        assert self.handler is not None
-        while (chunk := self._queue.get()) is not None:
-            deliveries, parcels = chunk
-            try:
-                returned = _Returned(self, deliveries, self.handler.deliver(parcels) if may_start() else None)
-            except BaseException as error:  # noqa: BLE001 (raised again where the run is)
-                returned = _Returned(self, deliveries, None, error)
-            self._returned.put(returned)
-
-    def take_back(self) -> list[Delivery]:
-        """Take out of the queue what no worker has begun."""
-        unstarted: list[Delivery] = []
-        try:
-            while chunk := self._queue.get_nowait():
-                unstarted += chunk[0]
-        except Empty:
-            pass
-        return unstarted
-
-    def until_renewal(self) -> float:
-        """Seconds until the leases of what is in hand are half over."""
-        return max(0.0, self._renew_at - time.monotonic())
-
-    def renewed(self) -> None:
-        """Note that the leases run from now."""
-        self._renew_at = time.monotonic() + self.lease.total_seconds() / 2
-
-    def close(self) -> None:
-        """End the workers, once what they have begun is done, and let go of the handler."""
-        for _ in self._workers:
-            self._queue.put(None)
-        for worker in self._workers:
-            worker.join()
-        if self.handler is not None:
-            self.handler.close()
 
 
 class Dispatcher:
@@ -200,10 +72,12 @@ class Dispatcher:
         self._settings = settings
         self._limit = limit
         self._retried = retried
-        self._returned: SimpleQueue[_Returned | None] = SimpleQueue()
-        self._lanes = {config.name: _Lane(config, self._returned) for config in handlers_of(settings, database)}
+        self._tray = Tray(self._in_hand_count)
+        self._lanes = {config.name: Lane(config, self._tray) for config in handlers_of(settings, database)}
+        self._may_start: Callable[[], bool] = lambda: False
         self._changed = Condition()
         self._news = True
+        self._short_of_room = True
         self._more = True
         self._failure: BaseException | None = None
         self.counts = DeliveryCounts()
@@ -232,6 +106,46 @@ class Dispatcher:
         self._more = False
         self.look()
 
+    # -- what is leased as it comes into being --------------------------------------------------------------------
+
+    @contextmanager
+    def capacities(self) -> Iterator[Sequence[Capacity]]:
+        """What the handlers that are at work have room for; it is kept for the caller until the context ends.
+
+        For one that is quick it waits a moment: what finds no room costs it twice as much.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._failure or not any(lane.has_soon(self._limit) for lane in self._lanes.values()), SOON
+            )
+            idle = self._failure is not None or not self._may_start()
+            promised = {
+                lane: room
+                for lane in self._lanes.values()
+                if not idle and lane.handler is not None and (room := lane.room_for_newborn(self._limit)) > 0
+            }
+            for lane, room in promised.items():
+                lane.promised += room
+        try:
+            yield [
+                Capacity(lane.config.name, room, lane.lease, lane.config.retry.max_attempts)
+                for lane, room in promised.items()
+            ]
+        finally:
+            with self._changed:
+                for lane, room in promised.items():
+                    lane.promised -= room
+                self._news |= self._short_of_room
+                self._changed.notify_all()
+
+    def take(self, newborn: Newborn, room: int) -> None:
+        """Hand out deliveries that were leased for the ``room`` of their handler's capacity."""
+        leases = newborn.leases
+        with self._changed:
+            lane = self._lanes[newborn.handler]
+            lane.took(len(leases), room)
+            lane.hand_out(leases, partial(first_parcels, newborn), self._may_start)
+
     # -- claiming -------------------------------------------------------------------------------------------------
 
     def run(self, *, may_claim: Callable[[], bool]) -> None:
@@ -240,6 +154,7 @@ class Dispatcher:
         When ``may_claim`` says no (out of budget, interrupted), what has not started is given back, and what runs is
         waited for.
         """
+        self._may_start = may_claim
         with ThreadPoolExecutor(1, thread_name_prefix="settle") as aside:
             settling = aside.submit(self._settle_all)
             try:
@@ -253,11 +168,11 @@ class Dispatcher:
                     # Of an interrupt nobody tells; when nothing is in hand, `finish` follows it.
                     self._wait_for(lambda: self._news or self._is_over(), _LOOK_AGAIN if self._in_hand() else None)
             finally:
-                self._returned.put(None)
+                self._tray.close()
             settling.result()
 
     def _in_hand(self) -> bool:
-        return self._in_hand_count() > 0
+        return any(lane.in_hand or lane.promised for lane in list(self._lanes.values()))
 
     def _in_hand_count(self) -> int:
         return sum(len(lane.in_hand) for lane in list(self._lanes.values()))
@@ -272,35 +187,37 @@ class Dispatcher:
     def _claim(self, may_start: Callable[[], bool]) -> bool:
         """Claim for every lane with room and something to do, and hand out. Returns whether there may be more.
 
-        Only when there is news: until somebody says so or something was settled, there is nothing new to find.
+        Only when there is news: until somebody says so, or a lane that had no room has some, there is nothing new.
         """
         with self._changed:
             news, self._news = self._news, False
-        if not news:
-            return False
-        lanes = {name: lane for name, lane in self._lanes.items() if lane.room(self._limit)}
+            if not news:
+                return False
+            lanes = {name: lane for name, lane in self._lanes.items() if lane.room(self._limit) > 0}
+            self._short_of_room = len(lanes) < len(self._lanes)
         if not lanes:
             return False
 
-        def work(connection: Connection) -> tuple[list[str], list[tuple[_Lane, int, list[tuple[Delivery, Parcel]]]]]:
+        def work(connection: Connection) -> tuple[list[str], list[tuple[Lane, int, list[tuple[Delivery, Parcel]]]]]:
             now, paused = self._database.clock(connection), pauses.paused(connection)
             names = [] if paused.everything else [name for name in lanes if name not in paused.handlers]
             wanted = store.claimable_handlers(connection, names, now=now)
             return wanted, [
                 (lane, room, self._claim_for(connection, lane, room, paused))
                 for lane in (lanes[name] for name in wanted)
-                if lane.handler is not None and (room := lane.room(self._limit))
+                if lane.handler is not None and (room := lane.room(self._limit)) > 0
             ]
 
         wanted, claims = self._database.write(work)
-        exhausted: list[tuple[_Lane, Settlement]] = []
+        exhausted: list[tuple[Lane, Settlement]] = []
         for lane, room, addressed in claims:
             lane.took(len(addressed), room)
             exhausted += [(lane, _bury(delivery)) for delivery, _ in addressed if is_exhausted(delivery)]
             with self._changed:
-                lane.hand_out([pair for pair in addressed if not is_exhausted(pair[0])], may_start)
+                fresh = [pair for pair in addressed if not is_exhausted(pair[0])]
+                lane.hand_out([_lease(delivery) for delivery, _ in fresh], fresh.__getitem__, may_start)
         if exhausted:
-            self._write(lambda _: exhausted)
+            self._write((), lambda _: exhausted)
         opened = [self._open(lanes[name]) for name in wanted if lanes[name].handler is None]
         if any(opened) or any(len(addressed) == room for _, room, addressed in claims):
             self.look()
@@ -308,7 +225,7 @@ class Dispatcher:
         return False
 
     def _claim_for(
-        self, connection: Connection, lane: _Lane, room: int, paused: Paused
+        self, connection: Connection, lane: Lane, room: int, paused: Paused
     ) -> list[tuple[Delivery, Parcel]]:
         now = self._database.clock(connection)
         claimed = store.claim_deliveries(
@@ -322,7 +239,7 @@ class Dispatcher:
         )
         return make_parcels(connection, claimed)
 
-    def _open(self, lane: _Lane) -> bool:
+    def _open(self, lane: Lane) -> bool:
         """Make a lane's handler, or shut the lane for good when this host cannot."""
         try:
             lane.handler = make_handler(lane.config, self._settings, self._database)
@@ -337,17 +254,17 @@ class Dispatcher:
         for lane in self._lanes.values():
             self._release(lane, lane.take_back())
 
-    def _release(self, lane: _Lane, claimed: Sequence[Delivery]) -> None:
-        if claimed:
-            self._database.write(partial(store.release_deliveries, claimed=claimed))
-            self._put_down([(lane, delivery) for delivery in claimed])
+    def _release(self, lane: Lane, leases: Sequence[Lease]) -> None:
+        if leases:
+            self._database.write(partial(store.release_deliveries, leases=leases))
+            self._put_down([(lane, leases)])
 
-    def _put_down(self, done: Sequence[tuple[_Lane, Delivery]]) -> None:
+    def _put_down(self, done: Sequence[tuple[Lane, Sequence[Lease]]]) -> None:
         if done:
             with self._changed:
-                for lane, delivery in done:
-                    lane.in_hand.pop(delivery.id, None)
-                self._news = True
+                for lane, leases in done:
+                    lane.in_hand.difference_update(leases)
+                self._news |= self._short_of_room
                 self._changed.notify_all()
 
     # -- settling -------------------------------------------------------------------------------------------------
@@ -355,35 +272,18 @@ class Dispatcher:
     def _settle_all(self) -> None:
         """Settle what comes back, as much as there is at once, until told that nothing comes any more."""
         try:
-            over = False
-            while not over:
-                returned = self._come_back()
-                over = None in returned
-                brought = [each for each in returned if each is not None]
-                for each in brought:
+            goes_on = True
+            while goes_on:
+                returned, goes_on = self._tray.take(self._renew_leases())
+                for each in returned:
                     if each.failure is not None:
                         raise each.failure
-                self._settle(brought)
+                self._settle(returned)
         except BaseException as error:
             with self._changed:
                 self._failure = error
                 self._changed.notify_all()
             raise
-
-    def _come_back(self) -> list[_Returned | None]:
-        """Wait for something, and take everything; keep the leases alive meanwhile."""
-        while True:
-            try:
-                returned = [self._returned.get(timeout=self._renew_leases())]
-            except Empty:
-                continue
-            try:
-                while len(returned) < _BATCH:
-                    linger = len(returned) < _HANDFUL and self._in_hand_count() > len(returned)
-                    returned.append(self._returned.get(timeout=_LINGER) if linger else self._returned.get_nowait())
-            except Empty:
-                pass
-            return returned
 
     def _renew_leases(self) -> float:
         """Renew the leases that are half over. Returns the seconds until the next are.
@@ -391,38 +291,44 @@ class Dispatcher:
         Of what runs for longer than anybody foresaw: a Python function, or a host that was asleep.
         """
         with self._changed:
-            busy = [(lane, list(lane.in_hand.values())) for lane in self._lanes.values() if lane.in_hand]
-        for lane, deliveries in busy:
-            if not lane.until_renewal():
-                lane.renewed()
-                self._database.write(partial(self._renew, lane, deliveries))
-        return min([_LEASE_MARGIN.total_seconds() / 2, *(lane.until_renewal() for lane, _ in busy)])
+            busy = [lane for lane in self._lanes.values() if lane.in_hand]
+            old = [(lane, list(lane.in_hand)) for lane in busy if not lane.until_renewal()]
+        for lane, leases in old:
+            lane.renewed()
+            self._database.write(partial(self._renew, lane, leases))
+        return min([LEASE_MARGIN.total_seconds() / 2, *(lane.until_renewal() for lane in busy)])
 
-    def _renew(self, lane: _Lane, deliveries: Sequence[Delivery], connection: Connection) -> None:
+    def _renew(self, lane: Lane, leases: Sequence[Lease], connection: Connection) -> None:
         until = self._database.clock(connection) + lane.lease
-        store.renew_leases(connection, deliveries, lease_until=until)
+        store.renew_leases(connection, leases, lease_until=until)
 
-    def _settle(self, returned: Sequence[_Returned]) -> None:
-        finished = [
-            (each.lane, delivery, result, random.random())
-            for each in returned
-            if each.results is not None
-            for delivery, result in zip(each.deliveries, each.results, strict=True)
-        ]
-        if finished:
+    def _settle(self, returned: Sequence[Returned]) -> None:
+        finished = [each for each in returned if each.results is not None]
+        delivered: list[Lease] = []
+        failed: list[tuple[Lane, Delivery, NotDelivered, float]] = []
+        for each in finished:
+            for delivery, result in each.results or ():
+                if isinstance(result, Delivered):
+                    delivered.append(_lease(delivery))
+                else:
+                    failed.append((each.lane, delivery, result, random.random()))
+        if delivered or failed:
             self._write(
+                delivered,
                 lambda now: [
                     (lane, settle(delivery, result, lane.config.retry, now=now, jitter=jitter))
-                    for lane, delivery, result, jitter in finished
-                ]
+                    for lane, delivery, result, jitter in failed
+                ],
             )
         for each in returned:
             if each.results is None:
-                self._release(each.lane, each.deliveries)
-        self._put_down([(lane, delivery) for lane, delivery, _, _ in finished])
+                self._release(each.lane, each.leases)
+        self._put_down([(each.lane, each.leases) for each in finished])
 
-    def _write(self, decide: Callable[[datetime], Sequence[tuple[_Lane, Settlement]]]) -> None:
-        """Write what is decided at the database's now."""
+    def _write(
+        self, delivered: Sequence[Lease], decide: Callable[[datetime], Sequence[tuple[Lane, Settlement]]]
+    ) -> None:
+        """Write what was delivered, and what is decided of the others at the database's now."""
 
         def work(connection: Connection) -> tuple[list[Settlement], set[str]]:
             now = self._database.clock(connection)
@@ -435,22 +341,30 @@ class Dispatcher:
             }
             if dead:
                 settling.lock_waits(connection, dead)
-            landed = settling.settle_deliveries(connection, self._database, settlements, now=now)
+            landed = settling.deliver(connection, self._database, delivered, now=now) if delivered else set()
+            if settlements:
+                landed |= settling.settle_deliveries(connection, self._database, settlements)
             if died := {delivery_id: dead[delivery_id] for delivery_id in sorted(landed.intersection(dead))}:
                 mourn(connection, self._database, died, now=now, actor=self._actor)
             return settlements, landed
 
         settlements, landed = self._database.write(work)
         became = [each.status for each in settlements if each.delivery_id in landed]
+        taken = len(landed) - len(became)
         if DeliveryStatus.PENDING in became:
             self._retried()
         with self._changed:
+            self._news |= bool(became)  # due again at once, perhaps; or somebody is to be told of a death
             self.counts = DeliveryCounts(
-                delivered=self.counts.delivered + became.count(DeliveryStatus.DELIVERED),
+                delivered=self.counts.delivered + taken,
                 retried=self.counts.retried + became.count(DeliveryStatus.PENDING),
                 dead=self.counts.dead + became.count(DeliveryStatus.DEAD),
-                stale=self.counts.stale + len(settlements) - len(landed),
+                stale=self.counts.stale + len(delivered) + len(settlements) - len(landed),
             )
+
+
+def _lease(delivery: Delivery) -> Lease:
+    return Lease(delivery.id, delivery.attempt)
 
 
 def mourn(

@@ -36,16 +36,15 @@ def wait_document(wait: WaitStepExecution) -> JsonObject:
     fields = {name: getattr(wait, name) for name in WAIT_FIELDS}
     for name in ("wait_type", "status", "resolution"):
         fields[name] = fields[name] and fields[name].value
+    for name in _INSTANTS:
+        fields[name] = instant(fields[name])
     return complete_document(fields, wait.listeners, wait.deliveries)
 
 
 def complete_document(
     fields: JsonObject, listeners: Sequence[EventListener], deliveries: Sequence[Delivery]
 ) -> JsonObject:
-    """A wait's document from its `WAIT_FIELDS`, enumerations as texts: these fields, made into the document."""
-    for name in _INSTANTS:
-        if (at := fields[name]) is not None:
-            fields[name] = format_instant(at)
+    """A wait's document from its `WAIT_FIELDS`, all as the document has them: these fields, made into it."""
     fields["listeners"] = [listener_document(listener) for listener in listeners]
     fields["deliveries"] = [delivery_document(delivery) for delivery in deliveries]
     return fields

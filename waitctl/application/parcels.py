@@ -13,6 +13,16 @@ from waitctl.infrastructure.handlers import Parcel
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
+from waitctl.infrastructure.store.endings import Newborn
+
+
+def first_parcels(newborn: Newborn, which: slice) -> list[tuple[Delivery, Parcel]]:
+    """Deliveries that were leased as they came into being, each with its parcel: the only one of its wait."""
+    parcels = []
+    for delivery, fields in newborn.read(which):
+        document = parcel_document(delivery, complete_document(fields, (), (delivery,)), (delivery,), None, None)
+        parcels.append((delivery, Parcel(delivery.id, document)))
+    return parcels
 
 
 def make_parcels(connection: Connection, claimed: Mapping[str, str]) -> list[tuple[Delivery, Parcel]]:

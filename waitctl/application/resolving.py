@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
+from threading import Lock
+from typing import Protocol
 
+from waitctl.application.documents import WAIT_FIELDS
 from waitctl.application.openings import Openings, with_zone_rules
+from waitctl.domain.deliveries import Capacity
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError
 from waitctl.domain.instants import format_instant
@@ -22,9 +28,9 @@ from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.text import normalize_contact
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.store import endings, matching, rescheduling
+from waitctl.infrastructure.store import endings, matching, pauses, rescheduling
 from waitctl.infrastructure.store import events as event_store
-from waitctl.infrastructure.store.endings import LateWait
+from waitctl.infrastructure.store.endings import LateWait, Newborn
 from waitctl.infrastructure.store.rescheduling import Rescheduled
 
 
@@ -81,6 +87,20 @@ class Progress:
     ids: dict[str, list[str]] = field(default_factory=dict)
 
 
+class Outlet(Protocol):
+    """Where deliveries go: what the `Dispatcher` is to the `Resolver`."""
+
+    def look(self) -> None:
+        """There may be something to claim."""
+
+    def capacities(self) -> AbstractContextManager[Sequence[Capacity]]:
+        """What can be leased as it comes into being; room is kept for it until the context ends."""
+        ...
+
+    def take(self, newborn: Newborn, room: int) -> None:
+        """Hand out what was leased for the ``room`` of its handler's capacity."""
+
+
 class Resolver:
     """Ends what is to end. ``interrupted`` is asked between batches; ``actor`` is who the audit trail names."""
 
@@ -98,6 +118,7 @@ class Resolver:
         self._interrupted = interrupted
         self._actor = actor
         self._began = time.monotonic()
+        self._counting = Lock()
         self.openings = Openings(settings)
         self.progress = Progress()
 
@@ -110,21 +131,51 @@ class Resolver:
             (Phase.EXPIRED, self._expired_batch),
         )
 
-    def resolve(
-        self, resolved: Callable[[], None] = lambda: None, *, only: Collection[Phase] = frozenset(Phase)
-    ) -> bool:
-        """Run every phase that is asked for; ``resolved`` is called after each batch that did something.
+    def resolve(self, outlet: Outlet | None = None, *, only: Collection[Phase] = frozenset(Phase)) -> bool:
+        """Run every phase that is asked for; ``outlet`` hears of each batch that did something.
 
         Returns whether any did.
         """
         self.progress.late_up_to = None
         wanted = self._options.only.intersection(only)
+        resolved = outlet.look if outlet else lambda: None
         done = [
             self.run_batches(partial(self._database.write, batch), resolved)
+            if outlet is None or batch != self._due_batch
+            else self._end_due(outlet)
             for phase, batch in self.phases()
             if phase in wanted
         ]
         return any(done)
+
+    def _end_due(self, outlet: Outlet) -> bool:
+        """End due waits as `run_batches` does; after a full batch of them two at a time, as two ticks would.
+
+        While the server works on one, the other one's deliveries are read.
+        """
+        batch = partial(self._end_due_batch, outlet)
+        if self._database.is_sqlite or self._options.max_batches is not None or not self.may_go_on():
+            return self.run_batches(batch)
+        if (ended := batch()) < self._options.batch_size:
+            return ended > 0
+        with ThreadPoolExecutor(1, thread_name_prefix="due") as aside:
+            other = aside.submit(self.run_batches, batch)
+            self.run_batches(batch)
+            other.result()
+        return True
+
+    def _end_due_batch(self, outlet: Outlet) -> int:
+        """A batch of due waits, whose deliveries go right to the handlers that have room for them."""
+        with outlet.capacities() as capacities:
+            room = {each.handler: each.room for each in capacities}
+            ended, leased = self._database.write(partial(self._due, capacities=capacities))
+            for newborn in leased:
+                outlet.take(newborn, room[newborn.handler])
+        if sum(len(newborn.rows) for newborn in leased) < ended:
+            outlet.look()
+        with self._counting:
+            self.progress.resumed += ended
+        return ended
 
     def run_batches(self, batch: Callable[[], int], resolved: Callable[[], None] = lambda: None) -> bool:
         """Run batches of one phase until one comes back short of full. Returns whether they did anything."""
@@ -225,11 +276,20 @@ class Resolver:
         return len(late)
 
     def _due_batch(self, connection: Connection) -> int:
+        ended, _ = self._due(connection)
+        self.progress.resumed += ended
+        return ended
+
+    def _due(self, connection: Connection, *, capacities: Sequence[Capacity] = ()) -> tuple[int, list[Newborn]]:
         now = self._database.clock(connection)
+        if capacities:
+            paused = pauses.paused(connection)
+            held = paused.everything or paused.workflows
+            capacities = [each for each in capacities if not held and each.handler not in paused.handlers]
         if self._options.dry_run:
             late_before = self.openings.late_before(now)
             self.note("resumed", endings.due_ids(connection, now=now, late_before=late_before))
-        resumed = endings.resolve_due(
+        return endings.resolve_due(
             connection,
             self._database,
             now=now,
@@ -237,9 +297,9 @@ class Resolver:
             limit=self._options.batch_size,
             reason=self._database.dated("due"),
             actor=self._actor,
+            capacities=capacities,
+            fields=WAIT_FIELDS,
         )
-        self.progress.resumed += resumed
-        return resumed
 
     def _expired_batch(self, connection: Connection) -> int:
         """Time out waits under the lock of their topics.

@@ -145,7 +145,7 @@ class Tick:
         with self.dispatcher() as dispatcher, ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside:
             delivering = aside.submit(dispatcher.run, may_claim=self.resolver.may_go_on)
             try:
-                self.resolver.resolve(dispatcher.look)
+                self.resolver.resolve(dispatcher)
             finally:
                 dispatcher.finish()
             delivering.result()

@@ -100,7 +100,7 @@ class Watch:
             try:
                 while not self._interrupted() and not delivering.done():
                     ahead = self._look_ahead()
-                    has_done = tick.resolver.resolve(dispatcher.look, only=ahead.phases) and not self._interrupted()
+                    has_done = tick.resolver.resolve(dispatcher, only=ahead.phases) and not self._interrupted()
                     dispatcher.look()
                     report = tick.report(started_at, dispatcher.counts)
                     if time.monotonic() - beaten_at >= _HEARTBEAT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Outcome(StrEnum):
@@ -53,6 +54,23 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a handler can take right now: at most ``room`` deliveries, leased for so long and tried so often."""
+
+    handler: str
+    room: int
+    lease: timedelta
+    max_attempts: int
+
+
+class Lease(NamedTuple):
+    """An attempt that a tick has in hand; a newer number of the same delivery is another's."""
+
+    delivery_id: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
     """What one handler still has before it. ``failing``: of the pending ones, those that were tried in vain."""
 
@@ -93,7 +111,8 @@ class Rejected:
     error: str
 
 
-HandlerResult = Delivered | Failed | Deferred | Rejected
+NotDelivered = Failed | Deferred | Rejected
+HandlerResult = Delivered | NotDelivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +137,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What becomes of a delivery after an attempt: a row as the store writes it."""
+    """What becomes of a delivery after an attempt that did not take it: a row as the store writes it."""
 
     delivery_id: str
     expected_attempt: int
@@ -129,27 +148,24 @@ class Settlement:
 
 
 def settle(
-    delivery: Delivery, result: HandlerResult, policy: RetryPolicy, *, now: datetime, jitter: float
+    delivery: Delivery, result: NotDelivered, policy: RetryPolicy, *, now: datetime, jitter: float
 ) -> Settlement:
-    """Decide what a handler's result makes of its delivery."""
+    """Decide what a handler's result makes of a delivery that it did not take."""
     status, attempt, at = DeliveryStatus.PENDING, delivery.attempt, now
-    error: str | None = None
     match result:
-        case Delivered():
-            status = DeliveryStatus.DELIVERED
-        case Rejected(error=error):
+        case Rejected():
             status = DeliveryStatus.DEAD
-        case Deferred(error=error, retry_after=retry_after):
+        case Deferred(retry_after=retry_after):
             at = now + (retry_after or max(policy.backoff, policy.delay(attempt, jitter)))
             attempt -= 1
-        case Failed(error=error, retry_after=retry_after):
+        case Failed(retry_after=retry_after):
             left = _last_attempt(delivery, policy) - attempt
             if left <= 0:
                 status = DeliveryStatus.DEAD
             else:
                 tried = max(1, policy.max_attempts - left)
                 at = now + max(policy.delay(tried, jitter), retry_after or timedelta(0))
-    return Settlement(delivery.id, delivery.attempt, status, attempt, at, error)
+    return Settlement(delivery.id, delivery.attempt, status, attempt, at, result.error)
 
 
 def _last_attempt(delivery: Delivery, policy: RetryPolicy) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from whenever import (
@@ -168,8 +169,12 @@ def with_offset(date: str, time: str | None, offset: str) -> datetime:
     return at
 
 
+@lru_cache(maxsize=256)
 def format_instant(at: datetime) -> str:
-    """RFC 3339 in UTC with ``Z``; fractions of a second only where there are any."""
+    """RFC 3339 in UTC with ``Z``; fractions of a second only where there are any.
+
+    Kept, since the documents of a batch say the same few instants again and again.
+    """
     return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat()[:-6] + "Z"
 
 

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, FromClause
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
-from waitctl.infrastructure.schema import Json
+from waitctl.domain.instants import format_instant
+from waitctl.infrastructure.schema import Json, UtcDateTime
 
 
 def speaks_sqlite(connection: Connection) -> bool:
@@ -120,11 +121,26 @@ def instant_text(at: datetime | None, *, is_sqlite: bool) -> str | None:
     return text.removesuffix("+00:00") if is_sqlite else text
 
 
+def rfc3339(at: Any, *, is_sqlite: bool) -> sa.ColumnElement[Any]:
+    """An instant for `read_rfc3339`: on PostgreSQL as text, in whatever zone the session is behind its pooler."""
+    if is_sqlite:
+        return sa.type_coerce(at, UtcDateTime)
+    return sa.func.to_char(sa.func.timezone("UTC", at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"', type_=sa.Text)
+
+
+def read_rfc3339(value: str | datetime) -> str:
+    """The instant as `format_instant` writes it: a fraction only where there is one."""
+    if not isinstance(value, str):
+        return format_instant(value)
+    return value.replace(".000000Z", "Z")
+
+
 class Claimed:
     """A claim on rows and what is done to them, in one transaction: the shape of every batch.
 
     ``claim`` selects and locks the rows (the fence); each of ``steps`` makes a statement from them; ``result`` selects
-    what the caller wants to know. On PostgreSQL all of it is one statement of data-modifying CTEs and no row travels;
+    what the caller wants to know, from the claim and, on PostgreSQL, from what the steps return. On PostgreSQL all of
+    it is one statement of data-modifying CTEs and no row travels that nobody asks for;
     on SQLite, where a CTE may only read, the claim fills a temporary table and the steps follow one by one, under the
     write lock. Build it once, run it per batch.
     """
@@ -139,7 +155,7 @@ class Claimed:
         self,
         claim: sa.Select[Any],
         steps: Callable[[FromClause], Sequence[UpdateBase]],
-        result: Callable[[FromClause], sa.Select[Any]],
+        result: Callable[[FromClause, Sequence[sa.CTE]], sa.Select[Any]],
         *,
         is_sqlite: bool,
     ) -> None:
@@ -147,12 +163,12 @@ class Claimed:
         if not is_sqlite:
             fence = claim.cte("claim")
             ctes = [step.cte(f"step_{number}") for number, step in enumerate(steps(fence))]
-            self._statements: list[sa.Executable] = [result(fence).add_cte(*ctes)]
+            self._statements: list[sa.Executable] = [result(fence, ctes).add_cte(*ctes)]
             return
         names = [column.name for column in claim.selected_columns]
         table = sa.table(self._temporary, *(sa.column(column.name, column.type) for column in claim.selected_columns))
         fill = sa.insert(sa.table(self._temporary, *map(sa.column, names))).from_select(names, claim)
-        self._statements = [sa.delete(table), fill, *steps(table), result(table)]
+        self._statements = [sa.delete(table), fill, *steps(table), result(table, ())]
 
     def run(self, connection: Connection, **parameters: Any) -> list[sa.Row[Any]]:
         """Claim and do. Returns the rows of ``result``."""

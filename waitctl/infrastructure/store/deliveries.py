@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus
+from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus, Lease
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.infrastructure.batch import is_among, is_one_of, json_rows, speaks_sqlite
 from waitctl.infrastructure.schema import (
@@ -257,19 +257,19 @@ def _claim(paused_workflows: frozenset[str], is_sqlite: bool) -> Any:
     )
 
 
-def _leased_as(claimed: Sequence[Delivery]) -> sa.ColumnElement[bool]:
-    """Still on the lease that this claim took."""
-    attempts = [(each.id, each.attempt) for each in claimed]
-    return sa.and_(sa.tuple_(deliveries.c.id, deliveries.c.attempt).in_(attempts), in_status(DeliveryStatus.RUNNING))
+def _leased_as(leases: Sequence[Lease]) -> sa.ColumnElement[bool]:
+    """Still on the lease that was taken."""
+    attempts = sa.tuple_(deliveries.c.id, deliveries.c.attempt)
+    return sa.and_(attempts.in_(leases), in_status(DeliveryStatus.RUNNING))
 
 
-def renew_leases(connection: Connection, claimed: Sequence[Delivery], *, lease_until: datetime) -> None:
+def renew_leases(connection: Connection, leases: Sequence[Lease], *, lease_until: datetime) -> None:
     """Lease for longer what is still in hand. One whose lease ran out and was claimed anew is another's."""
-    connection.execute(sa.update(deliveries).values(lease_expires_at=lease_until).where(_leased_as(claimed)))
+    connection.execute(sa.update(deliveries).values(lease_expires_at=lease_until).where(_leased_as(leases)))
 
 
-def release_deliveries(connection: Connection, claimed: Sequence[Delivery]) -> None:
-    """Give back leases that were claimed and never handed out: as if they had not been claimed."""
+def release_deliveries(connection: Connection, leases: Sequence[Lease]) -> None:
+    """Give back leases that were taken and never handed out: as if they had not been taken."""
     connection.execute(
         sa.update(deliveries)
         .values(
@@ -277,7 +277,7 @@ def release_deliveries(connection: Connection, claimed: Sequence[Delivery]) -> N
             attempt=deliveries.c.attempt - 1,
             lease_expires_at=None,
         )
-        .where(_leased_as(claimed))
+        .where(_leased_as(leases))
     )
 
 

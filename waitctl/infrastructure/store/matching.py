@@ -353,6 +353,6 @@ def _matching(claim: sa.Select[Any], is_sqlite: bool) -> Claimed:
     return Claimed(
         claim,
         lambda claimed: ending_steps(claimed, Resolution.EVENT, is_sqlite=is_sqlite),
-        lambda claimed: sa.select(claimed.c.id, claimed.c.event_id),
+        lambda claimed, _: sa.select(claimed.c.id, claimed.c.event_id),
         is_sqlite=is_sqlite,
     )

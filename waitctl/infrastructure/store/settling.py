@@ -15,15 +15,15 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import DeliveryStatus, Settlement
+from waitctl.domain.deliveries import DeliveryStatus, Lease, Settlement
 from waitctl.domain.text import to_json
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, sources_of
-from waitctl.infrastructure.batch import Claimed, instant_text, is_among, json_rows, speaks_sqlite
+from waitctl.infrastructure.batch import Claimed, instant_text, is_among, json_rows, json_tuples, speaks_sqlite
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
 from waitctl.infrastructure.store import pauses
 from waitctl.infrastructure.store.deliveries import STATUS, in_status, of_workflows
-from waitctl.infrastructure.store.endings import NOW, audit
+from waitctl.infrastructure.store.endings import NOW, audit, claimed_ids
 from waitctl.infrastructure.store.waits import literal
 
 # -- settling ----------------------------------------------------------------------------------------------------------
@@ -32,21 +32,19 @@ _ATTEMPT = {"id": deliveries.c.id.type, "expected": sa.Integer()}
 _SETTLED = _ATTEMPT | {"status": sa.Text(), "attempt": sa.Integer(), "next_attempt_at": sa.Text(), "error": sa.Text()}
 
 
-def settle_deliveries(
-    connection: Connection, database: Database, settlements: Sequence[Settlement], *, now: datetime
-) -> set[str]:
-    """Write what became of these attempts, each fenced by its number. Returns the ids that landed.
+def deliver(connection: Connection, database: Database, leases: Iterable[Lease], *, now: datetime) -> set[str]:
+    """Write that these attempts were taken, each fenced by its number. Returns the ids that landed.
 
     A zombie whose lease ran out holds an older attempt and changes nothing.
     """
+    rows = to_json(sorted(leases))
+    return set(connection.execute(_deliver(database.is_sqlite), {"rows": rows, "now": now}).scalars())
+
+
+def settle_deliveries(connection: Connection, database: Database, settlements: Iterable[Settlement]) -> set[str]:
+    """Write what became of attempts that were not taken, with the fence of `deliver`. Returns the ids that landed."""
     is_sqlite = database.is_sqlite
-    in_order = sorted(settlements, key=attrgetter("delivery_id"))
-    delivered = [
-        {"id": each.delivery_id, "expected": each.expected_attempt}
-        for each in in_order
-        if each.status is DeliveryStatus.DELIVERED
-    ]
-    others = [
+    rows = [
         {
             "id": each.delivery_id,
             "expected": each.expected_attempt,
@@ -55,20 +53,15 @@ def settle_deliveries(
             "next_attempt_at": instant_text(each.next_attempt_at, is_sqlite=is_sqlite),
             "error": each.error,
         }
-        for each in in_order
-        if each.status is not DeliveryStatus.DELIVERED
+        for each in sorted(settlements, key=attrgetter("delivery_id"))
     ]
-    landed: set[str] = set()
-    for rows, statement in ((delivered, _deliver(is_sqlite)), (others, _settle(is_sqlite))):
-        if rows:
-            landed |= set(connection.execute(statement, {"rows": to_json(rows), "now": now}).scalars().all())
-    return landed
+    return set(connection.execute(_settle(is_sqlite), {"rows": to_json(rows)}).scalars())
 
 
 @cache
 def _deliver(is_sqlite: bool) -> Any:
-    """What most attempts come to, and nothing but ids and numbers travels for it."""
-    rows = json_rows("rows", _ATTEMPT, is_sqlite=is_sqlite)
+    """What most attempts come to: nothing but ids and numbers travels for it."""
+    rows = json_tuples("rows", _ATTEMPT, is_sqlite=is_sqlite)
     now = sa.bindparam("now", type_=UtcDateTime)
     return (
         sa.update(deliveries)
@@ -233,4 +226,4 @@ def _mark_waits(to: WaitExecutionStatus, is_sqlite: bool) -> Claimed:
             audit(claimed, status, is_sqlite=is_sqlite),
         ]
 
-    return Claimed(claim, steps, lambda claimed: sa.select(claimed.c.id), is_sqlite=is_sqlite)
+    return Claimed(claim, steps, claimed_ids, is_sqlite=is_sqlite)

@@ -5,7 +5,7 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -18,9 +18,9 @@ from sqlalchemy import Connection
 from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import WaitExecutionNotFoundError
 from waitctl.domain.listeners import EventListener, ListenerStatus
-from waitctl.domain.text import JsonObject
+from waitctl.domain.text import JsonObject, from_json
 from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
-from waitctl.infrastructure.batch import as_ids, is_among, is_among_ids, speaks_sqlite
+from waitctl.infrastructure.batch import as_ids, is_among, is_among_ids, read_rfc3339, rfc3339, speaks_sqlite
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import (
     UtcDateTime,
@@ -158,19 +158,48 @@ def load(connection: Connection, found: sa.Select[Any]) -> list[WaitStepExecutio
 
 
 def get_fields(connection: Connection, wait_ids: Sequence[str], names: tuple[str, ...]) -> list[JsonObject]:
-    """These columns of the waits with these ids, enumerations as texts."""
+    """These columns of the waits with these ids, enumerations and instants as documents have them."""
     is_sqlite = speaks_sqlite(connection)
     rows = connection.execute(_fields(names, is_sqlite), {"ids": as_ids(wait_ids, is_sqlite=is_sqlite)}).all()
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    return [read_fields(names, row) for row in rows]
 
 
 @cache
 def _fields(names: tuple[str, ...], is_sqlite: bool) -> sa.Select[Any]:
-    columns = [sa.type_coerce(waits.c[name], sa.Text) if name in _ENUMERATIONS else waits.c[name] for name in names]
-    return sa.select(*columns).where(is_among_ids(waits.c.id, is_sqlite=is_sqlite))
+    return sa.select(*plain_columns(names, is_sqlite=is_sqlite)).where(is_among_ids(waits.c.id, is_sqlite=is_sqlite))
+
+
+def plain_columns(names: Sequence[str], *, is_sqlite: bool) -> list[sa.ColumnElement[Any]]:
+    """These columns of the waits for `read_fields`: what the driver would make an object of as text."""
+
+    def plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+        if column.name in _ENUMERATIONS:
+            return sa.type_coerce(column, sa.Text).label(column.name)
+        if column.name in _INSTANTS:
+            return rfc3339(column, is_sqlite=is_sqlite).label(column.name)
+        return sa.cast(column, sa.Text).label(column.name) if column.name in _DOCUMENTS else column
+
+    return [plain(waits.c[name]) for name in names]
+
+
+def read_fields(names: Sequence[str], row: Iterable[Any]) -> JsonObject:
+    """A wait's fields from its `plain_columns`, enumerations and instants as documents have them.
+
+    Apart from the look-up, since another thread can do it.
+    """
+    fields = dict(zip(names, row, strict=True))
+    for name in _DOCUMENTS:
+        if (text := fields[name]) is not None:
+            fields[name] = from_json(text)
+    for name in _INSTANTS:
+        if (at := fields[name]) is not None:
+            fields[name] = read_rfc3339(at)
+    return fields
 
 
 _ENUMERATIONS = frozenset({"wait_type", "status", "resolution"})
+_DOCUMENTS = ("wait_config", "context", "handlers", "command")
+_INSTANTS = ("scheduled_at", "timeout_at", "created_at", "updated_at", "resolved_at")
 
 
 def deliveries_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, list[Delivery]]:

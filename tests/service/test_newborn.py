@@ -1,0 +1,219 @@
+"""Deliveries of due waits that are leased by the statement that ends the waits, for handlers that have room."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.scene import Scene
+from waitctl import PauseKind, PauseService, Rules, Settings, Tick, TickOptions, parse_hours
+from waitctl.application.dispatch import Dispatcher
+from waitctl.application.documents import WAIT_FIELDS
+from waitctl.application.parcels import first_parcels, make_parcels
+from waitctl.domain.deliveries import Capacity
+from waitctl.domain.handlers import HandlerConfig
+from waitctl.infrastructure.database import Connection
+from waitctl.infrastructure.store import endings
+
+MODULE = "handlers_of_the_newborn"
+LEASE = timedelta(minutes=7)
+PATIENCE = 30
+
+
+def end_due(scene: Scene, connection: Connection, *capacities: Capacity) -> tuple[int, list[endings.Newborn]]:
+    now = scene.database.clock(connection)
+    return endings.resolve_due(
+        connection,
+        scene.database,
+        now=now,
+        late_before=now - timedelta(days=1),
+        limit=1000,
+        reason="due",
+        actor="test",
+        capacities=capacities,
+        fields=WAIT_FIELDS,
+    )
+
+
+def test_what_it_gets_is_what_a_claim_would_give_it(scene: Scene) -> None:
+    scene.create("1h", execution="a", handler="nudge")
+    scene.create(
+        "90m",
+        execution="b",
+        handler="nudge",
+        contact_id="ada",
+        workflow_id="signup",
+        timezone="Europe/Berlin",
+        context={"ключ": [1, 2.5, None, {"deep": "\u00e9"}]},
+    )
+    scene.at(100)
+
+    def work(connection: Connection) -> None:
+        ended, (newborn,) = end_due(scene, connection, Capacity("nudge", 10, LEASE, 8))
+        assert (ended, newborn.handler, len(newborn.rows)) == (2, "nudge", 2)
+        first = dict(first_parcels(newborn, slice(None)))
+        assert first
+        claimed = dict(make_parcels(connection, {each.id: each.wait_id for each in first}))
+        assert {each.id: each for each in first} == {each.id: each for each in claimed}
+        assert sorted(parcel.line for parcel in first.values()) == sorted(parcel.line for parcel in claimed.values())
+
+    scene.database.write(work)
+
+
+def test_each_handler_gets_what_it_has_room_for(scene: Scene) -> None:
+    for number in range(5):
+        scene.create(execution=f"n{number}", handler="nudge")
+        scene.create(execution=f"o{number}", handler="other")
+    scene.create(execution="third", handler="third")
+    scene.create(execution="nobody")
+    scene.at(100)
+    capacities = (Capacity("nudge", 3, LEASE, 8), Capacity("other", 100, LEASE, 2), Capacity("absent", 9, LEASE, 8))
+    ended, leased = scene.database.write(lambda connection: end_due(scene, connection, *capacities))
+    assert (ended, sorted((each.handler, len(each.rows)) for each in leased)) == (12, [("nudge", 3), ("other", 5)])
+    rows = scene.sql(
+        "SELECT handler, CAST(status AS text), attempt, max_attempts, count(*), count(lease_expires_at) "
+        "FROM workflow_wait_deliveries GROUP BY 1, 2, 3, 4 ORDER BY 1, 2"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("nudge", "pending", 0, None, 2, 0),
+        ("nudge", "running", 1, 8, 3, 3),
+        ("other", "running", 1, 2, 5, 5),
+        ("third", "pending", 0, None, 1, 0),
+    ]
+    leases = {lease for each in leased for lease in each.leases}
+    running = scene.sql("SELECT CAST(id AS text) FROM workflow_wait_deliveries WHERE attempt = 1")
+    assert {lease.delivery_id for lease in leases} == {row[0] for row in running}
+
+
+def test_one_that_an_event_had_scheduled_is_left_to_the_dispatcher(scene: Scene) -> None:
+    """Its document needs the event."""
+    parked = scene.listen(handler="nudge", timeout="2d", rules=Rules(window=parse_hours("13:00-18:00")))
+    scene.record()
+    assert scene.statuses(parked) == "scheduled"
+    scene.at(24 * 60)
+    ended, leased = scene.database.write(lambda connection: end_due(scene, connection, Capacity("nudge", 10, LEASE, 8)))
+    assert (ended, leased) == (1, [])
+    (delivery,) = scene.deliveries.list_deliveries()
+    assert (delivery.status, delivery.outcome) == ("pending", "event")
+
+
+# -- with a dispatcher at work -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def came(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> queue.Queue[Any]:
+    """What came to the handler ``nudge``."""
+    module, came = ModuleType(MODULE), queue.Queue[Any]()
+    module.nudge = came.put  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, MODULE, module)
+    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge")
+    return came
+
+
+@contextmanager
+def dispatching(scene: Scene) -> Iterator[tuple[Callable[[], object], Dispatcher]]:
+    """A dispatcher at work, and how to end what is due beside it."""
+    tick = Tick(scene.database, Settings(scene.url, handlers=scene.handlers), TickOptions())
+    with tick.dispatcher() as dispatcher, ThreadPoolExecutor(1) as aside:
+        running = aside.submit(dispatcher.run, may_claim=lambda: True)
+        try:
+            yield lambda: tick.resolver.resolve(dispatcher), dispatcher
+        finally:
+            dispatcher.finish()
+        running.result()
+
+
+def leased_for(scene: Scene, delivery_id: str) -> timedelta:
+    delivery = scene.deliveries.get_delivery(delivery_id)
+    assert delivery.lease_expires_at is not None
+    return delivery.lease_expires_at - delivery.created_at
+
+
+def test_a_handler_at_work_gets_its_next_one_without_a_claim(scene: Scene, came: queue.Queue[Any]) -> None:
+    scene.on_the_real_clock()
+    leases = queue.Queue[timedelta]()
+
+    def nudge(document: Any) -> None:
+        leases.put(leased_for(scene, document["delivery_id"]))
+        came.put(document)
+
+    sys.modules[MODULE].nudge = nudge  # type: ignore[attr-defined]
+    scene.create("0.000001s", execution="first", handler="nudge")
+    with dispatching(scene) as (end_what_is_due, dispatcher):
+        end_what_is_due()
+        assert came.get(timeout=PATIENCE)["wait"]["workflow_execution_id"] == "first"
+        scene.create("0.000001s", execution="second", handler="nudge")
+        end_what_is_due()
+        document = came.get(timeout=PATIENCE)
+        assert (document["wait"]["workflow_execution_id"], document["attempt"]) == ("second", 1)
+        lane_lease = dispatcher._lanes["nudge"].lease
+    assert leases.get() > lane_lease  # claimed, some time after it came into being
+    assert leases.get() == lane_lease
+    assert [each.status for each in scene.deliveries.list_deliveries()] == ["delivered", "delivered"]
+    assert dispatcher.counts.delivered == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(PauseKind.ALL, ""), (PauseKind.HANDLER, "nudge"), (PauseKind.WORKFLOW, "signup")]
+)
+def test_a_pause_holds_the_newborn_too(scene: Scene, came: queue.Queue[Any], kind: PauseKind, name: str) -> None:
+    scene.on_the_real_clock()
+    scene.create("0.000001s", execution="first", handler="nudge")
+    with dispatching(scene) as (end_what_is_due, _):
+        end_what_is_due()
+        came.get(timeout=PATIENCE)
+        PauseService(scene.database, actor="test").pause(kind, name)
+        scene.create("0.000001s", execution="second", handler="nudge", workflow_id="signup")
+        end_what_is_due()
+    assert came.empty()
+    assert sorted((each.status, each.attempt) for each in scene.deliveries.list_deliveries()) == [
+        ("delivered", 1),
+        ("pending", 0),
+    ]
+
+
+def many_due(scene: Scene, count: int) -> None:
+    """Copies of one wait that is due."""
+    wait = scene.create("0.000001s", execution="e0", handler="nudge").wait
+    columns = "wait_type, status, scheduled_at, timezone, wait_config, handler, created_at, updated_at"
+    made, numbers, step = "waitctl_uuidv7()", f"generate_series(2, {count}) AS n", "CAST(n AS text)"
+    if scene.database.is_sqlite:
+        made, step = "printf('01900000-0000-7000-8000-%012x', value)", "value"
+        numbers = f"(WITH RECURSIVE n (value) AS (SELECT 2 UNION ALL SELECT value + 1 FROM n WHERE value < {count}) SELECT * FROM n)"
+    scene.sql(
+        f"INSERT INTO workflow_wait_executions (id, workflow_execution_id, step_id, {columns}) "
+        f"SELECT {made}, 'e', {step}, {columns} FROM workflow_wait_executions, {numbers} "
+        f"WHERE workflow_execution_id = '{wait.workflow_execution_id}'"
+    )
+
+
+def test_who_interrupts_waits_for_what_has_begun_and_no_more(scene: Scene, came: queue.Queue[Any]) -> None:
+    """Though a worker of a quick handler has many in its hands."""
+    scene.on_the_real_clock()
+    count, concurrency = 8000, 4
+    many_due(scene, count)
+    stop, begun = threading.Event(), list[bool]()
+
+    def nudge(_: Any) -> None:
+        begun.append(stop.is_set())
+        if len(begun) >= count // 2:
+            stop.set()
+
+    sys.modules[MODULE].nudge = nudge  # type: ignore[attr-defined]
+    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=concurrency)
+    settings = Settings(scene.url, handlers=scene.handlers)
+    report = Tick(scene.database, settings, TickOptions(), interrupted=stop.is_set).run()
+    assert sum(begun) <= concurrency
+    assert (report.delivered, report.stopped) == (len(begun), "interrupted")
+    found = "SELECT CAST(status AS text), attempt, count(*) FROM workflow_wait_deliveries GROUP BY 1, 2 ORDER BY 1"
+    rows = [tuple(row) for row in scene.sql(found)]
+    assert rows == [("delivered", 1, len(begun)), ("pending", 0, report.resumed - len(begun))]

@@ -1,0 +1,271 @@
+"""A handler's share of a dispatcher: its workers, what is in their hands, and the tray where they put it down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Condition, Thread
+from typing import NamedTuple
+
+from waitctl.domain.deliveries import Delivery, HandlerResult, Lease
+from waitctl.domain.handlers import HandlerConfig
+from waitctl.infrastructure.handlers import Handler, Parcel
+from waitctl.infrastructure.handlers.exec import KILL_AFTER
+
+SOON = 0.25
+"""Seconds within which a handler that is through with a claim gets a larger one, and is waited for when it is full."""
+
+LEASE_MARGIN = timedelta(seconds=30)
+"""What a lease lasts longer than everything that may happen under it."""
+
+_PREFETCH = 4
+"""Deliveries claimed per worker at first; more for a handler that is through with them in no time."""
+
+_FEW = 2
+"""Attempts that are too few to lose one to a tick that was killed before it began."""
+
+_MOST_AT_ONCE = 64
+"""Deliveries that a worker gets at once of a handler that costs less than handing them over one by one."""
+
+_BATCH = 1000
+"""Deliveries that a batch handler's process gets at most."""
+
+_PART = 250
+"""Deliveries of which several make a batch."""
+
+_HANDFUL = 250
+"""Deliveries that are worth a transaction of their own."""
+
+_LINGER = 0.02
+"""Seconds that fewer of them wait for others that are still out."""
+
+_STALLED = 1.0
+"""Seconds without another claim after which a handler is not called quick any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """What a worker brings back. No results: it was not started any more. A failure is a defect: none raises."""
+
+    lane: Lane
+    leases: Sequence[Lease]
+    results: Sequence[tuple[Delivery, HandlerResult]] | None
+    failure: BaseException | None = None
+
+
+class Tray:
+    """Where workers put what they bring back. Who settles is woken by the first of it, and not by every other.
+
+    ``out`` says how many deliveries are in hand, those in the tray included.
+    """
+
+    def __init__(self, out: Callable[[], int]) -> None:
+        self._out = out
+        self._changed = Condition()
+        self._returned: list[Returned] = []
+        self._count = 0
+        self._enough = 0
+        self._is_closed = False
+
+    def put(self, returned: Returned) -> None:
+        """Bring something back."""
+        with self._changed:
+            self._returned.append(returned)
+            self._count += len(returned.leases)
+            if self._is_enough():
+                self._changed.notify_all()
+
+    def _is_enough(self) -> bool:
+        return self._is_closed or self._count >= self._enough or self._count >= self._out()
+
+    def take(self, seconds: float) -> tuple[list[Returned], bool]:
+        """Wait for something; then a moment for a handful, as long as anything is out.
+
+        Returns all there is, and whether more comes. Nothing when ``seconds`` went by first.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._returned or self._is_closed, seconds)
+            self._enough = _HANDFUL
+            if self._count:
+                self._changed.wait_for(self._is_enough, _LINGER)
+            self._enough = 0
+            returned, self._returned, self._count = self._returned, [], 0
+            return returned, not (self._is_closed and not returned)
+
+    def close(self) -> None:
+        """Nothing comes any more."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+
+class Handful(NamedTuple):
+    """What a worker gets at once: its leases, and how to read the deliveries and make their parcels."""
+
+    leases: Sequence[Lease]
+    read: Callable[[], Sequence[tuple[Delivery, Parcel]]]
+
+
+class Lane:
+    """One handler's share of a dispatcher: its workers, and what is in their hands.
+
+    The handler is made when there is something for it: what it needs (a library, a secret) is not asked for in vain.
+    """
+
+    def __init__(self, config: HandlerConfig, tray: Tray) -> None:
+        self.config = config
+        self.handler: Handler | None = None
+        self.in_hand: set[Lease] = set()
+        """Leased and not settled."""
+        self.promised = 0
+        """Room that is kept for deliveries that are coming into being."""
+        self._tray = tray
+        self._queue: SimpleQueue[Handful | None] = SimpleQueue()
+        self._workers: list[Thread] = []
+        # What a killed tick had claimed has used up an attempt, begun or not: who has few of them lies in no queue.
+        self._least = config.concurrency * (_PREFETCH if config.retry.max_attempts > _FEW else 1)
+        self._quota = self._least
+        self._claimed_at = 0.0
+        self._is_quick = False
+        self._renew_at = 0.0
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim lasts: enough for several turns, so that renewing is the exception."""
+        return (self.config.timeout + KILL_AFTER) * (_PREFETCH + 1) + LEASE_MARGIN
+
+    def room(self, most: int) -> int:
+        """How many deliveries to claim now: none while more than half of what there may be is still in hand."""
+        # Of a batch handler's one batch runs and the next one lies ready.
+        quota = 2 * _BATCH if self.config.batch else min(self._quota, max(most, self.config.concurrency))
+        if self.promised:  # an eighth for those that were there before
+            most = min(most, max(quota // 8, self._least))
+        return min(quota - len(self.in_hand), most) if len(self.in_hand) <= quota // 2 else 0
+
+    def room_for_newborn(self, most: int) -> int:
+        """How many to lease as they come into being: twice as many in all, since that costs less than to claim them."""
+        allowed = 4 * _BATCH if self.config.batch else 2 * self._quota
+        return max(0, min(allowed - len(self.in_hand) - self.promised, most))
+
+    def has_soon(self, most: int) -> bool:
+        """Whether it has less room for newborn deliveries than it might, and will have more in a moment."""
+        is_stalled = time.monotonic() - self._claimed_at > _STALLED
+        has_grown = self.config.batch or self._quota >= _BATCH
+        return self._is_quick and not is_stalled and has_grown and self.room_for_newborn(most) < most
+
+    @property
+    def _chunk(self) -> int:
+        """How many deliveries go to a worker at once: functions that have shown to be quick get a few."""
+        if self.config.batch:
+            return _PART
+        grown = self._quota // self._least
+        return min(grown, _MOST_AT_ONCE) if self.config.python is not None else 1
+
+    def took(self, count: int, room: int) -> None:
+        """Learn from a claim: a handler that asks for more at once gets more at once."""
+        now = time.monotonic()
+        self._is_quick = now - self._claimed_at < SOON
+        if count == room and not self.config.batch:
+            self._quota = max(self._least, self._quota * 2 if self._is_quick else self._quota // 2)
+            self._quota = min(self._quota, _BATCH * 2 if self.config.retry.max_attempts > _FEW else self._least)
+        self._claimed_at = now
+
+    def hand_out(
+        self,
+        leases: Sequence[Lease],
+        read: Callable[[slice], Sequence[tuple[Delivery, Parcel]]],
+        may_start: Callable[[], bool],
+    ) -> None:
+        """Queue what is leased for the workers, of whom there are as many as there is to do; it is they who read it."""
+        if not self.in_hand:
+            self.renewed()
+            self._tray.put(Returned(self, (), ()))  # who renews must know that there is something to renew
+        self.in_hand.update(leases)
+        size = self._chunk
+        for start in range(0, len(leases), size):
+            chunk = slice(start, start + size)
+            self._queue.put(Handful(leases[chunk], partial(read, chunk)))
+        while len(self._workers) < min(self.config.concurrency, len(self.in_hand)):
+            name = f"handler-{self.config.name}-{len(self._workers) + 1}"
+            worker = Thread(target=self._work, args=(may_start,), name=name, daemon=True)
+            worker.start()
+            self._workers.append(worker)
+
+    def _work(self, may_start: Callable[[], bool]) -> None:
+        while (handful := self._queue.get()) is not None:
+            results: list[tuple[Delivery, HandlerResult]] = []
+            failure = None
+            try:
+                if self.config.batch:
+                    handful = self._gathered(handful)
+                if may_start():
+                    self._deliver(handful.read(), results, may_start)
+            except BaseException as error:  # noqa: BLE001 (raised again where the run is)
+                failure = error
+            begun = len(results)
+            if begun or failure:
+                self._tray.put(Returned(self, handful.leases[:begun], results, failure))
+            if begun < len(handful.leases) and not failure:
+                self._tray.put(Returned(self, handful.leases[begun:], None))
+
+    def _gathered(self, handful: Handful) -> Handful:
+        """For a process that takes many: what else lies ready."""
+        leases, reads = list(handful.leases), [handful.read]
+        while len(leases) <= _BATCH - _PART:
+            try:
+                more = self._queue.get_nowait()
+            except Empty:
+                break
+            if more is None:
+                self._queue.put(None)  # the end is for every worker
+                break
+            leases += more.leases
+            reads.append(more.read)
+        return Handful(leases, lambda: [pair for read in reads for pair in read()])
+
+    def _deliver(
+        self,
+        addressed: Sequence[tuple[Delivery, Parcel]],
+        results: list[tuple[Delivery, HandlerResult]],
+        may_start: Callable[[], bool],
+    ) -> None:
+        """Deliver a batch at once; else one by one, as long as it may."""
+        assert self.handler is not None
+        size = len(addressed) if self.config.batch else 1
+        for start in range(0, len(addressed), size):
+            if start and not may_start():
+                return
+            these = addressed[start : start + size]
+            answers = self.handler.deliver([parcel for _, parcel in these])
+            results += [(delivery, answer) for (delivery, _), answer in zip(these, answers, strict=True)]
+
+    def take_back(self) -> list[Lease]:
+        """Take out of the queue what no worker has begun."""
+        unstarted: list[Lease] = []
+        try:
+            while handful := self._queue.get_nowait():
+                unstarted += handful.leases
+        except Empty:
+            pass
+        return unstarted
+
+    def until_renewal(self) -> float:
+        """Seconds until the leases of what is in hand are half over."""
+        return max(0.0, self._renew_at - time.monotonic())
+
+    def renewed(self) -> None:
+        """Note that the leases run from now."""
+        self._renew_at = time.monotonic() + self.lease.total_seconds() / 2
+
+    def close(self) -> None:
+        """End the workers, once what they have begun is done, and let go of the handler."""
+        for _ in self._workers:
+            self._queue.put(None)
+        for worker in self._workers:
+            worker.join()
+        if self.handler is not None:
+            self.handler.close()
