@@ -145,6 +145,7 @@ class Dispatcher:
             lane = self._lanes[newborn.handler]
             lane.took(len(leases), room)
             lane.hand_out(leases, partial(first_parcels, newborn), self._may_start)
+            self._changed.notify_all()  # who found nothing in hand looks for interrupts from now on
 
     # -- claiming -------------------------------------------------------------------------------------------------
 
@@ -166,7 +167,10 @@ class Dispatcher:
                     if self._claim(may_claim):
                         continue
                     # Of an interrupt nobody tells; when nothing is in hand, `finish` follows it.
-                    self._wait_for(lambda: self._news or self._is_over(), _LOOK_AGAIN if self._in_hand() else None)
+                    if self._in_hand():
+                        self._wait_for(lambda: self._news or self._is_over(), _LOOK_AGAIN)
+                    else:
+                        self._wait_for(lambda: self._news or self._is_over() or self._in_hand())
             finally:
                 self._tray.close()
             settling.result()

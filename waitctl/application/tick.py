@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,6 +23,9 @@ from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_name
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import endings, pauses, ticks
+
+_LOOK_UP = 0.2
+"""Seconds after which a signal that came meanwhile is noticed."""
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 """How far an SQLite host's clock may be behind the last tick: a clock set back would fire nothing for hours."""
@@ -148,6 +151,9 @@ class Tick:
                 self.resolver.resolve(dispatcher)
             finally:
                 dispatcher.finish()
+            # Python runs a handler of signals in this thread alone, and a lock without a timeout may sleep through one.
+            while not wait([delivering], timeout=_LOOK_UP).done:
+                pass
             delivering.result()
         orphans = self._database.write(self.bury_orphans)
         return replace(dispatcher.counts, dead=dispatcher.counts.dead + orphans)
