@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from benchmarks.measure import Comparison, Setting, alternate, seconds
 from benchmarks.rows import Kind, insert_postgresql, insert_sqlite
 from waitctl import Database
-from waitctl.infrastructure.store import endings
+from waitctl.infrastructure.store import due
 
 DUE = 1000
 
@@ -42,7 +42,7 @@ def claim_scaling(setting: Setting) -> list[Comparison]:
 def _milliseconds(database: Database) -> float:
     def batch(connection: Connection) -> None:
         now = database.clock(connection)
-        resolved, _ = endings.resolve_due(
+        resolved, _ = due.resolve_due(
             connection, database, now=now, late_before=now, limit=DUE, reason="due", actor="benchmark"
         )
         if resolved != DUE:

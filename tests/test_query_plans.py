@@ -33,7 +33,7 @@ from waitctl.domain.durations import parse_duration
 from waitctl.domain.listeners import Mode
 from waitctl.infrastructure.indexes import metadata
 from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import endings, matching
+from waitctl.infrastructure.store import due, endings, matching
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
 
@@ -186,7 +186,7 @@ def test_claiming_due_waits(large: Database) -> None:
     now = datetime(2026, 7, 1, 0, 10, tzinfo=UTC)  # ten are due
 
     def claim(connection):
-        return endings.resolve_due(connection, large, now=now, late_before=now, limit=5, reason="due", actor="test")
+        return due.resolve_due(connection, large, now=now, late_before=now, limit=5, reason="due", actor="test")
 
     check(explained(large, claim), "ix_wait_executions_scheduled")
 

@@ -44,7 +44,7 @@ from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.config import HandlerConfig
 from waitctl.infrastructure.database import host_clock
 from waitctl.infrastructure.schema import HEAD, deliveries, events, listeners, transitions, waits
-from waitctl.infrastructure.store import endings
+from waitctl.infrastructure.store import due, endings
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 TOPIC = "email_open"
@@ -122,7 +122,7 @@ def test_a_tick_goes_past_what_another_has_in_hand(postgres_url: str) -> None:
 
         def claim_and_dawdle(connection: sa.Connection) -> tuple[int, TickReport]:
             now = host_clock()
-            claimed, _ = endings.resolve_due(
+            claimed, _ = due.resolve_due(
                 connection, slow, now=now, late_before=now, limit=4, reason="due", actor="slow"
             )
             return claimed, tick(fast, Phase.DUE, batch_size=100)

@@ -22,16 +22,16 @@ from waitctl.application.parcels import first_parcels, make_parcels
 from waitctl.domain.deliveries import Capacity
 from waitctl.domain.handlers import HandlerConfig
 from waitctl.infrastructure.database import Connection
-from waitctl.infrastructure.store import endings
+from waitctl.infrastructure.store import due
 
 MODULE = "handlers_of_the_newborn"
 LEASE = timedelta(minutes=7)
 PATIENCE = 30
 
 
-def end_due(scene: Scene, connection: Connection, *capacities: Capacity) -> tuple[int, list[endings.Newborn]]:
+def end_due(scene: Scene, connection: Connection, *capacities: Capacity) -> tuple[int, list[due.Newborn]]:
     now = scene.database.clock(connection)
-    return endings.resolve_due(
+    return due.resolve_due(
         connection,
         scene.database,
         now=now,
@@ -113,7 +113,7 @@ def test_one_that_an_event_had_scheduled_is_left_to_the_dispatcher(scene: Scene)
 def came(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> queue.Queue[Any]:
     """What came to the handler ``nudge``."""
     module, came = ModuleType(MODULE), queue.Queue[Any]()
-    module.nudge = came.put  # type: ignore[attr-defined]
+    module.nudge = came.put
     monkeypatch.setitem(sys.modules, MODULE, module)
     scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge")
     return came
@@ -146,7 +146,7 @@ def test_a_handler_at_work_gets_its_next_one_without_a_claim(scene: Scene, came:
         leases.put(leased_for(scene, document["delivery_id"]))
         came.put(document)
 
-    sys.modules[MODULE].nudge = nudge  # type: ignore[attr-defined]
+    sys.modules[MODULE].nudge = nudge
     scene.create("0.000001s", execution="first", handler="nudge")
     with dispatching(scene) as (end_what_is_due, dispatcher):
         end_what_is_due()
@@ -196,6 +196,20 @@ def many_due(scene: Scene, count: int) -> None:
     )
 
 
+def test_each_of_many_comes_once(scene: Scene, came: queue.Queue[Any]) -> None:
+    """Whichever way it took: leased as it came into being, by one of two batches at a time, or claimed."""
+    scene.on_the_real_clock()
+    count = 5000
+    many_due(scene, count)
+    report = scene.tick()
+    assert (report.resumed, report.delivered, report.stopped) == (count, count, "idle")
+    documents = [came.get_nowait() for _ in range(came.qsize())]
+    assert len({document["delivery_id"] for document in documents}) == len(documents) == count
+    assert {document["attempt"] for document in documents} == {1}
+    left = "SELECT count(*) FROM workflow_wait_deliveries WHERE status <> 'delivered' OR lease_expires_at IS NOT NULL"
+    assert scene.sql(left)[0][0] == 0
+
+
 def test_who_interrupts_waits_for_what_has_begun_and_no_more(scene: Scene, came: queue.Queue[Any]) -> None:
     """Though a worker of a quick handler has many in its hands."""
     scene.on_the_real_clock()
@@ -208,7 +222,7 @@ def test_who_interrupts_waits_for_what_has_begun_and_no_more(scene: Scene, came:
         if len(begun) >= count // 2:
             stop.set()
 
-    sys.modules[MODULE].nudge = nudge  # type: ignore[attr-defined]
+    sys.modules[MODULE].nudge = nudge
     scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=concurrency)
     settings = Settings(scene.url, handlers=scene.handlers)
     report = Tick(scene.database, settings, TickOptions(), interrupted=stop.is_set).run()

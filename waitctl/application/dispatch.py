@@ -36,7 +36,7 @@ from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import HandlerNotReadyError, Parcel
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import pauses, settling
-from waitctl.infrastructure.store.endings import Newborn
+from waitctl.infrastructure.store.due import Newborn
 
 _LOOK_AGAIN = 0.2
 """Seconds after which somebody who interrupts is noticed while handlers run."""

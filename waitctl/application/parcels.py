@@ -13,7 +13,7 @@ from waitctl.infrastructure.handlers import Parcel
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
-from waitctl.infrastructure.store.endings import Newborn
+from waitctl.infrastructure.store.due import Newborn
 
 
 def first_parcels(newborn: Newborn, which: slice) -> list[tuple[Delivery, Parcel]]:

@@ -28,9 +28,9 @@ from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.text import normalize_contact
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.store import endings, matching, pauses, rescheduling
+from waitctl.infrastructure.store import due, endings, matching, pauses, rescheduling
 from waitctl.infrastructure.store import events as event_store
-from waitctl.infrastructure.store.endings import LateWait, Newborn
+from waitctl.infrastructure.store.due import LateWait, Newborn
 from waitctl.infrastructure.store.rescheduling import Rescheduled
 
 
@@ -239,7 +239,7 @@ class Resolver:
     def _late_batch(self, connection: Connection) -> int:
         """Judge the late waits that have a policy: fire, skip, or move to the next opening; each once a tick."""
         now = self._database.clock(connection)
-        late = endings.claim_late(
+        late = due.claim_late(
             connection,
             late_before=self.openings.late_before(now),
             limit=self._options.batch_size,
@@ -267,7 +267,7 @@ class Resolver:
         self.note("moved", [move.wait_id for move in moves])
         for reasons, deliver in ((fire, True), (skip, False)):
             if reasons:
-                self.progress.resumed += endings.resolve_late(
+                self.progress.resumed += due.resolve_late(
                     connection, self._database, reasons, deliver=deliver, now=now, actor=self._actor
                 )
         if moves:
@@ -288,8 +288,8 @@ class Resolver:
             capacities = [each for each in capacities if not held and each.handler not in paused.handlers]
         if self._options.dry_run:
             late_before = self.openings.late_before(now)
-            self.note("resumed", endings.due_ids(connection, now=now, late_before=late_before))
-        return endings.resolve_due(
+            self.note("resumed", due.due_ids(connection, now=now, late_before=late_before))
+        return due.resolve_due(
             connection,
             self._database,
             now=now,

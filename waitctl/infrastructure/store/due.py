@@ -1,0 +1,273 @@
+"""How waits end that are due, and those that are late; their deliveries go right to handlers that have room.
+
+Lock order, here and everywhere: topic buckets → waits by id → listeners → deliveries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, FromClause
+from sqlalchemy.sql.dml import UpdateBase
+
+from waitctl.domain.deliveries import Capacity, Delivery, DeliveryStatus, Lease, Outcome
+from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.waits import Resolution
+from waitctl.infrastructure.batch import Claimed, instant_text, json_rows
+from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
+from waitctl.infrastructure.store.endings import (
+    ID,
+    LIMIT,
+    NOW,
+    SCHEDULED,
+    claimed_ids,
+    count,
+    ending_steps,
+    handler_of,
+    resolved,
+)
+from waitctl.infrastructure.store.waits import literal, plain_columns, read_fields
+
+
+def resolve_due(
+    connection: Connection,
+    database: Database,
+    *,
+    now: datetime,
+    late_before: datetime,
+    limit: int,
+    reason: str,
+    actor: str,
+    capacities: Sequence[Capacity] = (),
+    fields: tuple[str, ...] = (),
+) -> tuple[int, list[Newborn]]:
+    """Resume the ``limit`` waits that have been due longest, past those that another tick has in hand.
+
+    Late ones with a policy are left to `claim_late`. Deliveries that ``capacities`` has room for are leased as they
+    come into being: a delivery is written twice then instead of three times, and its wait is not read again. Returns
+    how many waits were resumed, and the leased deliveries with these ``fields`` of their waits, the id among them.
+    """
+    parameters: dict[str, Any] = {"now": now, "late_before": late_before, "limit": limit}
+    parameters |= {"reason": reason, "actor": actor, "data": None}
+    if not capacities:
+        return int(_due(database.is_sqlite).run(connection, **parameters)[0][0]), []
+    until = {each.handler: now + each.lease for each in capacities}
+    room = [
+        {
+            "handler": each.handler,
+            "room": each.room,
+            "lease_until": instant_text(until[each.handler], is_sqlite=database.is_sqlite),
+            "most_attempts": each.max_attempts,
+        }
+        for each in capacities
+    ]
+    leased_due = _leased_due(fields, database.is_sqlite)
+    rows = leased_due.run(connection, **parameters, capacities=to_json(room))
+    leased: dict[str, Newborn] = {}
+    for row in rows if rows[0].delivery_id is not None else ():
+        if (of_handler := leased.get(row.of_handler)) is None:
+            of_handler = leased[row.of_handler] = Newborn(row.of_handler, fields, now, until[row.of_handler], [])
+        of_handler.rows.append(row)
+    return int(rows[0][0]), list(leased.values())
+
+
+_BEFORE_FIELDS = 4
+"""Columns of a row before the wait's: how many waits ended; the delivery's id, handler and last attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Newborn:
+    """Deliveries of one handler that were leased as they came into being, by one statement; yet to be read."""
+
+    handler: str
+    fields: tuple[str, ...]
+    created_at: datetime
+    lease_until: datetime
+    rows: list[sa.Row[Any]]
+
+    @property
+    def leases(self) -> list[Lease]:
+        """Which attempts they are."""
+        return [Lease(row.delivery_id, 1) for row in self.rows]
+
+    def read(self, which: slice) -> list[tuple[Delivery, JsonObject]]:
+        """Those of them, each with the fields of its wait as documents have them."""
+        read = []
+        for row in self.rows[which]:
+            wait = read_fields(self.fields, row[_BEFORE_FIELDS:])
+            attempt = (DeliveryStatus.RUNNING, 1, row.max_attempts, self.created_at, self.lease_until)
+            delivery = Delivery(
+                row.delivery_id, wait["id"], self.handler, Outcome.DUE, *attempt, None, self.created_at, None
+            )
+            read.append((delivery, wait))
+        return read
+
+
+_LATE_BEFORE = sa.bindparam("late_before", type_=UtcDateTime)
+_HAS_POLICY = waits.c.late_policy.is_not(None)
+_DUE = sa.and_(SCHEDULED, waits.c.scheduled_at <= NOW, sa.or_(~_HAS_POLICY, waits.c.scheduled_at >= _LATE_BEFORE))
+
+
+@cache
+def _due(is_sqlite: bool) -> Claimed:
+    claim = _claim_due().where(_DUE).order_by(waits.c.scheduled_at).limit(LIMIT).with_for_update(skip_locked=True)
+    return Claimed(
+        claim,
+        lambda claimed: ending_steps(claimed, Resolution.DUE, is_sqlite=is_sqlite),
+        count,
+        is_sqlite=is_sqlite,
+    )
+
+
+@cache
+def _leased_due(fields: tuple[str, ...], is_sqlite: bool) -> Claimed:
+    capacities = json_rows("capacities", _CAPACITY, is_sqlite=is_sqlite)
+    claim = _claim_due().where(_DUE).order_by(waits.c.scheduled_at).limit(LIMIT).with_for_update(skip_locked=True)
+    columns = plain_columns(fields, is_sqlite=is_sqlite)
+
+    def steps(claimed: FromClause) -> list[UpdateBase]:
+        end, *others, _ = ending_steps(claimed, Resolution.DUE, is_sqlite=is_sqlite)
+        outbox = _leased_outbox(claimed, capacities)
+        if is_sqlite:
+            return [end, *others, outbox]
+        names = ("id", "wait_id", "handler", "max_attempts", "status")
+        return [end.returning(*columns), *others, outbox.returning(*(deliveries.c[name] for name in names))]
+
+    def result(claimed: FromClause, steps: Sequence[FromClause]) -> sa.Select[Any]:
+        """How many there are, in every row; and what is leased, if anything."""
+        ended, sent = (steps[0], steps[-1]) if steps else (waits, deliveries)
+        if not steps:
+            ended = sa.select(*columns).join(claimed, claimed.c.id == waits.c.id).subquery("ended")
+        one = sa.select(count(claimed, ()).scalar_subquery().label("count")).subquery("one")
+        is_leased = sent.c.status == literal(DeliveryStatus.RUNNING, deliveries.c.status)
+        sent_columns = (sent.c.id.label("delivery_id"), sent.c.handler.label("of_handler"), sent.c.max_attempts)
+        leased = sa.select(*sent_columns, *ended.c)
+        leased_ = leased.join_from(ended, sent, sent.c.wait_id == ended.c.id).where(is_leased).subquery("leased")
+        return sa.select(one.c.count, *leased_.c).select_from(one.outerjoin(leased_, sa.true()))
+
+    return Claimed(claim, steps, result, is_sqlite=is_sqlite)
+
+
+def _claim_due() -> sa.Select[Any]:
+    return sa.select(
+        waits.c.id,
+        waits.c.status.label("from_status"),
+        handler_of(Outcome.DUE),
+        waits.c.scheduled_at.label("due_at"),
+        waits.c.resolution_event_id.label("event_id"),
+    )
+
+
+def due_ids(connection: Connection, *, now: datetime, late_before: datetime) -> list[str]:
+    """The waits that are due, longest first, without the late ones that have a policy."""
+    due = sa.select(waits.c.id).where(_DUE).order_by(waits.c.scheduled_at)
+    return list(connection.execute(due, {"now": now, "late_before": late_before}).scalars())
+
+
+# -- late --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LateWait:
+    """A wait that is late and has a policy: what the domain judges it by."""
+
+    id: str
+    scheduled_at: datetime
+    timezone: str
+    wait_config: JsonObject
+
+
+def claim_late(
+    connection: Connection, *, late_before: datetime, limit: int, after: tuple[datetime, str] | None
+) -> list[LateWait]:
+    """Lock the ``limit`` waits with a policy that are late longest, beyond ``after`` (instant and id)."""
+    found = (
+        sa.select(waits.c.id, waits.c.scheduled_at, waits.c.timezone, waits.c.wait_config)
+        .where(SCHEDULED, _HAS_POLICY, waits.c.scheduled_at < late_before)
+        .order_by(waits.c.scheduled_at, waits.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if after is not None:
+        at, wait_id = after
+        beyond = sa.and_(waits.c.scheduled_at == at, waits.c.id > wait_id)
+        found = found.where(sa.or_(waits.c.scheduled_at > at, beyond))
+    return [LateWait(*row) for row in connection.execute(found)]
+
+
+def resolve_late(
+    connection: Connection,
+    database: Database,
+    reasons: Mapping[str, str],
+    *,
+    deliver: bool,
+    now: datetime,
+    actor: str,
+) -> int:
+    """Resume these waits, each for its reason; without ``deliver`` no handler hears of it."""
+    wanted = to_json([{"id": wait_id, "reason": reason} for wait_id, reason in reasons.items()])
+    claimed = _late(deliver, database.is_sqlite)
+    return len(claimed.run(connection, wanted=wanted, now=now, reason="", actor=actor, data=None))
+
+
+@cache
+def _late(deliver: bool, is_sqlite: bool) -> Claimed:
+    wanted = json_rows("wanted", {"id": ID, "reason": sa.Text()}, is_sqlite=is_sqlite)
+    claim = _claim_due().add_columns(wanted.c.reason)
+    if not deliver:
+        nobody = sa.cast(sa.null(), sa.Text).label("handler")
+        columns = [nobody if column.name == "handler" else column for column in claim.selected_columns]
+        claim = claim.with_only_columns(*columns, maintain_column_froms=True)
+    claim = claim.join(wanted, wanted.c.id == waits.c.id).where(SCHEDULED).order_by(waits.c.id)
+    return Claimed(
+        claim.with_for_update(of=waits),
+        lambda claimed: ending_steps(claimed, Resolution.DUE, is_sqlite=is_sqlite),
+        claimed_ids,
+        is_sqlite=is_sqlite,
+    )
+
+
+# -- leased as they come into being -----------------------------------------------------------------------------------
+
+_CAPACITY: Mapping[str, Any] = {
+    "handler": sa.Text(),
+    "room": sa.Integer(),
+    "lease_until": deliveries.c.lease_expires_at.type,
+    "most_attempts": sa.Integer(),
+}
+
+
+def _leased_outbox(claimed: FromClause, capacities: FromClause) -> UpdateBase:
+    """The outbox of due waits, of which each handler takes as many as it has room for at once.
+
+    Not of one that an event had scheduled: what belongs to the event is for the dispatcher to look up.
+    """
+    place = sa.func.row_number().over(partition_by=claimed.c.handler)
+    heard = claimed.c.handler.is_not(None)
+    placed = sa.select(claimed.c.id, claimed.c.handler, claimed.c.event_id, place.label("place")).where(heard)
+    placed_ = placed.subquery("placed")
+    fits = sa.and_(
+        capacities.c.handler == placed_.c.handler, capacities.c.room >= placed_.c.place, placed_.c.event_id.is_(None)
+    )
+    leased = capacities.c.handler.is_not(None)
+    running, pending = (literal(each, deliveries.c.status) for each in (DeliveryStatus.RUNNING, DeliveryStatus.PENDING))
+    columns: dict[str, sa.ColumnElement[Any]] = {
+        "id": new_id(),
+        "wait_id": placed_.c.id,
+        "handler": placed_.c.handler,
+        "outcome": resolved(placed_, Resolution.DUE, deliveries.c.outcome),
+        "status": sa.cast(sa.case((leased, running), else_=pending), deliveries.c.status.type),
+        "attempt": sa.case((leased, sa.literal_column("1")), else_=sa.literal_column("0")),
+        "max_attempts": capacities.c.most_attempts,
+        "lease_expires_at": capacities.c.lease_until,
+        "next_attempt_at": NOW,
+        "created_at": NOW,
+    }
+    rows = sa.select(*columns.values()).select_from(placed_.outerjoin(capacities, fits))
+    return sa.insert(deliveries).from_select(list(columns), rows)
