@@ -17,21 +17,23 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from waitctl.domain.errors import (
-    DatabaseBusyError,
-    DatabaseFullError,
     DatabaseNotFoundError,
-    DatabaseReadOnlyError,
     DatabaseUnreachableError,
     InvalidSettingError,
     SchemaVersionError,
     UnsafeConnectionError,
-    WaitStepError,
 )
 from waitctl.domain.instants import format_instant
-from waitctl.infrastructure.engines import add_functions, postgresql_engine, sqlite_engine
+from waitctl.infrastructure.engines import (
+    RETRIED_STATES,
+    add_functions,
+    postgresql_engine,
+    sqlite_engine,
+    translated_errors,
+)
 from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 
 T = TypeVar("T")
@@ -61,7 +63,6 @@ _LOCK = {
 
 _BUSY_SECONDS = 30
 _RETRIES = 10
-_RETRIED_STATES = {"40P01", "40001"}  # deadlock detected, serialization failure
 
 # A row of the version table; not in schema.py's metadata because Alembic makes it.
 _version = sa.table(VERSION_TABLE, sa.column("version_num"))
@@ -134,7 +135,7 @@ class Database:
     @contextmanager
     def read(self, connection: Connection | None = None) -> Iterator[Connection]:
         """A transaction that only reads. On a caller's ``connection``, the caller's."""
-        with translated_errors(self):
+        with translated_errors(lambda: self.name):
             if connection is not None:
                 yield connection
                 return
@@ -157,7 +158,7 @@ class Database:
         a two-phase commit. ``rollback`` undoes everything at the end (a dry run). ``is_news``: whether what came of it
         is anything that somebody may wait for.
         """
-        with translated_errors(self):
+        with translated_errors(lambda: self.name):
             if connection is not None:
                 return work(connection)
             engine = self._open().execution_options(waitctl_write=True)
@@ -171,7 +172,7 @@ class Database:
                             own.execute(_ANNOUNCE, {"channel": CHANNEL, "who": self.identity})
                         return result
                 except DBAPIError as error:
-                    if getattr(error.orig, "sqlstate", None) not in _RETRIED_STATES or attempt == _RETRIES - 1:
+                    if getattr(error.orig, "sqlstate", None) not in RETRIED_STATES or attempt == _RETRIES - 1:
                         raise
                     time.sleep(0.01 * 2**attempt)  # the other transaction goes first
             raise AssertionError("unreachable")
@@ -266,7 +267,7 @@ class Database:
 
     def current_revision(self) -> str | None:
         """The migration the database is at; ``None`` when it has no tables of ours."""
-        with translated_errors(self):
+        with translated_errors(lambda: self.name):
             self._require_file()
             with self._connectable().connect() as connection:
                 return _revision(connection)
@@ -277,7 +278,7 @@ class Database:
         An SQLite file that has tables is copied beside itself first. Raises `SchemaVersionError` for a revision
         that does not exist or a database newer than this waitctl.
         """
-        with translated_errors(self):
+        with translated_errors(lambda: self.name):
             if self.path is not None:
                 self._prepare_file(self.path)
             from waitctl.infrastructure import migrations
@@ -465,56 +466,3 @@ def _copy_beside(path: Path, revision: str) -> None:
     finally:
         source.close()
         target.close()
-
-
-# -- errors ------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def translated_errors(database: Database) -> Iterator[None]:
-    """Turn the driver's errors into ours, by what they mean to the caller."""
-    try:
-        yield
-    except WaitStepError:
-        raise
-    except DBAPIError as error:
-        translated = _translate(error, database.name)
-        if translated is None:
-            raise
-        raise translated from error
-
-
-_SQLITE_ERRORS: Sequence[tuple[str, type[WaitStepError], str]] = (
-    ("readonly", DatabaseReadOnlyError, "{name} is read-only"),
-    ("already exists", SchemaVersionError, "{name} has tables of another application with the names of ours"),
-    ("not a database", DatabaseUnreachableError, "{name} is not a database"),
-    ("malformed", DatabaseUnreachableError, "{name} is damaged"),
-    ("unable to open", DatabaseUnreachableError, "cannot open {name}"),
-    ("is locked", DatabaseBusyError, "{name} is locked by another process"),
-    ("disk is full", DatabaseFullError, "the disk of {name} is full"),
-    ("disk I/O error", DatabaseUnreachableError, "the disk of {name} cannot be read or written"),
-)
-
-
-def _translate(error: DBAPIError, name: str) -> WaitStepError | None:
-    cause = error.orig
-    if isinstance(cause, sqlite3.Error):
-        for fragment, kind, message in _SQLITE_ERRORS:
-            if fragment in str(cause):
-                return kind(message.format(name=name))
-        return None
-    state = getattr(cause, "sqlstate", None)
-    reason = str(cause).strip().partition("\n")[0]
-    if state in _RETRIED_STATES:
-        return DatabaseBusyError(f"another transaction was in the way: {reason}", hint="run it again")
-    if state == "25006":
-        return DatabaseReadOnlyError(f"{name} is read-only")
-    if state == "53100":
-        return DatabaseFullError(f"the disk of {name} is full")
-    if state == "42501":
-        return DatabaseUnreachableError(f"{name}: {reason}")
-    # Class 08: connection exceptions, 28: authorization, 3D: no such database, 57P: shutdown.
-    unreachable = state is None or state[:2] in {"08", "28", "3D"} or state[:3] == "57P"
-    if unreachable and isinstance(error, OperationalError | InterfaceError):
-        return DatabaseUnreachableError(f"cannot reach {name}: {reason}")
-    return None

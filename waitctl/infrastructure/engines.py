@@ -1,17 +1,29 @@
-"""The two drivers: how their connections are set up, and what SQLite has to be taught."""
+"""The two drivers: how their connections are set up, what SQLite has to be taught, and what their errors mean."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from waitctl.domain.errors import DatabaseUnreachableError
+from waitctl.domain.errors import (
+    DatabaseBusyError,
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    DatabaseUnreachableError,
+    SchemaVersionError,
+    WaitStepError,
+)
 from waitctl.domain.listeners import MAX_DISTINCT, contains, matches_text, scalar_text
 from waitctl.domain.text import from_json, storable, to_json
+
+RETRIED_STATES = {"40P01", "40001"}  # deadlock detected, serialization failure
 
 
 def sqlite_engine(url: URL, busy_seconds: float) -> Engine:
@@ -99,3 +111,56 @@ def postgresql_engine(url: URL) -> Engine:
         connection.autocommit = False
 
     return engine
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def translated_errors(name: Callable[[], str]) -> Iterator[None]:
+    """Turn the driver's errors into ours, by what they mean to the caller of the database of that name."""
+    try:
+        yield
+    except WaitStepError:
+        raise
+    except DBAPIError as error:
+        translated = _translate(error, name())
+        if translated is None:
+            raise
+        raise translated from error
+
+
+_SQLITE_ERRORS: Sequence[tuple[str, type[WaitStepError], str]] = (
+    ("readonly", DatabaseReadOnlyError, "{name} is read-only"),
+    ("already exists", SchemaVersionError, "{name} has tables of another application with the names of ours"),
+    ("not a database", DatabaseUnreachableError, "{name} is not a database"),
+    ("malformed", DatabaseUnreachableError, "{name} is damaged"),
+    ("unable to open", DatabaseUnreachableError, "cannot open {name}"),
+    ("is locked", DatabaseBusyError, "{name} is locked by another process"),
+    ("disk is full", DatabaseFullError, "the disk of {name} is full"),
+    ("disk I/O error", DatabaseUnreachableError, "the disk of {name} cannot be read or written"),
+)
+
+
+def _translate(error: DBAPIError, name: str) -> WaitStepError | None:
+    cause = error.orig
+    if isinstance(cause, sqlite3.Error):
+        for fragment, kind, message in _SQLITE_ERRORS:
+            if fragment in str(cause):
+                return kind(message.format(name=name))
+        return None
+    state = getattr(cause, "sqlstate", None)
+    reason = str(cause).strip().partition("\n")[0]
+    if state in RETRIED_STATES:
+        return DatabaseBusyError(f"another transaction was in the way: {reason}", hint="run it again")
+    if state == "25006":
+        return DatabaseReadOnlyError(f"{name} is read-only")
+    if state == "53100":
+        return DatabaseFullError(f"the disk of {name} is full")
+    if state == "42501":
+        return DatabaseUnreachableError(f"{name}: {reason}")
+    # Class 08: connection exceptions, 28: authorization, 3D: no such database, 57P: shutdown.
+    unreachable = state is None or state[:2] in {"08", "28", "3D"} or state[:3] == "57P"
+    if unreachable and isinstance(error, OperationalError | InterfaceError):
+        return DatabaseUnreachableError(f"cannot reach {name}: {reason}")
+    return None
