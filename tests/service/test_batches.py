@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -89,10 +90,19 @@ def test_program_that_is_not_there(sqlite_scene: Scene, tmp_path: Path) -> None:
 
 
 def test_batches_are_no_larger_than_the_ticks(sqlite_scene: Scene, tmp_path: Path) -> None:
-    out = handle(sqlite_scene, tmp_path, "wc -l >> $OUT")
-    due(sqlite_scene, 5)
-    assert sqlite_scene.tick(batch_size=2).delivered == 5
-    assert out.read_text().split() == ["2", "2", "1"]
+    """Though more lies ready: the first process ends when the second one's batch is leased."""
+    look = tmp_path / "look.py"
+    look.write_text(
+        "import sqlite3, time\n"
+        f"database = sqlite3.connect({str(tmp_path / 'waits.db')!r})\n"
+        "leased = 'SELECT count(*) FROM workflow_wait_deliveries WHERE attempt > 0'\n"
+        "while database.execute(leased).fetchone()[0] < 4:\n"
+        "    time.sleep(0.01)\n"
+    )
+    out = handle(sqlite_scene, tmp_path, f"wc -l >> $OUT; {sys.executable} {look}")
+    due(sqlite_scene, 7)
+    assert sqlite_scene.tick(batch_size=2).delivered == 7
+    assert out.read_text().split() == ["2", "2", "2", "1"]
 
 
 def test_large_batch_to_a_command_that_answers_while_it_reads(sqlite_scene: Scene, tmp_path: Path) -> None:

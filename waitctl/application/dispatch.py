@@ -70,10 +70,9 @@ class Dispatcher:
         self._database = database
         self._actor = actor
         self._settings = settings
-        self._limit = limit
         self._retried = retried
         self._tray = Tray(self._in_hand_count)
-        self._lanes = {config.name: Lane(config, self._tray) for config in handlers_of(settings, database)}
+        self._lanes = {config.name: Lane(config, self._tray, limit) for config in handlers_of(settings, database)}
         self._may_start: Callable[[], bool] = lambda: False
         self._changed = Condition()
         self._news = True
@@ -116,13 +115,13 @@ class Dispatcher:
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._failure or not any(lane.has_soon(self._limit) for lane in self._lanes.values()), SOON
+                lambda: self._failure or not any(lane.has_soon() for lane in self._lanes.values()), SOON
             )
             idle = self._failure is not None or not self._may_start()
             promised = {
                 lane: room
                 for lane in self._lanes.values()
-                if not idle and lane.handler is not None and (room := lane.room_for_newborn(self._limit)) > 0
+                if not idle and lane.handler is not None and (room := lane.room_for_newborn()) > 0
             }
             for lane, room in promised.items():
                 lane.promised += room
@@ -197,7 +196,7 @@ class Dispatcher:
             news, self._news = self._news, False
             if not news:
                 return False
-            lanes = {name: lane for name, lane in self._lanes.items() if lane.room(self._limit) > 0}
+            lanes = {name: lane for name, lane in self._lanes.items() if lane.room() > 0}
             self._short_of_room = len(lanes) < len(self._lanes)
         if not lanes:
             return False
@@ -209,7 +208,7 @@ class Dispatcher:
             return wanted, [
                 (lane, room, self._claim_for(connection, lane, room, paused))
                 for lane in (lanes[name] for name in wanted)
-                if lane.handler is not None and (room := lane.room(self._limit)) > 0
+                if lane.handler is not None and (room := lane.room()) > 0
             ]
 
         wanted, claims = self._database.write(work)

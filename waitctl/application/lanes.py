@@ -32,7 +32,7 @@ _MOST_AT_ONCE = 64
 """Deliveries that a worker gets at once of a handler that costs less than handing them over one by one."""
 
 _BATCH = 1000
-"""Deliveries that a batch handler's process gets at most."""
+"""Deliveries that a batch handler's process gets at most, if a tick's batch is not smaller."""
 
 _PART = 250
 """Deliveries of which several make a batch."""
@@ -114,9 +114,10 @@ class Lane:
     """One handler's share of a dispatcher: its workers, and what is in their hands.
 
     The handler is made when there is something for it: what it needs (a library, a secret) is not asked for in vain.
+    ``limit`` is the most that it leases at once.
     """
 
-    def __init__(self, config: HandlerConfig, tray: Tray) -> None:
+    def __init__(self, config: HandlerConfig, tray: Tray, limit: int) -> None:
         self.config = config
         self.handler: Handler | None = None
         self.in_hand: set[Lease] = set()
@@ -124,6 +125,8 @@ class Lane:
         self.promised = 0
         """Room that is kept for deliveries that are coming into being."""
         self._tray = tray
+        self._limit = limit
+        self._batch = min(limit, _BATCH)
         self._queue: SimpleQueue[Handful | None] = SimpleQueue()
         self._workers: list[Thread] = []
         # What a killed tick had claimed has used up an attempt, begun or not: who has few of them lies in no queue.
@@ -138,30 +141,31 @@ class Lane:
         """How long a claim lasts: enough for several turns, so that renewing is the exception."""
         return (self.config.timeout + KILL_AFTER) * (_PREFETCH + 1) + LEASE_MARGIN
 
-    def room(self, most: int) -> int:
+    def room(self) -> int:
         """How many deliveries to claim now: none while more than half of what there may be is still in hand."""
+        most = self._limit
         # Of a batch handler's one batch runs and the next one lies ready.
-        quota = 2 * _BATCH if self.config.batch else min(self._quota, max(most, self.config.concurrency))
+        quota = 2 * self._batch if self.config.batch else min(self._quota, max(most, self.config.concurrency))
         if self.promised:  # an eighth for those that were there before
             most = min(most, max(quota // 8, self._least))
         return min(quota - len(self.in_hand), most) if len(self.in_hand) <= quota // 2 else 0
 
-    def room_for_newborn(self, most: int) -> int:
+    def room_for_newborn(self) -> int:
         """How many to lease as they come into being: twice as many in all, since that costs less than to claim them."""
-        allowed = 4 * _BATCH if self.config.batch else 2 * self._quota
-        return max(0, min(allowed - len(self.in_hand) - self.promised, most))
+        allowed = 4 * self._batch if self.config.batch else 2 * self._quota
+        return max(0, min(allowed - len(self.in_hand) - self.promised, self._limit))
 
-    def has_soon(self, most: int) -> bool:
+    def has_soon(self) -> bool:
         """Whether it has less room for newborn deliveries than it might, and will have more in a moment."""
         is_stalled = time.monotonic() - self._claimed_at > _STALLED
         has_grown = self.config.batch or self._quota >= _BATCH
-        return self._is_quick and not is_stalled and has_grown and self.room_for_newborn(most) < most
+        return self._is_quick and not is_stalled and has_grown and self.room_for_newborn() < self._limit
 
     @property
     def _chunk(self) -> int:
         """How many deliveries go to a worker at once: functions that have shown to be quick get a few."""
         if self.config.batch:
-            return _PART
+            return min(self._batch, _PART)
         grown = self._quota // self._least
         return min(grown, _MOST_AT_ONCE) if self.config.python is not None else 1
 
@@ -215,7 +219,7 @@ class Lane:
     def _gathered(self, handful: Handful) -> Handful:
         """For a process that takes many: what else lies ready."""
         leases, reads = list(handful.leases), [handful.read]
-        while len(leases) <= _BATCH - _PART:
+        while len(leases) + self._chunk <= self._batch:
             try:
                 more = self._queue.get_nowait()
             except Empty:
