@@ -9,6 +9,8 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from waitctl.cli.output import ExitCode
 from waitctl.domain.waits import TRANSITIONS
 from waitctl.infrastructure.config import load_settings
@@ -50,7 +52,7 @@ def play(commands: list[str], folder: Path) -> list[str]:
         "USER": "ada",
     }
     done = subprocess.run(
-        ["sh"], input=script, capture_output=True, text=True, cwd=folder, env=environment, check=False, timeout=110
+        ["sh"], input=script, capture_output=True, text=True, cwd=folder, env=environment, check=False, timeout=500
     )
     return [part.strip("\n") for part in done.stdout.split(f"{MARK}\n")[1:]]
 
@@ -63,6 +65,7 @@ def comparable(output: str) -> str:
     return "\n".join(re.sub(r"\s+", " ", line).strip() for line in output.splitlines())
 
 
+@pytest.mark.timeout(520)  # many processes, one after the other
 def test_the_tour_prints_what_the_readme_shows(tmp_path: Path) -> None:
     tour = console_commands()
     printed = play([command for command, _ in tour], tmp_path)

@@ -39,18 +39,25 @@ def dead_host() -> Iterator[str]:
 
 
 def backlog(scene: Scene, handler: str) -> None:
-    """Many deliveries of one wait that are due since long."""
-    wait = scene.create(execution="many", handler=handler).wait
-    scene.waits.resume_wait(wait.id)
-    columns = "wait_id, handler, outcome, status, attempt, next_attempt_at, created_at"
-    made = "waitctl_uuidv7()"
-    numbers = f"generate_series(2, {MANY}) AS n"
+    """Many deliveries that are due since long, each of a wait of its own."""
+    scene.waits.resume_wait(scene.create(execution="many", handler=handler).wait.id)
     if scene.database.is_sqlite:
-        made = "printf('01900000-0000-7000-8000-%012x', value)"
-        numbers = f"(WITH RECURSIVE n (value) AS (SELECT 2 UNION ALL SELECT value + 1 FROM n WHERE value < {MANY}) SELECT * FROM n)"
+        made = "printf('01900000-0000-7000-8000-%012x', n)"
+        numbers = (
+            f"(WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < {MANY}) SELECT n FROM n) AS n"
+        )
+    else:
+        made = "('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
+        numbers = f"generate_series(2, {MANY}) AS n"
+    settled = "status, timezone, wait_config, handler, created_at, updated_at, resolved_at, resolution"
+    sent = "handler, outcome, status, attempt, next_attempt_at, created_at"
     scene.sql(
-        f"INSERT INTO workflow_wait_deliveries (id, {columns}) SELECT {made}, {columns} "
-        f"FROM workflow_wait_deliveries, {numbers}"
+        f"INSERT INTO workflow_wait_executions (id, workflow_execution_id, step_id, wait_type, {settled}) "
+        f"SELECT {made}, workflow_execution_id, step_id, wait_type, {settled} FROM workflow_wait_executions, {numbers}"
+    )
+    scene.sql(
+        f"INSERT INTO workflow_wait_deliveries (id, wait_id, {sent}) "
+        f"SELECT {made}, {made}, {sent} FROM workflow_wait_deliveries, {numbers}"
     )
 
 
