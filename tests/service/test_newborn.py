@@ -13,13 +13,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from tests.scene import Scene
 from waitctl import PauseKind, PauseService, Rules, Settings, Tick, TickOptions, parse_hours
 from waitctl.application.dispatch import Dispatcher
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.application.parcels import first_parcels, make_parcels
-from waitctl.domain.deliveries import Capacity
+from waitctl.domain.deliveries import Capacity, RetryPolicy
 from waitctl.domain.handlers import HandlerConfig
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.store import due
@@ -231,3 +232,59 @@ def test_who_interrupts_waits_for_what_has_begun_and_no_more(scene: Scene, came:
     found = "SELECT CAST(status AS text), attempt, count(*) FROM workflow_wait_deliveries GROUP BY 1, 2 ORDER BY 1"
     rows = [tuple(row) for row in scene.sql(found)]
     assert rows == [("delivered", 1, len(begun)), ("pending", 0, report.resumed - len(begun))]
+
+
+@pytest.mark.parametrize(("max_attempts", "status"), [(1, "pending"), (8, "running")])
+def test_who_has_few_attempts_lies_in_no_queue(
+    scene: Scene, came: queue.Queue[Any], max_attempts: int, status: str
+) -> None:
+    """A tick that is killed has used up an attempt of all that it had leased."""
+    scene.on_the_real_clock()
+    go_on = threading.Event()
+
+    def nudge(document: Any) -> None:
+        came.put(document)
+        go_on.wait(PATIENCE)
+
+    sys.modules[MODULE].nudge = nudge
+    policy = RetryPolicy(max_attempts=max_attempts)
+    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=1, retry=policy)
+    scene.create("0.000001s", execution="first", handler="nudge")
+    with dispatching(scene) as (end_what_is_due, _):
+        end_what_is_due()
+        came.get(timeout=PATIENCE)
+        scene.create("0.000001s", execution="second", handler="nudge")
+        end_what_is_due()
+        assert [each.status for each in scene.deliveries.list_deliveries()] == [status, "running"]
+        go_on.set()
+        came.get(timeout=PATIENCE)
+
+
+def test_nothing_is_started_when_what_becomes_of_it_cannot_be_written(scene: Scene, came: queue.Queue[Any]) -> None:
+    scene.on_the_real_clock()
+    go_on, over = threading.Event(), threading.Event()
+
+    def nudge(document: Any) -> None:
+        first = not seen
+        seen.append(document["delivery_id"])
+        came.put(document)
+        (go_on if first else over).wait(PATIENCE)
+
+    seen: list[str] = []
+    sys.modules[MODULE].nudge = nudge
+    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=1)
+    scene.create("0.000001s", execution="first", handler="nudge")
+    tick = Tick(scene.database, Settings(scene.url, handlers=scene.handlers), TickOptions())
+    with pytest.raises(DBAPIError), tick.dispatcher() as dispatcher, ThreadPoolExecutor(1) as aside:
+        running = aside.submit(dispatcher.run, may_claim=lambda: True)
+        running.add_done_callback(lambda _: over.set())
+        tick.resolver.resolve(dispatcher)
+        came.get(timeout=PATIENCE)
+        for number in range(3):
+            scene.create("0.000001s", execution=f"e{number}", handler="nudge")
+        tick.resolver.resolve(dispatcher)
+        assert [each.status for each in scene.deliveries.list_deliveries()] == ["running"] * 4
+        scene.sql("ALTER TABLE workflow_wait_deliveries RENAME TO gone")
+        go_on.set()
+        running.result(timeout=PATIENCE)
+    assert len(seen) <= 2, "the next one may have begun before it was known"

@@ -90,6 +90,8 @@ class Dispatcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for lane in self._lanes.values():
+            lane.take_back()  # after a failure; what it leaves behind is claimed again when its leases run out
+        for lane in self._lanes.values():
             lane.close()
 
     # -- what others tell it --------------------------------------------------------------------------------------
@@ -152,9 +154,9 @@ class Dispatcher:
         """Claim, hand out and settle until `finish` was called and nothing is due.
 
         When ``may_claim`` says no (out of budget, interrupted), what has not started is given back, and what runs is
-        waited for.
+        waited for. After a failure nothing is started: what became of it could not be written down.
         """
-        self._may_start = may_claim
+        self._may_start = lambda: self._failure is None and may_claim()
         with ThreadPoolExecutor(1, thread_name_prefix="settle") as aside:
             settling = aside.submit(self._settle_all)
             try:
@@ -163,16 +165,24 @@ class Dispatcher:
                         self._give_back()
                         self._wait_for(lambda: self._failure is not None or not self._in_hand())
                         break
-                    if self._claim(may_claim):
+                    if self._claim():
                         continue
                     # Of an interrupt nobody tells; when nothing is in hand, `finish` follows it.
                     if self._in_hand():
                         self._wait_for(lambda: self._news or self._is_over(), _LOOK_AGAIN)
                     else:
                         self._wait_for(lambda: self._news or self._is_over() or self._in_hand())
+            except BaseException as error:
+                self._fail(error)
+                raise
             finally:
                 self._tray.close()
             settling.result()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._failure = error
+            self._changed.notify_all()
 
     def _in_hand(self) -> bool:
         return any(lane.in_hand or lane.promised for lane in list(self._lanes.values()))
@@ -187,7 +197,7 @@ class Dispatcher:
         with self._changed:
             self._changed.wait_for(condition, seconds)
 
-    def _claim(self, may_start: Callable[[], bool]) -> bool:
+    def _claim(self) -> bool:
         """Claim for every lane with room and something to do, and hand out. Returns whether there may be more.
 
         Only when there is news: until somebody says so, or a lane that had no room has some, there is nothing new.
@@ -218,7 +228,7 @@ class Dispatcher:
             exhausted += [(lane, _bury(delivery)) for delivery, _ in addressed if is_exhausted(delivery)]
             with self._changed:
                 fresh = [pair for pair in addressed if not is_exhausted(pair[0])]
-                lane.hand_out([_lease(delivery) for delivery, _ in fresh], fresh.__getitem__, may_start)
+                lane.hand_out([_lease(delivery) for delivery, _ in fresh], fresh.__getitem__, self._may_start)
         if exhausted:
             self._write((), lambda _: exhausted)
         opened = [self._open(lanes[name]) for name in wanted if lanes[name].handler is None]
@@ -283,9 +293,7 @@ class Dispatcher:
                         raise each.failure
                 self._settle(returned)
         except BaseException as error:
-            with self._changed:
-                self._failure = error
-                self._changed.notify_all()
+            self._fail(error)
             raise
 
     def _renew_leases(self) -> float:

@@ -129,8 +129,9 @@ class Lane:
         self._batch = min(limit, _BATCH)
         self._queue: SimpleQueue[Handful | None] = SimpleQueue()
         self._workers: list[Thread] = []
-        # What a killed tick had claimed has used up an attempt, begun or not: who has few of them lies in no queue.
-        self._least = config.concurrency * (_PREFETCH if config.retry.max_attempts > _FEW else 1)
+        # What a killed tick had leased has used up an attempt, begun or not: who has few of them lies in no queue.
+        self._may_queue = config.retry.max_attempts > _FEW
+        self._least = config.concurrency * (_PREFETCH if self._may_queue else 1)
         self._quota = self._least
         self._claimed_at = 0.0
         self._is_quick = False
@@ -144,16 +145,22 @@ class Lane:
     def room(self) -> int:
         """How many deliveries to claim now: none while more than half of what there may be is still in hand."""
         most = self._limit
-        # Of a batch handler's one batch runs and the next one lies ready.
-        quota = 2 * self._batch if self.config.batch else min(self._quota, max(most, self.config.concurrency))
+        quota = self._batches(2) if self.config.batch else min(self._quota, max(most, self.config.concurrency))
         if self.promised:  # an eighth for those that were there before
             most = min(most, max(quota // 8, self._least))
         return min(quota - len(self.in_hand), most) if len(self.in_hand) <= quota // 2 else 0
 
     def room_for_newborn(self) -> int:
-        """How many to lease as they come into being: twice as many in all, since that costs less than to claim them."""
-        allowed = 4 * self._batch if self.config.batch else 2 * self._quota
+        """How many to lease as they come into being: twice as many in all, since that costs less than to claim them.
+
+        If they may lie in a queue.
+        """
+        allowed = self._batches(4) if self.config.batch else self._quota * (2 if self._may_queue else 1)
         return max(0, min(allowed - len(self.in_hand) - self.promised, self._limit))
+
+    def _batches(self, number: int) -> int:
+        """What a batch handler may have in hand: one batch runs, and the others lie ready, if they may."""
+        return self._batch * (number if self._may_queue else 1)
 
     def has_soon(self) -> bool:
         """Whether it has less room for newborn deliveries than it might, and will have more in a moment."""
@@ -175,7 +182,7 @@ class Lane:
         self._is_quick = now - self._claimed_at < SOON
         if count == room and not self.config.batch:
             self._quota = max(self._least, self._quota * 2 if self._is_quick else self._quota // 2)
-            self._quota = min(self._quota, _BATCH * 2 if self.config.retry.max_attempts > _FEW else self._least)
+            self._quota = min(self._quota, _BATCH * 2 if self._may_queue else self._least)
         self._claimed_at = now
 
     def hand_out(

@@ -275,6 +275,7 @@ def release_deliveries(connection: Connection, leases: Sequence[Lease]) -> None:
         .values(
             status=literal(DeliveryStatus.PENDING, STATUS),
             attempt=deliveries.c.attempt - 1,
+            max_attempts=sa.case((deliveries.c.attempt > 1, deliveries.c.max_attempts)),
             lease_expires_at=None,
         )
         .where(_leased_as(leases))

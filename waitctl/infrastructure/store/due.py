@@ -248,7 +248,7 @@ def _leased_outbox(claimed: FromClause, capacities: FromClause) -> UpdateBase:
 
     Not of one that an event had scheduled: what belongs to the event is for the dispatcher to look up.
     """
-    place = sa.func.row_number().over(partition_by=claimed.c.handler)
+    place = sa.func.row_number().over(partition_by=claimed.c.handler, order_by=claimed.c.due_at)
     heard = claimed.c.handler.is_not(None)
     placed = sa.select(claimed.c.id, claimed.c.handler, claimed.c.event_id, place.label("place")).where(heard)
     placed_ = placed.subquery("placed")
