@@ -73,6 +73,13 @@ def test_a_signal_while_a_handler_hangs(run: Waitctl) -> None:
     assert "timed out after 1 s" in delivery["last_error"]
 
 
+def test_how_a_command_ended_is_known_though_the_parent_ignores_its_children(run: Waitctl) -> None:
+    config = handler(run, "exit 65")
+    run("create", "fixed-time", "1h", *DUE, "--handler", "h").ok()
+    process = run.start("--config", config, "tick", "-o", "json", shell="trap '' CHLD; exec \"$@\"")
+    assert finish(process).ok().json["dead"] == 1
+
+
 def test_a_handler_that_lacks_its_secret_is_said(run: Waitctl) -> None:
     config = run.folder / "config.toml"
     config.write_text('[handlers.h]\nwebhook = "https://127.0.0.1:9/"\nsecret_env = "HOOK_SECRET"')

@@ -55,33 +55,6 @@ def test_exit_status(scene: Scene, tmp_path: Path, script: str, status: str, att
     assert scene.get(wait_id).resolution == "manual"
 
 
-@pytest.mark.parametrize(
-    "script",
-    ["sleep 60", "trap '' TERM; while :; do sleep 0.05; done", "(trap '' TERM; sleep 60) & wait"],
-    ids=["sleeps", "ignores-term", "child-ignores-term"],
-)
-def test_command_that_outlives_its_timeout_is_ended_with_its_group(
-    sqlite_scene: Scene, tmp_path: Path, script: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("waitctl.infrastructure.handlers.exec.KILL_AFTER", timedelta(seconds=0.2))
-    sqlite_scene.handle(tmp_path, f"echo started; {script}", timeout=0.3)
-    (wait_id,) = due(sqlite_scene)
-    assert sqlite_scene.tick().retried == 1
-    assert only(sqlite_scene, wait_id).last_error == "timed out after 0.3 s: started"
-
-
-@pytest.mark.parametrize(
-    "script",
-    ["exec <&-; exit 0", "true", "yes | head -c 3000000; exit 0", "sleep 60 & exit 0", "cat > /dev/null"],
-    ids=["closes-stdin", "does-not-read", "floods", "leaves-a-child", "reads"],
-)
-def test_command_that_behaves_oddly_is_delivered(sqlite_scene: Scene, tmp_path: Path, script: str) -> None:
-    sqlite_scene.handle(tmp_path, script)
-    wait = sqlite_scene.create(handler="nudge", context={"large": "x" * 200_000}).wait
-    sqlite_scene.waits.resume_wait(wait.id)
-    assert sqlite_scene.tick().delivered == 1
-
-
 def test_error_keeps_the_tail_of_the_output(sqlite_scene: Scene, tmp_path: Path) -> None:
     sqlite_scene.handle(tmp_path, "yes | head -c 300000; echo the end; exit 1")
     (wait_id,) = due(sqlite_scene)

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from waitctl.domain.deliveries import Delivery, HandlerResult, Lease
 from waitctl.domain.handlers import HandlerConfig
 from waitctl.infrastructure.handlers import Handler, Parcel
-from waitctl.infrastructure.handlers.exec import KILL_AFTER
+from waitctl.infrastructure.handlers.commands import KILL_AFTER, Commands
+from waitctl.infrastructure.handlers.exec import ExecHandler
 
 SOON = 0.25
 """Seconds within which a handler that is through with a claim gets a larger one, and is waited for when it is full."""
@@ -31,6 +32,9 @@ _FEW = 2
 _MOST_AT_ONCE = 64
 """Deliveries that a worker gets at once of a handler that costs less than handing them over one by one."""
 
+_ATTENDANTS = 2
+"""Workers that share the commands of a handler: while one waits for a program to begin, the other goes on."""
+
 _BATCH = 1000
 """Deliveries that a batch handler's process gets at most, if a tick's batch is not smaller."""
 
@@ -40,7 +44,7 @@ _PART = 250
 _HANDFUL = 250
 """Deliveries that are worth a transaction of their own."""
 
-_LINGER = 0.02
+_LINGER = 0.05
 """Seconds that fewer of them wait for others that are still out."""
 
 _STALLED = 1.0
@@ -119,7 +123,7 @@ class Lane:
 
     def __init__(self, config: HandlerConfig, tray: Tray, limit: int) -> None:
         self.config = config
-        self.handler: Handler | None = None
+        self.handler: Handler | ExecHandler | None = None
         self.in_hand: set[Lease] = set()
         """Leased and not settled."""
         self.promised = 0
@@ -129,6 +133,7 @@ class Lane:
         self._batch = min(limit, _BATCH)
         self._queue: SimpleQueue[Handful | None] = SimpleQueue()
         self._workers: list[Thread] = []
+        self._commands: list[Commands] = []
         # What a killed tick had leased has used up an attempt, begun or not: who has few of them lies in no queue.
         self._may_queue = config.retry.max_attempts > _FEW
         self._least = config.concurrency * (_PREFETCH if self._may_queue else 1)
@@ -200,21 +205,35 @@ class Lane:
         for start in range(0, len(leases), size):
             chunk = slice(start, start + size)
             self._queue.put(Handful(leases[chunk], partial(read, chunk)))
-        while len(self._workers) < min(self.config.concurrency, len(self.in_hand)):
-            name = f"handler-{self.config.name}-{len(self._workers) + 1}"
-            worker = Thread(target=self._work, args=(may_start,), name=name, daemon=True)
+        is_command = isinstance(self.handler, ExecHandler)
+        most = min(self.config.concurrency, _ATTENDANTS) if is_command else self.config.concurrency
+        while len(self._workers) < min(most, len(self.in_hand)):
+            number = len(self._workers) + 1
+            work = partial(self._work, may_start)
+            if is_command:
+                self._commands.append(Commands(self.config.timeout))
+                share = (self.config.concurrency + most - number) // most
+                work = partial(self._attend, self._commands[-1], share, may_start)
+            worker = Thread(target=work, name=f"handler-{self.config.name}-{number}", daemon=True)
             worker.start()
             self._workers.append(worker)
+        self._wake()
+
+    def _wake(self) -> None:
+        for commands in self._commands:
+            commands.wake()
 
     def _work(self, may_start: Callable[[], bool]) -> None:
+        """Deliver one by one, as long as it may: where each call is waited for, one of several that do."""
+        assert not isinstance(self.handler, ExecHandler | None)
         while (handful := self._queue.get()) is not None:
             results: list[tuple[Delivery, HandlerResult]] = []
             failure = None
             try:
-                if self.config.batch:
-                    handful = self._gathered(handful)
-                if may_start():
-                    self._deliver(handful.read(), results, may_start)
+                for delivery, parcel in handful.read() if may_start() else ():
+                    if results and not may_start():
+                        break
+                    results.append((delivery, self.handler.deliver(parcel)))
             except BaseException as error:  # noqa: BLE001 (raised again where the run is)
                 failure = error
             begun = len(results)
@@ -222,6 +241,40 @@ class Lane:
                 self._tray.put(Returned(self, handful.leases[:begun], results, failure))
             if begun < len(handful.leases) and not failure:
                 self._tray.put(Returned(self, handful.leases[begun:], None))
+
+    def _attend(self, commands: Commands, most: int, may_start: Callable[[], bool]) -> None:
+        """Let as many commands run as may at once, all attended by this worker."""
+        is_closed = False
+        try:
+            while commands or not is_closed:
+                while not is_closed and len(commands) < most:
+                    try:
+                        handful = self._queue.get(block=not commands)
+                    except Empty:
+                        break
+                    if handful is None:
+                        is_closed = True
+                    else:
+                        self._begin(commands, self._gathered(handful) if self.config.batch else handful, may_start)
+                if commands:
+                    commands.attend()
+        except BaseException as error:  # noqa: BLE001 (raised again where the run is)
+            self._tray.put(Returned(self, (), (), error))
+            while commands:
+                commands.attend()
+
+    def _begin(self, commands: Commands, handful: Handful, may_start: Callable[[], bool]) -> None:
+        assert isinstance(self.handler, ExecHandler)
+        if not may_start():
+            self._tray.put(Returned(self, handful.leases, None))
+            return
+        addressed = handful.read()
+
+        def done(results: Sequence[HandlerResult]) -> None:
+            became = [(delivery, result) for (delivery, _), result in zip(addressed, results, strict=True)]
+            self._tray.put(Returned(self, handful.leases, became))
+
+        self.handler.start(commands, [parcel for _, parcel in addressed], done)
 
     def _gathered(self, handful: Handful) -> Handful:
         """For a process that takes many: what else lies ready."""
@@ -237,22 +290,6 @@ class Lane:
             leases += more.leases
             reads.append(more.read)
         return Handful(leases, lambda: [pair for read in reads for pair in read()])
-
-    def _deliver(
-        self,
-        addressed: Sequence[tuple[Delivery, Parcel]],
-        results: list[tuple[Delivery, HandlerResult]],
-        may_start: Callable[[], bool],
-    ) -> None:
-        """Deliver a batch at once; else one by one, as long as it may."""
-        assert self.handler is not None
-        size = len(addressed) if self.config.batch else 1
-        for start in range(0, len(addressed), size):
-            if start and not may_start():
-                return
-            these = addressed[start : start + size]
-            answers = self.handler.deliver([parcel for _, parcel in these])
-            results += [(delivery, answer) for (delivery, _), answer in zip(these, answers, strict=True)]
 
     def take_back(self) -> list[Lease]:
         """Take out of the queue what no worker has begun."""
@@ -276,7 +313,10 @@ class Lane:
         """End the workers, once what they have begun is done, and let go of the handler."""
         for _ in self._workers:
             self._queue.put(None)
+        self._wake()
         for worker in self._workers:
             worker.join()
+        for commands in self._commands:
+            commands.close()
         if self.handler is not None:
             self.handler.close()

@@ -18,6 +18,7 @@ from waitctl.infrastructure.database import Database, host_clock
 if TYPE_CHECKING:
     from waitctl.domain.pauses import Paused
     from waitctl.infrastructure.handlers import Handler
+    from waitctl.infrastructure.handlers.exec import ExecHandler
 
 
 def handlers_of(settings: Settings, database: Database) -> list[HandlerConfig]:
@@ -59,7 +60,7 @@ def check_inline(particulars: Particulars, settings: Settings, database: Databas
     return particulars
 
 
-def make_handler(config: HandlerConfig, settings: Settings, database: Database) -> Handler:
+def make_handler(config: HandlerConfig, settings: Settings, database: Database) -> Handler | ExecHandler:
     """The handler that a config describes; each kind is loaded when it is first used.
 
     Raises `HandlerNotReadyError` when this host lacks what it needs.

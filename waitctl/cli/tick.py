@@ -164,6 +164,7 @@ def _on_signal(wake: Callable[[], None] = lambda: None) -> threading.Event:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it, as a parent may have, never hears how a child ended
     return interrupted
 
 

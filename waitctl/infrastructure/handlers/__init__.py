@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from waitctl.domain.deliveries import HandlerResult
 from waitctl.domain.text import JsonObject, to_json
@@ -31,30 +30,43 @@ class Parcel:
         """The same as it goes out."""
         return self.line.encode()
 
+    VARIABLES: ClassVar = (
+        "WAITCTL_DELIVERY_ID",
+        "WAITCTL_ATTEMPT",
+        "WAITCTL_OUTCOME",
+        "WAITCTL_WAIT_ID",
+        "WAITCTL_EXECUTION_ID",
+        "WAITCTL_STEP_ID",
+        "WAITCTL_CONTACT_ID",
+        "WAITCTL_EVENT_TYPE",
+    )
+    """The essentials, for the environment of a command."""
+
     @property
     def environment(self) -> dict[str, str]:
-        """The essentials, for the environment of a command."""
+        """The `VARIABLES`."""
         wait, event = self.document["wait"], self.document["event"]
-        return {
-            "WAITCTL_DELIVERY_ID": self.delivery_id,
-            "WAITCTL_ATTEMPT": str(self.document["attempt"]),
-            "WAITCTL_OUTCOME": self.document["outcome"],
-            "WAITCTL_WAIT_ID": wait["id"],
-            "WAITCTL_EXECUTION_ID": wait["workflow_execution_id"],
-            "WAITCTL_STEP_ID": wait["step_id"],
-            "WAITCTL_CONTACT_ID": wait["contact_id"] or "",
-            "WAITCTL_EVENT_TYPE": event["type"] if event else "",
-        }
+        values = (
+            self.delivery_id,
+            str(self.document["attempt"]),
+            self.document["outcome"],
+            wait["id"],
+            wait["workflow_execution_id"],
+            wait["step_id"],
+            wait["contact_id"] or "",
+            event["type"] if event else "",
+        )
+        return dict(zip(self.VARIABLES, values, strict=True))
 
 
 class Handler(Protocol):
-    """Takes parcels and says what became of each, in their order; several threads call at once. Must not raise.
+    """Takes a parcel and says what became of it; several threads call at once. Must not raise.
 
     Making one raises `HandlerNotReadyError` when the host lacks what it needs.
     """
 
-    def deliver(self, parcels: Sequence[Parcel]) -> Sequence[HandlerResult]:
-        """Hand parcels over and wait for the answers: one parcel, unless the config asks for batches."""
+    def deliver(self, parcel: Parcel) -> HandlerResult:
+        """Hand a parcel over and wait for the answer."""
         ...
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ ever will: delivered means that it was sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from threading import Lock
 
 from waitctl.domain.deliveries import Delivered, Failed, HandlerResult
@@ -21,11 +21,7 @@ class NotifyHandler:
         self._send = send
         self._one_at_a_time = Lock()  # PostgreSQL commits notifications one by one: more connections gain nothing
 
-    def deliver(self, parcels: Sequence[Parcel]) -> list[HandlerResult]:
-        """Hand them over, one after the other."""
-        return [self._deliver(parcel) for parcel in parcels]
-
-    def _deliver(self, parcel: Parcel) -> HandlerResult:
+    def deliver(self, parcel: Parcel) -> HandlerResult:
         """Send it."""
         payload = {
             "delivery_id": parcel.delivery_id,

@@ -11,7 +11,7 @@ import asyncio
 import importlib
 import inspect
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -36,11 +36,7 @@ class PythonHandler:
         # Event loops, one a coroutine that runs, kept for the next: clients of a library may be bound to theirs.
         self._loops: SimpleQueue[asyncio.Runner] = SimpleQueue()
 
-    def deliver(self, parcels: Sequence[Parcel]) -> list[HandlerResult]:
-        """Hand them over, one after the other."""
-        return [self._deliver(parcel) for parcel in parcels]
-
-    def _deliver(self, parcel: Parcel) -> HandlerResult:
+    def deliver(self, parcel: Parcel) -> HandlerResult:
         """Call the function and judge how it ends."""
         try:
             returned = self._function(parcel.document)

@@ -18,7 +18,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -64,11 +64,7 @@ class WebhookHandler:
         self._context = ssl.create_default_context() if self._url.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
 
-    def deliver(self, parcels: Sequence[Parcel]) -> list[HandlerResult]:
-        """Hand them over, one after the other."""
-        return [self._deliver(parcel) for parcel in parcels]
-
-    def _deliver(self, parcel: Parcel) -> HandlerResult:
+    def deliver(self, parcel: Parcel) -> HandlerResult:
         """Post the parcel and judge the answer."""
         try:
             return self._exchange(parcel, time.monotonic() + self._timeout)

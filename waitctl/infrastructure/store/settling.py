@@ -38,7 +38,7 @@ def deliver(connection: Connection, database: Database, leases: Iterable[Lease],
     A zombie whose lease ran out holds an older attempt and changes nothing.
     """
     rows = to_json(sorted(leases))
-    return set(connection.execute(_deliver(database.is_sqlite), {"rows": rows, "now": now}).scalars())
+    return set(connection.execute(_deliver(database.is_sqlite), {"rows": rows, "now": now}).scalars().all())
 
 
 def settle_deliveries(connection: Connection, database: Database, settlements: Iterable[Settlement]) -> set[str]:

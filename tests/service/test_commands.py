@@ -1,0 +1,143 @@
+"""What a command finds when it starts, and that those which run at the same time do not stand in each other's way."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.scene import Scene
+from waitctl.infrastructure.handlers import spawning
+
+STARTED_BY = ["posix_spawn", "subprocess"]
+
+
+@pytest.fixture(params=STARTED_BY)
+def started_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """By the C library's posix_spawn, or as where that is too old."""
+    if request.param == "subprocess":
+        monkeypatch.setattr(spawning, "_library", lambda: None)
+    elif spawning._library() is None:
+        pytest.fail("this C library is too old for the quick way: glibc 2.34 has it")
+    return str(request.param)
+
+
+@pytest.fixture(params=["told-of-exits", "looks"])
+def exits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system tells of an exit, or as where it cannot."""
+    if request.param == "looks":
+        monkeypatch.delattr(os, "pidfd_open")
+
+
+@pytest.fixture
+def inherited() -> Iterator[int]:
+    """A file that whoever started the tick has left open for it: the lock of flock(1), say."""
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    os.set_inheritable(descriptor, True)
+    yield descriptor
+    os.close(descriptor)
+
+
+def due(scene: Scene, number: int) -> None:
+    for each in range(number):
+        scene.waits.resume_wait(scene.create(execution=f"e{each}", handler="nudge").wait.id)
+
+
+@pytest.mark.usefixtures("started_by")
+def test_what_a_command_starts_with(sqlite_scene: Scene, tmp_path: Path, inherited: int) -> None:
+    """A session of its own, no file but its three streams, and the signals that Python ignores as they come."""
+    look = tmp_path / "look.py"
+    look.write_text(
+        "import os, sys\n"
+        "assert sys.stdin.read(1) == '{'\n"
+        "assert os.getsid(0) == os.getpgrp() == os.getppid(), 'the shell leads its session'\n"
+        f"assert not os.path.exists('/proc/self/fd/{inherited}')\n"
+    )
+    pipe = "{ yes; echo $? > $OUT; } | head -n 1 > /dev/null"
+    out = sqlite_scene.handle(tmp_path, f"{sys.executable} {look} || exit 1; {pipe}")
+    due(sqlite_scene, 1)
+    report = sqlite_scene.tick()
+    assert [each.last_error for each in sqlite_scene.deliveries.list_deliveries()] == [None]
+    assert report.delivered == 1
+    assert out.read_text() == "141\n", "ended by SIGPIPE"
+
+
+@pytest.mark.usefixtures("started_by")
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (None, "cannot run {command}: No such file or directory"),
+        ("not executable", "cannot run {command}: Permission denied"),
+        ("\x7fELF nonsense", "cannot run {command}: Exec format error"),
+    ],
+    ids=["missing", "not-executable", "not-a-program"],
+)
+def test_a_command_that_cannot_run(sqlite_scene: Scene, tmp_path: Path, script: str | None, error: str) -> None:
+    command = sqlite_scene.handle(tmp_path, "true").with_suffix(".sh")
+    if script is None:
+        command.unlink()
+    else:
+        command.write_text(script)
+        command.chmod(0o644 if script == "not executable" else 0o755)
+    due(sqlite_scene, 1)
+    assert sqlite_scene.tick().retried == 1
+    (delivery,) = sqlite_scene.deliveries.list_deliveries()
+    assert delivery.last_error == error.format(command=command)
+
+
+@pytest.mark.usefixtures("exits")
+@pytest.mark.parametrize("concurrency", [2, 8])
+def test_one_waits_for_others_that_come_after_it(sqlite_scene: Scene, tmp_path: Path, concurrency: int) -> None:
+    """Whoever attends to it attends to them."""
+    waits = "for each in 1 2 3 4 5 6; do until [ -e $OUT.e$each ]; do sleep 0.01; done; done"
+    script = f'case $WAITCTL_EXECUTION_ID in e0) {waits};; *) : > "$OUT.$WAITCTL_EXECUTION_ID";; esac'
+    sqlite_scene.handle(tmp_path, script, concurrency=concurrency)
+    due(sqlite_scene, 7)
+    assert sqlite_scene.tick().delivered == 7
+
+
+@pytest.mark.usefixtures("exits")
+def test_many_that_close_their_output_before_they_end(sqlite_scene: Scene, tmp_path: Path) -> None:
+    """What one has closed, the next one opens: it is the same number, and another's."""
+    sqlite_scene.handle(tmp_path, "exec >&- 2>&-; sleep 0.01")
+    due(sqlite_scene, 60)
+    assert sqlite_scene.tick().delivered == 60
+
+
+@pytest.mark.usefixtures("exits", "started_by")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "sleep 60",
+        "exec >&- 2>&-; sleep 60",
+        "trap '' TERM; while :; do sleep 0.05; done",
+        "(trap '' TERM; sleep 60) & wait",
+    ],
+    ids=["sleeps", "says-nothing-more", "ignores-term", "child-ignores-term"],
+)
+def test_one_that_outlives_its_timeout_is_ended_with_its_group(
+    sqlite_scene: Scene, tmp_path: Path, script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("waitctl.infrastructure.handlers.commands.KILL_AFTER", timedelta(seconds=0.2))
+    sqlite_scene.handle(tmp_path, f"echo started; {script}", timeout=0.3)
+    due(sqlite_scene, 1)
+    assert sqlite_scene.tick().retried == 1
+    (delivery,) = sqlite_scene.deliveries.list_deliveries()
+    assert delivery.last_error == "timed out after 0.3 s: started"
+
+
+@pytest.mark.usefixtures("exits", "started_by")
+@pytest.mark.parametrize(
+    "script",
+    ["exec <&-; exit 0", "true", "yes | head -c 3000000; exit 0", "sleep 60 & exit 0", "cat > /dev/null"],
+    ids=["closes-stdin", "does-not-read", "floods", "leaves-a-child", "reads"],
+)
+def test_one_that_behaves_oddly_is_delivered(sqlite_scene: Scene, tmp_path: Path, script: str) -> None:
+    sqlite_scene.handle(tmp_path, script)
+    wait = sqlite_scene.create(handler="nudge", context={"large": "x" * 200_000}).wait
+    sqlite_scene.waits.resume_wait(wait.id)
+    assert sqlite_scene.tick().delivered == 1

@@ -1,0 +1,152 @@
+"""How a command is started: by the C library's posix_spawn where that can do all that is needed, else by `subprocess`.
+
+`os.posix_spawn` would not do: it keeps Python's lock until the program has begun, and can neither run it in another
+folder nor keep it from inheriting whatever is open. Since glibc 2.34 the C library can.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Protocol, TypeAlias
+
+_OPAQUE = ctypes.c_char * 1024
+"""Room for any of the C library's types: the largest, posix_spawnattr_t, takes 336 bytes."""
+
+_SETSIGDEF, _SETSID = 0x04, 0x80
+"""Flags of <spawn.h>."""
+
+_UNKNOWN = 255
+"""The exit status of a command of which it is not known."""
+
+_Strings: TypeAlias = "ctypes.Array[ctypes.c_char_p]"
+
+
+class Environment:
+    """The variables of a process, as C has them; what many have in common is made once."""
+
+    def __init__(self, variables: Sequence[bytes], common: Environment | None = None) -> None:
+        """``variables`` are ``NAME=value`` each. Raises `ValueError` for what holds a NUL."""
+        self.variables: Sequence[bytes] = variables
+        self.common = common
+        """Those that come before: they must live as long as this one."""
+        self.array: _Strings = _strings(variables, common.array if common else None)
+
+    def as_dict(self) -> dict[bytes, bytes]:
+        """The same by name."""
+        before = self.common.as_dict() if self.common else {}
+        return before | dict(each.split(b"=", 1) for each in self.variables)
+
+
+class Process(Protocol):
+    """What is used of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, and that of its group."""
+        ...
+
+    def poll(self) -> int | None:
+        """Its exit status, negative for a signal; ``None`` while it runs."""
+        ...
+
+
+def start(argv: Sequence[str], streams: Sequence[int], environment: Environment, folder: str | None) -> Process:
+    """Start a program in a session of its own: a signal for tick is not for it, and its whole group can be ended.
+
+    ``streams`` are its standard input, output and error; it inherits nothing else that is open. Raises `OSError`, and
+    `ValueError` for arguments that hold a NUL.
+    """
+    library = _library()
+    if library is None or min(streams) <= 2:  # of streams that stand where others go, `subprocess` takes care
+        stdin, stdout, stderr = streams
+        variables = environment.as_dict()
+        return subprocess.Popen(
+            argv, stdin=stdin, stdout=stdout, stderr=stderr, env=variables, cwd=folder, start_new_session=True
+        )
+    return _Spawned(library, argv, streams, environment, folder)
+
+
+class _Library:
+    """The C library, and the attributes that all commands are started with."""
+
+    def __init__(self) -> None:
+        self.calls: Any = ctypes.PyDLL(None)
+        self.spawn: Any = ctypes.CDLL(None).posix_spawnp
+        """The one call that lets other threads go on meanwhile; the others are too short for that."""
+        self.calls.posix_spawn_file_actions_addclosefrom_np  # noqa: B018 (AttributeError where there is none)
+        self.calls.posix_spawn_file_actions_addchdir_np  # noqa: B018
+        self.attributes = _OPAQUE()
+        ignored = _OPAQUE()
+        self.calls.sigemptyset(ignored)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; what it starts must not
+            self.calls.sigaddset(ignored, number)
+        self.calls.posix_spawnattr_init(self.attributes)
+        self.calls.posix_spawnattr_setsigdefault(self.attributes, ignored)
+        self.calls.posix_spawnattr_setflags(self.attributes, ctypes.c_short(_SETSIGDEF | _SETSID))
+
+
+@cache
+def _library() -> _Library | None:
+    try:
+        return _Library()
+    except (AttributeError, OSError):
+        return None
+
+
+class _Spawned:
+    """A process that posix_spawn has started."""
+
+    def __init__(
+        self,
+        library: _Library,
+        argv: Sequence[str],
+        streams: Sequence[int],
+        environment: Environment,
+        folder: str | None,
+    ) -> None:
+        self._status: int | None = None
+        pid, actions, calls = ctypes.c_int(), _OPAQUE(), library.calls
+        arguments = _strings([os.fsencode(argument) for argument in argv])
+        calls.posix_spawn_file_actions_init(actions)
+        try:
+            for theirs, ours in enumerate(streams):
+                calls.posix_spawn_file_actions_adddup2(actions, ours, theirs)
+            calls.posix_spawn_file_actions_addclosefrom_np(actions, 3)
+            if folder is not None:
+                calls.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(folder))
+            error = library.spawn(
+                ctypes.byref(pid), arguments[0], actions, library.attributes, arguments, environment.array
+            )
+        finally:
+            calls.posix_spawn_file_actions_destroy(actions)
+        if error:
+            raise OSError(error, os.strerror(error))
+        self.pid = pid.value
+
+    def poll(self) -> int | None:
+        if self._status is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:  # somebody else in this process has waited for it: nobody knows how it ended
+                return _UNKNOWN
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status
+
+
+def _strings(values: Sequence[bytes], before: _Strings | None = None) -> _Strings:
+    """The array of C strings that ends with NULL, those of another one first."""
+    if b"\0" in b"".join(values):
+        raise ValueError("embedded null byte")
+    start = len(before) - 1 if before else 0
+    strings = (ctypes.c_char_p * (start + len(values) + 1))()
+    if before:
+        ctypes.memmove(strings, before, start * ctypes.sizeof(ctypes.c_char_p))
+    for number, value in enumerate(values, start):
+        strings[number] = value
+    return strings
