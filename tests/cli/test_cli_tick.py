@@ -76,7 +76,11 @@ def test_a_signal_while_a_handler_hangs(run: Waitctl) -> None:
 def test_how_a_command_ended_is_known_though_the_parent_ignores_its_children(run: Waitctl) -> None:
     config = handler(run, "exit 65")
     run("create", "fixed-time", "1h", *DUE, "--handler", "h").ok()
-    process = run.start("--config", config, "tick", "-o", "json", shell="trap '' CHLD; exec \"$@\"")
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    shell = f'exec {sys.executable} -c "{ignoring}" "$@"'
+    process = run.start("--config", config, "tick", "-o", "json", shell=shell)
     assert finish(process).ok().json["dead"] == 1
 
 

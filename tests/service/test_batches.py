@@ -122,3 +122,5 @@ def test_interrupted_tick_gives_a_whole_batch_back(sqlite_scene: Scene, tmp_path
     report = Tick(sqlite_scene.database, settings, options, interrupted=out.exists).run()
     assert (report.stopped, report.delivered) == ("interrupted", 2)
     assert became(sqlite_scene) == {("delivered", 1, None): 2, ("pending", 0, None): 2}
+    most = {each.status: each.max_attempts for each in sqlite_scene.deliveries.list_deliveries()}
+    assert most == {"delivered": 8, "pending": None}, "what was not begun is as if it had not been leased"

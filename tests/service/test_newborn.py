@@ -71,8 +71,8 @@ def test_what_it_gets_is_what_a_claim_would_give_it(scene: Scene) -> None:
 
 
 def test_each_handler_gets_what_it_has_room_for(scene: Scene) -> None:
-    for number in range(5):
-        scene.create(execution=f"n{number}", handler="nudge")
+    for number in (3, 1, 4, 0, 2):  # minutes
+        scene.create(f"{number + 1}m", execution=f"n{number}", handler="nudge")
         scene.create(execution=f"o{number}", handler="other")
     scene.create(execution="third", handler="third")
     scene.create(execution="nobody")
@@ -93,6 +93,8 @@ def test_each_handler_gets_what_it_has_room_for(scene: Scene) -> None:
     leases = {lease for each in leased for lease in each.leases}
     running = scene.sql("SELECT CAST(id AS text) FROM workflow_wait_deliveries WHERE attempt = 1")
     assert {lease.delivery_id for lease in leases} == {row[0] for row in running}
+    nudged = next(each for each in leased if each.handler == "nudge")
+    assert sorted(wait["workflow_execution_id"] for _, wait in nudged.read(slice(None))) == ["n0", "n1", "n2"]
 
 
 def test_one_that_an_event_had_scheduled_is_left_to_the_dispatcher(scene: Scene) -> None:
