@@ -44,7 +44,7 @@ _PART = 250
 _HANDFUL = 250
 """Deliveries that are worth a transaction of their own."""
 
-_LINGER = 0.05
+_LINGER = 0.1
 """Seconds that fewer of them wait for others that are still out."""
 
 _STALLED = 1.0
