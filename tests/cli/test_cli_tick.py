@@ -73,6 +73,24 @@ def test_a_signal_while_a_handler_hangs(run: Waitctl) -> None:
     assert "timed out after 1 s" in delivery["last_error"]
 
 
+def test_a_second_ctrl_c_waits_for_nobody(run: Waitctl) -> None:
+    for name in ("started", "go"):
+        os.mkfifo(run.folder / name)
+    config = handler(run, "echo > started; read line < go", "concurrency = 1")
+    for n in range(2):
+        run("create", "fixed-time", "1h", *DUE, "-e", f"e{n}", "--handler", "h").ok()
+    process = run.start("--config", config, "tick")
+    (run.folder / "started").read_text()
+    process.send_signal(signal.SIGINT)
+    pending = ("delivery", "list", "--status", "pending", "-o", "ndjson")
+    until(lambda: len(run(*pending).ok().lines) == 1, "what has not begun is given back")
+    process.send_signal(signal.SIGINT)
+    assert finish(process).code == 130
+    [left] = run("delivery", "list", "--status", "running", "-o", "json").ok().json["deliveries"]
+    assert left["attempt"] == 1
+    (run.folder / "go").write_text("go\n")
+
+
 def test_how_a_command_ended_is_known_though_the_parent_ignores_its_children(run: Waitctl) -> None:
     config = handler(run, "exit 65")
     run("create", "fixed-time", "1h", *DUE, "--handler", "h").ok()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from waitctl.domain.deliveries import Delivery, HandlerResult, Lease
 from waitctl.domain.handlers import HandlerConfig
 from waitctl.infrastructure.handlers import Handler, Parcel
-from waitctl.infrastructure.handlers.commands import KILL_AFTER, Commands
+from waitctl.infrastructure.handlers.commands import KILL_AFTER, Commands, NoRoomError
 from waitctl.infrastructure.handlers.exec import ExecHandler
 
 SOON = 0.25
@@ -245,17 +245,20 @@ class Lane:
     def _attend(self, commands: Commands, most: int, may_start: Callable[[], bool]) -> None:
         """Let as many commands run as may at once, all attended by this worker."""
         is_closed = False
+        handful: Handful | None = None
         try:
             while commands or not is_closed:
                 while not is_closed and len(commands) < most:
                     try:
-                        handful = self._queue.get(block=not commands)
-                    except Empty:
+                        handful = handful or self._queue.get(block=not commands)
+                        if handful is None:
+                            is_closed = True
+                            break
+                        handful = self._gathered(handful) if self.config.batch else handful
+                        self._begin(commands, handful, may_start)
+                    except (Empty, NoRoomError):  # until one of them ends, at least
                         break
-                    if handful is None:
-                        is_closed = True
-                    else:
-                        self._begin(commands, self._gathered(handful) if self.config.batch else handful, may_start)
+                    handful = None
                 if commands:
                     commands.attend()
         except BaseException as error:  # noqa: BLE001 (raised again where the run is)

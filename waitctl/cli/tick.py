@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ import typer
 from waitctl.application.resolving import Phase, TickOptions
 from waitctl.application.tick import Tick, TickReport
 from waitctl.application.watch import Watch
-from waitctl.cli.output import DocumentOption, Output, print_document, say, write_line
+from waitctl.cli.output import DocumentOption, ExitCode, Output, print_document, say, write_line
 from waitctl.cli.session import Session, session_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError
@@ -153,12 +154,16 @@ def _phases(text: str) -> frozenset[Phase]:
 
 
 def _on_signal(wake: Callable[[], None] = lambda: None) -> threading.Event:
-    """An event that SIGTERM and the first SIGINT set; the second SIGINT interrupts at once."""
+    """An event that SIGTERM and the first SIGINT set; the second SIGINT ends the process at once, as SIGKILL would.
+
+    What runs goes on without it, and comes again when its lease has run out.
+    """
     interrupted = threading.Event()
 
     def stop(number: int, _: object) -> None:
         if number == signal.SIGINT and interrupted.is_set():
-            raise KeyboardInterrupt
+            # Not KeyboardInterrupt: every thread would wait for the handlers on its way out.
+            os._exit(ExitCode.INTERRUPTED)
         interrupted.set()
         wake()
 

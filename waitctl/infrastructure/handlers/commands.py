@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import math
 import os
+import resource
 import select
 import signal
 import time
@@ -32,8 +34,21 @@ _PIPE = 65536
 _WIDE_PIPE = 1 << 20
 """Bytes that one for a large input holds, where the system allows: its limit for everybody on Linux."""
 
+_LONGEST_POLL = 3600.0
+"""Seconds that a poll lasts at most: what it takes is a C int of milliseconds, less than a month."""
+
+_RESERVE = 32
+"""Descriptors that commands leave to everything else: connections, a database's files."""
+
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
+"""What the system says when it has no room for one more process now."""
+
 _GLANCE = 0.05
 """Seconds after which the system is asked to tell of a command's exit; most have ended by then, with their output."""
+
+
+class NoRoomError(Exception):
+    """The system has no room for one more command now. It is no fault of the command's."""
 
 
 class Ended(NamedTuple):
@@ -63,6 +78,8 @@ class Commands:
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
         self._watch(self._woken, select.POLLIN, self._hear)
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._highest = math.inf if most == resource.RLIM_INFINITY else most - _RESERVE
 
     def __len__(self) -> int:
         """How many are running."""
@@ -80,7 +97,7 @@ class Commands:
     ) -> None:
         """Start a command that gets ``body`` on its standard input; `attend` says ``done`` when it has ended.
 
-        Raises `OSError`, and `ValueError` for arguments that hold a NUL.
+        Raises `OSError`, `NoRoomError`, and `ValueError` for arguments that hold a NUL.
         """
         ours: list[int] = []
         theirs: list[int] = []
@@ -98,10 +115,14 @@ class Commands:
                 outputs.append(read)
                 theirs.append(write)
             streams = theirs if apart else [*theirs, theirs[-1]]
+            if self._running and max(ours) > self._highest:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             process = spawning.start(argv, streams, environment, folder)
-        except BaseException:
+        except BaseException as error:
             for descriptor in ours:
                 os.close(descriptor)
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise NoRoomError(error.strerror) from error
             raise
         finally:
             for descriptor in theirs:
@@ -124,8 +145,8 @@ class Commands:
         """Attend to them until some have ended, or until somebody calls `wake`."""
         before = len(self._running)
         while len(self._running) == before and not self._is_wanted:
-            left = self._look_at - time.monotonic()
-            for descriptor, _ in self._poll.poll(None if left == math.inf else max(0, math.ceil(left * 1000))):
+            left = min(max(0.0, self._look_at - time.monotonic()), _LONGEST_POLL)
+            for descriptor, _ in self._poll.poll(math.ceil(left * 1000)):
                 if act := self._ready.get(descriptor):  # one before it may have ended its command
                     act()
             if (now := time.monotonic()) >= self._look_at:

@@ -14,7 +14,7 @@ from functools import partial
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.infrastructure.handlers import Parcel
-from waitctl.infrastructure.handlers.commands import MOST_NAMED, Commands, Ended
+from waitctl.infrastructure.handlers.commands import MOST_NAMED, Commands, Ended, NoRoomError
 from waitctl.infrastructure.handlers.spawning import Environment
 
 
@@ -40,9 +40,10 @@ class ExecHandler:
     def start(
         self, commands: Commands, parcels: Sequence[Parcel], done: Callable[[Sequence[HandlerResult]], None]
     ) -> None:
-        """Run the command for one parcel, or for a batch of them, as one of ``commands``. Must not raise.
+        """Run the command for one parcel, or for a batch of them, as one of ``commands``.
 
         ``done`` hears what became of each: at once when it cannot run, else while somebody attends to the commands.
+        Raises only `NoRoomError`: for one more, while others run.
         """
         first = parcels[0]
         if self._batch:
@@ -56,6 +57,10 @@ class ExecHandler:
             if not self._batch:
                 environment = Environment(_encoded(first.environment), environment)
             commands.start(argv, body, environment, lambda ended: done(judge(ended)), folder=folder, apart=self._batch)
+        except NoRoomError as error:
+            if commands:
+                raise
+            done([Deferred(f"cannot run {argv[0]}: {error}")] * len(parcels))
         except OSError as error:
             where = f" in {folder}" if folder else ""
             done([Failed(f"cannot run {argv[0]}{where}: {error.strerror}")] * len(parcels))
@@ -83,8 +88,8 @@ class InlineHandler(ExecHandler):
 
 def _encoded(variables: Mapping[str, str]) -> list[bytes]:
     """``NAME=value`` of each. Raises `ValueError` for what no process can have."""
-    encoded = os.fsencode("\0".join([f"{name}={value}" for name, value in variables.items()])).split(b"\0")
-    if len(encoded) != len(variables):
+    encoded = os.fsencode("".join([f"{name}={value}\0" for name, value in variables.items()])).split(b"\0")
+    if encoded.pop() or len(encoded) != len(variables):
         raise ValueError("embedded null byte")
     return encoded
 

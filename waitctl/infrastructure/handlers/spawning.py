@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Protocol, TypeAlias
@@ -92,6 +93,8 @@ class _Library:
 
 @cache
 def _library() -> _Library | None:
+    if sys.platform != "linux":  # elsewhere the flags have other numbers
+        return None
     try:
         return _Library()
     except (AttributeError, OSError):
@@ -114,12 +117,13 @@ class _Spawned:
         arguments = _strings([os.fsencode(argument) for argument in argv])
         calls.posix_spawn_file_actions_init(actions)
         try:
+            error = 0
             for theirs, ours in enumerate(streams):
-                calls.posix_spawn_file_actions_adddup2(actions, ours, theirs)
-            calls.posix_spawn_file_actions_addclosefrom_np(actions, 3)
+                error = error or calls.posix_spawn_file_actions_adddup2(actions, ours, theirs)
+            error = error or calls.posix_spawn_file_actions_addclosefrom_np(actions, 3)
             if folder is not None:
-                calls.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(folder))
-            error = library.spawn(
+                error = error or calls.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(folder))
+            error = error or library.spawn(
                 ctypes.byref(pid), arguments[0], actions, library.attributes, arguments, environment.array
             )
         finally:
