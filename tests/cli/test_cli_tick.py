@@ -91,6 +91,16 @@ def test_a_second_ctrl_c_waits_for_nobody(run: Waitctl) -> None:
     (run.folder / "go").write_text("go\n")
 
 
+def test_no_more_run_than_there_are_descriptors_for(run: Waitctl) -> None:
+    """It is no fault of theirs, and takes no attempt."""
+    config = handler(run, "sleep 1", "concurrency = 256\nmax_attempts = 1")
+    for n in range(40):
+        run("create", "fixed-time", "1h", *DUE, "-e", f"e{n}", "--handler", "h").ok()
+    process = run.start("--config", config, "tick", "-o", "json", shell='ulimit -n 60; exec "$@"')
+    report = finish(process).ok().json
+    assert (report["delivered"], report["retried"], report["dead"]) == (40, 0, 0)
+
+
 def test_how_a_command_ended_is_known_though_the_parent_ignores_its_children(run: Waitctl) -> None:
     config = handler(run, "exit 65")
     run("create", "fixed-time", "1h", *DUE, "--handler", "h").ok()

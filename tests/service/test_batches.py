@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.interleaving import until
 from tests.scene import Scene
 from waitctl import Settings, Tick, TickOptions
 
@@ -90,18 +92,18 @@ def test_program_that_is_not_there(sqlite_scene: Scene, tmp_path: Path) -> None:
 
 
 def test_batches_are_no_larger_than_the_ticks(sqlite_scene: Scene, tmp_path: Path) -> None:
-    """Though more lies ready: the first process ends when the second one's batch is leased."""
-    look = tmp_path / "look.py"
-    look.write_text(
-        "import sqlite3, time\n"
-        f"database = sqlite3.connect({str(tmp_path / 'waits.db')!r})\n"
-        "leased = 'SELECT count(*) FROM workflow_wait_deliveries WHERE attempt > 0'\n"
-        "while database.execute(leased).fetchone()[0] < 4:\n"
-        "    time.sleep(0.01)\n"
-    )
-    out = handle(sqlite_scene, tmp_path, f"wc -l >> $OUT; {sys.executable} {look}")
+    """Though more lies ready: the first process goes on when the second one's batch is leased."""
+    os.mkfifo(tmp_path / "go")
+    go = os.open(tmp_path / "go", os.O_RDWR)
+    out = handle(sqlite_scene, tmp_path, f"wc -l >> $OUT; read line < {tmp_path}/go")
     due(sqlite_scene, 7)
-    assert sqlite_scene.tick(batch_size=2).delivered == 7
+    leased = "SELECT count(*) FROM workflow_wait_deliveries WHERE attempt > 0"
+    with ThreadPoolExecutor(1) as aside:
+        ticking = aside.submit(sqlite_scene.tick, batch_size=2)
+        until(lambda: sqlite_scene.sql(leased)[0][0] >= 4, "two batches are leased")
+        os.write(go, b"on\n" * 4)
+        assert ticking.result().delivered == 7
+    os.close(go)
     assert out.read_text().split() == ["2", "2", "2", "1"]
 
 

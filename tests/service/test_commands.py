@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -106,21 +105,6 @@ def test_a_timeout_of_months(sqlite_scene: Scene, tmp_path: Path) -> None:
     sqlite_scene.handle(tmp_path, "sleep 0.2", timeout=365 * 24 * 3600)
     due(sqlite_scene, 1)
     assert sqlite_scene.tick().delivered == 1
-
-
-@pytest.mark.parametrize("max_attempts", [1, 8])
-def test_no_more_run_than_there_are_descriptors_for(sqlite_scene: Scene, tmp_path: Path, max_attempts: int) -> None:
-    """It is no fault of theirs, and costs them no attempt."""
-    sqlite_scene.handle(tmp_path, "sleep 0.1", concurrency=256, max_attempts=max_attempts)
-    due(sqlite_scene, 200)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    in_use = max(map(int, os.listdir("/proc/self/fd")))  # noqa: PTH208
-    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 60, hard))
-    try:
-        report = sqlite_scene.tick()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert (report.delivered, report.retried, report.dead) == (200, 0, 0)
 
 
 @pytest.mark.usefixtures("exits")

@@ -21,6 +21,9 @@ _OPAQUE = ctypes.c_char * 1024
 _SETSIGDEF, _SETSID = 0x04, 0x80
 """Flags of <spawn.h>."""
 
+_LATEST = ("posix_spawn_file_actions_addclosefrom_np", "posix_spawn_file_actions_addchdir_np")
+"""What it has to know that was added last."""
+
 _UNKNOWN = 255
 """The exit status of a command of which it is not known."""
 
@@ -32,15 +35,14 @@ class Environment:
 
     def __init__(self, variables: Sequence[bytes], common: Environment | None = None) -> None:
         """``variables`` are ``NAME=value`` each. Raises `ValueError` for what holds a NUL."""
-        self.variables: Sequence[bytes] = variables
-        self.common = common
-        """Those that come before: they must live as long as this one."""
+        self._variables = variables
+        self._common = common  # its strings must live as long as this one
         self.array: _Strings = _strings(variables, common.array if common else None)
 
     def as_dict(self) -> dict[bytes, bytes]:
         """The same by name."""
-        before = self.common.as_dict() if self.common else {}
-        return before | dict(each.split(b"=", 1) for each in self.variables)
+        before = self._common.as_dict() if self._common else {}
+        return before | dict(each.split(b"=", 1) for each in self._variables)
 
 
 class Process(Protocol):
@@ -79,8 +81,6 @@ class _Library:
         self.calls: Any = ctypes.PyDLL(None)
         self.spawn: Any = ctypes.CDLL(None).posix_spawnp
         """The one call that lets other threads go on meanwhile; the others are too short for that."""
-        self.calls.posix_spawn_file_actions_addclosefrom_np  # noqa: B018 (AttributeError where there is none)
-        self.calls.posix_spawn_file_actions_addchdir_np  # noqa: B018
         self.attributes = _OPAQUE()
         ignored = _OPAQUE()
         self.calls.sigemptyset(ignored)
@@ -95,10 +95,8 @@ class _Library:
 def _library() -> _Library | None:
     if sys.platform != "linux":  # elsewhere the flags have other numbers
         return None
-    try:
-        return _Library()
-    except (AttributeError, OSError):
-        return None
+    calls = ctypes.PyDLL(None)
+    return _Library() if all(hasattr(calls, name) for name in _LATEST) else None
 
 
 class _Spawned:
