@@ -102,6 +102,10 @@ def statements() -> Iterator[list[tuple[str, Any]]]:
         event.remove(Engine, "before_cursor_execute", note)
 
 
+KNOWN = {"23505"}
+"""What an ingest meets that took events for new: a unique key has one already, and it begins the batch again."""
+
+
 @contextmanager
 def database_errors() -> Iterator[list[str]]:
     """The SQLSTATEs or messages of the errors that every engine of this process meets, retried or not."""

@@ -233,6 +233,20 @@ def test_ingesting_a_batch(large: Database) -> None:
     check(explained(large, ingest), "ix_event_listeners_lookup")
 
 
+def test_ingesting_a_batch_of_new_events(filled: Callable[..., Database]) -> None:
+    large = filled("postgresql")
+
+    def ingest(connection: sa.Connection) -> None:
+        new = [make_event("email_open", f"contact-{number}", external_id=str(number)) for number in range(200)]
+        rows = [event_store.row_of(event, is_sqlite=False) for event in new]
+        text = event_store.encode_rows(rows, is_sqlite=False)
+        assert len(event_store.insert_unknown(connection, text, rows, now=NOW)) == 199
+
+    plans = explained(large, ingest)
+    check(plans, "ix_event_listeners_lookup")
+    assert "Join" not in "".join(plans) and "Sort" not in plans[0]
+
+
 def test_looking_back(large: Database) -> None:
     asked = Particulars("looks-back", contact_id="visitor-7")
     query = EventQuery(("email_open",), lookback=parse_duration("10m"))

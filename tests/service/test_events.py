@@ -95,18 +95,21 @@ def test_id_of_a_pruned_event_is_still_known(scene: Scene) -> None:
     assert scene.statuses(wait) == "waiting"
 
 
-@pytest.mark.parametrize("pruned", [False, True])
-def test_a_batch_goes_in_in_an_order_of_its_own(postgres_scene: Scene, pruned: bool) -> None:
+@pytest.mark.parametrize("way", ["stored", "stored beside pruned ones", "ingested"])
+def test_a_batch_goes_in_in_an_order_of_its_own(postgres_scene: Scene, way: str) -> None:
     """Two ingests of the same events, each in another order, then wait for each other instead of deadlocking."""
-    if pruned:  # which makes another query of it
+    if "pruned" in way:  # which makes another query of it
         postgres_scene.sql(
             "INSERT INTO waitctl_tombstones (kind, scope, key) "
             "SELECT 'event_id', 'cli', 'p' || n FROM generate_series(1, 3000) AS n"
         )
         postgres_scene.sql("ANALYZE waitctl_tombstones")
     ids = [f"{number * 7919 % 1000:03}" for number in range(1000)]
-    new = [make_event("email_open", f"c{each}", external_id=each) for each in ids]
-    postgres_scene.database.write(lambda connection: postgres_scene.events.store(connection, new))
+    if way == "ingested":
+        ingest(postgres_scene, *(line(contact=f"c{each}", id=each) for each in ids))
+    else:
+        new = [make_event("email_open", f"c{each}", external_id=each) for each in ids]
+        postgres_scene.database.write(lambda connection: postgres_scene.events.store(connection, new))
     stored = postgres_scene.sql("SELECT external_id FROM workflow_events ORDER BY ctid")
     assert [row[0] for row in stored] == sorted(ids)
 
@@ -366,6 +369,57 @@ def test_a_stream_ends_with_the_batch_that_fails(scene: Scene) -> None:
     assert len(scene.events.list_events(limit=5000)) == BATCH
 
 
+@pytest.mark.parametrize("odd", ["known", "pruned", "twice", "no such type", "a bad line"])
+def test_a_stream_goes_on_after_what_it_cannot_take_as_new(scene: Scene, odd: str) -> None:
+    """Batches whose events are all new go in by another statement than those with one that is not."""
+    waits = [scene.listen(contact=f"c{number}", execution=f"e{number}") for number in (500, 1500, 2500)]
+    if odd == "known":
+        scene.record(external_id="1400", contact="bob")
+    if odd == "pruned":
+        scene.sql("INSERT INTO waitctl_tombstones (kind, scope, key) VALUES ('event_id', 'cli', '1400')")
+    lines: list[Any] = [line(id=str(number), contact=f"c{number}") for number in range(3000)]
+    if odd == "twice":
+        lines[1400] = line(id="1300", contact="c1400")
+    if odd == "no such type":
+        lines[1400]["type"] = "cart_abandoned"
+    if odd == "a bad line":
+        lines[1400] = b"[]\n"
+    totals, rejected = ingest(scene, *lines)
+    refused = odd in {"no such type", "a bad line"}
+    expected = IngestTotals(received=3000, recorded=2999, duplicates=not refused, rejected=refused, matched=3)
+    assert totals == expected
+    assert [each.line for each in rejected] == [1401] * refused
+    assert [scene.statuses(wait) for wait in waits] == ["resumed"] * 3
+    assert ingest(scene, *lines)[0].recorded == 0
+
+
+ODD = {
+    "tab": "a\tb\r\nc",
+    "control": "\x01\x02\x1f\x7f\x85",
+    "escapes": "\\N \\t \\\\ \" ' {} NULL",
+    "beyond": "Zoë 日本 \U0001f600 \u2028",
+    "words": ["Infinity", "-Infinity", "NaN", None, True],
+    "numbers": [2**70, -(2**63), 1.5e-9, 0, -7],
+    "": {"deep": [[[[{}]]]]},
+}
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize("odd", ODD)
+def test_a_line_is_kept_as_it_was(scene: Scene, odd: str, escaped: bool) -> None:
+    data = {odd: ODD[odd]}
+    names = {"contact": "o'neil \\N\\t Zoë", "source": 'a "b" \\x02', "id": "{1,2}\\"}
+    wait = scene.listen(contact=names["contact"])
+    raw = json.dumps(line(data=data, **names), ensure_ascii=escaped).encode()
+    totals, _ = ingest(scene, raw + b"\n", line(id="1"), line(id="2", data=None), line(id="3", data={}))
+    assert (totals.recorded, totals.matched) == (4, 1)
+    assert scene.statuses(wait) == "resumed"
+    kept = {event.external_id: event for event in scene.events.list_events()}
+    event = kept[names["id"]]
+    assert (event.contact_id, event.source, event.data) == (names["contact"], names["source"], data)
+    assert [kept[each].data for each in "123"] == [{}] * 3
+
+
 def test_a_batch_has_no_more_bytes_than_fit(scene: Scene) -> None:
     """A thousand events of the largest size would be more than PostgreSQL takes in one parameter."""
     large = json.dumps(line(data={"x": "x" * 250_000})).encode()
@@ -410,13 +464,19 @@ def test_ingest_counts_what_became_of_every_line(scene: Scene) -> None:
         b'{"type":"email_open","contact":"ada","extra":1}\n',
         b'{"type":"email_open","contact":"ada","data":[1]}\n',
         b'{"type":"email_open","contact":"ada","data":{"a":NaN}}\n',
+        b'{"type":"email_open","contact":"ada","data":{"a":1e400}}\n',
+        b'{"type":"email_open","contact":"ada","data":{"a":' + b"9" * 4400 + b"}}\n",
+        b'{"type":"email_open","contact":"ada","data":{"a":' + b"[" * 64 + b"]" * 64 + b"}}\n",
+        b'{"type":"email_open","contact":"ada","data":[]}\n',
+        b'{"type":"email_open","contact":"ada","data":{"a":"\\ud800"}}\n',
+        b'{"type":"email_open","contact":"ada","data":{"a":"\xed\xa0\x80"}}\n',
         b'{"type":"email_open","contact":"ada","id":7}\n',
         b'{"type":"email_open","contact":"ada","at":"yesterday"}\n',
         b'{"type":"email_open","contact":"ada","at":"2026-03-01"}\n',
         b'{"type":"email_open","contact":"ada","data":{"a":"\\u0000"}}\n',
         b"x" * (MAX_LINE + 10) + b"\n",
     ],
-    ids=range(15),
+    ids=range(21),
 )
 def test_bad_line_is_named_and_the_rest_goes_on(scene: Scene, bad: bytes) -> None:
     totals, rejected = ingest(scene, line(id="1"), bad, line(id="2"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -83,13 +83,14 @@ class IngestTotals:
 class Stored:
     """What became of a batch: the ids of the new events, (event, wait) pairs, and the events of unknown types.
 
-    ``heard``: whether anything listened for a topic of theirs, matched or not.
+    ``heard``: whether anything listened for a topic of theirs, matched or not. ``whole``: whether all were new.
     """
 
     new: set[str]
     matched: list[tuple[str, str]]
     refused: list[tuple[EventRow, InvalidEventTypeError]]
     heard: bool = False
+    whole: bool = False
 
 
 def make_event(
@@ -190,11 +191,24 @@ class EventService:
 
     def _write(self, encoded: Encoded, before: Future[Stored] | None, *, dry_run: bool) -> Stored:
         """Write a batch, unless the one ``before`` it failed: a stream ends there."""
-        if before is not None:
-            before.result()
-        return self._database.write(
-            lambda connection: self._store(connection, encoded), rollback=dry_run, is_news=lambda stored: stored.heard
-        )
+
+        def write(work: Callable[[Connection, Encoded], Stored]) -> Stored:
+            return self._database.write(
+                lambda connection: work(connection, encoded), rollback=dry_run, is_news=lambda stored: stored.heard
+            )
+
+        # Where a stream has come to what is known, or refused, the next is likely to be so, too.
+        likely_new = before is None or before.result().whole
+        if likely_new and not self._database.is_sqlite:
+            with suppress(store.NotAllNewError):
+                return write(self._store_unknown)
+        return write(self._store)
+
+    def _store_unknown(self, connection: Connection, encoded: Encoded) -> Stored:
+        now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
+        heard = store.insert_unknown(connection, encoded.text, encoded.rows, now=now)
+        matched = self._correlate(connection, heard, now) if heard else []
+        return Stored({row.id for row in encoded.rows}, matched, [], heard=bool(heard), whole=True)
 
     def store(self, connection: Connection, events: Sequence[Event]) -> Stored:
         """Store these events, and resume what the new ones match, in the caller's transaction."""
@@ -214,7 +228,8 @@ class EventService:
             return Stored(set(), [], refused)
         inserted = store.insert_events(connection, self._database, text, ids, now=now)
         matched = self._correlate(connection, inserted.heard, now) if inserted.heard else []
-        return Stored(ids - inserted.dropped, matched, refused, heard=bool(inserted.heard))
+        whole = not refused and not inserted.dropped
+        return Stored(ids - inserted.dropped, matched, refused, heard=bool(inserted.heard), whole=whole)
 
     def _correlate(self, connection: Connection, event_ids: Sequence[str], now: datetime) -> list[tuple[str, str]]:
         return matching.correlate_events(

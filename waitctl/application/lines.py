@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import BinaryIO
 
+import pydantic_core
+
 from waitctl.domain.errors import InvalidEventError, WaitStepError
 from waitctl.domain.events import check_event_type_name
 from waitctl.domain.instants import parse_instant
@@ -19,6 +21,7 @@ from waitctl.domain.text import (
     is_harmless,
     normalize_contact,
     parse_json,
+    to_json,
 )
 from waitctl.infrastructure.batch import instant_text
 from waitctl.infrastructure.ids import new_id
@@ -97,27 +100,49 @@ def parse_line(line: bytes, default_source: str, *, is_sqlite: bool) -> EventRow
     """
     if len(line) > MAX_LINE:
         raise InvalidEventError(f"the line is longer than {MAX_LINE:,} bytes")
-    try:
-        text = line.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidEventError(f"the line is not UTF-8: {error.reason} at byte {error.start}") from error
-    fields = parse_json(text, "the line", error=InvalidEventError, finite=True)
-    if not (harmless := isinstance(fields, dict) and is_harmless(text)):
-        check_json_object(fields, "the line", error=InvalidEventError, limit=MAX_LINE)
+    fields, data = _read_plain(line) or (_read_carefully(line), None)
     _check_fields(fields)
-    at, data, external_id = fields.get("at"), fields.get("data"), fields.get("id")
-    if data is not None and not (harmless and isinstance(data, dict)):
-        check_json_object(data, "the data", error=InvalidEventError)
+    if data is None:
+        given = fields.get("data")
+        data = to_json({} if given is None else check_json_object(given, "the data", error=InvalidEventError))
+    at, external_id = fields.get("at"), fields.get("id")
     return EventRow(
         new_id(),
         _known_name(fields["type"]),
         normalize_contact(fields["contact"], error=InvalidEventError),
-        data or {},
+        data,
         _known_source(fields.get("source") or default_source),
         None if external_id is None else check_text(external_id, "the id", error=InvalidEventError),
         None if at is None else _known_instant(at, is_sqlite),
         None,
     )
+
+
+def _read_plain(line: bytes) -> tuple[JsonObject, str] | None:
+    """The object of a line as nearly all are, and its data as JSON; ``None``: it needs a closer look.
+
+    By pydantic's reader and writer, which take a third of the time.
+    """
+    if not is_harmless(line):
+        return None
+    try:
+        fields = pydantic_core.from_json(line, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        return None  # the other reader says it better
+    data = fields.get("data") if isinstance(fields, dict) else ()
+    if not isinstance(data, dict | None):
+        return None
+    text = "{}" if data is None else pydantic_core.to_json(data).decode()
+    return None if "Infinity" in text else (fields, text)  # a number beyond a double, or a text that says so
+
+
+def _read_carefully(line: bytes) -> JsonObject:
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidEventError(f"the line is not UTF-8: {error.reason} at byte {error.start}") from error
+    fields = parse_json(text, "the line", error=InvalidEventError, finite=True)
+    return check_json_object(fields, "the line", error=InvalidEventError, limit=MAX_LINE)
 
 
 def _check_fields(fields: JsonObject) -> None:

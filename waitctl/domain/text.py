@@ -25,7 +25,7 @@ _MAX_DIGITS = 4300
 """Digits that Python reads as an integer: sys.int_info.default_max_str_digits."""
 
 _SHORT = 8 * 1024
-"""Characters of a text that stays below `MAX_JSON` however its numbers are written."""
+"""Bytes of a text that stays below `MAX_JSON` however its numbers are written."""
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -137,14 +137,14 @@ def parse_json_object(
     return check_json_object(parse_json(text, what, error=error), what, error=error, limit=limit)
 
 
-def is_harmless(text: str) -> bool:
-    """Whether what a short text says in JSON needs no closer look, once it was parsed with ``finite``.
+def is_harmless(text: bytes) -> bool:
+    """Whether what a short text says in JSON needs no closer look, once it was parsed and holds no infinite number.
 
-    Too few brackets to nest deeply, and no escape that could stand for NUL or half a character. In a stream of events
-    this is ten times as fast as looking at every value.
+    Too few brackets to nest deeply, and no escape that could stand for NUL or half a character.
+    In a stream of events this is ten times as fast as looking at every value.
     """
-    short = len(text) <= _SHORT and "\\u" not in text and text.count("{") + text.count("[") <= MAX_DEPTH
-    return short and (text.isascii() or not _NOT_STORABLE.search(text))
+    plain = b"\\" not in text or b"\\u" not in text  # the first is the faster question
+    return plain and len(text) <= _SHORT and text.count(b"{") + text.count(b"[") <= MAX_DEPTH
 
 
 def check_json_object(

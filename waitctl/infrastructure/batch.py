@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,6 +57,37 @@ def json_tuples(name: str, columns: Mapping[str, TypeEngine[Any]], *, is_sqlite:
         each = array.table_valued(sa.column("value", _jsonb()), name=f"{name}_each").render_derived()
         named = [_element(each.c.value, place, kind).label(key) for place, (key, kind) in enumerate(columns.items())]
     return sa.select(*named).select_from(each).cte(name)
+
+
+_NULL = "\x02"
+
+
+def as_lines(rows: Iterable[Sequence[str | None]]) -> str:
+    """Rows of texts as the parameter of `line_tuples`. None may hold a tab, a line feed or U+0002."""
+    return "\n".join(["\t".join([_NULL if text is None else text for text in row]) for row in rows])
+
+
+def line_tuples(name: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause:
+    """`json_tuples` for texts without control characters, as lines of values between tabs. PostgreSQL only.
+
+    Which splits a text in half the time that it needs to read it as JSON.
+    """
+    line = sa.func.unnest(_lines(name)).column_valued(f"{name}_line")
+    values = sa.func.string_to_array(line, sa.text(r"E'\t'"), sa.text(r"E'\x02'"), type_=sa.ARRAY(sa.Text))
+    # OFFSET 0: each line would be split anew for every column.
+    split = sa.select(values.label("value")).offset(0).subquery(f"{name}_split")
+    places = ((sa.literal_column(str(place), sa.Integer), *column) for place, column in enumerate(columns.items(), 1))
+    return sa.select(*(sa.cast(split.c.value[place], kind).label(key) for place, key, kind in places)).cte(name)
+
+
+def any_line(name: str) -> Any:
+    """Any of the lines of a parameter: not a constant, of which PostgreSQL would look up statistics line by line."""
+    return sa.any_(sa.func.array(sa.select(sa.func.unnest(_lines(name))).scalar_subquery(), type_=sa.ARRAY(sa.Text)))
+
+
+def _lines(name: str) -> sa.Function[Any]:
+    parameter = sa.bindparam(name, type_=sa.Text)
+    return sa.func.string_to_array(parameter, sa.text(r"E'\n'"), type_=sa.ARRAY(sa.Text))
 
 
 def _element(array: sa.ColumnElement[Any], place: int, kind: TypeEngine[Any]) -> sa.ColumnElement[Any]:

@@ -10,27 +10,31 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause
+from sqlalchemy.exc import IntegrityError
 
 from waitctl.domain.events import Event, EventType
 from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.text import JsonObject, to_json
-from waitctl.infrastructure.batch import instant_text, json_rows, json_tuples
+from waitctl.domain.text import to_json
+from waitctl.infrastructure.batch import any_line, as_lines, instant_text, json_rows, json_tuples, line_tuples
 from waitctl.infrastructure.database import Database, insert_new
 from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, real_now, tombstones
 from waitctl.infrastructure.store.waits import literal
 
 
 class EventRow(NamedTuple):
-    """An event as `insert_events` takes it: instants are texts. All that a stream makes of an event."""
+    """An event as `insert_events` takes it: instants and data are texts. All that a stream makes of an event."""
 
     id: str
     event_type: str
     contact_id: str
-    data: JsonObject
+    data: str
     source: str
     external_id: str | None
     occurred_at: str | None
     expires_at: str | None
+
+
+_STORED = [*EventRow._fields, "received_at", "correlated_at"]
 
 
 def row_of(event: Event, *, is_sqlite: bool) -> EventRow:
@@ -39,7 +43,7 @@ def row_of(event: Event, *, is_sqlite: bool) -> EventRow:
         event.id,
         event.event_type,
         event.contact_id,
-        event.data,
+        to_json(event.data),
         event.source,
         event.external_id,
         instant_text(event.occurred_at, is_sqlite=is_sqlite),
@@ -48,12 +52,15 @@ def row_of(event: Event, *, is_sqlite: bool) -> EventRow:
 
 
 def encode_rows(rows: Iterable[EventRow], *, is_sqlite: bool) -> str:
-    """Events as the one parameter of `insert_events`.
+    """Events as the one parameter of `insert_events` and `insert_unknown`.
 
-    Sorted by (source, id), so that two ingests of the same events wait for each other instead of deadlocking. SQLite's
-    writers wait for each other anyway.
+    On PostgreSQL sorted by (source, id), so that two ingests of the same events wait for each other instead of
+    deadlocking. SQLite's writers wait for each other anyway.
     """
-    return to_json(list(rows) if is_sqlite else sorted(rows, key=_sender_order))
+    if is_sqlite:
+        return to_json(list(rows))
+    in_order = sorted(rows, key=_sender_order)
+    return as_lines(in_order)
 
 
 def _sender_order(row: EventRow) -> tuple[str, str]:
@@ -85,6 +92,63 @@ def insert_events(
         return Inserted(set(ids) - set(new), new)
     dropped, heard = connection.execute(_insert_and_sum_up(), given).one()
     return Inserted(set(dropped or ()), heard or [])
+
+
+class NotAllNewError(Exception):
+    """Among events that were inserted as new ones is one that is known, was pruned or has no registered type.
+
+    What the transaction has written is lost.
+    """
+
+
+def insert_unknown(connection: Connection, encoded: str, rows: Sequence[EventRow], *, now: datetime) -> list[str]:
+    """Insert events that are new, as a rule, as received at ``now`` and correlated. PostgreSQL only.
+
+    Returns the ids of those that may be listened for. Much quicker than `insert_events`, which asks of each event
+    whether it is. Raises `NotAllNewError`.
+    """
+    types = {row.event_type for row in rows}
+    given = {
+        "contacts": {row.contact_id for row in rows},
+        "types": types,
+        "sources": {row.source for row in rows},
+        "keys": {row.external_id for row in rows if row.external_id is not None},
+    }
+    try:
+        connection.execute(_insert_plainly(), {"rows": encoded, "now": now})
+    except IntegrityError as error:
+        raise NotAllNewError from error
+    # Afterwards: what is pruned while we insert is asked for by a statement that sees it.
+    look = {name: "\n".join(texts) for name, texts in given.items()}
+    registered, pruned, heard = connection.execute(_look_around(), look).one()
+    if pruned or registered < len(types):
+        raise NotAllNewError
+    contacts = set(heard or ())
+    return [row.id for row in rows if row.contact_id in contacts] if contacts else []
+
+
+@cache
+def _insert_plainly() -> sa.Insert:
+    rows = _rows(is_sqlite=False)
+    now = sa.bindparam("now", type_=UtcDateTime)
+    return sa.insert(events).from_select(_STORED, sa.select(*(rows.c[name] for name in EventRow._fields), now, now))
+
+
+@cache
+def _look_around() -> Any:
+    """How many of the types are registered, whether any id was pruned, and which contacts anything may listen for."""
+    registered = sa.select(sa.func.count()).where(event_types.c.name == any_line("types"))
+    pruned = sa.select(sa.true()).where(
+        tombstones.c.kind == "event_id",
+        tombstones.c.scope == any_line("sources"),
+        tombstones.c.key == any_line("keys"),
+    )
+    heard = sa.select(sa.func.array_agg(sa.distinct(listeners.c.contact_id), type_=sa.ARRAY(sa.Text))).where(
+        listeners.c.contact_id == any_line("contacts"),
+        listeners.c.event_type == any_line("types"),
+        listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status),
+    )
+    return sa.select(*(part.scalar_subquery() for part in (registered, pruned.limit(1), heard)))
 
 
 @cache
@@ -119,7 +183,8 @@ def _ids(column: sa.ColumnElement[str]) -> sa.Function[Any]:
 
 
 def _rows(*, is_sqlite: bool) -> FromClause:
-    return json_tuples("rows", {name: events.c[name].type for name in EventRow._fields}, is_sqlite=is_sqlite)
+    columns = {name: events.c[name].type for name in EventRow._fields}
+    return json_tuples("rows", columns, is_sqlite=True) if is_sqlite else line_tuples("rows", columns)
 
 
 def _insert(rows: FromClause, *, is_sqlite: bool) -> Any:
@@ -131,7 +196,7 @@ def _insert(rows: FromClause, *, is_sqlite: bool) -> Any:
     now = sa.bindparam("now", type_=UtcDateTime)
     key = [events.c.source, events.c.external_id]
     return insert_new(events, key, events.c.external_id.is_not(None), is_sqlite=is_sqlite).from_select(
-        [*EventRow._fields, "received_at", "correlated_at"],
+        _STORED,
         sa.select(*(rows.c[name] for name in EventRow._fields), now, now).where(is_new),
     )
 
