@@ -23,6 +23,7 @@ from waitctl.application.parcels import first_parcels, make_parcels
 from waitctl.domain.deliveries import Capacity, RetryPolicy
 from waitctl.domain.handlers import HandlerConfig
 from waitctl.infrastructure.database import Connection
+from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import due
 
 MODULE = "handlers_of_the_newborn"
@@ -63,9 +64,10 @@ def test_what_it_gets_is_what_a_claim_would_give_it(scene: Scene) -> None:
         assert (ended, newborn.handler, len(newborn.rows)) == (2, "nudge", 2)
         first = dict(first_parcels(newborn, slice(None)))
         assert first
-        claimed = dict(make_parcels(connection, {each.id: each.wait_id for each in first}))
+        stored = delivery_store.get_deliveries(connection, [each.id for each in first])
+        claimed = dict(make_parcels(connection, stored, ()))
         assert {each.id: each for each in first} == {each.id: each for each in claimed}
-        assert sorted(parcel.line for parcel in first.values()) == sorted(parcel.line for parcel in claimed.values())
+        assert sorted(parcel.body for parcel in first.values()) == sorted(parcel.body for parcel in claimed.values())
 
     scene.database.write(work)
 

@@ -216,12 +216,12 @@ class Dispatcher:
             names = [] if paused.everything else [name for name in lanes if name not in paused.handlers]
             wanted = store.claimable_handlers(connection, names, now=now)
             return wanted, [
-                (lane, room, self._claim_for(connection, lane, room, paused))
+                (lane, room, self._claim_for(connection, lane, room, paused, now))
                 for lane in (lanes[name] for name in wanted)
                 if lane.handler is not None and (room := lane.room()) > 0
             ]
 
-        wanted, claims = self._database.write(work)
+        wanted, claims = self._database.write(work, is_news=lambda _: False)  # a lease is nobody else's business
         exhausted: list[tuple[Lane, Settlement]] = []
         for lane, room, addressed in claims:
             lane.took(len(addressed), room)
@@ -238,10 +238,9 @@ class Dispatcher:
         return False
 
     def _claim_for(
-        self, connection: Connection, lane: Lane, room: int, paused: Paused
+        self, connection: Connection, lane: Lane, room: int, paused: Paused, now: datetime
     ) -> list[tuple[Delivery, Parcel]]:
-        now = self._database.clock(connection)
-        claimed = store.claim_deliveries(
+        claimed, shared = store.claim_deliveries(
             connection,
             lane.config.name,
             now=now,
@@ -250,7 +249,7 @@ class Dispatcher:
             limit=room,
             paused_workflows=paused.workflows,
         )
-        return make_parcels(connection, claimed)
+        return make_parcels(connection, claimed, shared)
 
     def _open(self, lane: Lane) -> bool:
         """Make a lane's handler, or shut the lane for good when this host cannot."""
@@ -306,7 +305,7 @@ class Dispatcher:
             old = [(lane, list(lane.in_hand)) for lane in busy if not lane.until_renewal()]
         for lane, leases in old:
             lane.renewed()
-            self._database.write(partial(self._renew, lane, leases))
+            self._database.write(partial(self._renew, lane, leases), is_news=lambda _: False)
         return min([LEASE_MARGIN.total_seconds() / 2, *(lane.until_renewal() for lane in busy)])
 
     def _renew(self, lane: Lane, leases: Sequence[Lease], connection: Connection) -> None:
@@ -359,7 +358,8 @@ class Dispatcher:
                 mourn(connection, self._database, died, now=now, actor=self._actor)
             return settlements, landed
 
-        settlements, landed = self._database.write(work)
+        # Nobody waits for what was taken; what is due again may be another host's to try.
+        settlements, landed = self._database.write(work, is_news=lambda done: bool(done[0]))
         became = [each.status for each in settlements if each.delivery_id in landed]
         taken = len(landed) - len(became)
         if DeliveryStatus.PENDING in became:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from operator import attrgetter
 
@@ -25,27 +25,28 @@ def first_parcels(newborn: Newborn, which: slice) -> list[tuple[Delivery, Parcel
     return parcels
 
 
-def make_parcels(connection: Connection, claimed: Mapping[str, str]) -> list[tuple[Delivery, Parcel]]:
-    """The deliveries that were claimed (delivery: wait), oldest first, each with its parcel.
+def make_parcels(
+    connection: Connection, claimed: Sequence[Delivery], shared: Iterable[str]
+) -> list[tuple[Delivery, Parcel]]:
+    """The deliveries that were claimed, oldest first, each with its parcel. ``shared``: the waits that may have others.
 
     From rows to documents without a `WaitStepExecution` between: this is where a tick's own time goes.
     """
     if not claimed:
         return []
-    wait_ids = list(dict.fromkeys(claimed.values()))
-    sent = wait_store.deliveries_of(connection, wait_ids)
-    waits = {fields["id"]: fields for fields in wait_store.get_fields(connection, wait_ids, WAIT_FIELDS)}
-    heard = wait_store.listeners_of(connection, [each for each in wait_ids if waits[each]["wait_type"] == "for_event"])
+    sent = {delivery.wait_id: [delivery] for delivery in claimed}
+    sent |= wait_store.deliveries_of(connection, list(shared))
+    waits = {fields["id"]: fields for fields in wait_store.get_fields(connection, list(sent), WAIT_FIELDS)}
+    heard = wait_store.listeners_of(connection, [each for each in sent if waits[each]["wait_type"] == "for_event"])
     event_ids = [fields["resolution_event_id"] for fields in waits.values() if fields["resolution_event_id"]]
     events = {event.id: event for event in event_store.get_events(connection, event_ids)} if event_ids else {}
-    deliveries = [delivery for each in wait_ids for delivery in sent[each] if delivery.id in claimed]
-    by_hand = [delivery.wait_id for delivery in deliveries if delivery.outcome is Outcome.MANUAL]
+    by_hand = [delivery.wait_id for delivery in claimed if delivery.outcome is Outcome.MANUAL]
     data = store.manual_data(connection, by_hand)
     documents = {
         wait_id: complete_document(fields, heard.get(wait_id, ()), sent[wait_id]) for wait_id, fields in waits.items()
     }
     parcels = []
-    for delivery in sorted(deliveries, key=attrgetter("next_attempt_at")):
+    for delivery in sorted(claimed, key=attrgetter("next_attempt_at", "id")):
         wait_id = delivery.wait_id
         wait = documents[wait_id]
         if len(sent[wait_id]) > 1:  # each parcel is its handler's own

@@ -72,7 +72,7 @@ def line_tuples(name: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause
 
     Which splits a text in half the time that it needs to read it as JSON.
     """
-    line = sa.func.unnest(_lines(name)).column_valued(f"{name}_line")
+    line = sa.func.unnest(_lines(sa.bindparam(name, type_=sa.Text))).column_valued(f"{name}_line")
     values = sa.func.string_to_array(line, sa.text(r"E'\t'"), sa.text(r"E'\x02'"), type_=sa.ARRAY(sa.Text))
     # OFFSET 0: each line would be split anew for every column.
     split = sa.select(values.label("value")).offset(0).subquery(f"{name}_split")
@@ -82,11 +82,11 @@ def line_tuples(name: str, columns: Mapping[str, TypeEngine[Any]]) -> FromClause
 
 def any_line(name: str) -> Any:
     """Any of the lines of a parameter: not a constant, of which PostgreSQL would look up statistics line by line."""
-    return sa.any_(sa.func.array(sa.select(sa.func.unnest(_lines(name))).scalar_subquery(), type_=sa.ARRAY(sa.Text)))
+    line = sa.func.unnest(_lines(sa.bindparam(name, type_=sa.Text)))
+    return sa.any_(sa.func.array(sa.select(line).scalar_subquery(), type_=sa.ARRAY(sa.Text)))
 
 
-def _lines(name: str) -> sa.Function[Any]:
-    parameter = sa.bindparam(name, type_=sa.Text)
+def _lines(parameter: sa.BindParameter[Any]) -> sa.Function[Any]:
     return sa.func.string_to_array(parameter, sa.text(r"E'\n'"), type_=sa.ARRAY(sa.Text))
 
 
@@ -118,29 +118,25 @@ def is_one_of(subject: Any, ids: Any, *, is_sqlite: bool) -> sa.ColumnElement[bo
 
 def is_among(subject: Any, ids: Sequence[str], *, is_sqlite: bool) -> sa.ColumnElement[bool]:
     """Whether it is one of these ids: one parameter, whose statement is compiled once, however many there are."""
-    bound = sa.bindparam("ids", as_ids(ids, is_sqlite=is_sqlite), _ids_type(is_sqlite), unique=True)
+    bound = sa.bindparam("ids", as_ids(ids, is_sqlite=is_sqlite), sa.Text, unique=True)
     return _is_in(subject, bound, is_sqlite)
 
 
 def is_among_ids(subject: Any, *, is_sqlite: bool) -> sa.ColumnElement[bool]:
     """The same for a statement that is kept: the parameter is ``ids``, and its value what `as_ids` makes."""
-    return _is_in(subject, sa.bindparam("ids", type_=_ids_type(is_sqlite)), is_sqlite)
+    return _is_in(subject, sa.bindparam("ids", type_=sa.Text), is_sqlite)
 
 
-def as_ids(ids: Sequence[str], *, is_sqlite: bool) -> Any:
+def as_ids(ids: Sequence[str], *, is_sqlite: bool) -> str:
     """Ids as one parameter."""
-    return json.dumps(list(ids)) if is_sqlite else list(ids)
-
-
-def _ids_type(is_sqlite: bool) -> TypeEngine[Any]:
-    return sa.Text() if is_sqlite else sa.ARRAY(sa.Text)
+    return json.dumps(list(ids)) if is_sqlite else "\n".join(ids)
 
 
 def _is_in(subject: Any, ids: sa.BindParameter[Any], is_sqlite: bool) -> sa.ColumnElement[bool]:
     if is_sqlite:
         among: sa.ColumnElement[bool] = subject.in_(sa.select(sa.func.json_each(ids).table_valued("value").c.value))
         return among
-    equal: sa.ColumnElement[bool] = subject == sa.any_(sa.cast(ids, sa.ARRAY(subject.type)))
+    equal: sa.ColumnElement[bool] = subject == sa.any_(sa.cast(_lines(ids), sa.ARRAY(subject.type)))
     return equal
 
 

@@ -47,7 +47,7 @@ class ExecHandler:
         """
         first = parcels[0]
         if self._batch:
-            body = "".join([parcel.line for parcel in parcels]).encode()
+            body = b"".join([parcel.body for parcel in parcels])
             judge = partial(_judge_batch, parcels, self._timeout)
         else:
             body, judge = first.body, partial(_judge_one, self._timeout)

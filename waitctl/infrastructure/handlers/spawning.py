@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Protocol, TypeAlias
 
 _OPAQUE = ctypes.c_char * 1024
@@ -99,6 +99,41 @@ def _library() -> _Library | None:
     return _Library() if all(hasattr(calls, name) for name in _LATEST) else None
 
 
+class _Actions:
+    """What happens in the child before its program begins: its streams and its folder."""
+
+    def __init__(self, calls: Any, streams: Sequence[int], folder: str | None) -> None:
+        self.opaque = _OPAQUE()
+        self._calls = calls
+        calls.posix_spawn_file_actions_init(self.opaque)
+        for theirs, ours in enumerate(streams):
+            _check(calls.posix_spawn_file_actions_adddup2(self.opaque, ours, theirs))
+        _check(calls.posix_spawn_file_actions_addclosefrom_np(self.opaque, 3))
+        if folder is not None:
+            _check(calls.posix_spawn_file_actions_addchdir_np(self.opaque, os.fsencode(folder)))
+
+    def __del__(self) -> None:
+        self._calls.posix_spawn_file_actions_destroy(self.opaque)
+
+
+@lru_cache(maxsize=256)
+def _actions(streams: tuple[int, ...], folder: str | None) -> _Actions:
+    """Kept: the same few descriptors come again and again."""
+    library = _library()
+    assert library is not None
+    return _Actions(library.calls, streams, folder)
+
+
+@lru_cache(maxsize=64)
+def _arguments(argv: tuple[str, ...]) -> _Strings:
+    return _strings([os.fsencode(argument) for argument in argv])
+
+
+def _check(error: int) -> None:
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
 class _Spawned:
     """A process that posix_spawn has started."""
 
@@ -111,23 +146,13 @@ class _Spawned:
         folder: str | None,
     ) -> None:
         self._status: int | None = None
-        pid, actions, calls = ctypes.c_int(), _OPAQUE(), library.calls
-        arguments = _strings([os.fsencode(argument) for argument in argv])
-        calls.posix_spawn_file_actions_init(actions)
-        try:
-            error = 0
-            for theirs, ours in enumerate(streams):
-                error = error or calls.posix_spawn_file_actions_adddup2(actions, ours, theirs)
-            error = error or calls.posix_spawn_file_actions_addclosefrom_np(actions, 3)
-            if folder is not None:
-                error = error or calls.posix_spawn_file_actions_addchdir_np(actions, os.fsencode(folder))
-            error = error or library.spawn(
-                ctypes.byref(pid), arguments[0], actions, library.attributes, arguments, environment.array
+        pid, actions = ctypes.c_int(), _actions(tuple(streams), folder)
+        arguments = _arguments(tuple(argv))
+        _check(
+            library.spawn(
+                ctypes.byref(pid), arguments[0], actions.opaque, library.attributes, arguments, environment.array
             )
-        finally:
-            calls.posix_spawn_file_actions_destroy(actions)
-        if error:
-            raise OSError(error, os.strerror(error))
+        )
         self.pid = pid.value
 
     def poll(self) -> int | None:

@@ -212,10 +212,10 @@ def claim_deliveries(
     max_attempts: int,
     limit: int,
     paused_workflows: Iterable[str] = (),
-) -> dict[str, str]:
+) -> tuple[list[Delivery], set[str]]:
     """Lease the ``limit`` deliveries of a handler that have waited longest: attempt + 1, running.
 
-    Returns their ids, each with its wait's.
+    Returns them as they are now, and those of their waits that may have others.
     The attempt counts before anything runs, so that a crash while it runs has used it up.
     """
     claim = _claim(frozenset(paused_workflows), speaks_sqlite(connection))
@@ -226,7 +226,14 @@ def claim_deliveries(
         "most_attempts": max_attempts,
         "limit": limit,
     }
-    return {row[0]: row[1] for row in connection.execute(claim, parameters).all()}
+    claimed: list[Delivery] = []
+    shared: set[str] = set()
+    for *fields, has_others in connection.execute(claim, parameters).all():
+        delivery = Delivery(*fields)
+        claimed.append(delivery)
+        if has_others:
+            shared.add(delivery.wait_id)
+    return claimed, shared
 
 
 @lru_cache(maxsize=16)
@@ -244,6 +251,10 @@ def _claim(paused_workflows: frozenset[str], is_sqlite: bool) -> Any:
     )
     claimed = sa.union_all(sa.select(lapsed.c.id), sa.select(waiting.c.id)).limit(LIMIT)
     last = deliveries.c.attempt + sa.bindparam("most_attempts", type_=sa.Integer)
+    other = deliveries.alias("other")
+    has_others = sa.exists().where(other.c.wait_id == deliveries.c.wait_id, other.c.id != deliveries.c.id)
+    # SQLAlchemy names no table in SQLite's RETURNING, so that `wait_id` would be the other's: each may have some.
+    shared = sa.true() if is_sqlite else has_others.correlate(deliveries)
     return (
         sa.update(deliveries)
         .values(
@@ -253,7 +264,7 @@ def _claim(paused_workflows: frozenset[str], is_sqlite: bool) -> Any:
             lease_expires_at=sa.bindparam("lease_until", type_=UtcDateTime),
         )
         .where(is_one_of(deliveries.c.id, claimed, is_sqlite=is_sqlite))
-        .returning(deliveries.c.id, deliveries.c.wait_id)
+        .returning(*deliveries.c, shared)
     )
 
 
