@@ -340,7 +340,7 @@ class Dispatcher:
     ) -> None:
         """Write what was delivered, and what is decided of the others at the database's now."""
 
-        def work(connection: Connection) -> tuple[list[Settlement], set[str]]:
+        def work(connection: Connection) -> tuple[list[Settlement], int, set[str]]:
             now = self._database.clock(connection)
             settled = decide(now)
             settlements = [settlement for _, settlement in settled]
@@ -351,17 +351,15 @@ class Dispatcher:
             }
             if dead:
                 settling.lock_waits(connection, dead)
-            landed = settling.deliver(connection, self._database, delivered, now=now) if delivered else set()
-            if settlements:
-                landed |= settling.settle_deliveries(connection, self._database, settlements)
+            taken = settling.deliver(connection, self._database, delivered, now=now) if delivered else 0
+            landed = settling.settle_deliveries(connection, self._database, settlements) if settlements else set()
             if died := {delivery_id: dead[delivery_id] for delivery_id in sorted(landed.intersection(dead))}:
                 mourn(connection, self._database, died, now=now, actor=self._actor)
-            return settlements, landed
+            return settlements, taken, landed
 
         # Nobody waits for what was taken; what is due again may be another host's to try.
-        settlements, landed = self._database.write(work, is_news=lambda done: bool(done[0]))
+        settlements, taken, landed = self._database.write(work, is_news=lambda done: bool(done[0]))
         became = [each.status for each in settlements if each.delivery_id in landed]
-        taken = len(landed) - len(became)
         if DeliveryStatus.PENDING in became:
             self._retried()
         with self._changed:
@@ -370,7 +368,7 @@ class Dispatcher:
                 delivered=self.counts.delivered + taken,
                 retried=self.counts.retried + became.count(DeliveryStatus.PENDING),
                 dead=self.counts.dead + became.count(DeliveryStatus.DEAD),
-                stale=self.counts.stale + len(delivered) + len(settlements) - len(landed),
+                stale=self.counts.stale + len(delivered) - taken + len(settlements) - len(landed),
             )
 
 

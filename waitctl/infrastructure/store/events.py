@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from waitctl.domain.events import Event, EventType
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import to_json
-from waitctl.infrastructure.batch import any_line, as_lines, instant_text, json_rows, json_tuples, line_tuples
+from waitctl.infrastructure.batch import any_line, as_tuples, instant_text, json_rows, tuples
 from waitctl.infrastructure.database import Database, insert_new
 from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, real_now, tombstones
 from waitctl.infrastructure.store.waits import literal
@@ -57,10 +57,8 @@ def encode_rows(rows: Iterable[EventRow], *, is_sqlite: bool) -> str:
     On PostgreSQL sorted by (source, id), so that two ingests of the same events wait for each other instead of
     deadlocking. SQLite's writers wait for each other anyway.
     """
-    if is_sqlite:
-        return to_json(list(rows))
-    in_order = sorted(rows, key=_sender_order)
-    return as_lines(in_order)
+    in_order = list(rows) if is_sqlite else sorted(rows, key=_sender_order)
+    return as_tuples(in_order, is_sqlite=is_sqlite)
 
 
 def _sender_order(row: EventRow) -> tuple[str, str]:
@@ -183,8 +181,7 @@ def _ids(column: sa.ColumnElement[str]) -> sa.Function[Any]:
 
 
 def _rows(*, is_sqlite: bool) -> FromClause:
-    columns = {name: events.c[name].type for name in EventRow._fields}
-    return json_tuples("rows", columns, is_sqlite=True) if is_sqlite else line_tuples("rows", columns)
+    return tuples("rows", {name: events.c[name].type for name in EventRow._fields}, is_sqlite=is_sqlite)
 
 
 def _insert(rows: FromClause, *, is_sqlite: bool) -> Any:

@@ -18,7 +18,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from waitctl.domain.deliveries import DeliveryStatus, Lease, Settlement
 from waitctl.domain.text import to_json
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, sources_of
-from waitctl.infrastructure.batch import Claimed, instant_text, is_among, json_rows, json_tuples, speaks_sqlite
+from waitctl.infrastructure.batch import Claimed, as_tuples, instant_text, is_among, json_rows, speaks_sqlite, tuples
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
 from waitctl.infrastructure.store import pauses
@@ -32,13 +32,15 @@ _ATTEMPT = {"id": deliveries.c.id.type, "expected": sa.Integer()}
 _SETTLED = _ATTEMPT | {"status": sa.Text(), "attempt": sa.Integer(), "next_attempt_at": sa.Text(), "error": sa.Text()}
 
 
-def deliver(connection: Connection, database: Database, leases: Iterable[Lease], *, now: datetime) -> set[str]:
-    """Write that these attempts were taken, each fenced by its number. Returns the ids that landed.
+def deliver(connection: Connection, database: Database, leases: Iterable[Lease], *, now: datetime) -> int:
+    """Write that these attempts were taken, each fenced by its number. Returns how many landed.
 
     A zombie whose lease ran out holds an older attempt and changes nothing.
     """
-    rows = to_json(sorted(leases))
-    return set(connection.execute(_deliver(database.is_sqlite), {"rows": rows, "now": now}).scalars().all())
+    texts = [(delivery_id, str(attempt)) for delivery_id, attempt in sorted(leases)]
+    rows = as_tuples(texts, is_sqlite=database.is_sqlite)
+    result = connection.execute(_deliver(database.is_sqlite), {"rows": rows, "now": now})
+    return len(result.all()) if database.is_sqlite else int(result.rowcount)
 
 
 def settle_deliveries(connection: Connection, database: Database, settlements: Iterable[Settlement]) -> set[str]:
@@ -61,9 +63,9 @@ def settle_deliveries(connection: Connection, database: Database, settlements: I
 @cache
 def _deliver(is_sqlite: bool) -> Any:
     """What most attempts come to: nothing but ids and numbers travels for it."""
-    rows = json_tuples("rows", _ATTEMPT, is_sqlite=is_sqlite)
+    rows = tuples("rows", _ATTEMPT, is_sqlite=is_sqlite)
     now = sa.bindparam("now", type_=UtcDateTime)
-    return (
+    taken = (
         sa.update(deliveries)
         .values(
             status=literal(DeliveryStatus.DELIVERED, STATUS),
@@ -73,8 +75,8 @@ def _deliver(is_sqlite: bool) -> Any:
             delivered_at=now,
         )
         .where(*_fence(rows))
-        .returning(deliveries.c.id)
     )
+    return taken.returning(deliveries.c.id) if is_sqlite else taken  # SQLite's driver does not count after a WITH
 
 
 def _fence(rows: sa.FromClause) -> tuple[sa.ColumnElement[bool], ...]:
