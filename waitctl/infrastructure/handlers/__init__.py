@@ -40,10 +40,10 @@ class Parcel:
     """The essentials, for the environment of a command."""
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The `VARIABLES`."""
+    def essentials(self) -> tuple[str, ...]:
+        """The values of `VARIABLES`, in their order."""
         wait, event = self.document["wait"], self.document["event"]
-        values = (
+        return (
             self.delivery_id,
             str(self.document["attempt"]),
             self.document["outcome"],
@@ -53,7 +53,6 @@ class Parcel:
             wait["contact_id"] or "",
             event["type"] if event else "",
         )
-        return dict(zip(self.VARIABLES, values, strict=True))
 
 
 class Handler(Protocol):

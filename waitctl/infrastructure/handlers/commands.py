@@ -71,6 +71,7 @@ class Commands:
     def __init__(self, timeout: timedelta) -> None:
         self._timeout = timeout.total_seconds()
         self._running: dict[_Command, Callable[[Ended], None]] = {}
+        self._spawner = spawning.Spawner()
         self._poll = select.poll()
         self._ready: dict[int, Callable[[], object]] = {}
         self._look_at = math.inf
@@ -89,14 +90,16 @@ class Commands:
         self,
         argv: Sequence[str],
         body: bytes,
-        environment: spawning.Environment,
+        environment: Sequence[bytes],
         done: Callable[[Ended], None],
         *,
+        own: Sequence[bytes] = (),
         folder: str | None = None,
         apart: bool = False,
     ) -> None:
         """Start a command that gets ``body`` on its standard input; `attend` says ``done`` when it has ended.
 
+        ``environment`` is what it has in common with others, and ``own`` what it has not: ``NAME=value`` each.
         Raises `OSError`, `NoRoomError`, and `ValueError` for arguments that hold a NUL.
         """
         ours: list[int] = []
@@ -117,7 +120,7 @@ class Commands:
             streams = theirs if apart else [*theirs, theirs[-1]]
             if self._running and max(ours) > self._highest:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            process = spawning.start(argv, streams, environment, folder)
+            process = self._spawner.start(argv, streams, environment, own, folder)
         except BaseException as error:
             for descriptor in ours:
                 os.close(descriptor)

@@ -15,7 +15,8 @@ from functools import partial
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.infrastructure.handlers import Parcel
 from waitctl.infrastructure.handlers.commands import MOST_NAMED, Commands, Ended, NoRoomError
-from waitctl.infrastructure.handlers.spawning import Environment
+
+_ESSENTIALS = "\0".join(f"{name}=%s" for name in Parcel.VARIABLES)
 
 
 class ExecHandler:
@@ -32,9 +33,8 @@ class ExecHandler:
         self._timeout = timeout.total_seconds()
         # A tick that a handler started has that handler's delivery in its environment: none of this one's.
         variables = os.environ | environment
-        self._environment = Environment(
-            _encoded({name: variables[name] for name in variables.keys() - set(Parcel.VARIABLES)})
-        )
+        inherited = (f"{name}={variables[name]}" for name in variables.keys() - set(Parcel.VARIABLES))
+        self._environment = tuple(map(os.fsencode, inherited))
         self._batch = batch
 
     def start(
@@ -53,10 +53,15 @@ class ExecHandler:
             body, judge = first.body, partial(_judge_one, self._timeout)
         argv, folder = self._command(first)
         try:
-            environment = self._environment
-            if not self._batch:
-                environment = Environment(_encoded(first.environment), environment)
-            commands.start(argv, body, environment, lambda ended: done(judge(ended)), folder=folder, apart=self._batch)
+            commands.start(
+                argv,
+                body,
+                self._environment,
+                lambda ended: done(judge(ended)),
+                own=() if self._batch else _essentials(first),
+                folder=folder,
+                apart=self._batch,
+            )
         except NoRoomError as error:
             if commands:
                 raise
@@ -86,10 +91,10 @@ class InlineHandler(ExecHandler):
         return command["argv"], command["folder"]
 
 
-def _encoded(variables: Mapping[str, str]) -> list[bytes]:
+def _essentials(parcel: Parcel) -> list[bytes]:
     """``NAME=value`` of each. Raises `ValueError` for what no process can have."""
-    encoded = os.fsencode("".join([f"{name}={value}\0" for name, value in variables.items()])).split(b"\0")
-    if encoded.pop() or len(encoded) != len(variables):
+    encoded = os.fsencode(_ESSENTIALS % parcel.essentials).split(b"\0")
+    if len(encoded) != len(Parcel.VARIABLES):
         raise ValueError("embedded null byte")
     return encoded
 

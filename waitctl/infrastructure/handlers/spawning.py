@@ -30,21 +30,6 @@ _UNKNOWN = 255
 _Strings: TypeAlias = "ctypes.Array[ctypes.c_char_p]"
 
 
-class Environment:
-    """The variables of a process, as C has them; what many have in common is made once."""
-
-    def __init__(self, variables: Sequence[bytes], common: Environment | None = None) -> None:
-        """``variables`` are ``NAME=value`` each. Raises `ValueError` for what holds a NUL."""
-        self._variables = variables
-        self._common = common  # its strings must live as long as this one
-        self.array: _Strings = _strings(variables, common.array if common else None)
-
-    def as_dict(self) -> dict[bytes, bytes]:
-        """The same by name."""
-        before = self._common.as_dict() if self._common else {}
-        return before | dict(each.split(b"=", 1) for each in self._variables)
-
-
 class Process(Protocol):
     """What is used of `subprocess.Popen`."""
 
@@ -58,20 +43,44 @@ class Process(Protocol):
         ...
 
 
-def start(argv: Sequence[str], streams: Sequence[int], environment: Environment, folder: str | None) -> Process:
-    """Start a program in a session of its own: a signal for tick is not for it, and its whole group can be ended.
+class Spawner:
+    """Starts programs, for one thread."""
 
-    ``streams`` are its standard input, output and error; it inherits nothing else that is open. Raises `OSError`, and
-    `ValueError` for arguments that hold a NUL.
-    """
-    library = _library()
-    if library is None or min(streams) <= 2:  # of streams that stand where others go, `subprocess` takes care
-        stdin, stdout, stderr = streams
-        variables = environment.as_dict()
-        return subprocess.Popen(
-            argv, stdin=stdin, stdout=stdout, stderr=stderr, env=variables, cwd=folder, start_new_session=True
-        )
-    return _Spawned(library, argv, streams, environment, folder)
+    def __init__(self) -> None:
+        self._environment: Sequence[bytes] = ()
+        self._variables = _strings(())
+
+    def start(
+        self,
+        argv: Sequence[str],
+        streams: Sequence[int],
+        environment: Sequence[bytes],
+        own: Sequence[bytes],
+        folder: str | None,
+    ) -> Process:
+        """Start a program in a session of its own: a signal for tick is not for it, and its whole group can be ended.
+
+        ``streams`` are its standard input, output and error; it inherits nothing else that is open. ``environment`` is
+        what it has in common with the one before, as a rule, and ``own`` what it has not. Raises `OSError`, and
+        `ValueError` for arguments that hold a NUL.
+        """
+        library = _library()
+        if library is None or min(streams) <= 2:  # of streams that stand where others go, `subprocess` takes care
+            stdin, stdout, stderr = streams
+            variables = dict(each.split(b"=", 1) for each in (*environment, *own))
+            return subprocess.Popen(
+                argv, stdin=stdin, stdout=stdout, stderr=stderr, env=variables, cwd=folder, start_new_session=True
+            )
+        return _Spawned(library, argv, streams, self._strings(environment, own), folder)
+
+    def _strings(self, environment: Sequence[bytes], own: Sequence[bytes]) -> _Strings:
+        """Both as C has them. What was there for the one before stays: when a program has begun, it has its own."""
+        common = len(environment)
+        if self._environment is environment and len(self._variables) == common + len(own) + 1:
+            self._variables[common:-1] = [*own]
+        else:
+            self._environment, self._variables = environment, _strings([*environment, *own])
+        return self._variables
 
 
 class _Library:
@@ -126,6 +135,8 @@ def _actions(streams: tuple[int, ...], folder: str | None) -> _Actions:
 
 @lru_cache(maxsize=64)
 def _arguments(argv: tuple[str, ...]) -> _Strings:
+    if any("\0" in argument for argument in argv):
+        raise ValueError("embedded null byte")
     return _strings([os.fsencode(argument) for argument in argv])
 
 
@@ -142,16 +153,14 @@ class _Spawned:
         library: _Library,
         argv: Sequence[str],
         streams: Sequence[int],
-        environment: Environment,
+        environment: _Strings,
         folder: str | None,
     ) -> None:
         self._status: int | None = None
         pid, actions = ctypes.c_int(), _actions(tuple(streams), folder)
         arguments = _arguments(tuple(argv))
         _check(
-            library.spawn(
-                ctypes.byref(pid), arguments[0], actions.opaque, library.attributes, arguments, environment.array
-            )
+            library.spawn(ctypes.byref(pid), arguments[0], actions.opaque, library.attributes, arguments, environment)
         )
         self.pid = pid.value
 
@@ -166,14 +175,8 @@ class _Spawned:
         return self._status
 
 
-def _strings(values: Sequence[bytes], before: _Strings | None = None) -> _Strings:
-    """The array of C strings that ends with NULL, those of another one first."""
-    if b"\0" in b"".join(values):
-        raise ValueError("embedded null byte")
-    start = len(before) - 1 if before else 0
-    strings = (ctypes.c_char_p * (start + len(values) + 1))()
-    if before:
-        ctypes.memmove(strings, before, start * ctypes.sizeof(ctypes.c_char_p))
-    for number, value in enumerate(values, start):
-        strings[number] = value
+def _strings(values: Sequence[bytes]) -> _Strings:
+    """The array of C strings that ends with NULL."""
+    strings = (ctypes.c_char_p * (len(values) + 1))()
+    strings[:-1] = [*values]
     return strings
