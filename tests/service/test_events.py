@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -281,6 +282,15 @@ def test_event_that_is_none_leaves_nothing(scene: Scene, fields: dict[str, Any],
     with pytest.raises(error):
         scene.record(**fields)
     assert scene.events.list_events() == []
+
+
+@pytest.mark.parametrize("moved", ["a\tb", "a\nb", "\t", "\n"])
+def test_nothing_moves_into_the_columns_of_others(postgres_scene: Scene, moved: str) -> None:
+    """An event that a program made without `make_event` travels between tabs like any other."""
+    event = replace(make_event("email_open", "ada", external_id="m-1"), external_id=moved)
+    with pytest.raises(ValueError, match="holds a tab"):
+        postgres_scene.events.record(event)
+    assert postgres_scene.events.list_events() == []
 
 
 def test_list_and_get_events(scene: Scene) -> None:

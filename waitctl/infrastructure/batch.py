@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,11 +64,18 @@ def tuples(name: str, columns: Mapping[str, TypeEngine[Any]], *, is_sqlite: bool
     return sa.select(*(sa.cast(split.c.value[place], kind).label(key) for place, key, kind in places)).cte(name)
 
 
-def as_tuples(rows: Iterable[Sequence[str | None]], *, is_sqlite: bool) -> str:
-    """Rows as the parameter of `tuples`. No text may hold a tab, a line feed or U+0002."""
+def as_tuples(rows: Sequence[Sequence[str | None]], *, is_sqlite: bool) -> str:
+    """Rows as the parameter of `tuples`.
+
+    No text may hold a tab, a line feed or U+0002. Raises ``ValueError`` before one of the first two moves the others.
+    """
     if is_sqlite:
         return to_json(list(rows))
-    return "\n".join(["\t".join([_NULL if text is None else text for text in row]) for row in rows])
+    lines = ["\t".join([_NULL if text is None else text for text in row]) for row in rows]
+    text = "\n".join(lines)
+    if text.count("\n") != max(len(lines) - 1, 0) or text.count("\t") != sum(len(row) - 1 for row in rows):
+        raise ValueError("a text holds a tab or a line feed")
+    return text
 
 
 def any_line(name: str) -> Any:
