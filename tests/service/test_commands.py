@@ -67,6 +67,31 @@ def test_what_a_command_starts_with(sqlite_scene: Scene, tmp_path: Path, inherit
 
 
 @pytest.mark.usefixtures("started_by")
+def test_each_has_the_essentials_of_its_own_delivery(scene: Scene, tmp_path: Path) -> None:
+    """What they have in common is kept between them, and what they have not is not."""
+    check = tmp_path / "check.py"
+    check.write_text(
+        "import json, os, sys\n"
+        "parcel = json.load(sys.stdin)\n"
+        "wait = parcel['wait']\n"
+        "own = (parcel['delivery_id'], '1', 'manual', wait['id'], wait['workflow_execution_id'], wait['step_id'],\n"
+        "       wait['contact_id'] or '', '')\n"
+        "names = ('DELIVERY_ID', 'ATTEMPT', 'OUTCOME', 'WAIT_ID', 'EXECUTION_ID', 'STEP_ID', 'CONTACT_ID', 'EVENT_TYPE')\n"
+        "own = {f'WAITCTL_{name}': value for name, value in zip(names, own)}\n"
+        "has = {name: os.environ.get(name) for name in own}\n"
+        "sys.exit(f'{has}, not {own}' if has != own or 'PATH' not in os.environ else 0)\n"
+    )
+    scene.handle(tmp_path, f"exec {sys.executable} -SE {check}", concurrency=6)
+    for number in range(24):
+        contact = None if number % 5 == 0 else "é=" * (number * 4 + 1)
+        made = scene.create(execution="e" * (number + 1), step_id=f"{number}", handler="nudge", contact_id=contact)
+        scene.waits.resume_wait(made.wait.id)
+    report = scene.tick()
+    assert [each.last_error for each in scene.deliveries.list_deliveries()] == [None] * 24
+    assert report.delivered == 24
+
+
+@pytest.mark.usefixtures("started_by")
 @pytest.mark.parametrize(
     ("script", "error"),
     [
