@@ -155,7 +155,18 @@ def test_door_is_worked_off_in_batches(scene: Scene) -> None:
     assert scene.statuses(*waits) == " ".join(["resumed"] * 5)
 
 
-@pytest.mark.parametrize("data", [r'{"a": "\ud800"}', '{"a": 1e400}', '{"a": 1e5000}', '{"a": ' + "9" * 5000 + "}"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        r'{"a": "\ud800"}',
+        '{"a": 1e400}',
+        '{"a": 1e5000}',
+        '{"a": ' + "9" * 5000 + "}",
+        '{"a": ' + "[" * 260 + "]" * 260 + "}",
+        '{"a": ' + "[" * 900 + "]" * 900 + "}",
+    ],
+    ids=["surrogate", "infinite", "large", "long", "deep", "deeper"],
+)
 def test_data_that_python_cannot_write_poisons_no_tick(scene: Scene, tmp_path: Path, data: str) -> None:
     out = scene.handle(tmp_path, "cat >> $OUT")
     waits = [scene.listen(handler="nudge"), scene.listen(execution="other", contact="eve", handler="nudge")]
