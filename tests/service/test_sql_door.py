@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,8 +165,9 @@ def test_door_is_worked_off_in_batches(scene: Scene) -> None:
         '{"a": ' + "9" * 5000 + "}",
         '{"a": ' + "[" * 260 + "]" * 260 + "}",
         '{"a": ' + "[" * 900 + "]" * 900 + "}",
+        '{"a": ' + "[" * 998 + "]" * 998 + "}",
     ],
-    ids=["surrogate", "infinite", "large", "long", "deep", "deeper"],
+    ids=["surrogate", "infinite", "large", "long", "deep", "deeper", "deepest"],
 )
 def test_data_that_python_cannot_write_poisons_no_tick(scene: Scene, tmp_path: Path, data: str) -> None:
     out = scene.handle(tmp_path, "cat >> $OUT")
@@ -178,6 +180,18 @@ def test_data_that_python_cannot_write_poisons_no_tick(scene: Scene, tmp_path: P
     assert scene.tick().delivered == 2
     assert scene.statuses(*waits) == "resumed resumed"
     assert len(out.read_text().splitlines()) == 2
+
+
+def test_data_that_only_postgresql_can_read_poisons_no_tick(postgres_scene: Scene, tmp_path: Path) -> None:
+    """SQLite reads a thousand levels at most."""
+    data = '{"a": ' + "[" * 3000 + "]" * 3000 + "}"
+    out = postgres_scene.handle(tmp_path, "cat >> $OUT")
+    plain = postgres_scene.listen(handler="nudge", timeout=None)
+    judged = postgres_scene.listen(execution="judged", handler="nudge", timeout=None, where="event.data.b == 1")
+    postgres_scene.insert_event(data=data)
+    assert postgres_scene.tick().delivered == 1
+    assert postgres_scene.statuses(plain, judged) == "resumed waiting"
+    assert json.loads(out.read_text())["event"]["data"] == data
 
 
 @pytest.mark.parametrize("column", ["event_type", "contact_id", "data", "source", "external_id", "occurred_at"])

@@ -21,6 +21,9 @@ MAX_JSON = 256 * 1024
 MAX_DEPTH = 64
 """Nested arrays and objects in a context or in an event's data."""
 
+_DEEPEST = 500
+"""Nested arrays and objects that Python reads and writes wherever it stands: half of its recursion limit."""
+
 _MAX_DIGITS = 4300
 """Digits that Python reads as an integer: sys.int_info.default_max_str_digits."""
 
@@ -172,8 +175,14 @@ def check_json_object(
 
 
 def _check_depth(value: object, what: str, error: type[InvalidInputError]) -> None:
+    if _is_deeper(value, MAX_DEPTH):
+        raise error(f"{what} is nested deeper than {MAX_DEPTH} levels")
+
+
+def _is_deeper(value: object, most: int) -> bool:
+    """Whether arrays and objects are nested deeper than so many levels."""
     level: list[object] = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(most + 1):
         below: list[object] = []
         for item in level:
             if isinstance(item, dict):
@@ -181,9 +190,9 @@ def _check_depth(value: object, what: str, error: type[InvalidInputError]) -> No
             elif isinstance(item, list):
                 below.extend(item)
         if not below:
-            return
+            return False
         level = below
-    raise error(f"{what} is nested deeper than {MAX_DEPTH} levels")
+    return True
 
 
 def _holds_nul(value: object) -> bool:
@@ -213,18 +222,22 @@ def _json_type(value: object) -> str:
 def from_json(text: str | bytes | float) -> Any:
     """Decode what a database holds, whatever another system wrote there: what Python cannot write again, as text.
 
-    A number over 4,300 digits or beyond a double stays the text that it was, a lone surrogate becomes U+FFFD. SQLite
-    hands out a document that is a bare number as a number.
+    A number over 4,300 digits or beyond a double stays the text that it was, and so does all that is nested deeper than
+    500 levels; a lone surrogate becomes U+FFFD. SQLite hands out a document that is a bare number as a number.
     """
     if not isinstance(text, str | bytes):
         return text if isinstance(text, int) or isfinite(text) else str(text)
     plain = text if isinstance(text, str) else text.decode()
     try:
         value, end = _STORED.raw_decode(plain)
+    except RecursionError:
+        return plain
     except ValueError:
         value, end = None, -1
     if end != len(plain):  # blanks around it, or an integer that is too long
         value = _CAREFUL.decode(plain)
+    if len(plain) > 2 * _DEEPEST and _is_deeper(value, _DEEPEST):
+        return plain
     if "\\u" in plain and "\\ud" in plain.lower():
         value = json.loads(storable(json.dumps(value, ensure_ascii=False)))
     return value
