@@ -166,12 +166,15 @@ def test_door_is_worked_off_in_batches(scene: Scene) -> None:
         '{"a": ' + "[" * 260 + "]" * 260 + "}",
         '{"a": ' + "[" * 900 + "]" * 900 + "}",
         '{"a": ' + "[" * 998 + "]" * 998 + "}",
+        ' {"a": ' + "[" * 998 + "]" * 998 + "} ",
     ],
-    ids=["surrogate", "infinite", "large", "long", "deep", "deeper", "deepest"],
+    ids=["surrogate", "infinite", "large", "long", "deep", "deeper", "deepest", "deepest-between-blanks"],
 )
 def test_data_that_python_cannot_write_poisons_no_tick(scene: Scene, tmp_path: Path, data: str) -> None:
     out = scene.handle(tmp_path, "cat >> $OUT")
     waits = [scene.listen(handler="nudge"), scene.listen(execution="other", contact="eve", handler="nudge")]
+    scene.listen(execution="matches", handler="nudge", match={"b": "1"})
+    scene.listen(execution="judged", handler="nudge", where="event.data.b == 1")
     try:
         scene.insert_event(data=data)
     except psycopg.DataError:  # jsonb refuses lone surrogates itself

@@ -229,18 +229,22 @@ def from_json(text: str | bytes | float) -> Any:
         return text if isinstance(text, int) or isfinite(text) else str(text)
     plain = text if isinstance(text, str) else text.decode()
     try:
-        value, end = _STORED.raw_decode(plain)
+        value = _decode_stored(plain)
     except RecursionError:
         return plain
-    except ValueError:
-        value, end = None, -1
-    if end != len(plain):  # blanks around it, or an integer that is too long
-        value = _CAREFUL.decode(plain)
     if len(plain) > 2 * _DEEPEST and _is_deeper(value, _DEEPEST):
         return plain
     if "\\u" in plain and "\\ud" in plain.lower():
         value = json.loads(storable(json.dumps(value, ensure_ascii=False)))
     return value
+
+
+def _decode_stored(text: str) -> Any:
+    try:
+        value, end = _STORED.raw_decode(text)
+    except ValueError:
+        value, end = None, -1
+    return value if end == len(text) else _CAREFUL.decode(text)  # blanks around it, or an integer that is too long
 
 
 def _parse_int(digits: str) -> int | str:

@@ -78,13 +78,19 @@ def _distinct(data: str | float, key: str | None) -> str | None:
 
 
 def _exact_json(text: str | float) -> Any:
-    """Numbers as the decimals that jsonb makes of them. SQLite hands out a bare number as a number."""
+    """Numbers as the decimals that jsonb makes of them. SQLite hands out a bare number as a number.
+
+    What is nested too deeply for Python to read is null: it matches nothing, and stops nobody.
+    """
     import json
     from decimal import Decimal
 
     if not isinstance(text, str):
         return Decimal(repr(text))
-    return json.loads(text, parse_int=Decimal, parse_float=Decimal)
+    try:
+        return json.loads(text, parse_int=Decimal, parse_float=Decimal)
+    except RecursionError:
+        return None
 
 
 def postgresql_engine(url: URL) -> Engine:
