@@ -14,9 +14,9 @@ from pathlib import Path
 
 from benchmarks.measure import Comparison, Setting, alternate, run, seconds
 from waitctl import Database, Settings, Tick, TickOptions
-from waitctl.application.correlation import EventService
-from waitctl.application.lines import read_lines
-from waitctl.application.resolving import Phase
+from waitctl.application.events.ndjson import read_lines
+from waitctl.application.events.recording import EventService
+from waitctl.application.processor.phases import Phase
 from waitctl.infrastructure.indexes import metadata
 
 BATCH = 1000
@@ -101,7 +101,7 @@ SELECT waitctl_uuidv7(), event ->> 'type', event ->> 'contact', event -> 'data',
   FROM lines WHERE n > {first} AND n <= {first} + {batch};
 """
 
-# As other systems do: the SQL door's six columns.
+# As other systems do: the inbox table's six columns.
 DOOR = """
 INSERT INTO workflow_events (event_type, contact_id, data, source, external_id, occurred_at)
 SELECT event ->> 'type', event ->> 'contact', event -> 'data', 'crm', event ->> 'id', (event ->> 'at')::timestamptz
@@ -218,10 +218,10 @@ def resuming(setting: Setting) -> list[Comparison]:
         race = Race(setting, stack, "ingest", waits=waits, events=events, resume=True)
         by_hand = race.by_hand(BY_HAND)
         whole = alternate("ingest-postgresql", race.process, by_hand, pairs=pairs)
-        door = alternate("ingest-postgresql, SQL door", race.door, by_hand, pairs=2)
+        door = alternate("ingest-postgresql, inbox table", race.door, by_hand, pairs=2)
     return [
         Comparison("ingest-postgresql: event ingest / CTE by psql", "events/s", *whole, at_least=0.6),
-        Comparison("ingest-postgresql: tick at the SQL door / CTE by psql", "events/s", *door),
+        Comparison("ingest-postgresql: tick at the inbox table / CTE by psql", "events/s", *door),
     ]
 
 

@@ -10,7 +10,7 @@ from whenever import Instant
 from benchmarks.measure import Comparison, Setting, alternate, seconds
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.intents import Rules, parse_fixed_time
-from waitctl.domain.schedule import Resolver
+from waitctl.domain.schedule import IntentResolver
 from waitctl.infrastructure.calendars import Calendars
 
 ZONE = "Europe/Berlin"
@@ -21,7 +21,7 @@ def resolution(setting: Setting) -> list[Comparison]:
     count = 10_000 if setting.quick else 100_000
     bases = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=21 * step) for step in range(count)]
     rules = Rules(calendar="DE-BY", window=parse_hours("mon-fri 09:00-12:00,13:00-17:00"))
-    resolver = Resolver(parse_fixed_time("3d"), ZONE, rules, Calendars().get("DE-BY"))
+    resolver = IntentResolver(parse_fixed_time("3d"), ZONE, rules, Calendars().get("DE-BY"))
 
     def milliseconds(work: Callable[[Sequence[datetime]], None], on: Sequence[datetime]) -> Callable[[], float]:
         return lambda: 1000 * seconds(lambda: work(on))

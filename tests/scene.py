@@ -16,7 +16,6 @@ from waitctl import (
     DeliveryService,
     EventQuery,
     EventService,
-    Particulars,
     RecordResult,
     ReschedulingService,
     Rules,
@@ -26,6 +25,7 @@ from waitctl import (
     TickReport,
     WaitCreateResult,
     WaitSchedulingService,
+    WaitSpec,
     WaitStepExecution,
     make_event,
 )
@@ -58,8 +58,8 @@ class Scene:
         return self
 
     def create(self, duration: str = "1h", execution: str = "e", **options: Any) -> WaitCreateResult:
-        particulars, options = _particulars(execution, options)
-        return self.waits.create_fixed_time_wait(duration, particulars, **options)
+        spec, options = _particulars(execution, options)
+        return self.waits.create_fixed_time_wait(duration, spec, **options)
 
     def listen(
         self,
@@ -87,8 +87,8 @@ class Scene:
             rules=rules,
             **asked,
         )
-        particulars, options = _particulars(execution, {"contact_id": contact} | options)
-        return self.waits.create_event_wait(query, particulars, **options).wait
+        spec, options = _particulars(execution, {"contact_id": contact} | options)
+        return self.waits.create_event_wait(query, spec, **options).wait
 
     def record(self, event_type: str = "email_open", contact: str = "ada", **fields: Any) -> RecordResult:
         return self.events.record(make_event(event_type, contact, **fields))
@@ -121,7 +121,7 @@ class Scene:
         external_id: str | None = None,
         occurred_at: str | None = None,
     ) -> None:
-        """What another system does at the SQL door: its own driver, the six columns."""
+        """What another system does at the inbox table: its own driver, the six columns."""
         row = (event_type, contact_id, data, source, external_id, occurred_at)
         statement = (
             "INSERT INTO workflow_events (event_type, contact_id, data, source, external_id, occurred_at) VALUES "
@@ -147,8 +147,8 @@ class Scene:
         return out
 
 
-def _particulars(execution: str, options: dict[str, Any]) -> tuple[Particulars, dict[str, Any]]:
-    names = set(Particulars.__dataclass_fields__)
+def _particulars(execution: str, options: dict[str, Any]) -> tuple[WaitSpec, dict[str, Any]]:
+    names = set(WaitSpec.__dataclass_fields__)
     given = {name: value for name, value in options.items() if name in names}
     rest = {name: value for name, value in options.items() if name not in names}
-    return Particulars(execution, **given), rest
+    return WaitSpec(execution, **given), rest

@@ -45,8 +45,8 @@ def test_the_package_keeps_its_contracts() -> None:
 @pytest.mark.parametrize(
     ("module", "line", "broken"),
     [
-        ("domain/waits.py", "import waitctl.application.tick", "Layers"),
-        ("infrastructure/ids.py", "import waitctl.application.tick", "Layers"),
+        ("domain/waits.py", "import waitctl.application.processor.tick", "Layers"),
+        ("infrastructure/ids.py", "import waitctl.application.processor.tick", "Layers"),
         ("domain/waits.py", "import waitctl.infrastructure.ids", "Layers"),
         ("domain/waits.py", "import time", "The domain is pure"),
         ("domain/waits.py", "import sqlalchemy", "The domain is pure"),

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from tests.interleaving import until
 from tests.invariants import invariants
-from waitctl import Database, EventQuery, EventService, Particulars, WaitSchedulingService, make_event
+from waitctl import Database, EventQuery, EventService, WaitSchedulingService, WaitSpec, make_event
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.waits import Resolution
@@ -115,15 +115,15 @@ def rows(url: str, *columns: Any) -> list[Any]:
 
 
 def set_up_waits(url: str) -> None:
-    """Due waits, an expired one, one that an event of the SQL door wakes, and one whose turn has not come."""
+    """Due waits, an expired one, one that an event of the inbox table wakes, and one whose turn has not come."""
     with Database(url, as_of=START) as database:
         service = WaitSchedulingService(database)
         for number in range(2):
-            service.create_fixed_time_wait("10m", Particulars(f"due-{number}", handler="nudge"))
-        service.create_fixed_time_wait("10m", Particulars("due-silent"))
-        service.create_fixed_time_wait("9d", Particulars("later", handler="nudge"))
+            service.create_fixed_time_wait("10m", WaitSpec(f"due-{number}", handler="nudge"))
+        service.create_fixed_time_wait("10m", WaitSpec("due-silent"))
+        service.create_fixed_time_wait("9d", WaitSpec("later", handler="nudge"))
         for contact in ("expired", "heard"):
-            asked = Particulars(contact, contact_id=contact, handler="nudge")
+            asked = WaitSpec(contact, contact_id=contact, handler="nudge")
             timeout = parse_duration("20m")
             service.create_event_wait(EventQuery(("email_open", "page_visit"), timeout=timeout), asked)
         door = sa.insert(events).values(
@@ -177,7 +177,7 @@ def test_a_tick_killed_at_any_commit_loses_nothing(
 
 def test_a_delivery_that_kills_its_tick_every_time_is_dead_in_the_end(driver: Driver, url: str) -> None:
     with Database(url, as_of=START) as database:
-        WaitSchedulingService(database).create_fixed_time_wait("10m", Particulars("poison", handler="nudge"))
+        WaitSchedulingService(database).create_fixed_time_wait("10m", WaitSpec("poison", handler="nudge"))
     at, command = TICK, ["/bin/sh", "-c", "kill -9 $PPID"]
     for attempt in range(1, 9):
         assert driver.run("tick", url, at, exec=command) == -signal.SIGKILL
@@ -191,7 +191,7 @@ def test_a_delivery_that_kills_its_tick_every_time_is_dead_in_the_end(driver: Dr
 def test_sigterm_lets_a_tick_finish_what_runs_and_give_back_the_rest(url: str, tmp_path: Path) -> None:
     with Database(url, as_of=START) as database:
         for number in range(4):
-            WaitSchedulingService(database).create_fixed_time_wait("10m", Particulars(str(number), handler="nudge"))
+            WaitSchedulingService(database).create_fixed_time_wait("10m", WaitSpec(str(number), handler="nudge"))
     told = tmp_path / "told"
     hang = (
         f"cd {tmp_path}; touch started-$WAITCTL_DELIVERY_ID; until [ -e go-$WAITCTL_DELIVERY_ID ]; do sleep 0.01; done"
@@ -240,9 +240,7 @@ def test_an_ingest_killed_at_any_commit_and_run_again_has_every_row_once(
     with Database(url, as_of=START) as database:
         service = WaitSchedulingService(database)
         for contact in ("c0", "c999", "c1000", "c2499"):
-            service.create_event_wait(
-                EventQuery(("email_open",)), Particulars(contact, contact_id=contact, handler="n")
-            )
+            service.create_event_wait(EventQuery(("email_open",)), WaitSpec(contact, contact_id=contact, handler="n"))
         EventService(database).record(make_event("email_open", "c500", external_id="e500"))
     lines = tmp_path / "lines"
     lines.write_text("".join(f'{{"type":"email_open","contact":"c{n}","id":"e{n}"}}\n' for n in range(2500)))

@@ -16,16 +16,16 @@ from waitctl import (
     Database,
     EventQuery,
     EventService,
-    Particulars,
     RecordResult,
     Settings,
     Tick,
     TickOptions,
     WaitSchedulingService,
+    WaitSpec,
     WaitStepExecution,
     make_event,
 )
-from waitctl.application.resolving import Phase
+from waitctl.application.processor.phases import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import ConflictError
 from waitctl.domain.listeners import Mode, topic_bucket
@@ -59,7 +59,7 @@ def create(database: Database, contact: str, timeout_at: datetime | None = None,
     if timeout_at is not None:
         query["timeout"] = parse_duration("1m")
     query = {"event_types": HALVES, "mode": Mode.ALL} | query
-    asked = Particulars(f"of-{contact}", contact_id=contact, handler="nudge")
+    asked = WaitSpec(f"of-{contact}", contact_id=contact, handler="nudge")
     return WaitSchedulingService(database).create_event_wait(EventQuery(**query), asked, base=base).wait
 
 
@@ -201,7 +201,7 @@ def test_halves_against_timeout(open_database: Callable[[], Database]) -> None:
         assert get(ticker, wait).resolution is (Resolution.EVENT if in_time else Resolution.TIMEOUT), contact
 
 
-def test_ticks_at_the_sql_door_lose_no_half(open_database: Callable[[], Database]) -> None:
+def test_ticks_at_the_inbox_table_lose_no_half(open_database: Callable[[], Database]) -> None:
     creator, *tickers = (open_database() for _ in range(3))
     contacts = [f"c{number}" for number in range(60)]
     made = [create(creator, contact) for contact in contacts]
@@ -231,7 +231,7 @@ def test_overlapping_ingests_in_different_orders_do_not_deadlock(open_database: 
     for number in range(40):
         create(creator, f"c{number}")
         for step, query in enumerate(({}, {"exclusive": True}, {"where": "event.data.n > 0"})):
-            asked = Particulars(f"of-c{number}", f"{step}", contact_id=f"c{number}")
+            asked = WaitSpec(f"of-c{number}", f"{step}", contact_id=f"c{number}")
             WaitSchedulingService(creator).create_event_wait(EventQuery(HALVES, **query), asked)
     lines = [
         f'{{"type": "{name}", "contact": "c{number}", "id": "{name}-{number}"}}'.encode()

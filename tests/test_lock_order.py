@@ -17,10 +17,10 @@ from waitctl import (
     Database,
     EventQuery,
     EventService,
-    Particulars,
     RecordResult,
     WaitCreateResult,
     WaitSchedulingService,
+    WaitSpec,
     make_event,
 )
 from waitctl.domain.errors import DatabaseBusyError, UnsafeConnectionError
@@ -43,7 +43,7 @@ def two(postgres_url: str) -> Iterator[tuple[Database, Database]]:
 def create(
     database: Database, connection: sa.Connection | None = None, contact: str = "ada", execution: str = "execution"
 ) -> WaitCreateResult:
-    asked = Particulars(execution, contact_id=contact, handler="nudge")
+    asked = WaitSpec(execution, contact_id=contact, handler="nudge")
     return WaitSchedulingService(database).create_event_wait(EventQuery((TOPIC,)), asked, connection=connection)
 
 

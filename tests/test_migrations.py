@@ -21,7 +21,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.exc import IntegrityError
 
-from waitctl import Database, EventService, Particulars, WaitSchedulingService, make_event
+from waitctl import Database, EventService, WaitSchedulingService, WaitSpec, make_event
 from waitctl.domain.errors import SchemaVersionError
 from waitctl.infrastructure import migrations
 from waitctl.infrastructure.indexes import metadata
@@ -175,7 +175,7 @@ def test_the_printed_ddl_makes_the_same_schema(url: str, empty_url: str) -> None
     assert catalog_of(empty_url) == catalog_of(url)
     with Database(empty_url) as database:
         assert database.current_revision() == HEAD
-        assert WaitSchedulingService(database).create_fixed_time_wait("1h", Particulars("execution")).created
+        assert WaitSchedulingService(database).create_fixed_time_wait("1h", WaitSpec("execution")).created
 
 
 # -- when it migrates --------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_an_existing_sqlite_file_is_copied_before_it_is_migrated(sqlite_url: str
         downgrade(database)
         execute(database, "CREATE TABLE orders AS SELECT 17 AS id")
         database.close()
-        WaitSchedulingService(database).create_fixed_time_wait("1h", Particulars("execution"))
+        WaitSchedulingService(database).create_fixed_time_wait("1h", WaitSpec("execution"))
         database.close()
     (copy,) = tmp_path.glob("*before*")
     assert copy.name == f"waits.db.before-base-to-{HEAD}"
@@ -459,6 +459,6 @@ def test_an_upgrade_drops_no_lock_of_its_process(sqlite_url: str, tmp_path: Path
     with Database(sqlite_url) as database:
         service = WaitSchedulingService(database)
         for number in (1, 2):
-            service.create_fixed_time_wait("1h", Particulars(f"execution-{number}"))
+            service.create_fixed_time_wait("1h", WaitSpec(f"execution-{number}"))
             database.upgrade()
             assert count_elsewhere() == f"{number}\n"

@@ -20,22 +20,23 @@ from waitctl import (
     Event,
     EventQuery,
     EventService,
-    Particulars,
     Settings,
     Tick,
     TickOptions,
     WaitSchedulingService,
+    WaitSpec,
     make_event,
 )
-from waitctl.application.openings import Openings
-from waitctl.application.resolving import Phase
+from waitctl.application.calendars.opening_rules import HostOpeningRules
+from waitctl.application.processor.phases import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.listeners import Mode
 from waitctl.infrastructure.indexes import metadata
+from waitctl.infrastructure.store import completion, due
 from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import due, endings, matching
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
+from waitctl.infrastructure.store.correlation import matching
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MANY = 20_000
@@ -192,7 +193,7 @@ def test_claiming_due_waits(large: Database) -> None:
 
 
 def test_counting_what_remains(large: Database) -> None:
-    plans = explained(large, lambda connection: endings.count_remaining(connection, now=NOW))
+    plans = explained(large, lambda connection: completion.count_remaining(connection, now=NOW))
     check(plans, "ix_wait_executions_scheduled", "ix_event_listeners_expires")
 
 
@@ -200,9 +201,9 @@ def test_finding_expired_listeners(large: Database) -> None:
     now = datetime(2026, 7, 1, 0, 10, tzinfo=UTC)
 
     def expire(connection: sa.Connection) -> None:
-        found = endings.expired_listeners(connection, now=now, limit=5)
+        found = completion.expired_listeners(connection, now=now, limit=5)
         ids = {wait_id for wait_id, *_ in found}
-        assert endings.resolve_expired(connection, large, ids, now=now, reason="timeout", actor="test") == 5
+        assert completion.resolve_expired(connection, large, ids, now=now, reason="timeout", actor="test") == 5
 
     check(explained(large, expire), "ix_event_listeners_expires", "ix_event_listeners_wait")
 
@@ -226,7 +227,7 @@ def test_ingesting_a_batch(large: Database) -> None:
         new = [make_event("email_open", f"contact-{number}") for number in range(200)]
         ids = insert(connection, large, new)
         found = matching.correlate_events(
-            connection, large, ids, Openings().for_event, now=NOW, reason="event ", actor="test"
+            connection, large, ids, HostOpeningRules().for_event, now=NOW, reason="event ", actor="test"
         )
         assert len(found) == 199
 
@@ -240,7 +241,7 @@ def test_ingesting_a_batch_of_new_events(filled: Callable[..., Database]) -> Non
         new = [make_event("email_open", f"contact-{number}", external_id=str(number)) for number in range(200)]
         rows = [event_store.row_of(event, is_sqlite=False) for event in new]
         text = event_store.encode_rows(rows, is_sqlite=False)
-        assert len(event_store.insert_unknown(connection, text, rows, now=NOW)) == 199
+        assert len(event_store.insert_presumed_new(connection, text, rows, now=NOW)) == 199
 
     plans = explained(large, ingest)
     check(plans, "ix_event_listeners_lookup")
@@ -248,7 +249,7 @@ def test_ingesting_a_batch_of_new_events(filled: Callable[..., Database]) -> Non
 
 
 def test_looking_back(large: Database) -> None:
-    asked = Particulars("looks-back", contact_id="visitor-7")
+    asked = WaitSpec("looks-back", contact_id="visitor-7")
     query = EventQuery(("email_open",), lookback=parse_duration("10m"))
 
     def create(connection):
@@ -269,7 +270,7 @@ def test_counting_for_groups(large: Database) -> None:
         ]
         for number in range(50):
             for step, query in many:
-                asked = Particulars(f"grouped-{number}", step, contact_id=f"contact-{number}")
+                asked = WaitSpec(f"grouped-{number}", step, contact_id=f"contact-{number}")
                 service.create_event_wait(query, asked, connection=connection)
         new = [
             make_event(name, f"contact-{number}", data={"n": n})
@@ -280,7 +281,7 @@ def test_counting_for_groups(large: Database) -> None:
         analyse_on(connection)
         with statements() as seen:
             found = matching.correlate_events(
-                connection, large, ids, Openings().for_event, now=NOW, reason="event ", actor="test"
+                connection, large, ids, HostOpeningRules().for_event, now=NOW, reason="event ", actor="test"
             )
         assert len(found) == 199 + 2 * 50, "of the third wait's events only one has n > 0"
         caught.extend(seen)
@@ -300,7 +301,7 @@ def analyse_on(connection: sa.Connection) -> None:
 
 
 def test_creating_a_wait_with_a_key(large: Database) -> None:
-    asked = Particulars("keyed", idempotency_key="key")
+    asked = WaitSpec("keyed", idempotency_key="key")
 
     def create(connection):
         return WaitSchedulingService(large).create_fixed_time_wait("1h", asked, connection=connection)
@@ -379,7 +380,7 @@ def tick_statements(database: Database, how_many: int, phase: Phase) -> int:
 
     def set_up(connection: sa.Connection) -> None:
         for number in range(how_many):
-            asked = Particulars(f"{name}-{number}", contact_id=f"{name}-{number}", handler="nudge")
+            asked = WaitSpec(f"{name}-{number}", contact_id=f"{name}-{number}", handler="nudge")
             if phase is Phase.DUE:
                 service.create_fixed_time_wait("1h", asked, base=past, connection=connection)
                 continue
@@ -413,7 +414,7 @@ def test_a_batch_for_groups_is_a_constant_number_of_statements(url: str) -> None
             query = EventQuery(
                 ("email_open", "form_submit"), mode=Mode.ALL, where="event.data.n > 0" if n % 2 else None
             )
-            service.create_event_wait(query, Particulars(f"{how_many}-{n}", contact_id=f"c{how_many}-{n}"))
+            service.create_event_wait(query, WaitSpec(f"{how_many}-{n}", contact_id=f"c{how_many}-{n}"))
         lines = [
             json.dumps({"type": name, "contact": f"c{how_many}-{n}", "data": {"n": 1} if n % 3 else {}}).encode()
             for n in range(how_many)

@@ -22,16 +22,16 @@ from waitctl import (
     Duration,
     EventQuery,
     EventService,
-    Particulars,
     Settings,
     Tick,
     TickOptions,
     TickReport,
     WaitSchedulingService,
+    WaitSpec,
     WaitStatus,
     make_event,
 )
-from waitctl.application.resolving import Phase
+from waitctl.application.processor.phases import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (
     IdempotencyKeyConflictError,
@@ -44,7 +44,7 @@ from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.config import HandlerConfig
 from waitctl.infrastructure.database import host_clock
 from waitctl.infrastructure.schema import HEAD, deliveries, events, listeners, transitions, waits
-from waitctl.infrastructure.store import due, endings
+from waitctl.infrastructure.store import completion, due
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 TOPIC = "email_open"
@@ -72,7 +72,7 @@ def create_due(database: Database, how_many: int, handler: str | None = "nudge")
     def work(connection: sa.Connection) -> list[str]:
         return [
             service.create_fixed_time_wait(
-                "1m", Particulars(f"execution-{number}", handler=handler), base=LONG_AGO, connection=connection
+                "1m", WaitSpec(f"execution-{number}", handler=handler), base=LONG_AGO, connection=connection
             ).wait.id
             for number in range(how_many)
         ]
@@ -84,12 +84,12 @@ def create_listening(
     database: Database, contact: str, *, execution: str | None = None, timeout_at: datetime | None = None, **query: Any
 ) -> str:
     """A wait for an event of the contact; ``timeout_at`` is its deadline."""
-    particulars = Particulars(execution or f"of-{contact}", contact_id=contact, handler="nudge")
+    spec = WaitSpec(execution or f"of-{contact}", contact_id=contact, handler="nudge")
     base = None
     if timeout_at is not None:
         query["timeout"], base = parse_duration("1m"), timeout_at - timedelta(minutes=1)
     types = query.pop("event_types", (TOPIC,))
-    return WaitSchedulingService(database).create_event_wait(EventQuery(types, **query), particulars, base=base).wait.id
+    return WaitSchedulingService(database).create_event_wait(EventQuery(types, **query), spec, base=base).wait.id
 
 
 def tick(
@@ -266,7 +266,7 @@ def test_a_tick_times_out_only_what_it_has_locked(postgres_url: str) -> None:
             other.lock_topics(connection, [topic_bucket(TOPIC, "ada")], exclusive=True)
             ticking = Background(lambda: tick(late, Phase.EXPIRED, batch_size=1))
             until_blocked(postgres_url, ticking, "advisory")
-            endings.resolve_expired(connection, other, [first], now=deadline, reason="timeout", actor="other")
+            completion.resolve_expired(connection, other, [first], now=deadline, reason="timeout", actor="other")
             return ticking
 
         def record(connection: sa.Connection) -> tuple[str, ...]:
@@ -280,7 +280,7 @@ def test_a_tick_times_out_only_what_it_has_locked(postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize("types", [(TOPIC, "page_visit"), ("page_visit", TOPIC)])
-def test_an_event_in_the_sql_door_in_time_holds_the_timeout_off(
+def test_an_event_in_the_inbox_table_in_time_holds_the_timeout_off(
     open_database: Callable[..., Database], types: tuple[str, ...]
 ) -> None:
     deadline = datetime(2026, 6, 1, tzinfo=UTC)
@@ -306,9 +306,9 @@ def test_create_against_record_loses_no_wake_up(open_database: Callable[..., Dat
     woken = Counter[str]()
     for number in range(200):
         contact = f"contact-{number}"
-        particulars = Particulars(f"execution-{number}", contact_id=contact, handler="nudge")
+        spec = WaitSpec(f"execution-{number}", contact_id=contact, handler="nudge")
         created, recorded = at_once(
-            lambda particulars=particulars: creating.create_event_wait(EventQuery((TOPIC,)), particulars),
+            lambda spec=spec: creating.create_event_wait(EventQuery((TOPIC,)), spec),
             lambda contact=contact: recording.record(make_event(TOPIC, contact)),
         )
         looked_back = created.wait.status is WaitExecutionStatus.RESUMED
@@ -331,7 +331,7 @@ def test_create_record_timeout_and_cancel_at_once(open_database: Callable[..., D
     for number in range(1000):
         contact = f"contact-{number}"
         first = create_listening(ticking, contact, timeout_at=host_clock() + timedelta(milliseconds=3))
-        second = Particulars(f"second-{number}", contact_id=contact, handler="nudge")
+        second = WaitSpec(f"second-{number}", contact_id=contact, handler="nudge")
         created, recorded, _, _ = at_once(
             lambda second=second: creating.create_event_wait(EventQuery((TOPIC,)), second),
             lambda contact=contact: recording.record(make_event(TOPIC, contact)),
@@ -363,12 +363,12 @@ def _cancel(service: WaitSchedulingService, wait_id: str) -> None:
 
 FIRST_USE = """
 import sys
-from waitctl import Database, Particulars, WaitSchedulingService
+from waitctl import Database, WaitSpec, WaitSchedulingService
 import alembic.command, uuid_utils, waitctl.infrastructure.migrations  # what takes long is over before the start
 url, number = sys.argv[1:]
 print("ready", flush=True)
 sys.stdin.readline()
-print(WaitSchedulingService(url).create_fixed_time_wait("1h", Particulars(f"execution-{number}")).wait.id)
+print(WaitSchedulingService(url).create_fixed_time_wait("1h", WaitSpec(f"execution-{number}")).wait.id)
 """
 
 
@@ -404,12 +404,9 @@ def test_eight_first_uses_of_a_new_file_at_once(sqlite_url: str, tmp_path: Path)
 def test_the_same_step_from_many_threads_is_one_wait(open_database: Callable[..., Database]) -> None:
     services = [WaitSchedulingService(open_database()) for _ in range(8)]
     for number in range(3):
-        particulars = Particulars(f"execution-{number}", handler="nudge")
+        spec = WaitSpec(f"execution-{number}", handler="nudge")
         results = at_once(
-            *[
-                lambda service=service, asked=particulars: service.create_fixed_time_wait("3d", asked)
-                for service in services
-            ]
+            *[lambda service=service, asked=spec: service.create_fixed_time_wait("3d", asked) for service in services]
         )
         assert sum(result.created for result in results) == 1
         assert len({result.wait.id for result in results}) == 1
@@ -421,7 +418,7 @@ def test_the_same_key_from_many_threads_is_one_wait(open_database: Callable[...,
     results = at_once(
         *[
             lambda service=service, number=number: service.create_fixed_time_wait(
-                "3d", Particulars("execution", f"step-{number}", idempotency_key="once")
+                "3d", WaitSpec("execution", f"step-{number}", idempotency_key="once")
             )
             for number, service in enumerate(services)
         ]
@@ -437,7 +434,7 @@ def test_different_waits_for_one_step_at_once_are_one_wait_and_conflicts(
 
     def create(service: WaitSchedulingService, duration: str, key: str | None) -> str:
         try:
-            asked = Particulars("execution", key or "step", idempotency_key=key)
+            asked = WaitSpec("execution", key or "step", idempotency_key=key)
             return "created" if service.create_fixed_time_wait(duration, asked).created else "same"
         except (WaitAlreadyOpenError, IdempotencyKeyConflictError) as error:
             return type(error).__name__
@@ -457,7 +454,7 @@ def test_replacing_at_once_leaves_one_open_wait(open_database: Callable[..., Dat
     results = at_once(
         *[
             lambda service=service, number=number: service.create_fixed_time_wait(
-                Duration(number + 1), Particulars("execution"), replace_open=True
+                Duration(number + 1), WaitSpec("execution"), replace_open=True
             )
             for number, service in enumerate(services)
         ]
@@ -511,7 +508,7 @@ def test_records_of_one_event_at_once_are_one_event(open_database: Callable[...,
     assert [result.matched for result in results if result.matched] == [(wait_id,)]
 
 
-def test_ticks_at_the_sql_door_and_creates_lose_no_wake_up(open_database: Callable[..., Database]) -> None:
+def test_ticks_at_the_inbox_table_and_creates_lose_no_wake_up(open_database: Callable[..., Database]) -> None:
     creator, door = open_database(), open_database()
     tickers = [open_database() for _ in range(2)]
     contacts = [f"contact-{number}" for number in range(40)]

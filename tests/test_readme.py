@@ -104,7 +104,7 @@ def test_the_config_examples_are_understood(tmp_path: Path) -> None:
     assert handlers.timezone == "Europe/Berlin"
     assert handlers.handlers["nudge"].exec == ("/usr/local/bin/nudge.sh",)
     assert (dead.on_dead, dead.inline.timeout, dead.allow_inline_commands) == (
-        "undertaker",
+        "tell-ops",
         timedelta(minutes=10),
         False,
     )

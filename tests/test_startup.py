@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.zygote import LATE
-from waitctl import Database, Particulars, WaitSchedulingService
+from tests.cli.fork_server import LATE
+from waitctl import Database, WaitSchedulingService, WaitSpec
 from waitctl.cli.app import COMMANDS
 
 FORBIDDEN = {
@@ -24,8 +24,8 @@ FORBIDDEN = {
 }
 
 CREATE_BY_SERVICE = """
-from waitctl import Particulars, WaitSchedulingService
-created = WaitSchedulingService(url).create_fixed_time_wait("3d", Particulars("order-17", handler="nudge"))
+from waitctl import WaitSpec, WaitSchedulingService
+created = WaitSchedulingService(url).create_fixed_time_wait("3d", WaitSpec("order-17", handler="nudge"))
 assert created.created
 """
 
@@ -95,7 +95,7 @@ assert run(["--database-url", url, "--config", {str(config)!r}, "tick"]) == 0
 
     with Database(existing_url) as database:
         service = WaitSchedulingService(database)
-        wait = service.create_fixed_time_wait("3d", Particulars("order-17", handler="hook")).wait
+        wait = service.create_fixed_time_wait("3d", WaitSpec("order-17", handler="hook")).wait
         service.resume_wait(wait.id)
     assert web <= loaded_by(tick, existing_url)
 

@@ -2,10 +2,10 @@
 
 The command line is `waitctl`; from Python:
 
-    from waitctl import Particulars, WaitSchedulingService
+    from waitctl import WaitSpec, WaitSchedulingService
 
     service = WaitSchedulingService("sqlite:///waits.db")
-    service.create_fixed_time_wait("3d", Particulars("order-17", contact_id="ada@example.org", handler="nudge"))
+    service.create_fixed_time_wait("3d", WaitSpec("order-17", contact_id="ada@example.org", handler="nudge"))
 
 Everything is imported when it is first used: `waitctl --help` needs no database library.
 """
@@ -16,17 +16,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from waitctl.application.awaiting import Awaited, AwaitService
-    from waitctl.application.correlation import EventService, RecordResult, make_event
-    from waitctl.application.delivery import DeliveryService
-    from waitctl.application.pausing import PauseService
-    from waitctl.application.rescheduling import ReschedulingService
-    from waitctl.application.resolving import TickOptions
-    from waitctl.application.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
-    from waitctl.application.scheduling import WaitSchedulingService
-    from waitctl.application.tick import Tick, TickReport
-    from waitctl.application.watch import Watch
-    from waitctl.application.why import WhyService
+    from waitctl.application.deliveries.outbox import DeliveryService
+    from waitctl.application.deliveries.pausing import PauseService
+    from waitctl.application.diagnosis import WhyService
+    from waitctl.application.events.recording import EventService, RecordResult, make_event
+    from waitctl.application.processor.phases import TickOptions
+    from waitctl.application.processor.tick import Tick, TickReport
+    from waitctl.application.processor.watch import Watch
+    from waitctl.application.waits.awaiting import Awaited, AwaitService
+    from waitctl.application.waits.rescheduling import ReschedulingService
+    from waitctl.application.waits.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
+    from waitctl.application.waits.scheduling import WaitSchedulingService
     from waitctl.domain.deliveries import Outcome
     from waitctl.domain.durations import Duration, TimeUnit
     from waitctl.domain.errors import WaitStepError
@@ -37,30 +37,23 @@ if TYPE_CHECKING:
     from waitctl.domain.intents import Late, Rules
     from waitctl.domain.listeners import EventListener, EventQuery
     from waitctl.domain.pauses import PauseKind
-    from waitctl.domain.waits import (
-        Particulars,
-        Resolution,
-        WaitExecutionStatus,
-        WaitFilter,
-        WaitStepExecution,
-        WaitType,
-    )
+    from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitFilter, WaitSpec, WaitStepExecution, WaitType
     from waitctl.infrastructure.config import Settings, load_settings
     from waitctl.infrastructure.database import Database
-    from waitctl.infrastructure.signals import Signal
+    from waitctl.infrastructure.wakeup import Wakeup
 
 _HOMES = {
-    "waitctl.application.correlation": ("EventService", "RecordResult", "make_event"),
-    "waitctl.application.awaiting": ("AwaitService", "Awaited"),
-    "waitctl.application.delivery": ("DeliveryService",),
-    "waitctl.application.pausing": ("PauseService",),
-    "waitctl.application.rescheduling": ("ReschedulingService",),
-    "waitctl.application.results": ("PendingWaitsSummary", "WaitCreateResult", "WaitStatus"),
-    "waitctl.application.scheduling": ("WaitSchedulingService",),
-    "waitctl.application.resolving": ("TickOptions",),
-    "waitctl.application.tick": ("Tick", "TickReport"),
-    "waitctl.application.watch": ("Watch",),
-    "waitctl.application.why": ("WhyService",),
+    "waitctl.application.events.recording": ("EventService", "RecordResult", "make_event"),
+    "waitctl.application.waits.awaiting": ("AwaitService", "Awaited"),
+    "waitctl.application.deliveries.outbox": ("DeliveryService",),
+    "waitctl.application.deliveries.pausing": ("PauseService",),
+    "waitctl.application.waits.rescheduling": ("ReschedulingService",),
+    "waitctl.application.waits.results": ("PendingWaitsSummary", "WaitCreateResult", "WaitStatus"),
+    "waitctl.application.waits.scheduling": ("WaitSchedulingService",),
+    "waitctl.application.processor.phases": ("TickOptions",),
+    "waitctl.application.processor.tick": ("Tick", "TickReport"),
+    "waitctl.application.processor.watch": ("Watch",),
+    "waitctl.application.diagnosis": ("WhyService",),
     "waitctl.domain.deliveries": ("Outcome",),
     "waitctl.domain.durations": ("Duration", "TimeUnit"),
     "waitctl.domain.errors": ("WaitStepError",),
@@ -72,7 +65,7 @@ _HOMES = {
     "waitctl.domain.listeners": ("EventListener", "EventQuery"),
     "waitctl.domain.pauses": ("PauseKind",),
     "waitctl.domain.waits": (
-        "Particulars",
+        "WaitSpec",
         "Resolution",
         "WaitExecutionStatus",
         "WaitFilter",
@@ -81,9 +74,12 @@ _HOMES = {
     ),
     "waitctl.infrastructure.config": ("Settings", "load_settings"),
     "waitctl.infrastructure.database": ("Database",),
-    "waitctl.infrastructure.signals": ("Signal",),
+    "waitctl.infrastructure.wakeup": ("Wakeup",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+_FORMER_NAMES = {"Particulars": "WaitSpec", "Signal": "Wakeup"}
+"""Names of earlier versions, which go on working."""
 
 __version__ = "0.1.0"
 
@@ -104,7 +100,6 @@ __all__ = [
     "Late",
     "OpeningHours",
     "Outcome",
-    "Particulars",
     "PauseKind",
     "PauseService",
     "PendingWaitsSummary",
@@ -114,7 +109,6 @@ __all__ = [
     "Retry",
     "Rules",
     "Settings",
-    "Signal",
     "Tick",
     "TickOptions",
     "TickReport",
@@ -123,10 +117,12 @@ __all__ = [
     "WaitExecutionStatus",
     "WaitFilter",
     "WaitSchedulingService",
+    "WaitSpec",
     "WaitStatus",
     "WaitStepError",
     "WaitStepExecution",
     "WaitType",
+    "Wakeup",
     "Watch",
     "WhyService",
     "__version__",
@@ -137,6 +133,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    name = _FORMER_NAMES.get(name, name)
     if name not in _HOME_OF:
         raise AttributeError(f"module 'waitctl' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)

@@ -48,7 +48,7 @@ $$
 """
 
 
-# The SQL door stands open to any system: what no program could read again must stop there, not every tick.
+# The inbox table stands open to any system: what no program could read again must stop there, not every tick.
 _DOOR = ("id", "event_type", "contact_id", "data", "source", "external_id", "occurred_at", "received_at")
 _CALENDAR = "BETWEEN TIMESTAMPTZ '1000-01-01 00:00:00Z' AND TIMESTAMPTZ '9899-12-31 23:59:59Z'"
 

@@ -1,4 +1,4 @@
-"""A handler per outcome, inline commands, letters about dead deliveries, pauses, and which handlers a tick knew."""
+"""A handler per outcome, inline commands, notices of dead deliveries, pauses, and which handlers a tick knew."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,6 @@
 """Ids by the database's own function where it has one: a fifth of what it costs to make one here.
 
-PostgreSQL 18 has ``uuidv7()``. Every id that the outbox or the SQL door gets is one call.
+PostgreSQL 18 has ``uuidv7()``. Every id that the outbox or the inbox table gets is one call.
 """
 
 from alembic import op

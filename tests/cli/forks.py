@@ -1,4 +1,4 @@
-"""Commands as forks of `tests.cli.zygote`: what takes half a second to import is imported once a worker."""
+"""Commands as forks of `tests.cli.fork_server`: what takes half a second to import is imported once a worker."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-ZYGOTE = Path(__file__).with_name("zygote.py")
+FORK_SERVER = Path(__file__).with_name("fork server.py")
 PID_WIDTH = 10
 
 
 @cache
-def _zygote(environment: tuple[tuple[str, str], ...]) -> socket.socket:
-    """The socket of a zygote that was started in this environment. It lives as long as this process."""
+def _fork_server(environment: tuple[tuple[str, str], ...]) -> socket.socket:
+    """The socket of a fork server that was started in this environment. It lives as long as this process."""
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, str(ZYGOTE)], stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=dict(environment)
+            [sys.executable, str(FORK_SERVER)], stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=dict(environment)
         )
 
     def end() -> None:
@@ -42,7 +42,7 @@ def run(
 ) -> tuple[int, bytes, bytes]:
     """Run a command to its end; return its exit status, negative for a signal, and what it printed.
 
-    ``started_in`` is the environment of the zygote, ``asked`` what a fork of it takes on. Without ``given`` standard
+    ``started_in`` is the environment of the fork server, ``asked`` what a fork of it takes on. Without ``given`` standard
     input is the null device. Kills a command that outlasts ``patience`` seconds and raises `TimeoutError`.
     """
     request, stdout, stderr, answer = (os.pipe() for _ in range(4))
@@ -53,7 +53,7 @@ def run(
         stdin, writer = os.pipe()
         writes[writer] = given
     theirs = [request[0], stdin, stdout[1], stderr[1], answer[1]]
-    socket.send_fds(_zygote(tuple(started_in.items())), [b"."], theirs)
+    socket.send_fds(_fork_server(tuple(started_in.items())), [b"."], theirs)
     for descriptor in theirs:
         os.close(descriptor)
     process = int(os.read(answer[0], PID_WIDTH))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.processes import Waitctl
-from waitctl import Database, Particulars, WaitSchedulingService
+from waitctl import Database, WaitSchedulingService, WaitSpec
 
 BYTES = b"caf\xe9"
 """Latin-1: no UTF-8."""
@@ -301,7 +301,7 @@ def test_an_ambiguous_head_names_ten_candidates(run: Waitctl) -> None:
     assert run.url is not None
     with Database(run.url) as database:
         service = WaitSchedulingService(database)
-        made = [service.create_fixed_time_wait("1h", Particulars(f"e{n}")).wait.id for n in range(25)]
+        made = [service.create_fixed_time_wait("1h", WaitSpec(f"e{n}")).wait.id for n in range(25)]
     # The head is a clock: at most two different ones here, so that one of them stands for more than ten.
     head = max((identifier[:8] for identifier in made), key=[identifier[:8] for identifier in made].count)
     fitting = [identifier for identifier in made if identifier.startswith(head)]

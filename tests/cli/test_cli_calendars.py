@@ -11,7 +11,7 @@ import holidays
 import pytest
 
 from tests.cli.processes import Waitctl
-from waitctl.application.almanac import Almanac, outlook_document, year_document
+from waitctl.application.calendars.browsing import CalendarBrowser, outlook_document, year_document
 from waitctl.infrastructure.config import load_settings
 from waitctl.infrastructure.database import host_clock
 
@@ -62,10 +62,10 @@ def asked(calendar: Waitctl, *arguments: str, at: str = MONDAY) -> Any:
     return calendar("calendar", *arguments, "-o", "json", env=env).ok().json
 
 
-def almanac(calendar: Waitctl, at: str = MONDAY) -> Almanac:
+def calendar_browser(calendar: Waitctl, at: str = MONDAY) -> CalendarBrowser:
     """What the command asks, without the process: for many questions."""
     config = str(calendar.folder / "config.toml")
-    return Almanac(load_settings(config=config, environ={"WAITCTL_AS_OF": at}))
+    return CalendarBrowser(load_settings(config=config, environ={"WAITCTL_AS_OF": at}))
 
 
 def shown(calendar: Waitctl, *arguments: str, at: str = MONDAY) -> str:
@@ -112,7 +112,7 @@ def test_the_list_can_be_filtered(calendar: Waitctl) -> None:
 
 @pytest.mark.parametrize("name", ["DE-BY", "US-CA", "IL", "NYSE"])
 def test_a_year_is_the_library_s(calendar: Waitctl, name: str) -> None:
-    document = year_document(almanac(calendar).get_year(name, 2027))
+    document = year_document(calendar_browser(calendar).get_year(name, 2027))
     country, _, part = name.partition("-")
     oracle = (
         holidays.financial_holidays(name, years=2027, language="en_US")
@@ -152,8 +152,8 @@ def test_a_year_of_the_config(calendar: Waitctl) -> None:
 
 def test_this_year_is_the_one_where_the_calendar_is(calendar: Waitctl) -> None:
     new_year = "2027-01-01T02:00:00Z"  # still 2026 in New York, 2027 in Berlin
-    assert almanac(calendar, new_year).get_year("shop").year == 2026
-    assert almanac(calendar, new_year).get_year("free").year == 2027
+    assert calendar_browser(calendar, new_year).get_year("shop").year == 2026
+    assert calendar_browser(calendar, new_year).get_year("free").year == 2027
 
 
 def test_without_being_told_it_is_the_year_on_the_wall(calendar: Waitctl) -> None:
@@ -273,7 +273,7 @@ def test_check_for_people(calendar: Waitctl) -> None:
 def test_today_and_the_next_business_day(
     calendar: Waitctl, name: str, at: str, today: str, reason: str | None, following: str
 ) -> None:
-    document = outlook_document(almanac(calendar, at).get_outlook(name))
+    document = outlook_document(calendar_browser(calendar, at).get_outlook(name))
     assert document["today"] == today
     assert (document["is_business_day"], document["reason"]) == (reason is None, reason)
     assert document["next_business_day"] == following
@@ -297,7 +297,7 @@ def test_today_and_the_next_business_day(
 def test_open_and_the_next_opening(
     calendar: Waitctl, name: str, at: str, closes: str | None, opens: str | None
 ) -> None:
-    document = outlook_document(almanac(calendar, at).get_outlook(name))
+    document = outlook_document(calendar_browser(calendar, at).get_outlook(name))
     assert document["is_open"] is (None if name == "free" else name == "always" or closes is not None)
     assert (document["closes_at"], document["next_opening"]) == (closes, opens)
 

@@ -20,10 +20,10 @@ exec = ["sh", "-c", 'echo "$WAITCTL_EXECUTION_ID $WAITCTL_OUTCOME" >> noted']
 
 [handlers.dies]
 exec = ["sh", "-c", "echo broken; exit 65"]
-on_dead = "bury"
+on_dead = "on-dead"
 
-[handlers.bury]
-exec = ["sh", "-c", "cat > letter"]
+[handlers.on-dead]
+exec = ["sh", "-c", "cat > notice"]
 """
 
 
@@ -100,9 +100,9 @@ def test_a_dead_delivery_is_told_of_and_retried(configured: Waitctl) -> None:
     wait = configured("create", "fixed-time", "1h", "-w", "signup", "--handler", "dies", "-o", "id").ok().out.strip()
     report = configured("tick", "-o", "json", env=LATER).ok().json
     assert (report["dead"], report["delivered"]) == (1, 1)
-    letter = json.loads((configured.folder / "letter").read_text())
-    assert letter["dead"]["last_error"] == "exit status 65: broken" and letter["wait"]["id"] == wait
-    assert configured("delivery", "list", "--handler", "bury", "-o", "ndjson").ok().json["dead_delivery_id"]
+    notice = json.loads((configured.folder / "notice").read_text())
+    assert notice["dead"]["last_error"] == "exit status 65: broken" and notice["wait"]["id"] == wait
+    assert configured("delivery", "list", "--handler", "on-dead", "-o", "ndjson").ok().json["dead_delivery_id"]
     assert configured("delivery", "retry", "--handler", "note", "-o", "json").ok().json == {"deliveries": []}
     retried = configured("delivery", "retry", "--workflow", "signup", "-o", "json").ok().json["deliveries"]
     assert [each["status"] for each in retried] == ["pending"]
@@ -141,7 +141,7 @@ def test_what_is_held_says_why(configured: Waitctl) -> None:
     )
     rows = configured("delivery", "handlers", "-o", "json").ok().json["handlers"]
     assert {row["handler"]: (row["known"], row["held"]) for row in rows} == {
-        "bury": (True, False),
+        "on-dead": (True, False),
         "dies": (True, False),
         "elsewhere": (False, True),
         "note": (True, True),

@@ -143,18 +143,18 @@ def test_what_each_handler_has_before_it(run_on: Waitctl) -> None:
 
 def test_what_a_handler_is_told(run_on: Waitctl) -> None:
     run = run_on
-    config = handler(run, "cat > parcel.json; env > env.txt")
+    config = handler(run, "cat > payload.json; env > env.txt")
     made = run("create", "for-event", "sms_reply", "-e", "e", "-s", "ask", "-c", "ada", "--handler", "h", "-o", "json")
     run("event", "record", "sms_reply", "-c", "ada", "--id", "m").ok()
     as_of = "2998-12-31T23:00:00Z"
     report = run("--config", config, "tick", "--as-of", "2999-01-01T00:00:00+01:00", "-o", "json").ok().json
     assert (report["delivered"], report["as_of"]) == (1, as_of)
-    parcel = json.loads((run.folder / "parcel.json").read_text())
-    assert {"delivery_id", "attempt", "outcome", "event", "late_seconds", "wait"} <= set(parcel)
-    assert (parcel["attempt"], parcel["outcome"], parcel["event"]["id"]) == (1, "event", "m")
+    payload = json.loads((run.folder / "payload.json").read_text())
+    assert {"delivery_id", "attempt", "outcome", "event", "late_seconds", "wait"} <= set(payload)
+    assert (payload["attempt"], payload["outcome"], payload["event"]["id"]) == (1, "event", "m")
     env = dict(entry.split("=", 1) for entry in (run.folder / "env.txt").read_text().splitlines() if "=" in entry)
     told = {
-        "WAITCTL_DELIVERY_ID": parcel["delivery_id"],
+        "WAITCTL_DELIVERY_ID": payload["delivery_id"],
         "WAITCTL_ATTEMPT": "1",
         "WAITCTL_OUTCOME": "event",
         "WAITCTL_WAIT_ID": made.ok().json["id"],

@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from tests.interleaving import Background, until
 from tests.scene import Scene
-from waitctl import Awaited, AwaitService, Database, Signal
+from waitctl import Awaited, AwaitService, Database, Wakeup
 from waitctl.domain.errors import AmbiguousIdError, WaitExecutionNotFoundError
 
 FOREVER = 3600.0
@@ -21,7 +21,7 @@ SOON = timedelta(seconds=0.05)
 @pytest.fixture
 def only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking again by itself would come too late for any test."""
-    monkeypatch.setattr("waitctl.application.awaiting._LOOK_AGAIN", FOREVER)
+    monkeypatch.setattr("waitctl.application.waits.awaiting._LOOK_AGAIN", FOREVER)
 
 
 def awaiting(
@@ -174,7 +174,7 @@ def test_a_database_that_goes_away_is_waited_for(postgres_scene: Scene) -> None:
 
 def test_a_signal_wakes_and_what_one_said_oneself_does_not(postgres_scene: Scene) -> None:
     scene = postgres_scene
-    with Signal(scene.database) as signal:
+    with Wakeup(scene.database) as signal:
         signal.listen()
         scene.create()
         assert not signal.wait(0.05)

@@ -39,11 +39,11 @@ def test_one_process_gets_them_all(scene: Scene, tmp_path: Path) -> None:
     out = handle(scene, tmp_path, 'echo run >> $OUT.runs; cat > $OUT; env > "$OUT.env"')
     due(scene, 5)
     assert scene.tick().delivered == 5
-    parcels = [json.loads(line) for line in out.read_text().splitlines()]
-    assert sorted(parcel["delivery_id"] for parcel in parcels) == sorted(
+    payloads = [json.loads(line) for line in out.read_text().splitlines()]
+    assert sorted(payload["delivery_id"] for payload in payloads) == sorted(
         each.id for each in scene.deliveries.list_deliveries()
     )
-    assert {parcel["wait"]["workflow_execution_id"] for parcel in parcels} == {f"e{each}" for each in range(5)}
+    assert {payload["wait"]["workflow_execution_id"] for payload in payloads} == {f"e{each}" for each in range(5)}
     assert Path(f"{out}.runs").read_text() == "run\n"
     environment = Path(f"{out}.env").read_text()
     assert "WAITCTL_DATABASE_URL=" in environment and "WAITCTL_DELIVERY_ID" not in environment

@@ -72,9 +72,9 @@ def test_each_has_the_essentials_of_its_own_delivery(scene: Scene, tmp_path: Pat
     check = tmp_path / "check.py"
     check.write_text(
         "import json, os, sys\n"
-        "parcel = json.load(sys.stdin)\n"
-        "wait = parcel['wait']\n"
-        "own = (parcel['delivery_id'], '1', 'manual', wait['id'], wait['workflow_execution_id'], wait['step_id'],\n"
+        "payload = json.load(sys.stdin)\n"
+        "wait = payload['wait']\n"
+        "own = (payload['delivery_id'], '1', 'manual', wait['id'], wait['workflow_execution_id'], wait['step_id'],\n"
         "       wait['contact_id'] or '', '')\n"
         "names = ('DELIVERY_ID', 'ATTEMPT', 'OUTCOME', 'WAIT_ID', 'EXECUTION_ID', 'STEP_ID', 'CONTACT_ID', 'EVENT_TYPE')\n"
         "own = {f'WAITCTL_{name}': value for name, value in zip(names, own)}\n"

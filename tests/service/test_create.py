@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.scene import MINUTE, NOON, Scene
-from waitctl import EventQuery, Particulars, WaitExecutionStatus, WaitType
+from waitctl import EventQuery, WaitExecutionStatus, WaitSpec, WaitType
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (
     IdempotencyKeyConflictError,
@@ -23,18 +23,18 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.text import to_json
 
-E = Particulars("e", contact_id="ada")
+E = WaitSpec("e", contact_id="ada")
 
 
 def test_four_forms(scene: Scene) -> None:
     waits = scene.waits
     made = {
-        "fixed": waits.create_fixed_time_wait("3d", Particulars("e", "a")),
-        "date": waits.create_until_date_wait("2026-12-24 18:00", Particulars("e", "b", timezone="Europe/Berlin")),
-        "instant": waits.create_until_date_wait(datetime(2027, 1, 1, tzinfo=UTC), Particulars("e", "c")),
-        "time": waits.create_until_time_wait("12:00", Particulars("e", "d")),
+        "fixed": waits.create_fixed_time_wait("3d", WaitSpec("e", "a")),
+        "date": waits.create_until_date_wait("2026-12-24 18:00", WaitSpec("e", "b", timezone="Europe/Berlin")),
+        "instant": waits.create_until_date_wait(datetime(2027, 1, 1, tzinfo=UTC), WaitSpec("e", "c")),
+        "time": waits.create_until_time_wait("12:00", WaitSpec("e", "d")),
         "event": waits.create_event_wait(
-            EventQuery(("email_open",), timeout=parse_duration("2h")), Particulars("e", "f", contact_id="ada")
+            EventQuery(("email_open",), timeout=parse_duration("2h")), WaitSpec("e", "f", contact_id="ada")
         ),
     }
     assert all(result.created for result in made.values())
@@ -51,7 +51,7 @@ def test_four_forms(scene: Scene) -> None:
 
 
 def test_everything_that_was_given_is_kept(scene: Scene) -> None:
-    particulars = Particulars(
+    spec = WaitSpec(
         "e",
         "s",
         workflow_id="w",
@@ -61,7 +61,7 @@ def test_everything_that_was_given_is_kept(scene: Scene) -> None:
         idempotency_key="k",
         timezone="Asia/Tokyo",
     )
-    wait = scene.get(scene.waits.create_fixed_time_wait("3d", particulars, base=NOON - MINUTE).wait)
+    wait = scene.get(scene.waits.create_fixed_time_wait("3d", spec, base=NOON - MINUTE).wait)
     for name in (
         "workflow_execution_id",
         "step_id",
@@ -71,7 +71,7 @@ def test_everything_that_was_given_is_kept(scene: Scene) -> None:
         "idempotency_key",
         "timezone",
     ):
-        assert getattr(wait, name) == getattr(particulars, name)
+        assert getattr(wait, name) == getattr(spec, name)
     assert wait.contact_id == "zoë@example.org"
     assert wait.wait_config["duration"] == "3d"
     assert wait.wait_config["from"] == "2026-03-01T11:59:00Z"
@@ -179,14 +179,14 @@ def test_same_command_after_its_date_finds_its_wait(scene: Scene) -> None:
     first = scene.waits.create_until_date_wait(DATE, E).wait
     again = scene.at(90).waits.create_until_date_wait(DATE, E)
     assert (again.created, again.wait.id) == (False, first.id)
-    for other in (Particulars("e", contact_id="eve"), Particulars("other")):
+    for other in (WaitSpec("e", contact_id="eve"), WaitSpec("other")):
         with pytest.raises(InvalidWaitDateError):
             scene.waits.create_until_date_wait(DATE, other)
 
 
 @pytest.mark.parametrize("pruned", [False, True])
 def test_same_command_with_a_key_after_its_date_finds_its_wait(scene: Scene, pruned: bool) -> None:
-    keyed = Particulars("e", idempotency_key="k")
+    keyed = WaitSpec("e", idempotency_key="k")
     first = scene.waits.create_until_date_wait(DATE, keyed).wait
     scene.at(61).tick()
     if pruned:
@@ -199,20 +199,20 @@ def test_same_command_with_a_key_after_its_date_finds_its_wait(scene: Scene, pru
 
 
 @pytest.mark.parametrize(
-    ("query", "particulars", "error"),
+    ("query", "spec", "error"),
     [
         (EventQuery(("cart_abandoned",)), E, InvalidEventTypeError),
         (EventQuery(("email_opne",)), E, InvalidEventTypeError),
-        (EventQuery(("email_open",)), Particulars("e"), InvalidWaitConfigurationError),
-        (EventQuery(("email_open",)), Particulars("e", contact_id=" "), InvalidWaitConfigurationError),
+        (EventQuery(("email_open",)), WaitSpec("e"), InvalidWaitConfigurationError),
+        (EventQuery(("email_open",)), WaitSpec("e", contact_id=" "), InvalidWaitConfigurationError),
     ],
 )
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_event_wait_that_cannot_be(
-    scene: Scene, query: EventQuery, particulars: Particulars, error: type[WaitStepError], dry_run: bool
+    scene: Scene, query: EventQuery, spec: WaitSpec, error: type[WaitStepError], dry_run: bool
 ) -> None:
     with pytest.raises(error):
-        scene.waits.create_event_wait(query, particulars, dry_run=dry_run)
+        scene.waits.create_event_wait(query, spec, dry_run=dry_run)
     assert dry_run or scene.waits.list_waits()[0] == []
 
 

@@ -19,8 +19,8 @@ def tick(scene: Scene, **settings: Any) -> TickReport:
     return Tick(scene.database, Settings(scene.url, handlers=scene.handlers, **settings)).run()
 
 
-def due(scene: Scene, handler: str = "dies", execution: str = "e", **particulars: Any) -> str:
-    wait = scene.create(execution=execution, handler=handler, **particulars).wait
+def due(scene: Scene, handler: str = "dies", execution: str = "e", **spec: Any) -> str:
+    wait = scene.create(execution=execution, handler=handler, **spec).wait
     scene.waits.resume_wait(wait.id)
     return wait.id
 
@@ -31,18 +31,18 @@ def deliveries(scene: Scene, wait_id: str) -> dict[str, Delivery]:
 
 def test_on_dead_is_told_what_died(scene: Scene, tmp_path: Path) -> None:
     scene.handle(tmp_path, "echo no good; exit 65", name="dies")
-    out = scene.handle(tmp_path, "cat >> $OUT", name="undertaker")
+    out = scene.handle(tmp_path, "cat >> $OUT", name="notices")
     wait_id = due(scene)
-    report = tick(scene, on_dead="undertaker")
+    report = tick(scene, on_dead="notices")
     assert (report.dead, report.delivered) == (1, 1)
-    found, letter = deliveries(scene, wait_id), json.loads(out.read_text())
-    assert letter["delivery_id"] == found["undertaker"].id
-    assert letter["dead"]["delivery_id"] == found["dies"].id == found["undertaker"].dead_delivery_id
-    assert (letter["dead"]["last_error"], letter["outcome"]) == ("exit status 65: no good", "manual")
-    assert (letter["wait"]["id"], letter["wait"]["status"]) == (wait_id, "error")
+    found, notice = deliveries(scene, wait_id), json.loads(out.read_text())
+    assert notice["delivery_id"] == found["notices"].id
+    assert notice["dead"]["delivery_id"] == found["dies"].id == found["notices"].dead_delivery_id
+    assert (notice["dead"]["last_error"], notice["outcome"]) == ("exit status 65: no good", "manual")
+    assert (notice["wait"]["id"], notice["wait"]["status"]) == (wait_id, "error")
 
 
-def test_a_handlers_own_undertaker_comes_first(scene: Scene, tmp_path: Path) -> None:
+def test_a_handlers_own_on_dead_comes_first(scene: Scene, tmp_path: Path) -> None:
     scene.handle(tmp_path, "exit 65", name="dies")
     scene.handlers["dies"] = replace(scene.handlers["dies"], on_dead="mine")
     wait_id = due(scene)
@@ -51,27 +51,27 @@ def test_a_handlers_own_undertaker_comes_first(scene: Scene, tmp_path: Path) -> 
 
 
 def test_a_letter_that_dies_is_the_end_of_it(scene: Scene, tmp_path: Path) -> None:
-    """No letter about a letter; and the wait is no longer in error once its own delivery was retried."""
+    """No notice of a notice; and the wait is no longer in error once its own delivery was retried."""
     scene.handle(tmp_path, 'test -e "$OUT.fixed" || exit 65', name="dies")
-    scene.handle(tmp_path, "exit 65", name="undertaker")
+    scene.handle(tmp_path, "exit 65", name="notices")
     wait_id = due(scene)
-    assert tick(scene, on_dead="undertaker").dead == 2
-    assert tick(scene, on_dead="undertaker").dead == 0
-    assert set(deliveries(scene, wait_id)) == {"dies", "undertaker"}
+    assert tick(scene, on_dead="notices").dead == 2
+    assert tick(scene, on_dead="notices").dead == 0
+    assert set(deliveries(scene, wait_id)) == {"dies", "notices"}
     Path(f"{tmp_path / 'dies.out'}.fixed").touch()
     scene.deliveries.retry(deliveries(scene, wait_id)["dies"].id)
     assert scene.get(wait_id).status == "resumed"
-    tick(scene, on_dead="undertaker")
+    tick(scene, on_dead="notices")
     assert scene.get(wait_id).status == "resumed"
 
 
 def test_one_that_dies_again_is_told_of_again(scene: Scene, tmp_path: Path) -> None:
     scene.handle(tmp_path, "exit 65", name="dies")
-    out = scene.handle(tmp_path, "echo told >> $OUT", name="undertaker")
+    out = scene.handle(tmp_path, "echo told >> $OUT", name="notices")
     due(scene)
-    tick(scene, on_dead="undertaker")
+    tick(scene, on_dead="notices")
     assert len(scene.deliveries.retry_dead()) == 1
-    tick(scene, on_dead="undertaker")
+    tick(scene, on_dead="notices")
     assert out.read_text() == "told\n" * 2
 
 
@@ -83,8 +83,8 @@ def test_who_never_came_back_is_told_of(scene: Scene, tmp_path: Path) -> None:
         at="2026-03-01 12:05:00.000000" + ("" if scene.database.is_sqlite else "+00"),
     )
     scene.at(5)
-    assert tick(scene, on_dead="undertaker").dead == 1
-    assert set(deliveries(scene, wait_id)) == {"dies", "undertaker"}
+    assert tick(scene, on_dead="notices").dead == 1
+    assert set(deliveries(scene, wait_id)) == {"dies", "notices"}
 
 
 def test_retried_by_handler_and_by_workflow(scene: Scene, tmp_path: Path) -> None:
@@ -112,12 +112,12 @@ def test_retried_by_handler_and_by_workflow(scene: Scene, tmp_path: Path) -> Non
 def test_nobody_knows_it_for_a_day(scene: Scene) -> None:
     wait_id = due(scene, "elsewhere")
     assert (scene.at(DAY - 1).tick().held, scene.tick().dead) == (1, 0)
-    report = tick(scene.at(DAY), on_dead="undertaker")
+    report = tick(scene.at(DAY), on_dead="notices")
     assert (report.dead, report.held) == (1, 1)
     found = deliveries(scene, wait_id)
     assert found["elsewhere"].last_error == "no host has known its handler for 1 day"
     assert (scene.get(wait_id).status, scene.get(wait_id).resolution) == ("error", "manual")
-    assert found["undertaker"].dead_delivery_id == found["elsewhere"].id
+    assert found["notices"].dead_delivery_id == found["elsewhere"].id
 
 
 def test_a_stale_config_kills_nobodys_deliveries(scene: Scene, tmp_path: Path) -> None:

@@ -77,15 +77,19 @@ def test_what_a_command_gets(scene: Scene, tmp_path: Path) -> None:
     event = scene.record(data={"x": "é"}, external_id="m-1")
     scene.at(1).tick()
     delivery = only(scene, wait.id)
-    parcel = json.loads(out.read_text())
-    assert {"delivery_id", "attempt", "outcome", "event", "late_seconds", "wait"} <= parcel.keys()
-    assert (parcel["delivery_id"], parcel["attempt"], parcel["outcome"]) == (delivery.id, 1, "event")
-    assert (parcel["event"]["event_id"], parcel["event"]["id"], parcel["event"]["data"]) == (
+    payload = json.loads(out.read_text())
+    assert {"delivery_id", "attempt", "outcome", "event", "late_seconds", "wait"} <= payload.keys()
+    assert (payload["delivery_id"], payload["attempt"], payload["outcome"]) == (delivery.id, 1, "event")
+    assert (payload["event"]["event_id"], payload["event"]["id"], payload["event"]["data"]) == (
         event.event_id,
         "m-1",
         {"x": "é"},
     )
-    assert (parcel["wait"]["id"], parcel["wait"]["status"], parcel["wait"]["context"]) == (wait.id, "resumed", {"n": 1})
+    assert (payload["wait"]["id"], payload["wait"]["status"], payload["wait"]["context"]) == (
+        wait.id,
+        "resumed",
+        {"n": 1},
+    )
     environment = dict(line.split("=", 1) for line in Path(f"{out}.env").read_text().splitlines())
     assert environment.pop("WAITCTL_DATABASE_URL").endswith(scene.url.rpartition("/")[2])
     environment.pop("WAITCTL_TEST_POSTGRES_URL", None)
@@ -107,8 +111,8 @@ def test_data_of_a_manual_resume_reaches_the_command(scene: Scene, tmp_path: Pat
     wait = scene.create(handler="nudge").wait
     scene.waits.resume_wait(wait.id, data={"by": "eve"})
     scene.tick()
-    parcel = json.loads(out.read_text())
-    assert (parcel["data"], parcel["event"], parcel["outcome"]) == ({"by": "eve"}, None, "manual")
+    payload = json.loads(out.read_text())
+    assert (payload["data"], payload["event"], payload["outcome"]) == ({"by": "eve"}, None, "manual")
 
 
 def test_retries_until_dead_then_by_hand(scene: Scene, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import make_event
-from waitctl.application.correlation import IngestTotals
-from waitctl.application.lines import BATCH, BATCH_BYTES, MAX_LINE, Rejection, read_lines
+from waitctl.application.events.ndjson import BATCH, BATCH_BYTES, MAX_LINE, Rejection, read_lines
+from waitctl.application.events.recording import IngestTotals
 from waitctl.domain.errors import (
     AmbiguousIdError,
     EventNotFoundError,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.scene import Scene
-from waitctl import Database, InlineCommand, Outcome, Particulars, Settings, Tick, TickReport, WaitSchedulingService
+from waitctl import Database, InlineCommand, Outcome, Settings, Tick, TickReport, WaitSchedulingService, WaitSpec
 from waitctl.domain.errors import InlineCommandsNotAllowedError, InvalidWaitConfigurationError, WaitAlreadyOpenError
 from waitctl.domain.handlers import INLINE, MAX_COMMAND
 from waitctl.infrastructure.config import load_settings
@@ -75,7 +75,7 @@ def test_on_postgresql_only_who_opts_in(postgres_scene: Scene, tmp_path: Path) -
     assert scene.waits.list_waits() == ([], None)
     allowed = Settings(scene.url, allow_inline_commands=True)
     waits = WaitSchedulingService(scene.database, settings=allowed)
-    made = waits.create_fixed_time_wait("1h", Particulars("e", command=command("touch", "ran", folder=tmp_path)))
+    made = waits.create_fixed_time_wait("1h", WaitSpec("e", command=command("touch", "ran", folder=tmp_path)))
     report = scene.at(60).tick()
     assert (report.held, report.delivered) == (1, 0)
     assert scene.waits.list_pending_waits(handlers=()).deliveries_held == 1

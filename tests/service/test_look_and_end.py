@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.scene import MINUTE, NOON, Scene
-from waitctl import Particulars, WaitExecutionStatus, WaitStepExecution, WaitType
+from waitctl import WaitExecutionStatus, WaitSpec, WaitStepExecution, WaitType
 from waitctl.application.documents import wait_document
 from waitctl.domain.errors import (
     AmbiguousIdError,
@@ -152,7 +152,7 @@ def test_pending_counts(scene: Scene) -> None:
     }
     scene.create("1h", "a")
     scene.create("5h", "b")
-    scene.waits.create_until_time_wait("18:00", Particulars("c"))
+    scene.waits.create_until_time_wait("18:00", WaitSpec("c"))
     scene.listen("email_open", "sms_reply", execution="d", timeout="90m")
     scene.listen(execution="f", timeout=None)
     scene.waits.resume_wait(scene.create(execution="g", handler="nudge").wait.id)

@@ -165,7 +165,7 @@ NUMBERS = ["1e2", "1.10", "100", "1E+2", "-0", "-0.0", "0e5", "1.0", "1234567890
 
 
 def test_numbers_match_by_the_text_that_jsonb_gives_them(scene: Scene) -> None:
-    """However another system wrote them at the SQL door."""
+    """However another system wrote them at the inbox table."""
     scene.on_the_real_clock()
     texts = ["100", "1.10", "100", "100", "0", "0.0", "0", "1.0", "12345678901234567890.5", "0.0000001"]
     waits = [

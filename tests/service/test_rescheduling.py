@@ -13,12 +13,12 @@ import pytest
 from tests.scene import NOON, Scene
 from waitctl import (
     EventService,
-    Particulars,
     ReschedulingService,
     Rules,
     Settings,
     WaitFilter,
     WaitSchedulingService,
+    WaitSpec,
     WaitStepExecution,
     parse_hours,
 )
@@ -88,7 +88,7 @@ def test_explains_an_event_wait(scene: Scene) -> None:
 
 def test_explains_that_holidays_have_changed(scene: Scene) -> None:
     before = WaitSchedulingService(scene.database, settings=company(scene))
-    wait = before.create_fixed_time_wait("1bd", Particulars("e"), rules=Rules(calendar="company")).wait
+    wait = before.create_fixed_time_wait("1bd", WaitSpec("e"), rules=Rules(calendar="company")).wait
     after = ReschedulingService(scene.database, settings=company(scene, extra={date(2026, 3, 2): "Founders' Day"}))
     lines = after.explain_wait(wait.id)[1]
     assert "Monday 2026-03-02 (Founders' Day)" in lines[1]
@@ -194,7 +194,7 @@ def test_window_that_has_closed_today_opens_tomorrow_and_a_replan_leaves_it_so(s
 
 
 def test_what_was_set_by_hand_need_not_be_a_weekday_that_was_asked_for(scene: Scene) -> None:
-    wait = scene.waits.create_until_time_wait("09:00", Particulars("e"), days="mon-fri").wait
+    wait = scene.waits.create_until_time_wait("09:00", WaitSpec("e"), days="mon-fri").wait
     found, _ = scene.rescheduling.reschedule_wait(wait.id, at="2026-03-08 10:00")  # a Sunday
     assert found.wait.scheduled_at == datetime(2026, 3, 8, 10, tzinfo=UTC)
     assert scene.rescheduling.replan().changes == ()
@@ -255,7 +255,7 @@ def on_a_company_day(scene: Scene, count: int = 1, **options: Any) -> list[WaitS
     service = WaitSchedulingService(scene.database, settings=company(scene))
     rules = Rules(calendar="company")
     return [
-        service.create_fixed_time_wait("1bd", Particulars(f"e{number}", **options), rules=rules).wait
+        service.create_fixed_time_wait("1bd", WaitSpec(f"e{number}", **options), rules=rules).wait
         for number in range(count)
     ]
 
@@ -289,14 +289,14 @@ def test_deadlines_in_business_days_move_too(scene: Scene) -> None:
 
 
 def test_another_zone_for_a_contact(scene: Scene) -> None:
-    ada = scene.waits.create_until_time_wait("09:00", Particulars("a", contact_id="ada")).wait
-    bob = scene.waits.create_until_time_wait("09:00", Particulars("b", contact_id="bob")).wait
+    ada = scene.waits.create_until_time_wait("09:00", WaitSpec("a", contact_id="ada")).wait
+    bob = scene.waits.create_until_time_wait("09:00", WaitSpec("b", contact_id="bob")).wait
     plan = scene.rescheduling.replan(WaitFilter(contact_id="ada"), zone="Asia/Tokyo", apply=True)
     assert (plan.checked, plan.applied) == (1, 1)
     assert scene.get(ada).timezone == "Asia/Tokyo"
     assert scene.get(ada).scheduled_at == NOON + 12 * HOUR
     assert scene.get(bob) == bob
-    assert scene.waits.create_until_time_wait("09:00", Particulars("b", contact_id="bob")).created is False
+    assert scene.waits.create_until_time_wait("09:00", WaitSpec("b", contact_id="bob")).created is False
 
 
 def test_what_was_set_by_hand_stays(scene: Scene) -> None:
@@ -364,7 +364,7 @@ def test_calendar_that_this_host_does_not_know_is_reported(scene: Scene) -> None
 
 
 def test_pages(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    from waitctl.application import rescheduling
+    from waitctl.application.waits import rescheduling
 
     on_a_company_day(scene, 5)
     monkeypatch.setattr(rescheduling, "_PAGE", 2)

@@ -90,9 +90,9 @@ def test_routes_in_words() -> None:
             parse_routes(twice)
     with pytest.raises(InvalidWaitConfigurationError, match="the handler of due is empty"):
         _ = Scene  # the name itself is checked with the wait
-        from waitctl import Particulars
+        from waitctl import WaitSpec
 
-        Particulars("e", handlers={Outcome.DUE: ""}).checked()
+        WaitSpec("e", handlers={Outcome.DUE: ""}).checked()
 
 
 def test_a_handler_that_is_routed_to_runs(scene: Scene, tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 
 from tests.cli.processes import Waitctl
 from tests.scene import NOON, Scene
-from waitctl import Particulars
-from waitctl.application.forecast import Upcoming, list_upcoming
+from waitctl import WaitSpec
+from waitctl.application.waits.upcoming import Upcoming, list_upcoming
 from waitctl.domain.errors import InvalidTimezoneError, InvalidWaitConfigurationError, InvalidWaitDateError
-from waitctl.domain.forecast import Grain, bucket_starts, fold
+from waitctl.domain.upcoming import Grain, bucket_starts, fold
 
 HOUR = timedelta(hours=1)
 
@@ -143,7 +143,7 @@ def create_at(scene: Scene, ends: list[datetime]) -> None:
 
     def work(connection: Connection) -> None:
         for number, at in enumerate(ends):
-            scene.waits.create_until_date_wait(at, Particulars(f"timed-{number}"), connection=connection)
+            scene.waits.create_until_date_wait(at, WaitSpec(f"timed-{number}"), connection=connection)
 
     scene.database.write(work)
 

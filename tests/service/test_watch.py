@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 
 from tests.interleaving import Background, until
 from tests.scene import Scene
-from waitctl import Database, Settings, Signal, TickOptions, TickReport, WaitSchedulingService, Watch
+from waitctl import Database, Settings, TickOptions, TickReport, WaitSchedulingService, Wakeup, Watch
 from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.handlers import HandlerConfig
 
@@ -39,7 +39,7 @@ class Running:
         self.rounds = 0
         self.database = Database(self.scene.url)
         self.database.identity = "the watch"
-        self.signal = Signal(self.database)
+        self.signal = Wakeup(self.database)
         settings = Settings(self.scene.url, handlers=self.scene.handlers)
         watch = Watch(self.database, settings, TickOptions(), self.signal, interrupted=self.stop.is_set)
         self.job = Background(lambda: watch.run(self.interval, beat=self._beat, say=self.said.append))

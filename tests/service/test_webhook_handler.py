@@ -66,9 +66,9 @@ def test_what_is_sent(scene: Scene, receiver: Receiver, monkeypatch: pytest.Monk
     assert request.headers["host"] == f"127.0.0.1:{receiver.port}"
     assert request.headers["content-type"] == "application/json"
     assert request.headers["webhook-id"] == delivery.id
-    parcel = Webhook(SECRET).verify(request.body, request.headers)
-    assert (parcel["delivery_id"], parcel["outcome"], parcel["event"]["data"]) == (delivery.id, "event", {"x": "é"})
-    assert parcel["wait"]["context"] == {"name": "Zoë"}
+    payload = Webhook(SECRET).verify(request.body, request.headers)
+    assert (payload["delivery_id"], payload["outcome"], payload["event"]["data"]) == (delivery.id, "event", {"x": "é"})
+    assert payload["wait"]["context"] == {"name": "Zoë"}
     with pytest.raises(WebhookVerificationError):
         Webhook(OTHER).verify(request.body, request.headers)
     with pytest.raises(WebhookVerificationError):

@@ -12,7 +12,7 @@ import pytest
 from tests.scene import MINUTE, NOON, Scene
 from tests.signing import NEW, OLD, signed
 from waitctl import Settings
-from waitctl.application.webhooks import Webhook, WebhookResult, WebhookService
+from waitctl.application.events.webhooks import Webhook, WebhookResult, WebhookService
 from waitctl.domain.errors import MissingCredentialError, PayloadCutError, QuarantineNotFoundError
 from waitctl.infrastructure.config import SourceConfig
 from waitctl.infrastructure.providers import Request
@@ -142,7 +142,7 @@ def test_looking_back_it_counts_when_the_wait_is_created(scene: Scene, minutes: 
 
 
 @pytest.mark.parametrize("expires_at", ["2026-03-01 11:59:59+00:00", "2027-03-01T00:00:00Z"])
-def test_at_the_sql_door(scene: Scene, expires_at: str) -> None:
+def test_at_the_inbox_table(scene: Scene, expires_at: str) -> None:
     wait = scene.listen()
     scene.sql(
         "INSERT INTO workflow_events (event_type, contact_id, received_at, expires_at) "

@@ -62,7 +62,7 @@ def test_look_back_finds_an_event_outside_the_window(scene: Scene) -> None:
     assert (wait.status, wait.scheduled_at) == ("scheduled", MONDAY_9)
 
 
-def test_sql_door_and_a_tick_that_comes_late(scene: Scene) -> None:
+def test_inbox_table_and_a_tick_that_comes_late(scene: Scene) -> None:
     """Received in the window, correlated long after it closed: now counts, and at night nothing goes out."""
     wait = gated(scene, timeout="3d")
     scene.insert_event()
@@ -117,12 +117,12 @@ def test_calendar_alone_gates_an_event(scene: Scene) -> None:
 
 def test_calendar_of_another_host_leaves_the_window_to_decide(scene: Scene) -> None:
     known = Settings(scene.url, calendars={"company": CalendarConfig("company", base="DE")})
-    from waitctl import EventQuery, Particulars, WaitSchedulingService
+    from waitctl import EventQuery, WaitSchedulingService, WaitSpec
 
     waits = WaitSchedulingService(scene.database, settings=known)
     rules = Rules(calendar="company", window=parse_hours("10:00-11:00"))
     query = EventQuery(("email_open",), rules=rules, timeout=parse_duration("2d"))
-    wait = waits.create_event_wait(query, Particulars("e", contact_id="ada")).wait
+    wait = waits.create_event_wait(query, WaitSpec("e", contact_id="ada")).wait
     scene.insert_event()
     scene.sql("UPDATE workflow_events SET received_at = :at", at=text_of(scene, NOON))
     run = Tick(scene.database, Settings(scene.url))

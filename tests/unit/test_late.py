@@ -9,11 +9,11 @@ import pytest
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.errors import InvalidWaitConfigurationError
-from waitctl.domain.gates import Gates
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import Dst
 from waitctl.domain.intents import Late, Rules
 from waitctl.domain.late import LATE_TOLERANCE, Fire, Move, Skip, Verdict, judge, late_policy
+from waitctl.domain.opening_rules import OpeningRules
 
 WINDOW = parse_hours("mon-fri 09:00-17:00")
 MONDAY_NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -24,8 +24,8 @@ WORKDAYS = Calendar("workdays")
 OFFICE = Calendar("office", hours=WINDOW)
 
 
-def gates(rules: Rules, calendar: Calendar | None = None) -> Gates:
-    return Gates("UTC", rules, calendar)
+def opening_rules(rules: Rules, calendar: Calendar | None = None) -> OpeningRules:
+    return OpeningRules("UTC", rules, calendar)
 
 
 def verdict(
@@ -36,7 +36,7 @@ def verdict(
     calendar: Calendar | None = None,
     tolerance: timedelta = LATE_TOLERANCE,
 ) -> Verdict:
-    return judge(rules, gates(rules, calendar), scheduled_at=now - late, now=now, tolerance=tolerance)
+    return judge(rules, opening_rules(rules, calendar), scheduled_at=now - late, now=now, tolerance=tolerance)
 
 
 def hours(amount: float) -> timedelta:
@@ -63,7 +63,7 @@ def hours(amount: float) -> timedelta:
     ],
 )
 def test_policy_that_is_stored(rules: Rules, calendar: Calendar | None, policy: Late | None) -> None:
-    assert late_policy(rules, gates(rules, calendar)) is policy
+    assert late_policy(rules, opening_rules(rules, calendar)) is policy
     if policy is None:  # then nothing but fire ever comes of it, and a tick need not look
         for late in (timedelta(0), LATE_TOLERANCE, hours(1), timedelta(days=400)):
             assert verdict(rules, late, calendar=calendar) == Fire()
@@ -154,7 +154,7 @@ def test_what_nothing_lets_pass_any_more_fires() -> None:
     # The window opens in the fold of an October night, which reject does not choose from.
     reject = Rules(dst=Dst.REJECT, window=parse_hours("02:30-05:00"))
     at = datetime(2026, 10, 24, 12, tzinfo=UTC)
-    in_berlin = Gates("Europe/Berlin", reject)
+    in_berlin = OpeningRules("Europe/Berlin", reject)
     assert judge(reject, in_berlin, scheduled_at=at - hours(6), now=at, tolerance=LATE_TOLERANCE) == Fire()
 
 

@@ -9,11 +9,7 @@ from typing import Any
 import pytest
 
 from waitctl.domain.durations import Duration, parse_duration
-from waitctl.domain.errors import (
-    EventListenerExpiredError,
-    InvalidEventTypeError,
-    InvalidWaitConfigurationError,
-)
+from waitctl.domain.errors import EventListenerExpiredError, InvalidEventTypeError, InvalidWaitConfigurationError
 from waitctl.domain.events import Event, EventType, check_event_type_name
 from waitctl.domain.listeners import (
     TOPIC_BUCKETS,

@@ -457,7 +457,7 @@ def test_every_provider_introduces_itself() -> None:
     assert all(each.needs and each.maps for each in providers())
 
 
-@pytest.mark.parametrize("name", ["hubspot", "payload", "..errors", ""])
+@pytest.mark.parametrize("name", ["hubspot", "bodies", "..errors", ""])
 def test_a_provider_that_is_none(name: str) -> None:
     with pytest.raises(InvalidSettingError, match="is not a provider"):
         provider(name)
@@ -473,7 +473,7 @@ def test_a_provider_loads_no_other() -> None:
     room = "waitctl.infrastructure.providers"
     assert {each for each in loaded if each.startswith(room)} == {
         room,
-        *(f"{room}.{each}" for each in ("calcom", "payload", "signatures")),
+        *(f"{room}.{each}" for each in ("calcom", "bodies", "signatures")),
     }
     assert not loaded & {"cryptography", "sqlalchemy"}
 

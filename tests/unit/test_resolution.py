@@ -21,7 +21,7 @@ from waitctl.domain.errors import CalendarRangeError, InvalidWaitTimeError, NoOp
 from waitctl.domain.hours import OpeningHours, parse_hours
 from waitctl.domain.instants import Adjustment, Dst, to_zone
 from waitctl.domain.intents import FixedTime, Intent, Rules, UntilDate, UntilTime
-from waitctl.domain.schedule import Resolver, Schedule, resolve
+from waitctl.domain.schedule import IntentResolver, Schedule, resolve
 
 GUESSES = (Dst.COMPATIBLE, Dst.EARLIER, Dst.LATER)
 RULES = {dst: Rules(dst=dst) for dst in GUESSES}
@@ -239,9 +239,9 @@ def test_result_passes_its_own_rules_unmoved(
     place: tuple[str, datetime], asked: tuple[Intent, Rules, Calendar | None]
 ) -> None:
     (zone, base), (intent, rules, calendar) = place, asked
-    resolver = Resolver(intent, zone, rules, calendar)
+    resolver = IntentResolver(intent, zone, rules, calendar)
     at = resolver.resolve(base).at
-    assert resolver.gates.next_opening(at) == (at, ())
+    assert resolver.opening_rules.next_opening(at) == (at, ())
 
 
 DURATIONS = st.builds(Duration, st.integers(1, 3000), st.timedeltas(timedelta(0), timedelta(hours=23))) | st.builds(
@@ -277,11 +277,11 @@ def test_whatever_is_asked_is_answered_by_its_rules_or_refused(
     place: tuple[str, datetime], intent: Intent, dst: Dst, window: OpeningHours | None, calendar: Calendar | None
 ) -> None:
     zone, base = place
-    resolver = Resolver(intent, zone, Rules(dst=dst, window=window), calendar)
+    resolver = IntentResolver(intent, zone, Rules(dst=dst, window=window), calendar)
     try:
         at = resolver.resolve(base).at
         assert at >= resolver.delay(base).at
-        assert resolver.gates.next_opening(at) == (at, ())
+        assert resolver.opening_rules.next_opening(at) == (at, ())
     except (NoOpeningError, CalendarRangeError, InvalidWaitTimeError):
         assert window or calendar or dst is Dst.REJECT
         return
@@ -324,9 +324,9 @@ def test_results_grow_with_their_base(
     rules = Rules(dst=dst, window=window)
     elapsed: Sequence[Intent] = [FixedTime(Duration(time=timedelta(hours=count))), daily(at)]
     for intent in elapsed:
-        resolver = Resolver(intent, zone, rules)
+        resolver = IntentResolver(intent, zone, rules)
         assert resolver.resolve(base).at <= resolver.resolve(base + later).at
-    by_date = Resolver(fixed(count, at), zone, rules)
+    by_date = IntentResolver(fixed(count, at), zone, rules)
     first, second = sorted((base, base + later), key=lambda instant: shown(instant, zone).date())
     assert by_date.resolve(first).at <= by_date.resolve(second).at
 
@@ -338,7 +338,7 @@ def test_reject_is_an_answer_without_a_guess(place: tuple[str, datetime], at: ti
     for intent in (daily(at), fixed(1, at)):
         for rules in (Rules(), Rules(window=window)):
             schedule = resolve(intent, base=base, zone=zone, rules=rules)
-            strict = Resolver(intent, zone, Rules(dst=Dst.REJECT, window=rules.window))
+            strict = IntentResolver(intent, zone, Rules(dst=Dst.REJECT, window=rules.window))
             if schedule.moves and isinstance(schedule.moves[-1], Adjustment):
                 with pytest.raises(schedule.moves[-1].refusal.__class__, match=schedule.moves[-1].zone):
                     strict.resolve(base)

@@ -15,10 +15,10 @@ from waitctl.domain.errors import (
     InvalidWaitTimeError,
     NoOpeningError,
 )
-from waitctl.domain.gates import Gates
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import Dst, format_instant, parse_instant, show_local
 from waitctl.domain.intents import Intent, Rules, parse_fixed_time, parse_until_date, parse_until_time
+from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.schedule import Schedule, resolve
 from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import CalendarConfig
@@ -152,11 +152,11 @@ def test_reject_where_no_guess_decides(intent: Intent, base: str, rules: dict[st
 
 
 def test_next_opening_rejects_too() -> None:
-    gates = Gates(BERLIN, Rules(dst=Dst.REJECT, window=parse_hours("02:30-05:00")))
+    opening_rules = OpeningRules(BERLIN, Rules(dst=Dst.REJECT, window=parse_hours("02:30-05:00")))
     with pytest.raises(InvalidWaitTimeError, match="2026-10-25 02:30 comes twice"):
-        gates.next_opening(datetime(2026, 10, 24, 12, tzinfo=UTC))
+        opening_rules.next_opening(datetime(2026, 10, 24, 12, tzinfo=UTC))
     inside = datetime(2026, 10, 25, 2, tzinfo=UTC)
-    assert gates.next_opening(inside) == (inside, ())
+    assert opening_rules.next_opening(inside) == (inside, ())
 
 
 @pytest.mark.parametrize(
@@ -376,9 +376,9 @@ def test_window_that_never_opens_with_its_calendar(intent: Intent) -> None:
         when(intent, "2026-06-01T10:00:00Z", calendar="DE-BY", window="sat,sun 09:00-17:00")
     with pytest.raises(NoOpeningError):
         when(intent, "2026-06-01T10:00:00Z", calendar="company", window="18:00-20:00")
-    gates = Gates(BERLIN, Rules(window=parse_hours("sat")), CALENDARS.get("DE-BY"))
+    opening_rules = OpeningRules(BERLIN, Rules(window=parse_hours("sat")), CALENDARS.get("DE-BY"))
     with pytest.raises(NoOpeningError):
-        gates.next_opening(datetime(2026, 6, 1, tzinfo=UTC))
+        opening_rules.next_opening(datetime(2026, 6, 1, tzinfo=UTC))
 
 
 def test_weekday_that_is_never_a_business_day() -> None:
@@ -400,14 +400,17 @@ def test_more_business_days_than_ten_years_have() -> None:
 
 
 def test_gates_of_nothing_let_everything_pass() -> None:
-    gates = Gates(BERLIN, Rules())
+    opening_rules = OpeningRules(BERLIN, Rules())
     at = datetime(2026, 6, 1, tzinfo=UTC)
-    assert not gates and not gates.have_windows
-    assert gates.next_opening(at) == (at, ())
-    assert Gates(BERLIN, Rules(), Calendar("mine")) and not Gates(BERLIN, Rules(), Calendar("mine")).have_windows
-    assert Gates(BERLIN, Rules(), CALENDARS.get("night")).have_windows
+    assert not opening_rules and not opening_rules.have_windows
+    assert opening_rules.next_opening(at) == (at, ())
+    assert (
+        OpeningRules(BERLIN, Rules(), Calendar("mine"))
+        and not OpeningRules(BERLIN, Rules(), Calendar("mine")).have_windows
+    )
+    assert OpeningRules(BERLIN, Rules(), CALENDARS.get("night")).have_windows
     zoned = Instant(at).to_tz(BERLIN)
-    assert gates.pass_through(zoned, None, []) is zoned
+    assert opening_rules.pass_through(zoned, None, []) is zoned
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,9 @@ from waitctl.domain.text import to_json
 from waitctl.domain.waits import (
     OPEN,
     TRANSITIONS,
-    Particulars,
     Resolution,
     WaitExecutionStatus,
+    WaitSpec,
     WaitStepExecution,
     WaitType,
     may_follow,
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from tests.conftest import Cluster
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-HERE = Particulars("order-17", contact_id="ada@example.org", handler="nudge")
+HERE = WaitSpec("order-17", contact_id="ada@example.org", handler="nudge")
 S = WaitExecutionStatus
 
 
-def time_wait(intent: Intent | None = None, particulars: Particulars = HERE, **options: Any) -> WaitStepExecution:
-    return WaitStepExecution.for_time("id", particulars, intent or parse_fixed_time("3d"), now=NOW, **options)[0]
+def time_wait(intent: Intent | None = None, spec: WaitSpec = HERE, **options: Any) -> WaitStepExecution:
+    return WaitStepExecution.for_time("id", spec, intent or parse_fixed_time("3d"), now=NOW, **options)[0]
 
 
 def event_wait() -> WaitStepExecution:
@@ -127,15 +127,15 @@ def test_date_at_its_base_has_not_passed() -> None:
 )
 def test_particulars_are_checked_by_every_factory(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidWaitConfigurationError):
-        time_wait(particulars=replace(HERE, **wrong))
+        time_wait(spec=replace(HERE, **wrong))
     with pytest.raises(InvalidWaitConfigurationError):
         WaitStepExecution.for_event("id", replace(HERE, **wrong), (), {}, now=NOW, timeout_at=None)
 
 
 def test_zone_is_checked_and_contact_normalised() -> None:
     with pytest.raises(InvalidTimezoneError):
-        time_wait(particulars=replace(HERE, timezone="GMT+2"))
-    assert time_wait(particulars=replace(HERE, contact_id=" ADA@Example.org ")).contact_id == "ada@example.org"
+        time_wait(spec=replace(HERE, timezone="GMT+2"))
+    assert time_wait(spec=replace(HERE, contact_id=" ADA@Example.org ")).contact_id == "ada@example.org"
 
 
 # -- transitions -------------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_overdue_when_a_tick_would_end_it() -> None:
     ],
 )
 def test_fingerprint_tells_what_was_asked_apart(other: dict[str, Any]) -> None:
-    assert time_wait().fingerprint != time_wait(particulars=replace(HERE, **other)).fingerprint
+    assert time_wait().fingerprint != time_wait(spec=replace(HERE, **other)).fingerprint
 
 
 def test_fingerprint_ignores_what_it_came_to() -> None:
@@ -242,7 +242,7 @@ def test_fingerprint_survives_jsonb(cluster: Cluster, value: list[dict[str, Any]
 
 
 def _with(context: dict[str, Any]) -> WaitStepExecution:
-    return time_wait(particulars=replace(HERE, context=context))
+    return time_wait(spec=replace(HERE, context=context))
 
 
 _engines: dict[str, Any] = {}

@@ -131,7 +131,7 @@ def event_document(event: Event) -> JsonObject:
     }
 
 
-def parcel_document(
+def payload_document(
     delivery: Delivery, wait: JsonObject, deliveries: Sequence[Delivery], event: Event | None, data: JsonObject | None
 ) -> JsonObject:
     """What a handler gets. ``data`` is what `resume --data` gave, ``dead`` what an ``on_dead`` handler is told of."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from waitctl.application.awaiting import Awaited, AwaitService
+from waitctl.application.waits.awaiting import Awaited, AwaitService
 from waitctl.cli.output import (
     ExitCode,
     Output,

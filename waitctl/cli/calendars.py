@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waitctl.application.almanac import Almanac, outlook_document, year_document
+from waitctl.application.calendars.browsing import CalendarBrowser, outlook_document, year_document
 from waitctl.cli.output import (
     DocumentOption,
     Output,
@@ -26,7 +26,7 @@ from waitctl.cli.output import (
     write_line,
 )
 from waitctl.cli.session import session_of
-from waitctl.domain.almanac import CalendarYear, Outlook
+from waitctl.domain.calendar_browser import CalendarYear, Outlook
 from waitctl.domain.hours import WEEKDAYS, format_days, format_hours
 from waitctl.domain.instants import show_day
 
@@ -54,7 +54,7 @@ def list_(
 
     Example: waitctl calendar list US-
     """
-    found = Almanac(session_of(context).settings()).list_calendars(prefix, like)
+    found = CalendarBrowser(session_of(context).settings()).list_calendars(prefix, like)
 
     def human(_: object) -> None:
         if found:
@@ -82,7 +82,7 @@ def show(
 
     Example: waitctl calendar show DE-BY --year 2027
     """
-    found = Almanac(session_of(context).settings()).get_year(name, year)
+    found = CalendarBrowser(session_of(context).settings()).get_year(name, year)
     print_document(year_document(found), output, human=lambda: _print_year(found))
 
 
@@ -92,7 +92,7 @@ def check(context: typer.Context, name: NameArgument, output: DocumentOption = O
 
     Warns when the calendar ends within a year. Example: waitctl calendar check NYSE
     """
-    found = Almanac(session_of(context).settings()).get_outlook(name)
+    found = CalendarBrowser(session_of(context).settings()).get_outlook(name)
     print_document(outlook_document(found), output, human=lambda: _print_outlook(found))
     if found.years is not None and found.ends_soon:
         say(f"warning: the calendar {found.calendar.name} ends with {found.years[-1]}")

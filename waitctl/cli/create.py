@@ -13,8 +13,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from waitctl.application.documents import wait_document
-from waitctl.application.results import WaitCreateResult
-from waitctl.application.scheduling import WaitSchedulingService
+from waitctl.application.waits.results import WaitCreateResult
+from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.cli.output import Output, OutputOption, outlook, print_document, print_explanation, say, write_line
 from waitctl.cli.session import Session, read_text_argument, session_of
 from waitctl.domain.durations import Duration, parse_duration
@@ -25,7 +25,7 @@ from waitctl.domain.instants import Dst, parse_instant
 from waitctl.domain.intents import Late, Rules
 from waitctl.domain.listeners import EventQuery, Mode
 from waitctl.domain.text import MAX_TEXT, parse_json_object
-from waitctl.domain.waits import Particulars, WaitStepExecution
+from waitctl.domain.waits import WaitSpec, WaitStepExecution
 from waitctl.infrastructure.ids import new_id
 
 app = typer.Typer(help="Create a wait.", no_args_is_help=True, add_completion=False)
@@ -85,7 +85,7 @@ class Common:
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing; print the wait and why.")] = False
     output: OutputOption = Output.HUMAN
 
-    def particulars(self, session: Session) -> Particulars:
+    def spec(self, session: Session) -> WaitSpec:
         """Where the wait belongs. Inside a handler the key defaults to the delivery and the step."""
         delivery = os.environ.get("WAITCTL_DELIVERY_ID")
         context = self.context
@@ -93,7 +93,7 @@ class Common:
             context = read_text_argument(context, "the context", InvalidWaitConfigurationError)
         routes = parse_routes(self.handler or ())
         argv = session.inline_command
-        return Particulars(
+        return WaitSpec(
             workflow_execution_id=new_id() if self.execution is None else self.execution,
             step_id=self.step,
             workflow_id=self.workflow,
@@ -180,9 +180,9 @@ def fixed_time(
     _create(
         context_,
         common,
-        lambda service, particulars: service.create_fixed_time_wait(
+        lambda service, spec: service.create_fixed_time_wait(
             duration,
-            particulars,
+            spec,
             at=at,
             rules=common.rules,
             **common.how,
@@ -216,9 +216,9 @@ def until_date(
     _create(
         context_,
         common,
-        lambda service, particulars: service.create_until_date_wait(
+        lambda service, spec: service.create_until_date_wait(
             date,
-            particulars,
+            spec,
             offset=offset,
             field=field,
             rules=common.rules,
@@ -246,9 +246,9 @@ def until_time(
     _create(
         context_,
         common,
-        lambda service, particulars: service.create_until_time_wait(
+        lambda service, spec: service.create_until_time_wait(
             time,
-            particulars,
+            spec,
             days=days,
             rules=common.rules,
             **common.how,
@@ -314,7 +314,7 @@ def for_event(
     _create(
         context_,
         common,
-        lambda service, particulars: service.create_event_wait(query, particulars, **common.how),
+        lambda service, spec: service.create_event_wait(query, spec, **common.how),
     )
 
 
@@ -339,13 +339,13 @@ def _span(text: str, option: str) -> Duration:
 def _create(
     context: typer.Context,
     common: Common,
-    create: Callable[[WaitSchedulingService, Particulars], WaitCreateResult],
+    create: Callable[[WaitSchedulingService, WaitSpec], WaitCreateResult],
 ) -> None:
     session = session_of(context)
     with session.database(create=True) as database:
         result = create(
             WaitSchedulingService(database, actor=session.actor, settings=session.settings()),
-            common.particulars(session),
+            common.spec(session),
         )
         session.warn(f"database: {database.name}")
     _warn_of_unknown_handlers(result.wait, session)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from waitctl.application.delivery import DeliveryService
+from waitctl.application.deliveries.handler_factory import handlers_of, why_held
+from waitctl.application.deliveries.outbox import DeliveryService
+from waitctl.application.deliveries.pausing import PauseService
 from waitctl.application.documents import backlog_document, delivery_document
-from waitctl.application.outlets import handlers_of, why_held
-from waitctl.application.pausing import PauseService
 from waitctl.cli.output import (
     STATUS_STYLES,
     ExitCode,

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from waitctl.application.correlation import DEFAULT_SOURCE, EventService, make_event
 from waitctl.application.documents import event_document
+from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, make_event
 from waitctl.cli import ingest, quarantine
 from waitctl.cli.output import (
     Output,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from waitctl.application.correlation import DEFAULT_SOURCE, EventService, IngestTotals
-from waitctl.application.lines import Rejection, read_lines
+from waitctl.application.events.ndjson import Rejection, read_lines
+from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, IngestTotals
 from waitctl.cli import stopping
 from waitctl.cli.output import (
     DocumentOption,
@@ -35,7 +35,7 @@ from waitctl.domain.errors import InvalidEventError, InvalidSettingError
 from waitctl.domain.text import to_json
 
 if TYPE_CHECKING:
-    from waitctl.application.webhooks import WebhookResult
+    from waitctl.application.events.webhooks import WebhookResult
     from waitctl.infrastructure.providers import Request
 
 _MOST_OF_HEADERS = 256 * 1024
@@ -87,7 +87,7 @@ def ingest(
     its signature is checked, and what is refused goes to the quarantine. Exit status 1: something was refused.
     Example: waitctl event ingest events.ndjson
     """
-    from waitctl.application.formats import NDJSON, format_of, require_unsigned
+    from waitctl.application.events.formats import NDJSON, format_of, require_unsigned
 
     session = session_of(context)
     chosen = format_of(session.settings(), format_, source)
@@ -107,7 +107,7 @@ def ingest(
 
 def _request(file: str, headers_file: str | None, url: str | None) -> Request:
     """The request; of a body over the cap no more than shows that it is."""
-    from waitctl.application.webhooks import MAX_BODY
+    from waitctl.application.events.webhooks import MAX_BODY
     from waitctl.infrastructure.providers import Request, headers_from
 
     headers = None
@@ -134,7 +134,7 @@ def _ingest_webhook(
     dry_run: bool,
     output: Output,
 ) -> None:
-    from waitctl.application.webhooks import Webhook, WebhookService
+    from waitctl.application.events.webhooks import Webhook, WebhookService
 
     webhook = Webhook(session.settings(), format_, source, verify=verify)
     with session.database(create=not dry_run) as database:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from waitctl.application.deliveries.pausing import PauseService
 from waitctl.application.documents import pause_document
-from waitctl.application.pausing import PauseService
 from waitctl.cli.output import DocumentOption, Output, print_document, print_table, say, write_line
 from waitctl.cli.session import session_of
 from waitctl.domain.instants import format_instant

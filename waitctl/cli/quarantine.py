@@ -26,7 +26,7 @@ from waitctl.cli.session import Session, session_of
 from waitctl.domain.instants import format_instant
 
 if TYPE_CHECKING:
-    from waitctl.application.webhooks import WebhookResult, WebhookService
+    from waitctl.application.events.webhooks import WebhookResult, WebhookService
     from waitctl.domain.quarantine import Quarantined
     from waitctl.infrastructure.database import Database
 
@@ -42,7 +42,7 @@ AllOption = Annotated[bool, typer.Option("--all", help="Everything in quarantine
 
 
 def _service(session: Session, database: Database) -> WebhookService:
-    from waitctl.application.webhooks import WebhookService
+    from waitctl.application.events.webhooks import WebhookService
 
     return WebhookService(database, session.settings(), actor=session.actor)
 
@@ -58,7 +58,7 @@ def list_(
 
     Example: waitctl event quarantine list --source sendgrid
     """
-    from waitctl.application.webhooks import quarantined_document
+    from waitctl.application.events.webhooks import quarantined_document
 
     session = session_of(context)
     with session.database() as database:
@@ -104,7 +104,7 @@ def show(
 
     Example: waitctl event quarantine show 6f2b9c01d3aa
     """
-    from waitctl.application.webhooks import quarantined_document
+    from waitctl.application.events.webhooks import quarantined_document
 
     session = session_of(context)
     with session.database() as database:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from waitctl.application.documents import wait_document
-from waitctl.application.rescheduling import Change, Replan, ReschedulingService
-from waitctl.application.results import WaitStatus
+from waitctl.application.waits.rescheduling import Change, Replan, ReschedulingService
+from waitctl.application.waits.results import WaitStatus
 from waitctl.cli.output import (
     DocumentOption,
     ExitCode,

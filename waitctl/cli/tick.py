@@ -14,15 +14,15 @@ from typing import Annotated
 
 import typer
 
-from waitctl.application.resolving import Phase, TickOptions
-from waitctl.application.tick import Tick, TickReport
-from waitctl.application.watch import Watch
+from waitctl.application.processor.phases import Phase, TickOptions
+from waitctl.application.processor.tick import Tick, TickReport
+from waitctl.application.processor.watch import Watch
 from waitctl.cli.output import DocumentOption, ExitCode, Output, print_document, say, write_line
 from waitctl.cli.session import Session, session_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import parse_instant
-from waitctl.infrastructure.signals import Signal
+from waitctl.infrastructure.wakeup import Wakeup
 
 app = typer.Typer(add_completion=False)
 
@@ -61,8 +61,8 @@ def tick(
 ) -> None:
     """Process what is due, once.
 
-    Events of the SQL door, due waits, expired listeners, then deliveries. Any number of ticks may overlap. SIGTERM and
-    Ctrl-C finish the batch in hand. Example: waitctl tick --time-budget 50s
+    Events of the inbox table, due waits, expired listeners, then deliveries. Any number of ticks may overlap. SIGTERM
+    and Ctrl-C finish the batch in hand. Example: waitctl tick --time-budget 50s
     """
     if watch:
         _refuse_beside_watch(context)
@@ -118,7 +118,7 @@ def _interval(text: str) -> timedelta:
 def _watch(session: Session, options: TickOptions, interval: timedelta, output: Output, *, quiet: bool) -> None:
     if session.settings().as_of is not None:
         raise InvalidSettingError("--watch goes by the real clock", hint="unset WAITCTL_AS_OF")
-    with session.database() as database, Signal(database) as signal_:
+    with session.database() as database, Wakeup(database) as signal_:
         interrupted = _on_signal(signal_.wake)
         resident = Watch(database, session.settings(), options, signal_, interrupted=interrupted.is_set)
         told = _Teller(quiet=quiet or output is not Output.HUMAN)

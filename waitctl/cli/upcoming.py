@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from whenever import Instant
 
-from waitctl.application.forecast import Upcoming, list_upcoming
+from waitctl.application.waits.upcoming import Upcoming, list_upcoming
 from waitctl.cli.output import DocumentOption, Output, console, print_document, say
 from waitctl.cli.session import session_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidWaitDateError, InvalidWaitDurationError
-from waitctl.domain.forecast import Bucket, Grain
 from waitctl.domain.hours import WEEKDAYS
 from waitctl.domain.instants import clock, offset_of, parse_instant
+from waitctl.domain.upcoming import Bucket, Grain
 
 if TYPE_CHECKING:
     from rich.text import Text

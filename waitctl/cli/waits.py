@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from waitctl.application.deliveries.handler_factory import handlers_of
 from waitctl.application.documents import instant
-from waitctl.application.outlets import handlers_of
-from waitctl.application.results import PendingWaitsSummary, WaitStatus
-from waitctl.application.scheduling import WaitSchedulingService
+from waitctl.application.waits.results import PendingWaitsSummary, WaitStatus
+from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.cli.output import (
     STATUS_STYLES,
     DocumentOption,

@@ -22,7 +22,7 @@ from waitctl.cli.output import (
 from waitctl.cli.session import WaitArgument, session_of
 
 if TYPE_CHECKING:
-    from waitctl.application.why import NearMiss
+    from waitctl.application.diagnosis import NearMiss
 
 app = typer.Typer(add_completion=False)
 
@@ -37,7 +37,7 @@ def why(
 
     Of each event the first term that failed: its time, --match, --where. Example: waitctl why 6f2b9c01d3aa
     """
-    from waitctl.application.why import WhyService
+    from waitctl.application.diagnosis import WhyService
 
     with session_of(context).database() as database:
         found = WhyService(database).why_wait(wait, limit=limit)
@@ -65,7 +65,7 @@ def event_why(
 
     Example: waitctl event why 6f2b9c01d3aa
     """
-    from waitctl.application.why import WhyService  # `event record` and `ingest` load this module, too
+    from waitctl.application.diagnosis import WhyService  # `event record` and `ingest` load this module, too
 
     with session_of(context).database() as database:
         found = WhyService(database).why_event(event, limit=limit)

@@ -194,10 +194,10 @@ class Gate:
         date = at.date()
         days = self._days
         for _ in range(MAX_STEPS):
-            openings = days.get(date)
-            if openings is None:
-                openings = self._openings(date)
-            for opens, closes in openings:
+            opening_rules = days.get(date)
+            if opening_rules is None:
+                opening_rules = self._openings(date)
+            for opens, closes in opening_rules:
                 if at < closes:
                     return opens if at < opens else None
             date = date.next_day()

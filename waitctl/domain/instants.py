@@ -10,16 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from whenever import (
-    Date,
-    Instant,
-    PlainDateTime,
-    RepeatedTime,
-    SkippedTime,
-    Time,
-    TimeZoneNotFoundError,
-    ZonedDateTime,
-)
+from whenever import Date, Instant, PlainDateTime, RepeatedTime, SkippedTime, Time, TimeZoneNotFoundError, ZonedDateTime
 
 from waitctl.domain.errors import InvalidTimezoneError, InvalidWaitDateError, InvalidWaitTimeError
 

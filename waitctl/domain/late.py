@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from waitctl.domain.errors import InvalidInputError
-from waitctl.domain.gates import Gates
 from waitctl.domain.intents import Late, Rules
+from waitctl.domain.opening_rules import OpeningRules
 
 LATE_TOLERANCE = timedelta(minutes=5)
 """A wait later than this is late; the jitter of cron never is."""
@@ -33,27 +33,29 @@ class Skip:
 Verdict = Fire | Move | Skip
 
 
-def late_policy(rules: Rules, gates: Gates) -> Late | None:
+def late_policy(rules: Rules, opening_rules: OpeningRules) -> Late | None:
     """What else than fire a late wait of these rules may do; ``None`` is nothing else.
 
     Stored with the wait, so that a tick looks at those waits alone one by one.
     """
-    if rules.late is Late.NEXT_WINDOW or (rules.late is None and gates.have_windows):
+    if rules.late is Late.NEXT_WINDOW or (rules.late is None and opening_rules.have_windows):
         return Late.NEXT_WINDOW
     return Late.SKIP if rules.late is Late.SKIP or rules.max_late else None
 
 
-def judge(rules: Rules, gates: Gates, *, scheduled_at: datetime, now: datetime, tolerance: timedelta) -> Verdict:
+def judge(
+    rules: Rules, opening_rules: OpeningRules, *, scheduled_at: datetime, now: datetime, tolerance: timedelta
+) -> Verdict:
     """Decide about a wait that is due. One that is not late fires, and one that nothing lets pass any more."""
     late = now - scheduled_at
     if late <= tolerance:
         return Fire()
     if late > _skipped_past(rules, tolerance):
         return Skip()
-    if late_policy(rules, gates) is not Late.NEXT_WINDOW:
+    if late_policy(rules, opening_rules) is not Late.NEXT_WINDOW:
         return Fire()
     try:
-        opening, moves = gates.next_opening(now, clock_of=None if gates.have_windows else scheduled_at)
+        opening, moves = opening_rules.next_opening(now, clock_of=None if opening_rules.have_windows else scheduled_at)
     except InvalidInputError:
         return Fire()
     return Move(opening) if moves else Fire()

@@ -23,7 +23,7 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.events import Event, check_event_type_name
 from waitctl.domain.intents import FixedTime, Rules
-from waitctl.domain.schedule import Resolver, Schedule
+from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text
 
 _MAX_EXPONENT = 131_072
@@ -264,7 +264,7 @@ class EventQuery:
         if self.timeout is None:
             return None
         try:
-            return Resolver(FixedTime(self.timeout), zone, self.rules, calendar).delay(base)
+            return IntentResolver(FixedTime(self.timeout), zone, self.rules, calendar).delay(base)
         except InvalidWaitDateError as cause:
             raise InvalidTimeoutError("the deadline lies beyond the calendar") from cause
 

@@ -16,7 +16,6 @@ from whenever import Date, Instant, PlainDateTime, TimeDelta, ZonedDateTime
 from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
 from waitctl.domain.durations import Duration, Offset
 from waitctl.domain.errors import InvalidWaitDateError
-from waitctl.domain.gates import Gates, show_days
 from waitctl.domain.hours import format_days
 from waitctl.domain.instants import (
     OUTSIDE,
@@ -32,6 +31,7 @@ from waitctl.domain.instants import (
     wall,
 )
 from waitctl.domain.intents import FixedTime, Intent, Rules, UntilDate, UntilTime
+from waitctl.domain.opening_rules import OpeningRules, show_days
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ Reading = tuple[datetime | ZonedDateTime, PlainDateTime | None, Callable[[], str
 """An intent as it was read: an instant before anything moves it, the wall clock that was meant, the words."""
 
 
-class Resolver:
+class IntentResolver:
     """Resolves one intent under one set of rules, from any base; what it learns about days it keeps.
 
     ``calendar`` is what ``rules.calendar`` names. Raises `InvalidTimezoneError`.
@@ -92,8 +92,8 @@ class Resolver:
             case UntilTime():
                 self._read = partial(self._until_time, intent)
                 weekdays = intent.days
-        self.gates = Gates(zone, rules, calendar, weekdays)
-        self._is_gated = bool(self.gates)
+        self.opening_rules = OpeningRules(zone, rules, calendar, weekdays)
+        self._is_gated = bool(self.opening_rules)
 
     def resolve(self, base: datetime) -> Schedule:
         """Return the instant that the intent means, counted from ``base`` (aware), once it has passed every rule.
@@ -113,7 +113,7 @@ class Resolver:
             at, local, asked = self._read(base, moves)
             if gated:
                 zoned = at if isinstance(at, ZonedDateTime) else Instant(at).to_tz(self._zone)
-                at = self.gates.pass_through(zoned, local, moves)
+                at = self.opening_rules.pass_through(zoned, local, moves)
             found = at.to_instant().to_stdlib() if isinstance(at, ZonedDateTime) else at
         except (ValueError, OverflowError) as cause:
             raise InvalidWaitDateError(OUTSIDE) from cause
@@ -234,4 +234,4 @@ def resolve(
     intent: Intent, *, base: datetime, zone: str, rules: Rules = Rules(), calendar: Calendar | None = None
 ) -> Schedule:
     """Return the instant that ``intent`` means, counted from ``base`` (aware) in ``zone``: see `Resolver`."""
-    return Resolver(intent, zone, rules, calendar).resolve(base)
+    return IntentResolver(intent, zone, rules, calendar).resolve(base)

@@ -21,7 +21,7 @@ from waitctl.domain.instants import check_zone, format_instant
 from waitctl.domain.intents import FixedTime, Intent, Late, Rules, UntilDate, UntilTime
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventListener
-from waitctl.domain.schedule import Resolver, Schedule
+from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact, to_json
 
 NOT_ASKED = frozenset({"tzdata", "rescheduled"})
@@ -109,7 +109,7 @@ def sources_of(to: WaitExecutionStatus) -> tuple[WaitExecutionStatus, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Particulars:
+class WaitSpec:
     """What every wait has, whatever it waits for: where it belongs and what happens when it ends.
 
     ``handlers`` hear of single outcomes, ``handler`` of the others. ``command`` runs instead of ``handler``.
@@ -126,8 +126,8 @@ class Particulars:
     handlers: Mapping[Outcome, str] | None = None
     command: InlineCommand | None = None
 
-    def checked(self) -> Particulars:
-        """Return these particulars validated and normalised. Raises `InvalidWaitConfigurationError`."""
+    def checked(self) -> WaitSpec:
+        """Return this spec validated and normalised. Raises `InvalidWaitConfigurationError`."""
         check_text(self.workflow_execution_id, "the execution")
         check_text(self.step_id, "the step")
         for value, what in (
@@ -198,7 +198,7 @@ class WaitStepExecution:
     def for_time(
         cls,
         wait_id: str,
-        particulars: Particulars,
+        spec: WaitSpec,
         intent: Intent,
         *,
         now: datetime,
@@ -214,9 +214,9 @@ class WaitStepExecution:
         `InvalidWaitDateError` for an until-date before the base unless ``past`` is ``fire``, and what
         `Resolver.resolve` raises.
         """
-        particulars, rules = particulars.checked(), rules.checked()
+        spec, rules = spec.checked(), rules.checked()
         start = base or now
-        resolver = Resolver(intent, particulars.timezone, rules, calendar)
+        resolver = IntentResolver(intent, spec.timezone, rules, calendar)
         config = intent.to_config() | rules.to_config()
         if base is not None:
             config["from"] = format_instant(base)
@@ -228,14 +228,14 @@ class WaitStepExecution:
             schedule = replace(schedule, moves=(*schedule.moves, "past: that instant has passed, so it is due at once"))
         if tzdata is not None:
             config["tzdata"] = tzdata
-        wait = cls._open(wait_id, particulars, _WAIT_TYPES[type(intent)], config, now=now, scheduled_at=schedule.at)
-        return replace(wait, late_policy=late_policy(rules, resolver.gates)), schedule
+        wait = cls._open(wait_id, spec, _WAIT_TYPES[type(intent)], config, now=now, scheduled_at=schedule.at)
+        return replace(wait, late_policy=late_policy(rules, resolver.opening_rules)), schedule
 
     @classmethod
     def for_event(
         cls,
         wait_id: str,
-        particulars: Particulars,
+        spec: WaitSpec,
         listeners: tuple[EventListener, ...],
         config: JsonObject,
         *,
@@ -247,14 +247,14 @@ class WaitStepExecution:
 
         ``late`` is the `late_policy` of its rules: an event outside its window schedules it.
         """
-        wait = cls._open(wait_id, particulars.checked(), WaitType.FOR_EVENT, config, now=now, timeout_at=timeout_at)
+        wait = cls._open(wait_id, spec.checked(), WaitType.FOR_EVENT, config, now=now, timeout_at=timeout_at)
         return replace(wait, listeners=listeners, late_policy=late)
 
     @classmethod
     def _open(
         cls,
         wait_id: str,
-        particulars: Particulars,
+        spec: WaitSpec,
         wait_type: WaitType,
         config: JsonObject,
         *,
@@ -263,24 +263,24 @@ class WaitStepExecution:
         timeout_at: datetime | None = None,
     ) -> WaitStepExecution:
         late = scheduled_at is not None and scheduled_at < now
-        _check_routes(particulars, wait_type)
+        _check_routes(spec, wait_type)
         return cls(
             id=wait_id,
-            workflow_id=particulars.workflow_id,
-            workflow_execution_id=particulars.workflow_execution_id,
-            step_id=particulars.step_id,
-            contact_id=particulars.contact_id,
+            workflow_id=spec.workflow_id,
+            workflow_execution_id=spec.workflow_execution_id,
+            step_id=spec.step_id,
+            contact_id=spec.contact_id,
             wait_type=wait_type,
             status=WaitExecutionStatus.SCHEDULED if scheduled_at else WaitExecutionStatus.WAITING,
             scheduled_at=scheduled_at,
             timeout_at=timeout_at,
-            timezone=particulars.timezone,
+            timezone=spec.timezone,
             wait_config=config,
-            context=particulars.context,
-            handler=particulars.handler,
-            handlers={outcome.value: name for outcome, name in (particulars.handlers or {}).items()} or None,
-            command=None if particulars.command is None else particulars.command.to_json(),
-            idempotency_key=particulars.idempotency_key,
+            context=spec.context,
+            handler=spec.handler,
+            handlers={outcome.value: name for outcome, name in (spec.handlers or {}).items()} or None,
+            command=None if spec.command is None else spec.command.to_json(),
+            idempotency_key=spec.idempotency_key,
             created_at=now,
             updated_at=now,
             late_seconds=_seconds(now - scheduled_at) if late and scheduled_at else None,
@@ -358,9 +358,9 @@ _WAIT_TYPES: Mapping[type, WaitType] = {
 }
 
 
-def _check_routes(particulars: Particulars, wait_type: WaitType) -> None:
+def _check_routes(spec: WaitSpec, wait_type: WaitType) -> None:
     never = {Outcome.DUE} if wait_type is WaitType.FOR_EVENT else {Outcome.EVENT, Outcome.TIMEOUT}
-    for outcome in sorted(never.intersection(particulars.handlers or {})):
+    for outcome in sorted(never.intersection(spec.handlers or {})):
         raise InvalidWaitConfigurationError(f"a {wait_type.replace('_', '-')} wait never ends by {outcome}")
 
 

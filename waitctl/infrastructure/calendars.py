@@ -11,7 +11,7 @@ from datetime import date
 from functools import cache
 from typing import TYPE_CHECKING
 
-from waitctl.domain.almanac import CalendarKind
+from waitctl.domain.calendar_browser import CalendarKind
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.errors import CalendarRangeError, InvalidSettingError, UnknownCalendarError
 from waitctl.infrastructure.config import CalendarConfig

@@ -84,7 +84,7 @@ def _to_utc(at: datetime | None) -> datetime | None:
 
 
 def _from_text(text: Any) -> datetime | None:
-    """What somebody wrote at the SQL door need not be an instant; the next tick makes it NULL."""
+    """What somebody wrote at the inbox table need not be an instant; the next tick makes it NULL."""
     try:
         at = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
@@ -267,7 +267,7 @@ events = Table(
     Column("expires_at", UtcDateTime),  # from then on it matches nothing any more
     CheckConstraint("event_type <> '' AND contact_id <> ''", name="names_a_topic"),
     CheckConstraint("json_valid(data)", name="data_is_json").ddl_if(dialect="sqlite"),
-    # The SQL door stands open to any system: what no program could read again must stop there, not every tick.
+    # The inbox table stands open to any system: what no program could read again must stop there, not every tick.
     CheckConstraint(" AND ".join(f"typeof({name}) <> 'blob'" for name in DOOR_COLUMNS), name="holds_no_bytes").ddl_if(
         dialect="sqlite"
     ),

@@ -16,7 +16,7 @@ class HandlerNotReadyError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class Payload:
     """A delivery on its way out. ``document`` is its handler's own, to do with as it likes."""
 
     delivery_id: str
@@ -27,7 +27,7 @@ class Parcel:
         """The document as a line of JSON: by pydantic's writer, which takes a quarter of the time."""
         try:
             return pydantic_core.to_json(self.document) + b"\n"
-        except pydantic_core.PydanticSerializationError:  # nested more deeply than it goes, as at the SQL door
+        except pydantic_core.PydanticSerializationError:  # nested more deeply than it goes, as at the inbox table
             return to_json(self.document).encode() + b"\n"
 
     VARIABLES: ClassVar = (
@@ -59,15 +59,15 @@ class Parcel:
 
 
 class Handler(Protocol):
-    """Takes a parcel and says what became of it; several threads call at once. Must not raise.
+    """Takes a payload and says what became of it; several threads call at once. Must not raise.
 
     Making one raises `HandlerNotReadyError` when the host lacks what it needs.
     """
 
-    def deliver(self, parcel: Parcel) -> HandlerResult:
-        """Hand a parcel over and wait for the answer."""
+    def deliver(self, payload: Payload) -> HandlerResult:
+        """Hand a payload over and wait for the answer."""
         ...
 
     def close(self) -> None:
-        """Let go of what was kept between parcels, once none is out."""
+        """Let go of what was kept between payloads, once none is out."""
         ...

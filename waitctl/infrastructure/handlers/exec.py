@@ -13,10 +13,10 @@ from datetime import timedelta
 from functools import partial
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
-from waitctl.infrastructure.handlers import Parcel
+from waitctl.infrastructure.handlers import Payload
 from waitctl.infrastructure.handlers.commands import MOST_NAMED, Commands, Ended, NoRoomError
 
-_ESSENTIALS = "\0".join(f"{name}=%s" for name in Parcel.VARIABLES)
+_ESSENTIALS = "\0".join(f"{name}=%s" for name in Payload.VARIABLES)
 
 
 class ExecHandler:
@@ -33,22 +33,22 @@ class ExecHandler:
         self._timeout = timeout.total_seconds()
         # A tick that a handler started has that handler's delivery in its environment: none of this one's.
         variables = os.environ | environment
-        inherited = (f"{name}={variables[name]}" for name in variables.keys() - set(Parcel.VARIABLES))
+        inherited = (f"{name}={variables[name]}" for name in variables.keys() - set(Payload.VARIABLES))
         self._environment = tuple(map(os.fsencode, inherited))
         self._batch = batch
 
     def start(
-        self, commands: Commands, parcels: Sequence[Parcel], done: Callable[[Sequence[HandlerResult]], None]
+        self, commands: Commands, payloads: Sequence[Payload], done: Callable[[Sequence[HandlerResult]], None]
     ) -> None:
-        """Run the command for one parcel, or for a batch of them, as one of ``commands``.
+        """Run the command for one payload, or for a batch of them, as one of ``commands``.
 
         ``done`` hears what became of each: at once when it cannot run, else while somebody attends to the commands.
         Raises only `NoRoomError`: for one more, while others run.
         """
-        first = parcels[0]
+        first = payloads[0]
         if self._batch:
-            body = b"".join([parcel.body for parcel in parcels])
-            judge = partial(_judge_batch, parcels, self._timeout)
+            body = b"".join([payload.body for payload in payloads])
+            judge = partial(_judge_batch, payloads, self._timeout)
         else:
             body, judge = first.body, partial(_judge_one, self._timeout)
         argv, folder = self._command(first)
@@ -65,15 +65,15 @@ class ExecHandler:
         except NoRoomError as error:
             if commands:
                 raise
-            done([Deferred(f"cannot run {argv[0]}: {error}")] * len(parcels))
+            done([Deferred(f"cannot run {argv[0]}: {error}")] * len(payloads))
         except OSError as error:
             where = f" in {folder}" if folder else ""
-            done([Failed(f"cannot run {argv[0]}{where}: {error.strerror}")] * len(parcels))
+            done([Failed(f"cannot run {argv[0]}{where}: {error.strerror}")] * len(payloads))
         except ValueError as error:  # an environment that no process can have
-            done([Failed(f"cannot run {argv[0]}: {error}")] * len(parcels))
+            done([Failed(f"cannot run {argv[0]}: {error}")] * len(payloads))
 
-    def _command(self, parcel: Parcel) -> tuple[Sequence[str], str | None]:
-        """What runs for a parcel, and in which folder."""
+    def _command(self, payload: Payload) -> tuple[Sequence[str], str | None]:
+        """What runs for a payload, and in which folder."""
         return self._argv, None
 
     def close(self) -> None:
@@ -86,15 +86,15 @@ class InlineHandler(ExecHandler):
     def __init__(self, timeout: timedelta, environment: Mapping[str, str]) -> None:
         super().__init__((), timeout, environment)
 
-    def _command(self, parcel: Parcel) -> tuple[Sequence[str], str | None]:
-        command = parcel.document["wait"]["command"]
+    def _command(self, payload: Payload) -> tuple[Sequence[str], str | None]:
+        command = payload.document["wait"]["command"]
         return command["argv"], command["folder"]
 
 
-def _essentials(parcel: Parcel) -> list[bytes]:
+def _essentials(payload: Payload) -> list[bytes]:
     """``NAME=value`` of each. Raises `ValueError` for what no process can have."""
-    encoded = os.fsencode(_ESSENTIALS % parcel.essentials).split(b"\0")
-    if len(encoded) != len(Parcel.VARIABLES):
+    encoded = os.fsencode(_ESSENTIALS % payload.essentials).split(b"\0")
+    if len(encoded) != len(Payload.VARIABLES):
         raise ValueError("embedded null byte")
     return encoded
 
@@ -103,21 +103,21 @@ def _judge_one(timeout: float, ended: Ended) -> list[HandlerResult]:
     return [_judge(ended, timeout)]
 
 
-def _judge_batch(parcels: Sequence[Parcel], timeout: float, ended: Ended) -> list[HandlerResult]:
+def _judge_batch(payloads: Sequence[Payload], timeout: float, ended: Ended) -> list[HandlerResult]:
     verdict = _judge(ended, timeout)
     if ended.timed_out or ended.status < 0:
-        return [verdict] * len(parcels)  # what it had done by then, nobody knows
+        return [verdict] * len(payloads)  # what it had done by then, nobody knows
     if len(ended.named) > MOST_NAMED:
         flooded = Failed(f"it printed more than {MOST_NAMED:,} bytes, where the ids of failures belong")
-        return [flooded] * len(parcels)
+        return [flooded] * len(payloads)
     named = {line.strip().decode(errors="replace") for line in ended.named.splitlines()}
-    failed = {parcel.delivery_id for parcel in parcels} & named
+    failed = {payload.delivery_id for payload in payloads} & named
     if ended.status == 0:
         verdict = Failed(f"named as failed{f': {ended.said}' if ended.said else ''}")
     everything = ended.status != 0 and not failed
     if not everything and not failed:
-        return [Delivered()] * len(parcels)
-    return [verdict if everything or parcel.delivery_id in failed else Delivered() for parcel in parcels]
+        return [Delivered()] * len(payloads)
+    return [verdict if everything or payload.delivery_id in failed else Delivered() for payload in payloads]
 
 
 def _judge(ended: Ended, timeout: float) -> HandlerResult:

@@ -11,26 +11,26 @@ from threading import Lock
 
 from waitctl.domain.deliveries import Delivered, Failed, HandlerResult
 from waitctl.domain.text import to_json
-from waitctl.infrastructure.handlers import Parcel
+from waitctl.infrastructure.handlers import Payload
 
 
 class NotifyHandler:
-    """Sends each parcel's ids by ``send``, which commits."""
+    """Sends each payload's ids by ``send``, which commits."""
 
     def __init__(self, send: Callable[[str], None]) -> None:
         self._send = send
         self._one_at_a_time = Lock()  # PostgreSQL commits notifications one by one: more connections gain nothing
 
-    def deliver(self, parcel: Parcel) -> HandlerResult:
+    def deliver(self, payload: Payload) -> HandlerResult:
         """Send it."""
-        payload = {
-            "delivery_id": parcel.delivery_id,
-            "wait_id": parcel.document["wait"]["id"],
-            "outcome": parcel.document["outcome"],
+        ids = {
+            "delivery_id": payload.delivery_id,
+            "wait_id": payload.document["wait"]["id"],
+            "outcome": payload.document["outcome"],
         }
         try:
             with self._one_at_a_time:
-                self._send(to_json(payload))
+                self._send(to_json(ids))
         except Exception as error:  # noqa: BLE001 (whatever a database says; its library is not known in this room)
             return Failed(f"NOTIFY failed: {str(error).partition(chr(10))[0]}")
         return Delivered()

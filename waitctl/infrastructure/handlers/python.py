@@ -21,7 +21,7 @@ from typing import Any, cast
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.domain.handlers import Dead, Retry
 from waitctl.domain.text import storable
-from waitctl.infrastructure.handlers import HandlerNotReadyError, Parcel
+from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
 
 _MOST_SAID = 1024
 """Characters of an exception that `last_error` keeps."""
@@ -36,10 +36,10 @@ class PythonHandler:
         # Event loops, one a coroutine that runs, kept for the next: clients of a library may be bound to theirs.
         self._loops: SimpleQueue[asyncio.Runner] = SimpleQueue()
 
-    def deliver(self, parcel: Parcel) -> HandlerResult:
+    def deliver(self, payload: Payload) -> HandlerResult:
         """Call the function and judge how it ends."""
         try:
-            returned = self._function(parcel.document)
+            returned = self._function(payload.document)
             if returned is not None and inspect.isawaitable(returned):
                 return self._await(returned)
         except BaseException as error:  # noqa: BLE001 (somebody else's code: even its sys.exit must not end the tick)

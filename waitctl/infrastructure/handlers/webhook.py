@@ -29,7 +29,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from waitctl.domain.deliveries import Delivered, Failed, HandlerResult, Rejected
 from waitctl.domain.text import storable
-from waitctl.infrastructure.handlers import HandlerNotReadyError, Parcel
+from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -49,7 +49,7 @@ _TAIL = 1024
 
 
 class WebhookHandler:
-    """Posts each parcel to one URL, over connections that are kept for the next.
+    """Posts each payload to one URL, over connections that are kept for the next.
 
     ``secrets`` holds what signs, several during a rotation, separated by blanks. ``clock`` is the host's: a receiver
     compares the timestamp with its own. Raises `HandlerNotReadyError` for a secret that is none.
@@ -64,10 +64,10 @@ class WebhookHandler:
         self._context = ssl.create_default_context() if self._url.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
 
-    def deliver(self, parcel: Parcel) -> HandlerResult:
-        """Post the parcel and judge the answer."""
+    def deliver(self, payload: Payload) -> HandlerResult:
+        """Post the payload and judge the answer."""
         try:
-            return self._exchange(parcel, time.monotonic() + self._timeout)
+            return self._exchange(payload, time.monotonic() + self._timeout)
         except TimeoutError:
             return Failed(f"timed out after {self._timeout:g} s")
         except ssl.SSLError as error:
@@ -82,8 +82,8 @@ class WebhookHandler:
         while self._idle:
             self._idle.pop().close()
 
-    def _exchange(self, parcel: Parcel, deadline: float) -> HandlerResult:
-        request = self._request(parcel)
+    def _exchange(self, payload: Payload, deadline: float) -> HandlerResult:
+        request = self._request(payload)
         if self._idle:
             with suppress(IndexError):  # another thread was faster
                 kept = self._idle.pop()
@@ -111,18 +111,18 @@ class WebhookHandler:
             else:
                 connection.close()
 
-    def _request(self, parcel: Parcel) -> bytes:
+    def _request(self, payload: Payload) -> bytes:
         """The whole request: http.client would send head and body apart, and take each header by itself."""
-        now, body = self._clock(), parcel.body
+        now, body = self._clock(), payload.body
         lines = [
             *self._head,
             f"Content-Length: {len(body)}",
-            f"webhook-id: {parcel.delivery_id}",
+            f"webhook-id: {payload.delivery_id}",
             f"webhook-timestamp: {int(now.timestamp())}",
         ]
         if self._signers:
             at, text = now.astimezone(UTC), body.decode()
-            signatures = " ".join(signer.sign(parcel.delivery_id, at, text) for signer in self._signers)
+            signatures = " ".join(signer.sign(payload.delivery_id, at, text) for signer in self._signers)
             lines.append(f"webhook-signature: {signatures}")
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 

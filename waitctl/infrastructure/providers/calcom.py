@@ -8,36 +8,36 @@ from datetime import datetime
 from waitctl.domain.errors import InvalidSignatureError
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
 from waitctl.infrastructure.providers.signatures import header, require_hmac
 
 _SIGNATURE = "X-Cal-Signature-256"
 _UNSIGNED = "no-secret-provided"
 _TYPES: dict[str, str] = {
     "BOOKING_CREATED": EventType.APPOINTMENT_BOOKED,
-    "BOOKING_RESCHEDULED": payload.APPOINTMENT_RESCHEDULED,
-    "BOOKING_CANCELLED": payload.APPOINTMENT_CANCELLED,
+    "BOOKING_RESCHEDULED": bodies.APPOINTMENT_RESCHEDULED,
+    "BOOKING_CANCELLED": bodies.APPOINTMENT_CANCELLED,
 }
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The event of a delivery."""
-    body = payload.object_of(request)
-    name = payload.required(body, "triggerEvent")
-    booking = payload.as_object(body.get("payload"), "'payload'")
-    attendee = (payload.optional(booking, "attendees", 0, key) for key in ("email", "phoneNumber"))
+    body = bodies.object_of(request)
+    name = bodies.required(body, "triggerEvent")
+    booking = bodies.as_object(body.get("payload"), "'payload'")
+    attendee = (bodies.optional(booking, "attendees", 0, key) for key in ("email", "phoneNumber"))
     mapped = Mapped(
-        event_type=_TYPES.get(name) or payload.foreign_type("calcom", name),
-        contact=payload.contact_of(path, booking, *attendee),
+        event_type=_TYPES.get(name) or bodies.foreign_type("calcom", name),
+        contact=bodies.contact_of(path, booking, *attendee),
         data=booking,
         external_id=_external_id(name, body, booking),
-        occurred_at=payload.instant_of(body.get("createdAt"), "createdAt"),
+        occurred_at=bodies.instant_of(body.get("createdAt"), "createdAt"),
     )
     return [mapped]
 
 
 def _external_id(name: str, body: JsonObject, booking: JsonObject) -> str | None:
-    uid, created_at = payload.optional(booking, "uid"), payload.optional(body, "createdAt")
+    uid, created_at = bodies.optional(booking, "uid"), bodies.optional(body, "createdAt")
     return f"{name}:{uid}:{created_at}" if uid and created_at else None
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from waitctl.domain.errors import InvalidSignatureError
 from waitctl.domain.events import EventType
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
 from waitctl.infrastructure.providers.signatures import as_bytes, header, hex_hmac, keys, require_fresh, require_match
 
 REPLAY_WINDOW = timedelta(minutes=3)
@@ -16,22 +16,22 @@ REPLAY_WINDOW = timedelta(minutes=3)
 _SIGNATURE = "Calendly-Webhook-Signature"
 _TYPES: dict[str, str] = {
     "invitee.created": EventType.APPOINTMENT_BOOKED,
-    "invitee.canceled": payload.APPOINTMENT_CANCELLED,
+    "invitee.canceled": bodies.APPOINTMENT_CANCELLED,
 }
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The event of a delivery. A booking that moves is two: one cancelled (``rescheduled``), one booked."""
-    body = payload.object_of(request)
-    name = payload.required(body, "event")
-    invitee = payload.as_object(body.get("payload"), "'payload'")
-    uri = payload.optional(invitee, "uri")
+    body = bodies.object_of(request)
+    name = bodies.required(body, "event")
+    invitee = bodies.as_object(body.get("payload"), "'payload'")
+    uri = bodies.optional(invitee, "uri")
     mapped = Mapped(
-        event_type=_TYPES.get(name) or payload.foreign_type("calendly", name),
-        contact=payload.contact_of(path, invitee, payload.optional(invitee, "email")),
+        event_type=_TYPES.get(name) or bodies.foreign_type("calendly", name),
+        contact=bodies.contact_of(path, invitee, bodies.optional(invitee, "email")),
         data=invitee,
         external_id=uri and f"{uri}#{name}",
-        occurred_at=payload.instant_of(body.get("created_at"), "created_at"),
+        occurred_at=bodies.instant_of(body.get("created_at"), "created_at"),
     )
     return [mapped]
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from waitctl.domain.errors import InvalidEventError, InvalidSignatureError
 from waitctl.domain.text import JsonObject, parse_json
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload, standardwebhooks
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies, standardwebhooks
 from waitctl.infrastructure.providers.signatures import as_bytes, from_base64
 
 _PREFIX = "ce-"
@@ -22,10 +22,10 @@ def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The events of a delivery. The path begins at the attributes (``userid``) or at the data."""
     if _is_binary(request):
         return [_map(_attributes(request), _content(request.body, _content_type(request)), path)]
-    document = _stream(request.body) or payload.json_of(request)
+    document = _stream(request.body) or bodies.json_of(request)
     if isinstance(document, list):
-        return payload.map_each(document, lambda event: _map(event, _data(event), path))
-    event = payload.as_object(document, "the body")
+        return bodies.map_each(document, lambda event: _map(event, _data(event), path))
+    event = bodies.as_object(document, "the body")
     return [_map(event, _data(event), path)]
 
 
@@ -35,7 +35,7 @@ def _stream(body: bytes) -> list[bytes] | None:
     if len(lines) < 2 or not (lines[0].lstrip().startswith(b"{") and lines[0].rstrip().endswith(b"}")):
         return None
     with suppress(InvalidEventError):
-        parse_json(payload.text_of(lines[0]), "the line", error=InvalidEventError)
+        parse_json(bodies.text_of(lines[0]), "the line", error=InvalidEventError)
         return lines
     return None
 
@@ -73,17 +73,17 @@ def _content(body: bytes, content_type: str) -> JsonObject:
     if not body:
         return {}
     if content_type and not _JSON.match(content_type):
-        return {"data": payload.text_of(body)}
-    return _wrapped(parse_json(payload.text_of(body), "the data", error=InvalidEventError))
+        return {"data": bodies.text_of(body)}
+    return _wrapped(parse_json(bodies.text_of(body), "the data", error=InvalidEventError))
 
 
 def _data(event: JsonObject) -> JsonObject:
     if event.get("data_base64") is None:
         return _wrapped(event.get("data", {}))
-    decoded = from_base64(payload.required(event, "data_base64"))
+    decoded = from_base64(bodies.required(event, "data_base64"))
     if decoded is None or event.get("data") is not None:
         raise InvalidEventError("'data_base64' is not base64, or not alone")
-    content_type = payload.optional(event, "datacontenttype") or ""
+    content_type = bodies.optional(event, "datacontenttype") or ""
     return _content(decoded, content_type) if _JSON.match(content_type) else {"data_base64": event["data_base64"]}
 
 
@@ -94,17 +94,17 @@ def _wrapped(data: Any) -> JsonObject:
 
 
 def _map(event: JsonObject, data: JsonObject, path: ContactPath | None) -> Mapped:
-    if (version := payload.required(event, "specversion")) != "1.0":
+    if (version := bodies.required(event, "specversion")) != "1.0":
         raise InvalidEventError(f"specversion {version[:20]!a} is not 1.0")
     inside = path.find(data) if path else None
     return Mapped(
-        event_type=payload.required(event, "type"),
-        contact=payload.contact_of(path, event, inside, payload.optional(event, "subject")),
+        event_type=bodies.required(event, "type"),
+        contact=bodies.contact_of(path, event, inside, bodies.optional(event, "subject")),
         data=data,
-        external_id=payload.required(event, "id"),
-        occurred_at=payload.instant_of(event.get("time"), "time"),
-        expires_at=payload.instant_of(event.get("expirytime"), "expirytime"),
-        source=payload.required(event, "source"),
+        external_id=bodies.required(event, "id"),
+        occurred_at=bodies.instant_of(event.get("time"), "time"),
+        expires_at=bodies.instant_of(event.get("expirytime"), "expirytime"),
+        source=bodies.required(event, "source"),
     )
 
 

@@ -8,31 +8,31 @@ from datetime import datetime
 from waitctl.domain.errors import MissingCredentialError
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
 from waitctl.infrastructure.providers.signatures import as_bytes, hex_hmac, keys, require_fresh, require_match
 
 _TYPES: dict[str, str] = {
     "opened": EventType.EMAIL_OPEN,
     "clicked": EventType.EMAIL_CLICK,
-    "delivered": payload.EMAIL_DELIVERED,
-    "failed": payload.EMAIL_BOUNCE,
-    "complained": payload.EMAIL_SPAM_REPORT,
-    "unsubscribed": payload.EMAIL_UNSUBSCRIBE,
+    "delivered": bodies.EMAIL_DELIVERED,
+    "failed": bodies.EMAIL_BOUNCE,
+    "complained": bodies.EMAIL_SPAM_REPORT,
+    "unsubscribed": bodies.EMAIL_UNSUBSCRIBE,
 }
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The event of a delivery. Its own id is unique only within a day; the token of the signature is for good."""
-    body = payload.object_of(request)
-    event = payload.as_object(body.get("event-data"), "'event-data'")
-    name = payload.required(event, "event")
-    event_type = _TYPES.get(name) or payload.foreign_type("mailgun", name)
+    body = bodies.object_of(request)
+    event = bodies.as_object(body.get("event-data"), "'event-data'")
+    name = bodies.required(event, "event")
+    event_type = _TYPES.get(name) or bodies.foreign_type("mailgun", name)
     mapped = Mapped(
         event_type=event_type,
-        contact=payload.contact_of(path, event, payload.optional(event, "recipient")),
+        contact=bodies.contact_of(path, event, bodies.optional(event, "recipient")),
         data=event | {"machine": _machine(event)} if event_type == EventType.EMAIL_OPEN else event,
-        external_id=payload.optional(body, "signature", "token"),
-        occurred_at=payload.instant_of(event.get("timestamp"), "timestamp"),
+        external_id=bodies.optional(body, "signature", "token"),
+        occurred_at=bodies.instant_of(event.get("timestamp"), "timestamp"),
     )
     return [mapped]
 
@@ -41,7 +41,7 @@ def _machine(event: JsonObject) -> bool | str:
     """``client-info.bot`` names the machine, and is empty when Mailgun saw none."""
     client = event.get("client-info")
     bot = client.get("bot") if isinstance(client, dict) else None
-    return bool(bot) if isinstance(bot, str) else payload.MACHINE_UNKNOWN
+    return bool(bot) if isinstance(bot, str) else bodies.MACHINE_UNKNOWN
 
 
 def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
@@ -49,16 +49,16 @@ def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
 
     It does not cover the event: only TLS, the token that is taken once, and the timestamp's age keep others out.
     """
-    signature = payload.object_of(request).get("signature")
+    signature = bodies.object_of(request).get("signature")
     timestamp, token, own = (_signed(signature, name) for name in ("timestamp", "token", "signature"))
-    given = [own, payload.optional(signature, "parent-signature") or own]
+    given = [own, bodies.optional(signature, "parent-signature") or own]
     message = as_bytes(timestamp + token)
     require_match(map(as_bytes, given), [hex_hmac(key, message) for key in keys(secrets)])
     require_fresh(timestamp, now)
 
 
 def _signed(signature: object, name: str) -> str:
-    value = payload.optional(signature, name)
+    value = bodies.optional(signature, name)
     if value is None:
         raise MissingCredentialError(f"the body has no signature.{name}")
     return value

@@ -9,16 +9,16 @@ from hashlib import sha256
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject, to_json
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
 from waitctl.infrastructure.providers.signatures import from_base64, header, keys, require_match
 
 _TYPES: dict[str, tuple[str, str, str]] = {
     "Open": (EventType.EMAIL_OPEN, "Recipient", "ReceivedAt"),
     "Click": (EventType.EMAIL_CLICK, "Recipient", "ReceivedAt"),
-    "Delivery": (payload.EMAIL_DELIVERED, "Recipient", "DeliveredAt"),
-    "Bounce": (payload.EMAIL_BOUNCE, "Email", "BouncedAt"),
-    "SpamComplaint": (payload.EMAIL_SPAM_REPORT, "Email", "BouncedAt"),
-    "SubscriptionChange": (payload.EMAIL_UNSUBSCRIBE, "Recipient", "ChangedAt"),
+    "Delivery": (bodies.EMAIL_DELIVERED, "Recipient", "DeliveredAt"),
+    "Bounce": (bodies.EMAIL_BOUNCE, "Email", "BouncedAt"),
+    "SpamComplaint": (bodies.EMAIL_SPAM_REPORT, "Email", "BouncedAt"),
+    "SubscriptionChange": (bodies.EMAIL_UNSUBSCRIBE, "Recipient", "ChangedAt"),
 }
 """Of each record: our type, and where its recipient and its instant stand."""
 
@@ -28,7 +28,7 @@ _LARGE = frozenset({"HtmlBody", "RawEmail", "Attachments"})
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The event of a delivery: a record, or without a record type an inbound e-mail."""
-    event = payload.object_of(request)
+    event = bodies.object_of(request)
     if "RecordType" in event:
         return [_map_record(event, path)]
     if "FromFull" in event:
@@ -37,34 +37,34 @@ def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
 
 
 def _map_record(event: JsonObject, path: ContactPath | None) -> Mapped:
-    name = payload.required(event, "RecordType")
-    event_type, recipient, instant = _TYPES.get(name) or (payload.foreign_type("postmark", name), "Recipient", "")
-    if event_type == payload.EMAIL_UNSUBSCRIBE and event.get("SuppressSending") is False:
-        event_type = payload.foreign_type("postmark", name)  # subscribed again
+    name = bodies.required(event, "RecordType")
+    event_type, recipient, instant = _TYPES.get(name) or (bodies.foreign_type("postmark", name), "Recipient", "")
+    if event_type == bodies.EMAIL_UNSUBSCRIBE and event.get("SuppressSending") is False:
+        event_type = bodies.foreign_type("postmark", name)  # subscribed again
     return Mapped(
         event_type=event_type,
-        contact=payload.contact_of(path, event, payload.optional(event, recipient)),
-        data=event | {"machine": payload.MACHINE_UNKNOWN} if event_type == EventType.EMAIL_OPEN else event,
+        contact=bodies.contact_of(path, event, bodies.optional(event, recipient)),
+        data=event | {"machine": bodies.MACHINE_UNKNOWN} if event_type == EventType.EMAIL_OPEN else event,
         external_id=_fingerprint(event, "RecordType", "MessageID", recipient, instant),
-        occurred_at=payload.instant_of(event.get(instant), instant),
+        occurred_at=bodies.instant_of(event.get(instant), instant),
     )
 
 
 def _fingerprint(event: JsonObject, *keys: str) -> str | None:
     """An id for a record, which has none: the same record hashes the same, whatever else Postmark adds to it."""
-    parts = [payload.optional(event, key) for key in keys]
+    parts = [bodies.optional(event, key) for key in keys]
     if None in parts:
         return None
     return sha256(to_json(parts).encode(errors="surrogatepass")).hexdigest()
 
 
 def _map_reply(event: JsonObject, path: ContactPath | None) -> Mapped:
-    sender = payload.optional(event, "FromFull", "Email")
+    sender = bodies.optional(event, "FromFull", "Email")
     return Mapped(
-        event_type=payload.EMAIL_REPLY,
-        contact=payload.contact_of(path, event, sender, payload.optional(event, "From")),
+        event_type=bodies.EMAIL_REPLY,
+        contact=bodies.contact_of(path, event, sender, bodies.optional(event, "From")),
         data={key: value for key, value in event.items() if key not in _LARGE},
-        external_id=payload.optional(event, "MessageID"),
+        external_id=bodies.optional(event, "MessageID"),
         occurred_at=None,
     )
 

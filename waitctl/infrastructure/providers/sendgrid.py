@@ -7,7 +7,7 @@ from datetime import datetime
 
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError
 from waitctl.domain.events import EventType
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
 from waitctl.infrastructure.providers.signatures import as_bytes, from_base64, header, keys, require_fresh
 
 _SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
@@ -16,36 +16,36 @@ _TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
 _TYPES: dict[str, str] = {
     "open": EventType.EMAIL_OPEN,
     "click": EventType.EMAIL_CLICK,
-    "delivered": payload.EMAIL_DELIVERED,
-    "bounce": payload.EMAIL_BOUNCE,
-    "unsubscribe": payload.EMAIL_UNSUBSCRIBE,
-    "spamreport": payload.EMAIL_SPAM_REPORT,
+    "delivered": bodies.EMAIL_DELIVERED,
+    "bounce": bodies.EMAIL_BOUNCE,
+    "unsubscribe": bodies.EMAIL_UNSUBSCRIBE,
+    "spamreport": bodies.EMAIL_SPAM_REPORT,
 }
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The events of a delivery. Custom arguments stand beside the provider's own fields."""
-    events = payload.json_of(request)
+    events = bodies.json_of(request)
     if not isinstance(events, list):
         raise InvalidEventError("the body is not a JSON array")
-    return payload.map_each(events, lambda event: _map(event, path))
+    return bodies.map_each(events, lambda event: _map(event, path))
 
 
 def _map(event: dict[str, object], path: ContactPath | None) -> Mapped:
-    name = payload.required(event, "event")
-    event_type = _TYPES.get(name) or payload.foreign_type("sendgrid", name)
+    name = bodies.required(event, "event")
+    event_type = _TYPES.get(name) or bodies.foreign_type("sendgrid", name)
     return Mapped(
         event_type=event_type,
-        contact=payload.contact_of(path, event, payload.optional(event, "email")),
+        contact=bodies.contact_of(path, event, bodies.optional(event, "email")),
         data=event | {"machine": _machine(event)} if event_type == EventType.EMAIL_OPEN else event,
-        external_id=payload.optional(event, "sg_event_id"),
-        occurred_at=payload.instant_of(event.get("timestamp"), "timestamp"),
+        external_id=bodies.optional(event, "sg_event_id"),
+        occurred_at=bodies.instant_of(event.get("timestamp"), "timestamp"),
     )
 
 
 def _machine(event: dict[str, object]) -> bool | str:
     says = event.get("sg_machine_open")
-    return says if isinstance(says, bool) else payload.MACHINE_UNKNOWN
+    return says if isinstance(says, bool) else bodies.MACHINE_UNKNOWN
 
 
 def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
 from waitctl.infrastructure.providers.signatures import (
     as_bytes,
     base64_hmac,
@@ -29,16 +29,16 @@ _PRIVATE = b"whsec_"
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The event of a delivery. The path begins at the envelope (``data.user_id``) or at the data (``user_id``)."""
-    event = payload.object_of(request)
+    event = bodies.object_of(request)
     data = _data(event)
     inside = path.find(data) if path else None
-    usual = (payload.optional(data, key) for key in ("email", "contact", "phone"))
+    usual = (bodies.optional(data, key) for key in ("email", "contact", "phone"))
     mapped = Mapped(
-        event_type=payload.required(event, "type"),
-        contact=payload.contact_of(path, event, inside, *usual),
+        event_type=bodies.required(event, "type"),
+        contact=bodies.contact_of(path, event, inside, *usual),
         data=data,
         external_id=request.headers.get(_ID),
-        occurred_at=payload.instant_of(event.get("timestamp"), "timestamp"),
+        occurred_at=bodies.instant_of(event.get("timestamp"), "timestamp"),
     )
     return [mapped]
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError, MissingCredentialError
 from waitctl.domain.events import EventType
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
 from waitctl.infrastructure.providers.signatures import as_bytes, base64_hmac, header, keys, require_match
 
 _SIGNATURE = "X-Twilio-Signature"
@@ -20,14 +20,14 @@ _MAX_FIELDS = 1000
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The message that came in, or what became of one that went out."""
-    event = payload.object_of(request) if _is_json(request) else dict(_form(request))
-    message = payload.required(event, "MessageSid")
-    status = payload.optional(event, "MessageStatus") or payload.optional(event, "SmsStatus") or "received"
+    event = bodies.object_of(request) if _is_json(request) else dict(_form(request))
+    message = bodies.required(event, "MessageSid")
+    status = bodies.optional(event, "MessageStatus") or bodies.optional(event, "SmsStatus") or "received"
     if status == "received":
         event_type, external_id, other = str(EventType.SMS_REPLY), message, "From"
     else:  # about a message of ours, many a message
-        event_type, external_id, other = payload.foreign_type("twilio", status), f"{message}:{status}", "To"
-    contact = payload.contact_of(path, event, payload.optional(event, other))
+        event_type, external_id, other = bodies.foreign_type("twilio", status), f"{message}:{status}", "To"
+    contact = bodies.contact_of(path, event, bodies.optional(event, other))
     return [Mapped(event_type, contact, event, external_id, occurred_at=None)]
 
 
@@ -37,7 +37,7 @@ def _is_json(request: Request) -> bool:
 
 
 def _form(request: Request) -> list[tuple[str, str]]:
-    body = payload.text_of(request.body)
+    body = bodies.text_of(request.body)
     try:
         return parse_qsl(body, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError as cause:

@@ -8,7 +8,7 @@ from typing import Any
 
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, payload
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
 from waitctl.infrastructure.providers.signatures import base64_hmac, header, require_hmac
 
 _SIGNATURE = "Typeform-Signature"
@@ -16,17 +16,17 @@ _SIGNATURE = "Typeform-Signature"
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The response of a delivery. Hidden fields are under ``hidden``."""
-    body = payload.object_of(request)
-    name = payload.required(body, "event_type")
-    response: JsonObject = payload.as_object(body.get("form_response"), "'form_response'")
+    body = bodies.object_of(request)
+    name = bodies.required(body, "event_type")
+    response: JsonObject = bodies.as_object(body.get("form_response"), "'form_response'")
     is_response = name == "form_response"
     contacts = (_answer(response, "email"), _answer(response, "phone_number"))
     mapped = Mapped(
-        event_type=EventType.FORM_SUBMIT if is_response else payload.foreign_type("typeform", name),
-        contact=payload.contact_of(path, response, *contacts, payload.optional(response, "hidden", "email")),
+        event_type=EventType.FORM_SUBMIT if is_response else bodies.foreign_type("typeform", name),
+        contact=bodies.contact_of(path, response, *contacts, bodies.optional(response, "hidden", "email")),
         data=response,
-        external_id=payload.optional(response, "token") if is_response else payload.optional(body, "event_id"),
-        occurred_at=payload.instant_of(response.get("submitted_at"), "submitted_at"),
+        external_id=bodies.optional(response, "token") if is_response else bodies.optional(body, "event_id"),
+        occurred_at=bodies.instant_of(response.get("submitted_at"), "submitted_at"),
     )
     return [mapped]
 
@@ -34,7 +34,7 @@ def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
 def _answer(response: JsonObject, kind: str) -> str | None:
     """The first answer of a kind; an answer's value stands under the name of its kind."""
     answers: Any = response.get("answers")
-    found = (payload.optional(answer, kind) for answer in (answers if isinstance(answers, list) else ()))
+    found = (bodies.optional(answer, kind) for answer in (answers if isinstance(answers, list) else ()))
     return next((each for each in found if each), None)
 
 

@@ -13,15 +13,10 @@ from sqlalchemy import Connection
 
 from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus, Lease
 from waitctl.domain.text import JsonObject, to_json
-from waitctl.infrastructure.batch import is_among, is_one_of, json_rows, speaks_sqlite
-from waitctl.infrastructure.schema import (
-    UtcDateTime,
-    deliveries,
-    transitions,
-    waits,
-)
+from waitctl.infrastructure.schema import UtcDateTime, deliveries, transitions, waits
+from waitctl.infrastructure.sql_batch import is_among, is_one_of, json_rows, speaks_sqlite
 from waitctl.infrastructure.store import pauses
-from waitctl.infrastructure.store.endings import LIMIT, NOW
+from waitctl.infrastructure.store.completion import LIMIT, NOW
 from waitctl.infrastructure.store.waits import literal
 
 STATUS = deliveries.c.status

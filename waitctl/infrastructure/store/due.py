@@ -18,10 +18,10 @@ from sqlalchemy.sql.dml import UpdateBase
 from waitctl.domain.deliveries import Capacity, Delivery, DeliveryStatus, Lease, Outcome
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.domain.waits import Resolution
-from waitctl.infrastructure.batch import Claimed, instant_text, json_rows
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
-from waitctl.infrastructure.store.endings import (
+from waitctl.infrastructure.sql_batch import Claimed, instant_text, json_rows
+from waitctl.infrastructure.store.completion import (
     ID,
     LIMIT,
     NOW,
@@ -46,7 +46,7 @@ def resolve_due(
     actor: str,
     capacities: Sequence[Capacity] = (),
     fields: tuple[str, ...] = (),
-) -> tuple[int, list[Newborn]]:
+) -> tuple[int, list[LeasedBatch]]:
     """Resume the ``limit`` waits that have been due longest, past those that another tick has in hand.
 
     Late ones with a policy are left to `claim_late`. Deliveries that ``capacities`` has room for are leased as they
@@ -69,10 +69,10 @@ def resolve_due(
     ]
     leased_due = _leased_due(fields, database.is_sqlite)
     rows = leased_due.run(connection, **parameters, capacities=to_json(room))
-    leased: dict[str, Newborn] = {}
+    leased: dict[str, LeasedBatch] = {}
     for row in rows if rows[0].delivery_id is not None else ():
         if (of_handler := leased.get(row.of_handler)) is None:
-            of_handler = leased[row.of_handler] = Newborn(row.of_handler, fields, now, until[row.of_handler], [])
+            of_handler = leased[row.of_handler] = LeasedBatch(row.of_handler, fields, now, until[row.of_handler], [])
         of_handler.rows.append(row)
     return int(rows[0][0]), list(leased.values())
 
@@ -82,7 +82,7 @@ _BEFORE_FIELDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Newborn:
+class LeasedBatch:
     """Deliveries of one handler that were leased as they came into being, by one statement; yet to be read."""
 
     handler: str

@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError
 from waitctl.domain.events import Event, EventType
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import to_json
-from waitctl.infrastructure.batch import any_line, as_tuples, instant_text, json_rows, tuples
 from waitctl.infrastructure.database import Database, insert_new
 from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, real_now, tombstones
+from waitctl.infrastructure.sql_batch import any_line, as_tuples, instant_text, json_rows, tuples
 from waitctl.infrastructure.store.waits import literal
 
 
@@ -99,7 +99,7 @@ class NotAllNewError(Exception):
     """
 
 
-def insert_unknown(connection: Connection, encoded: str, rows: Sequence[EventRow], *, now: datetime) -> list[str]:
+def insert_presumed_new(connection: Connection, encoded: str, rows: Sequence[EventRow], *, now: datetime) -> list[str]:
     """Insert events that are new, as a rule, as received at ``now`` and correlated. PostgreSQL only.
 
     Returns the ids of those that may be listened for. Much quicker than `insert_events`, which asks of each event
@@ -268,7 +268,7 @@ def _load(connection: Connection, found: sa.Select[Any]) -> list[Event]:
     ]
 
 
-# -- the SQL door ------------------------------------------------------------------------------------------------------
+# -- the inbox table ---------------------------------------------------------------------------------------------------
 
 
 def claim_uncorrelated(connection: Connection, limit: int) -> list[tuple[str, str, str]]:

@@ -17,10 +17,10 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.domain.waits import OPEN, WaitExecutionStatus, WaitFilter, WaitStepExecution
-from waitctl.infrastructure.batch import Claimed, instant_text, json_rows
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.schema import listeners, waits
-from waitctl.infrastructure.store.endings import ID, NOW, SCHEDULED, WAITING, audit, claimed_ids
+from waitctl.infrastructure.sql_batch import Claimed, instant_text, json_rows
+from waitctl.infrastructure.store.completion import ID, NOW, SCHEDULED, WAITING, audit, claimed_ids
 from waitctl.infrastructure.store.waits import list_statement, literal, load
 
 
@@ -100,7 +100,7 @@ def _configured(claimed: FromClause) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Redirected:
+class DeadlineChange:
     """A waiting wait's new deadline and window, with its configuration, and why."""
 
     wait_id: str
@@ -113,8 +113,8 @@ class Redirected:
     reason: str
 
 
-def redirect_waits(
-    connection: Connection, database: Database, changes: Sequence[Redirected], *, now: datetime, actor: str
+def change_deadlines(
+    connection: Connection, database: Database, changes: Sequence[DeadlineChange], *, now: datetime, actor: str
 ) -> set[str]:
     """Give waits for events another deadline or window. Returns the ids of those that landed: the ones still waiting.
 
@@ -134,12 +134,12 @@ def redirect_waits(
         }
         for change in changes
     ]
-    claimed = _redirect(is_sqlite)
+    claimed = _change_deadlines(is_sqlite)
     return {row[0] for row in claimed.run(connection, wanted=to_json(rows), now=now, reason="", actor=actor, data=None)}
 
 
 @cache
-def _redirect(is_sqlite: bool) -> Claimed:
+def _change_deadlines(is_sqlite: bool) -> Claimed:
     instants = {"timeout_at": waits.c.timeout_at.type, "expires_at": waits.c.timeout_at.type, "gated": sa.Boolean()}
     wanted = json_rows("wanted", {"id": ID} | instants | _CONFIGURATION, is_sqlite=is_sqlite)
     claim = (

@@ -20,17 +20,9 @@ from waitctl.domain.errors import WaitExecutionNotFoundError
 from waitctl.domain.listeners import EventListener, ListenerStatus
 from waitctl.domain.text import JsonObject, from_json
 from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
-from waitctl.infrastructure.batch import as_ids, is_among, is_among_ids, read_rfc3339, rfc3339, speaks_sqlite
 from waitctl.infrastructure.database import Database
-from waitctl.infrastructure.schema import (
-    UtcDateTime,
-    deliveries,
-    listeners,
-    matches,
-    tombstones,
-    transitions,
-    waits,
-)
+from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, matches, tombstones, transitions, waits
+from waitctl.infrastructure.sql_batch import as_ids, is_among, is_among_ids, read_rfc3339, rfc3339, speaks_sqlite
 
 
 def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:

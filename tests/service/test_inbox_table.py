@@ -1,0 +1,224 @@
+"""The inbox table: other systems insert events with their own driver, the next tick correlates them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from tests.scene import Scene
+from waitctl import Database, Tick, load_settings
+from waitctl.application.processor.phases import Phase
+
+
+@pytest.fixture
+def scene(scene: Scene) -> Scene:
+    """What comes in by the door is received on the real clock."""
+    return scene.on_the_real_clock()
+
+
+def test_inserted_event_waits_for_the_next_tick(scene: Scene) -> None:
+    wait = scene.listen()
+    scene.insert_event(data='{"n": 1}', external_id="m-1", occurred_at="2026-03-01 11:00:00+00:00")
+    assert scene.statuses(wait) == "waiting"
+    report = scene.tick()
+    assert (report.correlated, report.resumed) == (1, 1)
+    (event,) = scene.events.list_events()
+    assert (event.source, event.external_id, event.data, event.matched) == ("crm", "m-1", {"n": 1}, (wait.id,))
+    assert event.occurred_at == datetime(2026, 3, 1, 11, tzinfo=UTC)
+    assert scene.tick().correlated == 0
+
+
+def test_contact_is_brought_into_its_one_form(scene: Scene) -> None:
+    wait = scene.listen(contact="zoë@example.org")
+    scene.insert_event(contact_id="  whatsapp:Zoe\u0308@Example.ORG ")
+    assert scene.tick().resumed == 1
+    assert scene.statuses(wait) == "resumed"
+    assert [event.contact_id for event in scene.events.list_events()] == ["zoë@example.org"]
+
+
+def test_same_source_and_id_twice_is_refused_by_the_table(scene: Scene) -> None:
+    scene.create()
+    scene.insert_event(external_id="m-1")
+    with pytest.raises((sqlite3.IntegrityError, psycopg.errors.UniqueViolation)):
+        scene.insert_event(external_id="m-1")
+    scene.insert_event(external_id="m-1", source="other")
+    assert scene.tick().correlated == 2
+    assert scene.record(external_id="m-1", source="crm").duplicate
+
+
+def test_id_of_a_pruned_event_has_no_effect(scene: Scene) -> None:
+    wait = scene.listen()
+    scene.sql("INSERT INTO waitctl_tombstones (kind, scope, key) VALUES ('event_id', 'crm', 'm-1')")
+    scene.insert_event(external_id="m-1")
+    assert scene.tick().resumed == 0
+    assert scene.statuses(wait) == "waiting"
+    assert scene.listen(execution="later").status == "waiting"
+
+
+def test_only_the_columns_that_somebody_knows(scene: Scene) -> None:
+    wait = scene.listen()
+    scene.sql("INSERT INTO workflow_events (event_type, contact_id) VALUES ('email_open', 'ada')")
+    assert scene.tick().resumed == 1
+    (event,) = scene.events.list_events()
+    assert (event.data, event.source, event.external_id, event.matched) == ({}, "sql", None, (wait.id,))
+    assert event.id[14] == "7"  # a UUIDv7, as everywhere
+    assert event.received_at is not None and abs(datetime.now(UTC) - event.received_at).total_seconds() < 600  # noqa: TID251
+
+
+@pytest.mark.parametrize(("event_type", "contact_id"), [("", "ada"), ("email_open", "")])
+def test_event_without_a_topic_is_refused_by_the_table(scene: Scene, event_type: str, contact_id: str) -> None:
+    scene.create()
+    with pytest.raises((sqlite3.IntegrityError, psycopg.errors.CheckViolation)):
+        scene.insert_event(event_type, contact_id)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "contact"),
+    [("email_open", "x" * 300), ("email_open", "a\nb"), ("email_open", " "), ("unknown", "ada")],
+)
+def test_event_that_no_other_door_would_take_matches_nothing_and_blocks_nothing(
+    scene: Scene, event_type: str, contact: str
+) -> None:
+    wait = scene.listen()
+    scene.insert_event(event_type, contact)
+    scene.insert_event()
+    assert scene.tick().correlated == 2
+    assert scene.statuses(wait) == "resumed"
+
+
+@pytest.mark.parametrize("data", ["[1, 2]", '"text"', "3", "null"])
+def test_data_that_is_no_object_matches_only_what_asks_nothing_of_it(scene: Scene, data: str) -> None:
+    picky, easy = scene.listen(execution="picky", match={"n": "1"}), scene.listen(execution="easy")
+    scene.insert_event(data=data)
+    scene.tick()
+    assert scene.statuses(picky, easy) == "waiting resumed"
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2026-03-01T11:00:00Z", datetime(2026, 3, 1, 11, tzinfo=UTC)),
+        ("2026-03-01T12:00:00+01:00", datetime(2026, 3, 1, 11, tzinfo=UTC)),
+        ("2026-03-01 11:00:00", datetime(2026, 3, 1, 11, tzinfo=UTC)),
+        ("2026-03-01 11:00", datetime(2026, 3, 1, 11, tzinfo=UTC)),
+        ("2026-03-01T11:00:00.5Z", datetime(2026, 3, 1, 11, 0, 0, 500_000, tzinfo=UTC)),
+        ("2026-03-01", datetime(2026, 3, 1, tzinfo=UTC)),
+        ("yesterday-ish", None),
+        ("", None),
+        ("1782345600123", None),
+    ],
+)
+def test_instants_come_in_many_forms_on_sqlite(sqlite_scene: Scene, text: str, instant: datetime | None) -> None:
+    scene = sqlite_scene.on_the_real_clock()
+    wait = scene.listen()
+    scene.insert_event(occurred_at=text)
+    assert [event.contact_id for event in scene.events.list_events()] == ["ada"]  # readable before a tick, too
+    scene.tick()
+    (event,) = scene.events.list_events()
+    assert (event.occurred_at, event.matched) == (instant, (wait.id,))
+
+
+def test_instant_by_another_zones_clock_decides_like_any_other(sqlite_scene: Scene) -> None:
+    """12:59 in Berlin is before noon in UTC, though its text sorts after."""
+    scene = sqlite_scene
+    wait = scene.listen(timeout="1m", grace="100w")
+    scene.insert_event(occurred_at="2026-03-01T12:59:00+01:00")
+    scene.sql("UPDATE workflow_events SET received_at = '2026-03-01T12:05:00Z'")
+    scene.at(10).tick()
+    assert scene.statuses(wait) == "resumed"
+
+
+@pytest.mark.parametrize("types", [("email_open",), ("email_open", "sms_reply"), ("sms_reply", "email_open")])
+def test_event_at_the_door_is_not_overtaken_by_the_sweeper(scene: Scene, types: tuple[str, ...]) -> None:
+    """It came in time, nobody has correlated it, and the deadline has passed: the deadline decides."""
+    wait = scene.listen(*types, timeout="1h")
+    scene.insert_event("email_open")
+    assert wait.timeout_at is not None
+    scene.database.as_of = wait.timeout_at
+    assert scene.tick(only=frozenset({Phase.EXPIRED})).timed_out == 0
+    assert scene.tick().resumed == 1
+    assert scene.statuses(wait) == "resumed"
+
+
+def test_door_is_worked_off_in_batches(scene: Scene) -> None:
+    waits = [scene.listen(execution=f"e{number}", contact=f"c{number}") for number in range(5)]
+    for number in range(5):
+        scene.insert_event(contact_id=f"c{number}")
+    first = scene.tick(batch_size=2, max_batches=1, only=frozenset({Phase.EVENTS}))
+    assert (first.correlated, first.stopped) == (2, "max_batches")
+    assert scene.tick(batch_size=2).correlated == 3
+    assert scene.statuses(*waits) == " ".join(["resumed"] * 5)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        r'{"a": "\ud800"}',
+        '{"a": 1e400}',
+        '{"a": 1e5000}',
+        '{"a": ' + "9" * 5000 + "}",
+        '{"a": ' + "[" * 260 + "]" * 260 + "}",
+        '{"a": ' + "[" * 900 + "]" * 900 + "}",
+        '{"a": ' + "[" * 998 + "]" * 998 + "}",
+        ' {"a": ' + "[" * 998 + "]" * 998 + "} ",
+    ],
+    ids=["surrogate", "infinite", "large", "long", "deep", "deeper", "deepest", "deepest-between-blanks"],
+)
+def test_data_that_python_cannot_write_poisons_no_tick(scene: Scene, tmp_path: Path, data: str) -> None:
+    out = scene.handle(tmp_path, "cat >> $OUT")
+    waits = [scene.listen(handler="nudge"), scene.listen(execution="other", contact="eve", handler="nudge")]
+    scene.listen(execution="matches", handler="nudge", match={"b": "1"})
+    scene.listen(execution="judged", handler="nudge", where="event.data.b == 1")
+    try:
+        scene.insert_event(data=data)
+    except psycopg.DataError:  # jsonb refuses lone surrogates itself
+        scene.insert_event(data="{}")
+    scene.insert_event(contact_id="eve")
+    assert scene.tick().delivered == 2
+    assert scene.statuses(*waits) == "resumed resumed"
+    assert len(out.read_text().splitlines()) == 2
+
+
+def test_data_that_only_postgresql_can_read_poisons_no_tick(postgres_scene: Scene, tmp_path: Path) -> None:
+    """SQLite reads a thousand levels at most."""
+    data = '{"a": ' + "[" * 3000 + "]" * 3000 + "}"
+    out = postgres_scene.handle(tmp_path, "cat >> $OUT")
+    plain = postgres_scene.listen(handler="nudge", timeout=None)
+    judged = postgres_scene.listen(execution="judged", handler="nudge", timeout=None, where="event.data.b == 1")
+    postgres_scene.insert_event(data=data)
+    assert postgres_scene.tick().delivered == 1
+    assert postgres_scene.statuses(plain, judged) == "resumed waiting"
+    assert json.loads(out.read_text())["event"]["data"] == data
+
+
+@pytest.mark.parametrize("column", ["event_type", "contact_id", "data", "source", "external_id", "occurred_at"])
+def test_bytes_stop_at_the_door_of_sqlite(sqlite_url: str, column: str) -> None:
+    """SQLite's columns take anything; what came in as bytes would stop every tick."""
+    values = {"event_type": "'email_open'", "contact_id": "'ada'"} | {column: "CAST('{}' AS BLOB)"}
+    statement = f"INSERT INTO workflow_events ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+    with Database(sqlite_url) as database, pytest.raises(IntegrityError, match="holds_no_bytes"):
+        database.write(lambda connection: connection.exec_driver_sql(statement))
+
+
+@pytest.mark.parametrize("at", ["infinity", "-infinity", "0044-03-15 BC", "12000-01-01"])
+@pytest.mark.parametrize("column", ["occurred_at", "received_at"])
+def test_what_is_on_no_calendar_stops_at_the_door_of_postgresql(postgres_url: str, column: str, at: str) -> None:
+    statement = f"INSERT INTO workflow_events (event_type, contact_id, {column}) VALUES ('email_open', 'ada', '{at}')"
+    with Database(postgres_url) as database, pytest.raises(IntegrityError, match="is_on_the_calendar"):
+        database.write(lambda connection: connection.exec_driver_sql(statement))
+
+
+@pytest.mark.parametrize("received_at", ["", "yesterday"])
+def test_an_unreadable_receipt_stops_no_tick(sqlite_url: str, received_at: str) -> None:
+    insert = (
+        f"INSERT INTO workflow_events (event_type, contact_id, received_at) VALUES ('sms_reply', 'a', '{received_at}')"
+    )
+    with Database(sqlite_url) as database:
+        database.write(lambda connection: connection.exec_driver_sql(insert))
+        assert Tick(database, load_settings(database_url=sqlite_url)).run().correlated == 1

@@ -1,0 +1,296 @@
+"""Deliveries of due waits that are leased by the statement that ends the waits, for handlers that have room."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from tests.scene import Scene
+from waitctl import PauseKind, PauseService, Rules, Settings, Tick, TickOptions, parse_hours
+from waitctl.application.deliveries.dispatcher import Dispatcher
+from waitctl.application.deliveries.payloads import first_payloads, make_payloads
+from waitctl.application.documents import WAIT_FIELDS
+from waitctl.domain.deliveries import Capacity, RetryPolicy
+from waitctl.domain.handlers import HandlerConfig
+from waitctl.infrastructure.database import Connection
+from waitctl.infrastructure.store import deliveries as delivery_store
+from waitctl.infrastructure.store import due
+
+MODULE = "handlers_of_leased_batches"
+LEASE = timedelta(minutes=7)
+PATIENCE = 30
+
+
+def end_due(scene: Scene, connection: Connection, *capacities: Capacity) -> tuple[int, list[due.LeasedBatch]]:
+    now = scene.database.clock(connection)
+    return due.resolve_due(
+        connection,
+        scene.database,
+        now=now,
+        late_before=now - timedelta(days=1),
+        limit=1000,
+        reason="due",
+        actor="test",
+        capacities=capacities,
+        fields=WAIT_FIELDS,
+    )
+
+
+def test_what_it_gets_is_what_a_claim_would_give_it(scene: Scene) -> None:
+    scene.create("1h", execution="a", handler="nudge")
+    scene.create(
+        "90m",
+        execution="b",
+        handler="nudge",
+        contact_id="ada",
+        workflow_id="signup",
+        timezone="Europe/Berlin",
+        context={"ключ": [1, 2.5, None, {"deep": "\u00e9"}]},
+    )
+    scene.at(100)
+
+    def work(connection: Connection) -> None:
+        ended, (leased_batch,) = end_due(scene, connection, Capacity("nudge", 10, LEASE, 8))
+        assert (ended, leased_batch.handler, len(leased_batch.rows)) == (2, "nudge", 2)
+        first = dict(first_payloads(leased_batch, slice(None)))
+        assert first
+        stored = delivery_store.get_deliveries(connection, [each.id for each in first])
+        claimed = dict(make_payloads(connection, stored, ()))
+        assert {each.id: each for each in first} == {each.id: each for each in claimed}
+        assert sorted(payload.body for payload in first.values()) == sorted(
+            payload.body for payload in claimed.values()
+        )
+
+    scene.database.write(work)
+
+
+def test_each_handler_gets_what_it_has_room_for(scene: Scene) -> None:
+    for number in (3, 1, 4, 0, 2):  # minutes
+        scene.create(f"{number + 1}m", execution=f"n{number}", handler="nudge")
+        scene.create(execution=f"o{number}", handler="other")
+    scene.create(execution="third", handler="third")
+    scene.create(execution="nobody")
+    scene.at(100)
+    capacities = (Capacity("nudge", 3, LEASE, 8), Capacity("other", 100, LEASE, 2), Capacity("absent", 9, LEASE, 8))
+    ended, leased = scene.database.write(lambda connection: end_due(scene, connection, *capacities))
+    assert (ended, sorted((each.handler, len(each.rows)) for each in leased)) == (12, [("nudge", 3), ("other", 5)])
+    rows = scene.sql(
+        "SELECT handler, CAST(status AS text), attempt, max_attempts, count(*), count(lease_expires_at) "
+        "FROM workflow_wait_deliveries GROUP BY 1, 2, 3, 4 ORDER BY 1, 2"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("nudge", "pending", 0, None, 2, 0),
+        ("nudge", "running", 1, 8, 3, 3),
+        ("other", "running", 1, 2, 5, 5),
+        ("third", "pending", 0, None, 1, 0),
+    ]
+    leases = {lease for each in leased for lease in each.leases}
+    running = scene.sql("SELECT CAST(id AS text) FROM workflow_wait_deliveries WHERE attempt = 1")
+    assert {lease.delivery_id for lease in leases} == {row[0] for row in running}
+    nudged = next(each for each in leased if each.handler == "nudge")
+    assert sorted(wait["workflow_execution_id"] for _, wait in nudged.read(slice(None))) == ["n0", "n1", "n2"]
+
+
+def test_one_that_an_event_had_scheduled_is_left_to_the_dispatcher(scene: Scene) -> None:
+    """Its document needs the event."""
+    parked = scene.listen(handler="nudge", timeout="2d", rules=Rules(window=parse_hours("13:00-18:00")))
+    scene.record()
+    assert scene.statuses(parked) == "scheduled"
+    scene.at(24 * 60)
+    ended, leased = scene.database.write(lambda connection: end_due(scene, connection, Capacity("nudge", 10, LEASE, 8)))
+    assert (ended, leased) == (1, [])
+    (delivery,) = scene.deliveries.list_deliveries()
+    assert (delivery.status, delivery.outcome) == ("pending", "event")
+
+
+# -- with a dispatcher at work -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def came(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> queue.Queue[Any]:
+    """What came to the handler ``nudge``."""
+    module, came = ModuleType(MODULE), queue.Queue[Any]()
+    module.nudge = came.put
+    monkeypatch.setitem(sys.modules, MODULE, module)
+    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge")
+    return came
+
+
+@contextmanager
+def dispatching(scene: Scene) -> Iterator[tuple[Callable[[], object], Dispatcher]]:
+    """A dispatcher at work, and how to end what is due beside it."""
+    tick = Tick(scene.database, Settings(scene.url, handlers=scene.handlers), TickOptions())
+    with tick.dispatcher() as dispatcher, ThreadPoolExecutor(1) as aside:
+        running = aside.submit(dispatcher.run, may_claim=lambda: True)
+        try:
+            yield lambda: tick.resolver.resolve(dispatcher), dispatcher
+        finally:
+            dispatcher.finish()
+        running.result()
+
+
+def leased_for(scene: Scene, delivery_id: str) -> timedelta:
+    delivery = scene.deliveries.get_delivery(delivery_id)
+    assert delivery.lease_expires_at is not None
+    return delivery.lease_expires_at - delivery.created_at
+
+
+def test_a_handler_at_work_gets_its_next_one_without_a_claim(scene: Scene, came: queue.Queue[Any]) -> None:
+    scene.on_the_real_clock()
+    leases = queue.Queue[timedelta]()
+
+    def nudge(document: Any) -> None:
+        leases.put(leased_for(scene, document["delivery_id"]))
+        came.put(document)
+
+    sys.modules[MODULE].nudge = nudge
+    scene.create("0.000001s", execution="first", handler="nudge")
+    with dispatching(scene) as (end_what_is_due, dispatcher):
+        end_what_is_due()
+        assert came.get(timeout=PATIENCE)["wait"]["workflow_execution_id"] == "first"
+        scene.create("0.000001s", execution="second", handler="nudge")
+        end_what_is_due()
+        document = came.get(timeout=PATIENCE)
+        assert (document["wait"]["workflow_execution_id"], document["attempt"]) == ("second", 1)
+        lane_lease = dispatcher._lanes["nudge"].lease
+    assert leases.get() > lane_lease  # claimed, some time after it came into being
+    assert leases.get() == lane_lease
+    assert [each.status for each in scene.deliveries.list_deliveries()] == ["delivered", "delivered"]
+    assert dispatcher.counts.delivered == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(PauseKind.ALL, ""), (PauseKind.HANDLER, "nudge"), (PauseKind.WORKFLOW, "signup")]
+)
+def test_a_pause_holds_the_leased_too(scene: Scene, came: queue.Queue[Any], kind: PauseKind, name: str) -> None:
+    scene.on_the_real_clock()
+    scene.create("0.000001s", execution="first", handler="nudge")
+    with dispatching(scene) as (end_what_is_due, _):
+        end_what_is_due()
+        came.get(timeout=PATIENCE)
+        PauseService(scene.database, actor="test").pause(kind, name)
+        scene.create("0.000001s", execution="second", handler="nudge", workflow_id="signup")
+        end_what_is_due()
+    assert came.empty()
+    assert sorted((each.status, each.attempt) for each in scene.deliveries.list_deliveries()) == [
+        ("delivered", 1),
+        ("pending", 0),
+    ]
+
+
+def many_due(scene: Scene, count: int) -> None:
+    """Copies of one wait that is due."""
+    wait = scene.create("0.000001s", execution="e0", handler="nudge").wait
+    columns = "wait_type, status, scheduled_at, timezone, wait_config, handler, created_at, updated_at"
+    made, numbers, step = "waitctl_uuidv7()", f"generate_series(2, {count}) AS n", "CAST(n AS text)"
+    if scene.database.is_sqlite:
+        made, step = "printf('01900000-0000-7000-8000-%012x', value)", "value"
+        numbers = f"(WITH RECURSIVE n (value) AS (SELECT 2 UNION ALL SELECT value + 1 FROM n WHERE value < {count}) SELECT * FROM n)"
+    scene.sql(
+        f"INSERT INTO workflow_wait_executions (id, workflow_execution_id, step_id, {columns}) "
+        f"SELECT {made}, 'e', {step}, {columns} FROM workflow_wait_executions, {numbers} "
+        f"WHERE workflow_execution_id = '{wait.workflow_execution_id}'"
+    )
+
+
+def test_each_of_many_comes_once(scene: Scene, came: queue.Queue[Any]) -> None:
+    """Whichever way it took: leased as it came into being, by one of two batches at a time, or claimed."""
+    scene.on_the_real_clock()
+    count = 5000
+    many_due(scene, count)
+    report = scene.tick()
+    assert (report.resumed, report.delivered, report.stopped) == (count, count, "idle")
+    documents = [came.get_nowait() for _ in range(came.qsize())]
+    assert len({document["delivery_id"] for document in documents}) == len(documents) == count
+    assert {document["attempt"] for document in documents} == {1}
+    left = "SELECT count(*) FROM workflow_wait_deliveries WHERE status <> 'delivered' OR lease_expires_at IS NOT NULL"
+    assert scene.sql(left)[0][0] == 0
+
+
+def test_who_interrupts_waits_for_what_has_begun_and_no_more(scene: Scene, came: queue.Queue[Any]) -> None:
+    """Though a worker of a quick handler has many in its hands."""
+    scene.on_the_real_clock()
+    count, concurrency = 8000, 4
+    many_due(scene, count)
+    stop, begun = threading.Event(), list[bool]()
+
+    def nudge(_: Any) -> None:
+        begun.append(stop.is_set())
+        if len(begun) >= count // 2:
+            stop.set()
+
+    sys.modules[MODULE].nudge = nudge
+    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=concurrency)
+    settings = Settings(scene.url, handlers=scene.handlers)
+    report = Tick(scene.database, settings, TickOptions(), interrupted=stop.is_set).run()
+    assert sum(begun) <= concurrency
+    assert (report.delivered, report.stopped) == (len(begun), "interrupted")
+    found = "SELECT CAST(status AS text), attempt, count(*) FROM workflow_wait_deliveries GROUP BY 1, 2 ORDER BY 1"
+    rows = [tuple(row) for row in scene.sql(found)]
+    assert rows == [("delivered", 1, len(begun)), ("pending", 0, report.resumed - len(begun))]
+
+
+@pytest.mark.parametrize(("max_attempts", "status"), [(1, "pending"), (8, "running")])
+def test_who_has_few_attempts_lies_in_no_queue(
+    scene: Scene, came: queue.Queue[Any], max_attempts: int, status: str
+) -> None:
+    """A tick that is killed has used up an attempt of all that it had leased."""
+    scene.on_the_real_clock()
+    go_on = threading.Event()
+
+    def nudge(document: Any) -> None:
+        came.put(document)
+        go_on.wait(PATIENCE)
+
+    sys.modules[MODULE].nudge = nudge
+    policy = RetryPolicy(max_attempts=max_attempts)
+    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=1, retry=policy)
+    scene.create("0.000001s", execution="first", handler="nudge")
+    with dispatching(scene) as (end_what_is_due, _):
+        end_what_is_due()
+        came.get(timeout=PATIENCE)
+        scene.create("0.000001s", execution="second", handler="nudge")
+        end_what_is_due()
+        assert [each.status for each in scene.deliveries.list_deliveries()] == [status, "running"]
+        go_on.set()
+        came.get(timeout=PATIENCE)
+
+
+def test_nothing_is_started_when_what_becomes_of_it_cannot_be_written(scene: Scene, came: queue.Queue[Any]) -> None:
+    scene.on_the_real_clock()
+    go_on, over = threading.Event(), threading.Event()
+
+    def nudge(document: Any) -> None:
+        first = not seen
+        seen.append(document["delivery_id"])
+        came.put(document)
+        (go_on if first else over).wait(PATIENCE)
+
+    seen: list[str] = []
+    sys.modules[MODULE].nudge = nudge
+    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=1)
+    scene.create("0.000001s", execution="first", handler="nudge")
+    tick = Tick(scene.database, Settings(scene.url, handlers=scene.handlers), TickOptions())
+    with pytest.raises(DBAPIError), tick.dispatcher() as dispatcher, ThreadPoolExecutor(1) as aside:
+        running = aside.submit(dispatcher.run, may_claim=lambda: True)
+        running.add_done_callback(lambda _: over.set())
+        tick.resolver.resolve(dispatcher)
+        came.get(timeout=PATIENCE)
+        for number in range(3):
+            scene.create("0.000001s", execution=f"e{number}", handler="nudge")
+        tick.resolver.resolve(dispatcher)
+        assert [each.status for each in scene.deliveries.list_deliveries()] == ["running"] * 4
+        scene.sql("ALTER TABLE workflow_wait_deliveries RENAME TO gone")
+        go_on.set()
+        running.result(timeout=PATIENCE)
+    assert len(seen) <= 2, "the next one may have begun before it was known"

@@ -1,0 +1,1 @@
+"""Looking at calendars, and when a wait may go on by them."""

@@ -1,0 +1,1 @@
+"""Handing continuations over, and what stands in their way."""

@@ -1,0 +1,403 @@
+"""Claim → hand out → settle, each at its own pace. Only a delivery is leased, because only here is I/O that can hang.
+
+Three kinds of thread: the one that calls `Dispatcher.run` claims, a lane's workers hand out, and one settles what they
+bring back. So the database claims and settles while handlers run, and no handler waits for another's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from threading import Condition
+from types import TracebackType
+
+from waitctl.application.deliveries.handler_factory import handlers_of, make_handler
+from waitctl.application.deliveries.payloads import first_payloads, make_payloads
+from waitctl.application.deliveries.workers import LEASE_MARGIN, SOON, HandlerWorkers, ResultQueue, Returned
+from waitctl.domain.deliveries import (
+    Capacity,
+    Delivered,
+    Delivery,
+    DeliveryStatus,
+    Lease,
+    NotDelivered,
+    Settlement,
+    is_exhausted,
+    settle,
+)
+from waitctl.domain.pauses import Paused
+from waitctl.infrastructure.config import Settings
+from waitctl.infrastructure.database import Connection, Database
+from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
+from waitctl.infrastructure.store import deliveries as store
+from waitctl.infrastructure.store import outcomes, pauses
+from waitctl.infrastructure.store.due import LeasedBatch
+
+_LOOK_AGAIN = 0.2
+"""Seconds after which somebody who interrupts is noticed while handlers run."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCounts:
+    """What became of the deliveries that were handed out. ``stale``: settled by somebody else meanwhile."""
+
+    delivered: int = 0
+    retried: int = 0
+    dead: int = 0
+    stale: int = 0
+
+
+class Dispatcher:
+    """Hands due deliveries to the handlers of this host's config; others are held for a host that knows them.
+
+    ``limit`` is the most that one handler claims at once; ``retried`` is called when deliveries have got a later turn.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        *,
+        actor: str,
+        limit: int = 1000,
+        retried: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = database
+        self._actor = actor
+        self._settings = settings
+        self._retried = retried
+        self._result_queue = ResultQueue(self._in_hand_count)
+        self._lanes = {
+            config.name: HandlerWorkers(config, self._result_queue, limit) for config in handlers_of(settings, database)
+        }
+        self._may_start: Callable[[], bool] = lambda: False
+        self._changed = Condition()
+        self._news = True
+        self._short_of_room = True
+        self._more = True
+        self._failure: BaseException | None = None
+        self.counts = DeliveryCounts()
+        self.unready: dict[str, str] = {}
+        """Handlers that had something to do and that this host cannot use, and why. Their deliveries are held."""
+
+    def __enter__(self) -> Dispatcher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for lane in self._lanes.values():
+            lane.take_back()  # after a failure; what it leaves behind is claimed again when its leases run out
+        for lane in self._lanes.values():
+            lane.close()
+
+    # -- what others tell it --------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """There may be something to claim."""
+        with self._changed:
+            self._news = True
+            self._changed.notify_all()
+
+    def finish(self) -> None:
+        """Nobody will say `look` any more: come to an end when nothing is due."""
+        self._more = False
+        self.look()
+
+    # -- what is leased as it comes into being --------------------------------------------------------------------
+
+    @contextmanager
+    def capacities(self) -> Iterator[Sequence[Capacity]]:
+        """What the handlers that are at work have room for; it is kept for the caller until the context ends.
+
+        For one that is quick it waits a moment: what finds no room costs it twice as much.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._failure or not any(lane.has_soon() for lane in self._lanes.values()), SOON
+            )
+            idle = self._failure is not None or not self._may_start()
+            promised = {
+                lane: room
+                for lane in self._lanes.values()
+                if not idle and lane.handler is not None and (room := lane.room_for_leased_batch()) > 0
+            }
+            for lane, room in promised.items():
+                lane.promised += room
+        try:
+            yield [
+                Capacity(lane.config.name, room, lane.lease, lane.config.retry.max_attempts)
+                for lane, room in promised.items()
+            ]
+        finally:
+            with self._changed:
+                for lane, room in promised.items():
+                    lane.promised -= room
+                self._news |= self._short_of_room
+                self._changed.notify_all()
+
+    def take(self, leased_batch: LeasedBatch, room: int) -> None:
+        """Hand out deliveries that were leased for the ``room`` of their handler's capacity."""
+        leases = leased_batch.leases
+        with self._changed:
+            lane = self._lanes[leased_batch.handler]
+            lane.took(len(leases), room)
+            lane.hand_out(leases, partial(first_payloads, leased_batch), self._may_start)
+            self._changed.notify_all()  # who found nothing in hand looks for interrupts from now on
+
+    # -- claiming -------------------------------------------------------------------------------------------------
+
+    def run(self, *, may_claim: Callable[[], bool]) -> None:
+        """Claim, hand out and settle until `finish` was called and nothing is due.
+
+        When ``may_claim`` says no (out of budget, interrupted), what has not started is given back, and what runs is
+        waited for. After a failure nothing is started: what became of it could not be written down.
+        """
+        self._may_start = lambda: self._failure is None and may_claim()
+        with ThreadPoolExecutor(1, thread_name_prefix="settle") as aside:
+            settled = aside.submit(self._settle_all)
+            try:
+                while not self._is_over():
+                    if not may_claim():
+                        self._give_back()
+                        self._wait_for(lambda: self._failure is not None or not self._in_hand())
+                        break
+                    if self._claim():
+                        continue
+                    # Of an interrupt nobody tells; when nothing is in hand, `finish` follows it.
+                    if self._in_hand():
+                        self._wait_for(lambda: self._news or self._is_over(), _LOOK_AGAIN)
+                    else:
+                        self._wait_for(lambda: self._news or self._is_over() or self._in_hand())
+            except BaseException as error:
+                self._fail(error)
+                raise
+            finally:
+                self._result_queue.close()
+            settled.result()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._failure = error
+            self._changed.notify_all()
+
+    def _in_hand(self) -> bool:
+        return any(lane.in_hand or lane.promised for lane in list(self._lanes.values()))
+
+    def _in_hand_count(self) -> int:
+        return sum(len(lane.in_hand) for lane in list(self._lanes.values()))
+
+    def _is_over(self) -> bool:
+        return self._failure is not None or not (self._news or self._more or self._in_hand())
+
+    def _wait_for(self, condition: Callable[[], bool], seconds: float | None = None) -> None:
+        with self._changed:
+            self._changed.wait_for(condition, seconds)
+
+    def _claim(self) -> bool:
+        """Claim for every lane with room and something to do, and hand out. Returns whether there may be more.
+
+        Only when there is news: until somebody says so, or a lane that had no room has some, there is nothing new.
+        """
+        with self._changed:
+            news, self._news = self._news, False
+            if not news:
+                return False
+            lanes = {name: lane for name, lane in self._lanes.items() if lane.room() > 0}
+            self._short_of_room = len(lanes) < len(self._lanes)
+        if not lanes:
+            return False
+
+        def work(
+            connection: Connection,
+        ) -> tuple[list[str], list[tuple[HandlerWorkers, int, list[tuple[Delivery, Payload]]]]]:
+            now, paused = self._database.clock(connection), pauses.paused(connection)
+            names = [] if paused.everything else [name for name in lanes if name not in paused.handlers]
+            wanted = store.claimable_handlers(connection, names, now=now)
+            return wanted, [
+                (lane, room, self._claim_for(connection, lane, room, paused, now))
+                for lane in (lanes[name] for name in wanted)
+                if lane.handler is not None and (room := lane.room()) > 0
+            ]
+
+        wanted, claims = self._database.write(work, is_news=lambda _: False)  # a lease is nobody else's business
+        exhausted: list[tuple[HandlerWorkers, Settlement]] = []
+        for lane, room, addressed in claims:
+            lane.took(len(addressed), room)
+            exhausted += [(lane, _mark_exhausted(delivery)) for delivery, _ in addressed if is_exhausted(delivery)]
+            with self._changed:
+                fresh = [pair for pair in addressed if not is_exhausted(pair[0])]
+                lane.hand_out([_lease(delivery) for delivery, _ in fresh], fresh.__getitem__, self._may_start)
+        if exhausted:
+            self._write((), lambda _: exhausted)
+        opened = [self._open(lanes[name]) for name in wanted if lanes[name].handler is None]
+        if any(opened) or any(len(addressed) == room for _, room, addressed in claims):
+            self.look()
+            return True
+        return False
+
+    def _claim_for(
+        self, connection: Connection, lane: HandlerWorkers, room: int, paused: Paused, now: datetime
+    ) -> list[tuple[Delivery, Payload]]:
+        claimed, shared = store.claim_deliveries(
+            connection,
+            lane.config.name,
+            now=now,
+            lease_until=now + lane.lease,
+            max_attempts=lane.config.retry.max_attempts,
+            limit=room,
+            paused_workflows=paused.workflows,
+        )
+        return make_payloads(connection, claimed, shared)
+
+    def _open(self, lane: HandlerWorkers) -> bool:
+        """Make a lane's handler, or shut the lane for good when this host cannot."""
+        try:
+            lane.handler = make_handler(lane.config, self._settings, self._database)
+        except HandlerNotReadyError as error:
+            self.unready[lane.config.name] = str(error)
+            with self._changed:
+                del self._lanes[lane.config.name]
+            return False
+        return True
+
+    def _give_back(self) -> None:
+        for lane in self._lanes.values():
+            self._release(lane, lane.take_back())
+
+    def _release(self, lane: HandlerWorkers, leases: Sequence[Lease]) -> None:
+        if leases:
+            self._database.write(partial(store.release_deliveries, leases=leases))
+            self._put_down([(lane, leases)])
+
+    def _put_down(self, done: Sequence[tuple[HandlerWorkers, Sequence[Lease]]]) -> None:
+        if done:
+            with self._changed:
+                for lane, leases in done:
+                    lane.in_hand.difference_update(leases)
+                self._news |= self._short_of_room
+                self._changed.notify_all()
+
+    # -- settling -------------------------------------------------------------------------------------------------
+
+    def _settle_all(self) -> None:
+        """Settle what comes back, as much as there is at once, until told that nothing comes any more."""
+        try:
+            goes_on = True
+            while goes_on:
+                returned, goes_on = self._result_queue.take(self._renew_leases())
+                for each in returned:
+                    if each.failure is not None:
+                        raise each.failure
+                self._settle(returned)
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _renew_leases(self) -> float:
+        """Renew the leases that are half over. Returns the seconds until the next are.
+
+        Of what runs for longer than anybody foresaw: a Python function, or a host that was asleep.
+        """
+        with self._changed:
+            busy = [lane for lane in self._lanes.values() if lane.in_hand]
+            old = [(lane, list(lane.in_hand)) for lane in busy if not lane.until_renewal()]
+        for lane, leases in old:
+            lane.renewed()
+            self._database.write(partial(self._renew, lane, leases), is_news=lambda _: False)
+        return min([LEASE_MARGIN.total_seconds() / 2, *(lane.until_renewal() for lane in busy)])
+
+    def _renew(self, lane: HandlerWorkers, leases: Sequence[Lease], connection: Connection) -> None:
+        until = self._database.clock(connection) + lane.lease
+        store.renew_leases(connection, leases, lease_until=until)
+
+    def _settle(self, returned: Sequence[Returned]) -> None:
+        finished = [each for each in returned if each.results is not None]
+        delivered: list[Lease] = []
+        failed: list[tuple[HandlerWorkers, Delivery, NotDelivered, float]] = []
+        for each in finished:
+            for delivery, result in each.results or ():
+                if isinstance(result, Delivered):
+                    delivered.append(_lease(delivery))
+                else:
+                    failed.append((each.lane, delivery, result, random.random()))
+        if delivered or failed:
+            self._write(
+                delivered,
+                lambda now: [
+                    (lane, settle(delivery, result, lane.config.retry, now=now, jitter=jitter))
+                    for lane, delivery, result, jitter in failed
+                ],
+            )
+        for each in returned:
+            if each.results is None:
+                self._release(each.lane, each.leases)
+        self._put_down([(each.lane, each.leases) for each in finished])
+
+    def _write(
+        self, delivered: Sequence[Lease], decide: Callable[[datetime], Sequence[tuple[HandlerWorkers, Settlement]]]
+    ) -> None:
+        """Write what was delivered, and what is decided of the others at the database's now."""
+
+        def work(connection: Connection) -> tuple[list[Settlement], int, set[str]]:
+            now = self._database.clock(connection)
+            settled = decide(now)
+            settlements = [settlement for _, settlement in settled]
+            dead = {
+                settlement.delivery_id: lane.config.on_dead or self._settings.on_dead
+                for lane, settlement in settled
+                if settlement.status is DeliveryStatus.DEAD
+            }
+            if dead:
+                outcomes.lock_waits(connection, dead)
+            taken = outcomes.deliver(connection, self._database, delivered, now=now) if delivered else 0
+            landed = outcomes.settle_deliveries(connection, self._database, settlements) if settlements else set()
+            if died := {delivery_id: dead[delivery_id] for delivery_id in sorted(landed.intersection(dead))}:
+                record_deaths(connection, self._database, died, now=now, actor=self._actor)
+            return settlements, taken, landed
+
+        # Nobody waits for what was taken; what is due again may be another host's to try.
+        settlements, taken, landed = self._database.write(work, is_news=lambda done: bool(done[0]))
+        became = [each.status for each in settlements if each.delivery_id in landed]
+        if DeliveryStatus.PENDING in became:
+            self._retried()
+        with self._changed:
+            self._news |= bool(became)  # due again at once, perhaps; or somebody is to be told of a death
+            self.counts = DeliveryCounts(
+                delivered=self.counts.delivered + taken,
+                retried=self.counts.retried + became.count(DeliveryStatus.PENDING),
+                dead=self.counts.dead + became.count(DeliveryStatus.DEAD),
+                stale=self.counts.stale + len(delivered) - taken + len(settlements) - len(landed),
+            )
+
+
+def _lease(delivery: Delivery) -> Lease:
+    return Lease(delivery.id, delivery.attempt)
+
+
+def record_deaths(
+    connection: Connection, database: Database, died: Mapping[str, str | None], *, now: datetime, actor: str
+) -> None:
+    """What follows a death: the waits are in error, and the ``on_dead`` handlers (by delivery) hear of it."""
+    outcomes.mark_waits(
+        connection, database, died, dead=True, now=now, reason=database.dated("its delivery died"), actor=actor
+    )
+    if told := {delivery_id: handler for delivery_id, handler in died.items() if handler is not None}:
+        outcomes.insert_dead_letter_notices(connection, told, now=now)
+
+
+def _mark_exhausted(delivery: Delivery) -> Settlement:
+    """A delivery whose last attempt never came back: its lease ran out."""
+    return Settlement(
+        delivery_id=delivery.id,
+        expected_attempt=delivery.attempt,
+        status=DeliveryStatus.DEAD,
+        attempt=delivery.attempt - 1,
+        next_attempt_at=delivery.next_attempt_at,
+        error=delivery.last_error or "the last attempt's lease ran out: its tick crashed or was killed",
+    )

@@ -1,0 +1,100 @@
+"""From a handler's config to the handler: the one place that knows every kind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from waitctl.application.inline_commands import allows_inline
+from waitctl.domain.handlers import INLINE, HandlerConfig, WebhookConfig
+from waitctl.domain.instants import format_instant
+from waitctl.infrastructure.config import Settings
+from waitctl.infrastructure.database import Database, host_clock
+
+if TYPE_CHECKING:
+    from waitctl.domain.pauses import Paused
+    from waitctl.infrastructure.handlers import Handler
+    from waitctl.infrastructure.handlers.exec import ExecHandler
+
+
+def handlers_of(settings: Settings, database: Database) -> list[HandlerConfig]:
+    """The handlers that this host may use on this database."""
+    named = [config for config in settings.handlers.values() if config.name != INLINE]
+    return [*named, settings.inline] if allows_inline(settings, database) else named
+
+
+def why_held(handler: str, paused: Paused, usable: Collection[str]) -> str:
+    """Why deliveries to a handler are held, in words."""
+    if paused.everything or handler in paused.handlers:
+        return "they are paused"
+    if handler not in usable:
+        if handler == INLINE:
+            return "others may write to this database, and this host does not allow inline commands"
+        return "this host's config does not know it"
+    return f"workflows are paused: {', '.join(sorted(paused.workflows))}"
+
+
+def make_handler(config: HandlerConfig, settings: Settings, database: Database) -> Handler | ExecHandler:
+    """The handler that a config describes; each kind is loaded when it is first used.
+
+    Raises `HandlerNotReadyError` when this host lacks what it needs.
+    """
+    if config.webhook is not None:
+        from waitctl.infrastructure.handlers.webhook import WebhookHandler
+
+        return WebhookHandler(config.webhook.url, config.timeout, host_clock, _secret(config.webhook))
+    if config.notify is not None:
+        return _notify_handler(config.notify, database)
+    if config.python is not None:
+        from waitctl.infrastructure.handlers.python import PythonHandler
+
+        return PythonHandler(config.python, config.timeout)
+    from waitctl.infrastructure.handlers.exec import ExecHandler, InlineHandler
+
+    if config.name == INLINE:
+        return InlineHandler(config.timeout, _environment(settings, database))
+    return ExecHandler(config.exec, config.timeout, _environment(settings, database), batch=config.batch)
+
+
+def _notify_handler(channel: str, database: Database) -> Handler:
+    from waitctl.infrastructure.handlers import HandlerNotReadyError
+    from waitctl.infrastructure.store import deliveries as store
+
+    if database.is_sqlite:
+        raise HandlerNotReadyError("NOTIFY needs PostgreSQL, and this database is SQLite")
+    from waitctl.infrastructure.handlers.notify import NotifyHandler
+
+    return NotifyHandler(
+        lambda payload: database.write(partial(store.notify, channel=channel, payload=payload)),
+    )
+
+
+def _environment(settings: Settings, database: Database) -> dict[str, str]:
+    """What makes a command's own `waitctl` speak to the same database."""
+    environment = {"WAITCTL_DATABASE_URL": database.resolved_url}
+    if settings.config_file is not None:
+        environment["WAITCTL_CONFIG"] = str(settings.config_file)
+    if database.as_of is not None:
+        environment["WAITCTL_AS_OF"] = format_instant(database.as_of)
+    return environment
+
+
+def _secret(webhook: WebhookConfig) -> str | None:
+    """What signs, read anew by every tick; ``None`` when the config names nothing."""
+    from waitctl.infrastructure.handlers import HandlerNotReadyError
+
+    if webhook.secret_env is not None:
+        secret = os.environ.get(webhook.secret_env, "")
+        if not secret.strip():
+            raise HandlerNotReadyError(f"its secret is missing: ${webhook.secret_env} is not set")
+        return secret
+    if webhook.secret_file is not None:
+        try:
+            return Path(webhook.secret_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise HandlerNotReadyError(f"its secret is missing: {webhook.secret_file}: {why}") from error
+    return None

@@ -1,0 +1,96 @@
+"""Look at deliveries, and put dead ones right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
+from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus
+from waitctl.domain.errors import DeliveryNotFoundError, IllegalTransitionError
+from waitctl.infrastructure.database import Connection, Database
+from waitctl.infrastructure.store import deliveries as store
+from waitctl.infrastructure.store import outcomes
+
+
+class DeliveryService:
+    """Look at the outbox, and put dead letters right."""
+
+    def __init__(self, database: Database | str, *, actor: str = "api") -> None:
+        self._database = Database(database) if isinstance(database, str) else database
+        self._actor = actor
+
+    def list_deliveries(
+        self, statuses: Sequence[DeliveryStatus] = (), *, handler: str | None = None, limit: int = 50
+    ) -> list[Delivery]:
+        """Deliveries, newest first."""
+        with self._database.read() as connection:
+            return store.list_deliveries(connection, statuses=statuses, handler=handler, limit=limit)
+
+    def list_backlogs(self, known: Collection[str] = ()) -> list[Backlog]:
+        """What each handler has before it, by name: those in the outbox, and the others in ``known``."""
+        with self._database.read() as connection:
+            found = store.backlogs(connection, now=self._database.clock(connection))
+        idle = set(known).difference(each.handler for each in found)
+        return sorted([*found, *map(Backlog, idle)], key=lambda each: each.handler)
+
+    def get_delivery(self, delivery_id: str) -> Delivery:
+        """A delivery by its id, or by a head or tail of it of at least 8 digits.
+
+        Raises `DeliveryNotFoundError` or `AmbiguousIdError`.
+        """
+        fragment = id_fragment(delivery_id, "delivery")
+        with self._database.read() as connection:
+            found = store.find_delivery_ids(connection, fragment.replace("-", ""), CANDIDATES + 1)
+            delivery = (
+                store.get_delivery(connection, only_candidate(delivery_id, found, "deliveries")) if found else None
+            )
+        if delivery is None:
+            raise DeliveryNotFoundError(f"no delivery {delivery_id}")
+        return delivery
+
+    def retry(self, delivery_id: str) -> Delivery:
+        """Make a delivery due now, its attempts so far forgiven, and its wait what it was before it died.
+
+        Raises `IllegalTransitionError` for one that is delivered or running.
+        """
+        delivery = self.get_delivery(delivery_id)
+        if not self._retry([delivery.id]):
+            raise IllegalTransitionError(f"the delivery cannot be retried: it is {delivery.status}")
+        return self.get_delivery(delivery.id)
+
+    def retry_dead(self, *, handler: str | None = None, workflow_id: str | None = None) -> list[Delivery]:
+        """Retry every dead delivery, of this handler and workflow if they are named. Returns them."""
+        with self._database.read() as connection:
+            dead = store.dead_ids(connection, handler=handler, workflow_id=workflow_id)
+        revived = sorted(self._retry(dead)) if dead else []
+        with self._database.read() as connection:
+            return store.get_deliveries(connection, revived)
+
+    def _retry(self, delivery_ids: Sequence[str]) -> set[str]:
+        def work(connection: Connection) -> set[str]:
+            now = self._database.clock(connection)
+            outcomes.lock_waits(connection, delivery_ids)
+            landed = store.retry_deliveries(connection, delivery_ids, now=now)
+            if landed:
+                outcomes.mark_waits(
+                    connection,
+                    self._database,
+                    sorted(landed),
+                    dead=False,
+                    now=now,
+                    reason="its delivery is retried",
+                    actor=self._actor,
+                )
+            return landed
+
+        return self._database.write(work)
+
+    def drop(self, delivery_id: str) -> Delivery:
+        """Give a delivery up; it is kept as dropped. Raises `IllegalTransitionError` when it is through or running."""
+        delivery = self.get_delivery(delivery_id)
+        if delivery.status is DeliveryStatus.DROPPED:
+            return delivery
+        landed = self._database.write(lambda connection: store.drop_deliveries(connection, [delivery.id]))
+        if not landed:
+            raise IllegalTransitionError(f"the delivery cannot be dropped: it is {delivery.status}")
+        return self.get_delivery(delivery.id)

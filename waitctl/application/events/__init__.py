@@ -1,0 +1,1 @@
+"""Recording events, and reading them from streams and webhooks."""

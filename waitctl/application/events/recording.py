@@ -1,0 +1,353 @@
+"""Record and ingest events, and resume what they match."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from waitctl.application.calendars.opening_rules import HostOpeningRules
+from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches
+from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
+from waitctl.domain.errors import EventNotFoundError, EventTypeInUseError, InvalidEventError, InvalidEventTypeError
+from waitctl.domain.events import Event, check_event_type_name, check_registered
+from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact
+from waitctl.infrastructure.config import Settings
+from waitctl.infrastructure.database import Connection, Database
+from waitctl.infrastructure.ids import new_id
+from waitctl.infrastructure.store import events as store
+from waitctl.infrastructure.store.correlation import matching
+from waitctl.infrastructure.store.events import EventRow
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
+DEFAULT_SOURCE = "cli"
+
+_AHEAD = 1
+"""Batches of a stream that lie ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordResult:
+    """What became of one event. ``matched``: the waits that it resumed."""
+
+    event_id: str | None
+    event_type: str
+    contact_id: str
+    duplicate: bool
+    matched: tuple[str, ...]
+
+    def to_json(self) -> JsonObject:
+        """The document of `waitctl event record`."""
+        return {
+            "event_id": self.event_id,
+            "type": self.event_type,
+            "contact": self.contact_id,
+            "duplicate": self.duplicate,
+            "matched": list(self.matched),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class IngestTotals:
+    """What became of a stream of events. ``without_id`` of those recorded could not be deduplicated."""
+
+    received: int = 0
+    recorded: int = 0
+    duplicates: int = 0
+    ignored: int = 0
+    rejected: int = 0
+    matched: int = 0
+    without_id: int = 0
+
+    def to_json(self) -> JsonObject:
+        """The document of `waitctl event ingest`."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch: the ids of the new events, (event, wait) pairs, and the events of unknown types.
+
+    ``heard``: whether anything listened for a topic of theirs, matched or not. ``whole``: whether all were new.
+    """
+
+    new: set[str]
+    matched: list[tuple[str, str]]
+    refused: list[tuple[EventRow, InvalidEventTypeError]]
+    heard: bool = False
+    whole: bool = False
+
+
+def make_event(
+    event_type: str,
+    contact: str,
+    *,
+    data: JsonObject | None = None,
+    external_id: str | None = None,
+    source: str = DEFAULT_SOURCE,
+    occurred_at: datetime | None = None,
+    expires_at: datetime | None = None,
+) -> Event:
+    """A validated and normalised event that has not been received yet.
+
+    Raises `InvalidEventTypeError` or `InvalidEventError`.
+    """
+    return Event(
+        id=new_id(),
+        event_type=check_event_type_name(event_type),
+        contact_id=normalize_contact(contact, error=InvalidEventError),
+        data={} if data is None else check_json_object(data, "the data", error=InvalidEventError),
+        source=check_text(source, "the source", error=InvalidEventError),
+        external_id=None if external_id is None else check_text(external_id, "the id", error=InvalidEventError),
+        occurred_at=occurred_at,
+        expires_at=expires_at,
+    )
+
+
+class EventService:
+    """Events: stored first, deduplicated by (source, id), correlated by (event type, contact)."""
+
+    def __init__(self, database: Database | str, *, actor: str = "api", settings: Settings | None = None) -> None:
+        self._database = Database(database) if isinstance(database, str) else database
+        self._actor = actor
+        self._openings = HostOpeningRules(settings)
+
+    def record(self, event: Event, connection: Connection | None = None) -> RecordResult:
+        """Store one event and resume what it matches, in one transaction.
+
+        Recording the same (source, id) again has no effect. Raises `InvalidEventTypeError` for a type that is not
+        registered and `UnsafeConnectionError` for a caller's transaction that could lose a wake-up.
+        """
+
+        def work(connection_: Connection) -> RecordResult:
+            if connection is not None:
+                self._database.require_safe(connection_)
+            stored = self.store(connection_, [event])
+            if stored.refused:
+                raise stored.refused[0][1]
+            event_id: str | None = event.id
+            if not stored.new and event.external_id is not None:
+                event_id = store.find_event_id(connection_, event.source, event.external_id)
+            return RecordResult(
+                event_id,
+                event.event_type,
+                event.contact_id,
+                not stored.new,
+                tuple(wait_id for _, wait_id in stored.matched),
+            )
+
+        return self._database.write(work, connection)
+
+    def ingest_ndjson(
+        self,
+        lines: Iterable[tuple[int, bytes]],
+        *,
+        source: str = DEFAULT_SOURCE,
+        on_rejection: Callable[[Rejection], None] = lambda _: None,
+        on_batch: Callable[[IngestTotals], object] = lambda _: None,
+        dry_run: bool = False,
+    ) -> IngestTotals:
+        """Record a stream of NDJSON events in batches of 1,000, each in one transaction, in constant memory.
+
+        ``lines`` are numbered. A line that is no event goes to ``on_rejection`` and the rest goes on. Interrupted
+        and run again, a line with an id is not recorded twice.
+        """
+        with self._database.read():
+            pass  # an empty stream finds out, too, whether there is a database
+        totals = IngestTotals()
+        written: deque[tuple[Batch, Future[Stored]]] = deque()
+
+        def finish() -> None:
+            nonlocal totals
+            batch, future = written.popleft()
+            totals = _add_up(totals, batch, future.result(), on_rejection)
+            on_batch(totals)
+
+        # While the database takes one batch in, the next one lies ready and the one after it is read.
+        with _thread() as writer:
+            for batch in read_batches(lines, source, is_sqlite=self._database.is_sqlite):
+                before = written[-1][1] if written else None
+                written.append((batch, writer.submit(self._write, batch.encoded, before, dry_run=dry_run)))
+                if len(written) > _AHEAD:
+                    finish()
+            while written:
+                finish()
+        return totals
+
+    def _write(self, encoded: Encoded, before: Future[Stored] | None, *, dry_run: bool) -> Stored:
+        """Write a batch, unless the one ``before`` it failed: a stream ends there."""
+
+        def write(work: Callable[[Connection, Encoded], Stored]) -> Stored:
+            return self._database.write(
+                lambda connection: work(connection, encoded), rollback=dry_run, is_news=lambda stored: stored.heard
+            )
+
+        # Where a stream has come to what is known, or refused, the next is likely to be so, too.
+        likely_new = before is None or before.result().whole
+        if likely_new and not self._database.is_sqlite:
+            with suppress(store.NotAllNewError):
+                return write(self._store_presumed_new)
+        return write(self._store)
+
+    def _store_presumed_new(self, connection: Connection, encoded: Encoded) -> Stored:
+        now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
+        heard = store.insert_presumed_new(connection, encoded.text, encoded.rows, now=now)
+        matched = self._correlate(connection, heard, now) if heard else []
+        return Stored({row.id for row in encoded.rows}, matched, [], heard=bool(heard), whole=True)
+
+    def store(self, connection: Connection, events: Sequence[Event]) -> Stored:
+        """Store these events, and resume what the new ones match, in the caller's transaction."""
+        is_sqlite = self._database.is_sqlite
+        rows = [store.row_of(event, is_sqlite=is_sqlite) for event in events]
+        return self._store(connection, Encoded.of(rows, is_sqlite=is_sqlite))
+
+    def _store(self, connection: Connection, encoded: Encoded) -> Stored:
+        now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
+        refused = _unregistered(encoded, store.registered_types(connection))
+        ids = {row.id for row in encoded.rows}
+        text = encoded.text
+        if refused:
+            ids -= {row.id for row, _ in refused}
+            text = store.encode_rows([row for row in encoded.rows if row.id in ids], is_sqlite=self._database.is_sqlite)
+        if not ids:
+            return Stored(set(), [], refused)
+        inserted = store.insert_events(connection, self._database, text, ids, now=now)
+        matched = self._correlate(connection, inserted.heard, now) if inserted.heard else []
+        whole = not refused and not inserted.dropped
+        return Stored(ids - inserted.dropped, matched, refused, heard=bool(inserted.heard), whole=whole)
+
+    def _correlate(self, connection: Connection, event_ids: Sequence[str], now: datetime) -> list[tuple[str, str]]:
+        return matching.correlate_events(
+            connection,
+            self._database,
+            event_ids,
+            self._openings.for_event,
+            now=now,
+            reason=self._database.dated("event "),
+            actor=self._actor,
+        )
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    def get_event(self, event_id: str) -> Event:
+        """An event by its id, or by a head or tail of it of at least 8 digits.
+
+        Raises `EventNotFoundError` or `AmbiguousIdError`.
+        """
+        fragment = id_fragment(event_id, "event")
+        with self._database.read() as connection:
+            found = store.find_event_ids(connection, fragment.replace("-", ""), CANDIDATES + 1)
+            event = store.get_event(connection, only_candidate(event_id, found, "events")) if found else None
+        if event is None:
+            raise EventNotFoundError(f"no event {event_id}")
+        return event
+
+    def list_events(
+        self,
+        *,
+        event_type: str | None = None,
+        contact: str | None = None,
+        since: datetime | None = None,
+        unmatched: bool = False,
+        limit: int = 50,
+    ) -> list[Event]:
+        """Events, newest first. Raises `InvalidEventTypeError` or `InvalidEventError` for what none can have."""
+        if event_type is not None:
+            check_event_type_name(event_type)
+        with self._database.read() as connection:
+            return store.list_events(
+                connection,
+                event_type=event_type,
+                contact_id=None if contact is None else normalize_contact(contact, error=InvalidEventError),
+                since=since,
+                unmatched=unmatched,
+                limit=limit,
+            )
+
+    # -- event types ----------------------------------------------------------------------------------------------
+
+    def list_types(self) -> list[tuple[str, str, bool]]:
+        """The registered event types: name, description, whether it is built in."""
+        with self._database.read() as connection:
+            return store.list_event_types(connection)
+
+    def add_type(self, name: str, description: str = "") -> bool:
+        """Register an event type. Returns whether it is new. Raises `InvalidEventTypeError`."""
+        check_event_type_name(name)
+        if description:
+            check_text(description, "the description", error=InvalidEventTypeError)
+        return self._database.write(
+            lambda connection: store.insert_event_type(
+                connection, self._database, name, description, now=self._database.clock(connection)
+            )
+        )
+
+    def remove_type(self, name: str) -> None:
+        """Forget an event type of one's own.
+
+        Raises `InvalidEventTypeError` for a built-in or unknown one, `EventTypeInUseError` while waits listen to it.
+        """
+        check_event_type_name(name)
+
+        def work(connection: Connection) -> None:
+            listening = store.count_listeners(connection, name)
+            if listening:
+                raise EventTypeInUseError(f"{listening} open waits listen to {name!r}")
+            if not store.delete_event_type(connection, name):
+                registered = name in store.registered_types(connection)
+                raise InvalidEventTypeError(f"{name!a} is {'built in' if registered else 'not registered'}")
+
+        self._database.write(work)
+
+
+def _unregistered(encoded: Encoded, registered: set[str]) -> list[tuple[EventRow, InvalidEventTypeError]]:
+    refused: list[tuple[EventRow, InvalidEventTypeError]] = []
+    for row in encoded.rows if encoded.types - registered else ():
+        try:
+            check_registered(row.event_type, registered)
+        except InvalidEventTypeError as error:
+            refused.append((row, error))
+    return refused
+
+
+@contextmanager
+def _thread() -> Iterator[Executor]:
+    """A thread beside this one. It is waited for, unless somebody presses Ctrl-C once more."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    executor = ThreadPoolExecutor(max_workers=1)
+    try:
+        yield executor
+    except KeyboardInterrupt:
+        executor.shutdown(wait=False)
+        raise
+    except BaseException:
+        executor.shutdown()
+        raise
+    executor.shutdown()
+
+
+def _add_up(
+    totals: IngestTotals, batch: Batch, stored: Stored, on_rejection: Callable[[Rejection], None]
+) -> IngestTotals:
+    rows = batch.encoded.rows
+    rejected = list(batch.rejected)
+    if stored.refused:
+        numbers = {row.id: number for row, number in zip(rows, batch.numbers, strict=True)}
+        rejected += [Rejection(numbers[row.id], error) for row, error in stored.refused]
+    for rejection in sorted(rejected, key=lambda rejection: rejection.line):
+        on_rejection(rejection)
+    return replace(
+        totals,
+        received=totals.received + len(rows) + len(batch.rejected),
+        recorded=totals.recorded + len(stored.new),
+        duplicates=totals.duplicates + len(rows) - len(stored.refused) - len(stored.new),
+        rejected=totals.rejected + len(rejected),
+        matched=totals.matched + len(stored.matched),
+        without_id=totals.without_id + sum(row.external_id is None and row.id in stored.new for row in rows),
+    )

@@ -1,0 +1,350 @@
+"""Webhooks: verified over their raw bytes, mapped, stored and correlated at once; what fails is kept apart."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+
+from waitctl.application.documents import event_document, instant
+from waitctl.application.events.recording import EventService, IngestTotals, Stored, make_event
+from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
+from waitctl.domain.errors import (
+    InvalidEventError,
+    InvalidInputError,
+    InvalidSettingError,
+    InvalidSignatureError,
+    MissingCredentialError,
+    MissingLibraryError,
+    QuarantineNotFoundError,
+    WaitStepError,
+)
+from waitctl.domain.events import Event
+from waitctl.domain.quarantine import MAX_KEPT, Quarantined, kept_headers, kept_url
+from waitctl.domain.text import JsonObject, storable
+from waitctl.infrastructure.config import Settings, SourceConfig
+from waitctl.infrastructure.database import Connection, Database
+from waitctl.infrastructure.ids import new_id
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, provider
+from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store import quarantine as store
+
+MAX_BODY = 8 * 1024 * 1024
+"""Bytes of a request: more than any provider sends at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was refused, and why. ``quarantine_id``: where it is kept, None on a dry run."""
+
+    error: WaitStepError
+    quarantine_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookResult:
+    """What became of a webhook. ``recorded``: on a dry run, the events that would be."""
+
+    totals: IngestTotals
+    verified: bool
+    ignored_types: Mapping[str, int] = field(default_factory=dict)
+    refusals: Sequence[Refusal] = ()
+    recorded: Sequence[JsonObject] | None = None
+
+    def to_json(self) -> JsonObject:
+        """The document of `waitctl event ingest --format`, and of a replay."""
+        kept = [each.quarantine_id for each in self.refusals if each.quarantine_id]
+        document = self.totals.to_json() | {
+            "verified": self.verified,
+            "ignored_types": dict(self.ignored_types),
+            "quarantined": kept,
+        }
+        return document if self.recorded is None else document | {"events": list(self.recorded)}
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What a request turned out to be. ``refused``: all of it, and why."""
+
+    received: int = 1
+    events: list[Event] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    rejected: list[tuple[WaitStepError, bytes]] = field(default_factory=list)
+    verified: bool = False
+    refused: WaitStepError | None = None
+
+
+class Webhook:
+    """A sender and the format of its webhooks, as a host's config has them. Raises `InvalidSettingError`."""
+
+    def __init__(self, settings: Settings, format_: str, source: str | None = None, *, verify: bool = True) -> None:
+        self.source = source or format_
+        self.config = settings.sources.get(self.source) or SourceConfig(self.source)
+        self.provider: Provider = provider(format_)
+        if self.config.format not in {None, format_} and verify and self.config.has_secret:
+            raise InvalidSettingError(
+                f"[sources.{self.source}] is verified as {self.config.format}, not as {format_}",
+                hint="give --no-verify to take it unverified",
+            )
+        try:
+            self._path = ContactPath.parse(self.config.contact) if self.config.contact else None
+        except InvalidSettingError as error:
+            raise InvalidSettingError(f"sources.{self.source}.contact: {error.message}", hint=error.hint) from error
+        # Read before anything else is done: without them nothing may come in.
+        self._secrets = self.config.secrets() if verify and self.config.has_secret else None
+
+    @property
+    def verifies(self) -> bool:
+        """Whether it has a secret to verify with."""
+        return self._secrets is not None
+
+    def judge(self, request: Request, registered: set[str], now: datetime, *, verified: bool = False) -> _Judged:
+        """Verify as of ``now``, map and validate; pure.
+
+        Raises what the caller has to put right: `MissingCredentialError`, `InvalidSettingError`, `MissingLibraryError`.
+        """
+        judged = _Judged(verified=verified)
+        try:
+            if len(request.body) > MAX_BODY:
+                raise InvalidEventError(f"the body is longer than {MAX_BODY:,} bytes")
+            if self._secrets is not None and not verified:
+                self.provider.verify(request, self._secrets, now)
+                judged.verified = True
+            found = self.provider.parse(request, self._path)
+        except (MissingCredentialError, InvalidSettingError, MissingLibraryError):
+            raise
+        except (InvalidInputError, InvalidSignatureError) as error:
+            judged.refused = error
+            return judged
+        judged.received = len(found)
+        for mapped in found:
+            self._judge_event(judged, request, mapped, registered)
+        return judged
+
+    def _judge_event(self, judged: _Judged, request: Request, mapped: Mapped, registered: set[str]) -> None:
+        try:
+            if mapped.problem is not None:
+                raise mapped.problem
+            if mapped.event_type not in registered:
+                judged.ignored[storable(mapped.event_type[:100])] += 1
+                return
+            judged.events.append(self._event(mapped))
+        except InvalidInputError as error:
+            judged.rejected.append((error, _part(mapped, request)))
+
+    def _event(self, mapped: Mapped) -> Event:
+        if mapped.contact is None:
+            raise InvalidEventError(
+                f"the {mapped.event_type} names no contact",
+                hint=f'say where it stands: contact = "…" under [sources.{self.source}]',
+            )
+        return make_event(
+            mapped.event_type,
+            mapped.contact,
+            data=mapped.data,
+            external_id=mapped.external_id,
+            source=mapped.source or self.source,
+            occurred_at=mapped.occurred_at,
+            expires_at=mapped.expires_at,
+        )
+
+
+def _part(mapped: Mapped, request: Request) -> bytes:
+    """What to keep of a batch for the sake of one of its events: a batch of that one."""
+    if mapped.part is None:
+        return request.body
+    if isinstance(mapped.part, bytes):
+        return mapped.part
+    return json.dumps([mapped.part]).encode()
+
+
+class WebhookService:
+    """Takes webhooks in, and tries those again that were refused."""
+
+    def __init__(self, database: Database, settings: Settings, *, actor: str = "api") -> None:
+        self._database = database
+        self._settings = settings
+        self._events = EventService(database, actor=actor, settings=settings)
+
+    def ingest(self, request: Request, webhook: Webhook, *, dry_run: bool = False) -> WebhookResult:
+        """Record the events of a request and resume what they match; what is refused goes to the quarantine.
+
+        All of it in one transaction. Raises, and keeps nothing, when a header, a secret or a setting is missing.
+        """
+        request = replace(request, url=request.url or webhook.config.url)
+        with self._database.read() as connection:
+            now = self._database.clock(connection)
+            registered = event_store.registered_types(connection)
+        judged = webhook.judge(request, registered, now)
+        kept = self._to_keep(request, webhook, judged, now)
+
+        def work(connection: Connection) -> Stored:
+            store.insert_quarantined(connection, kept)
+            return self._events.store(connection, judged.events)
+
+        stored = self._database.write(work, rollback=dry_run)
+        return _result(judged, stored, kept, dry_run=dry_run)
+
+    def _to_keep(self, request: Request, webhook: Webhook, judged: _Judged, now: datetime) -> list[Quarantined]:
+        refused = [(judged.refused, request.body)] if judged.refused else judged.rejected
+        return [
+            Quarantined(
+                id=new_id(),
+                source=webhook.source,
+                format=webhook.provider.name,
+                code=error.code,
+                message=storable(error.message),
+                headers=kept_headers(request.headers),
+                # Only a signature over the URL has use for it; elsewhere its query may hold a credential.
+                url=kept_url(request.url) if webhook.provider.name == "twilio" else None,
+                body=body[:MAX_KEPT],
+                size=len(body),
+                verified=judged.verified,
+                received_at=now,
+            )
+            for error, body in refused
+        ]
+
+    # -- the quarantine -------------------------------------------------------------------------------------------
+
+    def list_quarantined(self, *, source: str | None = None, limit: int = 50) -> list[Quarantined]:
+        """What was refused, newest first, without the bodies."""
+        with self._database.read() as connection:
+            return store.list_quarantined(connection, source=source, limit=limit)
+
+    def quarantined_ids(self, *, source: str | None = None) -> list[str]:
+        """The ids of all that was refused, in the order in which it came."""
+        with self._database.read() as connection:
+            return store.quarantined_ids(connection, source=source)
+
+    def get_quarantined(self, quarantine_id: str) -> Quarantined:
+        """What was refused under this id, or under its head or tail of at least 8 digits.
+
+        Raises `QuarantineNotFoundError` or `AmbiguousIdError`.
+        """
+        with self._database.read() as connection:
+            found = store.get_quarantined(connection, self._find(connection, quarantine_id))
+        return _required(found, quarantine_id)
+
+    def drop(self, quarantine_id: str) -> str:
+        """Forget what was refused; returns its id. Raises `QuarantineNotFoundError` or `AmbiguousIdError`."""
+
+        def work(connection: Connection) -> str:
+            found = self._find(connection, quarantine_id)
+            if not store.delete_quarantined(connection, found):
+                raise _not_found(quarantine_id)
+            return found
+
+        return self._database.write(work)
+
+    def replay(self, quarantine_id: str, *, verify: bool = True) -> tuple[str, WebhookResult]:
+        """Take in again what was refused: verified as of when it came, unless its signature was good then.
+
+        What is taken in leaves the quarantine, what is refused again stays. Returns the id and what became of it.
+        Raises `QuarantineNotFoundError`, `AmbiguousIdError`, `PayloadCutError`, and what `ingest` raises.
+        """
+        return self._database.write(partial(self._replay, quarantine_id=quarantine_id, verify=verify))
+
+    def _replay(self, connection: Connection, *, quarantine_id: str, verify: bool) -> tuple[str, WebhookResult]:
+        found = self._find(connection, quarantine_id)
+        row = _required(store.get_quarantined(connection, found, lock=True), quarantine_id)
+        row.require_whole()
+        webhook = Webhook(self._settings, row.format, row.source, verify=verify and not row.verified)
+        request = Request.of(row.body, row.headers, row.url or webhook.config.url)
+        now = self._database.clock(connection)
+        registered = event_store.registered_types(connection)
+        judged = webhook.judge(request, registered, row.received_at, verified=row.verified)
+        nothing_good = judged.rejected and len(judged.rejected) == judged.received
+        again = judged.refused or (judged.rejected[0][0] if nothing_good else None)
+        if again is not None:
+            store.refuse_again(connection, row.id, code=again.code, message=storable(again.message), now=now)
+            return row.id, _result(judged, Stored(set(), [], []), [replace(row, code=again.code)], dry_run=False)
+        kept = self._to_keep(request, webhook, judged, row.received_at)
+        store.insert_quarantined(connection, kept)
+        stored = self._events.store(connection, judged.events)
+        store.delete_quarantined(connection, row.id)
+        return row.id, _result(judged, stored, kept, dry_run=False)
+
+    def _find(self, connection: Connection, quarantine_id: str) -> str:
+        fragment = id_fragment(quarantine_id, "quarantine")
+        found = store.find_quarantined_ids(connection, fragment.replace("-", ""), CANDIDATES + 1)
+        if not found:
+            raise _not_found(quarantine_id)
+        return only_candidate(quarantine_id, found, "payloads in quarantine")
+
+
+def _required(found: Quarantined | None, quarantine_id: str) -> Quarantined:
+    if found is None:
+        raise _not_found(quarantine_id)
+    return found
+
+
+def _not_found(quarantine_id: str) -> QuarantineNotFoundError:
+    return QuarantineNotFoundError(f"nothing in quarantine is {quarantine_id}")
+
+
+def _result(judged: _Judged, stored: Stored, kept: Sequence[Quarantined], *, dry_run: bool) -> WebhookResult:
+    errors = [judged.refused] if judged.refused else [error for error, _ in judged.rejected]
+    ignored = judged.ignored + Counter(event.event_type for event, _ in stored.refused)  # removed a moment ago
+    new = [event for event in judged.events if event.id in stored.new]
+    totals = IngestTotals(
+        received=judged.received,
+        recorded=len(new),
+        duplicates=len(judged.events) - len(stored.refused) - len(new),
+        ignored=ignored.total(),
+        rejected=len(errors),
+        matched=len(stored.matched),
+        without_id=sum(event.external_id is None for event in new),
+    )
+    ids = [None] * len(errors) if dry_run else [row.id for row in kept]
+    return WebhookResult(
+        totals,
+        judged.verified,
+        dict(ignored.most_common()),
+        [Refusal(error, quarantine_id) for error, quarantine_id in zip(errors, ids, strict=False)],
+        _would_record(new, stored) if dry_run else None,
+    )
+
+
+def _would_record(new: Sequence[Event], stored: Stored) -> list[JsonObject]:
+    matched: dict[str, list[str]] = {}
+    for event_id, wait_id in stored.matched:
+        matched.setdefault(event_id, []).append(wait_id)
+    return [
+        event_document(replace(event, matched=tuple(matched.get(event.id, ()))))
+        | {"expires_at": instant(event.expires_at)}
+        for event in new
+    ]
+
+
+def quarantined_document(row: Quarantined, *, whole: bool = False) -> JsonObject:
+    """A payload in quarantine; ``whole``: with headers and body, as text too where it is UTF-8."""
+    from base64 import b64encode
+
+    document = {
+        "quarantine_id": row.id,
+        "source": row.source,
+        "format": row.format,
+        "code": row.code,
+        "message": row.message,
+        "received_at": instant(row.received_at),
+        "replayed_at": instant(row.replayed_at),
+        "verified": row.verified,
+        "size": row.size,
+        "cut": row.is_cut,
+    }
+    if not whole:
+        return document
+    try:
+        text = row.body.decode()
+    except UnicodeDecodeError:
+        text = None
+    return document | {
+        "headers": dict(row.headers),
+        "url": row.url,
+        "body_base64": b64encode(row.body).decode(),
+        "body_text": text,
+    }

@@ -1,0 +1,1 @@
+"""The tick and its phases, once or resident."""

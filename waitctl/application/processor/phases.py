@@ -1,0 +1,344 @@
+"""How waits end by the clock and by the inbox table: events of the door → due waits → expired listeners, in batches.
+
+Each batch is one transaction, and any number of processes may overlap: they claim rows past each other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from threading import Lock
+from typing import Protocol
+
+from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
+from waitctl.application.documents import WAIT_FIELDS
+from waitctl.domain.deliveries import Capacity
+from waitctl.domain.durations import format_timedelta
+from waitctl.domain.errors import InvalidEventError, InvalidSettingError
+from waitctl.domain.instants import format_instant
+from waitctl.domain.intents import Late, rescheduled
+from waitctl.domain.late import Fire, Move, Skip
+from waitctl.domain.listeners import topic_bucket
+from waitctl.domain.text import normalize_contact
+from waitctl.infrastructure.config import Settings
+from waitctl.infrastructure.database import Connection, Database
+from waitctl.infrastructure.store import completion, due, pauses, rescheduling
+from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store.correlation import matching
+from waitctl.infrastructure.store.due import LateWait, LeasedBatch
+from waitctl.infrastructure.store.rescheduling import Rescheduled
+
+
+class Phase(StrEnum):
+    """What a tick does, in this order."""
+
+    EVENTS = "events"
+    DUE = "due"
+    EXPIRED = "expired"
+    DELIVER = "deliver"
+
+
+class Stopped(StrEnum):
+    """Why a tick ended."""
+
+    IDLE = "idle"
+    TIME_BUDGET = "time_budget"
+    MAX_BATCHES = "max_batches"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class TickOptions:
+    """How far a tick may go."""
+
+    batch_size: int = 1000
+    max_batches: int | None = None
+    time_budget: timedelta = timedelta(seconds=50)
+    only: frozenset[Phase] = frozenset(Phase)
+    dry_run: bool = False
+    ignore_clock: bool = False
+
+    def checked(self) -> TickOptions:
+        """Return these options when they make sense. Raises `InvalidSettingError`."""
+        if not 1 <= self.batch_size <= 100_000:
+            raise InvalidSettingError(f"--batch-size {self.batch_size} is not between 1 and 100,000")
+        if self.max_batches is not None and self.max_batches < 1:
+            raise InvalidSettingError(f"--max-batches {self.max_batches} is less than 1")
+        if not self.only:
+            raise InvalidSettingError("--only names no phase", hint=f"of {', '.join(Phase)}")
+        return self
+
+
+@dataclass(slots=True)
+class Progress:
+    """What has been done so far, and why it stopped. ``ids`` on a dry run."""
+
+    correlated: int = 0
+    resumed: int = 0
+    timed_out: int = 0
+    moved: int = 0
+    late_up_to: tuple[datetime, str] | None = None
+    stopped: Stopped = Stopped.IDLE
+    ids: dict[str, list[str]] = field(default_factory=dict)
+
+
+class DeliverySink(Protocol):
+    """Where deliveries go: what the `Dispatcher` is to the `Resolver`."""
+
+    def look(self) -> None:
+        """There may be something to claim."""
+
+    def capacities(self) -> AbstractContextManager[Sequence[Capacity]]:
+        """What can be leased as it comes into being; room is kept for it until the context ends."""
+        ...
+
+    def take(self, leased_batch: LeasedBatch, room: int) -> None:
+        """Hand out what was leased for the ``room`` of its handler's capacity."""
+
+
+class Resolver:
+    """Ends what is to end. ``interrupted`` is asked between batches; ``actor`` is who the audit trail names."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        options: TickOptions,
+        *,
+        interrupted: Callable[[], bool],
+        actor: str,
+    ) -> None:
+        self._database = database
+        self._options = options
+        self._interrupted = interrupted
+        self._actor = actor
+        self._began = time.monotonic()
+        self._counting = Lock()
+        self.opening_rules = HostOpeningRules(settings)
+        self.progress = Progress()
+
+    def phases(self) -> Sequence[tuple[Phase, Callable[[Connection], int]]]:
+        """The batches, in their order; each says how much it has done."""
+        return (
+            (Phase.EVENTS, self._correlate_batch),
+            (Phase.DUE, self._late_batch),
+            (Phase.DUE, self._due_batch),
+            (Phase.EXPIRED, self._expired_batch),
+        )
+
+    def resolve(self, sink: DeliverySink | None = None, *, only: Collection[Phase] = frozenset(Phase)) -> bool:
+        """Run every phase that is asked for; ``outlet`` hears of each batch that did something.
+
+        Returns whether any did.
+        """
+        self.progress.late_up_to = None
+        wanted = self._options.only.intersection(only)
+        resolved = sink.look if sink else lambda: None
+        done = [
+            self.run_batches(partial(self._database.write, batch), resolved)
+            if sink is None or batch != self._due_batch
+            else self._end_due(sink)
+            for phase, batch in self.phases()
+            if phase in wanted
+        ]
+        return any(done)
+
+    def _end_due(self, sink: DeliverySink) -> bool:
+        """End due waits as `run_batches` does; after a full batch of them two at a time, as two ticks would.
+
+        While the server works on one, the other one's deliveries are read.
+        """
+        batch = partial(self._end_due_batch, sink)
+        if self._database.is_sqlite or self._options.max_batches is not None or not self.may_go_on():
+            return self.run_batches(batch)
+        if (ended := batch()) < self._options.batch_size:
+            return ended > 0
+        with ThreadPoolExecutor(1, thread_name_prefix="due") as aside:
+            other = aside.submit(self.run_batches, batch)
+            self.run_batches(batch)
+            other.result()
+        return True
+
+    def _end_due_batch(self, sink: DeliverySink) -> int:
+        """A batch of due waits, whose deliveries go right to the handlers that have room for them."""
+        with sink.capacities() as capacities:
+            room = {each.handler: each.room for each in capacities}
+            ended, leased = self._database.write(partial(self._due, capacities=capacities))
+            for leased_batch in leased:
+                sink.take(leased_batch, room[leased_batch.handler])
+        if sum(len(leased_batch.rows) for leased_batch in leased) < ended:
+            sink.look()
+        with self._counting:
+            self.progress.resumed += ended
+        return ended
+
+    def run_batches(self, batch: Callable[[], int], resolved: Callable[[], None] = lambda: None) -> bool:
+        """Run batches of one phase until one comes back short of full. Returns whether they did anything."""
+        done = count = 0
+        while self.may_go_on():
+            if done == self._options.max_batches:
+                self.stop(Stopped.MAX_BATCHES)
+                break
+            count = batch()
+            if count:
+                resolved()
+            if count < self._options.batch_size:
+                break
+            done += 1
+        return done > 0 or count > 0
+
+    def may_go_on(self) -> bool:
+        """Whether there is budget left and nobody has interrupted; if not, why is noted."""
+        if self._interrupted():
+            self.stop(Stopped.INTERRUPTED)
+        elif time.monotonic() - self._began >= self._options.time_budget.total_seconds():
+            self.stop(Stopped.TIME_BUDGET)
+        else:
+            return True
+        return False
+
+    def stop(self, why: Stopped) -> None:
+        """Note why the run ends: an interrupt before anything else."""
+        if self.progress.stopped is not Stopped.INTERRUPTED:
+            self.progress.stopped = why
+
+    # -- the batches ----------------------------------------------------------------------------------------------
+
+    def _correlate_batch(self, connection: Connection) -> int:
+        """Correlate events that other systems inserted: normalise, lock their topics, match, mark."""
+        event_store.forget_pruned(connection)
+        claimed = event_store.claim_uncorrelated(connection, self._options.batch_size)
+        if not claimed:
+            return 0
+        contacts = {event_id: _normalized(contact) for event_id, _, contact in claimed}
+        changed = {event_id: contacts[event_id] for event_id, _, contact in claimed if contacts[event_id] != contact}
+        event_store.normalize_uncorrelated(connection, self._database, list(contacts), changed)
+        buckets = [topic_bucket(event_type, contacts[event_id]) for event_id, event_type, _ in claimed]
+        now = self._database.lock_topics(connection, buckets, exclusive=False)
+        matched = matching.correlate_events(
+            connection,
+            self._database,
+            contacts,
+            self.opening_rules.for_event,
+            now=now,
+            reason=self._database.dated("event "),
+            actor=self._actor,
+        )
+        event_store.mark_correlated(connection, self._database, contacts, now=now)
+        self.progress.correlated += len(claimed)
+        self.progress.resumed += len(matched)
+        self.note("correlated", list(contacts))
+        self.note("resumed", [wait_id for _, wait_id in matched])
+        return len(claimed)
+
+    def _late_batch(self, connection: Connection) -> int:
+        """Judge the late waits that have a policy: fire, skip, or move to the next opening; each once a tick."""
+        now = self._database.clock(connection)
+        late = due.claim_late(
+            connection,
+            late_before=self.opening_rules.late_before(now),
+            limit=self._options.batch_size,
+            after=self.progress.late_up_to,
+        )
+        if not late:
+            return 0
+        self.progress.late_up_to = (late[-1].scheduled_at, late[-1].id)
+        verdicts = [
+            (wait, self.opening_rules.judge(wait.timezone, wait.wait_config, scheduled_at=wait.scheduled_at, now=now))
+            for wait in late
+        ]
+        fire, skip, moves = {}, {}, []
+        for wait, verdict in verdicts:
+            overdue = f"{format_timedelta(now - wait.scheduled_at)} late"
+            match verdict:
+                case Fire():
+                    fire[wait.id] = self._database.dated(f"due, {overdue}")
+                case Skip():
+                    skip[wait.id] = self._database.dated(f"skipped: {overdue}")
+                case Move(at=at):
+                    reason = f"{overdue}: moved to the next opening, {format_instant(at)}"
+                    moves.append(_moved(wait, at, self._database.dated(reason)))
+        self.note("resumed", [*fire, *skip])
+        self.note("moved", [move.wait_id for move in moves])
+        for reasons, deliver in ((fire, True), (skip, False)):
+            if reasons:
+                self.progress.resumed += due.resolve_late(
+                    connection, self._database, reasons, deliver=deliver, now=now, actor=self._actor
+                )
+        if moves:
+            moved = rescheduling.reschedule_waits(connection, self._database, moves, now=now, actor=self._actor)
+            self.progress.moved += len(moved)
+        return len(late)
+
+    def _due_batch(self, connection: Connection) -> int:
+        ended, _ = self._due(connection)
+        self.progress.resumed += ended
+        return ended
+
+    def _due(self, connection: Connection, *, capacities: Sequence[Capacity] = ()) -> tuple[int, list[LeasedBatch]]:
+        now = self._database.clock(connection)
+        if capacities:
+            paused = pauses.paused(connection)
+            held = paused.everything or paused.workflows
+            capacities = [each for each in capacities if not held and each.handler not in paused.handlers]
+        if self._options.dry_run:
+            late_before = self.opening_rules.late_before(now)
+            self.note("resumed", due.due_ids(connection, now=now, late_before=late_before))
+        return due.resolve_due(
+            connection,
+            self._database,
+            now=now,
+            late_before=self.opening_rules.late_before(now),
+            limit=self._options.batch_size,
+            reason=self._database.dated("due"),
+            actor=self._actor,
+            capacities=capacities,
+            fields=WAIT_FIELDS,
+        )
+
+    def _expired_batch(self, connection: Connection) -> int:
+        """Time out waits under the lock of their topics.
+
+        With the lock in hand, every event that was received before the clock is read is committed and correlated: the
+        deadline decides, not which transaction was faster.
+        """
+        listening = completion.expired_listeners(
+            connection, now=self._database.clock(connection), limit=self._options.batch_size
+        )
+        if not listening:
+            return 0
+        now = self._database.lock_topics(connection, [topic_bucket(*topic) for _, *topic in listening], exclusive=True)
+        if self._options.dry_run:
+            self.note("timed_out", completion.expired_ids(connection, now=now))
+        wait_ids = {wait_id for wait_id, *_ in listening}
+        timed_out = completion.resolve_expired(
+            connection, self._database, wait_ids, now=now, reason=self._database.dated("timeout"), actor=self._actor
+        )
+        self.progress.timed_out += timed_out
+        return len(wait_ids) if timed_out else 0  # none: another tick has them in hand, and goes on
+
+    def note(self, what: str, ids: list[str]) -> None:
+        """On a dry run, remember which."""
+        if self._options.dry_run:
+            noted = self.progress.ids[what]
+            seen = set(noted)
+            noted.extend(each for each in ids if each not in seen)
+
+
+def _moved(wait: LateWait, at: datetime, reason: str) -> Rescheduled:
+    config = with_zone_rules(rescheduled(wait.wait_config, at=at))
+    return Rescheduled(wait.id, wait.scheduled_at, at, config, Late.NEXT_WINDOW, wait.timezone, reason)
+
+
+def _normalized(contact: str) -> str:
+    """The contact as every other door stores it; one that no door would take stays as it is and matches nothing."""
+    try:
+        return normalize_contact(contact, error=InvalidEventError)
+    except InvalidEventError:
+        return contact

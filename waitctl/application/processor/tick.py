@@ -1,0 +1,240 @@
+"""One bounded run of the processor: events of the inbox table → due waits → expired listeners → deliveries.
+
+Deliveries go out while the next waits end. Any number of ticks may overlap: there is no lock file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from waitctl.application.deliveries.dispatcher import DeliveryCounts, Dispatcher
+from waitctl.application.deliveries.handler_factory import handlers_of, why_held
+from waitctl.application.deliveries.unknown_handlers import give_up_unknown_handlers
+from waitctl.application.processor.phases import Phase, Progress, Resolver, Stopped, TickOptions
+from waitctl.domain.errors import ClockSkewError
+from waitctl.domain.instants import format_instant
+from waitctl.domain.text import JsonObject
+from waitctl.infrastructure.config import Settings
+from waitctl.infrastructure.database import Connection, Database, host_name
+from waitctl.infrastructure.store import completion, pauses, ticks
+from waitctl.infrastructure.store import deliveries as delivery_store
+
+_LOOK_UP = 0.2
+"""Seconds after which a signal that came meanwhile is noticed."""
+
+MAX_CLOCK_SKEW = timedelta(seconds=60)
+"""How far an SQLite host's clock may be behind the last tick: a clock set back would fire nothing for hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class TickReport:
+    """What a tick did. ``ids`` only on a dry run: what it would have done to which."""
+
+    started_at: datetime
+    finished_at: datetime
+    as_of: datetime | None = None
+    correlated: int = 0
+    resumed: int = 0
+    timed_out: int = 0
+    moved: int = 0
+    delivered: int = 0
+    retried: int = 0
+    dead: int = 0
+    stale: int = 0
+    held: int = 0
+    remaining_due: int = 0
+    stopped: Stopped = Stopped.IDLE
+    ids: dict[str, list[str]] | None = None
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether there was nothing to do, and nothing is left that somebody should know of."""
+        return not any(
+            (
+                self.correlated,
+                self.resumed,
+                self.timed_out,
+                self.moved,
+                self.delivered,
+                self.retried,
+                self.dead,
+                self.held,
+                self.remaining_due,
+            )
+        )
+
+    def to_json(self) -> JsonObject:
+        """The document of `waitctl tick`."""
+        document = asdict(self)
+        for name in ("started_at", "finished_at", "as_of"):
+            document[name] = format_instant(document[name]) if document[name] else None
+        if self.ids is None:
+            del document["ids"]
+        return document
+
+
+class Tick:
+    """Runs the processor once. ``interrupted`` is asked between batches and ends the run cleanly."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        options: TickOptions | None = None,
+        *,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._database = database
+        self._settings = settings
+        self._options = (options or TickOptions()).checked()
+        self._interrupted = interrupted
+        self._actor = f"tick@{host_name()}:{os.getpid()}"
+        self.resolver = self._new_resolver()
+        self.unready_handlers: dict[str, str] = {}
+        """Handlers that had something to do and that this host could not use, and why. Their deliveries are held."""
+
+    def _new_resolver(self) -> Resolver:
+        return Resolver(self._database, self._settings, self._options, interrupted=self._interrupted, actor=self._actor)
+
+    @property
+    def unknown_calendars(self) -> frozenset[str]:
+        """Calendars that waits named and this host's config does not know."""
+        return frozenset(self.resolver.opening_rules.unknown)
+
+    def run(self) -> TickReport:
+        """Run every phase until nothing is left, the budget is spent, or somebody interrupts.
+
+        Raises `ClockSkewError` on SQLite when this host's clock is behind the last tick's.
+        """
+        self.resolver = self._new_resolver()
+        if self._options.dry_run:
+            return self._database.write(self._dry_run, rollback=True)
+        tick_id, started_at = self._database.write(self.start)
+        counts = DeliveryCounts()
+        if Phase.DELIVER in self._options.only:
+            counts = self._resolve_and_deliver()
+        else:
+            self.resolver.resolve()
+        return self._database.write(partial(self.finish, tick_id, self.report(started_at, counts)))
+
+    def start(self, connection: Connection) -> tuple[int, datetime]:
+        """Begin the heartbeat. Returns its number, and since when."""
+        now = self._database.real_clock(connection)
+        last = ticks.last_tick_at(connection)
+        behind = self._database.is_sqlite and last is not None and last - now > MAX_CLOCK_SKEW
+        if behind and not self._options.ignore_clock:
+            raise ClockSkewError(
+                f"this host's clock is behind: the last tick was at {format_instant(last or now)}, "
+                f"and it is {format_instant(now)}",
+                hint="set the clock right, or run: waitctl tick --ignore-clock",
+            )
+        tick_id = ticks.insert_tick(
+            connection,
+            host=host_name(),
+            pid=os.getpid(),
+            started_at=now,
+            as_of=self._database.as_of,
+            handlers=sorted(self._settings.handlers),
+        )
+        return tick_id, now
+
+    def _resolve_and_deliver(self) -> DeliveryCounts:
+        """Hand out what has ended while the next batches end."""
+        with self.dispatcher() as dispatcher, ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside:
+            delivering = aside.submit(dispatcher.run, may_claim=self.resolver.may_go_on)
+            try:
+                self.resolver.resolve(dispatcher)
+            finally:
+                dispatcher.finish()
+            # Python runs a handler of signals in this thread alone, and a lock without a timeout may sleep through one.
+            while not wait([delivering], timeout=_LOOK_UP).done:
+                pass
+            delivering.result()
+        unknown = self._database.write(self.give_up_unknown_handlers)
+        return replace(dispatcher.counts, dead=dispatcher.counts.dead + unknown)
+
+    def dispatcher(self, retried: Callable[[], None] = lambda: None) -> Dispatcher:
+        """A new one, for what this host may deliver; ``retried`` as `Dispatcher` has it."""
+        made = Dispatcher(
+            self._database, self._settings, actor=self._actor, limit=self._options.batch_size, retried=retried
+        )
+        self.unready_handlers = made.unready
+        return made
+
+    def give_up_unknown_handlers(self, connection: Connection) -> int:
+        """Give up deliveries whose handlers nobody has known for long. Returns how many."""
+        known = self.usable_handlers()
+        return give_up_unknown_handlers(connection, self._database, self._settings, known, actor=self._actor)
+
+    def usable_handlers(self) -> set[str]:
+        """The handlers that this host can deliver to, as far as it has tried."""
+        known = {config.name for config in handlers_of(self._settings, self._database)}
+        return known - self.unready_handlers.keys()
+
+    def held_reasons(self) -> dict[str, str]:
+        """Why deliveries are held, by handler; those of `unready_handlers` have said it themselves."""
+        with self._database.read() as connection:
+            paused = pauses.paused(connection)
+            waiting = delivery_store.backlogs(connection, now=self._database.clock(connection))
+        usable = self.usable_handlers()
+        return {
+            each.handler: why_held(each.handler, paused, usable)
+            for each in waiting
+            if each.pending + each.running and each.handler not in self.unready_handlers
+            if paused.workflows or paused.everything or each.handler in paused.handlers or each.handler not in usable
+        }
+
+    # -- report ---------------------------------------------------------------------------------------------------
+
+    def report(self, started_at: datetime, counts: DeliveryCounts) -> TickReport:
+        """What has been done so far."""
+        progress = self.resolver.progress
+        return TickReport(
+            started_at,
+            started_at,
+            self._database.as_of,
+            correlated=progress.correlated,
+            resumed=progress.resumed,
+            timed_out=progress.timed_out,
+            moved=progress.moved,
+            stopped=progress.stopped,
+            **asdict(counts),
+        )
+
+    def finish(self, tick_id: int, report: TickReport, connection: Connection) -> TickReport:
+        """Write the heartbeat, and return the report with what is left to do."""
+        done = self._complete(connection, report)
+        ticks.finish_tick(
+            connection,
+            tick_id,
+            finished_at=done.finished_at,
+            report={key: value for key, value in done.to_json().items() if not key.endswith("_at")},
+        )
+        return done
+
+    def _complete(self, connection: Connection, report: TickReport) -> TickReport:
+        return replace(
+            report,
+            finished_at=self._database.real_clock(connection),
+            held=delivery_store.count_held(connection, self.usable_handlers()),
+            remaining_due=completion.count_remaining(connection, now=self._database.clock(connection)),
+        )
+
+    def _dry_run(self, connection: Connection) -> TickReport:
+        """Do all of it in one transaction, which the caller rolls back; hand nothing out."""
+        progress = Progress(ids={"correlated": [], "resumed": [], "timed_out": [], "moved": [], "delivered": []})
+        self.resolver.progress = progress
+        started_at = self._database.real_clock(connection)
+        for phase, batch in self.resolver.phases():
+            if phase in self._options.only:
+                self.resolver.run_batches(partial(batch, connection))
+        if Phase.DELIVER in self._options.only:
+            now = self._database.clock(connection)
+            self.resolver.note("delivered", delivery_store.claimable_ids(connection, self.usable_handlers(), now=now))
+        report = self._complete(connection, self.report(started_at, DeliveryCounts()))
+        return replace(report, delivered=len(progress.ids["delivered"]), ids=progress.ids)

@@ -1,0 +1,1 @@
+"""Creating, moving, explaining and awaiting waits."""

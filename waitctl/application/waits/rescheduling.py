@@ -1,0 +1,409 @@
+"""Why a wait ends when it does, and how to change that: explain, reschedule, replan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
+from waitctl.application.documents import instant
+from waitctl.application.id_lookup import id_fragment
+from waitctl.application.waits.explaining import explain_event_wait
+from waitctl.application.waits.results import WaitStatus
+from waitctl.application.waits.scheduling import WaitSchedulingService
+from waitctl.domain.durations import parse_offset
+from waitctl.domain.errors import (
+    ConflictError,
+    InvalidInputError,
+    InvalidWaitConfigurationError,
+    InvalidWaitDateError,
+    ReplanTooLargeError,
+    WaitExecutionNotFoundError,
+)
+from waitctl.domain.hours import parse_hours
+from waitctl.domain.instants import check_zone, format_instant, parse_instant, show
+from waitctl.domain.intents import Rules, UntilDate, UntilTime, parse_until_date, read_intent, rescheduled
+from waitctl.domain.late import late_policy
+from waitctl.domain.listeners import EventQuery, topic_bucket
+from waitctl.domain.opening_rules import OpeningRules
+from waitctl.domain.schedule import IntentResolver, Schedule
+from waitctl.domain.text import JsonObject, check_reason
+from waitctl.domain.waits import WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
+from waitctl.infrastructure.config import Settings
+from waitctl.infrastructure.database import Connection, Database
+from waitctl.infrastructure.ids import tzdata_version
+from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store import rescheduling as store
+from waitctl.infrastructure.store import waits as wait_store
+from waitctl.infrastructure.store.rescheduling import DeadlineChange, Rescheduled
+
+_PAGE = 1000
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A wait whose instant (or deadline) would be another today; ``why`` is every rule that moves it."""
+
+    wait: WaitStepExecution
+    before: datetime | None
+    after: datetime | None
+    why: tuple[str, ...]
+
+    def to_json(self) -> JsonObject:
+        """An element of `waitctl replan`'s document."""
+        return {
+            "id": self.wait.id,
+            "workflow_execution_id": self.wait.workflow_execution_id,
+            "step_id": self.wait.step_id,
+            "timezone": self.wait.timezone,
+            "from": instant(self.before),
+            "to": instant(self.after),
+            "explanation": list(self.why),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """What recomputing open waits from their intent comes to. ``failed``: those that cannot be, each with why."""
+
+    checked: int
+    changes: tuple[Change, ...]
+    failed: tuple[tuple[str, str], ...]
+    applied: int = 0
+
+    def to_json(self) -> JsonObject:
+        """The document of `waitctl replan`."""
+        return {
+            "checked": self.checked,
+            "changed": [change.to_json() for change in self.changes],
+            "failed": [{"id": wait_id, "error": error} for wait_id, error in self.failed],
+            "applied": self.applied,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An open wait as it stood at ``now``; of one that an event scheduled, when that was received and taken."""
+
+    wait: WaitStepExecution
+    now: datetime
+    received_at: datetime
+    taken_at: datetime
+
+
+class ReschedulingService:
+    """Explains the instants of stored waits and changes those of open ones. Every change is in the audit trail."""
+
+    def __init__(self, database: Database | str, *, actor: str = "api", settings: Settings | None = None) -> None:
+        self._database = Database(database) if isinstance(database, str) else database
+        self._actor = actor
+        self._openings = HostOpeningRules(settings)
+        self._waits = WaitSchedulingService(self._database, actor=actor, settings=settings)
+
+    # -- explain --------------------------------------------------------------------------------------------------
+
+    def explain_wait(self, wait_id: str) -> tuple[WaitStatus, tuple[str, ...]]:
+        """A wait, and how its instant came about: what was asked, every rule that moved it, every change since.
+
+        Raises what `WaitSchedulingService.find_wait_id` raises, and `UnknownCalendarError` for a calendar that only
+        another host knows.
+        """
+        found = self._waits.get_wait_status(wait_id)
+        wait, lines = found.wait, list[str]()
+        asked_config = {key: value for key, value in wait.wait_config.items() if key != "rescheduled"}
+        planned = self._from_intent(replace(wait, wait_config=asked_config), wait.timezone)
+        if wait.wait_type is WaitType.FOR_EVENT:
+            lines += explain_event_wait(EventQuery.from_config(asked_config), wait, planned)
+        elif planned is not None:
+            lines += planned.explanation
+        changes = [
+            f"then: {line.reason}, by {line.actor} at {format_instant(line.at)}"
+            for line in self._waits.get_history(wait.id)
+            if line.from_status is not None and line.to_status.is_open
+        ]
+        lines += changes
+        asked = _instant_of(wait)
+        if not changes and planned is not None and asked is not None and planned.at != asked:
+            lines.append(
+                f"zone rules or holidays have changed since: today it would be {show(planned.at, wait.timezone)}; "
+                "waitctl replan moves it"
+            )
+        return found, tuple(lines)
+
+    def _from_intent(self, wait: WaitStepExecution, zone: str) -> Schedule | None:
+        """What the intent of a wait comes to by the rules of today; ``None`` for an event wait without a deadline."""
+        config = wait.wait_config
+        base = parse_instant(config["from"], "--from") if "from" in config else wait.created_at
+        rules = Rules.from_config(config)
+        calendar = self._openings.calendar(rules)
+        if wait.wait_type is WaitType.FOR_EVENT:
+            return EventQuery.from_config(config).deadline(base, zone, calendar)
+        return IntentResolver(read_intent(config), zone, rules, calendar).resolve(base)
+
+    # -- reschedule -----------------------------------------------------------------------------------------------
+
+    def reschedule_wait(
+        self,
+        wait_id: str,
+        *,
+        at: str | None = None,
+        by: str | None = None,
+        window: str | None = None,
+        reason: str | None = None,
+    ) -> tuple[WaitStatus, tuple[str, ...]]:
+        """Give an open wait another instant (``at``), the same one moved (``by``, as in ``"+2h"``), or another window.
+
+        What calendar and window do not let pass moves on to the next opening, as ever; ``window="none"`` takes the
+        window away. Of a wait for events, instants are its deadline, which nothing moves. Returns the wait and why it
+        came out so. Raises `InvalidWaitConfigurationError` unless exactly one is named, `InvalidWaitDateError` for an
+        instant that has passed, `IllegalTransitionError` or `WaitExecutionExpiredError` when the wait has ended.
+        """
+        if sum(option is not None for option in (at, by, window)) != 1:
+            raise InvalidWaitConfigurationError("name one of --at, --by and --window")
+        if reason is not None:
+            check_reason(reason)
+        full = self._full_id(wait_id)
+
+        def work(connection: Connection) -> tuple[WaitStatus, tuple[str, ...]]:
+            for _ in range(_TRIES):
+                wait = self._get_open(connection, full)
+                now = self._database.clock(connection)
+                if window is not None:
+                    [seen] = _see(connection, [wait], now)
+                    changed, schedule = self._with_window(seen, window)
+                else:
+                    changed, schedule = self._at_another_instant(wait, at, by, now)
+                to = (f"window {window}" if window else "", format_instant(schedule.at) if schedule else "")
+                said = f"rescheduled: {', '.join(filter(None, to))}"
+                if self._write([(wait, changed, reason or said)], connection):
+                    result = WaitStatus(self._get_open(connection, full), now)
+                    return result, schedule.explanation if schedule else ()
+            raise ConflictError("the wait keeps changing under this command", hint="run it again")
+
+        return self._database.write(work)
+
+    def _at_another_instant(
+        self, wait: WaitStepExecution, at: str | None, by: str | None, now: datetime
+    ) -> tuple[WaitStepExecution, Schedule]:
+        current = _instant_of(wait)
+        if by is not None:
+            if current is None:
+                raise InvalidWaitConfigurationError("the wait has no deadline to move", hint="--at INSTANT sets one")
+            intent = UntilDate(current, parse_offset(by))
+        else:
+            intent = parse_until_date(at or "")
+        rules = Rules.from_config(wait.wait_config)
+        resolver = IntentResolver(intent, wait.timezone, rules, self._openings.calendar(rules))
+        if resolver.delay(now).at < now:
+            raise InvalidWaitDateError("that instant has passed", hint="waitctl resume WAIT ends it now")
+        schedule = resolver.delay(now) if _is_waiting(wait) else resolver.resolve(now)
+        if current is not None and by is not None:
+            said = f"{intent.offset} from {show(current, wait.timezone)}"
+            schedule.asked = lambda: said
+        if _is_waiting(wait):
+            config = with_zone_rules(rescheduled(wait.wait_config, deadline=schedule.at))
+            return replace(wait, timeout_at=schedule.at, wait_config=config), schedule
+        config = with_zone_rules(rescheduled(wait.wait_config, at=schedule.at))
+        return replace(wait, scheduled_at=schedule.at, wait_config=config), schedule
+
+    def _with_window(self, seen: _Open, window: str) -> tuple[WaitStepExecution, Schedule | None]:
+        wait, now = seen.wait, seen.now
+        text = "" if window == "none" else str(parse_hours(window, "--window"))
+        changed = replace(wait, wait_config=rescheduled(wait.wait_config, window=text))
+        rules, opening_rules = self._rules_and_opening_rules(changed)
+        opening_rules.next_opening(now)  # one that never opens is refused here
+        changed = replace(changed, late_policy=late_policy(rules, opening_rules))
+        if _is_waiting(wait):
+            return changed, None
+        schedule = self._planned(replace(seen, wait=changed), wait.timezone)
+        assert schedule is not None
+        config = changed.wait_config
+        if schedule.at < now:
+            opening, moves = opening_rules.next_opening(now)
+            schedule = Schedule(opening, lambda: f"that instant has passed: from {show(now, wait.timezone)} on", moves)
+            config = rescheduled(config, at=opening)  # else a replan would move it back
+        return replace(changed, scheduled_at=schedule.at, wait_config=with_zone_rules(config)), schedule
+
+    # -- replan ---------------------------------------------------------------------------------------------------
+
+    def replan(
+        self, wanted: WaitFilter | None = None, *, zone: str | None = None, apply: bool = False, cap: int = 1000
+    ) -> Replan:
+        """Compute open waits anew from what was asked: zone rules, holidays or calendars may have changed.
+
+        ``zone`` gives them another zone. Without ``apply`` nothing is written. Waits that are overdue stay as they are,
+        and instants that somebody set by hand only pass calendar and window again. Raises
+        `ReplanTooLargeError` when ``apply`` would change more than ``cap`` waits.
+        """
+        if zone is not None:
+            check_zone(zone)
+        checked, changes, failed = 0, [], []
+        moved: list[tuple[WaitStepExecution, WaitStepExecution, str]] = []
+        for seen in self._open_waits(wanted or WaitFilter()):
+            wait, checked = seen.wait, checked + 1
+            try:
+                planned = self._planned(seen, zone or wait.timezone)
+            except InvalidInputError as error:
+                failed.append((wait.id, error.message))
+                continue
+            before, after = _instant_of(wait), planned.at if planned else None
+            if before == after and zone in {None, wait.timezone}:
+                continue
+            changes.append(Change(wait, before, after, planned.explanation if planned else ()))
+            moved.append((wait, self._replanned(wait, planned, zone), self._replan_reason(wait, before, after, zone)))
+        if apply and len(changes) > cap:
+            raise ReplanTooLargeError(
+                f"{len(changes):,} waits would change, more than {cap:,}",
+                hint="look at the diff without --apply, then raise --max",
+            )
+        applied = self._apply(moved) if apply else 0
+        return Replan(checked, tuple(changes), tuple(failed), applied)
+
+    def _open_waits(self, wanted: WaitFilter) -> Iterator[_Open]:
+        after: str | None = None
+        while True:
+            with self._database.read() as connection:
+                now = self._database.clock(connection)
+                page = store.open_waits(connection, wanted, now=now, limit=_PAGE, after=after)
+                seen = _see(connection, page, now)
+            yield from seen
+            if len(page) < _PAGE:
+                return
+            after = page[-1].id
+
+    def _planned(self, seen: _Open, zone: str) -> Schedule | None:
+        """What a wait comes to by the rules of today; what was set by hand only passes calendar and window again."""
+        wait = seen.wait
+        changed = wait.wait_config.get("rescheduled") or {}
+        if _is_waiting(wait) and "deadline" in changed:
+            return Schedule(parse_instant(changed["deadline"], "the deadline"), lambda: "the deadline was set by hand")
+        if "at" in changed:
+            at = parse_instant(changed["at"], "the instant")
+            opening, moves = self._opening_rules(wait, zone).next_opening(at, clock_of=at)
+            return Schedule(opening, lambda: f"set otherwise than asked: {show(at, zone)}", moves)
+        if wait.resolution_event_id is not None:
+            return self._since_its_event(seen, zone)
+        return self._from_intent(wait, zone)
+
+    def _since_its_event(self, seen: _Open, zone: str) -> Schedule:
+        """The first opening since the event that scheduled a wait; one that has passed meanwhile does not count."""
+        came_at, opening_rules = (
+            self._openings.came_at(seen.received_at, seen.taken_at),
+            self._opening_rules(seen.wait, zone),
+        )
+        opening, moves = opening_rules.next_opening(came_at)
+        if opening < seen.now:
+            opening, moves = opening_rules.next_opening(seen.now)
+        return Schedule(opening, lambda: f"its event came at {show(came_at, zone)}", moves)
+
+    def _replanned(self, wait: WaitStepExecution, planned: Schedule | None, zone: str | None) -> WaitStepExecution:
+        at = planned.at if planned else None
+        changed = replace(wait, wait_config=with_zone_rules(wait.wait_config), timezone=zone or wait.timezone)
+        return replace(changed, timeout_at=at) if _is_waiting(wait) else replace(changed, scheduled_at=at)
+
+    def _replan_reason(
+        self, wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str | None
+    ) -> str:
+        versions = (wait.wait_config.get("tzdata"), tzdata_version())
+        rules = f", zone rules {versions[0]} → {versions[1]}" if versions[0] not in {None, versions[1]} else ""
+        place = f", zone {wait.timezone} → {zone}" if zone not in {None, wait.timezone} else ""
+        return f"replanned: {instant(before)} → {instant(after)}{rules}{place}"
+
+    def _apply(self, moved: Sequence[tuple[WaitStepExecution, WaitStepExecution, str]]) -> int:
+        applied = 0
+        for start in range(0, len(moved), _PAGE):
+            part = moved[start : start + _PAGE]
+            applied += self._database.write(partial(self._write, part))
+        return applied
+
+    # -- both -----------------------------------------------------------------------------------------------------
+
+    def _write(
+        self, changes: Sequence[tuple[WaitStepExecution, WaitStepExecution, str]], connection: Connection
+    ) -> int:
+        """Write changed waits, each with its reason, where they still are as they were. Returns how many landed."""
+        waiting = [each for each in changes if _is_waiting(each[0])]
+        scheduled = [each for each in changes if not _is_waiting(each[0])]
+        landed = 0
+        topics = {(heard.event_type, heard.contact_id) for wait, _, _ in waiting for heard in wait.listeners}
+        now = self._database.lock_topics(connection, [topic_bucket(*topic) for topic in topics], exclusive=True)
+        if waiting:
+            redirected = [self._deadline_change(*each) for each in waiting]
+            landed += len(store.change_deadlines(connection, self._database, redirected, now=now, actor=self._actor))
+        if scheduled:
+            moved = [self._rescheduled(*each) for each in scheduled]
+            landed += len(store.reschedule_waits(connection, self._database, moved, now=now, actor=self._actor))
+        return landed
+
+    def _rescheduled(self, wait: WaitStepExecution, changed: WaitStepExecution, reason: str) -> Rescheduled:
+        assert wait.scheduled_at is not None
+        assert changed.scheduled_at is not None
+        return Rescheduled(
+            wait.id,
+            wait.scheduled_at,
+            changed.scheduled_at,
+            changed.wait_config,
+            changed.late_policy,
+            changed.timezone,
+            self._database.dated(reason),
+        )
+
+    def _deadline_change(self, wait: WaitStepExecution, changed: WaitStepExecution, reason: str) -> DeadlineChange:
+        query = EventQuery.from_config(changed.wait_config)
+        grace = query.grace.elapsed
+        return DeadlineChange(
+            wait.id,
+            changed.timeout_at,
+            changed.timeout_at + grace if changed.timeout_at else None,
+            query.rules.window is not None or query.rules.calendar is not None,
+            changed.wait_config,
+            changed.late_policy,
+            changed.timezone,
+            self._database.dated(reason),
+        )
+
+    def _rules_and_opening_rules(self, wait: WaitStepExecution) -> tuple[Rules, OpeningRules]:
+        rules = Rules.from_config(wait.wait_config)
+        intent = None if wait.wait_type is WaitType.FOR_EVENT else read_intent(wait.wait_config)
+        weekdays = intent.days if isinstance(intent, UntilTime) else None
+        return rules, OpeningRules(wait.timezone, rules, self._openings.calendar(rules), weekdays)
+
+    def _opening_rules(self, wait: WaitStepExecution, zone: str) -> OpeningRules:
+        """Calendar and window of a wait, without the weekdays that its time of day was asked for."""
+        rules = Rules.from_config(wait.wait_config)
+        return OpeningRules(zone, rules, self._openings.calendar(rules))
+
+    def _full_id(self, text: str) -> str:
+        fragment = id_fragment(text)
+        return fragment if "-" in fragment else self._waits.find_wait_id(text)
+
+    def _get_open(self, connection: Connection, wait_id: str) -> WaitStepExecution:
+        wait = wait_store.get_wait(connection, wait_id)
+        if wait is None:
+            raise WaitExecutionNotFoundError(f"no wait {wait_id}")
+        wait.check_open("rescheduled")
+        return wait
+
+
+def _is_waiting(wait: WaitStepExecution) -> bool:
+    return wait.status is WaitExecutionStatus.WAITING
+
+
+def _instant_of(wait: WaitStepExecution) -> datetime | None:
+    """What can be moved: when it is due, or its deadline."""
+    return wait.timeout_at if wait.wait_type is WaitType.FOR_EVENT and wait.scheduled_at is None else wait.scheduled_at
+
+
+def _see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[_Open]:
+    """Waits with their events. Of an event that is pruned it counts when it was taken."""
+    ids = [wait.resolution_event_id for wait in waits if wait.resolution_event_id is not None]
+    received = {event.id: event.received_at for event in event_store.get_events(connection, ids)}
+    seen = []
+    for wait in waits:
+        taken_at = max((heard.matched_at for heard in wait.listeners if heard.matched_at), default=wait.updated_at)
+        received_at = received.get(wait.resolution_event_id or "") or taken_at
+        seen.append(_Open(wait, now, received_at, taken_at))
+    return seen

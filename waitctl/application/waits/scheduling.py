@@ -1,0 +1,486 @@
+"""Create, inspect, cancel and resume waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
+from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
+from waitctl.application.inline_commands import check_inline
+from waitctl.application.waits.explaining import explain_event_wait
+from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
+from waitctl.application.waits.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
+from waitctl.domain.durations import Duration
+from waitctl.domain.errors import (
+    InvalidWaitConfigurationError,
+    InvalidWaitDateError,
+    WaitAlreadyOpenError,
+    WaitExecutionNotFoundError,
+)
+from waitctl.domain.events import EventType, check_registered
+from waitctl.domain.instants import format_instant
+from waitctl.domain.intents import Intent, Rules, date_in_context, parse_fixed_time, parse_until_date, parse_until_time
+from waitctl.domain.late import late_policy
+from waitctl.domain.listeners import EventQuery, topic_bucket
+from waitctl.domain.opening_rules import OpeningRules
+from waitctl.domain.schedule import Schedule
+from waitctl.domain.text import JsonObject, check_json_object, check_reason, check_text, normalize_contact
+from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitFilter, WaitSpec, WaitStepExecution
+from waitctl.infrastructure.config import Settings
+from waitctl.infrastructure.database import Connection, Database, host_clock
+from waitctl.infrastructure.ids import new_id, tzdata_version
+from waitctl.infrastructure.store import completion
+from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store import waits as store
+from waitctl.infrastructure.store.correlation import matching
+from waitctl.infrastructure.store.waits import Transition
+
+_DASHED = 36
+
+
+class WaitSchedulingService:
+    """Durable waits in a database.
+
+    Every call opens its own transaction, or takes part in the caller's when it is given a ``connection`` (SQLAlchemy
+    Core, on the same database; READ COMMITTED on PostgreSQL), so that a wait can be created together with the
+    caller's own rows. ``actor`` is who the audit trail names; ``settings`` say which calendars there are beside those
+    of countries and stock exchanges.
+    """
+
+    def __init__(self, database: Database | str, *, actor: str = "api", settings: Settings | None = None) -> None:
+        self._database = Database(database) if isinstance(database, str) else database
+        self._actor = actor
+        self._settings = settings or Settings(self._database.resolved_url)
+        self._openings = HostOpeningRules(settings)
+
+    # -- create ---------------------------------------------------------------------------------------------------
+
+    def create_fixed_time_wait(
+        self,
+        duration: Duration | str,
+        spec: WaitSpec,
+        *,
+        at: str | None = None,
+        rules: Rules = Rules(),
+        base: datetime | None = None,
+        replace_open: bool = False,
+        dry_run: bool = False,
+        connection: Connection | None = None,
+    ) -> WaitCreateResult:
+        """Wait for a span of elapsed time, as in ``"3d"``, or for business days, as in ``"3bd"``.
+
+        ``at`` is a time of day, and makes the duration local calendar days; so does a calendar in ``rules``, which say
+        what the instant must obey. ``base`` is the instant to count from instead of now; ``replace_open`` cancels
+        another open wait of the step first.
+
+        Raises `InvalidWaitDurationError`, `InvalidWaitTimeError`, `InvalidWaitConfigurationError`,
+        `UnknownCalendarError`, `CalendarRangeError`, `NoOpeningError`, `WaitAlreadyOpenError` or
+        `IdempotencyKeyConflictError`.
+        """
+        intent = parse_fixed_time(str(duration), at)
+        return self._create_time_wait(intent, spec, rules, base, "reject", replace_open, dry_run, connection)
+
+    def create_until_date_wait(
+        self,
+        date: datetime | str | None,
+        spec: WaitSpec,
+        *,
+        offset: str | None = None,
+        field: str | None = None,
+        rules: Rules = Rules(),
+        base: datetime | None = None,
+        past: str = "reject",
+        replace_open: bool = False,
+        dry_run: bool = False,
+        connection: Connection | None = None,
+    ) -> WaitCreateResult:
+        """Wait until an instant, or until a local date and time in the wait's zone.
+
+        Instead of a ``date``, ``field`` says where it stands in the context; ``offset`` (``"-2d"``) goes back or on
+        from it. ``past="fire"`` makes a date before the base due at once instead of raising `InvalidWaitDateError`.
+        For the rest see `create_fixed_time_wait`.
+        """
+        if (date is None) == (field is None):
+            raise InvalidWaitDateError("name either a date or the field of the context that holds it")
+        if isinstance(date, datetime):
+            _check_aware(date)
+            date = date.isoformat()
+        if field is not None:
+            date = date_in_context(spec.context, field)
+        intent = parse_until_date(date or "", offset, field)
+        return self._create_time_wait(intent, spec, rules, base, past, replace_open, dry_run, connection)
+
+    def create_until_time_wait(
+        self,
+        time: str,
+        spec: WaitSpec,
+        *,
+        days: str | None = None,
+        rules: Rules = Rules(),
+        base: datetime | None = None,
+        replace_open: bool = False,
+        dry_run: bool = False,
+        connection: Connection | None = None,
+    ) -> WaitCreateResult:
+        """Wait until clocks in the wait's zone next show ``time`` (``"09:00"``), strictly after now.
+
+        ``days`` are weekdays (``"mon-fri"``). Raises `InvalidWaitTimeError`. For the rest see
+        `create_fixed_time_wait`.
+        """
+        intent = parse_until_time(time, days)
+        return self._create_time_wait(intent, spec, rules, base, "reject", replace_open, dry_run, connection)
+
+    def create_event_wait(
+        self,
+        query: EventQuery,
+        spec: WaitSpec,
+        *,
+        base: datetime | None = None,
+        replace_open: bool = False,
+        dry_run: bool = False,
+        connection: Connection | None = None,
+    ) -> WaitCreateResult:
+        """Wait for an event of the contact, or for the query's timeout, whichever comes first.
+
+        An event received up to the query's lookback before now still counts, and then the wait that is returned has
+        already ended. ``base`` is what the timeout counts from. Raises `InvalidEventTypeError` for a type that is not
+        registered, `UnsafeConnectionError` for a caller's transaction that could lose a wake-up; for the rest see
+        `create_fixed_time_wait`.
+        """
+        query = query.checked()
+        spec = check_inline(spec.checked(), self._settings, self._database)
+        _check_aware(base)
+        contact = spec.contact_id
+        if contact is None:
+            raise InvalidWaitConfigurationError("an event wait needs a contact", hint="--contact ID")
+        buckets = [topic_bucket(event_type, contact) for event_type in query.types]
+        if dry_run:
+            now, registered = self._now_and_types()
+            _check_registered(query.types, registered)
+            wait, deadline = self._draft_event_wait(query, spec, base, now)
+            return WaitCreateResult(wait, created=False, explanation=explain_event_wait(query, wait, deadline))
+
+        def work(connection_: Connection) -> WaitCreateResult:
+            if connection is not None:
+                self._database.require_safe(connection_)
+            now = self._database.lock_topics(connection_, buckets, exclusive=True)
+            _check_registered(query.types, event_store.registered_types(connection_))
+            wait, _ = self._draft_event_wait(query, spec, base, now)
+            result = self._insert(connection_, wait, (), replace_open)
+            if not result.created:
+                return result
+            found = matching.correlate_wait(
+                connection_,
+                self._database,
+                wait.id,
+                self._openings.for_event,
+                now=now,
+                reason=self._database.dated("event "),
+                actor=self._actor,
+            )
+            return replace(result, wait=self._get(connection_, wait.id)) if found else result
+
+        return self._database.write(work, connection)
+
+    def _draft_event_wait(
+        self, query: EventQuery, spec: WaitSpec, base: datetime | None, now: datetime
+    ) -> tuple[WaitStepExecution, Schedule | None]:
+        """The wait as it would be at ``now``, and how its deadline came about."""
+        contact, calendar = spec.contact_id, self._openings.calendar(query.rules)
+        assert contact is not None
+        opening_rules = OpeningRules(spec.timezone, query.rules, calendar)
+        opening_rules.next_opening(now)  # a window that never opens is refused here
+        deadline = query.deadline(base or now, spec.timezone, calendar)
+        timeout_at = deadline.at if deadline else None
+        config = query.to_config() | ({"from": format_instant(base)} if base else {})
+        if deadline or opening_rules:
+            config = with_zone_rules(config)
+        wait = WaitStepExecution.for_event(
+            new_id(),
+            spec,
+            query.listeners([new_id() for _ in query.types], contact, now=now, timeout_at=timeout_at),
+            config,
+            now=now,
+            timeout_at=timeout_at,
+            late=late_policy(query.rules, opening_rules),
+        )
+        return wait, deadline
+
+    def _create_time_wait(
+        self,
+        intent: Intent,
+        spec: WaitSpec,
+        rules: Rules,
+        base: datetime | None,
+        past: str,
+        replace_open: bool,
+        dry_run: bool,
+        connection: Connection | None,
+    ) -> WaitCreateResult:
+        tzdata, calendar = tzdata_version(), self._openings.calendar(rules)
+        spec = check_inline(spec.checked(), self._settings, self._database)
+        _check_aware(base)
+
+        def draft(now: datetime, past_policy: str) -> tuple[WaitStepExecution, Schedule]:
+            return WaitStepExecution.for_time(
+                new_id(),
+                spec,
+                intent,
+                now=now,
+                rules=rules,
+                calendar=calendar,
+                base=base,
+                past=past_policy,
+                tzdata=tzdata,
+            )
+
+        if dry_run:
+            wait, schedule = draft(self._now_and_types()[0], past)
+            return WaitCreateResult(wait, created=False, explanation=schedule.explanation)
+
+        def work(connection_: Connection) -> WaitCreateResult:
+            now = self._database.clock(connection_)
+            try:
+                wait, schedule = draft(now, past)
+            except InvalidWaitDateError:
+                # The same command run again after its date has passed finds the wait that it made.
+                if past == "fire":
+                    raise
+                late, schedule = draft(now, "fire")
+                asked = replace(late, wait_config={**late.wait_config, "past": past})
+                existing = find_pruned(connection_, asked) or find_existing(connection_, asked)
+                if existing is None or existing.fingerprint != asked.fingerprint:
+                    raise
+                return WaitCreateResult(existing, created=False, explanation=schedule.explanation)
+            return self._insert(connection_, wait, schedule.explanation, replace_open)
+
+        return self._database.write(work, connection)
+
+    def _insert(
+        self, connection: Connection, wait: WaitStepExecution, explanation: tuple[str, ...], replace_open: bool
+    ) -> WaitCreateResult:
+        """Insert ``wait``, or return the same one that is there already."""
+        for _ in range(10):
+            pruned = find_pruned(connection, wait)
+            if pruned is not None:
+                return WaitCreateResult(pruned, created=False, explanation=explanation)
+            if wait.idempotency_key is not None or replace_open:
+                existing = find_existing(connection, wait)
+                if existing is not None and not (replace_open and may_replace(existing, wait)):
+                    return same_wait(existing, wait, explanation)
+                if existing is not None:
+                    self._end(connection, [existing.id], Resolution.CANCELLED, "replaced", now=wait.created_at)
+            if store.insert_wait(
+                connection, self._database, wait, reason=self._database.dated("created"), actor=self._actor
+            ):
+                return WaitCreateResult(wait, created=True, explanation=explanation)
+            existing = find_existing(connection, wait)
+            if existing is not None and not replace_open:
+                return same_wait(existing, wait, explanation)
+            # It ended between our insert and our look: try again.
+        raise WaitAlreadyOpenError("the step's wait keeps changing under this create", hint="run it again")
+
+    def _now_and_types(self) -> tuple[datetime, set[str]]:
+        """The clock and the event types, without making a database that is not there."""
+        if self._database.path is not None and not self._database.path.exists():
+            return self._database.as_of or host_clock(), {member.value for member in EventType}
+        with self._database.read() as connection:
+            return self._database.clock(connection), event_store.registered_types(connection)
+
+    # -- inspect --------------------------------------------------------------------------------------------------
+
+    def find_wait_id(self, text: str, connection: Connection | None = None) -> str:
+        """The full id for an id, or for a head or tail of one of at least 8 hexadecimal digits.
+
+        Raises `InvalidWaitConfigurationError`, `WaitExecutionNotFoundError` or `AmbiguousIdError` (naming up to 10).
+        """
+        fragment = id_fragment(text)
+        with self._database.read(connection) as connection_:
+            found = store.find_wait_ids(connection_, fragment.replace("-", ""), CANDIDATES + 1)
+        if not found:
+            raise WaitExecutionNotFoundError(f"no wait {text}")
+        return only_candidate(text, found, "waits")
+
+    def get_wait_status(self, wait_id: str, connection: Connection | None = None) -> WaitStatus:
+        """A wait with its listeners and deliveries. Takes what `find_wait_id` takes, and raises what it raises."""
+        full = self._full_id(wait_id, connection)
+        with self._database.read(connection) as connection_:
+            return WaitStatus(self._get(connection_, full), self._database.clock(connection_))
+
+    def get_step_status(self, execution_id: str, step_id: str, connection: Connection | None = None) -> WaitStatus:
+        """The latest wait of a step. Raises `WaitExecutionNotFoundError`."""
+        check_text(execution_id, "the execution")
+        check_text(step_id, "the step")
+        with self._database.read(connection) as connection_:
+            found = store.waits_of_execution(connection_, execution_id, step_id)
+            if not found:
+                raise WaitExecutionNotFoundError(f"no wait of execution {execution_id!r}, step {step_id!r}")
+            return WaitStatus(found[-1], self._database.clock(connection_))
+
+    def get_execution_status(self, execution_id: str, connection: Connection | None = None) -> list[WaitStatus]:
+        """Every wait of an execution, oldest first. Raises `WaitExecutionNotFoundError` when there is none."""
+        check_text(execution_id, "the execution")
+        with self._database.read(connection) as connection_:
+            now = self._database.clock(connection_)
+            found = store.waits_of_execution(connection_, execution_id)
+        if not found:
+            raise WaitExecutionNotFoundError(f"no wait of execution {execution_id!r}")
+        return [WaitStatus(wait, now) for wait in found]
+
+    def list_waits(
+        self,
+        wanted: WaitFilter | None = None,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        connection: Connection | None = None,
+    ) -> tuple[list[WaitStatus], str | None]:
+        """Waits, newest first, and the id to pass as ``after`` for the next page (``None`` on the last)."""
+        wanted = wanted or WaitFilter()
+        for text, what in ((wanted.execution_id, "the execution"), (wanted.workflow_id, "the workflow")):
+            if text is not None:
+                check_text(text, what)
+        last = self._full_id(after, connection) if after else None
+        if wanted.contact_id is not None:
+            wanted = replace(wanted, contact_id=normalize_contact(wanted.contact_id))
+        with self._database.read(connection) as connection_:
+            now = self._database.clock(connection_)
+            found = store.list_waits(connection_, wanted, now=now, limit=limit + 1, after=last)
+        page = [WaitStatus(wait, now) for wait in found[:limit]]
+        return page, page[-1].wait.id if len(found) > limit else None
+
+    def list_pending_waits(
+        self, *, handlers: Sequence[str] = (), connection: Connection | None = None
+    ) -> PendingWaitsSummary:
+        """Count what is open. ``handlers`` are those that this host knows; deliveries to others are held."""
+        from waitctl.infrastructure.store import deliveries as delivery_store
+        from waitctl.infrastructure.store import pauses
+
+        with self._database.read(connection) as connection_:
+            now = self._database.clock(connection_)
+            pending, held, dead = delivery_store.count_outbox(connection_, handlers)
+            paused = tuple(pauses.list_pauses(connection_))
+            return PendingWaitsSummary(store.count_open(connection_, now=now), now, pending, held, dead, paused)
+
+    def get_history(self, wait_id: str, connection: Connection | None = None) -> list[Transition]:
+        """A wait's audit trail, oldest first."""
+        full = self._full_id(wait_id, connection)
+        with self._database.read(connection) as connection_:
+            return store.history(connection_, full)
+
+    # -- end by hand ----------------------------------------------------------------------------------------------
+
+    def cancel_wait(
+        self, wait_id: str, *, reason: str | None = None, connection: Connection | None = None
+    ) -> WaitStatus:
+        """Cancel an open wait; cancelling a cancelled one changes nothing.
+
+        Raises `WaitExecutionExpiredError` or `IllegalTransitionError` when it ended otherwise.
+        """
+        return self._end_by_hand(wait_id, Resolution.CANCELLED, reason, None, connection)
+
+    def cancel_execution(
+        self,
+        execution_id: str,
+        step_id: str | None = None,
+        *,
+        reason: str | None = None,
+        connection: Connection | None = None,
+    ) -> list[WaitStatus]:
+        """Cancel the open waits of an execution (and step). Returns those that it cancelled; there may be none."""
+        check_text(execution_id, "the execution")
+        if step_id is not None:
+            check_text(step_id, "the step")
+        if reason is not None:
+            check_reason(reason)
+
+        def work(connection_: Connection) -> list[WaitStatus]:
+            now = self._database.clock(connection_)
+            waits = store.waits_of_execution(connection_, execution_id, step_id)
+            ids = [wait.id for wait in waits if wait.status.is_open]
+            landed = self._end(connection_, ids, Resolution.CANCELLED, reason, now=now) if ids else set()
+            return [WaitStatus(self._get(connection_, wait_id), now) for wait_id in ids if wait_id in landed]
+
+        return self._database.write(work, connection)
+
+    def resume_wait(
+        self,
+        wait_id: str,
+        *,
+        reason: str | None = None,
+        data: JsonObject | None = None,
+        connection: Connection | None = None,
+    ) -> WaitStatus:
+        """Resume an open wait by hand. ``data`` goes to its handler and into the audit trail.
+
+        Raises `WaitExecutionExpiredError` or `IllegalTransitionError` when it has ended.
+        """
+        if data is not None:
+            check_json_object(data, "the data")
+        return self._end_by_hand(wait_id, Resolution.MANUAL, reason, data, connection)
+
+    def _end_by_hand(
+        self,
+        wait_id: str,
+        resolution: Resolution,
+        reason: str | None,
+        data: JsonObject | None,
+        connection: Connection | None,
+    ) -> WaitStatus:
+        if reason is not None:
+            check_reason(reason)
+        full = self._full_id(wait_id, connection)
+
+        def work(connection_: Connection) -> WaitStatus:
+            now = self._database.clock(connection_)
+            landed = self._end(connection_, [full], resolution, reason, now=now, data=data)
+            wait = self._get(connection_, full)
+            already = resolution is Resolution.CANCELLED and wait.status is WaitExecutionStatus.CANCELLED
+            if not landed and not already:
+                wait.check_may_end(resolution)
+            return WaitStatus(wait, now)
+
+        return self._database.write(work, connection)
+
+    def _end(
+        self,
+        connection: Connection,
+        ids: Sequence[str],
+        resolution: Resolution,
+        reason: str | None,
+        *,
+        now: datetime,
+        data: JsonObject | None = None,
+    ) -> set[str]:
+        return completion.end_waits(
+            connection,
+            self._database,
+            ids,
+            resolution,
+            now=now,
+            reason=self._database.dated(reason or resolution.value),
+            actor=self._actor,
+            data=data,
+        )
+
+    def _full_id(self, text: str, connection: Connection | None) -> str:
+        fragment = id_fragment(text)
+        return fragment if len(fragment) == _DASHED else self.find_wait_id(text, connection)
+
+    def _get(self, connection: Connection, wait_id: str) -> WaitStepExecution:
+        wait = store.get_wait(connection, wait_id)
+        if wait is None:
+            raise WaitExecutionNotFoundError(f"no wait {wait_id}")
+        return wait
+
+
+def _check_aware(at: datetime | None) -> None:
+    if at is not None and at.tzinfo is None:
+        raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
+
+
+def _check_registered(event_types: Sequence[str], registered: set[str]) -> None:
+    for name in event_types:
+        check_registered(name, registered)

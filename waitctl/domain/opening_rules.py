@@ -1,0 +1,171 @@
+"""What every instant of a wait must pass: business days or weekdays, opening hours, the window."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from whenever import Date, Instant, PlainDateTime, Time, ZonedDateTime
+
+from waitctl.domain.calendars import WEEKEND, Calendar
+from waitctl.domain.errors import InvalidWaitDateError, NoOpeningError
+from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours
+from waitctl.domain.instants import OUTSIDE, Dst, clock, refuse_adjusted, show_day, to_zone, unless_final
+from waitctl.domain.intents import Rules
+
+NOT_ASKED = "not asked for"
+_SHOWN = 12
+
+
+class DayRoll(NamedTuple):
+    """Days that were passed over, and the local time arrived at."""
+
+    days: list[tuple[Date, str]]
+    at: PlainDateTime
+
+    def __str__(self) -> str:
+        reasons = {why for _, why in self.days}
+        kind = "holiday" if reasons - {WEEKEND, NOT_ASKED} else WEEKEND if WEEKEND in reasons else "weekday"
+        return f"{kind}: {show_days(self.days)}; moved to {show_day(self.at.date())} {clock(self.at.time())}"
+
+
+class Opening(NamedTuple):
+    """A gate that was closed, and its next opening, in the wait's zone."""
+
+    gate: str
+    hours: OpeningHours
+    before: ZonedDateTime
+    after: ZonedDateTime
+
+    def __str__(self) -> str:
+        return (
+            f"{self.gate}: {show_day(self.before.date())} {clock(self.before.time())} is outside {self.hours}; "
+            f"moved to the next opening, {show_day(self.after.date())} {clock(self.after.time())}"
+        )
+
+
+def show_days(days: list[tuple[Date, str]]) -> str:
+    """Days with the reason for each, a dozen at most."""
+    shown = [f"{show_day(day)} ({why})" for day, why in days[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(days) - _SHOWN} more" if len(days) > _SHOWN else "")
+
+
+class OpeningRules:
+    """Calendar, weekdays and window of one wait, in its zone; what is learnt about days is kept.
+
+    ``calendar`` is what ``rules.calendar`` names, ``weekdays`` (ISO) are those an until-time was asked for.
+    """
+
+    def __init__(
+        self, zone: str, rules: Rules, calendar: Calendar | None = None, weekdays: frozenset[int] | None = None
+    ) -> None:
+        self._zone = zone
+        self._dst = rules.dst
+        self._reading = unless_final(rules.dst)
+        self._calendar = calendar
+        self._weekdays = weekdays
+        self._rolls_days = calendar is not None or weekdays is not None
+        self._windows: list[tuple[str, Gate]] = []
+        if calendar is not None and calendar.hours is not None:
+            hours = Gate(calendar.hours, calendar.zone or zone, rules.dst, calendar.is_business_day)
+            self._windows.append((f"opening hours of {calendar.name}", hours))
+        # A shift past midnight that began on a business day lasts into a day off.
+        self._shifts = [gate for _, gate in self._windows]
+        if rules.window is not None:
+            window = Gate(rules.window, zone, rules.dst)
+            if calendar is not None and rules.window.runs_past_midnight and calendar.zone in {None, zone}:
+                window = Gate(rules.window, zone, rules.dst, calendar.is_business_day)
+                self._shifts.append(window)
+            self._windows.append(("window", window))
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to pass."""
+        return self._rolls_days or bool(self._windows)
+
+    @property
+    def have_windows(self) -> bool:
+        """Whether a window or opening hours can be closed."""
+        return bool(self._windows)
+
+    def next_opening(self, at: datetime, *, clock_of: datetime | None = None) -> tuple[datetime, tuple[object, ...]]:
+        """The first instant from ``at`` on that everything lets pass, and what moved it.
+
+        Past days that do not, a window opens as soon as the next day does; ``clock_of`` is an instant whose wall clock
+        is kept instead, as it is that of ``at`` where there is no window. Raises `NoOpeningError`,
+        `CalendarRangeError`, or `InvalidWaitTimeError` for what the DST rule rejects.
+        """
+        moves: list[object] = []
+        try:
+            kept = clock_of or (None if self._windows else at)
+            clock = Instant(kept).to_tz(self._zone).time() if kept else Time()
+            passed = self.pass_through(Instant(at).to_tz(self._zone), None, moves, clock)
+        except (ValueError, OverflowError) as cause:
+            raise InvalidWaitDateError(OUTSIDE) from cause
+        if self._dst is Dst.REJECT:
+            refuse_adjusted(moves)
+        return (passed.to_instant().to_stdlib() if moves else at), tuple(moves)
+
+    def pass_through(
+        self, at: ZonedDateTime, local: PlainDateTime | None, moves: list[object], clock: Time | None = None
+    ) -> ZonedDateTime:
+        """Move ``at`` on until nothing moves it: business day or weekday, then opening hours, then window.
+
+        ``local`` is the wall clock that was meant, which a gap may have kept ``at`` from showing; past days that do not
+        pass it is kept, or ``clock`` taken. Appends to ``moves``; raises as `next_opening`, but leaves it to the caller
+        what the DST rule rejects.
+        """
+        mover: Gate | str | None = None  # who moved it last: once all others have let it pass, it has arrived
+        for _ in range(MAX_STEPS):
+            if self._rolls_days:
+                if self._day_off(at) is not None:
+                    at, local = self._roll_days(at, local or at.to_plain(), moves, clock)
+                    mover = "days"
+                elif mover == "days":
+                    return at
+            for name, gate in self._windows:
+                if mover is gate:
+                    return at
+                opened = gate.pass_through(at if gate.zone == self._zone else at.to_tz(gate.zone))
+                if opened is not None:
+                    moved = opened.to_tz(self._zone)
+                    moves.append(Opening(name, gate.hours, at, moved))
+                    if opened in gate.adjusted:
+                        moves.append(gate.adjusted[opened])
+                    at, local, mover = moved, None, gate
+            if mover is None:
+                return at
+        raise NoOpeningError(f"no opening: after {MAX_STEPS} steps there is still no instant that all rules let pass")
+
+    def _in_open_shift(self, at: ZonedDateTime) -> bool:
+        return any(gate.is_open(at.to_tz(gate.zone)) for gate in self._shifts)
+
+    def _day_off(self, at: ZonedDateTime) -> tuple[Date, str] | None:
+        """The day, in the calendar's zone if it has one, and the reason why weekdays or calendar hold ``at`` back.
+
+        What opening hours or a window began on a business day, before midnight, is not held back.
+        """
+        if self._weekdays is not None and at.day_of_week().value not in self._weekdays:
+            return at.date(), NOT_ASKED
+        if self._calendar is None:
+            return None
+        zone = self._calendar.zone
+        day = (at if zone is None else at.to_tz(zone)).date()
+        why = self._calendar.day_off(day)
+        return None if why is None or self._in_open_shift(at) else (day, why)
+
+    def _roll_days(
+        self, at: ZonedDateTime, local: PlainDateTime, moves: list[object], clock: Time | None
+    ) -> tuple[ZonedDateTime, PlainDateTime]:
+        """The next day that passes, with the wall clock kept, or at ``clock``."""
+        days: list[tuple[Date, str]] = []
+        adjusted = None
+        while off := self._day_off(at):
+            days.append(off)
+            if len(days) > MAX_STEPS:
+                raise NoOpeningError(f"no opening: no day passes within {MAX_STEPS} days of {days[0][0]}")
+            local = local.date().next_day().at(local.time() if clock is None else clock)
+            at, adjusted = to_zone(local, self._zone, self._reading)
+        moves.append(DayRoll(days, local))
+        if adjusted is not None:
+            moves.append(adjusted)
+        return at, local

@@ -1,0 +1,1 @@
+"""Which events and which listeners belong together, in SQL."""

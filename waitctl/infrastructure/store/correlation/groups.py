@@ -1,0 +1,210 @@
+"""Waits that take more than one event: what they have counted, which of their groups are satisfied, and how they end.
+
+Events of two topics of one wait are recorded at the same time, since recorders share their locks: each could count its
+half and see nothing of the other's. So the waits' rows are locked first, by id and in a statement of its own; the
+statements after it see what others committed meanwhile (READ COMMITTED). One order for everybody: buckets → grouped
+waits → the other waits → listeners → deliveries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, FromClause
+
+from waitctl.domain.deliveries import Outcome
+from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.text import JsonObject, to_json
+from waitctl.infrastructure.schema import events, listeners, matches, waits
+from waitctl.infrastructure.sql_batch import is_one_of, json_rows
+from waitctl.infrastructure.store.completion import ACTIVE, ID, NOW, WAITING, handler_of
+from waitctl.infrastructure.store.correlation.match_predicates import (
+    CONDITIONAL,
+    GROUPED,
+    distinct_value,
+    fits,
+    fitting,
+)
+from waitctl.infrastructure.store.waits import literal
+
+
+def lock_grouped(connection: Connection, scope: str, wanted: str, *, now: datetime, is_sqlite: bool) -> bool:
+    """Lock the grouped waits that these events may fit. Returns whether there are any."""
+    return bool(connection.execute(_lock(scope, is_sqlite), {"wanted": wanted, "now": now}).scalar_one())
+
+
+@cache
+def _lock(scope: str, is_sqlite: bool) -> sa.Select[Any]:
+    touched = sa.select(listeners.c.wait_id).select_from(fitting()).where(*fits(scope, is_sqlite=is_sqlite), GROUPED)
+    locked = (
+        sa.select(waits.c.id)
+        .where(is_one_of(waits.c.id, touched, is_sqlite=is_sqlite), WAITING)
+        .order_by(waits.c.id)
+        .with_for_update()
+        .subquery("locked")
+    )
+    return sa.select(sa.func.count()).select_from(locked)
+
+
+def count_events(
+    connection: Connection, scope: str, wanted: str, judged: Sequence[JsonObject], *, now: datetime, is_sqlite: bool
+) -> None:
+    """Count the events that fit grouped waits, the oldest first, and close the groups that have what they need.
+
+    ``judged``: what fits waits with a condition (``id`` of the wait, ``listener_id``, ``event_id``).
+    """
+    connection.execute(_count(scope, is_sqlite), {"wanted": wanted, "now": now})
+    if judged:
+        connection.execute(_count("judged", is_sqlite), {"judged": to_json(list(judged)), "now": now})
+    connection.execute(_close_satisfied(scope, is_sqlite), {"wanted": wanted, "now": now})
+
+
+@cache
+def _count(scope: str, is_sqlite: bool) -> sa.Insert:
+    source: FromClause = fitting()
+    if scope == "judged":
+        pair = json_rows("judged", {"id": ID, "listener_id": ID, "event_id": ID}, is_sqlite=is_sqlite)
+        # From the pairs on: both rows are found by their keys.
+        source = pair.join(events, events.c.id == pair.c.event_id).join(listeners, listeners.c.id == pair.c.listener_id)
+        source = source.join(waits, waits.c.id == listeners.c.wait_id)
+        conditions: list[sa.ColumnElement[bool]] = [ACTIVE, WAITING, GROUPED]
+    else:
+        conditions = [*fits(scope, is_sqlite=is_sqlite), GROUPED, ~CONDITIONAL]
+    return _insert_matches(source, conditions, is_sqlite=is_sqlite)
+
+
+def _insert_matches(source: FromClause, conditions: list[sa.ColumnElement[bool]], *, is_sqlite: bool) -> sa.Insert:
+    value = distinct_value(is_sqlite=is_sqlite)
+    there = sa.exists().where(matches.c.wait_id == listeners.c.wait_id, matches.c.event_id == events.c.id)
+    fit = (
+        sa.select(
+            listeners.c.wait_id,
+            listeners.c.id.label("listener_id"),
+            events.c.id.label("event_id"),
+            listeners.c.group_no,
+            listeners.c.needed,
+            value.label("distinct_value"),
+            events.c.received_at,
+        )
+        .select_from(source)
+        .where(*conditions, ~there, sa.or_(listeners.c.distinct.is_(None), value.is_not(None)))
+        .subquery("fit")
+    )
+    oldest_first = [fit.c.received_at, fit.c.event_id]
+    seen = sa.exists().where(
+        matches.c.wait_id == fit.c.wait_id,
+        matches.c.group_no == fit.c.group_no,
+        matches.c.distinct_value == fit.c.distinct_value,
+    )
+    # Without a distinct value every event is one of its own.
+    alike = [fit.c.wait_id, fit.c.group_no, sa.func.coalesce(fit.c.distinct_value, sa.cast(fit.c.event_id, sa.Text))]
+    once = (
+        sa.select(fit, sa.func.row_number().over(partition_by=alike, order_by=oldest_first).label("place"))
+        .where(sa.or_(fit.c.distinct_value.is_(None), ~seen))
+        .subquery("once")
+    )
+    ranked = (
+        sa.select(
+            once,
+            sa.func.row_number()
+            .over(partition_by=[once.c.wait_id, once.c.group_no], order_by=[once.c.received_at, once.c.event_id])
+            .label("rank"),
+        )
+        .where(once.c.place == 1)
+        .subquery("ranked")
+    )
+    names = [column.name for column in matches.c if column.name != "matched_at"]
+    rows = sa.select(*(ranked.c[name] for name in names), NOW).where(
+        ranked.c.rank <= ranked.c.needed - _counted(ranked)
+    )
+    return sa.insert(matches).from_select([*names, "matched_at"], rows)
+
+
+def _counted(of: FromClause) -> sa.ScalarSelect[Any]:
+    """How many events a group has counted."""
+    return (
+        sa.select(sa.func.count())
+        .where(matches.c.wait_id == of.c.wait_id, matches.c.group_no == of.c.group_no)
+        .correlate(of)
+        .scalar_subquery()
+    )
+
+
+def _touched(scope: str, is_sqlite: bool) -> sa.Select[Any]:
+    """The waits that have counted one of these events, or these waits."""
+    wanted = json_rows("wanted", {"id": ID}, is_sqlite=is_sqlite)
+    if scope == "wait":
+        return sa.select(wanted.c.id)
+    among = is_one_of(matches.c.event_id, sa.select(wanted.c.id), is_sqlite=is_sqlite)
+    return sa.select(matches.c.wait_id).where(among)
+
+
+@cache
+def _close_satisfied(scope: str, is_sqlite: bool) -> sa.Update:
+    """Listeners of groups that have what they need listen no more: those that counted an event show the last one."""
+    last = (
+        sa.select(matches.c.event_id)
+        .where(matches.c.wait_id == listeners.c.wait_id, matches.c.listener_id == listeners.c.id)
+        .order_by(matches.c.received_at.desc(), matches.c.event_id.desc())
+        .limit(1)
+        .correlate(listeners)
+        .scalar_subquery()
+    )
+    status = listeners.c.status
+    ended = sa.case(
+        (last.is_not(None), literal(ListenerStatus.MATCHED, status)), else_=literal(ListenerStatus.CANCELLED, status)
+    )
+    return (
+        sa.update(listeners)
+        .values(
+            {
+                "status": sa.cast(ended, status.type),
+                "matched_event_id": last,
+                "matched_at": sa.case((last.is_not(None), NOW)),
+            }
+        )
+        .where(
+            is_one_of(listeners.c.wait_id, _touched(scope, is_sqlite), is_sqlite=is_sqlite),
+            ACTIVE,
+            GROUPED,
+            _counted(listeners) >= listeners.c.needed,
+        )
+    )
+
+
+def complete_waits(scope: str, *, gated: bool, is_sqlite: bool) -> sa.Select[Any]:
+    """The grouped waits that have all they need, and the event that completed them.
+
+    That is the one received last, whoever recorded it: the same whichever of two recorders committed first.
+    """
+    newest = (
+        sa.select(
+            matches.c.wait_id,
+            matches.c.event_id,
+            matches.c.listener_id,
+            matches.c.received_at,
+            sa.func.row_number()
+            .over(partition_by=matches.c.wait_id, order_by=[matches.c.received_at.desc(), matches.c.event_id.desc()])
+            .label("place"),
+        )
+        .where(is_one_of(matches.c.wait_id, _touched(scope, is_sqlite), is_sqlite=is_sqlite))
+        .subquery("newest")
+    )
+    listening = sa.exists().where(listeners.c.wait_id == waits.c.id, ACTIVE)
+    in_window_only = sa.exists().where(listeners.c.wait_id == waits.c.id, listeners.c.gated)
+    columns = [waits.c.status.label("from_status"), handler_of(Outcome.EVENT), newest.c.event_id, newest.c.listener_id]
+    if gated:
+        columns = [newest.c.event_id, newest.c.listener_id, newest.c.received_at, waits.c.timezone, waits.c.wait_config]
+        columns.append(sa.true().label("gated"))
+    identifier = waits.c.id.label("wait_id") if gated else waits.c.id
+    return (
+        sa.select(identifier, *columns)
+        .join(newest, newest.c.wait_id == waits.c.id)
+        .where(WAITING, newest.c.place == 1, ~listening, in_window_only if gated else ~in_window_only)
+        .order_by(waits.c.id)
+        .with_for_update(of=waits)
+    )

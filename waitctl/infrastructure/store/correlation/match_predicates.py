@@ -1,0 +1,142 @@
+"""Which events fit which open listeners: `EventListener.matches` in SQL, and what is already taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import FromClause
+
+from waitctl.domain.listeners import MACHINE, MAX_DISTINCT
+from waitctl.domain.text import to_json
+from waitctl.domain.waits import Resolution, WaitExecutionStatus
+from waitctl.infrastructure.schema import Json, events, listeners, matches, waits
+from waitctl.infrastructure.sql_batch import is_one_of, json_rows
+from waitctl.infrastructure.store.completion import ACTIVE, ID, NOW, WAITING
+from waitctl.infrastructure.store.waits import literal
+
+JUDGED = sa.or_(listeners.c.exclusive, listeners.c.gated, listeners.c.where.is_not(None))
+"""Listeners that Python has a say in: who takes an event, when its window opens, whether its condition holds."""
+
+GROUPED = listeners.c.group_no > sa.literal_column("0")
+"""Listeners that take more than their one event to end the wait."""
+
+CONDITIONAL = listeners.c.where.is_not(None)
+
+_SAME_TOPIC = sa.and_(events.c.contact_id == listeners.c.contact_id, events.c.event_type == listeners.c.event_type)
+
+
+def fitting() -> FromClause:
+    """Events beside the listeners of their topic and the listeners' waits."""
+    return events.join(listeners, _SAME_TOPIC).join(waits, waits.c.id == listeners.c.wait_id)
+
+
+def of_scope(scope: str, *, is_sqlite: bool) -> sa.ColumnElement[bool]:
+    """Which events, or which waits' listeners, it is about."""
+    wanted = json_rows("wanted", {"id": ID}, is_sqlite=is_sqlite)
+    subject = events.c.id if scope == "events" else listeners.c.wait_id
+    return is_one_of(subject, sa.select(wanted.c.id), is_sqlite=is_sqlite)
+
+
+def kinds(scope: str, *, is_sqlite: bool) -> sa.Select[Any]:
+    """Whether any listener of these topics is grouped, and whether any is judged. As a rule none is."""
+    grouped = sa.func.max(sa.case((GROUPED, 1), else_=0))
+    judged = sa.func.max(sa.case((JUDGED, 1), else_=0))
+    source = listeners if scope == "wait" else events.join(listeners, _SAME_TOPIC)
+    return sa.select(grouped, judged).select_from(source).where(of_scope(scope, is_sqlite=is_sqlite), ACTIVE)
+
+
+def fits(scope: str, *, is_sqlite: bool) -> list[sa.ColumnElement[bool]]:
+    """`EventListener.matches` in SQL, for open listeners, less what has expired or an earlier wait has consumed.
+
+    Parameters: ``wanted``, ``now``.
+    """
+    return [
+        of_scope(scope, is_sqlite=is_sqlite),
+        ACTIVE,
+        WAITING,
+        sa.or_(events.c.expires_at.is_(None), events.c.expires_at > NOW),
+        events.c.received_at >= listeners.c.since_at,
+        sa.or_(
+            listeners.c.expires_at.is_(None),
+            sa.and_(
+                events.c.received_at < listeners.c.expires_at,
+                sa.or_(events.c.received_at < listeners.c.timeout_at, events.c.occurred_at < listeners.c.timeout_at),
+            ),
+        ),
+        sa.or_(listeners.c.match.is_(None), _matches_text(is_sqlite=is_sqlite)),
+        sa.or_(listeners.c.match_json.is_(None), _contains(listeners.c.match_json, is_sqlite=is_sqlite)),
+        sa.or_(~listeners.c.human, ~_is_machine(is_sqlite=is_sqlite)),
+        ~_consumed(),
+        ~_counted(),
+    ]
+
+
+def _matches_text(*, is_sqlite: bool) -> sa.ColumnElement[bool]:
+    if is_sqlite:
+        return sa.func.waitctl_matches_text(events.c.data, listeners.c.match, type_=sa.Boolean) == sa.true()
+    pair = sa.func.jsonb_each_text(listeners.c.match).table_valued("key", "value", name="pair")
+    path = sa.func.string_to_array(pair.c.key, ".")
+    found = events.c.data.op("#>")(path)
+    differs = sa.or_(
+        sa.func.coalesce(sa.func.jsonb_typeof(found), "null").in_(["null", "object", "array"]),
+        events.c.data.op("#>>")(path) != pair.c.value,
+    )
+    return ~sa.exists(sa.select(sa.literal_column("1")).select_from(pair).where(differs))
+
+
+def _contains(part: sa.ColumnElement[Any], *, is_sqlite: bool) -> sa.ColumnElement[bool]:
+    if is_sqlite:
+        return sa.func.waitctl_contains(events.c.data, part, type_=sa.Boolean) == sa.true()
+    return events.c.data.op("@>", return_type=sa.Boolean())(part)
+
+
+def _is_machine(*, is_sqlite: bool) -> sa.ColumnElement[bool]:
+    machine = sa.literal_column(f"'{to_json(MACHINE)}'", sa.Text)
+    return _contains(machine if is_sqlite else sa.cast(machine, Json), is_sqlite=is_sqlite)
+
+
+def distinct_value(*, is_sqlite: bool) -> sa.ColumnElement[str | None]:
+    """The text that an event counts under in a group with ``distinct``; a long one by its digest."""
+    if is_sqlite:
+        return sa.func.waitctl_distinct(events.c.data, listeners.c.distinct, type_=sa.Text)
+    path = sa.func.string_to_array(listeners.c.distinct, ".")
+    kind = sa.func.coalesce(sa.func.jsonb_typeof(events.c.data.op("#>")(path)), "null")
+    text = events.c.data.op("#>>", return_type=sa.Text())(path)
+    digest = sa.func.encode(sa.func.sha256(sa.func.convert_to(text, "UTF8")), "hex")
+    return sa.case(
+        (kind.in_(["null", "object", "array"]), sa.null()),
+        (sa.func.length(text) <= MAX_DISTINCT, text),
+        else_=sa.func.concat("sha256:", digest),
+    )
+
+
+def _consumed() -> sa.ColumnElement[bool]:
+    """Whether the event was taken exclusively, or resumed an earlier wait of the same execution (semantics 14)."""
+    earlier, taker = waits.alias("earlier"), listeners.alias("taker")
+    resumed = _resumed(earlier)
+    # One that was taken outside its taker's window is still to resume it.
+    scheduled = earlier.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
+    taken = sa.and_(taker.c.exclusive, sa.or_(resumed, scheduled))
+    same_execution = earlier.c.workflow_execution_id == waits.c.workflow_execution_id
+    return sa.exists(
+        sa.select(sa.literal_column("1"))
+        .select_from(taker.join(earlier, earlier.c.id == taker.c.wait_id))
+        .where(taker.c.matched_event_id == events.c.id, sa.or_(taken, sa.and_(resumed, same_execution)))
+    )
+
+
+def _counted() -> sa.ColumnElement[bool]:
+    """Whether the event was one of several that resumed an earlier wait of the same execution."""
+    earlier = waits.alias("counter")
+    same_execution = earlier.c.workflow_execution_id == waits.c.workflow_execution_id
+    return sa.exists(
+        sa.select(sa.literal_column("1"))
+        .select_from(matches.join(earlier, earlier.c.id == matches.c.wait_id))
+        .where(matches.c.event_id == events.c.id, _resumed(earlier), same_execution)
+    )
+
+
+def _resumed(wait: FromClause) -> sa.ColumnElement[bool]:
+    ended = [literal(each, waits.c.resolution) for each in Resolution if each.status is WaitExecutionStatus.RESUMED]
+    return wait.c.resolution.in_(ended)

@@ -1,0 +1,358 @@
+"""Which open waits an event resumes, and which event a new wait finds.
+
+Lock order, here and everywhere: topic buckets → waits by id → listeners → deliveries. Of the waits the grouped ones
+come first (`groups`), then those that broadcast, then those that are judged one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, FromClause
+from sqlalchemy.sql.dml import UpdateBase
+
+from waitctl.domain import conditions
+from waitctl.domain.conditions import ConditionError
+from waitctl.domain.deliveries import Outcome
+from waitctl.domain.instants import format_instant
+from waitctl.domain.listeners import Candidate, choose
+from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.waits import Resolution, WaitExecutionStatus
+from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.schema import events, listeners, waits
+from waitctl.infrastructure.sql_batch import Claimed, instant_text, json_rows
+from waitctl.infrastructure.store.completion import (
+    ID,
+    NOW,
+    WAITING,
+    audit,
+    claimed_ids,
+    close_listeners,
+    ending_steps,
+    handler_of,
+)
+from waitctl.infrastructure.store.correlation import groups
+from waitctl.infrastructure.store.correlation.match_predicates import CONDITIONAL, GROUPED, JUDGED, fits, fitting, kinds
+from waitctl.infrastructure.store.waits import literal
+
+
+class OpeningFor(Protocol):
+    """Until when an event schedules a wait of this zone and configuration; ``None`` when it resumes it."""
+
+    def __call__(
+        self, zone: str, config: Mapping[str, Any], *, received_at: datetime, now: datetime
+    ) -> datetime | None: ...
+
+
+def correlate_events(
+    connection: Connection,
+    database: Database,
+    event_ids: Iterable[str],
+    opening_for: OpeningFor,
+    *,
+    now: datetime,
+    reason: str,
+    actor: str,
+) -> list[tuple[str, str]]:
+    """Resume the waits that these events match. Returns (event id, wait id) pairs.
+
+    A wait whose window is closed is scheduled for the next opening instead, and not among them. The topics' locks must
+    be held: see `Database.lock_topics`.
+    """
+    wanted = to_json([{"id": event_id} for event_id in event_ids])
+    return _correlate(connection, database, "events", wanted, opening_for, now=now, reason=reason, actor=actor)
+
+
+def correlate_wait(
+    connection: Connection,
+    database: Database,
+    wait_id: str,
+    opening_for: OpeningFor,
+    *,
+    now: datetime,
+    reason: str,
+    actor: str,
+) -> bool:
+    """Look back: end or schedule a wait that an event received before its creation matches. See `correlate_events`.
+
+    Returns whether its listeners are not as they were.
+    """
+    wanted = to_json([{"id": wait_id}])
+    _correlate(connection, database, "wait", wanted, opening_for, now=now, reason=reason, actor=actor)
+    matched = sa.exists().where(listeners.c.wait_id == wait_id, listeners.c.matched_event_id.is_not(None))
+    judged = sa.exists().where(listeners.c.wait_id == wait_id, sa.or_(GROUPED, CONDITIONAL))
+    return bool(connection.execute(sa.select(sa.or_(matched, judged))).scalar())
+
+
+def _correlate(
+    connection: Connection,
+    database: Database,
+    scope: str,
+    wanted: str,
+    opening_for: OpeningFor,
+    *,
+    now: datetime,
+    reason: str,
+    actor: str,
+) -> list[tuple[str, str]]:
+    audit = {"now": now, "reason": reason, "actor": actor, "data": None}
+    is_sqlite = database.is_sqlite
+    any_grouped, any_judged = connection.execute(_kinds(scope, is_sqlite), {"wanted": wanted}).one()
+    grouped = any_grouped and groups.lock_grouped(connection, scope, wanted, now=now, is_sqlite=is_sqlite)
+    # What Python has a say in is decided by the domain and sent back as one parameter. Asked before anything is taken,
+    # since waits of one execution that are open together may share an event; so groups count first, too.
+    judged = _judge(connection, scope, wanted, now, is_sqlite=is_sqlite) if any_judged else _Judged()
+    if grouped:
+        pairs = [_ids(row) for row in judged.grouped]
+        groups.count_events(connection, scope, wanted, pairs, now=now, is_sqlite=is_sqlite)
+    rows = _broadcast(scope, is_sqlite).run(connection, wanted=wanted, **audit)
+    chosen = judged.chosen()
+    # Another recorder of the topic may have woken the wait that we chose while we waited for its row. Then the event
+    # goes on to the next one, which this transaction's new statement sees: nobody else will bring them together.
+    while chosen:
+        landed, taken = _take(connection, chosen, opening_for, audit, is_sqlite=is_sqlite)
+        rows += taken
+        if landed == len(chosen):
+            break
+        chosen = _judge(connection, scope, wanted, now, is_sqlite=is_sqlite).chosen()
+    if grouped:
+        rows += _complete(scope, is_sqlite).run(connection, wanted=wanted, **audit)
+        complete = list(connection.execute(_complete_gated(scope, is_sqlite), {"wanted": wanted}))
+        rows += _take(connection, complete, opening_for, audit, is_sqlite=is_sqlite)[1] if complete else []
+    if judged.diagnostics:
+        said = to_json([{"id": key, "diagnostic": text} for key, text in judged.diagnostics.items()])
+        connection.execute(_note_diagnostics(is_sqlite), {"wanted": said})
+    return [(row.event_id, row.id) for row in rows]
+
+
+def _take(
+    connection: Connection,
+    chosen: Sequence[sa.Row[Any]],
+    opening_for: OpeningFor,
+    audit: Mapping[str, Any],
+    *,
+    is_sqlite: bool,
+) -> tuple[int, list[sa.Row[Any]]]:
+    """Resume or schedule the waits that were chosen. Returns how many landed, and those that it resumed."""
+    pairs = [_pair(row, opening_for, audit["now"], audit["reason"], is_sqlite=is_sqlite) for row in chosen]
+    landed, rows = 0, list[sa.Row[Any]]()
+    for batch, at_once in ((_chosen(is_sqlite), True), (_defer_to_opening(is_sqlite), False)):
+        part = [pair for pair in pairs if (pair["scheduled_at"] is None) is at_once]
+        taken = batch.run(connection, wanted=to_json(part), **audit) if part else []
+        landed += len(taken)
+        rows += taken if at_once else []
+    return landed, rows
+
+
+def _ids(row: sa.Row[Any]) -> JsonObject:
+    return {"id": row.wait_id, "listener_id": row.listener_id, "event_id": row.event_id}
+
+
+def _pair(row: sa.Row[Any], opening_for: OpeningFor, now: datetime, reason: str, *, is_sqlite: bool) -> JsonObject:
+    """What becomes of a candidate that was chosen: with ``scheduled_at`` its wait is scheduled, else resumed."""
+    opening = None
+    if row.gated:
+        opening = opening_for(row.timezone, row.wait_config, received_at=row.received_at, now=now)
+    outside = f", outside the window: scheduled for {format_instant(opening)}" if opening else ""
+    return _ids(row) | {
+        "scheduled_at": instant_text(opening, is_sqlite=is_sqlite),
+        "reason": f"{reason}{row.event_id}{outside}",
+    }
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What fits the listeners that Python has a say in, the oldest events first, conditions included.
+
+    ``diagnostics``: by listener, the last event whose condition said neither yes nor no, and why.
+    """
+
+    single: list[sa.Row[Any]] = field(default_factory=list)
+    grouped: list[sa.Row[Any]] = field(default_factory=list)
+    diagnostics: dict[str, str] = field(default_factory=dict)
+
+    def chosen(self) -> list[sa.Row[Any]]:
+        """The candidates of waits that one event ends, and that take theirs now."""
+        rows = {(row.wait_id, row.listener_id, row.event_id): row for row in self.single}
+        candidates = (Candidate(row.wait_id, row.listener_id, row.event_id, row.exclusive) for row in rows.values())
+        return [rows[c.wait_id, c.listener_id, c.event_id] for c in choose(candidates)]
+
+
+def _judge(connection: Connection, scope: str, wanted: str, now: datetime, *, is_sqlite: bool) -> _Judged:
+    judged = _Judged()
+    for row in connection.execute(_candidates(scope, is_sqlite), {"wanted": wanted, "now": now}):
+        if row.where is not None:
+            try:
+                holds = _holds(row)
+            except ConditionError as error:
+                judged.diagnostics[row.listener_id] = f"event {row.event_id}: {error}"
+                continue
+            if not holds:
+                continue
+        (judged.grouped if row.group_no else judged.single).append(row)
+    return judged
+
+
+def _holds(row: sa.Row[Any]) -> bool:
+    return conditions.holds(
+        row.where,
+        event_type=row.event_type,
+        contact_id=row.contact_id,
+        data=row.event_data,
+        at=row.occurred_at or row.received_at,
+        source=row.source,
+        context=row.context,
+    )
+
+
+@cache
+def _note_diagnostics(is_sqlite: bool) -> sa.Update:
+    """Last of all, since listeners are locked after their waits; and by id."""
+    wanted = json_rows("wanted", {"id": ID, "diagnostic": sa.Text()}, is_sqlite=is_sqlite)
+    found = sa.select(listeners.c.id, wanted.c.diagnostic).join(wanted, wanted.c.id == listeners.c.id)
+    noted = found.order_by(listeners.c.id).with_for_update(of=listeners).cte("noted")
+    return sa.update(listeners).values(diagnostic=noted.c.diagnostic).where(listeners.c.id == noted.c.id)
+
+
+@cache
+def _broadcast(scope: str, is_sqlite: bool) -> Claimed:
+    """Every wait that takes one event, and that Python has no say in, takes the oldest that fits it."""
+    oldest_first = sa.func.row_number().over(
+        partition_by=listeners.c.wait_id, order_by=[events.c.received_at, events.c.id]
+    )
+    fit = (
+        sa.select(
+            listeners.c.wait_id,
+            listeners.c.id.label("listener_id"),
+            events.c.id.label("event_id"),
+            oldest_first.label("place"),
+        )
+        .select_from(fitting())
+        .where(*fits(scope, is_sqlite=is_sqlite), ~GROUPED, ~JUDGED)
+        .subquery("fit")
+    )
+    claim = (
+        sa.select(
+            waits.c.id,
+            waits.c.status.label("from_status"),
+            handler_of(Outcome.EVENT),
+            fit.c.event_id,
+            fit.c.listener_id,
+        )
+        .join(fit, fit.c.wait_id == waits.c.id)
+        .where(WAITING, fit.c.place == 1)
+        .order_by(waits.c.id)
+        .with_for_update(of=waits)
+    )
+    return _matching(claim, is_sqlite)
+
+
+@cache
+def _kinds(scope: str, is_sqlite: bool) -> sa.Select[Any]:
+    return kinds(scope, is_sqlite=is_sqlite)
+
+
+@cache
+def _candidates(scope: str, is_sqlite: bool) -> sa.Select[Any]:
+    """What fits by everything but its condition, for which data and context travel."""
+    return (
+        sa.select(
+            listeners.c.wait_id,
+            listeners.c.id.label("listener_id"),
+            listeners.c.exclusive,
+            listeners.c.gated,
+            listeners.c.group_no,
+            listeners.c.where,
+            events.c.id.label("event_id"),
+            events.c.received_at,
+            events.c.event_type,
+            events.c.contact_id,
+            events.c.source,
+            events.c.occurred_at,
+            sa.case((CONDITIONAL, events.c.data)).label("event_data"),
+            sa.case((CONDITIONAL, waits.c.context)).label("context"),
+            waits.c.timezone,
+            waits.c.wait_config,
+        )
+        .select_from(fitting())
+        .where(*fits(scope, is_sqlite=is_sqlite), JUDGED, sa.or_(~GROUPED, CONDITIONAL))
+        .order_by(events.c.received_at, events.c.id, waits.c.created_at, waits.c.id)
+    )
+
+
+@cache
+def _complete(scope: str, is_sqlite: bool) -> Claimed:
+    return _matching(groups.complete_waits(scope, gated=False, is_sqlite=is_sqlite), is_sqlite)
+
+
+@cache
+def _complete_gated(scope: str, is_sqlite: bool) -> sa.Select[Any]:
+    return groups.complete_waits(scope, gated=True, is_sqlite=is_sqlite)
+
+
+@cache
+def _chosen(is_sqlite: bool) -> Claimed:
+    return _matching(_claim_chosen(is_sqlite), is_sqlite)
+
+
+def _claim_chosen(is_sqlite: bool) -> sa.Select[Any]:
+    columns = {
+        "id": ID,
+        "listener_id": ID,
+        "event_id": ID,
+        "scheduled_at": waits.c.scheduled_at.type,
+        "reason": sa.Text(),
+    }
+    wanted = json_rows("wanted", columns, is_sqlite=is_sqlite)
+    return (
+        sa.select(
+            waits.c.id,
+            waits.c.status.label("from_status"),
+            handler_of(Outcome.EVENT),
+            wanted.c.event_id,
+            wanted.c.listener_id,
+            wanted.c.scheduled_at,
+            wanted.c.reason,
+        )
+        .join(wanted, wanted.c.id == waits.c.id)
+        .where(WAITING)
+        .order_by(waits.c.id)
+        .with_for_update(of=waits)
+    )
+
+
+@cache
+def _defer_to_opening(is_sqlite: bool) -> Claimed:
+    """Schedule waits, whose event came outside their window, for the next opening. No deadline ends them any more."""
+
+    def steps(claimed: FromClause) -> list[UpdateBase]:
+        scheduled = literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
+        changed = {
+            "status": scheduled,
+            "scheduled_at": claimed.c.scheduled_at,
+            "timeout_at": sa.null(),
+            "resolution_event_id": claimed.c.event_id,
+            "updated_at": NOW,
+        }
+        park = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, WAITING)
+        return [
+            park,
+            audit(claimed, scheduled, is_sqlite=is_sqlite),
+            close_listeners(claimed, Resolution.EVENT),
+        ]
+
+    return Claimed(_claim_chosen(is_sqlite), steps, claimed_ids, is_sqlite=is_sqlite)
+
+
+def _matching(claim: sa.Select[Any], is_sqlite: bool) -> Claimed:
+    return Claimed(
+        claim,
+        lambda claimed: ending_steps(claimed, Resolution.EVENT, is_sqlite=is_sqlite),
+        lambda claimed, _: sa.select(claimed.c.id, claimed.c.event_id),
+        is_sqlite=is_sqlite,
+    )
