@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FORK_SERVER = Path(__file__).with_name("fork server.py")
+FORK_SERVER = Path(__file__).with_name("fork_server.py")
 PID_WIDTH = 10
 
 
