@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sqlite3
-import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,25 +14,34 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Engine
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from waitctl.domain.errors import (
-    DatabaseNotFoundError,
-    DatabaseUnreachableError,
-    InvalidSettingError,
     SchemaVersionError,
     UnsafeConnectionError,
 )
 from waitctl.domain.instants import format_instant
+from waitctl.infrastructure.database_url import parse_url
 from waitctl.infrastructure.engines import (
     RETRIED_STATES,
+    Listener,
     add_functions,
+    listen,
     postgresql_engine,
     sqlite_engine,
     translated_errors,
 )
-from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
+from waitctl.infrastructure.schema import HEAD
+from waitctl.infrastructure.schema_version import read_revision, refuse_newer
+from waitctl.infrastructure.sqlite_file import (
+    BUSY_SECONDS,
+    copy_beside,
+    file_identity,
+    is_private,
+    prepare_file,
+    require_file,
+)
 
 T = TypeVar("T")
 
@@ -45,7 +52,7 @@ TOPIC_LOCK_SPACE = 0x77616974
 """The first key of our advisory locks ("wait" in ASCII), so that an application's own do not meet them."""
 
 CHANNEL = "waitctl"
-"""Where a transaction that changed something says so, to whoever listens; see `signals`."""
+"""Where a transaction that changed something says so, to whoever listens; see `wakeup`."""
 
 # One a transaction, and none for one that only looked.
 _ANNOUNCE = sa.text(
@@ -61,11 +68,7 @@ _LOCK = {
     for exclusive, function in ((True, "pg_advisory_xact_lock"), (False, "pg_advisory_xact_lock_shared"))
 }
 
-_BUSY_SECONDS = 30
 _RETRIES = 10
-
-# A row of the version table; not in schema.py's metadata because Alembic makes it.
-_version = sa.table(VERSION_TABLE, sa.column("version_num"))
 
 
 class Database:
@@ -76,7 +79,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, as_of: datetime | None = None, create: bool = True) -> None:
-        self.url = _parse_url(url)
+        self.url = parse_url(url)
         self.as_of = as_of
         self.create = create
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -125,10 +128,7 @@ class Database:
     @property
     def is_private(self) -> bool:
         """Whether it is an SQLite file that, with its folder, is this user's own and nobody else's to write."""
-        if self.path is None:
-            return False
-        file = self.path.resolve()
-        return all(_is_own(place) for place in (file, file.parent) if place.exists())
+        return self.path is not None and is_private(self.path)
 
     # -- transactions ---------------------------------------------------------------------------------------------
 
@@ -233,29 +233,9 @@ class Database:
         at: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
         return at.astimezone(UTC)
 
-    def listen(self, channel: str) -> Any:
-        """A connection of PostgreSQL's driver that listens; ``None`` when there is none to be had now."""
-        import psycopg
-
-        try:
-            raw = self._connectable().raw_connection()
-            driver: Any = raw.driver_connection
-            raw.detach()
-            driver.autocommit = True
-            driver.execute(f'LISTEN "{channel}"')
-        except (DBAPIError, psycopg.Error):
-            return None
-        return driver
-
-    def notifications(self, listening: Any) -> list[str] | None:
-        """The payloads that have come in; ``None`` when the connection is lost."""
-        import psycopg
-
-        try:
-            listening.pgconn.consume_input()
-        except psycopg.Error:
-            return None
-        return [news.extra.decode() for news in iter(listening.pgconn.notifies, None)]
+    def listen(self, channel: str) -> Listener | None:
+        """Listen to a channel of PostgreSQL; ``None`` when no connection is to be had now."""
+        return listen(self._connectable(), channel)
 
     # -- statements that differ -----------------------------------------------------------------------------------
 
@@ -268,9 +248,10 @@ class Database:
     def current_revision(self) -> str | None:
         """The migration the database is at; ``None`` when it has no tables of ours."""
         with translated_errors(lambda: self.name):
-            self._require_file()
+            if self.path is not None:
+                require_file(self.path)
             with self._connectable().connect() as connection:
-                return _revision(connection)
+                return read_revision(connection)
 
     def upgrade(self, revision: str = "head") -> None:
         """Migrate to ``revision``. Several at once are safe: one works, the others find it done.
@@ -280,35 +261,35 @@ class Database:
         """
         with translated_errors(lambda: self.name):
             if self.path is not None:
-                self._prepare_file(self.path)
+                prepare_file(self.path)
             from waitctl.infrastructure import migrations
 
             engine = self._connectable().execution_options(waitctl_write=True)
             with engine.connect() as connection, connection.begin():
                 if not self.is_sqlite:
                     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:space)"), {"space": TOPIC_LOCK_SPACE})
-                at = _revision(connection)
-                _refuse_newer(at, self.name)
+                at = read_revision(connection)
+                refuse_newer(at, self.name)
                 if at == revision or (revision == "head" and at == HEAD):
                     return
                 if self.path is not None and sa.inspect(connection).get_table_names():
-                    _copy_beside(self.path, at or "base")
+                    copy_beside(self.path, f"before-{at or 'base'}-to-{HEAD}")
                 migrations.upgrade(connection, revision)
 
     def _open(self) -> Engine:
         """The engine of a database that is at head, else an error; an SQLite file is brought there."""
         if self._engine is not None and self._is_at_head:
-            if self.path is None or _identity(self.path) == self._file:
+            if self.path is None or file_identity(self.path) == self._file:
                 return self._engine
             self.close()  # a resident process must not go on with a file that was moved away or replaced
-        if not self.create:
-            self._require_file()
+        if self.path is not None and not self.create:
+            require_file(self.path)
         if self.path is not None and not self.path.exists():
             self.upgrade()
         engine = self._connectable()
         with engine.connect() as connection:
-            at = _revision(connection)
-        _refuse_newer(at, self.name)
+            at = read_revision(connection)
+        refuse_newer(at, self.name)
         if at != HEAD:
             if not self.is_sqlite or (at is None and not self.create):
                 found = f"is at {at}" if at else "has no waitctl tables"
@@ -317,50 +298,13 @@ class Database:
                 )
             self.upgrade()
         self._is_at_head = True
-        self._file = None if self.path is None else _identity(self.path)
+        self._file = None if self.path is None else file_identity(self.path)
         return engine
-
-    def _require_file(self) -> None:
-        if self.path is not None and not self.path.exists():
-            raise DatabaseNotFoundError(
-                f"no database at {self.path}",
-                hint="create a wait, record an event or run waitctl db upgrade to make one; "
-                "a cron job with another HOME needs --database-url",
-            )
-
-    def _prepare_file(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _create_private(path)
-        except FileNotFoundError as error:
-            raise DatabaseUnreachableError(f"cannot create {path}: {error.strerror}") from error
-        except PermissionError:
-            return  # the database driver says it better
-        except OSError as error:
-            raise DatabaseUnreachableError(f"cannot create {path}: {error.strerror}") from error
-        # The busy handler is not asked when a journal mode changes, so eight first uses need a loop.
-        deadline = time.monotonic() + _BUSY_SECONDS
-        while True:
-            connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise OperationalError("PRAGMA journal_mode = WAL", None, error) from error
-                time.sleep(0.01)
-            finally:
-                connection.close()
 
     def _connectable(self) -> Engine:
         if self._engine is None:
-            self._engine = sqlite_engine(self.url, _BUSY_SECONDS) if self.is_sqlite else postgresql_engine(self.url)
+            self._engine = sqlite_engine(self.url, BUSY_SECONDS) if self.is_sqlite else postgresql_engine(self.url)
         return self._engine
-
-
-def _is_own(place: Path) -> bool:
-    status = place.stat()
-    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def insert_new(
@@ -383,29 +327,6 @@ def insert_new(
     return postgresql.insert(table).on_conflict_do_nothing(index_elements=key, index_where=where)
 
 
-def _create_private(path: Path) -> None:
-    """Make a file that is not there yet: contacts and contexts are the owner's business.
-
-    One that is there is not even opened. POSIX forgets a process's locks on a file when it closes any descriptor of it,
-    and without the lock of a connection of ours another process takes itself for the last one, and deletes the WAL that
-    we go on writing to.
-    """
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except FileExistsError:
-        if path.is_dir():
-            raise
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file it is that bears this name now."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
 def host_name() -> str:
     """This host's name, for the audit and the heartbeat."""
     return socket.gethostname()
@@ -414,55 +335,3 @@ def host_name() -> str:
 def host_clock() -> datetime:
     """This host's clock: the only one on SQLite."""
     return datetime.now(UTC)
-
-
-# -- the address ------------------------------------------------------------------------------------------------------
-
-
-def _parse_url(text: str) -> URL:
-    try:
-        url = make_url(text)
-    except ArgumentError as error:
-        raise InvalidSettingError(
-            "the database URL is not valid", hint="as in sqlite:///waits.db or postgresql://user@host/name"
-        ) from error
-    backend = url.drivername.partition("+")[0]
-    if backend == "sqlite" and url.drivername in {"sqlite", "sqlite+pysqlite"}:
-        if url.database in {None, "", ":memory:"}:
-            raise InvalidSettingError("an SQLite database needs a file", hint="as in sqlite:///waits.db")
-        if "?" in text and not (url.database or "").startswith("file:"):
-            raise InvalidSettingError("an SQLite URL takes no parameters", hint="write a ? in a path as %3F")
-        return url.set(drivername="sqlite+pysqlite")
-    if url.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
-        return url.set(drivername="postgresql+psycopg")
-    raise InvalidSettingError(
-        f"the database URL has the scheme {url.drivername!r}", hint="waitctl speaks sqlite:// and postgresql://"
-    )
-
-
-# -- revisions ---------------------------------------------------------------------------------------------------------
-
-
-def _revision(connection: Connection) -> str | None:
-    if not sa.inspect(connection).has_table(VERSION_TABLE):
-        return None
-    revision: str | None = connection.execute(sa.select(_version.c.version_num)).scalar()
-    return revision
-
-
-def _refuse_newer(revision: str | None, name: str) -> None:
-    if revision is not None and revision > HEAD:
-        raise SchemaVersionError(
-            f"{name} is at {revision}, newer than this waitctl ({HEAD})", hint="upgrade waitctl on this host"
-        )
-
-
-def _copy_beside(path: Path, revision: str) -> None:
-    copy = path.with_name(f"{path.name}.before-{revision}-to-{HEAD}")
-    os.close(os.open(copy, os.O_CREAT | os.O_RDWR, 0o600))  # as private as the file itself
-    source, target = sqlite3.connect(path), sqlite3.connect(copy)
-    try:
-        source.backup(target)
-    finally:
-        source.close()
-        target.close()

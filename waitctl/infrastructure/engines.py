@@ -119,6 +119,46 @@ def postgresql_engine(url: URL) -> Engine:
     return engine
 
 
+class Listener:
+    """A connection of PostgreSQL's driver that listens to one channel."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def fileno(self) -> int:
+        """What becomes readable when something has come in."""
+        descriptor: int = self._connection.fileno()
+        return descriptor
+
+    def payloads(self) -> list[str] | None:
+        """What has come in, without waiting; ``None`` when the connection is lost."""
+        import psycopg
+
+        try:
+            return [notice.payload for notice in self._connection.notifies(timeout=0)]
+        except psycopg.Error:
+            return None
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+
+def listen(engine: Engine, channel: str) -> Listener | None:
+    """Listen on a connection of its own; ``None`` when there is none to be had now."""
+    import psycopg
+
+    try:
+        raw = engine.raw_connection()
+        connection: Any = raw.driver_connection
+        raw.detach()
+        connection.autocommit = True
+        connection.execute(f'LISTEN "{channel}"')
+    except (DBAPIError, psycopg.Error):
+        return None
+    return Listener(connection)
+
+
 # -- errors ------------------------------------------------------------------------------------------------------------
 
 

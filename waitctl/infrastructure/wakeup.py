@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import time
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
 
 from waitctl.infrastructure.database import CHANNEL, Database
+from waitctl.infrastructure.engines import Listener
+
+_LONGEST_POLL = 86_400.0
+"""Seconds of one poll: the system counts milliseconds in 31 bits."""
 
 
 class Wakeup:
     """Wakes whoever waits for a change in ``database``: on SQLite only `wake` does.
 
-    Behind a connection pooler LISTEN succeeds and never wakes. So a signal may only shorten a wait that ends anyway.
+    Behind a connection pooler LISTEN succeeds and never wakes. So a wake-up may only shorten a wait that ends anyway.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._listening: Any = None
+        self._listening: Listener | None = None
         self._awake, self._waker = os.pipe()
         os.set_blocking(self._awake, False)
         os.set_blocking(self._waker, False)
@@ -45,14 +49,21 @@ class Wakeup:
         deadline = time.monotonic() + seconds
         self.listen()
         while (left := deadline - time.monotonic()) > 0:
-            sources = [self._awake] if self._listening is None else [self._awake, self._listening]
-            readable, _, _ = select.select(sources, [], [], left)
+            readable = self._poll(left)
             if self._awake in readable:
                 self._drain()
                 return True
             if readable and self._has_news():
                 return True
         return False
+
+    def _poll(self, seconds: float) -> set[int]:
+        """The descriptors on which something has come in. By poll: select takes none beyond 1023."""
+        poll = select.poll()
+        poll.register(self._awake, select.POLLIN)
+        if self._listening is not None:
+            poll.register(self._listening.fileno(), select.POLLIN)
+        return {descriptor for descriptor, _ in poll.poll(math.ceil(min(seconds, _LONGEST_POLL) * 1000))}
 
     def listen(self) -> None:
         """Begin to listen, so that a change which follows is not missed. What cannot be listened to is looked at."""
@@ -62,7 +73,7 @@ class Wakeup:
 
     def _has_news(self) -> bool:
         """Whether somebody else has written something. A connection that is lost is news, too."""
-        news = self._database.notifications(self._listening)
+        news = None if self._listening is None else self._listening.payloads()
         if news is None:
             self._stop_listening()
             return True
