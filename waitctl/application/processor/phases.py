@@ -133,7 +133,7 @@ class Resolver:
         )
 
     def resolve(self, sink: DeliverySink | None = None, *, only: Collection[Phase] = frozenset(Phase)) -> bool:
-        """Run every phase that is asked for; ``outlet`` hears of each batch that did something.
+        """Run every phase that is asked for; ``sink`` hears of each batch that did something.
 
         Returns whether any did.
         """
