@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fmt lock clean
+.PHONY: help demo test chaos check bench fmt lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: $(STAMP)  ## every test, on SQLite and on a PostgreSQL of its own, with co
 	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+chaos: $(STAMP)  ## faults on purpose, about six minutes of them; CHAOS="--seed N PART" repeats one
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 check: $(STAMP)  ## format, lint, types and layers
 	$(BIN)/ruff format --check .
