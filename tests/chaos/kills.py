@@ -92,6 +92,7 @@ def kill_ticks(stage: Stage, command: Waitctl, config: Path, seconds: int) -> in
 
 def drain(command: Waitctl, config: Path) -> None:
     """Tick, an hour later each time, until there is nothing left to do."""
+    report = None
     for hours in range(1, ROUNDS + 1):
         tick = ("tick", "-o", "json", "--as-of", hours_from_now(hours))
         report = command("--config", str(config), *tick).ok().json

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.chaos.arguments import arguments
+from tests.chaos.clocks import clocks
+from tests.chaos.failover import failover
 from tests.chaos.kills import kills
 from tests.chaos.poison import poison
+from tests.chaos.silence import silence
 from tests.chaos.stage import Stage
 from tests.chaos.stops import stops
 from tests.chaos.zoo import zoo
@@ -14,7 +17,10 @@ from tests.chaos.zoo import zoo
 PARTS: Mapping[str, Callable[[Stage], str]] = {
     "kills": kills,
     "stops": stops,
+    "silence": silence,
+    "failover": failover,
     "poison": poison,
+    "clocks": clocks,
     "zoo": zoo,
     "arguments": arguments,
 }

@@ -44,7 +44,7 @@ CRASHES = ("os._exit(1)", "os.kill(os.getpid(), signal.SIGSEGV)", "os.kill(os.ge
 
 def poison(stage: Stage) -> str:
     """200 innocents in the full form, once for each way to crash."""
-    said = []
+    said: list[str] = []
     for crash in CRASHES[: stage.times(len(CRASHES))]:
         (stage.folder / "poisoned.py").write_text(MODULE.format(crash=crash))
         for kind, url in stage.urls(f"poison{len(said)}"):
@@ -62,6 +62,7 @@ def one(stage: Stage, url: str) -> str:
             handler = "poison" if number == 7 else innocents[number % 3]
             service.create_fixed_time_wait("1s", WaitSpec(f"{handler}-{number}", handler=handler), base=long_ago)
     crashes, later = 0, 0
+    by_status: dict[tuple[str, str], int] = {}
     with Receiver() as receiver:
         receiver.reply = answer(204)
         config = stage.config(CONFIG.format(url=receiver.url))
