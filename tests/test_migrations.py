@@ -180,9 +180,9 @@ def test_the_printed_ddl_makes_the_same_schema(url: str, empty_url: str) -> None
     if url.startswith("sqlite"):
         import sqlite3
 
-        connection = sqlite3.connect(sa.make_url(empty_url).database or "")
-        connection.executescript(ddl)
-        connection.close()
+        file = sqlite3.connect(sa.make_url(empty_url).database or "")
+        file.executescript(ddl)
+        file.close()
         with Database(url) as database:
             database.upgrade()
     else:
