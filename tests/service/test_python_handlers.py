@@ -175,7 +175,7 @@ def test_lease_is_renewed_while_a_function_runs(
     scene: Scene, module: HandlerModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two ticks could otherwise have it at once."""
-    monkeypatch.setattr("waitctl.application.deliveries.workers.Lane.lease", timedelta(seconds=1))
+    monkeypatch.setattr("waitctl.application.deliveries.workers.HandlerWorkers.lease", timedelta(seconds=1))
     scene.on_the_real_clock()
 
     def lease(document: dict[str, Any]) -> Any:
@@ -194,7 +194,7 @@ def test_who_lost_the_lease_renews_and_settles_nothing(
     scene: Scene, module: HandlerModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host that slept: another tick has the delivery, at its second attempt, and its lease stays as it is."""
-    monkeypatch.setattr("waitctl.application.deliveries.workers.Lane.lease", timedelta(seconds=1))
+    monkeypatch.setattr("waitctl.application.deliveries.workers.HandlerWorkers.lease", timedelta(seconds=1))
     scene.on_the_real_clock()
     theirs = "2100-01-01 00:00:00.000000" + ("" if scene.database.is_sqlite else "+00")
 
