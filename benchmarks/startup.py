@@ -7,6 +7,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import waitctl
@@ -39,8 +40,8 @@ def startup(setting: Setting) -> list[Comparison]:
         milliseconds(reference, arguments)
         measured = alternate(
             command,
-            lambda arguments=arguments: milliseconds("waitctl", arguments),  # type: ignore[misc]
-            lambda reference=reference, arguments=arguments: milliseconds(reference, arguments),  # type: ignore[misc]
+            partial(milliseconds, "waitctl", arguments),
+            partial(milliseconds, reference, arguments),
             pairs=pairs,
             silent=True,
         )

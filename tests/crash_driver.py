@@ -22,7 +22,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
 from waitctl import Database, EventService, Settings, Tick, TickOptions, TickReport
-from waitctl.infrastructure.config import HandlerConfig
+from waitctl.domain.handlers import HandlerConfig
 
 commits = 0
 

@@ -6,14 +6,21 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from datetime import datetime
+from functools import partial
+from typing import Any, Generic, TypeVar, overload
 
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Engine, make_url
 
+from waitctl.infrastructure.database import host_clock
+from waitctl.infrastructure.schema import events
+
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
 
 _PATIENCE = 60
 """Seconds until a condition that never comes true fails the test. Nothing is asserted about time."""
@@ -55,16 +62,40 @@ class Background(Generic[T]):
         return self._result
 
 
-def at_once(*jobs: Callable[[], T]) -> list[T]:
+@overload
+def at_once(one: Callable[[], A], other: Callable[[], B], /) -> tuple[A, B]: ...
+
+
+@overload
+def at_once(
+    one: Callable[[], A], other: Callable[[], B], third: Callable[[], object], fourth: Callable[[], object], /
+) -> tuple[A, B, object, object]: ...
+
+
+@overload
+def at_once(one: Callable[[], A], /, *others: Callable[[], B]) -> tuple[A, *tuple[B, ...]]: ...
+
+
+def at_once(*jobs: Callable[[], Any]) -> tuple[Any, ...]:
     """Run the jobs in a thread each, from the same moment; return what they returned."""
     barrier = threading.Barrier(len(jobs))
 
-    def held(job: Callable[[], T]) -> T:
+    def held(job: Callable[[], Any]) -> Any:
         barrier.wait(_PATIENCE)
         return job()
 
-    running = [Background(lambda job=job: held(job)) for job in jobs]
-    return [each.result() for each in running]
+    running = [Background(partial(held, job)) for job in jobs]
+    return tuple(each.result() for each in running)
+
+
+def reach(at: datetime) -> None:
+    """Wait until it is that late."""
+    until(lambda: host_clock() >= at, str(at))
+
+
+def insert_at_the_inbox(connection: sa.Connection, event_type: str, contact_id: str) -> None:
+    """What another system does: an event by SQL alone."""
+    connection.execute(sa.insert(events).values(event_type=event_type, contact_id=contact_id))
 
 
 def until_blocked(url: str, job: Background[Any], locktype: str | None = None) -> None:

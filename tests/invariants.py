@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -38,7 +39,7 @@ def invariants(connection: sa.Connection) -> None:
         assert set(kind) <= known, "rows of a wait that is not there"
 
 
-def _one_delivery(wait: sa.Row, sent: list[sa.Row]) -> None:
+def _one_delivery(wait: sa.Row[Any], sent: list[sa.Row[Any]]) -> None:
     due = wait.handler is not None and wait.resolution not in {None, Resolution.CANCELLED}
     assert len(sent) == due, f"{len(sent)} deliveries: {wait}"
     for delivery in sent:
@@ -47,7 +48,9 @@ def _one_delivery(wait: sa.Row, sent: list[sa.Row]) -> None:
         assert (delivery.status is DeliveryStatus.RUNNING) == (delivery.lease_expires_at is not None), delivery
 
 
-def _listeners_follow(wait: sa.Row, heard: list[sa.Row], counted: list[sa.Row], stored: set[str]) -> None:
+def _listeners_follow(
+    wait: sa.Row[Any], heard: list[sa.Row[Any]], counted: list[sa.Row[Any]], stored: set[str]
+) -> None:
     assert bool(heard) == (wait.wait_type is WaitType.FOR_EVENT), wait
     active = [listener for listener in heard if listener.status is ListenerStatus.ACTIVE]
     matched = [listener for listener in heard if listener.status is ListenerStatus.MATCHED]
@@ -66,7 +69,7 @@ def _listeners_follow(wait: sa.Row, heard: list[sa.Row], counted: list[sa.Row], 
         assert listener.matched_event_id in stored, listener
 
 
-def _groups_follow(wait: sa.Row, heard: list[sa.Row], counted: list[sa.Row], *, complete: bool) -> None:
+def _groups_follow(wait: sa.Row[Any], heard: list[sa.Row[Any]], counted: list[sa.Row[Any]], *, complete: bool) -> None:
     groups = {listener.group_no: listener.needed for listener in heard}
     numbers = {group: sum(row.group_no == group for row in counted) for group in groups}
     assert all(numbers[group] <= needed for group, needed in groups.items()), f"counted too many: {wait}"
@@ -81,7 +84,7 @@ def _groups_follow(wait: sa.Row, heard: list[sa.Row], counted: list[sa.Row], *, 
         assert listener.matched_event_id is None or listener.matched_event_id in own, listener
 
 
-def _audit_is_continuous(wait: sa.Row, trail: list[sa.Row]) -> None:
+def _audit_is_continuous(wait: sa.Row[Any], trail: list[sa.Row[Any]]) -> None:
     status = None
     for line in trail:
         assert line.from_status == status, f"{line} follows {status}"

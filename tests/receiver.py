@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -39,11 +39,15 @@ def answer(status: int, body: str = "", **headers: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
 
+Reply: TypeAlias = "bytes | Callable[[socket.socket, Receiver], object]"
+"""Bytes, or a function that does what it likes with the socket."""
+
+
 class Receiver:
     """Answers each request by what `reply` says: bytes, or a function that does what it likes with the socket."""
 
     def __init__(self, certificate: Path | None = None) -> None:
-        self.reply: bytes | Callable[[socket.socket, Receiver], object] = OK
+        self.reply: Reply = OK
         self.requests: list[Request] = []
         self.connections = 0
         self.ended = threading.Event()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -31,10 +32,17 @@ from waitctl import (
 )
 from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.durations import Duration, parse_duration
-from waitctl.infrastructure.config import HandlerConfig
+from waitctl.domain.handlers import HandlerConfig
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+
+
+class HandlerModule(ModuleType):
+    """A module whose functions, which handlers may name, are the test's."""
+
+    def __setattr__(self, name: str, function: Callable[[Any], object]) -> None:
+        super().__setattr__(name, function)
 
 
 class Scene:

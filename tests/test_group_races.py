@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from tests.interleaving import KNOWN, Background, at_once, count, database_errors, until, until_blocked
+from tests.interleaving import (
+    KNOWN,
+    Background,
+    at_once,
+    count,
+    database_errors,
+    insert_at_the_inbox,
+    reach,
+    until,
+    until_blocked,
+)
 from tests.invariants import invariants
 from waitctl import (
     Database,
@@ -134,11 +145,8 @@ def test_create_against_both_halves(open_database: Callable[[], Database]) -> No
     creator, *recorders = (open_database() for _ in range(3))
     for number in range(ROUNDS):
         contact = f"c{number}"
-        jobs: list[Callable[[], Any]] = [lambda contact=contact: create(creator, contact)]
-        jobs += [
-            lambda db=db, name=name, contact=contact: record(db, name, contact)
-            for db, name in zip(recorders, HALVES, strict=True)
-        ]
+        jobs: list[Callable[[], object]] = [partial(create, creator, contact)]
+        jobs += [partial(record, db, name, contact) for db, name in zip(recorders, HALVES, strict=True)]
         at_once(*jobs)
     all_ended_by_events(creator, ROUNDS)
 
@@ -159,10 +167,7 @@ def test_halves_against_cancel(open_database: Callable[[], Database]) -> None:
 
         cancelled, *results = at_once(
             cancel,
-            *[
-                lambda db=db, name=name, contact=contact: record(db, name, contact)
-                for db, name in zip(recorders, HALVES, strict=True)
-            ],
+            *[partial(record, db, name, contact) for db, name in zip(recorders, HALVES, strict=True)],
         )
         assert cancelled != any(result.matched for result in results)
         assert get(creator, wait).resolution is (Resolution.CANCELLED if cancelled else Resolution.EVENT)
@@ -179,12 +184,10 @@ def test_halves_against_timeout(open_database: Callable[[], Database]) -> None:
 
     def record_all(database: Database, name: str) -> None:
         for contact, deadline in deadlines.items():
-            until(lambda deadline=deadline: host_clock() >= deadline - timedelta(milliseconds=15), "the deadline")
+            reach(deadline - timedelta(milliseconds=15))
             record(database, name, contact)
 
-    running = [
-        Background(lambda db=db, name=name: record_all(db, name)) for db, name in zip(recorders, HALVES, strict=True)
-    ]
+    running = [Background(partial(record_all, db, name)) for db, name in zip(recorders, HALVES, strict=True)]
     options = TickOptions(only=frozenset({Phase.EXPIRED}), batch_size=3)
     while not all(each.is_done for each in running):
         Tick(ticker, Settings(""), options).run()
@@ -208,12 +211,7 @@ def test_ticks_at_the_inbox_table_lose_no_half(open_database: Callable[[], Datab
     events = EventService(creator)
     for name, order in zip(HALVES, (contacts, contacts[::-1]), strict=True):
         for contact in order:
-            creator.write(
-                lambda connection, name=name, contact=contact: connection.execute(
-                    sa.text("INSERT INTO workflow_events (event_type, contact_id) VALUES (:name, :contact)"),
-                    {"name": name, "contact": contact},
-                )
-            )
+            creator.write(partial(insert_at_the_inbox, event_type=name, contact_id=contact))
     options = TickOptions(only=frozenset({Phase.EVENTS}), batch_size=7)
     with database_errors() as errors:
         at_once(*[lambda db=db: Tick(db, Settings(""), options).run() for db in tickers])
@@ -228,9 +226,10 @@ def test_ticks_at_the_inbox_table_lose_no_half(open_database: Callable[[], Datab
 def test_overlapping_ingests_in_different_orders_do_not_deadlock(open_database: Callable[[], Database]) -> None:
     """Grouped, plain and judged waits of the same topics: each kind is locked in its turn, by id."""
     creator = open_database()
+    queries: list[dict[str, Any]] = [{}, {"exclusive": True}, {"where": "event.data.n > 0"}]
     for number in range(40):
         create(creator, f"c{number}")
-        for step, query in enumerate(({}, {"exclusive": True}, {"where": "event.data.n > 0"})):
+        for step, query in enumerate(queries):
             asked = WaitSpec(f"of-c{number}", f"{step}", contact_id=f"c{number}")
             WaitSchedulingService(creator).create_event_wait(EventQuery(HALVES, **query), asked)
     lines = [

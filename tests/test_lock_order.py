@@ -5,7 +5,9 @@ PostgreSQL shows who waits for which lock: a test goes on when it has seen it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,8 @@ from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.schema import events, waits
 
 TOPIC = "email_open"
+
+Job = Callable[..., RecordResult | WaitCreateResult]
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def engine_of(url: str, **options: object) -> sa.Engine:
 def test_a_creator_waits_for_a_recorder_and_sees_its_event(two: tuple[Database, Database], postgres_url: str) -> None:
     one, other = two
 
-    def work(connection: sa.Connection) -> tuple[Background[WaitCreateResult], object]:
+    def work(connection: sa.Connection) -> tuple[Background[WaitCreateResult], datetime]:
         record(one, connection)
         creating = Background(lambda: create(other))
         until_blocked(postgres_url, creating, "advisory")
@@ -80,7 +84,7 @@ def test_a_creator_waits_for_a_recorder_and_sees_its_event(two: tuple[Database, 
 def test_a_recorder_waits_for_a_creator_and_wakes_its_wait(two: tuple[Database, Database], postgres_url: str) -> None:
     one, other = two
 
-    def work(connection: sa.Connection) -> tuple[str, Background[RecordResult], object]:
+    def work(connection: sa.Connection) -> tuple[str, Background[RecordResult], datetime]:
         wait_id = create(one, connection).wait.id
         recording = Background(lambda: record(other))
         until_blocked(postgres_url, recording, "advisory")
@@ -137,13 +141,17 @@ def test_the_lock_is_a_statement_of_its_own_before_every_read(two: tuple[Databas
     one, _ = two
     with one.read():
         pass  # opened and found to be at head
+
+    def on_a_callers(job: Job, connection: sa.Connection) -> object:
+        return job(one, connection, "eve", "caller's")
+
     for job, function in ((create, "pg_advisory_xact_lock("), (record, "pg_advisory_xact_lock_shared(")):
         with statements() as seen:
             job(one)
         first, *_ = [statement for statement, _ in seen]
         assert function in first and "workflow_" not in first and "SELECT clock_timestamp()" in first
         with statements() as seen:
-            one.write(lambda connection, job=job: job(one, connection, "eve", "caller's"))
+            one.write(partial(on_a_callers, job))
         first, second, *_ = [statement for statement, _ in seen]
         assert first == "SHOW transaction_isolation"
         assert function in second and "workflow_" not in second and "SELECT clock_timestamp()" in second
@@ -206,7 +214,8 @@ def test_a_callers_deadlock_is_a_typed_error_and_the_other_goes_on(two: tuple[Da
         record(other, second, external_id="b")
         crossing = Background(lambda: record(one, first, external_id="b"))
         lost = []
-        for job in (lambda: record(other, second, external_id="a"), crossing.result):
+        jobs: list[Callable[[], RecordResult]] = [lambda: record(other, second, external_id="a"), crossing.result]
+        for job in jobs:
             try:
                 job()
             except DatabaseBusyError as error:
@@ -230,7 +239,7 @@ def manual(sqlite_url: str) -> Iterator[sa.Engine]:
 
 
 @pytest.mark.parametrize("job", [create, record])
-def test_a_callers_stale_snapshot_is_refused(sqlite_url: str, manual: sa.Engine, job: object) -> None:
+def test_a_callers_stale_snapshot_is_refused(sqlite_url: str, manual: sa.Engine, job: Job) -> None:
     with Database(sqlite_url) as database, manual.connect() as connection:
         connection.exec_driver_sql("BEGIN")
         assert count(connection, events) == 0  # from here on it sees the database as it is now
@@ -242,7 +251,7 @@ def test_a_callers_stale_snapshot_is_refused(sqlite_url: str, manual: sa.Engine,
 
 
 @pytest.mark.parametrize("job", [create, record])
-def test_a_callers_autocommit_is_refused_on_sqlite(sqlite_url: str, manual: sa.Engine, job: object) -> None:
+def test_a_callers_autocommit_is_refused_on_sqlite(sqlite_url: str, manual: sa.Engine, job: Job) -> None:
     with Database(sqlite_url) as database, manual.connect() as connection, pytest.raises(UnsafeConnectionError):
         job(database, connection)
 

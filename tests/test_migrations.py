@@ -6,6 +6,7 @@ are tried.
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -111,6 +112,22 @@ def test_no_module_shadows_the_library() -> None:
     assert not (ROOT / "alembic" / "__init__.py").exists()
 
 
+def imported(path: Path) -> set[str]:
+    """The packages that a module imports, at its top or within."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "." for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in names}
+
+
+def test_a_migration_says_itself_what_it_makes() -> None:
+    """What it took from the package would change with the package, and an old database would get a new schema."""
+    versions = sorted((ROOT / "alembic" / "versions").glob("*.py"))
+    assert versions
+    frozen = {"sqlalchemy", "alembic"} | sys.stdlib_module_names
+    assert {path.name: imported(path) - frozen for path in versions} == {path.name: set() for path in versions}
+
+
 def test_alembic_finds_no_difference(database: Database) -> None:
     database.upgrade()
     with database.read() as connection:
@@ -163,9 +180,9 @@ def test_the_printed_ddl_makes_the_same_schema(url: str, empty_url: str) -> None
     if url.startswith("sqlite"):
         import sqlite3
 
-        connection = sqlite3.connect(sa.make_url(empty_url).database or "")
-        connection.executescript(ddl)
-        connection.close()
+        file = sqlite3.connect(sa.make_url(empty_url).database or "")
+        file.executescript(ddl)
+        file.close()
         with Database(url) as database:
             database.upgrade()
     else:

@@ -186,7 +186,7 @@ def check(plans: list[str], *indexes: str) -> None:
 def test_claiming_due_waits(large: Database) -> None:
     now = datetime(2026, 7, 1, 0, 10, tzinfo=UTC)  # ten are due
 
-    def claim(connection):
+    def claim(connection: sa.Connection) -> object:
         return due.resolve_due(connection, large, now=now, late_before=now, limit=5, reason="due", actor="test")
 
     check(explained(large, claim), "ix_wait_executions_scheduled")
@@ -209,7 +209,7 @@ def test_finding_expired_listeners(large: Database) -> None:
 
 
 def test_matching_an_event(large: Database) -> None:
-    def record(connection):
+    def record(connection: sa.Connection) -> object:
         return EventService(large).record(make_event("email_open", "contact-7"), connection)
 
     check(explained(large, record), "ix_event_listeners_lookup")
@@ -252,7 +252,7 @@ def test_looking_back(large: Database) -> None:
     asked = WaitSpec("looks-back", contact_id="visitor-7")
     query = EventQuery(("email_open",), lookback=parse_duration("10m"))
 
-    def create(connection):
+    def create(connection: sa.Connection) -> object:
         return WaitSchedulingService(large).create_event_wait(query, asked, connection=connection)
 
     check(explained(large, create), "ix_events_topic")
@@ -303,7 +303,7 @@ def analyse_on(connection: sa.Connection) -> None:
 def test_creating_a_wait_with_a_key(large: Database) -> None:
     asked = WaitSpec("keyed", idempotency_key="key")
 
-    def create(connection):
+    def create(connection: sa.Connection) -> object:
         return WaitSchedulingService(large).create_fixed_time_wait("1h", asked, connection=connection)
 
     check(explained(large, create), "uq_wait_executions_key", "uq_wait_executions_open")
@@ -353,7 +353,7 @@ def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> 
 
 
 def test_finding_uncorrelated_events(large: Database) -> None:
-    def claim(connection):
+    def claim(connection: sa.Connection) -> object:
         return event_store.claim_uncorrelated(connection, 100)
 
     check(explained(large, claim), "ix_events_uncorrelated")

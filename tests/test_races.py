@@ -9,13 +9,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from tests.interleaving import KNOWN, Background, at_once, count, database_errors, until, until_blocked
+from tests.interleaving import (
+    KNOWN,
+    Background,
+    at_once,
+    count,
+    database_errors,
+    insert_at_the_inbox,
+    reach,
+    until,
+    until_blocked,
+)
 from tests.invariants import invariants
 from waitctl import (
     Database,
@@ -39,9 +50,9 @@ from waitctl.domain.errors import (
     WaitAlreadyOpenError,
     WaitExecutionExpiredError,
 )
+from waitctl.domain.handlers import HandlerConfig
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
-from waitctl.infrastructure.config import HandlerConfig
 from waitctl.infrastructure.database import host_clock
 from waitctl.infrastructure.schema import HEAD, deliveries, events, listeners, transitions, waits
 from waitctl.infrastructure.store import completion, due
@@ -201,7 +212,7 @@ def test_the_deadline_decides_between_event_and_timeout(open_database: Callable[
 
     def record_all() -> None:
         for contact, deadline in deadlines.items():
-            until(lambda deadline=deadline: host_clock() >= deadline - timedelta(milliseconds=8), "the deadline")
+            reach(deadline - timedelta(milliseconds=8))
             recording.record(make_event(TOPIC, contact))
 
     running = Background(record_all)
@@ -308,8 +319,8 @@ def test_create_against_record_loses_no_wake_up(open_database: Callable[..., Dat
         contact = f"contact-{number}"
         spec = WaitSpec(f"execution-{number}", contact_id=contact, handler="nudge")
         created, recorded = at_once(
-            lambda spec=spec: creating.create_event_wait(EventQuery((TOPIC,)), spec),
-            lambda contact=contact: recording.record(make_event(TOPIC, contact)),
+            partial(creating.create_event_wait, EventQuery((TOPIC,)), spec),
+            partial(recording.record, make_event(TOPIC, contact)),
         )
         looked_back = created.wait.status is WaitExecutionStatus.RESUMED
         assert looked_back != (recorded.matched == (created.wait.id,)), contact
@@ -333,10 +344,10 @@ def test_create_record_timeout_and_cancel_at_once(open_database: Callable[..., D
         first = create_listening(ticking, contact, timeout_at=host_clock() + timedelta(milliseconds=3))
         second = WaitSpec(f"second-{number}", contact_id=contact, handler="nudge")
         created, recorded, _, _ = at_once(
-            lambda second=second: creating.create_event_wait(EventQuery((TOPIC,)), second),
-            lambda contact=contact: recording.record(make_event(TOPIC, contact)),
+            partial(creating.create_event_wait, EventQuery((TOPIC,)), second),
+            partial(recording.record, make_event(TOPIC, contact)),
             lambda: tick(ticking, Phase.EXPIRED),
-            lambda first=first: _cancel(cancelling, first),
+            partial(_cancel, cancelling, first),
         )
         looked_back = created.wait.status is WaitExecutionStatus.RESUMED
         assert looked_back != (created.wait.id in recorded.matched), contact
@@ -515,8 +526,7 @@ def test_ticks_at_the_inbox_table_and_creates_lose_no_wake_up(open_database: Cal
 
     def insert_all() -> None:
         for contact in contacts:
-            row = sa.insert(events).values(event_type=TOPIC, contact_id=contact)
-            door.write(lambda connection, row=row: connection.execute(row))
+            door.write(partial(insert_at_the_inbox, event_type=TOPIC, contact_id=contact))
 
     def create_all() -> list[str]:
         return [create_listening(creator, contact) for contact in contacts]

@@ -38,7 +38,7 @@ def shell(run: Waitctl, script: str, **env: str) -> subprocess.CompletedProcess[
 
 
 def events(run: Waitctl) -> list[Any]:
-    return run("event", "list", "-o", "json").ok().json["events"]
+    return list(run("event", "list", "-o", "json").ok().json["events"])
 
 
 def test_the_hook_takes_in_what_is_signed_and_keeps_what_is_not(run: Waitctl) -> None:

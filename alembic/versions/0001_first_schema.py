@@ -6,14 +6,14 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from waitctl.infrastructure.schema import Json, UtcDateTime, new_id, real_now
-
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 ID = sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite")
+INSTANT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
+JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 ENUMS = {
@@ -46,7 +46,11 @@ CREATE FUNCTION waitctl_uuidv7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAF
     'hex')::uuid
 $$
 """
-
+_MILLIS = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+SQLITE_UUIDV7 = (
+    f"printf('%08x-%04x-7%03x-%04x-%012x', {_MILLIS} >> 16, {_MILLIS} & 65535, abs(random() % 4096), "
+    "32768 + abs(random() % 16384), abs(random() % 281474976710656))"
+)
 
 # The inbox table stands open to any system: what no program could read again must stop there, not every tick.
 _DOOR = ("id", "event_type", "contact_id", "data", "source", "external_id", "occurred_at", "received_at")
@@ -71,6 +75,16 @@ def door_checks() -> list[sa.CheckConstraint]:
             " AND ".join(f"typeof({name}) <> 'blob'" for name in _DOOR), name=op.f("ck_workflow_events_holds_no_bytes")
         ),
     ]
+
+
+def new_id() -> sa.TextClause:
+    """A UUIDv7 made by the database."""
+    return sa.text("waitctl_uuidv7()" if is_postgresql() else f"({SQLITE_UUIDV7})")
+
+
+def real_now() -> sa.TextClause:
+    """The database's own clock at this moment: ``now()`` would be the transaction's start."""
+    return sa.text("clock_timestamp()" if is_postgresql() else "(strftime('%Y-%m-%d %H:%M:%f000', 'now'))")
 
 
 def enum(name: str) -> Any:
@@ -105,16 +119,16 @@ def create_waits() -> None:
         sa.Column("contact_id", sa.Text(), nullable=True),
         sa.Column("wait_type", enum("workflow_wait_type"), nullable=False),
         sa.Column("status", enum("workflow_wait_status"), nullable=False),
-        sa.Column("scheduled_at", UtcDateTime(), nullable=True),
-        sa.Column("timeout_at", UtcDateTime(), nullable=True),
+        sa.Column("scheduled_at", INSTANT, nullable=True),
+        sa.Column("timeout_at", INSTANT, nullable=True),
         sa.Column("timezone", sa.Text(), nullable=False),
-        sa.Column("wait_config", Json(), nullable=False),
-        sa.Column("context", Json(), nullable=True),
+        sa.Column("wait_config", JSON, nullable=False),
+        sa.Column("context", JSON, nullable=True),
         sa.Column("handler", sa.Text(), nullable=True),
         sa.Column("idempotency_key", sa.Text(), nullable=True),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("updated_at", UtcDateTime(), nullable=False),
-        sa.Column("resolved_at", UtcDateTime(), nullable=True),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("updated_at", INSTANT, nullable=False),
+        sa.Column("resolved_at", INSTANT, nullable=True),
         sa.Column("resolution", enum("workflow_wait_resolution"), nullable=True),
         sa.Column("resolution_event_id", ID, nullable=True),
         sa.Column("late_seconds", sa.BigInteger(), nullable=True),
@@ -155,16 +169,16 @@ def create_waits() -> None:
         sa.Column("wait_id", ID, nullable=False),
         sa.Column("event_type", sa.Text(), nullable=False),
         sa.Column("contact_id", sa.Text(), nullable=False),
-        sa.Column("match", Json(), nullable=True),
-        sa.Column("match_json", Json(), nullable=True),
+        sa.Column("match", JSON, nullable=True),
+        sa.Column("match_json", JSON, nullable=True),
         sa.Column("where", sa.Text(), nullable=True),
         sa.Column("exclusive", sa.Boolean(), nullable=False),
         sa.Column("status", enum("workflow_listener_status"), nullable=False),
-        sa.Column("since_at", UtcDateTime(), nullable=False),
-        sa.Column("timeout_at", UtcDateTime(), nullable=True),
-        sa.Column("expires_at", UtcDateTime(), nullable=True),
+        sa.Column("since_at", INSTANT, nullable=False),
+        sa.Column("timeout_at", INSTANT, nullable=True),
+        sa.Column("expires_at", INSTANT, nullable=True),
         sa.Column("matched_event_id", ID, nullable=True),
-        sa.Column("matched_at", UtcDateTime(), nullable=True),
+        sa.Column("matched_at", INSTANT, nullable=True),
         sa.CheckConstraint(
             "(matched_event_id IS NULL) = (matched_at IS NULL)",
             name=op.f("ck_workflow_event_listeners_matched_by_an_event"),
@@ -194,12 +208,12 @@ def create_waits() -> None:
         "workflow_wait_transitions",
         sa.Column("wait_id", ID, nullable=False),
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("at", INSTANT, nullable=False),
         sa.Column("from_status", enum("workflow_wait_status"), nullable=True),
         sa.Column("to_status", enum("workflow_wait_status"), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
-        sa.Column("data", Json(), nullable=True),
+        sa.Column("data", JSON, nullable=True),
         sa.Column("workflow_execution_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("wait_id", "id", name="pk_workflow_wait_transitions"),
     )
@@ -217,12 +231,12 @@ def create_events() -> None:
         sa.Column("id", ID, server_default=new_id(), nullable=False),
         sa.Column("event_type", sa.Text(), nullable=False),
         sa.Column("contact_id", sa.Text(), nullable=False),
-        sa.Column("data", Json(), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("data", JSON, server_default=sa.text("'{}'"), nullable=False),
         sa.Column("source", sa.Text(), server_default=sa.text("'sql'"), nullable=False),
         sa.Column("external_id", sa.Text(), nullable=True),
-        sa.Column("occurred_at", UtcDateTime(), nullable=True),
-        sa.Column("received_at", UtcDateTime(), server_default=real_now(), nullable=False),
-        sa.Column("correlated_at", UtcDateTime(), nullable=True),
+        sa.Column("occurred_at", INSTANT, nullable=True),
+        sa.Column("received_at", INSTANT, server_default=real_now(), nullable=False),
+        sa.Column("correlated_at", INSTANT, nullable=True),
         sa.CheckConstraint("event_type <> '' AND contact_id <> ''", name=op.f("ck_workflow_events_names_a_topic")),
         *door_checks(),
         sa.PrimaryKeyConstraint("id", name="pk_workflow_events"),
@@ -241,7 +255,7 @@ def create_events() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("description", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("builtin", sa.Boolean(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), server_default=real_now(), nullable=False),
+        sa.Column("created_at", INSTANT, server_default=real_now(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_workflow_event_types"),
     )
     types = sa.table(
@@ -263,11 +277,11 @@ def create_outbox() -> None:
         sa.Column("status", enum("workflow_delivery_status"), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("max_attempts", sa.Integer(), nullable=True),
-        sa.Column("next_attempt_at", UtcDateTime(), nullable=False),
-        sa.Column("lease_expires_at", UtcDateTime(), nullable=True),
+        sa.Column("next_attempt_at", INSTANT, nullable=False),
+        sa.Column("lease_expires_at", INSTANT, nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("delivered_at", UtcDateTime(), nullable=True),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("delivered_at", INSTANT, nullable=True),
         sa.CheckConstraint(
             "(status = 'delivered') = (delivered_at IS NOT NULL)",
             name=op.f("ck_workflow_wait_deliveries_delivered_at_when_delivered"),
@@ -303,8 +317,8 @@ def create_operations() -> None:
         sa.Column("wait_id", ID, nullable=True),
         sa.Column("fingerprint", sa.Text(), nullable=True),
         sa.Column("resolution", enum("workflow_wait_resolution"), nullable=True),
-        sa.Column("resolved_at", UtcDateTime(), nullable=True),
-        sa.Column("created_at", UtcDateTime(), server_default=real_now(), nullable=False),
+        sa.Column("resolved_at", INSTANT, nullable=True),
+        sa.Column("created_at", INSTANT, server_default=real_now(), nullable=False),
         sa.CheckConstraint("kind IN ('wait_key', 'event_id')", name=op.f("ck_waitctl_tombstones_kind")),
         sa.PrimaryKeyConstraint("kind", "scope", "key", name="pk_waitctl_tombstones"),
     )
@@ -313,10 +327,10 @@ def create_operations() -> None:
         sa.Column("id", BIG, sa.Identity(always=True), nullable=False),
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
-        sa.Column("started_at", UtcDateTime(), nullable=False),
-        sa.Column("finished_at", UtcDateTime(), nullable=True),
-        sa.Column("as_of", UtcDateTime(), nullable=True),
-        sa.Column("report", Json(), nullable=True),
+        sa.Column("started_at", INSTANT, nullable=False),
+        sa.Column("finished_at", INSTANT, nullable=True),
+        sa.Column("as_of", INSTANT, nullable=True),
+        sa.Column("report", JSON, nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_waitctl_ticks"),
     )
 

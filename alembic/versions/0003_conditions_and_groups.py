@@ -3,19 +3,16 @@
 import sqlalchemy as sa
 from alembic import op
 
-from waitctl.infrastructure.schema import UtcDateTime
-
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+ID = sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite")
+INSTANT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
+
 LISTENERS = "workflow_event_listeners"
 MATCHES = "workflow_listener_matches"
-
-
-def _id() -> sa.types.TypeEngine[str]:
-    return sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite")
 
 
 def upgrade() -> None:
@@ -26,13 +23,13 @@ def upgrade() -> None:
     op.add_column(LISTENERS, sa.Column("diagnostic", sa.Text(), nullable=True))
     op.create_table(
         MATCHES,
-        sa.Column("wait_id", _id(), nullable=False),
-        sa.Column("listener_id", _id(), nullable=False),
-        sa.Column("event_id", _id(), nullable=False),
+        sa.Column("wait_id", ID, nullable=False),
+        sa.Column("listener_id", ID, nullable=False),
+        sa.Column("event_id", ID, nullable=False),
         sa.Column("group_no", sa.Integer(), nullable=False),
         sa.Column("distinct_value", sa.Text(), nullable=True),
-        sa.Column("received_at", UtcDateTime(), nullable=False),
-        sa.Column("matched_at", UtcDateTime(), nullable=False),
+        sa.Column("received_at", INSTANT, nullable=False),
+        sa.Column("matched_at", INSTANT, nullable=False),
         sa.ForeignKeyConstraint(
             ["wait_id"],
             ["workflow_wait_executions.id"],

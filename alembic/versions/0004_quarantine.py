@@ -2,8 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-
-from waitctl.infrastructure.schema import Json, UtcDateTime
+from sqlalchemy.dialects import postgresql
 
 revision = "0004"
 down_revision = "0003"
@@ -11,6 +10,8 @@ branch_labels = None
 depends_on = None
 
 ID = sa.Uuid(as_uuid=False).with_variant(sa.String(36), "sqlite")
+INSTANT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
+JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 _CALENDAR = "BETWEEN TIMESTAMPTZ '1000-01-01 00:00:00Z' AND TIMESTAMPTZ '9899-12-31 23:59:59Z'"
 
 
@@ -19,7 +20,7 @@ def is_postgresql() -> bool:
 
 
 def upgrade() -> None:
-    op.add_column("workflow_events", sa.Column("expires_at", UtcDateTime, nullable=True))
+    op.add_column("workflow_events", sa.Column("expires_at", INSTANT, nullable=True))
     if is_postgresql():
         # SQLite cannot add a constraint to a table; there an instant that is none is read as none.
         op.create_check_constraint(
@@ -32,13 +33,13 @@ def upgrade() -> None:
         sa.Column("format", sa.Text(), nullable=False),
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
-        sa.Column("headers", Json(), nullable=False),
+        sa.Column("headers", JSON, nullable=False),
         sa.Column("url", sa.Text(), nullable=True),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("verified", sa.Boolean(), nullable=False),
-        sa.Column("received_at", UtcDateTime, nullable=False),
-        sa.Column("replayed_at", UtcDateTime, nullable=True),
+        sa.Column("received_at", INSTANT, nullable=False),
+        sa.Column("replayed_at", INSTANT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workflow_event_quarantine")),
     )
     op.create_index("ix_event_quarantine_received", "workflow_event_quarantine", ["received_at"])

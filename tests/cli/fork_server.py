@@ -21,7 +21,7 @@ import threading
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import coverage
 
@@ -57,10 +57,11 @@ def preload() -> None:
 def serve(requests: socket.socket) -> dict[str, Any] | None:
     """Fork at every request. In the fork, returns what is asked; here, None when nobody asks any more."""
     ended, wake = os.pipe()
+    sources: list[socket.socket | int] = [requests, ended]
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     while True:
-        ready, _, _ = select.select([requests, ended], [], [])
+        ready, _, _ = select.select(sources, [], [])
         if ended in ready:
             os.read(ended, 4096)
             reap()
@@ -124,14 +125,14 @@ def become(asked: dict[str, Any]) -> None:
 
 def end(status: Any) -> None:
     """End as an interpreter does, but leave alone what it would take apart, object by object: most of the time."""
-    threading._shutdown()
+    vars(threading)["_shutdown"]()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
-def reopened(stream: TextIO, mode: str, newline: str | None, buffering: int = -1) -> TextIO:
+def reopened(stream: TextIO, mode: Literal["r", "w"], newline: str | None, buffering: int = -1) -> TextIO:
     """The same stream, but it knows nothing of what it was opened on."""
     return open(
         stream.fileno(), mode, buffering, encoding=stream.encoding, errors=stream.errors, newline=newline, closefd=False

@@ -109,6 +109,14 @@ def test_killed_half_way_and_run_again_it_ends_with_the_same_rows(run_on: Waitct
     assert len({event["id"] for event in listed}) == len(listed) == 3000
 
 
+def interrupted(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended; if not, it is told to once more."""
+    if process.poll() is not None:
+        return True
+    process.send_signal(signal.SIGINT)
+    return False
+
+
 def unread(process: subprocess.Popen[bytes]) -> int:
     """How many bytes of its standard input a process has not read yet."""
     assert process.stdin is not None
@@ -156,7 +164,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_batch_in_hand(run_on: Waitctl) ->
             process.stdin.write(b"".join(line(each) + b"\n" for each in range(900)))
             process.stdin.flush()
             until(lambda: unread(process) == 0, "a batch to write")
-            until(lambda: process.poll() is not None or process.send_signal(signal.SIGINT), "its end")
+            until(lambda: interrupted(process), "its end")
             return finish(process)
 
         finished = database.write(ingest_and_interrupt)

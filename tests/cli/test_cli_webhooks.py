@@ -34,16 +34,16 @@ def deliver(run: Waitctl, name: str, request: Signed, *options: str, env: dict[s
 
 
 def recorded(run: Waitctl) -> list[Any]:
-    return run("event", "list", "-o", "json").ok().json["events"]
+    return list(run("event", "list", "-o", "json").ok().json["events"])
 
 
 def quarantined(run: Waitctl) -> list[Any]:
-    return run("event", "quarantine", "list", "-o", "json").ok().json["quarantine"]
+    return list(run("event", "quarantine", "list", "-o", "json").ok().json["quarantine"])
 
 
 def error_of(finished: Finished) -> dict[str, Any]:
     [line] = finished.err.splitlines()
-    return json.loads(line)["error"]
+    return dict(json.loads(line)["error"])
 
 
 def test_the_formats_are_the_providers() -> None:
@@ -56,11 +56,11 @@ def test_a_good_one_is_taken_once(run: Waitctl, name: str) -> None:
     env = configure(run, name, NEW, OLD)
     if name == "standardwebhooks":
         run("event", "types", "add", json.loads((FIXTURES / "standardwebhooks.json").read_bytes())["type"]).ok()
+    new = SENDERS[name].recorded
     for key in (OLD, NEW):  # while they rotate either signs; the second time it is a replay
         result = deliver(run, name, signed(name, AT, key), env=env).ok().json
         assert set(result) == TOTALS | {"verified", "ignored_types", "quarantined"}
         assert result["verified"] is True
-        new = SENDERS[name].recorded
         assert (result["recorded"], result["duplicates"]) == ((new, 0) if key == OLD else (0, new))
     assert len(recorded(run)) == new
     assert quarantined(run) == []

@@ -245,7 +245,7 @@ def test_a_group_that_is_complete_outside_its_window_is_parked(scene: Scene) -> 
     rules = Rules(window=parse_hours("mon-fri 09:00-17:00", "--window"))
     for contact, where in (("ada", None), ("eve", "true")):
         scene.at(0)
-        asked = {"mode": ALL, "rules": rules, "where": where, "contact": contact, "execution": contact}
+        asked: dict[str, Any] = {"mode": ALL, "rules": rules, "where": where, "contact": contact, "execution": contact}
         wait = scene.listen("email_open", "form_submit", **asked)
         scene.at(1).record("email_open", contact)
         second = scene.at(2).record("form_submit", contact)  # NOON is on a Sunday

@@ -98,7 +98,10 @@ def test_a_row_that_somebody_wrote_runs_nothing(postgres_scene: Scene, tmp_path:
 
 def test_a_command_for_the_rest_and_a_handler_for_one(own: Scene, tmp_path: Path) -> None:
     out = own.handle(tmp_path, "echo handled >> $OUT", name="escalate")
-    both = {"command": command("touch", "ran", folder=tmp_path), "handlers": {Outcome.TIMEOUT: "escalate"}}
+    both: dict[str, Any] = {
+        "command": command("touch", "ran", folder=tmp_path),
+        "handlers": {Outcome.TIMEOUT: "escalate"},
+    }
     own.listen(execution="a", **both)
     own.record()
     assert own.tick().delivered == 1

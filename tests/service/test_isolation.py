@@ -6,13 +6,12 @@ import socket
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.interleaving import at_once
-from tests.scene import NOON, Scene
+from tests.scene import NOON, HandlerModule, Scene
 from waitctl import Database, Settings, Tick, TickOptions
 from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.handlers import HandlerConfig, WebhookConfig
@@ -24,8 +23,8 @@ BATCH = 1000
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    module = ModuleType(MODULE)
+def module(monkeypatch: pytest.MonkeyPatch) -> HandlerModule:
+    module = HandlerModule(MODULE)
     monkeypatch.setitem(sys.modules, MODULE, module)
     return module
 
@@ -61,7 +60,7 @@ def backlog(scene: Scene, handler: str) -> None:
     )
 
 
-def test_a_dead_host_delays_a_live_one_by_a_batch_at_most(scene: Scene, module: ModuleType, dead_host: str) -> None:
+def test_a_dead_host_delays_a_live_one_by_a_batch_at_most(scene: Scene, module: HandlerModule, dead_host: str) -> None:
     scene.handlers["dead"] = HandlerConfig("dead", webhook=WebhookConfig(dead_host), retry=RetryPolicy(max_attempts=50))
     scene.handlers["live"] = HandlerConfig("live", python=f"{MODULE}:live")
     tried: list[int] = []
@@ -89,7 +88,7 @@ def test_each_failure_moves_its_own_row_back(scene: Scene, dead_host: str) -> No
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_zombie_changes_nothing_and_is_counted(scene: Scene, module: ModuleType, fails: bool) -> None:
+def test_a_zombie_changes_nothing_and_is_counted(scene: Scene, module: HandlerModule, fails: bool) -> None:
     """Its lease ran out while it ran, and another tick has delivered meanwhile."""
 
     def slow(_: Any) -> None:
@@ -114,7 +113,7 @@ def test_a_zombie_changes_nothing_and_is_counted(scene: Scene, module: ModuleTyp
 
 @pytest.mark.parametrize(("max_attempts", "claimed"), [(1, 1), (8, 4)])
 def test_who_has_few_attempts_lies_in_no_queue(
-    scene: Scene, module: ModuleType, max_attempts: int, claimed: int
+    scene: Scene, module: HandlerModule, max_attempts: int, claimed: int
 ) -> None:
     """A tick that is killed has used up an attempt of all that it had claimed."""
     leased: list[int] = []
@@ -131,7 +130,7 @@ def test_who_has_few_attempts_lies_in_no_queue(
 
 @pytest.mark.parametrize("wrong_by", [timedelta(hours=1), -timedelta(hours=1)], ids=["ahead", "behind"])
 def test_a_host_whose_clock_is_wrong(
-    postgres_scene: Scene, module: ModuleType, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta
+    postgres_scene: Scene, module: HandlerModule, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta
 ) -> None:
     """PostgreSQL's clock is the only one: nothing fires early, and nobody takes a lease that has not run out."""
     real = host_clock

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
-from types import ModuleType
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from tests.scene import Scene
+from tests.scene import HandlerModule, Scene
 from waitctl import PauseKind, PauseService, Rules, Settings, Tick, TickOptions, parse_hours
 from waitctl.application.deliveries.dispatcher import Dispatcher
 from waitctl.application.deliveries.payloads import first_payloads, make_payloads
@@ -119,7 +118,7 @@ def test_one_that_an_event_had_scheduled_is_left_to_the_dispatcher(scene: Scene)
 @pytest.fixture
 def came(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> queue.Queue[Any]:
     """What came to the handler ``nudge``."""
-    module, came = ModuleType(MODULE), queue.Queue[Any]()
+    module, came = HandlerModule(MODULE), queue.Queue[Any]()
     module.nudge = came.put
     monkeypatch.setitem(sys.modules, MODULE, module)
     scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge")
@@ -153,7 +152,7 @@ def test_a_handler_at_work_gets_its_next_one_without_a_claim(scene: Scene, came:
         leases.put(leased_for(scene, document["delivery_id"]))
         came.put(document)
 
-    sys.modules[MODULE].nudge = nudge
+    vars(sys.modules[MODULE])["nudge"] = nudge
     scene.create("0.000001s", execution="first", handler="nudge")
     with dispatching(scene) as (end_what_is_due, dispatcher):
         end_what_is_due()
@@ -229,7 +228,7 @@ def test_who_interrupts_waits_for_what_has_begun_and_no_more(scene: Scene, came:
         if len(begun) >= count // 2:
             stop.set()
 
-    sys.modules[MODULE].nudge = nudge
+    vars(sys.modules[MODULE])["nudge"] = nudge
     scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=concurrency)
     settings = Settings(scene.url, handlers=scene.handlers)
     report = Tick(scene.database, settings, TickOptions(), interrupted=stop.is_set).run()
@@ -252,7 +251,7 @@ def test_who_has_few_attempts_lies_in_no_queue(
         came.put(document)
         go_on.wait(PATIENCE)
 
-    sys.modules[MODULE].nudge = nudge
+    vars(sys.modules[MODULE])["nudge"] = nudge
     policy = RetryPolicy(max_attempts=max_attempts)
     scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=1, retry=policy)
     scene.create("0.000001s", execution="first", handler="nudge")
@@ -277,7 +276,7 @@ def test_nothing_is_started_when_what_becomes_of_it_cannot_be_written(scene: Sce
         (go_on if first else over).wait(PATIENCE)
 
     seen: list[str] = []
-    sys.modules[MODULE].nudge = nudge
+    vars(sys.modules[MODULE])["nudge"] = nudge
     scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=1)
     scene.create("0.000001s", execution="first", handler="nudge")
     tick = Tick(scene.database, Settings(scene.url, handlers=scene.handlers), TickOptions())

@@ -74,7 +74,7 @@ def resumed(scene: Scene, cases: list[Any]) -> set[str]:
 
     def listen(connection: sa.Connection) -> None:
         for number, (_, part, match) in enumerate(cases):
-            asked = {"contact": f"c{number}", "connection": connection}
+            asked: dict[str, Any] = {"contact": f"c{number}", "connection": connection}
             scene.listen(execution=f"contains-{number}", match_json=part, **asked)
             scene.listen(execution=f"match-{number}", match=match, **asked)
 
@@ -149,7 +149,11 @@ def counted(scene: Scene, documents: list[dict[str, Any]]) -> set[tuple[int, int
     def set_up(connection: sa.Connection) -> None:
         for number in range(len(documents)):
             for place, condition in enumerate(CONDITIONS):
-                asked = {"execution": f"{number}-{place}", "contact": f"c{number}", "connection": connection}
+                asked: dict[str, Any] = {
+                    "execution": f"{number}-{place}",
+                    "contact": f"c{number}",
+                    "connection": connection,
+                }
                 waits[scene.listen("page_visit", **asked, **condition).id] = (number, place)
         scene.events.store(
             connection, [make_event("page_visit", f"c{number}", data=data) for number, data in enumerate(documents)]

@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from tests.interleaving import until
-from tests.scene import MINUTE, NOON, Scene
+from tests.scene import MINUTE, NOON, HandlerModule, Scene
 from waitctl import Dead, Retry, Settings, Tick, TickOptions
 from waitctl.domain.deliveries import Delivery, RetryPolicy
 from waitctl.domain.handlers import HandlerConfig
@@ -23,9 +22,9 @@ MODULE = "handlers_of_a_test"
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def module(monkeypatch: pytest.MonkeyPatch) -> HandlerModule:
     """A module whose functions handlers may name."""
-    module = ModuleType(MODULE)
+    module = HandlerModule(MODULE)
     monkeypatch.setitem(sys.modules, MODULE, module)
     return module
 
@@ -48,7 +47,7 @@ def tried(scene: Scene) -> Delivery:
     return delivery
 
 
-def test_what_a_function_gets(scene: Scene, module: ModuleType) -> None:
+def test_what_a_function_gets(scene: Scene, module: HandlerModule) -> None:
     given: list[dict[str, Any]] = []
     module.handle = given.append
     call(scene)
@@ -92,7 +91,7 @@ def later(function: Callable[[object], object]) -> Callable[[object], Any]:
 )
 def test_how_a_function_may_end(
     sqlite_scene: Scene,
-    module: ModuleType,
+    module: HandlerModule,
     form: Any,
     handle: Callable[[object], object],
     status: str,
@@ -106,7 +105,7 @@ def test_how_a_function_may_end(
     assert (delivery.status, delivery.attempt, said) == (status, attempt, error)
 
 
-def test_later_may_say_when(sqlite_scene: Scene, module: ModuleType) -> None:
+def test_later_may_say_when(sqlite_scene: Scene, module: HandlerModule) -> None:
     call(sqlite_scene)
     module.handle = raising(Retry(after=90 * MINUTE))
     delivery = tried(sqlite_scene)
@@ -118,7 +117,7 @@ def test_later_may_say_when(sqlite_scene: Scene, module: ModuleType) -> None:
     )
 
 
-def test_coroutine_is_cancelled_at_its_timeout(sqlite_scene: Scene, module: ModuleType) -> None:
+def test_coroutine_is_cancelled_at_its_timeout(sqlite_scene: Scene, module: HandlerModule) -> None:
     ended: list[str] = []
 
     async def handle(_: object) -> None:
@@ -144,7 +143,7 @@ def test_coroutine_is_cancelled_at_its_timeout(sqlite_scene: Scene, module: Modu
 )
 def test_function_that_cannot_be_imported_holds_the_deliveries(
     sqlite_scene: Scene,
-    module: ModuleType,
+    module: HandlerModule,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     reference: str,
@@ -161,7 +160,7 @@ def test_function_that_cannot_be_imported_holds_the_deliveries(
     assert tick.unready_handlers["call"].startswith(says)
 
 
-def test_a_generator_is_no_function(sqlite_scene: Scene, module: ModuleType) -> None:
+def test_a_generator_is_no_function(sqlite_scene: Scene, module: HandlerModule) -> None:
     """Calling it would do nothing, and count as delivered."""
 
     def handle(_: object) -> Any:
@@ -173,10 +172,10 @@ def test_a_generator_is_no_function(sqlite_scene: Scene, module: ModuleType) -> 
 
 
 def test_lease_is_renewed_while_a_function_runs(
-    scene: Scene, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, module: HandlerModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two ticks could otherwise have it at once."""
-    monkeypatch.setattr("waitctl.application.deliveries.workers.Lane.lease", timedelta(seconds=1))
+    monkeypatch.setattr("waitctl.application.deliveries.workers.HandlerWorkers.lease", timedelta(seconds=1))
     scene.on_the_real_clock()
 
     def lease(document: dict[str, Any]) -> Any:
@@ -192,10 +191,10 @@ def test_lease_is_renewed_while_a_function_runs(
 
 
 def test_who_lost_the_lease_renews_and_settles_nothing(
-    scene: Scene, module: ModuleType, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, module: HandlerModule, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A host that slept: another tick has the delivery, at its second attempt, and its lease stays as it is."""
-    monkeypatch.setattr("waitctl.application.deliveries.workers.Lane.lease", timedelta(seconds=1))
+    monkeypatch.setattr("waitctl.application.deliveries.workers.HandlerWorkers.lease", timedelta(seconds=1))
     scene.on_the_real_clock()
     theirs = "2100-01-01 00:00:00.000000" + ("" if scene.database.is_sqlite else "+00")
 

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -381,11 +382,5 @@ def test_changed_meanwhile_is_not_overwritten(scene: Scene) -> None:
     change = store.Rescheduled(wait.id, wait.scheduled_at, NOON + HOUR, wait.wait_config, None, "UTC", "planned")
     stale = replace(change, expected_at=NOON)
     for each, landed in ((stale, set()), (change, {wait.id}), (change, set())):
-        assert (
-            scene.database.write(
-                lambda connection, each=each: store.reschedule_waits(
-                    connection, scene.database, [each], now=NOON, actor="test"
-                )
-            )
-            == landed
-        )
+        reschedule = partial(store.reschedule_waits, database=scene.database, changes=[each], now=NOON, actor="test")
+        assert scene.database.write(reschedule) == landed

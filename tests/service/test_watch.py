@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -17,9 +16,9 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tests.interleaving import Background, until
-from tests.scene import Scene
+from tests.scene import HandlerModule, Scene
 from waitctl import Database, Settings, TickOptions, TickReport, WaitSchedulingService, Wakeup, Watch
-from waitctl.domain.deliveries import RetryPolicy
+from waitctl.domain.deliveries import DeliveryStatus, RetryPolicy
 from waitctl.domain.handlers import HandlerConfig
 
 MODULE = "handlers_of_a_watch"
@@ -61,8 +60,8 @@ class Running:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> list[str]:
     """The executions whose deliveries came to the handler ``nudge``."""
-    module, calls = ModuleType(MODULE), list[str]()
-    module.nudge = lambda document: calls.append(document["wait"]["workflow_execution_id"])  # type: ignore[attr-defined]
+    module, calls = HandlerModule(MODULE), list[str]()
+    module.nudge = lambda document: calls.append(document["wait"]["workflow_execution_id"])
     monkeypatch.setitem(sys.modules, MODULE, module)
     scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge")
     scene.on_the_real_clock()
@@ -89,8 +88,8 @@ def test_fires_when_it_is_due(scene: Scene, calls: list[str]) -> None:
 
 
 def test_hears_of_what_others_create(postgres_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, calls = ModuleType(MODULE), list[Any]()
-    module.nudge = calls.append  # type: ignore[attr-defined]
+    module, calls = HandlerModule(MODULE), list[Any]()
+    module.nudge = calls.append
     monkeypatch.setitem(sys.modules, MODULE, module)
     scene = postgres_scene.on_the_real_clock()
     scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge")
@@ -118,7 +117,7 @@ def test_a_retry_has_its_own_turn(scene: Scene, calls: list[str], monkeypatch: p
         if len(tries) < 3:
             raise ValueError
 
-    sys.modules[MODULE].nudge = fail_once  # type: ignore[attr-defined]
+    vars(sys.modules[MODULE])["nudge"] = fail_once
     policy = RetryPolicy(backoff=timedelta(seconds=0.3), max_backoff=timedelta(seconds=0.3))
     scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", retry=policy)
     scene.create("1s", handler="nudge")
@@ -152,7 +151,7 @@ def test_stops_when_told_and_gives_back_what_has_not_begun(scene: Scene, calls: 
     until((tmp_path / "hangs").exists, "the first one")
     running.stop.set()
     running.signal.wake()
-    until(lambda: [each.status for each in scene.deliveries.list_deliveries()].count("pending") == 2, "their return")
+    until(lambda: len(scene.deliveries.list_deliveries([DeliveryStatus.PENDING])) == 2, "their return")
     hold.touch()
     assert running.end().delivered == 1
     assert [each.attempt for each in scene.deliveries.list_deliveries()] == [0, 0, 1]
@@ -180,8 +179,8 @@ def test_an_idle_round_writes_nothing(postgres_scene: Scene) -> None:
 
 
 def test_a_database_that_goes_away_is_waited_for(postgres_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, calls = ModuleType(MODULE), list[Any]()
-    module.nudge = calls.append  # type: ignore[attr-defined]
+    module, calls = HandlerModule(MODULE), list[Any]()
+    module.nudge = calls.append
     monkeypatch.setitem(sys.modules, MODULE, module)
     scene = postgres_scene.on_the_real_clock()
     scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge")

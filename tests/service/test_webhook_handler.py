@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tests.receiver import OK, Receiver, answer, drip, reset, self_signed
+from tests.receiver import OK, Receiver, Reply, answer, drip, reset, self_signed
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import Settings, Tick, TickOptions
 from waitctl.domain.deliveries import Delivery, RetryPolicy
@@ -223,7 +223,7 @@ def test_connection_that_the_server_closed_meanwhile_fails_nobody(
 
 
 def test_status_decides_though_the_body_is_cut_off(sqlite_scene: Scene, receiver: Receiver) -> None:
-    def cut(head: bytes) -> object:
+    def cut(head: bytes) -> Reply:
         def reply(connection: socket.socket, _: Receiver) -> None:
             connection.sendall(head + b"Content-Length: 1000\r\n\r\npart")
             connection.shutdown(socket.SHUT_WR)
@@ -266,7 +266,7 @@ def test_host_without_an_address(sqlite_scene: Scene) -> None:
     ],
     ids=["silent", "slow-status", "slow-header"],
 )
-def test_the_timeout_is_for_all_of_it(sqlite_scene: Scene, receiver: Receiver, reply: object) -> None:
+def test_the_timeout_is_for_all_of_it(sqlite_scene: Scene, receiver: Receiver, reply: Reply) -> None:
     receiver.reply = reply
     post_to(sqlite_scene, receiver.url, timeout=0.3)
     assert tried(sqlite_scene).last_error == "timed out after 0.3 s"

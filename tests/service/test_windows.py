@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ MONDAY_9 = NOON + timedelta(hours=21)
 OFFICE = Rules(window=parse_hours("mon-fri 09:00-17:00"))
 
 
-def gated(scene: Scene, execution: str = "e", **options: object) -> WaitStepExecution:
+def gated(scene: Scene, execution: str = "e", **options: Any) -> WaitStepExecution:
     return scene.listen(execution=execution, rules=OFFICE, handler="nudge", **options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -230,7 +231,7 @@ def test_listener_is_open_until_its_grace_is_over() -> None:
         (EventQuery(("email_open",), match={"": "x"}), InvalidWaitConfigurationError),
         (EventQuery(("email_open",), match={"a": "\0"}), InvalidWaitConfigurationError),
         (EventQuery(("email_open",), match={"a": "\ud800"}), InvalidWaitConfigurationError),
-        (EventQuery(("email_open",), match_json=[1]), InvalidWaitConfigurationError),
+        (EventQuery(("email_open",), match_json=json.loads("[1]")), InvalidWaitConfigurationError),
         (EventQuery(("email_open",), grace=parse_duration("1m")), InvalidWaitConfigurationError),
     ],
 )
@@ -242,7 +243,7 @@ def test_query_that_cannot_be_asked(query: EventQuery, error: type[Exception]) -
 def test_query_makes_a_listener_a_type() -> None:
     query = EventQuery(("email_open", "sms_reply"), timeout=parse_duration("1h"), lookback=Duration()).checked()
     schedule = query.deadline(NOW, "UTC")
-    deadline = schedule and schedule.at
+    deadline = schedule.at if schedule else None
     first, second = query.listeners(["1", "2"], "ada", now=NOW, timeout_at=deadline)
     assert (first.event_type, second.event_type) == ("email_open", "sms_reply")
     assert first.since_at == NOW

@@ -48,7 +48,7 @@ def when(
     calendar: str | None = None,
     window: str | None = None,
 ) -> Schedule:
-    rules = Rules(dst=dst, calendar=calendar, window=window and parse_hours(window))
+    rules = Rules(dst=dst, calendar=calendar, window=parse_hours(window) if window else None)
     known = None if calendar is None else CALENDARS.get(calendar)
     return resolve(intent, base=parse_instant(base, "base"), zone=zone, rules=rules, calendar=known)
 

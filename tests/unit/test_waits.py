@@ -51,7 +51,7 @@ def time_wait(intent: Intent | None = None, spec: WaitSpec = HERE, **options: An
 def event_wait() -> WaitStepExecution:
     query = EventQuery(("email_open",), timeout=parse_duration("1h"), grace=parse_duration("5m"))
     schedule = query.deadline(NOW, "UTC")
-    deadline = schedule and schedule.at
+    deadline = schedule.at if schedule else None
     listeners = query.listeners(["l"], "ada@example.org", now=NOW, timeout_at=deadline)
     return WaitStepExecution.for_event("id", HERE, listeners, query.to_config(), now=NOW, timeout_at=deadline)
 

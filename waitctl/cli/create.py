@@ -156,7 +156,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         common = Common(**{name: arguments.pop(name) for name in hints})
         command(**arguments, common=common)
 
-    with_options.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    vars(with_options)["__signature__"] = signature.replace(parameters=[*own, *options])
     with_options.__doc__ = command.__doc__
     with_options.__name__ = command.__name__
     return with_options
