@@ -21,11 +21,11 @@ from waitctl.cli.output import (
     print_card,
     print_document,
     print_list,
-    print_table,
     say,
     write_line,
 )
 from waitctl.cli.session import session_of
+from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.domain.calendar_browser import CalendarYear, Outlook
 from waitctl.domain.hours import WEEKDAYS, format_days, format_hours
 from waitctl.domain.instants import show_day
@@ -58,7 +58,7 @@ def list_(
 
     def human(_: object) -> None:
         if found:
-            print_table(("CALENDAR", "KIND"), found.items())
+            print_table((id_column("CALENDAR"), Column("KIND", 1)), found.items())
         else:
             say("no calendars")
 
@@ -157,7 +157,8 @@ def _day(found: CalendarYear, month: int, number: int) -> Text:
 
 def _print_holidays(holidays: Iterable[tuple[date, str]]) -> None:
     print_table(
-        ("DATE", "DAY", "HOLIDAY"), ((day.isoformat(), WEEKDAYS[day.weekday()], name) for day, name in holidays)
+        (id_column("DATE"), Column("DAY", 1, whole=True), Column("HOLIDAY", 2)),
+        ((day.isoformat(), WEEKDAYS[day.weekday()], name) for day, name in holidays),
     )
 
 

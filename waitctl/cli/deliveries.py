@@ -19,7 +19,6 @@ from waitctl.cli.output import (
     print_card,
     print_document,
     print_list,
-    print_table,
     say,
     shortened,
     status_text,
@@ -27,6 +26,7 @@ from waitctl.cli.output import (
     write_line,
 )
 from waitctl.cli.session import session_of
+from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.domain.deliveries import Delivery, DeliveryStatus
 from waitctl.domain.handlers import INLINE
 from waitctl.domain.instants import format_instant
@@ -64,7 +64,15 @@ def list_(
             say("no deliveries")
             return
         print_table(
-            ("DELIVERY", "WAIT", "HANDLER", "OUTCOME", "STATUS", "ATTEMPT", "LAST ERROR"),
+            (
+                id_column("DELIVERY"),
+                Column("WAIT", 6, whole=True),
+                Column("HANDLER", 5),
+                Column("OUTCOME", 3, whole=True),
+                Column("STATUS", 7, whole=True),
+                Column("ATTEMPT", 2, whole=True),
+                Column("LAST ERROR", 4),
+            ),
             (
                 (
                     tail(each.id),
@@ -108,7 +116,15 @@ def handlers(context: typer.Context, output: OutputOption = Output.HUMAN) -> Non
             say("no handlers")
             return
         print_table(
-            ("HANDLER", "PENDING", "DUE", "FAILING", "RUNNING", "DEAD", "ON THIS HOST"),
+            (
+                id_column("HANDLER"),
+                Column("PENDING", 6, whole=True),
+                Column("DUE", 4, whole=True),
+                Column("FAILING", 3, whole=True),
+                Column("RUNNING", 2, whole=True),
+                Column("DEAD", 7, whole=True),
+                Column("ON THIS HOST", 5),
+            ),
             (
                 (
                     each.handler,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -15,13 +16,13 @@ from waitctl.cli.output import (
     print_card,
     print_document,
     print_list,
-    print_table,
     relative,
     say,
     tail,
     write_line,
 )
 from waitctl.cli.session import Session, read_text_argument, session_of
+from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.cli.why import event_why
 from waitctl.domain.errors import InvalidEventError
 from waitctl.domain.events import Event
@@ -122,7 +123,14 @@ def list_(
             say("no events")
             return
         print_table(
-            ("EVENT", "TYPE", "CONTACT", "SOURCE", "RECEIVED", "RESUMED"),
+            (
+                id_column("EVENT"),
+                Column("TYPE", 6),
+                Column("CONTACT", 5),
+                Column("SOURCE", 2),
+                Column("RECEIVED", 3),
+                Column("RESUMED", 4, whole=True),
+            ),
             (
                 (
                     tail(event.id),
@@ -130,7 +138,7 @@ def list_(
                     event.contact_id,
                     event.source,
                     relative(event.received_at, now) if event.received_at else "",
-                    ", ".join(map(tail, event.matched)),
+                    _resumed(event.matched),
                 )
                 for event in found
             ),
@@ -143,6 +151,12 @@ def list_(
         human=human,
         id_key="event_id",
     )
+
+
+def _resumed(wait_ids: Sequence[str]) -> str:
+    """The first of the waits, whole, and how many more there are."""
+    more = f" +{len(wait_ids) - 1}" if len(wait_ids) > 1 else ""
+    return tail(wait_ids[0]) + more if wait_ids else ""
 
 
 @app.command("show")
@@ -203,7 +217,9 @@ def _list_types(context: typer.Context, output: Output) -> None:
         [{"name": name, "description": text, "builtin": builtin} for name, text, builtin in found],
         output,
         whole=lambda rows: {"event_types": rows},
-        human=lambda rows: print_table(("TYPE", "MEANING"), ((row["name"], row["description"]) for row in rows)),
+        human=lambda rows: print_table(
+            (id_column("TYPE"), Column("MEANING", 1)), ((row["name"], row["description"]) for row in rows)
+        ),
         id_key="name",
     )
 

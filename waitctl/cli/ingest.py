@@ -26,11 +26,11 @@ from waitctl.cli.output import (
     print_document,
     print_error,
     print_list,
-    print_table,
     say,
     write_line,
 )
 from waitctl.cli.session import Session, session_of
+from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError
 from waitctl.domain.text import to_json
 
@@ -187,7 +187,8 @@ def list_providers(context: typer.Context, output: OutputOption = Output.HUMAN) 
         output,
         whole=lambda rows: {"providers": rows},
         human=lambda rows: print_table(
-            ("FORMAT", "MAPS", "NEEDS"), ((row["name"], row["maps"], row["needs"]) for row in rows)
+            (id_column("FORMAT"), Column("MAPS", 2), Column("NEEDS", 1)),
+            ((row["name"], row["maps"], row["needs"]) for row in rows),
         ),
         id_key="name",
     )

@@ -26,7 +26,6 @@ from waitctl.domain.errors import (
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from waitctl.domain.listeners import EventListener
     from waitctl.domain.waits import WaitStepExecution
@@ -211,33 +210,9 @@ def console() -> Console:
     return Console(highlight=False, markup=False, emoji=False, width=_UNBOUNDED if piped else None, soft_wrap=piped)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, styles: Sequence[str] = ()) -> None:
-    """A table, its cells cleaned and never read as markup."""
-    from rich.text import Text
-
-    table = _plain_table(columns)
-    for row in rows:
-        table.add_row(
-            *(
-                cell if isinstance(cell, Text) else Text(clean("" if cell is None else cell), style=style)
-                for cell, style in zip(row, [*styles, *[""] * len(columns)], strict=False)
-            )
-        )
-    console().print(table)
-
-
 def shortened(text: str | None, most: int = 100) -> str | None:
     """A text that one row of a table can hold; the whole of it stands elsewhere."""
     return text if text is None or len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _plain_table(columns: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    return table
 
 
 def print_card(title: str, fields: Iterable[tuple[str, object]], *, style: str = "") -> None:

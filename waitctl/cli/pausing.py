@@ -8,8 +8,9 @@ import typer
 
 from waitctl.application.deliveries.pausing import PauseService
 from waitctl.application.documents import pause_document
-from waitctl.cli.output import DocumentOption, Output, print_document, print_table, say, write_line
+from waitctl.cli.output import DocumentOption, Output, print_document, say, write_line
 from waitctl.cli.session import session_of
+from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.domain.instants import format_instant
 from waitctl.domain.pauses import Pause, PauseKind
 
@@ -92,7 +93,7 @@ def _print_pauses(found: list[Pause], output: Output) -> None:
             say("nothing is paused")
             return
         print_table(
-            ("PAUSED", "SINCE", "BY", "WHY"),
+            (id_column("PAUSED"), Column("SINCE", 3, whole=True), Column("BY", 1), Column("WHY", 2)),
             ((_named(each.kind, each.name), format_instant(each.paused_at), each.actor, each.reason) for each in found),
         )
 

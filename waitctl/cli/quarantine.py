@@ -16,13 +16,13 @@ from waitctl.cli.output import (
     print_card,
     print_document,
     print_list,
-    print_table,
     relative,
     say,
     tail,
     write_line,
 )
 from waitctl.cli.session import Session, session_of
+from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.domain.instants import format_instant
 
 if TYPE_CHECKING:
@@ -71,7 +71,14 @@ def list_(
             say("nothing in quarantine")
             return
         print_table(
-            ("ID", "SOURCE", "FORMAT", "RECEIVED", "BYTES", "WHY"),
+            (
+                id_column("ID"),
+                Column("SOURCE", 6),
+                Column("FORMAT", 2),
+                Column("RECEIVED", 4),
+                Column("BYTES", 1, whole=True),
+                Column("WHY", 5),
+            ),
             (
                 (
                     tail(row.id),

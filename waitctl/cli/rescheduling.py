@@ -18,12 +18,12 @@ from waitctl.cli.output import (
     print_document,
     print_explanation,
     print_list,
-    print_table,
     say,
     tail,
     write_line,
 )
 from waitctl.cli.session import Session, WaitArgument, session_of
+from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.cli.waits import ExecutionOption
 from waitctl.domain.instants import show_local
 from waitctl.domain.text import normalize_contact
@@ -117,7 +117,14 @@ def replan(
 def _print_replan(found: Replan, *, applied: bool) -> None:
     if found.changes:
         rows = [(tail(each.wait.id), each.wait.workflow_execution_id, *_from_to(each)) for each in found.changes]
-        print_table(("WAIT", "EXECUTION", "FROM", "TO", "ZONE"), rows)
+        columns = (
+            id_column("WAIT"),
+            Column("EXECUTION", 2),
+            Column("FROM", 3, whole=True),
+            Column("TO", 4, whole=True),
+            Column("ZONE", 1),
+        )
+        print_table(columns, rows)
     for wait_id, error in found.failed:
         say(f"{wait_id} cannot be computed: {error}")
     said = f"{found.applied} changed" if applied else f"{len(found.changes)} would change"

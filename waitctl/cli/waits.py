@@ -23,7 +23,6 @@ from waitctl.cli.output import (
     print_card,
     print_document,
     print_list,
-    print_table,
     relative,
     say,
     status_text,
@@ -31,6 +30,7 @@ from waitctl.cli.output import (
     write_line,
 )
 from waitctl.cli.session import WaitArgument, read_text_argument, session_of
+from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.instants import parse_instant, show_local
 from waitctl.domain.listeners import EventListener, progress
@@ -175,7 +175,15 @@ def _print_execution(execution: str, found: Sequence[WaitStatus], output: Output
 
 def _print_waits(found: Sequence[WaitStatus]) -> None:
     print_table(
-        ("WAIT", "EXECUTION", "STEP", "TYPE", "STATUS", "WHEN", "CONTACT"),
+        (
+            id_column("WAIT"),
+            Column("EXECUTION", 8),
+            Column("STEP", 6),
+            Column("TYPE", 3, whole=True),
+            Column("STATUS", 7, whole=True),
+            Column("WHEN", 5),
+            Column("CONTACT", 4),
+        ),
         (
             (
                 tail(each.wait.id),
@@ -313,7 +321,13 @@ def history(context: typer.Context, wait: WaitArgument, output: DocumentOption =
 
     def human(_: object) -> None:
         print_table(
-            ("AT", "FROM", "TO", "REASON", "ACTOR"),
+            (
+                Column("AT", 5),
+                Column("FROM", 3, whole=True),
+                Column("TO", 7, whole=True, kept=True),
+                Column("REASON", 6),
+                Column("ACTOR", 2),
+            ),
             (
                 (
                     f"{show_local(line.at, found.wait.timezone)} {found.wait.timezone}",

@@ -13,13 +13,13 @@ from waitctl.cli.output import (
     Output,
     clean,
     print_document,
-    print_table,
     relative,
     say,
     tail,
     write_line,
 )
 from waitctl.cli.session import WaitArgument, session_of
+from waitctl.cli.tables import Column, id_column, print_table
 
 if TYPE_CHECKING:
     from waitctl.application.diagnosis import NearMiss
@@ -84,6 +84,6 @@ def _print_misses(
 ) -> None:
     rows = [(*name(each), relative(each.event.received_at or now, now), each.miss.reason) for each in misses]
     if rows:
-        print_table((what, "TYPE", "RECEIVED", "NOT MATCHED BECAUSE"), rows)
+        print_table((id_column(what), Column("TYPE", 2), Column("RECEIVED", 1), Column("NOT MATCHED BECAUSE", 3)), rows)
     else:
         say("nothing came near")

@@ -1,0 +1,26 @@
+"""A command on a terminal of a given width, as people see it."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from tests.cli.processes import Waitctl, finish
+
+_STYLES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def on_a_terminal(run: Waitctl, *arguments: str, columns: int) -> list[str]:
+    """The lines that a terminal shows, without their colours."""
+    ours, theirs = os.openpty()
+    process = run.start(*arguments, env={"TERM": "xterm-256color", "COLUMNS": str(columns)}, stdout=theirs)
+    os.close(theirs)
+    seen = bytearray()
+    try:
+        while part := os.read(ours, 4096):
+            seen += part
+    except OSError:  # how Linux says that the other side hung up
+        pass
+    os.close(ours)
+    assert finish(process).code == 0
+    return [line.rstrip() for line in _STYLES.sub("", seen.decode()).splitlines()]
