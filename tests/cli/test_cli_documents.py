@@ -164,6 +164,7 @@ def test_the_walk_of_an_event_wait(run_on: Waitctl, config: str) -> None:
     assert list(pending) == [
         "open", "by_type", "by_status", "overdue", "oldest_overdue_seconds", "next_due_at", "deliveries",
         "paused",
+        "last_tick",
     ]  # fmt: skip
     assert pending["open"] == 1
     assert pending["by_type"]["for_event"] == 1

@@ -149,6 +149,7 @@ def test_pending_counts(scene: Scene) -> None:
         "next_due_at": None,
         "deliveries": {"pending": 0, "held": 0, "dead": 0},
         "paused": [],
+        "last_tick": None,
     }
     scene.create("1h", "a")
     scene.create("5h", "b")
@@ -166,6 +167,7 @@ def test_pending_counts(scene: Scene) -> None:
         "next_due_at": "2026-03-01T17:00:00Z",
         "deliveries": {"pending": 1, "held": 1, "dead": 0},
         "paused": [],
+        "last_tick": None,
     }
     assert scene.waits.list_pending_waits(handlers=["nudge"]).deliveries_held == 0
 

@@ -45,7 +45,9 @@ def await_(
     if any_of and all_of:
         raise typer.BadParameter("--any or --all, not both", param_hint="--any")
     span = None if timeout is None else parse_duration(timeout, error=InvalidTimeoutError, zero=True).elapsed
-    with session_of(context).database() as database:
+    session = session_of(context)
+    with session.database() as database:
+        session.say_when_nothing_ticks(database)
         found = AwaitService(database, say=say).await_waits(waits, timeout=span, any_of=any_of)
     if len(waits) == 1:
         wait = found.waits[0]

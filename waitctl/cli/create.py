@@ -348,6 +348,8 @@ def _create(
             common.spec(session),
         )
         session.warn(f"database: {database.name}")
+        if not common.dry_run:
+            session.say_when_nothing_ticks(database)
     _warn_of_unknown_handlers(result.wait, session)
     document = {**wait_document(result.wait), "created": result.created}
     if common.dry_run:

@@ -56,6 +56,15 @@ class Session:
 
         return f"{os.environ.get('USER') or os.environ.get('LOGNAME') or os.getuid()}@{host_name()}"
 
+    def say_when_nothing_ticks(self, database: Database) -> None:
+        """Say so on standard error, to somebody who looks: without a tick no wait ends."""
+        if not (self.verbose or (sys.stderr is not None and sys.stderr.isatty())):
+            return
+        from waitctl.application.heartbeat import REMEDY, silence
+
+        if (words := silence(database)) is not None:
+            print(f"note: {words}; {REMEDY}", file=sys.stderr)  # noqa: T201
+
     def warn(self, message: str) -> None:
         """Say something on standard error when asked to be verbose."""
         if self.verbose:

@@ -31,6 +31,7 @@ from waitctl.cli.output import (
 )
 from waitctl.cli.session import WaitArgument, read_text_argument, session_of
 from waitctl.cli.tables import Column, id_column, print_table
+from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.instants import parse_instant, show_local
 from waitctl.domain.listeners import EventListener, progress
@@ -245,7 +246,9 @@ def list_(
         overdue=overdue,
         due_before=None if due_before is None else parse_instant(due_before, "--due-before"),
     )
-    with session_of(context).database() as database:
+    session = session_of(context)
+    with session.database() as database:
+        session.say_when_nothing_ticks(database)
         found, following = WaitSchedulingService(database).list_waits(wanted, limit=limit, after=after)
 
     def human(_: object) -> None:
@@ -275,6 +278,7 @@ def pending(context: typer.Context, output: DocumentOption = Output.HUMAN) -> No
     with session.database() as database:
         known = [config.name for config in handlers_of(session.settings(), database)]
         summary = WaitSchedulingService(database).list_pending_waits(handlers=known)
+        session.say_when_nothing_ticks(database)
     print_document(summary.to_json(), output, human=lambda: _print_summary(summary))
 
 
@@ -291,10 +295,17 @@ def _print_summary(summary: PendingWaitsSummary) -> None:
             ("overdue", overdue),
             ("next due", None if counts.next_due_at is None else relative(counts.next_due_at, summary.now)),
             ("deliveries", f"{deliveries}, {summary.deliveries_dead:,} dead"),
+            ("last tick", _last_tick(summary)),
             ("paused", ", ".join(f"{pause.kind} {pause.name}".strip() for pause in summary.paused)),
         ],
         style="yellow" if counts.overdue or summary.deliveries_dead else "green",
     )
+
+
+def _last_tick(summary: PendingWaitsSummary) -> str:
+    if summary.last_tick is None or summary.last_tick_age is None:
+        return "none yet"
+    return f"{format_timedelta(summary.last_tick_age)} ago on {summary.last_tick.host}"
 
 
 @app.command("history")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from waitctl.application.documents import pause_document, wait_document
@@ -14,6 +14,7 @@ from waitctl.infrastructure.store.waits import OpenCounts
 
 if TYPE_CHECKING:
     from waitctl.domain.pauses import Pause
+    from waitctl.infrastructure.store.ticks import LastTick
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,28 @@ class PendingWaitsSummary:
     deliveries_held: int
     deliveries_dead: int
     paused: tuple[Pause, ...] = ()
+    last_tick: LastTick | None = None
+    real_now: datetime | None = None
+    """Now on the clock that ticks are noted by, whatever time is pretended."""
 
     @property
     def oldest_overdue_seconds(self) -> int | None:
         """How long the wait that is overdue longest has been so."""
         oldest = self.counts.oldest_overdue_at
         return None if oldest is None else int((self.now - oldest).total_seconds())
+
+    @property
+    def last_tick_age(self) -> timedelta | None:
+        """How long ago a tick was last seen to run."""
+        if self.last_tick is None or self.real_now is None:
+            return None
+        return max(self.real_now - self.last_tick.at, timedelta(0))
+
+    def _last_tick_document(self) -> JsonObject | None:
+        if self.last_tick is None or self.last_tick_age is None:
+            return None
+        age = int(self.last_tick_age.total_seconds())
+        return {"at": format_instant(self.last_tick.at), "age_seconds": age, "host": self.last_tick.host}
 
     def to_json(self) -> JsonObject:
         """The document of `waitctl pending`."""
@@ -75,4 +92,5 @@ class PendingWaitsSummary:
                 "dead": self.deliveries_dead,
             },
             "paused": [pause_document(pause) for pause in self.paused],
+            "last_tick": self._last_tick_document(),
         }

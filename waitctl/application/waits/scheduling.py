@@ -356,13 +356,18 @@ class WaitSchedulingService:
     ) -> PendingWaitsSummary:
         """Count what is open. ``handlers`` are those that this host knows; deliveries to others are held."""
         from waitctl.infrastructure.store import deliveries as delivery_store
-        from waitctl.infrastructure.store import pauses
+        from waitctl.infrastructure.store import pauses, ticks
 
         with self._database.read(connection) as connection_:
             now = self._database.clock(connection_)
-            pending, held, dead = delivery_store.count_outbox(connection_, handlers)
-            paused = tuple(pauses.list_pauses(connection_))
-            return PendingWaitsSummary(store.count_open(connection_, now=now), now, pending, held, dead, paused)
+            return PendingWaitsSummary(
+                store.count_open(connection_, now=now),
+                now,
+                *delivery_store.count_outbox(connection_, handlers),
+                paused=tuple(pauses.list_pauses(connection_)),
+                last_tick=ticks.last_tick(connection_),
+                real_now=self._database.real_clock(connection_),
+            )
 
     def get_history(self, wait_id: str, connection: Connection | None = None) -> list[Transition]:
         """A wait's audit trail, oldest first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -21,6 +22,21 @@ def last_tick_at(connection: Connection) -> datetime | None:
     )
     seen = [at for at in connection.execute(last).one() if at is not None]
     return max(seen, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class LastTick:
+    """When a tick was last seen to run, on the real clock, and where."""
+
+    at: datetime
+    host: str
+
+
+def last_tick(connection: Connection) -> LastTick | None:
+    """The tick that was seen last; a resident one is seen once a minute."""
+    seen_at = sa.func.coalesce(ticks.c.finished_at, ticks.c.started_at, type_=UtcDateTime)
+    row = connection.execute(sa.select(seen_at, ticks.c.host).order_by(seen_at.desc()).limit(1)).one_or_none()
+    return None if row is None else LastTick(*row)
 
 
 def insert_tick(
