@@ -10,18 +10,22 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-SINCE = (18, 0)
-
+# The database asks itself which one it is: DDL is also printed, for whichever a database administrator has.
 UUIDV7 = """
-CREATE OR REPLACE FUNCTION waitctl_uuidv7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+DO $do$
+BEGIN
+  IF current_setting('server_version_num')::integer >= 180000 THEN
+    CREATE OR REPLACE FUNCTION waitctl_uuidv7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
   SELECT pg_catalog.uuidv7()
-$$
+$$;
+  END IF;
+END
+$do$
 """
 
 
 def upgrade() -> None:
-    dialect = op.get_bind().dialect
-    if dialect.name == "postgresql" and (dialect.server_version_info or SINCE) >= SINCE:
+    if op.get_context().dialect.name == "postgresql":
         op.execute(UUIDV7)
 
 
