@@ -4,12 +4,15 @@ PYTHON ?= python3
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(8, max(2, os.cpu_count() or 2)))')
 PYTEST_ARGS ?=
 
+SUPPORTED := 3.11 3.12 3.13 3.14
+FOUND = $(foreach version,$(SUPPORTED),$(shell python$(version) -c 'print("$(version)")' 2>/dev/null))
+
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check bench fmt lock clean
+.PHONY: help demo test matrix chaos check bench fmt lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,11 +20,16 @@ help:  ## this list
 demo: $(STAMP)  ## a sign-up nurture flow over real input, in a folder of its own
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/nurture.sh
 
+# WAITCTL_TEST_POSTGRES_URL, of a server where databases may be created, takes the place of the run's own.
 test: $(STAMP)  ## every test, on SQLite and on a PostgreSQL of its own, with coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+matrix:  ## check and test on the oldest and on the newest supported Python that are here
+	@$(foreach version,$(sort $(firstword $(FOUND)) $(lastword $(FOUND))),\
+		$(MAKE) PYTHON=python$(version) VENV=.venv-$(version) check test &&) true
 
 chaos: $(STAMP)  ## faults on purpose, about six minutes of them; CHAOS="--seed N PART" repeats one
 	$(BIN)/python -m tests.chaos $(CHAOS)
@@ -49,7 +57,7 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 clean:  ## remove everything that make made
-	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements.txt requirements-dev.txt pyproject.toml

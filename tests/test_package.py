@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -110,3 +111,15 @@ def test_an_installed_wheel_migrates_a_database(wheel: Path, tmp_path: Path) -> 
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     connection.close()
     assert {"workflow_wait_executions", "workflow_event_listeners"} <= tables
+
+
+def test_ci_runs_the_oldest_and_the_newest_of_what_is_supported() -> None:
+    """Python by the package's classifiers and the Makefile, PostgreSQL by README's promise."""
+    versions = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())
+    assert re.findall(r"^SUPPORTED := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE) == [" ".join(versions)]
+    promised = re.search(r"PostgreSQL (\d+) to (\d+)", (ROOT / "README.md").read_text())
+    assert promised is not None
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    assert f'python: ["{versions[0]}", "{versions[-1]}"]\n' in workflow
+    assert f'postgres: ["{promised[1]}", "{promised[2]}"]\n' in workflow
+    assert "run: .ci/run\n" in workflow

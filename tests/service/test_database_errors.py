@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,8 @@ def test_no_such_database(cluster: Cluster) -> None:
 
 
 def test_postgresql_without_our_tables_is_not_migrated_behind_anybodys_back(cluster: Cluster) -> None:
-    url = cluster.create("waitctl_empty")
+    name = f"waitctl_{uuid.uuid4().hex}"
+    url = cluster.create(name)
     try:
         with pytest.raises(SchemaVersionError) as caught:
             look(url)
@@ -52,7 +54,7 @@ def test_postgresql_without_our_tables_is_not_migrated_behind_anybodys_back(clus
             database.upgrade()
         look(url)
     finally:
-        cluster.drop("waitctl_empty")
+        cluster.drop(name)
 
 
 def test_schema_newer_than_ours(scene: Scene) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
+from sqlalchemy import URL, create_engine, make_url, text
 
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (
@@ -245,10 +245,10 @@ def _with(context: dict[str, Any]) -> WaitStepExecution:
     return time_wait(spec=replace(HERE, context=context))
 
 
-_engines: dict[str, Any] = {}
+_engines: dict[URL, Any] = {}
 
 
 def _engine(cluster: Cluster) -> Any:
     """One engine a run: Hypothesis asks a hundred times."""
-    url = cluster.url.replace("postgresql://", "postgresql+psycopg://")
+    url = make_url(cluster.url).set(drivername="postgresql+psycopg")
     return _engines.setdefault(url, create_engine(url))
