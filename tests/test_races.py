@@ -277,7 +277,7 @@ def test_a_tick_times_out_only_what_it_has_locked(postgres_url: str) -> None:
             other.lock_topics(connection, [topic_bucket(TOPIC, "ada")], exclusive=True)
             ticking = Background(lambda: tick(late, Phase.EXPIRED, batch_size=1))
             until_blocked(postgres_url, ticking, "advisory")
-            completion.resolve_expired(connection, other, [first], now=deadline, reason="timeout", actor="other")
+            completion.resolve_expired(connection, [first], now=deadline, reason="timeout", actor="other")
             return ticking
 
         def record(connection: sa.Connection) -> tuple[str, ...]:

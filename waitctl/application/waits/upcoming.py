@@ -70,8 +70,6 @@ def list_upcoming(
     with database.read(connection) as connection_:
         now = database.clock(connection_)
         starts, end = bucket_starts(now, until, timezone, grain)
-        counts = store.count_upcoming(
-            connection_, now=now, until=end, workflow_id=workflow_id, is_sqlite=database.is_sqlite
-        )
+        counts = store.count_upcoming(connection_, now=now, until=end, workflow_id=workflow_id)
     buckets = fold(starts, counts.scheduled, counts.timeouts)
     return Upcoming(grain, timezone, now, end, counts.overdue, buckets, counts.later)
