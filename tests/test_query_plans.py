@@ -344,9 +344,7 @@ def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> 
         )
         connection.exec_driver_sql("ANALYZE")
         until = NOW + timedelta(days=31)
-        counted = wait_store.count_upcoming(
-            connection, now=NOW, until=until, workflow_id=workflow_id
-        )
+        counted = wait_store.count_upcoming(connection, now=NOW, until=until, workflow_id=workflow_id)
         if workflow_id is None:
             assert sum(counted.timeouts.values()) == 1439
 

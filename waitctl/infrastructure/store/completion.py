@@ -187,11 +187,11 @@ def resolve_expired(connection: Connection, wait_ids: Iterable[str], *, now: dat
     Only waits whose topics are locked: beyond them an event in time may be stored and not yet matched.
     """
     audit = {"now": now, "reason": reason, "actor": actor, "data": None}
-    return int(_time_out().run(connection, wanted=json_ids(wait_ids), **audit)[0][0])
+    return int(_time_out_expired().run(connection, wanted=json_ids(wait_ids), **audit)[0][0])
 
 
 @statement
-def _time_out() -> Claimed:
+def _time_out_expired() -> Claimed:
     """End those of the wanted waits that have expired. Locks the waits by id, past the locked ones."""
     wanted = JsonRows("wanted", {"id": ID})
     expired = sa.exists().where(listeners.c.wait_id == waits.c.id, ACTIVE, listeners.c.expires_at <= NOW)

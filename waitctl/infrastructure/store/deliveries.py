@@ -221,8 +221,8 @@ def claim_deliveries(
     """
     parameters: dict[str, Any] = {"of_handler": handler, "now": now, "limit": limit}
     parameters |= {"lease_until": lease_until, "most_attempts": max_attempts}
-    rows = _claim_deliveries(frozenset(paused_workflows)).run(connection, **parameters)
-    return [Delivery(*row[:-1]) for row in rows], {row.wait_id for row in rows if row[-1]}
+    rows: list[Any] = _claim_deliveries(frozenset(paused_workflows)).run(connection, **parameters)
+    return [Delivery(*row[:-1]) for row in rows], {row.wait_id for row in rows if row.shared}
 
 
 @statement
@@ -254,7 +254,7 @@ def _claim_deliveries(paused_workflows: frozenset[str]) -> Claimed:
     def result(_: sa.FromClause, done: Rows) -> sa.Select[Any]:
         leased, other = done["leased"], deliveries.alias("other")
         has_others = sa.exists().where(other.c.wait_id == leased.c.wait_id, other.c.id != leased.c.id)
-        return sa.select(*leased.c, has_others)
+        return sa.select(*leased.c, has_others.label("shared"))
 
     return Claimed(claim, steps, result)
 

@@ -120,7 +120,7 @@ def _resume_due() -> Claimed:
 
 @statement
 def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
-    """`resume_due`, and lease as many of the deliveries as their handlers have room for."""
+    """Resume due waits, and lease as many deliveries as handlers have room for. Locks as `resume_due`."""
     capacities = JsonRows("capacities", _CAPACITY)
     claim = _claim_due().where(_DUE).order_by(waits.c.scheduled_at).limit(LIMIT).with_for_update(skip_locked=True)
     columns = plain_columns(fields)

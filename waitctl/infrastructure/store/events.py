@@ -100,12 +100,12 @@ def insert_events(connection: Connection, encoded: str, ids: Iterable[str], *, n
 
 
 def _insert_naming_new(connection: Connection, given: Mapping[str, Any], ids: Iterable[str]) -> Inserted:
-    new = list(connection.execute(_insert_and_name(), given).scalars())
+    new = list(connection.execute(_insert_events(), given).scalars())
     return Inserted(set(ids) - set(new), new)
 
 
 def _insert_naming_exceptions(connection: Connection, given: Mapping[str, Any], _: Iterable[str]) -> Inserted:
-    dropped, heard = connection.execute(_insert_and_sum_up(), given).one()
+    dropped, heard = connection.execute(_insert_events_and_sum_up(), given).one()
     return Inserted(set(dropped or ()), heard or [])
 
 
@@ -130,11 +130,11 @@ def insert_presumed_new(connection: Connection, encoded: str, rows: Sequence[Eve
         "ids": {row.external_id for row in rows if row.external_id is not None},
     }
     try:
-        connection.execute(_insert_plainly(), {"given": encoded, "now": now})
+        connection.execute(_insert_presumed_new(), {"given": encoded, "now": now})
     except IntegrityError as error:
         raise NotAllNewError from error
     # Afterwards: what is pruned while we insert is asked for by a statement that sees it.
-    registered, pruned, heard = connection.execute(_look_around(), given).one()
+    registered, pruned, heard = connection.execute(_look_for_exceptions(), given).one()
     if pruned or registered < len(types):
         raise NotAllNewError
     contacts = set(heard or ())
@@ -142,14 +142,14 @@ def insert_presumed_new(connection: Connection, encoded: str, rows: Sequence[Eve
 
 
 @statement
-def _insert_plainly() -> sa.Insert:
+def _insert_presumed_new() -> sa.Insert:
     """Insert events that are new, as a rule."""
     rows = Tuples("given", _GIVEN)
     return sa.insert(events).from_select(_STORED, sa.select(*rows.c, _NOW, _NOW))
 
 
 @statement
-def _look_around() -> Any:
+def _look_for_exceptions() -> Any:
     """How many of the types are registered, whether any id was pruned, and which contacts anything may listen for."""
     registered = sa.select(sa.func.count()).where(event_types.c.name == any_of("types"))
     pruned = sa.select(sa.true()).where(
@@ -166,19 +166,19 @@ def _look_around() -> Any:
 
 
 @statement
-def _insert_and_name() -> Any:
+def _insert_events() -> Any:
     """Insert the events that are new, and name them. SQLite only, where a CTE may not write."""
     return _insert(Tuples("given", _GIVEN)).returning(events.c.id)
 
 
 @statement
-def _insert_and_sum_up() -> Any:
+def _insert_events_and_sum_up() -> Any:
     """Insert the events that are new; name those that are not, and those that may be listened for. PostgreSQL only.
 
     There all but the exceptions stays: to fetch a row an event would cost as much as a third of its insert.
     """
     rows = sa.select(Tuples("given", _GIVEN)).cte("given")
-    new = _insert(rows).returning(events.c.id, events.c.contact_id, events.c.event_type).cte("new")
+    new = _insert(rows).returning(events.c.id, events.c.contact_id, events.c.event_type).cte("stored")
     topic = sa.and_(listeners.c.contact_id == new.c.contact_id, listeners.c.event_type == new.c.event_type)
     # No EXISTS: PostgreSQL may turn that into a hash of all listeners, for every batch anew.
     heard = sa.select(sa.true()).where(topic, _ACTIVE).limit(_ONE).correlate(new).scalar_subquery()

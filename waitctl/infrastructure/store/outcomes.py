@@ -39,7 +39,7 @@ def deliver(connection: Connection, leases: Iterable[Lease], *, now: datetime) -
 
     A zombie whose lease ran out holds an older attempt and changes nothing.
     """
-    return int(connection.execute(_deliver(), {"taken": attempts(leases), "now": now}).rowcount)
+    return int(connection.execute(_mark_delivered(), {"taken": attempts(leases), "now": now}).rowcount)
 
 
 def settle_deliveries(connection: Connection, settlements: Iterable[Settlement]) -> set[str]:
@@ -55,11 +55,11 @@ def settle_deliveries(connection: Connection, settlements: Iterable[Settlement])
         }
         for each in sorted(settlements, key=attrgetter("delivery_id"))
     )
-    return set(connection.execute(_settle(), {"settled": json_rows(rows)}).scalars())
+    return set(connection.execute(_settle_deliveries(), {"settled": json_rows(rows)}).scalars())
 
 
 @statement
-def _deliver() -> sa.Update:
+def _mark_delivered() -> sa.Update:
     """Write that attempts were taken: what most come to, so that nothing but ids and numbers travels for it."""
     changed = {
         "status": literal(DeliveryStatus.DELIVERED, STATUS),
@@ -72,7 +72,7 @@ def _deliver() -> sa.Update:
 
 
 @statement
-def _settle() -> Any:
+def _settle_deliveries() -> Any:
     """Write what became of attempts that were not taken. Their waits are locked before (`lock_waits`)."""
     settled = JsonRows("settled", _SETTLED)
     changed = {

@@ -103,7 +103,7 @@ def _correlate(
     actor: str,
 ) -> list[tuple[str, str]]:
     audit = {"now": now, "reason": reason, "actor": actor, "data": None}
-    any_grouped, any_judged = connection.execute(_kinds(scope), {"wanted": wanted}).one()
+    any_grouped, any_judged = connection.execute(_kinds_of_listeners(scope), {"wanted": wanted}).one()
     grouped = any_grouped and groups.lock_grouped(connection, scope, wanted, now=now)
     # What Python has a say in is decided by the domain and sent back as one parameter. Asked before anything is taken,
     # since waits of one execution that are open together may share an event; so groups count first, too.
@@ -111,7 +111,7 @@ def _correlate(
     if grouped:
         pairs = [_ids(row) for row in judged.grouped]
         groups.count_events(connection, scope, wanted, pairs, now=now)
-    rows = _broadcast(scope).run(connection, wanted=wanted, **audit)
+    rows = _resume_matching(scope).run(connection, wanted=wanted, **audit)
     chosen = judged.chosen()
     # Another recorder of the topic may have woken the wait that we chose while we waited for its row. Then the event
     # goes on to the next one, which this transaction's new statement sees: nobody else will bring them together.
@@ -122,8 +122,8 @@ def _correlate(
             break
         chosen = _judge(connection, scope, wanted, now).chosen()
     if grouped:
-        rows += _complete(scope).run(connection, wanted=wanted, **audit)
-        complete = list(connection.execute(_complete_gated(scope), {"wanted": wanted}))
+        rows += _resume_complete(scope).run(connection, wanted=wanted, **audit)
+        complete = list(connection.execute(_claim_complete_gated(scope), {"wanted": wanted}))
         rows += _take(connection, complete, opening_for, audit)[1] if complete else []
     if judged.diagnostics:
         said = json_rows({"id": key, "diagnostic": text} for key, text in judged.diagnostics.items())
@@ -178,7 +178,7 @@ class _Judged:
 
 def _judge(connection: Connection, scope: str, wanted: str, now: datetime) -> _Judged:
     judged = _Judged()
-    for row in connection.execute(_candidates(scope), {"wanted": wanted, "now": now}):
+    for row in connection.execute(_find_candidates(scope), {"wanted": wanted, "now": now}):
         if row.where is not None:
             try:
                 holds = _holds(row)
@@ -213,7 +213,7 @@ def _note_diagnostics() -> sa.Update:
 
 
 @statement
-def _broadcast(scope: str) -> Claimed:
+def _resume_matching(scope: str) -> Claimed:
     """Every wait that takes one event, and that Python has no say in, takes the oldest that fits it.
 
     Locks the waits by id, then their listeners.
@@ -243,13 +243,13 @@ def _age(pair: FromClause) -> tuple[sa.ColumnElement[Any], ...]:
 
 
 @statement
-def _kinds(scope: str) -> sa.Select[Any]:
+def _kinds_of_listeners(scope: str) -> sa.Select[Any]:
     """Whether any listener of these topics is grouped, and whether any is judged: as a rule none is."""
     return kinds(scope)
 
 
 @statement
-def _candidates(scope: str) -> sa.Select[Any]:
+def _find_candidates(scope: str) -> sa.Select[Any]:
     """What fits by everything but its condition, for which data and context travel."""
     return (
         sa.select(
@@ -277,13 +277,13 @@ def _candidates(scope: str) -> sa.Select[Any]:
 
 
 @statement
-def _complete(scope: str) -> Claimed:
+def _resume_complete(scope: str) -> Claimed:
     """Resume the grouped waits that have all they need. Locks the waits by id, then their listeners."""
     return _matching(groups.complete_waits(scope, gated=False))
 
 
 @statement
-def _complete_gated(scope: str) -> sa.Select[Any]:
+def _claim_complete_gated(scope: str) -> sa.Select[Any]:
     """The grouped waits that have all they need, and a window. Locks the waits by id."""
     return groups.complete_waits(scope, gated=True)
 
@@ -322,7 +322,10 @@ def _claim_chosen() -> sa.Select[Any]:
 
 @statement
 def _defer_to_opening() -> Claimed:
-    """Schedule waits, whose event came outside their window, for the next opening. No deadline ends them any more."""
+    """Schedule waits, whose event came outside their window, for the next opening. No deadline ends them any more.
+
+    Locks the waits by id, then their listeners.
+    """
 
     def steps(claimed: FromClause) -> dict[str, UpdateBase]:
         scheduled = literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
