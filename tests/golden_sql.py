@@ -14,8 +14,6 @@ from pkgutil import walk_packages
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 import waitctl.infrastructure.store as store
 from waitctl.application.documents import WAIT_FIELDS
@@ -30,8 +28,8 @@ for _module in walk_packages(store.__path__, f"{store.__name__}."):
     import_module(_module.name)
 
 DIALECTS: Mapping[str, sa.Dialect] = {
-    "postgresql": PGDialect_psycopg(paramstyle="named"),
-    "sqlite": SQLiteDialect_pysqlite(paramstyle="named"),
+    name: sa.create_engine(url, paramstyle="named").dialect
+    for name, url in (("postgresql", "postgresql+psycopg://"), ("sqlite", "sqlite+pysqlite://"))
 }
 
 ONLY = {

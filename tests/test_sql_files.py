@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -178,5 +179,5 @@ def test_every_kept_statement_is_cached() -> None:
     for name, build in STATEMENTS.items():
         for arguments in ARGUMENTS.get(name, {"": ()}).values():
             built = build(*arguments)
-            parts = {**built.postgresql, **built.sqlite} if isinstance(built, Claimed) else {"": built}
+            parts: dict[str, Any] = {**built.postgresql, **built.sqlite} if isinstance(built, Claimed) else {"": built}
             assert all(part._generate_cache_key() is not None for part in parts.values()), name

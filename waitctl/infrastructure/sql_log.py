@@ -9,9 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from waitctl.infrastructure.sql_batch import NAME
+from waitctl.infrastructure import sql_batch
 
 _BEGAN = "waitctl_statement_began"
+_BETWEEN = (__name__, sql_batch.__name__)
 
 
 def log_statements() -> None:
@@ -26,14 +27,14 @@ def _begin(connection: Connection, *_: object) -> None:
 
 def _end(connection: Connection, cursor: object, text: str, parameters: object, context: Any, many: bool) -> None:
     took = (perf_counter() - connection.info[_BEGAN]) * 1000
-    name = context.execution_options.get(NAME) or _asking()
+    name = context.execution_options.get(sql_batch.NAME) or _asking()
     sys.stderr.write(f"sql {took:9.2f} ms  {name}\n")
 
 
 def _asking() -> str:
-    """The function of ours that runs the statement, by its module and name."""
+    """The function of ours that asks, by its module and name."""
     for frame, _ in walk_stack(None):
         module, function = frame.f_globals.get("__name__", ""), frame.f_code.co_name
-        if module.startswith("waitctl.") and module != __name__ and not function.startswith(("_", "<")):
+        if module.startswith("waitctl.") and module not in _BETWEEN and not function.startswith(("_", "<")):
             return f"{module.rpartition('.')[2]}.{function}"
     return "unnamed"
