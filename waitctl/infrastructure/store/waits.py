@@ -18,7 +18,16 @@ from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import WaitExecutionNotFoundError
 from waitctl.domain.listeners import EventListener, ListenerStatus
 from waitctl.domain.text import JsonObject, from_json
-from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
+from waitctl.domain.waits import (
+    ENUMERATIONS,
+    INSTANTS,
+    OPEN,
+    Resolution,
+    WaitExecutionStatus,
+    WaitFilter,
+    WaitStepExecution,
+    WaitType,
+)
 from waitctl.infrastructure.dialects import insert_new, insert_numbered, is_among, quarter_of, read_rfc3339, rfc3339
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, matches, tombstones, transitions, waits
 from waitctl.infrastructure.sql_batch import named, statement
@@ -206,9 +215,9 @@ def plain_columns(names: Sequence[str]) -> list[sa.ColumnElement[Any]]:
     """These columns of the waits for `read_fields`: what the driver would make an object of as text."""
 
     def plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-        if column.name in _ENUMERATIONS:
+        if column.name in ENUMERATIONS:
             return sa.type_coerce(column, sa.Text).label(column.name)
-        if column.name in _INSTANTS:
+        if column.name in INSTANTS:
             return rfc3339(column).label(column.name)
         return sa.cast(column, sa.Text).label(column.name) if column.name in _DOCUMENTS else column
 
@@ -224,15 +233,13 @@ def read_fields(names: Sequence[str], row: Iterable[Any]) -> JsonObject:
     for name in _DOCUMENTS:
         if (text := fields[name]) is not None:
             fields[name] = from_json(text)
-    for name in _INSTANTS:
+    for name in INSTANTS:
         if (at := fields[name]) is not None:
             fields[name] = read_rfc3339(at)
     return fields
 
 
-_ENUMERATIONS = frozenset({"wait_type", "status", "resolution"})
 _DOCUMENTS = ("wait_config", "context", "handlers", "command")
-_INSTANTS = ("scheduled_at", "timeout_at", "created_at", "updated_at", "resolved_at")
 
 
 def deliveries_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, list[Delivery]]:
