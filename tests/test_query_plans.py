@@ -32,7 +32,7 @@ from waitctl.application.processor.phases import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.listeners import Mode
 from waitctl.infrastructure.indexes import metadata
-from waitctl.infrastructure.store import completion, due
+from waitctl.infrastructure.store import completion, due, upcoming
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
@@ -344,7 +344,7 @@ def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> 
         )
         connection.exec_driver_sql("ANALYZE")
         until = NOW + timedelta(days=31)
-        counted = wait_store.count_upcoming(connection, now=NOW, until=until, workflow_id=workflow_id)
+        counted = upcoming.count_upcoming(connection, now=NOW, until=until, workflow_id=workflow_id)
         if workflow_id is None:
             assert sum(counted.timeouts.values()) == 1439
 

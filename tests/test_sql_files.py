@@ -181,3 +181,13 @@ def test_every_kept_statement_is_cached() -> None:
             built = build(*arguments)
             parts: dict[str, Any] = {**built.postgresql, **built.sqlite} if isinstance(built, Claimed) else {"": built}
             assert all(part._generate_cache_key() is not None for part in parts.values()), name
+
+
+# -- dialects ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_store_asks_for_no_dialect() -> None:
+    """What differs is decided by the compiler, and in `sql_batch` for the few statements whose shape does."""
+    folder = FOLDER.parents[1] / "waitctl" / "infrastructure" / "store"
+    asking = re.compile(r"is_sqlite|dialect\.name|get_backend_name|speaks_")
+    assert [file.name for file in folder.rglob("*.py") if asking.search(file.read_text(encoding="utf-8"))] == []

@@ -9,7 +9,7 @@ from waitctl.domain.instants import check_zone, format_instant
 from waitctl.domain.text import JsonObject, check_text
 from waitctl.domain.upcoming import Bucket, Grain, bucket_starts, fold
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.store import waits as store
+from waitctl.infrastructure.store import upcoming as store
 
 
 @dataclass(frozen=True, slots=True)
