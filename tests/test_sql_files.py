@@ -73,9 +73,9 @@ VOLATILE = r"\b(?:waitctl_uuidv7|gen_random_uuid|clock_timestamp|random|nextval)
 def shapes(text: str) -> list[str]:
     """What a sharded PostgreSQL refuses in this statement."""
     found = []
-    locks, inserts = "FOR UPDATE" in text, "INSERT INTO" in text
-    if locks and inserts and re.search(r"\bOVER \(|\bLATERAL\b|\bDISTINCT ON\b", text):
-        found.append("a window, LATERAL or DISTINCT ON beside a row lock that feeds an INSERT")
+    locked, lock, _ = text.rpartition("FOR UPDATE")  # and the CTEs that it reads
+    if lock and "INSERT INTO" in text and re.search(r"\bOVER \(|\bLATERAL\b|\bDISTINCT ON\b", locked):
+        found.append("a window, LATERAL or DISTINCT ON under a row lock that feeds an INSERT")
     for start in (match.end() for match in re.finditer(r"\bRETURNING\b", text)):
         returned = returning(text[start:])
         if "SELECT" in returned:
