@@ -5,7 +5,8 @@
 
 WITH fit AS (
     SELECT workflow_event_listeners.wait_id AS wait_id, workflow_event_listeners.id AS listener_id,
-        workflow_events.id AS event_id, workflow_events.received_at AS received_at
+        workflow_events.id AS event_id, to_char(timezone('UTC', workflow_events.received_at),
+        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || CAST(workflow_events.id AS TEXT) || CAST(workflow_event_listeners.id AS TEXT) AS age
     FROM workflow_events
     JOIN workflow_event_listeners
         ON workflow_events.contact_id = workflow_event_listeners.contact_id
@@ -62,13 +63,11 @@ WITH fit AS (
     FROM workflow_wait_executions
     JOIN fit ON fit.wait_id = workflow_wait_executions.id
     WHERE workflow_wait_executions.status = 'waiting'
-      AND NOT (EXISTS (
-        SELECT *
-        FROM fit AS older
-        WHERE older.wait_id = fit.wait_id
-          AND (older.received_at, older.event_id, older.listener_id) < (fit.received_at,
-              fit.event_id, fit.listener_id)
-    ))
+      AND fit.age IN (
+        SELECT min(fit.age) AS min_1
+        FROM fit
+        GROUP BY fit.wait_id
+    )
     ORDER BY workflow_wait_executions.id
     FOR UPDATE OF workflow_wait_executions
 ), ended AS (

@@ -9,7 +9,8 @@ DELETE FROM waitctl_claimed;
 -- claimed
 WITH fit AS (
     SELECT workflow_event_listeners.wait_id AS wait_id, workflow_event_listeners.id AS listener_id,
-        workflow_events.id AS event_id, workflow_events.received_at AS received_at
+        workflow_events.id AS event_id, replace(workflow_events.received_at, ' ',
+        'T') || 'Z' || CAST(workflow_events.id AS TEXT) || CAST(workflow_event_listeners.id AS TEXT) AS age
     FROM workflow_events
     JOIN workflow_event_listeners
         ON workflow_events.contact_id = workflow_event_listeners.contact_id
@@ -64,13 +65,11 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_stat
 FROM workflow_wait_executions
 JOIN fit ON fit.wait_id = workflow_wait_executions.id
 WHERE workflow_wait_executions.status = 'waiting'
-  AND NOT (EXISTS (
-    SELECT *
-    FROM fit AS older
-    WHERE older.wait_id = fit.wait_id
-      AND (older.received_at, older.event_id, older.listener_id) < (fit.received_at, fit.event_id,
-          fit.listener_id)
-))
+  AND fit.age IN (
+    SELECT min(fit.age) AS min_1
+    FROM fit
+    GROUP BY fit.wait_id
+)
 ORDER BY workflow_wait_executions.id;
 
 -- ended

@@ -22,7 +22,7 @@ from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import Candidate, choose
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
-from waitctl.infrastructure.dialects import JsonRows, json_ids, json_rows
+from waitctl.infrastructure.dialects import JsonRows, json_ids, json_rows, rfc3339
 from waitctl.infrastructure.schema import events, listeners, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.completion import (
@@ -218,28 +218,34 @@ def _resume_matching(scope: str) -> Claimed:
 
     Locks the waits by id, then their listeners.
     """
-    pairs = sa.select(
-        listeners.c.wait_id,
-        listeners.c.id.label("listener_id"),
-        events.c.id.label("event_id"),
-        events.c.received_at,
+    fit = (
+        sa.select(
+            listeners.c.wait_id,
+            listeners.c.id.label("listener_id"),
+            events.c.id.label("event_id"),
+            _age().label("age"),
+        )
+        .select_from(fitting())
+        .where(*fits(scope), ~GROUPED, ~JUDGED)
+        .cte("fit")
     )
-    fit = pairs.select_from(fitting()).where(*fits(scope), ~GROUPED, ~JUDGED).cte("fit")
-    older = fit.alias("older")
-    is_older = sa.tuple_(*_age(older)) < sa.tuple_(*_age(fit))
     columns = (waits.c.status.label("from_status"), handler_of(Outcome.EVENT), fit.c.event_id, fit.c.listener_id)
     claim = (
         sa.select(waits.c.id, *columns)
         .join(fit, fit.c.wait_id == waits.c.id)
-        .where(WAITING, ~sa.exists().where(older.c.wait_id == fit.c.wait_id, is_older))
+        .where(WAITING, fit.c.age.in_(sa.select(sa.func.min(fit.c.age)).group_by(fit.c.wait_id).correlate(None)))
         .order_by(waits.c.id)
         .with_for_update(of=waits)
     )
     return _matching(claim)
 
 
-def _age(pair: FromClause) -> tuple[sa.ColumnElement[Any], ...]:
-    return pair.c.received_at, pair.c.event_id, pair.c.listener_id
+def _age() -> sa.ColumnElement[str]:
+    """What sorts an event and a listener by the event's age, and is theirs alone.
+
+    One text, since of a row of columns no database makes a minimum: each form is of one length.
+    """
+    return rfc3339(events.c.received_at) + sa.cast(events.c.id, sa.Text) + sa.cast(listeners.c.id, sa.Text)
 
 
 @statement
