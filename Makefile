@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix chaos check bench fmt lock clean
+.PHONY: help demo test matrix chaos check bench sql fmt lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ check: $(STAMP)  ## format, lint, types and layers
 
 bench: $(STAMP)  ## the benchmarks, as ratios against hand-written SQL on both databases
 	$(BIN)/python -m benchmarks
+
+sql: $(STAMP)  ## write the statements of docs/sql anew, as they are sent
+	$(BIN)/python -m tests.golden_sql
 
 fmt: $(STAMP)  ## format, and mend what the linter can
 	$(BIN)/ruff check --fix .

@@ -32,7 +32,7 @@ from waitctl.application.processor.phases import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.listeners import Mode
 from waitctl.infrastructure.indexes import metadata
-from waitctl.infrastructure.store import completion, due
+from waitctl.infrastructure.store import completion, due, upcoming
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
@@ -187,7 +187,7 @@ def test_claiming_due_waits(large: Database) -> None:
     now = datetime(2026, 7, 1, 0, 10, tzinfo=UTC)  # ten are due
 
     def claim(connection: sa.Connection) -> object:
-        return due.resolve_due(connection, large, now=now, late_before=now, limit=5, reason="due", actor="test")
+        return due.resolve_due(connection, now=now, late_before=now, limit=5, reason="due", actor="test")
 
     check(explained(large, claim), "ix_wait_executions_scheduled")
 
@@ -203,7 +203,7 @@ def test_finding_expired_listeners(large: Database) -> None:
     def expire(connection: sa.Connection) -> None:
         found = completion.expired_listeners(connection, now=now, limit=5)
         ids = {wait_id for wait_id, *_ in found}
-        assert completion.resolve_expired(connection, large, ids, now=now, reason="timeout", actor="test") == 5
+        assert completion.resolve_expired(connection, ids, now=now, reason="timeout", actor="test") == 5
 
     check(explained(large, expire), "ix_event_listeners_expires", "ix_event_listeners_wait")
 
@@ -217,9 +217,9 @@ def test_matching_an_event(large: Database) -> None:
 
 def insert(connection: sa.Connection, database: Database, new: list[Event]) -> list[str]:
     ids = [event.id for event in new]
-    rows = [event_store.row_of(event, is_sqlite=database.is_sqlite) for event in new]
-    text = event_store.encode_rows(rows, is_sqlite=database.is_sqlite)
-    return event_store.insert_events(connection, database, text, ids, now=NOW).heard
+    rows = [event_store.row_of(event) for event in new]
+    text = event_store.encode_rows(rows, database.url.get_backend_name())
+    return event_store.insert_events(connection, text, ids, now=NOW).heard
 
 
 def test_ingesting_a_batch(large: Database) -> None:
@@ -227,7 +227,7 @@ def test_ingesting_a_batch(large: Database) -> None:
         new = [make_event("email_open", f"contact-{number}") for number in range(200)]
         ids = insert(connection, large, new)
         found = matching.correlate_events(
-            connection, large, ids, HostOpeningRules().for_event, now=NOW, reason="event ", actor="test"
+            connection, ids, HostOpeningRules().for_event, now=NOW, reason="event ", actor="test"
         )
         assert len(found) == 199
 
@@ -239,8 +239,8 @@ def test_ingesting_a_batch_of_new_events(filled: Callable[..., Database]) -> Non
 
     def ingest(connection: sa.Connection) -> None:
         new = [make_event("email_open", f"contact-{number}", external_id=str(number)) for number in range(200)]
-        rows = [event_store.row_of(event, is_sqlite=False) for event in new]
-        text = event_store.encode_rows(rows, is_sqlite=False)
+        rows = [event_store.row_of(event) for event in new]
+        text = event_store.encode_rows(rows, "postgresql")
         assert len(event_store.insert_presumed_new(connection, text, rows, now=NOW)) == 199
 
     plans = explained(large, ingest)
@@ -281,7 +281,7 @@ def test_counting_for_groups(large: Database) -> None:
         analyse_on(connection)
         with statements() as seen:
             found = matching.correlate_events(
-                connection, large, ids, HostOpeningRules().for_event, now=NOW, reason="event ", actor="test"
+                connection, ids, HostOpeningRules().for_event, now=NOW, reason="event ", actor="test"
             )
         assert len(found) == 199 + 2 * 50, "of the third wait's events only one has n > 0"
         caught.extend(seen)
@@ -321,9 +321,10 @@ def test_claiming_deliveries(large: Database) -> None:
             connection, "nudge", now=NOW, lease_until=NOW + timedelta(hours=1), max_attempts=8, limit=5
         )
 
-    plans = explained(large, claim)[-1:]
+    plans = explained(large, claim)[1:]  # the first one is our own
     check(plans, "ix_wait_deliveries_pending", "ix_wait_deliveries_running")
-    assert "Bitmap Index Scan on ix_wait_deliveries_pending" not in plans[0] and "MULTI-INDEX" not in plans[0], plans[0]
+    whole = "\n".join(plans)
+    assert "Bitmap Index Scan on ix_wait_deliveries_pending" not in whole and "MULTI-INDEX" not in whole, whole
 
 
 def test_finding_the_waits_of_an_execution(large: Database) -> None:
@@ -343,9 +344,7 @@ def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> 
         )
         connection.exec_driver_sql("ANALYZE")
         until = NOW + timedelta(days=31)
-        counted = wait_store.count_upcoming(
-            connection, now=NOW, until=until, workflow_id=workflow_id, is_sqlite=large.is_sqlite
-        )
+        counted = upcoming.count_upcoming(connection, now=NOW, until=until, workflow_id=workflow_id)
         if workflow_id is None:
             assert sum(counted.timeouts.values()) == 1439
 

@@ -133,9 +133,7 @@ def test_a_tick_goes_past_what_another_has_in_hand(postgres_url: str) -> None:
 
         def claim_and_dawdle(connection: sa.Connection) -> tuple[int, TickReport]:
             now = host_clock()
-            claimed, _ = due.resolve_due(
-                connection, slow, now=now, late_before=now, limit=4, reason="due", actor="slow"
-            )
+            claimed, _ = due.resolve_due(connection, now=now, late_before=now, limit=4, reason="due", actor="slow")
             return claimed, tick(fast, Phase.DUE, batch_size=100)
 
         claimed, report = slow.write(claim_and_dawdle)
@@ -277,7 +275,7 @@ def test_a_tick_times_out_only_what_it_has_locked(postgres_url: str) -> None:
             other.lock_topics(connection, [topic_bucket(TOPIC, "ada")], exclusive=True)
             ticking = Background(lambda: tick(late, Phase.EXPIRED, batch_size=1))
             until_blocked(postgres_url, ticking, "advisory")
-            completion.resolve_expired(connection, other, [first], now=deadline, reason="timeout", actor="other")
+            completion.resolve_expired(connection, [first], now=deadline, reason="timeout", actor="other")
             return ticking
 
         def record(connection: sa.Connection) -> tuple[str, ...]:

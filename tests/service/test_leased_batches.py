@@ -34,7 +34,6 @@ def end_due(scene: Scene, connection: Connection, *capacities: Capacity) -> tupl
     now = scene.database.clock(connection)
     return due.resolve_due(
         connection,
-        scene.database,
         now=now,
         late_before=now - timedelta(days=1),
         limit=1000,

@@ -382,5 +382,5 @@ def test_changed_meanwhile_is_not_overwritten(scene: Scene) -> None:
     change = store.Rescheduled(wait.id, wait.scheduled_at, NOON + HOUR, wait.wait_config, None, "UTC", "planned")
     stale = replace(change, expected_at=NOON)
     for each, landed in ((stale, set()), (change, {wait.id}), (change, set())):
-        reschedule = partial(store.reschedule_waits, database=scene.database, changes=[each], now=NOON, actor="test")
+        reschedule = partial(store.reschedule_waits, changes=[each], now=NOON, actor="test")
         assert scene.database.write(reschedule) == landed

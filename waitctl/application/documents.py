@@ -11,7 +11,7 @@ from waitctl.domain.events import Event
 from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import EventListener
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import WaitStepExecution
+from waitctl.domain.waits import ENUMERATIONS, INSTANTS, WaitStepExecution
 
 if TYPE_CHECKING:
     from waitctl.domain.pauses import Pause
@@ -23,8 +23,6 @@ WAIT_FIELDS = (
 )
 """What a wait's document holds of the wait itself, in its order: the names of attributes and of columns."""
 
-_INSTANTS = ("scheduled_at", "timeout_at", "created_at", "updated_at", "resolved_at")
-
 
 def instant(at: datetime | None) -> str | None:
     """RFC 3339 in UTC with ``Z``."""
@@ -34,9 +32,9 @@ def instant(at: datetime | None) -> str | None:
 def wait_document(wait: WaitStepExecution) -> JsonObject:
     """A wait, with its listeners and deliveries."""
     fields = {name: getattr(wait, name) for name in WAIT_FIELDS}
-    for name in ("wait_type", "status", "resolution"):
+    for name in ENUMERATIONS:
         fields[name] = fields[name] and fields[name].value
-    for name in _INSTANTS:
+    for name in INSTANTS:
         fields[name] = instant(fields[name])
     return complete_document(fields, wait.listeners, wait.deliveries)
 

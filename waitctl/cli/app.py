@@ -91,7 +91,9 @@ def root(
         str | None, typer.Option("--database-url", metavar="URL", help="sqlite:///FILE or postgresql://…")
     ] = None,
     config: Annotated[str | None, typer.Option("--config", metavar="FILE", help="The config file (TOML).")] = None,
-    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; twice: with tracebacks.")] = 0,
+    verbose: Annotated[
+        int, typer.Option("-v", "--verbose", count=True, help="Say more; twice: tracebacks and statements.")
+    ] = 0,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,

@@ -46,6 +46,10 @@ class Session:
         """The database. Only with ``create`` is a missing SQLite file made."""
         from waitctl.infrastructure.database import Database
 
+        if self.verbose > 1:
+            from waitctl.infrastructure.sql_log import log_statements
+
+            log_statements()
         settings = self.settings()
         return Database(settings.database_url, as_of=as_of or settings.as_of, create=create)
 

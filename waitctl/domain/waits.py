@@ -77,6 +77,10 @@ class Resolution(StrEnum):
                 return WaitExecutionStatus.RESUMED
 
 
+ENUMERATIONS = ("wait_type", "status", "resolution")
+INSTANTS = ("scheduled_at", "timeout_at", "created_at", "updated_at", "resolved_at")
+"""The attributes of a wait that documents have as texts."""
+
 OPEN = frozenset({WaitExecutionStatus.WAITING, WaitExecutionStatus.SCHEDULED})
 
 TRANSITIONS: Mapping[WaitExecutionStatus | None, frozenset[WaitExecutionStatus]] = {

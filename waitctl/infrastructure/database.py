@@ -237,12 +237,6 @@ class Database:
         """Listen to a channel of PostgreSQL; ``None`` when no connection is to be had now."""
         return listen(self._connectable(), channel)
 
-    # -- statements that differ -----------------------------------------------------------------------------------
-
-    def insert_new(self, table: sa.Table) -> Any:
-        """An INSERT whose rows are dropped where a unique key has them already."""
-        return insert_new(table, is_sqlite=self.is_sqlite)
-
     # -- the schema -----------------------------------------------------------------------------------------------
 
     def current_revision(self) -> str | None:
@@ -305,26 +299,6 @@ class Database:
         if self._engine is None:
             self._engine = sqlite_engine(self.url, BUSY_SECONDS) if self.is_sqlite else postgresql_engine(self.url)
         return self._engine
-
-
-def insert_new(
-    table: sa.Table,
-    key: Sequence[sa.Column[Any]] | None = None,
-    where: sa.ColumnElement[bool] | None = None,
-    *,
-    is_sqlite: bool,
-) -> Any:
-    """An INSERT whose rows are dropped where a unique key has them already.
-
-    For a hot table say which key, and of which rows: PostgreSQL looks every unique index up otherwise.
-    """
-    if is_sqlite:
-        from sqlalchemy.dialects import sqlite
-
-        return sqlite.insert(table).on_conflict_do_nothing(key, where)
-    from sqlalchemy.dialects import postgresql
-
-    return postgresql.insert(table).on_conflict_do_nothing(index_elements=key, index_where=where)
 
 
 def host_name() -> str:

@@ -355,8 +355,8 @@ class Dispatcher:
             }
             if dead:
                 outcomes.lock_waits(connection, dead)
-            taken = outcomes.deliver(connection, self._database, delivered, now=now) if delivered else 0
-            landed = outcomes.settle_deliveries(connection, self._database, settlements) if settlements else set()
+            taken = outcomes.deliver(connection, delivered, now=now) if delivered else 0
+            landed = outcomes.settle_deliveries(connection, settlements) if settlements else set()
             if died := {delivery_id: dead[delivery_id] for delivery_id in sorted(landed.intersection(dead))}:
                 record_deaths(connection, self._database, died, now=now, actor=self._actor)
             return settlements, taken, landed
@@ -384,9 +384,7 @@ def record_deaths(
     connection: Connection, database: Database, died: Mapping[str, str | None], *, now: datetime, actor: str
 ) -> None:
     """What follows a death: the waits are in error, and the ``on_dead`` handlers (by delivery) hear of it."""
-    outcomes.mark_waits(
-        connection, database, died, dead=True, now=now, reason=database.dated("its delivery died"), actor=actor
-    )
+    outcomes.mark_waits(connection, died, dead=True, now=now, reason=database.dated("its delivery died"), actor=actor)
     if told := {delivery_id: handler for delivery_id, handler in died.items() if handler is not None}:
         outcomes.insert_dead_letter_notices(connection, told, now=now)
 

@@ -74,7 +74,6 @@ class DeliveryService:
             if landed:
                 outcomes.mark_waits(
                     connection,
-                    self._database,
                     sorted(landed),
                     dead=False,
                     now=now,

@@ -28,7 +28,7 @@ class PauseService:
 
         def work(connection: Connection) -> Pause:
             pause = Pause(kind, name, reason, self._actor, self._database.clock(connection))
-            if store.insert_pause(connection, self._database, pause):
+            if store.insert_pause(connection, pause):
                 return pause
             return next(each for each in store.list_pauses(connection) if (each.kind, each.name) == (kind, name))
 

@@ -23,8 +23,8 @@ from waitctl.domain.text import (
     parse_json,
     to_json,
 )
+from waitctl.infrastructure.dialects import instant_text
 from waitctl.infrastructure.ids import new_id
-from waitctl.infrastructure.sql_batch import instant_text
 from waitctl.infrastructure.store.events import EventRow, encode_rows
 
 BATCH = 1000
@@ -60,12 +60,12 @@ class Encoded:
     types: set[str]
 
     @classmethod
-    def of(cls, rows: Sequence[EventRow], *, is_sqlite: bool) -> Encoded:
-        """Encode these rows, and say which topics' locks they need."""
+    def of(cls, rows: Sequence[EventRow], dialect: str) -> Encoded:
+        """Encode these rows for the database of this dialect, and say which topics' locks they need."""
         buckets: Sequence[int] = range(TOPIC_BUCKETS)
         if len(rows) < _MANY:
             buckets = sorted({topic_bucket(row.event_type, row.contact_id) for row in rows})
-        return cls(rows, encode_rows(rows, is_sqlite=is_sqlite), buckets, {row.event_type for row in rows})
+        return cls(rows, encode_rows(rows, dialect), buckets, {row.event_type for row in rows})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Batch:
     rejected: Sequence[Rejection]
 
 
-def read_batches(lines: Iterable[tuple[int, bytes]], source: str, *, is_sqlite: bool) -> Iterator[Batch]:
+def read_batches(lines: Iterable[tuple[int, bytes]], source: str, dialect: str) -> Iterator[Batch]:
     """Read numbered lines; those that name no source come from ``source``."""
     for numbered in _batches(lines):
         rows: list[EventRow] = []
@@ -85,15 +85,15 @@ def read_batches(lines: Iterable[tuple[int, bytes]], source: str, *, is_sqlite: 
         rejected: list[Rejection] = []
         for number, line in numbered:
             try:
-                rows.append(parse_line(line, source, is_sqlite=is_sqlite))
+                rows.append(parse_line(line, source))
             except WaitStepError as error:
                 rejected.append(Rejection(number, error))
             else:
                 numbers.append(number)
-        yield Batch(Encoded.of(rows, is_sqlite=is_sqlite), numbers, rejected)
+        yield Batch(Encoded.of(rows, dialect), numbers, rejected)
 
 
-def parse_line(line: bytes, default_source: str, *, is_sqlite: bool) -> EventRow:
+def parse_line(line: bytes, default_source: str) -> EventRow:
     """An event from an NDJSON line: ``{"type","contact","data"?,"id"?,"source"?,"at"?}``.
 
     Raises `InvalidEventError` or `InvalidEventTypeError`.
@@ -113,7 +113,7 @@ def parse_line(line: bytes, default_source: str, *, is_sqlite: bool) -> EventRow
         data,
         _known_source(fields.get("source") or default_source),
         None if external_id is None else check_text(external_id, "the id", error=InvalidEventError),
-        None if at is None else _known_instant(at, is_sqlite),
+        None if at is None else _known_instant(at),
         None,
     )
 
@@ -163,8 +163,8 @@ _known_source = lru_cache(partial(check_text, what="the source", error=InvalidEv
 
 
 @lru_cache
-def _known_instant(text: str, is_sqlite: bool) -> str | None:
-    return instant_text(parse_instant(text, "at"), is_sqlite=is_sqlite)
+def _known_instant(text: str) -> str | None:
+    return instant_text(parse_instant(text, "at"))
 
 
 def read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -114,6 +114,7 @@ class EventService:
 
     def __init__(self, database: Database | str, *, actor: str = "api", settings: Settings | None = None) -> None:
         self._database = Database(database) if isinstance(database, str) else database
+        self._dialect = self._database.url.get_backend_name()
         self._actor = actor
         self._openings = HostOpeningRules(settings)
 
@@ -170,7 +171,7 @@ class EventService:
 
         # While the database takes one batch in, the next one lies ready and the one after it is read.
         with _thread() as writer:
-            for batch in read_batches(lines, source, is_sqlite=self._database.is_sqlite):
+            for batch in read_batches(lines, source, self._dialect):
                 before = written[-1][1] if written else None
                 written.append((batch, writer.submit(self._write, batch.encoded, before, dry_run=dry_run)))
                 if len(written) > _AHEAD:
@@ -202,9 +203,7 @@ class EventService:
 
     def store(self, connection: Connection, events: Sequence[Event]) -> Stored:
         """Store these events, and resume what the new ones match, in the caller's transaction."""
-        is_sqlite = self._database.is_sqlite
-        rows = [store.row_of(event, is_sqlite=is_sqlite) for event in events]
-        return self._store(connection, Encoded.of(rows, is_sqlite=is_sqlite))
+        return self._store(connection, Encoded.of([store.row_of(event) for event in events], self._dialect))
 
     def _store(self, connection: Connection, encoded: Encoded) -> Stored:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
@@ -213,10 +212,10 @@ class EventService:
         text = encoded.text
         if refused:
             ids -= {row.id for row, _ in refused}
-            text = store.encode_rows([row for row in encoded.rows if row.id in ids], is_sqlite=self._database.is_sqlite)
+            text = store.encode_rows([row for row in encoded.rows if row.id in ids], self._dialect)
         if not ids:
             return Stored(set(), [], refused)
-        inserted = store.insert_events(connection, self._database, text, ids, now=now)
+        inserted = store.insert_events(connection, text, ids, now=now)
         matched = self._correlate(connection, inserted.heard, now) if inserted.heard else []
         whole = not refused and not inserted.dropped
         return Stored(ids - inserted.dropped, matched, refused, heard=bool(inserted.heard), whole=whole)
@@ -224,7 +223,6 @@ class EventService:
     def _correlate(self, connection: Connection, event_ids: Sequence[str], now: datetime) -> list[tuple[str, str]]:
         return matching.correlate_events(
             connection,
-            self._database,
             event_ids,
             self._openings.for_event,
             now=now,
@@ -283,7 +281,7 @@ class EventService:
             check_text(description, "the description", error=InvalidEventTypeError)
         return self._database.write(
             lambda connection: store.insert_event_type(
-                connection, self._database, name, description, now=self._database.clock(connection)
+                connection, name, description, now=self._database.clock(connection)
             )
         )
 

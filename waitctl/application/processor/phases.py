@@ -218,19 +218,18 @@ class Resolver:
             return 0
         contacts = {event_id: _normalized(contact) for event_id, _, contact in claimed}
         changed = {event_id: contacts[event_id] for event_id, _, contact in claimed if contacts[event_id] != contact}
-        event_store.normalize_uncorrelated(connection, self._database, list(contacts), changed)
+        event_store.normalize_uncorrelated(connection, list(contacts), changed)
         buckets = [topic_bucket(event_type, contacts[event_id]) for event_id, event_type, _ in claimed]
         now = self._database.lock_topics(connection, buckets, exclusive=False)
         matched = matching.correlate_events(
             connection,
-            self._database,
             contacts,
             self.opening_rules.for_event,
             now=now,
             reason=self._database.dated("event "),
             actor=self._actor,
         )
-        event_store.mark_correlated(connection, self._database, contacts, now=now)
+        event_store.mark_correlated(connection, contacts, now=now)
         self.progress.correlated += len(claimed)
         self.progress.resumed += len(matched)
         self.note("correlated", list(contacts))
@@ -269,10 +268,10 @@ class Resolver:
         for reasons, deliver in ((fire, True), (skip, False)):
             if reasons:
                 self.progress.resumed += due.resolve_late(
-                    connection, self._database, reasons, deliver=deliver, now=now, actor=self._actor
+                    connection, reasons, deliver=deliver, now=now, actor=self._actor
                 )
         if moves:
-            moved = rescheduling.reschedule_waits(connection, self._database, moves, now=now, actor=self._actor)
+            moved = rescheduling.reschedule_waits(connection, moves, now=now, actor=self._actor)
             self.progress.moved += len(moved)
         return len(late)
 
@@ -292,7 +291,6 @@ class Resolver:
             self.note("resumed", due.due_ids(connection, now=now, late_before=late_before))
         return due.resolve_due(
             connection,
-            self._database,
             now=now,
             late_before=self.opening_rules.late_before(now),
             limit=self._options.batch_size,
@@ -318,7 +316,7 @@ class Resolver:
             self.note("timed_out", completion.expired_ids(connection, now=now))
         wait_ids = {wait_id for wait_id, *_ in listening}
         timed_out = completion.resolve_expired(
-            connection, self._database, wait_ids, now=now, reason=self._database.dated("timeout"), actor=self._actor
+            connection, wait_ids, now=now, reason=self._database.dated("timeout"), actor=self._actor
         )
         self.progress.timed_out += timed_out
         return len(wait_ids) if timed_out else 0  # none: another tick has them in hand, and goes on

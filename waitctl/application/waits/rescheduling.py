@@ -332,10 +332,10 @@ class ReschedulingService:
         now = self._database.lock_topics(connection, [topic_bucket(*topic) for topic in topics], exclusive=True)
         if waiting:
             redirected = [self._deadline_change(*each) for each in waiting]
-            landed += len(store.change_deadlines(connection, self._database, redirected, now=now, actor=self._actor))
+            landed += len(store.change_deadlines(connection, redirected, now=now, actor=self._actor))
         if scheduled:
             moved = [self._rescheduled(*each) for each in scheduled]
-            landed += len(store.reschedule_waits(connection, self._database, moved, now=now, actor=self._actor))
+            landed += len(store.reschedule_waits(connection, moved, now=now, actor=self._actor))
         return landed
 
     def _rescheduled(self, wait: WaitStepExecution, changed: WaitStepExecution, reason: str) -> Rescheduled:

@@ -173,7 +173,6 @@ class WaitSchedulingService:
                 return result
             found = matching.correlate_wait(
                 connection_,
-                self._database,
                 wait.id,
                 self._openings.for_event,
                 now=now,
@@ -272,9 +271,7 @@ class WaitSchedulingService:
                     return same_wait(existing, wait, explanation)
                 if existing is not None:
                     self._end(connection, [existing.id], Resolution.CANCELLED, "replaced", now=wait.created_at)
-            if store.insert_wait(
-                connection, self._database, wait, reason=self._database.dated("created"), actor=self._actor
-            ):
+            if store.insert_wait(connection, wait, reason=self._database.dated("created"), actor=self._actor):
                 return WaitCreateResult(wait, created=True, explanation=explanation)
             existing = find_existing(connection, wait)
             if existing is not None and not replace_open:
@@ -461,7 +458,6 @@ class WaitSchedulingService:
     ) -> set[str]:
         return completion.end_waits(
             connection,
-            self._database,
             ids,
             resolution,
             now=now,

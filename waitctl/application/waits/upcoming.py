@@ -9,7 +9,7 @@ from waitctl.domain.instants import check_zone, format_instant
 from waitctl.domain.text import JsonObject, check_text
 from waitctl.domain.upcoming import Bucket, Grain, bucket_starts, fold
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.store import waits as store
+from waitctl.infrastructure.store import upcoming as store
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,6 @@ def list_upcoming(
     with database.read(connection) as connection_:
         now = database.clock(connection_)
         starts, end = bucket_starts(now, until, timezone, grain)
-        counts = store.count_upcoming(
-            connection_, now=now, until=end, workflow_id=workflow_id, is_sqlite=database.is_sqlite
-        )
+        counts = store.count_upcoming(connection_, now=now, until=end, workflow_id=workflow_id)
     buckets = fold(starts, counts.scheduled, counts.timeouts)
     return Upcoming(grain, timezone, now, end, counts.overdue, buckets, counts.later)

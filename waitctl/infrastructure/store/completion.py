@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,12 +16,12 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
-from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.dialects import JsonRows, insert_numbered, json_ids, seconds_between
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, events, listeners, new_id, transitions, waits
-from waitctl.infrastructure.sql_batch import Claimed, json_rows, seconds_between
-from waitctl.infrastructure.store.waits import literal, next_transition_id
+from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
+from waitctl.infrastructure.store.waits import literal
 
 NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=UtcDateTime)
 LIMIT = sa.bindparam("limit", type_=sa.Integer)
@@ -36,7 +35,7 @@ SCHEDULED = waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.sta
 # -- what ending means -------------------------------------------------------------------------------------------------
 
 
-def ending_steps(claimed: FromClause, resolution: Resolution, *, is_sqlite: bool) -> list[UpdateBase]:
+def ending_steps(claimed: FromClause, resolution: Resolution) -> dict[str, UpdateBase]:
     """End the claimed waits: status, audit, listeners that are left, outbox. Each expects the claimed status.
 
     Parameters: ``now``, ``reason``, ``actor``, ``data``. Columns of ``claimed``: see `Claimed.COLUMNS`.
@@ -49,36 +48,35 @@ def ending_steps(claimed: FromClause, resolution: Resolution, *, is_sqlite: bool
         "updated_at": NOW,
     }
     if resolution in {Resolution.DUE, Resolution.TIMEOUT}:
-        changed["late_seconds"] = seconds_between(claimed.c.due_at, NOW, is_sqlite=is_sqlite)
+        changed["late_seconds"] = seconds_between(claimed.c.due_at, NOW)
     if resolution is Resolution.EVENT:
         changed["resolution_event_id"] = claimed.c.event_id
     end = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, waits.c.status == claimed.c.from_status)
-    steps: list[UpdateBase] = [end, audit(claimed, status, is_sqlite=is_sqlite)]
+    steps: dict[str, UpdateBase] = {"ended": end, "audited": audit(claimed, status)}
     if resolution is not Resolution.DUE:
-        steps.append(close_listeners(claimed, resolution))
+        steps["closed"] = close_listeners(claimed, resolution)
     if resolution is not Resolution.CANCELLED:
-        steps.append(_outbox(claimed, resolution))
+        steps["sent"] = _outbox(claimed, resolution)
     return steps
 
 
-def audit(claimed: FromClause, status: sa.ColumnElement[Any], *, is_sqlite: bool) -> UpdateBase:
+def audit(claimed: FromClause, status: sa.ColumnElement[Any]) -> UpdateBase:
     """Write the audit trail of the claimed waits, which go to ``status``."""
-    columns: dict[str, sa.ColumnElement[Any]] = {
-        "wait_id": claimed.c.id,
-        "at": NOW,
-        "from_status": claimed.c.from_status,
-        "to_status": status,
-        "reason": sa.bindparam("reason", type_=sa.Text),
-        "actor": sa.bindparam("actor", type_=sa.Text),
-        "data": sa.bindparam("data", type_=transitions.c.data.type),
-    }
-    if "listener_id" in claimed.c:
-        columns["reason"] = columns["reason"] + sa.cast(claimed.c.event_id, sa.Text)
+    reason: sa.ColumnElement[Any] = sa.bindparam("reason", type_=sa.Text)
     if "reason" in claimed.c:
-        columns["reason"] = claimed.c.reason
-    if is_sqlite:
-        columns["id"] = next_transition_id() + sa.func.row_number().over() - 1
-    return sa.insert(transitions).from_select(list(columns), sa.select(*columns.values()).select_from(claimed))
+        reason = claimed.c.reason
+    elif "listener_id" in claimed.c:
+        reason = reason + sa.cast(claimed.c.event_id, sa.Text)
+    columns = {
+        transitions.c.wait_id: claimed.c.id,
+        transitions.c.at: NOW,
+        transitions.c.from_status: claimed.c.from_status,
+        transitions.c.to_status: status,
+        transitions.c.reason: reason,
+        transitions.c.actor: sa.bindparam("actor", type_=sa.Text),
+        transitions.c.data: sa.bindparam("data", type_=transitions.c.data.type),
+    }
+    return insert_numbered(columns, transitions.c.id)
 
 
 def resolved(claimed: FromClause, resolution: Resolution, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
@@ -129,11 +127,11 @@ def handler_of(outcome: Outcome) -> sa.Label[Any]:
     return sa.func.coalesce(routed, waits.c.handler).label("handler")
 
 
-def count(claimed: FromClause, _: Sequence[FromClause]) -> sa.Select[Any]:
+def count(claimed: FromClause, _: Rows) -> sa.Select[Any]:
     return sa.select(sa.func.count()).select_from(claimed)
 
 
-def claimed_ids(claimed: FromClause, _: Sequence[FromClause]) -> sa.Select[Any]:
+def claimed_ids(claimed: FromClause, _: Rows) -> sa.Select[Any]:
     return sa.select(claimed.c.id)
 
 
@@ -161,6 +159,13 @@ def expired_listeners(connection: Connection, *, now: datetime, limit: int) -> l
 
     (wait, event type, contact): every listener of a wait, since an event for any of them may have come in time.
     """
+    found = connection.execute(_find_expired(), {"now": now, "limit": limit})
+    return [(row[0], row[1], row[2]) for row in found]
+
+
+@statement
+def _find_expired() -> sa.Select[Any]:
+    """The listeners of the waits that expired first. Locks nothing: their topics come first."""
     # Of a grouped wait some may have matched already: the first one that still listens.
     listens = _heard.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
     first = ~sa.exists().where(_heard.c.wait_id == waits.c.id, listens, _heard.c.id < listeners.c.id)
@@ -172,27 +177,23 @@ def expired_listeners(connection: Connection, *, now: datetime, limit: int) -> l
         .limit(LIMIT)
         .subquery("page")
     )
-    found = sa.select(listeners.c.wait_id, listeners.c.event_type, listeners.c.contact_id).join(
-        page, page.c.id == listeners.c.wait_id
-    )
-    return [(row[0], row[1], row[2]) for row in connection.execute(found, {"now": now, "limit": limit})]
+    found = sa.select(listeners.c.wait_id, listeners.c.event_type, listeners.c.contact_id)
+    return found.join(page, page.c.id == listeners.c.wait_id)
 
 
-def resolve_expired(
-    connection: Connection, database: Database, wait_ids: Iterable[str], *, now: datetime, reason: str, actor: str
-) -> int:
+def resolve_expired(connection: Connection, wait_ids: Iterable[str], *, now: datetime, reason: str, actor: str) -> int:
     """Time out those of these waits that have expired, past those that somebody has in hand.
 
     Only waits whose topics are locked: beyond them an event in time may be stored and not yet matched.
     """
-    wanted = to_json([{"id": wait_id} for wait_id in wait_ids])
-    rows = _expired(database.is_sqlite).run(connection, wanted=wanted, now=now, reason=reason, actor=actor, data=None)
-    return int(rows[0][0])
+    audit = {"now": now, "reason": reason, "actor": actor, "data": None}
+    return int(_time_out_expired().run(connection, wanted=json_ids(wait_ids), **audit)[0][0])
 
 
-@cache
-def _expired(is_sqlite: bool) -> Claimed:
-    wanted = json_rows("wanted", {"id": ID}, is_sqlite=is_sqlite)
+@statement
+def _time_out_expired() -> Claimed:
+    """End those of the wanted waits that have expired. Locks the waits by id, past the locked ones."""
+    wanted = JsonRows("wanted", {"id": ID})
     expired = sa.exists().where(listeners.c.wait_id == waits.c.id, ACTIVE, listeners.c.expires_at <= NOW)
     claim = (
         sa.select(
@@ -205,12 +206,7 @@ def _expired(is_sqlite: bool) -> Claimed:
         .order_by(waits.c.id)
         .with_for_update(skip_locked=True)
     )
-    return Claimed(
-        claim,
-        lambda claimed: ending_steps(claimed, Resolution.TIMEOUT, is_sqlite=is_sqlite),
-        count,
-        is_sqlite=is_sqlite,
-    )
+    return Claimed(claim, lambda claimed: ending_steps(claimed, Resolution.TIMEOUT), count)
 
 
 def expired_ids(connection: Connection, *, now: datetime) -> list[str]:
@@ -221,10 +217,16 @@ def expired_ids(connection: Connection, *, now: datetime) -> list[str]:
 
 def count_remaining(connection: Connection, *, now: datetime) -> int:
     """How many waits a tick at ``now`` would still end."""
+    row = connection.execute(_count_remaining(), {"now": now}).one()
+    return int(row[0]) + int(row[1])
+
+
+@statement
+def _count_remaining() -> sa.Select[Any]:
+    """How many waits are due, and how many have expired."""
     due = sa.select(sa.func.count()).select_from(waits).where(SCHEDULED, waits.c.scheduled_at <= NOW)
     expired = sa.select(sa.func.count(waits.c.id.distinct())).select_from(_LISTENED).where(_EXPIRED)
-    row = connection.execute(sa.select(due.scalar_subquery(), expired.scalar_subquery()), {"now": now}).one()
-    return int(row[0]) + int(row[1])
+    return sa.select(due.scalar_subquery(), expired.scalar_subquery())
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +244,9 @@ def look_ahead(connection: Connection) -> Ahead:
     return Ahead(bool(row[0]), row[1], row[2])
 
 
-@cache
+@statement
 def _look_ahead() -> sa.Select[Any]:
+    """The next instants that end a wait, and whether an event of the inbox table is yet to be correlated."""
     first = [
         sa.select(column).where(condition, column.is_not(None)).order_by(column).limit(1).scalar_subquery()
         for column, condition in ((waits.c.scheduled_at, SCHEDULED), (listeners.c.expires_at, ACTIVE))
@@ -258,7 +261,6 @@ def _look_ahead() -> sa.Select[Any]:
 
 def end_waits(
     connection: Connection,
-    database: Database,
     wait_ids: Sequence[str],
     resolution: Resolution,
     *,
@@ -268,29 +270,18 @@ def end_waits(
     data: JsonObject | None = None,
 ) -> set[str]:
     """End these waits by hand if they are still open. Returns the ids of those that landed."""
-    rows = _by_hand(resolution, database.is_sqlite).run(
-        connection,
-        wanted=to_json([{"id": wait_id} for wait_id in wait_ids]),
-        now=now,
-        reason=reason,
-        actor=actor,
-        data=data,
-    )
-    return {row[0] for row in rows}
+    audit = {"now": now, "reason": reason, "actor": actor, "data": data}
+    return {row[0] for row in _end_by_hand(resolution).run(connection, wanted=json_ids(wait_ids), **audit)}
 
 
-@cache
-def _by_hand(resolution: Resolution, is_sqlite: bool) -> Claimed:
-    wanted = json_rows("wanted", {"id": ID}, is_sqlite=is_sqlite)
+@statement
+def _end_by_hand(resolution: Resolution) -> Claimed:
+    """Resume or cancel the wanted waits that are open. Locks the waits by id, then their listeners."""
+    wanted = JsonRows("wanted", {"id": ID})
     claim = (
         sa.select(waits.c.id, waits.c.status.label("from_status"), handler_of(Outcome.MANUAL))
         .where(waits.c.id.in_(sa.select(wanted.c.id)), sa.or_(WAITING, SCHEDULED))
         .order_by(waits.c.id)
         .with_for_update()
     )
-    return Claimed(
-        claim,
-        lambda claimed: ending_steps(claimed, resolution, is_sqlite=is_sqlite),
-        claimed_ids,
-        is_sqlite=is_sqlite,
-    )
+    return Claimed(claim, lambda claimed: ending_steps(claimed, resolution), claimed_ids)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import cache, lru_cache
 from itertools import starmap
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus, Lease
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.text import JsonObject
+from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, is_one_of, json_rows
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, transitions, waits
-from waitctl.infrastructure.sql_batch import is_among, is_one_of, json_rows, speaks_sqlite
+from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
 from waitctl.infrastructure.store import pauses
 from waitctl.infrastructure.store.completion import LIMIT, NOW
-from waitctl.infrastructure.store.waits import literal
+from waitctl.infrastructure.store.waits import find_ids, literal
 
 STATUS = deliveries.c.status
 
@@ -39,17 +40,19 @@ def get_delivery(connection: Connection, delivery_id: str) -> Delivery | None:
 
 
 def find_delivery_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
-    """Ids that begin or end with ``fragment``."""
-    text = sa.func.replace(sa.cast(deliveries.c.id, sa.Text), "-", "")
-    found = sa.select(deliveries.c.id).where(text.startswith(fragment) | text.endswith(fragment))
-    return list(connection.execute(found.order_by(deliveries.c.id).limit(limit)).scalars())
+    """See `find_ids`."""
+    return find_ids(connection, deliveries.c.id, fragment, limit)
 
 
 def get_deliveries(connection: Connection, delivery_ids: Sequence[str]) -> list[Delivery]:
     """The deliveries with these ids, oldest first."""
-    among = is_among(deliveries.c.id, delivery_ids, is_sqlite=speaks_sqlite(connection))
-    found = sa.select(deliveries).where(among).order_by(deliveries.c.id)
-    return list(starmap(Delivery, connection.execute(found).all()))
+    return list(starmap(Delivery, connection.execute(_get_deliveries(), {"ids": delivery_ids}).all()))
+
+
+@statement
+def _get_deliveries() -> sa.Select[Any]:
+    """The deliveries with these ids."""
+    return sa.select(deliveries).where(is_among(deliveries.c.id)).order_by(deliveries.c.id)
 
 
 def list_deliveries(
@@ -106,28 +109,31 @@ def count_held(connection: Connection, handlers: Iterable[str]) -> int:
 
 def next_attempt_at(connection: Connection, handlers: Sequence[str], *, now: datetime) -> datetime | None:
     """When a delivery to one of ``handlers`` may be tried next, later than now; leases that will run out count."""
-    return connection.execute(
-        _next_attempt(speaks_sqlite(connection)), {"names": _names(handlers), "now": now}
-    ).scalar()
+    return connection.execute(_next_attempt_at(), {"names": _names(handlers), "now": now}).scalar()
 
 
-@cache
-def _next_attempt(is_sqlite: bool) -> sa.Select[Any]:
-    name = json_rows("names", {"name": sa.Text()}, is_sqlite=is_sqlite).c.name
+@statement
+def _next_attempt_at() -> sa.Select[Any]:
+    """When one of these handlers may be handed something next."""
+    names = JsonRows("names", {"name": sa.Text()})
     ends: list[Any] = []
     for status, column in (
         (DeliveryStatus.PENDING, deliveries.c.next_attempt_at),
         (DeliveryStatus.RUNNING, deliveries.c.lease_expires_at),
     ):
         # The first of each handler is one look into the index; a minimum over all of them would read it whole.
-        first = sa.select(column).where(in_status(status), deliveries.c.handler == name, column > NOW).order_by(column)
-        ends.append(sa.select(first.limit(1).scalar_subquery().label("at")).select_from(name.table))
+        first = (
+            sa.select(column)
+            .where(in_status(status), deliveries.c.handler == names.c.name, column > NOW)
+            .order_by(column)
+        )
+        ends.append(sa.select(first.limit(1).scalar_subquery().label("at")).select_from(names))
     at = sa.union_all(*ends).subquery().c.at
     return sa.select(sa.func.min(at, type_=UtcDateTime))
 
 
 def _names(handlers: Iterable[str]) -> str:
-    return to_json([{"name": each} for each in handlers])
+    return json_rows({"name": each} for each in handlers)
 
 
 def backlogs(connection: Connection, *, now: datetime) -> list[Backlog]:
@@ -187,13 +193,13 @@ def claimable_ids(connection: Connection, handlers: Iterable[str], *, now: datet
 
 def claimable_handlers(connection: Connection, handlers: Sequence[str], *, now: datetime) -> list[str]:
     """Those of ``handlers`` that have something to be handed out now."""
-    found = _claimable(speaks_sqlite(connection))
-    return list(connection.execute(found, {"names": _names(handlers), "now": now}).scalars())
+    return list(connection.execute(_claimable_handlers(), {"names": _names(handlers), "now": now}).scalars())
 
 
-@cache
-def _claimable(is_sqlite: bool) -> sa.Select[Any]:
-    name = json_rows("names", {"name": sa.Text()}, is_sqlite=is_sqlite).c.name
+@statement
+def _claimable_handlers() -> sa.Select[Any]:
+    """Those of these handlers that may be handed something now."""
+    name = JsonRows("names", {"name": sa.Text()}).c.name
     mine: sa.Select[Any] = sa.select(sa.literal_column("1")).where(deliveries.c.handler == name)
     return sa.select(name).where(sa.exists(mine.where(_WAITING)) | sa.exists(mine.where(_LAPSED)))
 
@@ -213,26 +219,15 @@ def claim_deliveries(
     Returns them as they are now, and those of their waits that may have others.
     The attempt counts before anything runs, so that a crash while it runs has used it up.
     """
-    claim = _claim(frozenset(paused_workflows), speaks_sqlite(connection))
-    parameters = {
-        "of_handler": handler,
-        "now": now,
-        "lease_until": lease_until,
-        "most_attempts": max_attempts,
-        "limit": limit,
-    }
-    claimed: list[Delivery] = []
-    shared: set[str] = set()
-    for *fields, has_others in connection.execute(claim, parameters).all():
-        delivery = Delivery(*fields)
-        claimed.append(delivery)
-        if has_others:
-            shared.add(delivery.wait_id)
-    return claimed, shared
+    parameters: dict[str, Any] = {"of_handler": handler, "now": now, "limit": limit}
+    parameters |= {"lease_until": lease_until, "most_attempts": max_attempts}
+    rows: list[Any] = _claim_deliveries(frozenset(paused_workflows)).run(connection, **parameters)
+    return [Delivery(*row[:-1]) for row in rows], {row.wait_id for row in rows if row.shared}
 
 
-@lru_cache(maxsize=16)
-def _claim(paused_workflows: frozenset[str], is_sqlite: bool) -> Any:
+@statement
+def _claim_deliveries(paused_workflows: frozenset[str]) -> Claimed:
+    """Lease the deliveries of a handler that have waited longest. Locks them in that order, past the locked ones."""
     # Two fences, each one walk along one index: the two conditions in one would read and sort the whole outbox.
     mine = sa.select(deliveries.c.id).where(deliveries.c.handler == sa.bindparam("of_handler", type_=sa.Text))
     if paused_workflows:
@@ -244,48 +239,68 @@ def _claim(paused_workflows: frozenset[str], is_sqlite: bool) -> Any:
             (_WAITING, deliveries.c.next_attempt_at, "waiting"),
         )
     )
-    claimed = sa.union_all(sa.select(lapsed.c.id), sa.select(waiting.c.id)).limit(LIMIT)
+    claim = sa.union_all(sa.select(lapsed.c.id), sa.select(waiting.c.id)).limit(LIMIT)
     last = deliveries.c.attempt + sa.bindparam("most_attempts", type_=sa.Integer)
-    other = deliveries.alias("other")
-    has_others = sa.exists().where(other.c.wait_id == deliveries.c.wait_id, other.c.id != deliveries.c.id)
-    # SQLAlchemy names no table in SQLite's RETURNING, so that `wait_id` would be the other's: each may have some.
-    shared = sa.true() if is_sqlite else has_others.correlate(deliveries)
-    return (
-        sa.update(deliveries)
-        .values(
-            status=literal(DeliveryStatus.RUNNING, STATUS),
-            attempt=deliveries.c.attempt + 1,
-            max_attempts=sa.func.coalesce(deliveries.c.max_attempts, last),
-            lease_expires_at=sa.bindparam("lease_until", type_=UtcDateTime),
-        )
-        .where(is_one_of(deliveries.c.id, claimed, is_sqlite=is_sqlite))
-        .returning(*deliveries.c, shared)
+    lease = sa.update(deliveries).values(
+        status=literal(DeliveryStatus.RUNNING, STATUS),
+        attempt=deliveries.c.attempt + sa.literal_column("1"),
+        max_attempts=sa.func.coalesce(deliveries.c.max_attempts, last),
+        lease_expires_at=sa.bindparam("lease_until", type_=UtcDateTime),
     )
 
+    def steps(claimed: sa.FromClause) -> dict[str, UpdateBase]:
+        return {"leased": lease.where(is_one_of(deliveries.c.id, sa.select(claimed.c.id))).returning(*deliveries.c)}
 
-def _leased_as(leases: Sequence[Lease]) -> sa.ColumnElement[bool]:
-    """Still on the lease that was taken."""
-    attempts = sa.tuple_(deliveries.c.id, deliveries.c.attempt)
-    return sa.and_(attempts.in_(leases), in_status(DeliveryStatus.RUNNING))
+    def result(_: sa.FromClause, done: Rows) -> sa.Select[Any]:
+        leased, other = done["leased"], deliveries.alias("other")
+        has_others = sa.exists().where(other.c.wait_id == leased.c.wait_id, other.c.id != leased.c.id)
+        return sa.select(*leased.c, has_others.label("shared"))
+
+    return Claimed(claim, steps, result)
+
+
+ATTEMPT = {"id": deliveries.c.id.type, "expected": sa.Integer()}
+
+
+def on_lease(taken: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Whether a delivery is still on the lease that was ``taken``: what `ATTEMPT` says, and more."""
+    same = sa.and_(deliveries.c.id == taken.c.id, deliveries.c.attempt == taken.c.expected)
+    return sa.and_(same, in_status(DeliveryStatus.RUNNING))
+
+
+def attempts(leases: Iterable[Lease]) -> list[tuple[str, str]]:
+    """Leases as the parameter of a `Tuples` of `ATTEMPT`; by id, which is the order in which rows are locked."""
+    return [(delivery_id, str(attempt)) for delivery_id, attempt in sorted(leases)]
 
 
 def renew_leases(connection: Connection, leases: Sequence[Lease], *, lease_until: datetime) -> None:
     """Lease for longer what is still in hand. One whose lease ran out and was claimed anew is another's."""
-    connection.execute(sa.update(deliveries).values(lease_expires_at=lease_until).where(_leased_as(leases)))
+    connection.execute(_renew_leases(), {"taken": attempts(leases), "lease_until": lease_until})
+
+
+@statement
+def _renew_leases() -> sa.Update:
+    """Lease deliveries for longer that are still on the lease that was taken."""
+    until = sa.bindparam("lease_until", type_=UtcDateTime)
+    return sa.update(deliveries).values(lease_expires_at=until).where(on_lease(Tuples("taken", ATTEMPT)))
 
 
 def release_deliveries(connection: Connection, leases: Sequence[Lease]) -> None:
     """Give back leases that were taken and never handed out: as if they had not been taken."""
-    connection.execute(
-        sa.update(deliveries)
-        .values(
-            status=literal(DeliveryStatus.PENDING, STATUS),
-            attempt=deliveries.c.attempt - 1,
-            max_attempts=sa.case((deliveries.c.attempt > 1, deliveries.c.max_attempts)),
-            lease_expires_at=None,
-        )
-        .where(_leased_as(leases))
-    )
+    connection.execute(_release_deliveries(), {"taken": attempts(leases)})
+
+
+@statement
+def _release_deliveries() -> sa.Update:
+    """Give deliveries back that are still on the lease that was taken."""
+    one = sa.literal_column("1", sa.Integer)
+    changed = {
+        "status": literal(DeliveryStatus.PENDING, STATUS),
+        "attempt": deliveries.c.attempt - one,
+        "max_attempts": sa.case((deliveries.c.attempt > one, deliveries.c.max_attempts)),
+        "lease_expires_at": sa.null(),
+    }
+    return sa.update(deliveries).values(changed).where(on_lease(Tuples("taken", ATTEMPT)))
 
 
 def notify(connection: Connection, channel: str, payload: str) -> None:
@@ -298,20 +313,20 @@ def notify(connection: Connection, channel: str, payload: str) -> None:
 
 def retry_deliveries(connection: Connection, delivery_ids: Sequence[str], *, now: datetime) -> set[str]:
     """Make dead, dropped or pending deliveries due now, their attempts so far forgiven. Returns those that landed."""
-    retry = (
-        sa.update(deliveries)
-        .values(
-            status=literal(DeliveryStatus.PENDING, STATUS),
-            next_attempt_at=now,
-            max_attempts=None,
-        )
-        .where(
-            is_among(deliveries.c.id, delivery_ids, is_sqlite=speaks_sqlite(connection)),
-            in_status(DeliveryStatus.DEAD, DeliveryStatus.DROPPED, DeliveryStatus.PENDING),
-        )
-        .returning(deliveries.c.id)
-    )
-    return set(connection.execute(retry).scalars())
+    return set(connection.execute(_retry_deliveries(), {"ids": delivery_ids, "now": now}).scalars())
+
+
+@statement
+def _retry_deliveries() -> Any:
+    """Make deliveries due now, their attempts so far forgiven."""
+    changed = {
+        "status": literal(DeliveryStatus.PENDING, STATUS),
+        "next_attempt_at": NOW,
+        "max_attempts": sa.null(),
+    }
+    may_be = in_status(DeliveryStatus.DEAD, DeliveryStatus.DROPPED, DeliveryStatus.PENDING)
+    retry = sa.update(deliveries).values(changed).where(is_among(deliveries.c.id), may_be)
+    return retry.returning(deliveries.c.id)
 
 
 def drop_deliveries(connection: Connection, delivery_ids: Sequence[str]) -> set[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,11 +15,11 @@ from sqlalchemy import Connection, FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.deliveries import Capacity, Delivery, DeliveryStatus, Lease, Outcome
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import Resolution
-from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.dialects import JsonRows, json_rows
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
-from waitctl.infrastructure.sql_batch import Claimed, instant_text, json_rows
+from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
 from waitctl.infrastructure.store.completion import (
     ID,
     LIMIT,
@@ -37,7 +36,6 @@ from waitctl.infrastructure.store.waits import literal, plain_columns, read_fiel
 
 def resolve_due(
     connection: Connection,
-    database: Database,
     *,
     now: datetime,
     late_before: datetime,
@@ -56,19 +54,18 @@ def resolve_due(
     parameters: dict[str, Any] = {"now": now, "late_before": late_before, "limit": limit}
     parameters |= {"reason": reason, "actor": actor, "data": None}
     if not capacities:
-        return int(_due(database.is_sqlite).run(connection, **parameters)[0][0]), []
+        return int(_resume_due().run(connection, **parameters)[0][0]), []
     until = {each.handler: now + each.lease for each in capacities}
     room = [
         {
             "handler": each.handler,
             "room": each.room,
-            "lease_until": instant_text(until[each.handler], is_sqlite=database.is_sqlite),
+            "lease_until": until[each.handler],
             "most_attempts": each.max_attempts,
         }
         for each in capacities
     ]
-    leased_due = _leased_due(fields, database.is_sqlite)
-    rows = leased_due.run(connection, **parameters, capacities=to_json(room))
+    rows = _resume_and_lease(fields).run(connection, **parameters, capacities=json_rows(room))
     leased: dict[str, LeasedBatch] = {}
     for row in rows if rows[0].delivery_id is not None else ():
         if (of_handler := leased.get(row.of_handler)) is None:
@@ -114,44 +111,38 @@ _HAS_POLICY = waits.c.late_policy.is_not(None)
 _DUE = sa.and_(SCHEDULED, waits.c.scheduled_at <= NOW, sa.or_(~_HAS_POLICY, waits.c.scheduled_at >= _LATE_BEFORE))
 
 
-@cache
-def _due(is_sqlite: bool) -> Claimed:
+@statement
+def _resume_due() -> Claimed:
+    """Resume the waits that have been due longest. Locks them in that order, past the locked ones."""
     claim = _claim_due().where(_DUE).order_by(waits.c.scheduled_at).limit(LIMIT).with_for_update(skip_locked=True)
-    return Claimed(
-        claim,
-        lambda claimed: ending_steps(claimed, Resolution.DUE, is_sqlite=is_sqlite),
-        count,
-        is_sqlite=is_sqlite,
-    )
+    return Claimed(claim, lambda claimed: ending_steps(claimed, Resolution.DUE), count)
 
 
-@cache
-def _leased_due(fields: tuple[str, ...], is_sqlite: bool) -> Claimed:
-    capacities = json_rows("capacities", _CAPACITY, is_sqlite=is_sqlite)
+@statement
+def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
+    """Resume due waits, and lease as many deliveries as handlers have room for. Locks as `resume_due`."""
+    capacities = JsonRows("capacities", _CAPACITY)
     claim = _claim_due().where(_DUE).order_by(waits.c.scheduled_at).limit(LIMIT).with_for_update(skip_locked=True)
-    columns = plain_columns(fields, is_sqlite=is_sqlite)
+    columns = plain_columns(fields)
 
-    def steps(claimed: FromClause) -> list[UpdateBase]:
-        end, *others, _ = ending_steps(claimed, Resolution.DUE, is_sqlite=is_sqlite)
-        outbox = _leased_outbox(claimed, capacities)
-        if is_sqlite:
-            return [end, *others, outbox]
+    def steps(claimed: FromClause) -> dict[str, UpdateBase]:
+        steps = ending_steps(claimed, Resolution.DUE)
         names = ("id", "wait_id", "handler", "max_attempts", "status")
-        return [end.returning(*columns), *others, outbox.returning(*(deliveries.c[name] for name in names))]
+        steps["ended"] = steps["ended"].returning(*columns)
+        steps["sent"] = _leased_outbox(claimed, capacities).returning(*(deliveries.c[name] for name in names))
+        return steps
 
-    def result(claimed: FromClause, steps: Sequence[FromClause]) -> sa.Select[Any]:
+    def result(claimed: FromClause, done: Rows) -> sa.Select[Any]:
         """How many there are, in every row; and what is leased, if anything."""
-        ended, sent = (steps[0], steps[-1]) if steps else (waits, deliveries)
-        if not steps:
-            ended = sa.select(*columns).join(claimed, claimed.c.id == waits.c.id).subquery("ended")
-        one = sa.select(count(claimed, ()).scalar_subquery().label("count")).subquery("one")
+        ended, sent = done["ended"], done.get("sent", deliveries)
+        one = sa.select(count(claimed, {}).scalar_subquery().label("count")).subquery("one")
         is_leased = sent.c.status == literal(DeliveryStatus.RUNNING, deliveries.c.status)
         sent_columns = (sent.c.id.label("delivery_id"), sent.c.handler.label("of_handler"), sent.c.max_attempts)
         leased = sa.select(*sent_columns, *ended.c)
         leased_ = leased.join_from(ended, sent, sent.c.wait_id == ended.c.id).where(is_leased).subquery("leased")
         return sa.select(one.c.count, *leased_.c).select_from(one.outerjoin(leased_, sa.true()))
 
-    return Claimed(claim, steps, result, is_sqlite=is_sqlite)
+    return Claimed(claim, steps, result)
 
 
 def _claim_due() -> sa.Select[Any]:
@@ -187,23 +178,30 @@ def claim_late(
     connection: Connection, *, late_before: datetime, limit: int, after: tuple[datetime, str] | None
 ) -> list[LateWait]:
     """Lock the ``limit`` waits with a policy that are late longest, beyond ``after`` (instant and id)."""
+    at, wait_id = after or (None, None)
+    parameters = {"late_before": late_before, "limit": limit, "after_at": at, "after_id": wait_id}
+    return [LateWait(*row) for row in connection.execute(_claim_late(after is not None), parameters)]
+
+
+@statement
+def _claim_late(goes_on: bool) -> sa.Select[Any]:
+    """The waits with a policy that are late longest, past the locked ones. Locks them in that order."""
     found = (
         sa.select(waits.c.id, waits.c.scheduled_at, waits.c.timezone, waits.c.wait_config)
-        .where(SCHEDULED, _HAS_POLICY, waits.c.scheduled_at < late_before)
+        .where(SCHEDULED, _HAS_POLICY, waits.c.scheduled_at < _LATE_BEFORE)
         .order_by(waits.c.scheduled_at, waits.c.id)
-        .limit(limit)
+        .limit(LIMIT)
         .with_for_update(skip_locked=True)
     )
-    if after is not None:
-        at, wait_id = after
-        beyond = sa.and_(waits.c.scheduled_at == at, waits.c.id > wait_id)
-        found = found.where(sa.or_(waits.c.scheduled_at > at, beyond))
-    return [LateWait(*row) for row in connection.execute(found)]
+    if not goes_on:
+        return found
+    after_at, after_id = sa.bindparam("after_at", type_=UtcDateTime), sa.bindparam("after_id", type_=ID)
+    beyond = sa.and_(waits.c.scheduled_at == after_at, waits.c.id > after_id)
+    return found.where(sa.or_(waits.c.scheduled_at > after_at, beyond))
 
 
 def resolve_late(
     connection: Connection,
-    database: Database,
     reasons: Mapping[str, str],
     *,
     deliver: bool,
@@ -211,26 +209,23 @@ def resolve_late(
     actor: str,
 ) -> int:
     """Resume these waits, each for its reason; without ``deliver`` no handler hears of it."""
-    wanted = to_json([{"id": wait_id, "reason": reason} for wait_id, reason in reasons.items()])
-    claimed = _late(deliver, database.is_sqlite)
-    return len(claimed.run(connection, wanted=wanted, now=now, reason="", actor=actor, data=None))
+    wanted = json_rows({"id": wait_id, "reason": reason} for wait_id, reason in reasons.items())
+    audit = {"now": now, "reason": "", "actor": actor, "data": None}
+    return len(_resume_late(deliver).run(connection, wanted=wanted, **audit))
 
 
-@cache
-def _late(deliver: bool, is_sqlite: bool) -> Claimed:
-    wanted = json_rows("wanted", {"id": ID, "reason": sa.Text()}, is_sqlite=is_sqlite)
+@statement
+def _resume_late(deliver: bool) -> Claimed:
+    """Resume the wanted waits, which `claim_late` has locked, each for its reason."""
+    wanted = JsonRows("wanted", {"id": ID, "reason": sa.Text()})
     claim = _claim_due().add_columns(wanted.c.reason)
     if not deliver:
         nobody = sa.cast(sa.null(), sa.Text).label("handler")
         columns = [nobody if column.name == "handler" else column for column in claim.selected_columns]
         claim = claim.with_only_columns(*columns, maintain_column_froms=True)
     claim = claim.join(wanted, wanted.c.id == waits.c.id).where(SCHEDULED).order_by(waits.c.id)
-    return Claimed(
-        claim.with_for_update(of=waits),
-        lambda claimed: ending_steps(claimed, Resolution.DUE, is_sqlite=is_sqlite),
-        claimed_ids,
-        is_sqlite=is_sqlite,
-    )
+    claim = claim.with_for_update(of=waits)
+    return Claimed(claim, lambda claimed: ending_steps(claimed, Resolution.DUE), claimed_ids)
 
 
 # -- leased as they come into being -----------------------------------------------------------------------------------

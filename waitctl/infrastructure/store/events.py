@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -15,10 +14,19 @@ from sqlalchemy.exc import IntegrityError
 from waitctl.domain.events import Event, EventType
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import to_json
-from waitctl.infrastructure.database import Database, insert_new
+from waitctl.infrastructure.dialects import (
+    JsonRows,
+    Tuples,
+    any_of,
+    as_tuples,
+    insert_new,
+    instant_text,
+    json_ids,
+    json_rows,
+)
 from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, real_now, tombstones
-from waitctl.infrastructure.sql_batch import any_line, as_tuples, instant_text, json_rows, tuples
-from waitctl.infrastructure.store.waits import literal
+from waitctl.infrastructure.sql_batch import by_dialect, statement
+from waitctl.infrastructure.store.waits import find_ids, literal
 
 
 class EventRow(NamedTuple):
@@ -34,10 +42,16 @@ class EventRow(NamedTuple):
     expires_at: str | None
 
 
+_GIVEN = {name: events.c[name].type for name in EventRow._fields}
 _STORED = [*EventRow._fields, "received_at", "correlated_at"]
 
+_NOW = sa.bindparam("now", type_=UtcDateTime)
+_ONE: sa.ColumnElement[int] = sa.literal_column("1")
+_ACTIVE = listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
+_IS_EVENT_ID = tombstones.c.kind == sa.literal_column("'event_id'")
 
-def row_of(event: Event, *, is_sqlite: bool) -> EventRow:
+
+def row_of(event: Event) -> EventRow:
     """The row of an event."""
     return EventRow(
         event.id,
@@ -46,19 +60,19 @@ def row_of(event: Event, *, is_sqlite: bool) -> EventRow:
         to_json(event.data),
         event.source,
         event.external_id,
-        instant_text(event.occurred_at, is_sqlite=is_sqlite),
-        instant_text(event.expires_at, is_sqlite=is_sqlite),
+        instant_text(event.occurred_at),
+        instant_text(event.expires_at),
     )
 
 
-def encode_rows(rows: Iterable[EventRow], *, is_sqlite: bool) -> str:
-    """Events as the one parameter of `insert_events` and `insert_unknown`.
+def encode_rows(rows: Iterable[EventRow], dialect: str) -> str:
+    """Events as the one parameter of `insert_events` and `insert_presumed_new`, in the dialect of this name.
 
-    On PostgreSQL sorted by (source, id), so that two ingests of the same events wait for each other instead of
-    deadlocking. SQLite's writers wait for each other anyway.
+    Encoded ahead of the statement, since a stream's next batch can be while the database takes one in. Sorted by
+    (source, id), so that two ingests of the same events wait for each other instead of deadlocking.
     """
-    in_order = list(rows) if is_sqlite else sorted(rows, key=_sender_order)
-    return as_tuples(in_order, is_sqlite=is_sqlite)
+    in_order: list[EventRow] = sorted(rows, key=_sender_order)
+    return as_tuples(in_order, dialect)
 
 
 def _sender_order(row: EventRow) -> tuple[str, str]:
@@ -76,19 +90,22 @@ class Inserted:
     heard: list[str]
 
 
-def insert_events(
-    connection: Connection, database: Database, encoded: str, ids: Iterable[str], *, now: datetime
-) -> Inserted:
+def insert_events(connection: Connection, encoded: str, ids: Iterable[str], *, now: datetime) -> Inserted:
     """Insert events as received at ``now`` and correlated; those whose (source, id) is known drop out.
 
-    ``ids``: theirs. On PostgreSQL all but the exceptions stays there: to fetch a row an event would cost as much as a
-    third of its insert.
+    ``ids``: theirs.
     """
-    given = {"rows": encoded, "now": now}
-    if database.is_sqlite:
-        new = list(connection.execute(_insert_and_name(), given).scalars())
-        return Inserted(set(ids) - set(new), new)
-    dropped, heard = connection.execute(_insert_and_sum_up(), given).one()
+    insert = by_dialect(connection, sqlite=_insert_naming_new, postgresql=_insert_naming_exceptions)
+    return insert(connection, {"given": encoded, "now": now}, ids)
+
+
+def _insert_naming_new(connection: Connection, given: Mapping[str, Any], ids: Iterable[str]) -> Inserted:
+    new = list(connection.execute(_insert_events(), given).scalars())
+    return Inserted(set(ids) - set(new), new)
+
+
+def _insert_naming_exceptions(connection: Connection, given: Mapping[str, Any], _: Iterable[str]) -> Inserted:
+    dropped, heard = connection.execute(_insert_events_and_sum_up(), given).one()
     return Inserted(set(dropped or ()), heard or [])
 
 
@@ -110,62 +127,62 @@ def insert_presumed_new(connection: Connection, encoded: str, rows: Sequence[Eve
         "contacts": {row.contact_id for row in rows},
         "types": types,
         "sources": {row.source for row in rows},
-        "keys": {row.external_id for row in rows if row.external_id is not None},
+        "ids": {row.external_id for row in rows if row.external_id is not None},
     }
     try:
-        connection.execute(_insert_plainly(), {"rows": encoded, "now": now})
+        connection.execute(_insert_presumed_new(), {"given": encoded, "now": now})
     except IntegrityError as error:
         raise NotAllNewError from error
     # Afterwards: what is pruned while we insert is asked for by a statement that sees it.
-    look = {name: "\n".join(texts) for name, texts in given.items()}
-    registered, pruned, heard = connection.execute(_look_around(), look).one()
+    registered, pruned, heard = connection.execute(_look_for_exceptions(), given).one()
     if pruned or registered < len(types):
         raise NotAllNewError
     contacts = set(heard or ())
     return [row.id for row in rows if row.contact_id in contacts] if contacts else []
 
 
-@cache
-def _insert_plainly() -> sa.Insert:
-    rows = _rows(is_sqlite=False)
-    now = sa.bindparam("now", type_=UtcDateTime)
-    return sa.insert(events).from_select(_STORED, sa.select(*(rows.c[name] for name in EventRow._fields), now, now))
+@statement
+def _insert_presumed_new() -> sa.Insert:
+    """Insert events that are new, as a rule."""
+    rows = Tuples("given", _GIVEN)
+    return sa.insert(events).from_select(_STORED, sa.select(*rows.c, _NOW, _NOW))
 
 
-@cache
-def _look_around() -> Any:
+@statement
+def _look_for_exceptions() -> Any:
     """How many of the types are registered, whether any id was pruned, and which contacts anything may listen for."""
-    registered = sa.select(sa.func.count()).where(event_types.c.name == any_line("types"))
+    registered = sa.select(sa.func.count()).where(event_types.c.name == any_of("types"))
     pruned = sa.select(sa.true()).where(
-        tombstones.c.kind == "event_id",
-        tombstones.c.scope == any_line("sources"),
-        tombstones.c.key == any_line("keys"),
+        _IS_EVENT_ID,
+        tombstones.c.scope == any_of("sources"),
+        tombstones.c.key == any_of("ids"),
     )
     heard = sa.select(sa.func.array_agg(sa.distinct(listeners.c.contact_id), type_=sa.ARRAY(sa.Text))).where(
-        listeners.c.contact_id == any_line("contacts"),
-        listeners.c.event_type == any_line("types"),
-        listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status),
+        listeners.c.contact_id == any_of("contacts"),
+        listeners.c.event_type == any_of("types"),
+        _ACTIVE,
     )
-    return sa.select(*(part.scalar_subquery() for part in (registered, pruned.limit(1), heard)))
+    return sa.select(*(part.scalar_subquery() for part in (registered, pruned.limit(_ONE), heard)))
 
 
-@cache
-def _insert_and_name() -> Any:
-    return _insert(_rows(is_sqlite=True), is_sqlite=True).returning(events.c.id)
+@statement
+def _insert_events() -> Any:
+    """Insert the events that are new, and name them. SQLite only, where a CTE may not write."""
+    return _insert(Tuples("given", _GIVEN)).returning(events.c.id)
 
 
-@cache
-def _insert_and_sum_up() -> Any:
-    rows = _rows(is_sqlite=False)
-    active = listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
-    # Columns by name: of the table itself SQLAlchemy would make a FROM of the subquery, and ask about all its rows.
-    topic = sa.and_(
-        *(listeners.c[name] == sa.literal_column(f"{events.name}.{name}") for name in ("contact_id", "event_type"))
-    )
+@statement
+def _insert_events_and_sum_up() -> Any:
+    """Insert the events that are new; name those that are not, and those that may be listened for. PostgreSQL only.
+
+    There all but the exceptions stays: to fetch a row an event would cost as much as a third of its insert.
+    """
+    rows = sa.select(Tuples("given", _GIVEN)).cte("given")
+    new = _insert(rows).returning(events.c.id, events.c.contact_id, events.c.event_type).cte("stored")
+    topic = sa.and_(listeners.c.contact_id == new.c.contact_id, listeners.c.event_type == new.c.event_type)
     # No EXISTS: PostgreSQL may turn that into a hash of all listeners, for every batch anew.
-    heard = sa.select(sa.true()).where(topic, active).limit(1).scalar_subquery().label("heard")
-    new = _insert(rows, is_sqlite=False).returning(events.c.id, heard).cte("new")
-    listened = sa.select(_ids(new.c.id)).where(new.c.heard).scalar_subquery()
+    heard = sa.select(sa.true()).where(topic, _ACTIVE).limit(_ONE).correlate(new).scalar_subquery()
+    listened = sa.select(_ids(new.c.id)).where(heard).scalar_subquery()
     known = sa.select(_ids(rows.c.id)).where(rows.c.id.not_in(sa.select(new.c.id))).scalar_subquery()
     some_known = _count(new) < _count(rows)  # as a rule none is, and to count is quicker than to compare
     return sa.select(sa.case((some_known, known)), listened)
@@ -180,35 +197,31 @@ def _ids(column: sa.ColumnElement[str]) -> sa.Function[Any]:
     return sa.func.array_agg(sa.cast(column, sa.Text), type_=sa.ARRAY(sa.Text))
 
 
-def _rows(*, is_sqlite: bool) -> FromClause:
-    return tuples("rows", {name: events.c[name].type for name in EventRow._fields}, is_sqlite=is_sqlite)
-
-
-def _insert(rows: FromClause, *, is_sqlite: bool) -> Any:
+def _insert(rows: FromClause) -> sa.Insert:
     """Rows go in in the order of the parameter: no join and no sort may come between. A test looks at the plan."""
-    pruned = sa.select(sa.true()).where(tombstones.c.kind == "event_id").limit(1)
+    pruned = sa.select(sa.true()).where(_IS_EVENT_ID).limit(_ONE)
     pruned_before = pruned.where(tombstones.c.scope == rows.c.source, tombstones.c.key == rows.c.external_id)
     # As a rule nothing was pruned, which is asked once a batch.
     is_new = sa.or_(pruned.scalar_subquery().is_(None), pruned_before.scalar_subquery().is_(None))
-    now = sa.bindparam("now", type_=UtcDateTime)
-    key = [events.c.source, events.c.external_id]
-    return insert_new(events, key, events.c.external_id.is_not(None), is_sqlite=is_sqlite).from_select(
-        _STORED,
-        sa.select(*(rows.c[name] for name in EventRow._fields), now, now).where(is_new),
-    )
+    new = insert_new(events, "(source, external_id) WHERE external_id IS NOT NULL")
+    return new.from_select(_STORED, sa.select(*rows.c, _NOW, _NOW).where(is_new))
 
 
 def find_event_id(connection: Connection, source: str, external_id: str) -> str | None:
     """Our id of the event with this (source, id); ``None`` when it is gone or never came."""
-    found = sa.select(events.c.id).where(events.c.source == source, events.c.external_id == external_id)
-    return connection.execute(found).scalar()
+    return connection.execute(_find_event_id(), {"source": source, "external_id": external_id}).scalar()
+
+
+@statement
+def _find_event_id() -> sa.Select[Any]:
+    """Our id of the event that its sender knows by this one."""
+    source, key = (sa.bindparam(name, type_=sa.Text) for name in ("source", "external_id"))
+    return sa.select(events.c.id).where(events.c.source == source, events.c.external_id == key)
 
 
 def find_event_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
-    """Ids that begin or end with ``fragment``: hexadecimal digits, no dashes."""
-    text = sa.func.replace(sa.cast(events.c.id, sa.Text), "-", "")
-    found = sa.select(events.c.id).where(text.startswith(fragment) | text.endswith(fragment))
-    return list(connection.execute(found.order_by(events.c.id).limit(limit)).scalars())
+    """See `find_ids`."""
+    return find_ids(connection, events.c.id, fragment, limit)
 
 
 def get_event(connection: Connection, event_id: str) -> Event | None:
@@ -273,49 +286,58 @@ def _load(connection: Connection, found: sa.Select[Any]) -> list[Event]:
 
 def claim_uncorrelated(connection: Connection, limit: int) -> list[tuple[str, str, str]]:
     """Lock the oldest events that others inserted and nobody has correlated: (id, type, contact as inserted)."""
-    found = (
+    found = connection.execute(_claim_uncorrelated(), {"limit": limit})
+    return [(row[0], row[1], row[2]) for row in found]
+
+
+@statement
+def _claim_uncorrelated() -> sa.Select[Any]:
+    """The oldest events of the inbox table that nobody has correlated, past the locked ones. Locks them."""
+    return (
         sa.select(events.c.id, events.c.event_type, events.c.contact_id)
         .where(events.c.correlated_at.is_(None))
         .order_by(events.c.received_at)
-        .limit(limit)
+        .limit(sa.bindparam("limit", type_=sa.Integer))
         .with_for_update(skip_locked=True)
     )
-    return [(row[0], row[1], row[2]) for row in connection.execute(found)]
 
 
 def forget_pruned(connection: Connection) -> None:
     """Delete what came by the door and was pruned before: its id is remembered, so it has no effect twice."""
+    connection.execute(_forget_pruned())
+
+
+@statement
+def _forget_pruned() -> sa.Delete:
+    """Delete events of the inbox table whose id was pruned before."""
     pruned = sa.exists().where(
-        tombstones.c.kind == "event_id",
+        _IS_EVENT_ID,
         tombstones.c.scope == events.c.source,
         tombstones.c.key == events.c.external_id,
     )
-    connection.execute(sa.delete(events).where(events.c.correlated_at.is_(None), pruned))
+    return sa.delete(events).where(events.c.correlated_at.is_(None), pruned)
 
 
-def normalize_uncorrelated(
-    connection: Connection, database: Database, ids: Iterable[str], contacts: Mapping[str, str]
-) -> None:
+def normalize_uncorrelated(connection: Connection, ids: Iterable[str], contacts: Mapping[str, str]) -> None:
     """Bring claimed events into the form of every other door: ``contacts`` by id, and on SQLite the instants' text."""
     if contacts:
-        rows = to_json([{"id": event_id, "contact_id": contact} for event_id, contact in contacts.items()])
-        connection.execute(_set_contacts(database.is_sqlite), {"rows": rows})
-    if database.is_sqlite:
-        ids_json = to_json([{"id": event_id} for event_id in ids])
-        connection.execute(_set_instants(), {"rows": ids_json})
+        rows = json_rows({"id": event_id, "contact_id": contact} for event_id, contact in contacts.items())
+        connection.execute(_set_contacts(), {"given": rows})
+    if (set_instants := by_dialect(connection, sqlite=_set_instants, postgresql=None)) is not None:
+        connection.execute(set_instants(), {"given": json_ids(ids)})
 
 
-@cache
-def _set_contacts(is_sqlite: bool) -> sa.Update:
-    kinds = {"id": events.c.id.type, "contact_id": events.c.contact_id.type}
-    rows = json_rows("rows", kinds, is_sqlite=is_sqlite)
-    return sa.update(events).values(contact_id=rows.c.contact_id).where(events.c.id == rows.c.id)
+@statement
+def _set_contacts() -> sa.Update:
+    """Give events their contacts in the form in which they are compared."""
+    given = JsonRows("given", {"id": events.c.id.type, "contact_id": events.c.contact_id.type})
+    return sa.update(events).values(contact_id=given.c.contact_id).where(events.c.id == given.c.id)
 
 
-@cache
+@statement
 def _set_instants() -> sa.Update:
-    """SQLite compares instants as text, so they need one form, whatever form the door was given."""
-    rows = json_rows("rows", {"id": events.c.id.type}, is_sqlite=True)
+    """Give events their instants in one form: SQLite, where alone this runs, compares them as text."""
+    given = JsonRows("given", {"id": events.c.id.type})
     form = "%Y-%m-%d %H:%M:%f000"
     names = ("occurred_at", "received_at", "expires_at")
     occurred, received, expires = (sa.func.strftime(form, sa.type_coerce(events.c[name], sa.Text)) for name in names)
@@ -325,20 +347,19 @@ def _set_instants() -> sa.Update:
         "received_at": sa.func.coalesce(received, real_now()),
         "expires_at": expires,
     }
-    return sa.update(events).values(values).where(events.c.id == rows.c.id)
+    return sa.update(events).values(values).where(events.c.id == given.c.id)
 
 
-def mark_correlated(connection: Connection, database: Database, ids: Iterable[str], *, now: datetime) -> None:
+def mark_correlated(connection: Connection, ids: Iterable[str], *, now: datetime) -> None:
     """Say that these events have been correlated."""
-    rows = to_json([{"id": event_id} for event_id in ids])
-    connection.execute(_mark_correlated(database.is_sqlite), {"rows": rows, "now": now})
+    connection.execute(_mark_correlated(), {"given": json_ids(ids), "now": now})
 
 
-@cache
-def _mark_correlated(is_sqlite: bool) -> sa.Update:
-    rows = json_rows("rows", {"id": events.c.id.type}, is_sqlite=is_sqlite)
-    now = sa.bindparam("now", type_=UtcDateTime)
-    return sa.update(events).values(correlated_at=now).where(events.c.id == rows.c.id)
+@statement
+def _mark_correlated() -> sa.Update:
+    """Say that events, which `claim_uncorrelated` has locked, have been correlated."""
+    given = JsonRows("given", {"id": events.c.id.type})
+    return sa.update(events).values(correlated_at=_NOW).where(events.c.id == given.c.id)
 
 
 # -- event types -------------------------------------------------------------------------------------------------------
@@ -351,21 +372,21 @@ def list_event_types(connection: Connection) -> list[tuple[str, str, bool]]:
     return [(row[0], row[1], row[2]) for row in connection.execute(found.order_by(*order))]
 
 
-_REGISTERED = sa.select(event_types.c.name)
-
-
 def registered_types(connection: Connection) -> set[str]:
     """The names of the registered event types."""
-    return set(connection.execute(_REGISTERED).scalars())
+    return set(connection.execute(_registered_types()).scalars())
 
 
-def insert_event_type(
-    connection: Connection, database: Database, name: str, description: str, *, now: datetime
-) -> bool:
+@statement
+def _registered_types() -> sa.Select[Any]:
+    """The names of the registered event types."""
+    return sa.select(event_types.c.name)
+
+
+def insert_event_type(connection: Connection, name: str, description: str, *, now: datetime) -> bool:
     """Register an event type. Returns whether it is new."""
     row = {"name": name, "description": description, "builtin": False, "created_at": now}
-    inserted = connection.execute(database.insert_new(event_types).values(row).returning(event_types.c.name))
-    return inserted.first() is not None
+    return connection.execute(insert_new(event_types).returning(event_types.c.name), row).first() is not None
 
 
 def delete_event_type(connection: Connection, name: str) -> bool:
@@ -378,7 +399,7 @@ def count_listeners(connection: Connection, event_type: str) -> int:
     """How many active listeners wait for this type."""
     found = sa.select(sa.func.count()).where(
         listeners.c.event_type == event_type,
-        listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status),
+        _ACTIVE,
     )
     return int(connection.execute(found).scalar_one())
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from waitctl.domain.pauses import Pause, Paused, PauseKind
-from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.dialects import insert_new
 from waitctl.infrastructure.schema import pauses
+from waitctl.infrastructure.sql_batch import statement
 
 
 def list_pauses(connection: Connection) -> list[Pause]:
     """Every pause, oldest first."""
-    found = sa.select(*pauses.c).order_by(pauses.c.paused_at, pauses.c.kind, pauses.c.name)
-    return [Pause(PauseKind(row[0]), *row[1:]) for row in connection.execute(found).all()]
+    return [Pause(PauseKind(row[0]), *row[1:]) for row in connection.execute(_list_pauses()).all()]
+
+
+@statement
+def _list_pauses() -> sa.Select[Any]:
+    """Every pause, oldest first."""
+    return sa.select(*pauses.c).order_by(pauses.c.paused_at, pauses.c.kind, pauses.c.name)
 
 
 def paused(connection: Connection) -> Paused:
@@ -21,11 +29,10 @@ def paused(connection: Connection) -> Paused:
     return Paused.of(list_pauses(connection))
 
 
-def insert_pause(connection: Connection, database: Database, pause: Pause) -> bool:
+def insert_pause(connection: Connection, pause: Pause) -> bool:
     """Pause, unless it is paused already. Returns whether it landed."""
     row = {column.name: getattr(pause, column.name) for column in pauses.c}
-    inserted = database.insert_new(pauses).values(row).returning(pauses.c.name)
-    return connection.execute(inserted).first() is not None
+    return connection.execute(insert_new(pauses).returning(pauses.c.name), row).first() is not None
 
 
 def delete_pause(connection: Connection, kind: PauseKind, name: str) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from waitctl.domain.quarantine import Quarantined
 from waitctl.infrastructure.schema import quarantine
+from waitctl.infrastructure.store.waits import find_ids
 
 
 def insert_quarantined(connection: Connection, rows: Sequence[Quarantined]) -> None:
@@ -27,10 +28,8 @@ def get_quarantined(connection: Connection, quarantine_id: str, *, lock: bool = 
 
 
 def find_quarantined_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
-    """Ids that begin or end with ``fragment``: hexadecimal digits, no dashes."""
-    text = sa.func.replace(sa.cast(quarantine.c.id, sa.Text), "-", "")
-    found = sa.select(quarantine.c.id).where(text.startswith(fragment) | text.endswith(fragment))
-    return list(connection.execute(found.order_by(quarantine.c.id).limit(limit)).scalars())
+    """See `find_ids`."""
+    return find_ids(connection, quarantine.c.id, fragment, limit)
 
 
 def list_quarantined(connection: Connection, *, source: str | None, limit: int) -> list[Quarantined]:

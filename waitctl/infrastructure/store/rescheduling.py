@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import OPEN, WaitExecutionStatus, WaitFilter, WaitStepExecution
-from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.dialects import JsonRows, json_rows
 from waitctl.infrastructure.schema import listeners, waits
-from waitctl.infrastructure.sql_batch import Claimed, instant_text, json_rows
+from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.completion import ID, NOW, SCHEDULED, WAITING, audit, claimed_ids
 from waitctl.infrastructure.store.waits import list_statement, literal, load
 
@@ -37,28 +36,25 @@ class Rescheduled:
     reason: str
 
 
-def reschedule_waits(
-    connection: Connection, database: Database, changes: Sequence[Rescheduled], *, now: datetime, actor: str
-) -> set[str]:
+def reschedule_waits(connection: Connection, changes: Sequence[Rescheduled], *, now: datetime, actor: str) -> set[str]:
     """Give scheduled waits another instant. Returns the ids of those that landed.
 
     The others are not scheduled any more, or for another instant than was expected.
     """
-    is_sqlite = database.is_sqlite
-    rows = [
+    rows = (
         {
             "id": change.wait_id,
-            "expected_at": instant_text(change.expected_at, is_sqlite=is_sqlite),
-            "scheduled_at": instant_text(change.scheduled_at, is_sqlite=is_sqlite),
+            "expected_at": change.expected_at,
+            "scheduled_at": change.scheduled_at,
             "config": change.wait_config,
             "late_policy": change.late_policy,
             "timezone": change.timezone,
             "reason": change.reason,
         }
         for change in changes
-    ]
-    claimed = _reschedule(is_sqlite)
-    return {row[0] for row in claimed.run(connection, wanted=to_json(rows), now=now, reason="", actor=actor, data=None)}
+    )
+    audit = {"now": now, "reason": "", "actor": actor, "data": None}
+    return {row[0] for row in _reschedule().run(connection, wanted=json_rows(rows), **audit)}
 
 
 _CONFIGURATION = {
@@ -69,10 +65,11 @@ _CONFIGURATION = {
 }
 
 
-@cache
-def _reschedule(is_sqlite: bool) -> Claimed:
+@statement
+def _reschedule() -> Claimed:
+    """Give the wanted waits another instant, if they are scheduled for the one expected. Locks the waits by id."""
     instants = {"expected_at": waits.c.scheduled_at.type, "scheduled_at": waits.c.scheduled_at.type}
-    wanted = json_rows("wanted", {"id": ID} | instants | _CONFIGURATION, is_sqlite=is_sqlite)
+    wanted = JsonRows("wanted", {"id": ID} | instants | _CONFIGURATION)
     given = [column for column in wanted.c if column.name not in {"id", "expected_at"}]
     claim = (
         sa.select(waits.c.id, waits.c.status.label("from_status"), *given)
@@ -82,12 +79,12 @@ def _reschedule(is_sqlite: bool) -> Claimed:
         .with_for_update(of=waits)
     )
 
-    def steps(claimed: FromClause) -> list[UpdateBase]:
+    def steps(claimed: FromClause) -> dict[str, UpdateBase]:
         changed = {"scheduled_at": claimed.c.scheduled_at, **_configured(claimed)}
         move = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, SCHEDULED)
-        return [move, audit(claimed, literal(WaitExecutionStatus.SCHEDULED, waits.c.status), is_sqlite=is_sqlite)]
+        return {"moved": move, "audited": audit(claimed, literal(WaitExecutionStatus.SCHEDULED, waits.c.status))}
 
-    return Claimed(claim, steps, claimed_ids, is_sqlite=is_sqlite)
+    return Claimed(claim, steps, claimed_ids)
 
 
 def _configured(claimed: FromClause) -> dict[str, Any]:
@@ -114,18 +111,17 @@ class DeadlineChange:
 
 
 def change_deadlines(
-    connection: Connection, database: Database, changes: Sequence[DeadlineChange], *, now: datetime, actor: str
+    connection: Connection, changes: Sequence[DeadlineChange], *, now: datetime, actor: str
 ) -> set[str]:
     """Give waits for events another deadline or window. Returns the ids of those that landed: the ones still waiting.
 
     The topics' locks must be held exclusively, so that no event is matched by the old deadline meanwhile.
     """
-    is_sqlite = database.is_sqlite
-    rows = [
+    rows = (
         {
             "id": change.wait_id,
-            "timeout_at": instant_text(change.timeout_at, is_sqlite=is_sqlite),
-            "expires_at": instant_text(change.expires_at, is_sqlite=is_sqlite),
+            "timeout_at": change.timeout_at,
+            "expires_at": change.expires_at,
             "gated": change.gated,
             "config": change.wait_config,
             "late_policy": change.late_policy,
@@ -133,15 +129,16 @@ def change_deadlines(
             "reason": change.reason,
         }
         for change in changes
-    ]
-    claimed = _change_deadlines(is_sqlite)
-    return {row[0] for row in claimed.run(connection, wanted=to_json(rows), now=now, reason="", actor=actor, data=None)}
+    )
+    audit = {"now": now, "reason": "", "actor": actor, "data": None}
+    return {row[0] for row in _change_deadlines().run(connection, wanted=json_rows(rows), **audit)}
 
 
-@cache
-def _change_deadlines(is_sqlite: bool) -> Claimed:
+@statement
+def _change_deadlines() -> Claimed:
+    """Give the wanted waits another deadline or window. Locks the waits by id, then their listeners."""
     instants = {"timeout_at": waits.c.timeout_at.type, "expires_at": waits.c.timeout_at.type, "gated": sa.Boolean()}
-    wanted = json_rows("wanted", {"id": ID} | instants | _CONFIGURATION, is_sqlite=is_sqlite)
+    wanted = JsonRows("wanted", {"id": ID} | instants | _CONFIGURATION)
     claim = (
         sa.select(
             waits.c.id, waits.c.status.label("from_status"), *(column for column in wanted.c if column.name != "id")
@@ -152,19 +149,16 @@ def _change_deadlines(is_sqlite: bool) -> Claimed:
         .with_for_update(of=waits)
     )
 
-    def steps(claimed: FromClause) -> list[UpdateBase]:
+    def steps(claimed: FromClause) -> dict[str, UpdateBase]:
         wait = sa.update(waits).values({"timeout_at": claimed.c.timeout_at, **_configured(claimed)})
         deadline = {name: claimed.c[name] for name in ("timeout_at", "expires_at", "gated")}
         # All of them, those too that have matched for a group: they are of a wait that still waits.
         listener = sa.update(listeners).values(deadline).where(listeners.c.wait_id == claimed.c.id)
         status = literal(WaitExecutionStatus.WAITING, waits.c.status)
-        return [
-            wait.where(waits.c.id == claimed.c.id, WAITING),
-            audit(claimed, status, is_sqlite=is_sqlite),
-            listener,
-        ]
+        moved = wait.where(waits.c.id == claimed.c.id, WAITING)
+        return {"moved": moved, "audited": audit(claimed, status), "listening": listener}
 
-    return Claimed(claim, steps, claimed_ids, is_sqlite=is_sqlite)
+    return Claimed(claim, steps, claimed_ids)
 
 
 def open_waits(

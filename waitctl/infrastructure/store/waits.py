@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from itertools import starmap
 from typing import Any
 
@@ -19,10 +18,19 @@ from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import WaitExecutionNotFoundError
 from waitctl.domain.listeners import EventListener, ListenerStatus
 from waitctl.domain.text import JsonObject, from_json
-from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
-from waitctl.infrastructure.database import Database
+from waitctl.domain.waits import (
+    ENUMERATIONS,
+    INSTANTS,
+    OPEN,
+    Resolution,
+    WaitExecutionStatus,
+    WaitFilter,
+    WaitStepExecution,
+    WaitType,
+)
+from waitctl.infrastructure.dialects import insert_new, insert_numbered, is_among, read_rfc3339, rfc3339
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, matches, tombstones, transitions, waits
-from waitctl.infrastructure.sql_batch import as_ids, is_among, is_among_ids, read_rfc3339, rfc3339, speaks_sqlite
+from waitctl.infrastructure.sql_batch import named, statement
 
 
 def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
@@ -38,29 +46,59 @@ _OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted
 
 def get_wait(connection: Connection, wait_id: str) -> WaitStepExecution | None:
     """The wait with this id, its listeners and deliveries with it."""
-    return next(iter(load(connection, sa.select(waits).where(waits.c.id == wait_id))), None)
+    return next(iter(load(connection, _get_wait(), wait_id=wait_id)), None)
+
+
+@statement
+def _get_wait() -> sa.Select[Any]:
+    """The wait with this id."""
+    return sa.select(waits).where(waits.c.id == sa.bindparam("wait_id", type_=waits.c.id.type))
 
 
 def find_wait_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
-    """Ids that begin or end with ``fragment``: hexadecimal digits, no dashes."""
-    text = sa.func.replace(sa.cast(waits.c.id, sa.Text), "-", "")
-    found = sa.select(waits.c.id).where(text.startswith(fragment) | text.endswith(fragment))
-    return list(connection.execute(found.order_by(waits.c.id).limit(limit)).scalars())
+    """See `find_ids`."""
+    return find_ids(connection, waits.c.id, fragment, limit)
+
+
+def find_ids(connection: Connection, column: sa.Column[str], fragment: str, limit: int) -> list[str]:
+    """The first ids in ``column`` that begin or end with ``fragment``: hexadecimal digits, no dashes."""
+    return list(connection.execute(_find_ids(column), {"fragment": fragment, "limit": limit}).scalars())
+
+
+@statement
+def _find_ids(column: sa.Column[str]) -> sa.Select[Any]:
+    """Ids that begin or end with these digits."""
+    digits = sa.func.replace(sa.cast(column, sa.Text), sa.literal_column("'-'"), sa.literal_column("''"))
+    fragment = sa.bindparam("fragment", type_=sa.Text)
+    found = sa.select(column).where(digits.startswith(fragment) | digits.endswith(fragment))
+    return found.order_by(column).limit(sa.bindparam("limit", type_=sa.Integer))
 
 
 def find_open_wait(connection: Connection, execution_id: str, step_id: str) -> WaitStepExecution | None:
     """The open wait of a step."""
-    found = sa.select(waits).where(waits.c.workflow_execution_id == execution_id, waits.c.step_id == step_id, _OPEN)
-    return next(iter(load(connection, found)), None)
+    return next(iter(load(connection, _find_open_wait(), execution_id=execution_id, step_id=step_id)), None)
+
+
+@statement
+def _find_open_wait() -> sa.Select[Any]:
+    """The open wait of a step."""
+    execution_id = waits.c.workflow_execution_id == sa.bindparam("execution_id", type_=sa.Text)
+    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), _OPEN)
 
 
 def find_wait_by_key(connection: Connection, workflow_id: str | None, key: str) -> WaitStepExecution | None:
     """The wait that was created with this idempotency key in this workflow."""
-    found = sa.select(waits).where(
-        sa.func.coalesce(waits.c.workflow_id, sa.literal_column("''")) == (workflow_id or ""),
-        waits.c.idempotency_key == key,
+    return next(iter(load(connection, _find_wait_by_key(), workflow_id=workflow_id or "", key=key)), None)
+
+
+@statement
+def _find_wait_by_key() -> sa.Select[Any]:
+    """The wait with this idempotency key in this workflow."""
+    workflow_id = sa.func.coalesce(waits.c.workflow_id, sa.literal_column("''"))
+    return sa.select(waits).where(
+        workflow_id == sa.bindparam("workflow_id", type_=sa.Text),
+        waits.c.idempotency_key == sa.bindparam("key", type_=sa.Text),
     )
-    return next(iter(load(connection, found)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +113,36 @@ class Tombstone:
 
 def find_tombstone(connection: Connection, workflow_id: str | None, key: str) -> Tombstone | None:
     """What is left of the pruned wait with this key."""
-    table = tombstones.c
-    row = connection.execute(
-        sa.select(table.wait_id, table.fingerprint, table.resolution, table.resolved_at).where(
-            table.kind == "wait_key", table.scope == (workflow_id or ""), table.key == key
-        )
-    ).one_or_none()
+    row = connection.execute(_find_tombstone(), {"workflow_id": workflow_id or "", "key": key}).one_or_none()
     return Tombstone(*row) if row else None
+
+
+@statement
+def _find_tombstone() -> sa.Select[Any]:
+    """What is left of the pruned wait with this idempotency key."""
+    table = tombstones.c
+    return sa.select(table.wait_id, table.fingerprint, table.resolution, table.resolved_at).where(
+        table.kind == sa.literal_column("'wait_key'"),
+        table.scope == sa.bindparam("workflow_id", type_=sa.Text),
+        table.key == sa.bindparam("key", type_=sa.Text),
+    )
 
 
 def waits_of_execution(
     connection: Connection, execution_id: str, step_id: str | None = None
 ) -> list[WaitStepExecution]:
     """The waits of an execution (and step), oldest first."""
-    found = sa.select(waits).where(_of_execution(execution_id))
-    if step_id is not None:
-        found = found.where(waits.c.step_id == step_id)
-    return load(connection, found.order_by(waits.c.created_at, waits.c.id))
+    found = _waits_of_execution(step_id is not None)
+    return load(connection, found, execution_id=execution_id, step_id=step_id)
+
+
+@statement
+def _waits_of_execution(of_step: bool) -> sa.Select[Any]:
+    """The waits of an execution, or of one of its steps."""
+    found = sa.select(waits).where(_of_execution(sa.bindparam("execution_id", type_=sa.Text)))
+    if of_step:
+        found = found.where(waits.c.step_id == sa.bindparam("step_id", type_=sa.Text))
+    return found.order_by(waits.c.created_at, waits.c.id)
 
 
 def list_waits(
@@ -120,7 +171,7 @@ def list_statement(wanted: WaitFilter, *, now: datetime) -> sa.Select[Any]:
         found = found.where(_OPEN, _ends_at() <= now)
     if wanted.due_before is not None:
         found = found.where(_OPEN, _ends_at() < wanted.due_before)
-    return found
+    return named("list_waits", found)
 
 
 def _ends_at() -> sa.ColumnElement[Any]:
@@ -137,10 +188,10 @@ def _ends_at() -> sa.ColumnElement[Any]:
     )
 
 
-def load(connection: Connection, found: sa.Select[Any]) -> list[WaitStepExecution]:
+def load(connection: Connection, found: sa.Select[Any], **parameters: Any) -> list[WaitStepExecution]:
     """The waits of a statement on all their columns, their listeners and deliveries with them."""
     names = waits.c.keys()
-    rows = [dict(zip(names, row, strict=True)) for row in connection.execute(found).all()]
+    rows = [dict(zip(names, row, strict=True)) for row in connection.execute(found, parameters).all()]
     heard = listeners_of(connection, [row["id"] for row in rows if row["wait_type"] is WaitType.FOR_EVENT])
     sent = deliveries_of(connection, [row["id"] for row in rows])
     return [
@@ -151,24 +202,23 @@ def load(connection: Connection, found: sa.Select[Any]) -> list[WaitStepExecutio
 
 def get_fields(connection: Connection, wait_ids: Sequence[str], names: tuple[str, ...]) -> list[JsonObject]:
     """These columns of the waits with these ids, enumerations and instants as documents have them."""
-    is_sqlite = speaks_sqlite(connection)
-    rows = connection.execute(_fields(names, is_sqlite), {"ids": as_ids(wait_ids, is_sqlite=is_sqlite)}).all()
-    return [read_fields(names, row) for row in rows]
+    return [read_fields(names, row) for row in connection.execute(_get_fields(names), {"ids": wait_ids}).all()]
 
 
-@cache
-def _fields(names: tuple[str, ...], is_sqlite: bool) -> sa.Select[Any]:
-    return sa.select(*plain_columns(names, is_sqlite=is_sqlite)).where(is_among_ids(waits.c.id, is_sqlite=is_sqlite))
+@statement
+def _get_fields(names: tuple[str, ...]) -> sa.Select[Any]:
+    """These columns of the waits with these ids, as documents have them."""
+    return sa.select(*plain_columns(names)).where(is_among(waits.c.id))
 
 
-def plain_columns(names: Sequence[str], *, is_sqlite: bool) -> list[sa.ColumnElement[Any]]:
+def plain_columns(names: Sequence[str]) -> list[sa.ColumnElement[Any]]:
     """These columns of the waits for `read_fields`: what the driver would make an object of as text."""
 
     def plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-        if column.name in _ENUMERATIONS:
+        if column.name in ENUMERATIONS:
             return sa.type_coerce(column, sa.Text).label(column.name)
-        if column.name in _INSTANTS:
-            return rfc3339(column, is_sqlite=is_sqlite).label(column.name)
+        if column.name in INSTANTS:
+            return rfc3339(column).label(column.name)
         return sa.cast(column, sa.Text).label(column.name) if column.name in _DOCUMENTS else column
 
     return [plain(waits.c[name]) for name in names]
@@ -183,44 +233,37 @@ def read_fields(names: Sequence[str], row: Iterable[Any]) -> JsonObject:
     for name in _DOCUMENTS:
         if (text := fields[name]) is not None:
             fields[name] = from_json(text)
-    for name in _INSTANTS:
+    for name in INSTANTS:
         if (at := fields[name]) is not None:
             fields[name] = read_rfc3339(at)
     return fields
 
 
-_ENUMERATIONS = frozenset({"wait_type", "status", "resolution"})
 _DOCUMENTS = ("wait_config", "context", "handlers", "command")
-_INSTANTS = ("scheduled_at", "timeout_at", "created_at", "updated_at", "resolved_at")
 
 
 def deliveries_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, list[Delivery]]:
     """The deliveries of these waits, oldest first."""
     sent: dict[str, list[Delivery]] = {}
     if wait_ids:
-        is_sqlite = speaks_sqlite(connection)
-        rows = connection.execute(_sent(is_sqlite), {"ids": as_ids(wait_ids, is_sqlite=is_sqlite)}).all()
-        for delivery in starmap(Delivery, rows):
+        for delivery in starmap(Delivery, connection.execute(_deliveries_of(), {"ids": wait_ids}).all()):
             sent.setdefault(delivery.wait_id, []).append(delivery)
     return sent
 
 
-@cache
-def _sent(is_sqlite: bool) -> sa.Select[Any]:
-    return (
-        sa.select(deliveries).where(is_among_ids(deliveries.c.wait_id, is_sqlite=is_sqlite)).order_by(deliveries.c.id)
-    )
+@statement
+def _deliveries_of() -> sa.Select[Any]:
+    """The deliveries of these waits, oldest first."""
+    return sa.select(deliveries).where(is_among(deliveries.c.wait_id)).order_by(deliveries.c.id)
 
 
 def listeners_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, list[EventListener]]:
     """The listeners of these waits, each with what it has counted."""
     if not wait_ids:
         return {}
-    counts = sa.select(matches.c.listener_id, sa.func.count()).where(matches.c.wait_id.in_(wait_ids))
-    counted = {row[0]: row[1] for row in connection.execute(counts.group_by(matches.c.listener_id))}
+    counted = {row[0]: row[1] for row in connection.execute(_count_matches(), {"ids": wait_ids})}
     heard: dict[str, list[EventListener]] = {}
-    theirs = sa.select(listeners).where(listeners.c.wait_id.in_(wait_ids)).order_by(listeners.c.id)
-    for row in connection.execute(theirs).mappings():
+    for row in connection.execute(_listeners_of(), {"ids": wait_ids}).mappings():
         fields = dict(row)
         wait_id = fields.pop("wait_id")
         number = counted.get(fields["id"], 0) if fields["group_no"] else int(row["matched_event_id"] is not None)
@@ -228,7 +271,20 @@ def listeners_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, l
     return heard
 
 
-def _of_execution(execution_id: str) -> sa.ColumnElement[bool]:
+@statement
+def _count_matches() -> sa.Select[Any]:
+    """How many events the listeners of these waits have counted."""
+    counts = sa.select(matches.c.listener_id, sa.func.count()).where(is_among(matches.c.wait_id))
+    return counts.group_by(matches.c.listener_id)
+
+
+@statement
+def _listeners_of() -> sa.Select[Any]:
+    """The listeners of these waits, oldest first."""
+    return sa.select(listeners).where(is_among(listeners.c.wait_id)).order_by(listeners.c.id)
+
+
+def _of_execution(execution_id: Any) -> sa.ColumnElement[bool]:
     """By the first line of the audit trail, which has the index."""
     return waits.c.id.in_(sa.select(transitions.c.wait_id).where(transitions.c.workflow_execution_id == execution_id))
 
@@ -247,19 +303,29 @@ class Transition:
 
 def history(connection: Connection, wait_id: str) -> list[Transition]:
     """A wait's audit trail, oldest first."""
+    return [Transition(*row) for row in connection.execute(_history(), {"wait_id": wait_id})]
+
+
+@statement
+def _history() -> sa.Select[Any]:
+    """A wait's audit trail, oldest first."""
     table = transitions.c
     found = sa.select(table.at, table.from_status, table.to_status, table.reason, table.actor, table.data)
-    return [Transition(*row) for row in connection.execute(found.where(table.wait_id == wait_id).order_by(table.id))]
+    return found.where(table.wait_id == sa.bindparam("wait_id", type_=table.wait_id.type)).order_by(table.id)
 
 
 def count_ended(connection: Connection, wait_ids: Sequence[str]) -> int:
     """How many of these waits have ended. Raises `WaitExecutionNotFoundError` when one is gone."""
-    among = is_among(waits.c.id, wait_ids, is_sqlite=speaks_sqlite(connection))
-    found = sa.select(sa.func.count(), sa.func.count(waits.c.resolved_at)).where(among)
-    there, ended = connection.execute(found).one()
+    there, ended = connection.execute(_count_ended(), {"ids": wait_ids}).one()
     if there < len(wait_ids):
         raise WaitExecutionNotFoundError("a wait is gone: it ended long ago and was pruned")
     return int(ended)
+
+
+@statement
+def _count_ended() -> Any:
+    """How many of these waits there are, and how many of them have ended."""
+    return sa.select(sa.func.count(), sa.func.count(waits.c.resolved_at)).where(is_among(waits.c.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +343,23 @@ def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
     """Count the open waits."""
     by_type: dict[WaitType, int] = dict.fromkeys(WaitType, 0)
     by_status: dict[WaitExecutionStatus, int] = dict.fromkeys(sorted(OPEN, reverse=True), 0)
-    grouped = sa.select(waits.c.wait_type, waits.c.status, sa.func.count()).where(_OPEN)
-    for wait_type, status, count in connection.execute(grouped.group_by(waits.c.wait_type, waits.c.status)):
+    for wait_type, status, count in connection.execute(_count_open()):
         by_type[wait_type] += count
         by_status[status] += count
+    return OpenCounts(by_type, by_status, *connection.execute(_count_overdue(), {"now": now}).one())
+
+
+@statement
+def _count_open() -> Any:
+    """The open waits by type and status."""
+    kinds = (waits.c.wait_type, waits.c.status)
+    return sa.select(*kinds, sa.func.count()).where(_OPEN).group_by(*kinds)
+
+
+@statement
+def _count_overdue() -> Any:
+    """How many open waits are overdue, since when, and when the next one ends."""
+    now = sa.bindparam("now", type_=UtcDateTime)
     ends = sa.union_all(
         sa.select(waits.c.scheduled_at.label("at")).where(
             waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
@@ -290,100 +369,27 @@ def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
         .group_by(listeners.c.wait_id),
     ).subquery()
     at = sa.type_coerce(ends.c.at, UtcDateTime)
-    row = connection.execute(
-        sa.select(
-            sa.func.count().filter(at <= now),
-            sa.func.min(at, type_=UtcDateTime).filter(at <= now),
-            sa.func.min(at, type_=UtcDateTime).filter(at > now),
-        )
-    ).one()
-    return OpenCounts(by_type, by_status, row[0], row[1], row[2])
-
-
-@dataclass(frozen=True, slots=True)
-class UpcomingCounts:
-    """What ends by the clock: how many waits are overdue, how many come later than was asked, and the rest.
-
-    The rest by quarter hours since the epoch, as every zone of today is off UTC by a multiple of them.
-    """
-
-    overdue: int
-    later: int
-    scheduled: Mapping[int, int]
-    timeouts: Mapping[int, int]
-
-
-def count_upcoming(
-    connection: Connection, *, now: datetime, until: datetime, workflow_id: str | None, is_sqlite: bool
-) -> UpcomingCounts:
-    """Count the scheduled waits by their instant, and the event waits by the end of their listeners' grace.
-
-    Both in one statement, so that a wait which goes from one to the other meanwhile is counted once.
-    """
-    scheduled = sa.select(waits.c.scheduled_at.label("at"), waits.c.id.label("wait_id")).where(
-        waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status), waits.c.scheduled_at.is_not(None)
-    )
-    timeouts = sa.select(listeners.c.expires_at.label("at"), listeners.c.wait_id).where(
-        listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status), listeners.c.expires_at.is_not(None)
-    )
-    if workflow_id is not None:
-        scheduled = scheduled.where(waits.c.workflow_id == workflow_id)
-        # A look-up per listener: from a join PostgreSQL may go through the workflow's whole history.
-        theirs = sa.select(waits.c.workflow_id).where(waits.c.id == listeners.c.wait_id).scalar_subquery()
-        timeouts = timeouts.where(theirs == workflow_id)
-    counted = sa.union_all(
-        *(_by_quarter(kind, ends, now, until, is_sqlite=is_sqlite) for kind, ends in enumerate((scheduled, timeouts)))
-    )
-    aside = {_OVERDUE: 0, _LATER: 0}
-    within: tuple[dict[int, int], dict[int, int]] = ({}, {})
-    for kind, place, quarter, count in connection.execute(counted):
-        if place in aside:
-            aside[place] += count
-        else:
-            within[kind][quarter] = count
-    return UpcomingCounts(aside[_OVERDUE], aside[_LATER], *within)
-
-
-_OVERDUE, _WITHIN, _LATER = -1, 0, 1
-
-
-def _by_quarter(kind: int, ends: sa.Select[Any], now: datetime, until: datetime, *, is_sqlite: bool) -> sa.Select[Any]:
-    """Rows of (kind, place, quarter, count). A wait that listens to several types counts once: they expire together."""
-    at = ends.selected_columns.at
-    if is_sqlite:
-        # Without the fraction, which SQLite rounds: 59.9999 is no minute.
-        second = sa.func.strftime("%s", sa.func.substr(at, 1, 19))
-        quarter: sa.ColumnElement[int] = sa.cast(second, sa.Integer) // 900
-    else:
-        quarter = sa.cast(sa.func.floor(sa.extract("epoch", at) / 900), sa.BigInteger)
-    place = sa.case((at <= now, _OVERDUE), (at >= until, _LATER), else_=_WITHIN)
-    placed = ends.with_only_columns(
-        place.label("place"),
-        sa.case((sa.and_(at > now, at < until), quarter), else_=0).label("quarter"),
-        ends.selected_columns.wait_id,
-    ).subquery()
     return sa.select(
-        sa.literal(kind), placed.c.place, placed.c.quarter, sa.func.count(placed.c.wait_id.distinct())
-    ).group_by(placed.c.place, placed.c.quarter)
+        sa.func.count().filter(at <= now),
+        sa.func.min(at, type_=UtcDateTime).filter(at <= now),
+        sa.func.min(at, type_=UtcDateTime).filter(at > now),
+    )
 
 
 # -- creating ----------------------------------------------------------------------------------------------------------
 
 
-def insert_wait(
-    connection: Connection, database: Database, wait: WaitStepExecution, *, reason: str, actor: str
-) -> bool:
+def insert_wait(connection: Connection, wait: WaitStepExecution, *, reason: str, actor: str) -> bool:
     """Insert a wait, its listeners and the first line of its audit trail, unless its step or key is taken.
 
     Returns whether it landed.
     """
     row = {column.name: getattr(wait, column.name) for column in waits.c}
-    inserted = connection.execute(database.insert_new(waits).values(row).returning(waits.c.id))
-    if inserted.first() is None:
+    if connection.execute(_insert_wait(), row).first() is None:
         return False
     if wait.listeners:
         connection.execute(
-            sa.insert(listeners),
+            _insert_listeners(),
             [
                 {
                     column.name: wait.id if column.name == "wait_id" else getattr(listener, column.name)
@@ -392,24 +398,33 @@ def insert_wait(
                 for listener in wait.listeners
             ],
         )
-    first: dict[str, Any] = {
-        "wait_id": wait.id,
-        "at": wait.created_at,
-        "to_status": wait.status,
-        "reason": reason,
-        "actor": actor,
-        "workflow_execution_id": wait.workflow_execution_id,
-    }
-    if database.is_sqlite:
-        first["id"] = next_transition_id()
-    connection.execute(sa.insert(transitions).values(first))
+    first = {"wait_id": wait.id, "now": wait.created_at, "status": wait.status, "reason": reason, "actor": actor}
+    connection.execute(_insert_first_transition(), first | {"execution_id": wait.workflow_execution_id})
     return True
 
 
-def next_transition_id() -> sa.ColumnElement[int]:
-    """SQLite numbers no column but the row id, so we count; writers exclude each other."""
-    return (
-        sa.select(sa.func.coalesce(sa.func.max(sa.literal_column("rowid")), 0) + 1)
-        .select_from(transitions)
-        .scalar_subquery()
-    )
+@statement
+def _insert_wait() -> Any:
+    """Insert a wait, unless its step or its idempotency key is taken."""
+    return insert_new(waits).returning(waits.c.id)
+
+
+@statement
+def _insert_listeners() -> sa.Insert:
+    """Insert the listeners of a new wait."""
+    return sa.insert(listeners)
+
+
+@statement
+def _insert_first_transition() -> sa.Insert:
+    """The first line of a wait's audit trail, which says of which execution it is."""
+    given = {
+        transitions.c.wait_id: "wait_id",
+        transitions.c.at: "now",
+        transitions.c.to_status: "status",
+        transitions.c.reason: "reason",
+        transitions.c.actor: "actor",
+        transitions.c.workflow_execution_id: "execution_id",
+    }
+    columns = {column: sa.bindparam(name, type_=column.type) for column, name in given.items()}
+    return insert_numbered(columns, transitions.c.id)

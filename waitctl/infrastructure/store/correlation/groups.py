@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,9 +17,10 @@ from sqlalchemy import Connection, FromClause
 
 from waitctl.domain.deliveries import Outcome
 from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.text import JsonObject
+from waitctl.infrastructure.dialects import JsonRows, is_one_of, json_rows
 from waitctl.infrastructure.schema import events, listeners, matches, waits
-from waitctl.infrastructure.sql_batch import is_one_of, json_rows
+from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.completion import ACTIVE, ID, NOW, WAITING, handler_of
 from waitctl.infrastructure.store.correlation.match_predicates import (
     CONDITIONAL,
@@ -32,17 +32,18 @@ from waitctl.infrastructure.store.correlation.match_predicates import (
 from waitctl.infrastructure.store.waits import literal
 
 
-def lock_grouped(connection: Connection, scope: str, wanted: str, *, now: datetime, is_sqlite: bool) -> bool:
+def lock_grouped(connection: Connection, scope: str, wanted: str, *, now: datetime) -> bool:
     """Lock the grouped waits that these events may fit. Returns whether there are any."""
-    return bool(connection.execute(_lock(scope, is_sqlite), {"wanted": wanted, "now": now}).scalar_one())
+    return bool(connection.execute(_lock_grouped(scope), {"wanted": wanted, "now": now}).scalar_one())
 
 
-@cache
-def _lock(scope: str, is_sqlite: bool) -> sa.Select[Any]:
-    touched = sa.select(listeners.c.wait_id).select_from(fitting()).where(*fits(scope, is_sqlite=is_sqlite), GROUPED)
+@statement
+def _lock_grouped(scope: str) -> sa.Select[Any]:
+    """Lock the grouped waits that these events may fit, by id and before all others; and count them."""
+    touched = sa.select(listeners.c.wait_id).select_from(fitting()).where(*fits(scope), GROUPED)
     locked = (
         sa.select(waits.c.id)
-        .where(is_one_of(waits.c.id, touched, is_sqlite=is_sqlite), WAITING)
+        .where(is_one_of(waits.c.id, touched), WAITING)
         .order_by(waits.c.id)
         .with_for_update()
         .subquery("locked")
@@ -51,34 +52,35 @@ def _lock(scope: str, is_sqlite: bool) -> sa.Select[Any]:
 
 
 def count_events(
-    connection: Connection, scope: str, wanted: str, judged: Sequence[JsonObject], *, now: datetime, is_sqlite: bool
+    connection: Connection, scope: str, wanted: str, judged: Sequence[JsonObject], *, now: datetime
 ) -> None:
     """Count the events that fit grouped waits, the oldest first, and close the groups that have what they need.
 
     ``judged``: what fits waits with a condition (``id`` of the wait, ``listener_id``, ``event_id``).
     """
-    connection.execute(_count(scope, is_sqlite), {"wanted": wanted, "now": now})
+    connection.execute(_count_events(scope), {"wanted": wanted, "now": now})
     if judged:
-        connection.execute(_count("judged", is_sqlite), {"judged": to_json(list(judged)), "now": now})
-    connection.execute(_close_satisfied(scope, is_sqlite), {"wanted": wanted, "now": now})
+        connection.execute(_count_events("judged"), {"judged": json_rows(judged), "now": now})
+    connection.execute(_close_satisfied(scope), {"wanted": wanted, "now": now})
 
 
-@cache
-def _count(scope: str, is_sqlite: bool) -> sa.Insert:
+@statement
+def _count_events(scope: str) -> sa.Insert:
+    """Count the events that fit grouped waits, the oldest first. Locks nothing: `lock_grouped` has."""
     source: FromClause = fitting()
     if scope == "judged":
-        pair = json_rows("judged", {"id": ID, "listener_id": ID, "event_id": ID}, is_sqlite=is_sqlite)
+        pair = JsonRows("judged", {"id": ID, "listener_id": ID, "event_id": ID})
         # From the pairs on: both rows are found by their keys.
         source = pair.join(events, events.c.id == pair.c.event_id).join(listeners, listeners.c.id == pair.c.listener_id)
         source = source.join(waits, waits.c.id == listeners.c.wait_id)
         conditions: list[sa.ColumnElement[bool]] = [ACTIVE, WAITING, GROUPED]
     else:
-        conditions = [*fits(scope, is_sqlite=is_sqlite), GROUPED, ~CONDITIONAL]
-    return _insert_matches(source, conditions, is_sqlite=is_sqlite)
+        conditions = [*fits(scope), GROUPED, ~CONDITIONAL]
+    return _insert_matches(source, conditions)
 
 
-def _insert_matches(source: FromClause, conditions: list[sa.ColumnElement[bool]], *, is_sqlite: bool) -> sa.Insert:
-    value = distinct_value(is_sqlite=is_sqlite)
+def _insert_matches(source: FromClause, conditions: list[sa.ColumnElement[bool]]) -> sa.Insert:
+    value = distinct_value()
     there = sa.exists().where(matches.c.wait_id == listeners.c.wait_id, matches.c.event_id == events.c.id)
     fit = (
         sa.select(
@@ -134,17 +136,16 @@ def _counted(of: FromClause) -> sa.ScalarSelect[Any]:
     )
 
 
-def _touched(scope: str, is_sqlite: bool) -> sa.Select[Any]:
+def _touched(scope: str) -> sa.Select[Any]:
     """The waits that have counted one of these events, or these waits."""
-    wanted = json_rows("wanted", {"id": ID}, is_sqlite=is_sqlite)
+    wanted = JsonRows("wanted", {"id": ID})
     if scope == "wait":
         return sa.select(wanted.c.id)
-    among = is_one_of(matches.c.event_id, sa.select(wanted.c.id), is_sqlite=is_sqlite)
-    return sa.select(matches.c.wait_id).where(among)
+    return sa.select(matches.c.wait_id).where(is_one_of(matches.c.event_id, sa.select(wanted.c.id)))
 
 
-@cache
-def _close_satisfied(scope: str, is_sqlite: bool) -> sa.Update:
+@statement
+def _close_satisfied(scope: str) -> sa.Update:
     """Listeners of groups that have what they need listen no more: those that counted an event show the last one."""
     last = (
         sa.select(matches.c.event_id)
@@ -168,7 +169,7 @@ def _close_satisfied(scope: str, is_sqlite: bool) -> sa.Update:
             }
         )
         .where(
-            is_one_of(listeners.c.wait_id, _touched(scope, is_sqlite), is_sqlite=is_sqlite),
+            is_one_of(listeners.c.wait_id, _touched(scope)),
             ACTIVE,
             GROUPED,
             _counted(listeners) >= listeners.c.needed,
@@ -176,24 +177,15 @@ def _close_satisfied(scope: str, is_sqlite: bool) -> sa.Update:
     )
 
 
-def complete_waits(scope: str, *, gated: bool, is_sqlite: bool) -> sa.Select[Any]:
+def complete_waits(scope: str, *, gated: bool) -> sa.Select[Any]:
     """The grouped waits that have all they need, and the event that completed them.
 
     That is the one received last, whoever recorded it: the same whichever of two recorders committed first.
     """
-    newest = (
-        sa.select(
-            matches.c.wait_id,
-            matches.c.event_id,
-            matches.c.listener_id,
-            matches.c.received_at,
-            sa.func.row_number()
-            .over(partition_by=matches.c.wait_id, order_by=[matches.c.received_at.desc(), matches.c.event_id.desc()])
-            .label("place"),
-        )
-        .where(is_one_of(matches.c.wait_id, _touched(scope, is_sqlite), is_sqlite=is_sqlite))
-        .subquery("newest")
-    )
+    newest, newer = matches.alias("newest"), matches.alias("newer")
+    is_newer = sa.tuple_(newer.c.received_at, newer.c.event_id) > sa.tuple_(newest.c.received_at, newest.c.event_id)
+    touched = is_one_of(newest.c.wait_id, _touched(scope))
+    is_newest = ~sa.exists().where(newer.c.wait_id == newest.c.wait_id, is_newer)
     listening = sa.exists().where(listeners.c.wait_id == waits.c.id, ACTIVE)
     in_window_only = sa.exists().where(listeners.c.wait_id == waits.c.id, listeners.c.gated)
     columns = [waits.c.status.label("from_status"), handler_of(Outcome.EVENT), newest.c.event_id, newest.c.listener_id]
@@ -204,7 +196,7 @@ def complete_waits(scope: str, *, gated: bool, is_sqlite: bool) -> sa.Select[Any
     return (
         sa.select(identifier, *columns)
         .join(newest, newest.c.wait_id == waits.c.id)
-        .where(WAITING, newest.c.place == 1, ~listening, in_window_only if gated else ~in_window_only)
+        .where(touched, WAITING, is_newest, ~listening, in_window_only if gated else ~in_window_only)
         .order_by(waits.c.id)
         .with_for_update(of=waits)
     )

@@ -10,8 +10,8 @@ from sqlalchemy import FromClause
 from waitctl.domain.listeners import MACHINE, MAX_DISTINCT
 from waitctl.domain.text import to_json
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
-from waitctl.infrastructure.schema import Json, events, listeners, matches, waits
-from waitctl.infrastructure.sql_batch import is_one_of, json_rows
+from waitctl.infrastructure.dialects import JsonRows, contains, is_one_of, matches_text, scalar_text
+from waitctl.infrastructure.schema import events, listeners, matches, waits
 from waitctl.infrastructure.store.completion import ACTIVE, ID, NOW, WAITING
 from waitctl.infrastructure.store.waits import literal
 
@@ -31,28 +31,30 @@ def fitting() -> FromClause:
     return events.join(listeners, _SAME_TOPIC).join(waits, waits.c.id == listeners.c.wait_id)
 
 
-def of_scope(scope: str, *, is_sqlite: bool) -> sa.ColumnElement[bool]:
+def of_scope(scope: str) -> sa.ColumnElement[bool]:
     """Which events, or which waits' listeners, it is about."""
-    wanted = json_rows("wanted", {"id": ID}, is_sqlite=is_sqlite)
+    wanted = JsonRows("wanted", {"id": ID})
     subject = events.c.id if scope == "events" else listeners.c.wait_id
-    return is_one_of(subject, sa.select(wanted.c.id), is_sqlite=is_sqlite)
+    return is_one_of(subject, sa.select(wanted.c.id))
 
 
-def kinds(scope: str, *, is_sqlite: bool) -> sa.Select[Any]:
+def kinds(scope: str) -> sa.Select[Any]:
     """Whether any listener of these topics is grouped, and whether any is judged. As a rule none is."""
-    grouped = sa.func.max(sa.case((GROUPED, 1), else_=0))
-    judged = sa.func.max(sa.case((JUDGED, 1), else_=0))
+    grouped, judged = (
+        sa.func.max(sa.case((condition, sa.literal_column("1")), else_=sa.literal_column("0")))
+        for condition in (GROUPED, JUDGED)
+    )
     source = listeners if scope == "wait" else events.join(listeners, _SAME_TOPIC)
-    return sa.select(grouped, judged).select_from(source).where(of_scope(scope, is_sqlite=is_sqlite), ACTIVE)
+    return sa.select(grouped, judged).select_from(source).where(of_scope(scope), ACTIVE)
 
 
-def fits(scope: str, *, is_sqlite: bool) -> list[sa.ColumnElement[bool]]:
+def fits(scope: str) -> list[sa.ColumnElement[bool]]:
     """`EventListener.matches` in SQL, for open listeners, less what has expired or an earlier wait has consumed.
 
     Parameters: ``wanted``, ``now``.
     """
     return [
-        of_scope(scope, is_sqlite=is_sqlite),
+        of_scope(scope),
         ACTIVE,
         WAITING,
         sa.or_(events.c.expires_at.is_(None), events.c.expires_at > NOW),
@@ -64,51 +66,20 @@ def fits(scope: str, *, is_sqlite: bool) -> list[sa.ColumnElement[bool]]:
                 sa.or_(events.c.received_at < listeners.c.timeout_at, events.c.occurred_at < listeners.c.timeout_at),
             ),
         ),
-        sa.or_(listeners.c.match.is_(None), _matches_text(is_sqlite=is_sqlite)),
-        sa.or_(listeners.c.match_json.is_(None), _contains(listeners.c.match_json, is_sqlite=is_sqlite)),
-        sa.or_(~listeners.c.human, ~_is_machine(is_sqlite=is_sqlite)),
+        sa.or_(listeners.c.match.is_(None), matches_text(events.c.data, listeners.c.match)),
+        sa.or_(listeners.c.match_json.is_(None), contains(events.c.data, listeners.c.match_json)),
+        sa.or_(~listeners.c.human, ~contains(events.c.data, _MACHINE)),
         ~_consumed(),
         ~_counted(),
     ]
 
 
-def _matches_text(*, is_sqlite: bool) -> sa.ColumnElement[bool]:
-    if is_sqlite:
-        return sa.func.waitctl_matches_text(events.c.data, listeners.c.match, type_=sa.Boolean) == sa.true()
-    pair = sa.func.jsonb_each_text(listeners.c.match).table_valued("key", "value", name="pair")
-    path = sa.func.string_to_array(pair.c.key, ".")
-    found = events.c.data.op("#>")(path)
-    differs = sa.or_(
-        sa.func.coalesce(sa.func.jsonb_typeof(found), "null").in_(["null", "object", "array"]),
-        events.c.data.op("#>>")(path) != pair.c.value,
-    )
-    return ~sa.exists(sa.select(sa.literal_column("1")).select_from(pair).where(differs))
+_MACHINE = sa.literal_column(f"'{to_json(MACHINE)}'", sa.Text)
 
 
-def _contains(part: sa.ColumnElement[Any], *, is_sqlite: bool) -> sa.ColumnElement[bool]:
-    if is_sqlite:
-        return sa.func.waitctl_contains(events.c.data, part, type_=sa.Boolean) == sa.true()
-    return events.c.data.op("@>", return_type=sa.Boolean())(part)
-
-
-def _is_machine(*, is_sqlite: bool) -> sa.ColumnElement[bool]:
-    machine = sa.literal_column(f"'{to_json(MACHINE)}'", sa.Text)
-    return _contains(machine if is_sqlite else sa.cast(machine, Json), is_sqlite=is_sqlite)
-
-
-def distinct_value(*, is_sqlite: bool) -> sa.ColumnElement[str | None]:
+def distinct_value() -> sa.ColumnElement[str]:
     """The text that an event counts under in a group with ``distinct``; a long one by its digest."""
-    if is_sqlite:
-        return sa.func.waitctl_distinct(events.c.data, listeners.c.distinct, type_=sa.Text)
-    path = sa.func.string_to_array(listeners.c.distinct, ".")
-    kind = sa.func.coalesce(sa.func.jsonb_typeof(events.c.data.op("#>")(path)), "null")
-    text = events.c.data.op("#>>", return_type=sa.Text())(path)
-    digest = sa.func.encode(sa.func.sha256(sa.func.convert_to(text, "UTF8")), "hex")
-    return sa.case(
-        (kind.in_(["null", "object", "array"]), sa.null()),
-        (sa.func.length(text) <= MAX_DISTINCT, text),
-        else_=sa.func.concat("sha256:", digest),
-    )
+    return scalar_text(events.c.data, listeners.c.distinct, MAX_DISTINCT)
 
 
 def _consumed() -> sa.ColumnElement[bool]:

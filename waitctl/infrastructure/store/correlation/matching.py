@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -21,11 +20,11 @@ from waitctl.domain.conditions import ConditionError
 from waitctl.domain.deliveries import Outcome
 from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import Candidate, choose
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
-from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.dialects import JsonRows, json_ids, json_rows, rfc3339
 from waitctl.infrastructure.schema import events, listeners, waits
-from waitctl.infrastructure.sql_batch import Claimed, instant_text, json_rows
+from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.completion import (
     ID,
     NOW,
@@ -51,7 +50,6 @@ class OpeningFor(Protocol):
 
 def correlate_events(
     connection: Connection,
-    database: Database,
     event_ids: Iterable[str],
     opening_for: OpeningFor,
     *,
@@ -64,13 +62,12 @@ def correlate_events(
     A wait whose window is closed is scheduled for the next opening instead, and not among them. The topics' locks must
     be held: see `Database.lock_topics`.
     """
-    wanted = to_json([{"id": event_id} for event_id in event_ids])
-    return _correlate(connection, database, "events", wanted, opening_for, now=now, reason=reason, actor=actor)
+    wanted = json_ids(event_ids)
+    return _correlate(connection, "events", wanted, opening_for, now=now, reason=reason, actor=actor)
 
 
 def correlate_wait(
     connection: Connection,
-    database: Database,
     wait_id: str,
     opening_for: OpeningFor,
     *,
@@ -82,16 +79,21 @@ def correlate_wait(
 
     Returns whether its listeners are not as they were.
     """
-    wanted = to_json([{"id": wait_id}])
-    _correlate(connection, database, "wait", wanted, opening_for, now=now, reason=reason, actor=actor)
-    matched = sa.exists().where(listeners.c.wait_id == wait_id, listeners.c.matched_event_id.is_not(None))
-    judged = sa.exists().where(listeners.c.wait_id == wait_id, sa.or_(GROUPED, CONDITIONAL))
-    return bool(connection.execute(sa.select(sa.or_(matched, judged))).scalar())
+    _correlate(connection, "wait", json_ids([wait_id]), opening_for, now=now, reason=reason, actor=actor)
+    return bool(connection.execute(_is_touched(), {"wait_id": wait_id}).scalar())
+
+
+@statement
+def _is_touched() -> sa.Select[Any]:
+    """Whether the listeners of a wait may not be as they were created."""
+    theirs = listeners.c.wait_id == sa.bindparam("wait_id", type_=ID)
+    matched = sa.exists().where(theirs, listeners.c.matched_event_id.is_not(None))
+    judged = sa.exists().where(theirs, sa.or_(GROUPED, CONDITIONAL))
+    return sa.select(sa.or_(matched, judged))
 
 
 def _correlate(
     connection: Connection,
-    database: Database,
     scope: str,
     wanted: str,
     opening_for: OpeningFor,
@@ -101,49 +103,43 @@ def _correlate(
     actor: str,
 ) -> list[tuple[str, str]]:
     audit = {"now": now, "reason": reason, "actor": actor, "data": None}
-    is_sqlite = database.is_sqlite
-    any_grouped, any_judged = connection.execute(_kinds(scope, is_sqlite), {"wanted": wanted}).one()
-    grouped = any_grouped and groups.lock_grouped(connection, scope, wanted, now=now, is_sqlite=is_sqlite)
+    any_grouped, any_judged = connection.execute(_kinds_of_listeners(scope), {"wanted": wanted}).one()
+    grouped = any_grouped and groups.lock_grouped(connection, scope, wanted, now=now)
     # What Python has a say in is decided by the domain and sent back as one parameter. Asked before anything is taken,
     # since waits of one execution that are open together may share an event; so groups count first, too.
-    judged = _judge(connection, scope, wanted, now, is_sqlite=is_sqlite) if any_judged else _Judged()
+    judged = _judge(connection, scope, wanted, now) if any_judged else _Judged()
     if grouped:
         pairs = [_ids(row) for row in judged.grouped]
-        groups.count_events(connection, scope, wanted, pairs, now=now, is_sqlite=is_sqlite)
-    rows = _broadcast(scope, is_sqlite).run(connection, wanted=wanted, **audit)
+        groups.count_events(connection, scope, wanted, pairs, now=now)
+    rows = _resume_matching(scope).run(connection, wanted=wanted, **audit)
     chosen = judged.chosen()
     # Another recorder of the topic may have woken the wait that we chose while we waited for its row. Then the event
     # goes on to the next one, which this transaction's new statement sees: nobody else will bring them together.
     while chosen:
-        landed, taken = _take(connection, chosen, opening_for, audit, is_sqlite=is_sqlite)
+        landed, taken = _take(connection, chosen, opening_for, audit)
         rows += taken
         if landed == len(chosen):
             break
-        chosen = _judge(connection, scope, wanted, now, is_sqlite=is_sqlite).chosen()
+        chosen = _judge(connection, scope, wanted, now).chosen()
     if grouped:
-        rows += _complete(scope, is_sqlite).run(connection, wanted=wanted, **audit)
-        complete = list(connection.execute(_complete_gated(scope, is_sqlite), {"wanted": wanted}))
-        rows += _take(connection, complete, opening_for, audit, is_sqlite=is_sqlite)[1] if complete else []
+        rows += _resume_complete(scope).run(connection, wanted=wanted, **audit)
+        complete = list(connection.execute(_claim_complete_gated(scope), {"wanted": wanted}))
+        rows += _take(connection, complete, opening_for, audit)[1] if complete else []
     if judged.diagnostics:
-        said = to_json([{"id": key, "diagnostic": text} for key, text in judged.diagnostics.items()])
-        connection.execute(_note_diagnostics(is_sqlite), {"wanted": said})
+        said = json_rows({"id": key, "diagnostic": text} for key, text in judged.diagnostics.items())
+        connection.execute(_note_diagnostics(), {"wanted": said})
     return [(row.event_id, row.id) for row in rows]
 
 
 def _take(
-    connection: Connection,
-    chosen: Sequence[sa.Row[Any]],
-    opening_for: OpeningFor,
-    audit: Mapping[str, Any],
-    *,
-    is_sqlite: bool,
+    connection: Connection, chosen: Sequence[sa.Row[Any]], opening_for: OpeningFor, audit: Mapping[str, Any]
 ) -> tuple[int, list[sa.Row[Any]]]:
     """Resume or schedule the waits that were chosen. Returns how many landed, and those that it resumed."""
-    pairs = [_pair(row, opening_for, audit["now"], audit["reason"], is_sqlite=is_sqlite) for row in chosen]
+    pairs = [_pair(row, opening_for, audit["now"], audit["reason"]) for row in chosen]
     landed, rows = 0, list[sa.Row[Any]]()
-    for batch, at_once in ((_chosen(is_sqlite), True), (_defer_to_opening(is_sqlite), False)):
+    for batch, at_once in ((_resume_chosen(), True), (_defer_to_opening(), False)):
         part = [pair for pair in pairs if (pair["scheduled_at"] is None) is at_once]
-        taken = batch.run(connection, wanted=to_json(part), **audit) if part else []
+        taken = batch.run(connection, wanted=json_rows(part), **audit) if part else []
         landed += len(taken)
         rows += taken if at_once else []
     return landed, rows
@@ -153,16 +149,13 @@ def _ids(row: sa.Row[Any]) -> JsonObject:
     return {"id": row.wait_id, "listener_id": row.listener_id, "event_id": row.event_id}
 
 
-def _pair(row: sa.Row[Any], opening_for: OpeningFor, now: datetime, reason: str, *, is_sqlite: bool) -> JsonObject:
+def _pair(row: sa.Row[Any], opening_for: OpeningFor, now: datetime, reason: str) -> JsonObject:
     """What becomes of a candidate that was chosen: with ``scheduled_at`` its wait is scheduled, else resumed."""
     opening = None
     if row.gated:
         opening = opening_for(row.timezone, row.wait_config, received_at=row.received_at, now=now)
     outside = f", outside the window: scheduled for {format_instant(opening)}" if opening else ""
-    return _ids(row) | {
-        "scheduled_at": instant_text(opening, is_sqlite=is_sqlite),
-        "reason": f"{reason}{row.event_id}{outside}",
-    }
+    return _ids(row) | {"scheduled_at": opening, "reason": f"{reason}{row.event_id}{outside}"}
 
 
 @dataclass(slots=True)
@@ -183,9 +176,9 @@ class _Judged:
         return [rows[c.wait_id, c.listener_id, c.event_id] for c in choose(candidates)]
 
 
-def _judge(connection: Connection, scope: str, wanted: str, now: datetime, *, is_sqlite: bool) -> _Judged:
+def _judge(connection: Connection, scope: str, wanted: str, now: datetime) -> _Judged:
     judged = _Judged()
-    for row in connection.execute(_candidates(scope, is_sqlite), {"wanted": wanted, "now": now}):
+    for row in connection.execute(_find_candidates(scope), {"wanted": wanted, "now": now}):
         if row.where is not None:
             try:
                 holds = _holds(row)
@@ -210,55 +203,59 @@ def _holds(row: sa.Row[Any]) -> bool:
     )
 
 
-@cache
-def _note_diagnostics(is_sqlite: bool) -> sa.Update:
-    """Last of all, since listeners are locked after their waits; and by id."""
-    wanted = json_rows("wanted", {"id": ID, "diagnostic": sa.Text()}, is_sqlite=is_sqlite)
+@statement
+def _note_diagnostics() -> sa.Update:
+    """What conditions could not say. Last of all, since listeners are locked after their waits; and by id."""
+    wanted = JsonRows("wanted", {"id": ID, "diagnostic": sa.Text()})
     found = sa.select(listeners.c.id, wanted.c.diagnostic).join(wanted, wanted.c.id == listeners.c.id)
     noted = found.order_by(listeners.c.id).with_for_update(of=listeners).cte("noted")
     return sa.update(listeners).values(diagnostic=noted.c.diagnostic).where(listeners.c.id == noted.c.id)
 
 
-@cache
-def _broadcast(scope: str, is_sqlite: bool) -> Claimed:
-    """Every wait that takes one event, and that Python has no say in, takes the oldest that fits it."""
-    oldest_first = sa.func.row_number().over(
-        partition_by=listeners.c.wait_id, order_by=[events.c.received_at, events.c.id]
-    )
+@statement
+def _resume_matching(scope: str) -> Claimed:
+    """Every wait that takes one event, and that Python has no say in, takes the oldest that fits it.
+
+    Locks the waits by id, then their listeners.
+    """
     fit = (
         sa.select(
             listeners.c.wait_id,
             listeners.c.id.label("listener_id"),
             events.c.id.label("event_id"),
-            oldest_first.label("place"),
+            _age().label("age"),
         )
         .select_from(fitting())
-        .where(*fits(scope, is_sqlite=is_sqlite), ~GROUPED, ~JUDGED)
-        .subquery("fit")
+        .where(*fits(scope), ~GROUPED, ~JUDGED)
+        .cte("fit")
     )
+    columns = (waits.c.status.label("from_status"), handler_of(Outcome.EVENT), fit.c.event_id, fit.c.listener_id)
     claim = (
-        sa.select(
-            waits.c.id,
-            waits.c.status.label("from_status"),
-            handler_of(Outcome.EVENT),
-            fit.c.event_id,
-            fit.c.listener_id,
-        )
+        sa.select(waits.c.id, *columns)
         .join(fit, fit.c.wait_id == waits.c.id)
-        .where(WAITING, fit.c.place == 1)
+        .where(WAITING, fit.c.age.in_(sa.select(sa.func.min(fit.c.age)).group_by(fit.c.wait_id).correlate(None)))
         .order_by(waits.c.id)
         .with_for_update(of=waits)
     )
-    return _matching(claim, is_sqlite)
+    return _matching(claim)
 
 
-@cache
-def _kinds(scope: str, is_sqlite: bool) -> sa.Select[Any]:
-    return kinds(scope, is_sqlite=is_sqlite)
+def _age() -> sa.ColumnElement[str]:
+    """What sorts an event and a listener by the event's age, and is theirs alone.
+
+    One text, since of a row of columns no database makes a minimum: each form is of one length.
+    """
+    return rfc3339(events.c.received_at) + sa.cast(events.c.id, sa.Text) + sa.cast(listeners.c.id, sa.Text)
 
 
-@cache
-def _candidates(scope: str, is_sqlite: bool) -> sa.Select[Any]:
+@statement
+def _kinds_of_listeners(scope: str) -> sa.Select[Any]:
+    """Whether any listener of these topics is grouped, and whether any is judged: as a rule none is."""
+    return kinds(scope)
+
+
+@statement
+def _find_candidates(scope: str) -> sa.Select[Any]:
     """What fits by everything but its condition, for which data and context travel."""
     return (
         sa.select(
@@ -280,27 +277,30 @@ def _candidates(scope: str, is_sqlite: bool) -> sa.Select[Any]:
             waits.c.wait_config,
         )
         .select_from(fitting())
-        .where(*fits(scope, is_sqlite=is_sqlite), JUDGED, sa.or_(~GROUPED, CONDITIONAL))
+        .where(*fits(scope), JUDGED, sa.or_(~GROUPED, CONDITIONAL))
         .order_by(events.c.received_at, events.c.id, waits.c.created_at, waits.c.id)
     )
 
 
-@cache
-def _complete(scope: str, is_sqlite: bool) -> Claimed:
-    return _matching(groups.complete_waits(scope, gated=False, is_sqlite=is_sqlite), is_sqlite)
+@statement
+def _resume_complete(scope: str) -> Claimed:
+    """Resume the grouped waits that have all they need. Locks the waits by id, then their listeners."""
+    return _matching(groups.complete_waits(scope, gated=False))
 
 
-@cache
-def _complete_gated(scope: str, is_sqlite: bool) -> sa.Select[Any]:
-    return groups.complete_waits(scope, gated=True, is_sqlite=is_sqlite)
+@statement
+def _claim_complete_gated(scope: str) -> sa.Select[Any]:
+    """The grouped waits that have all they need, and a window. Locks the waits by id."""
+    return groups.complete_waits(scope, gated=True)
 
 
-@cache
-def _chosen(is_sqlite: bool) -> Claimed:
-    return _matching(_claim_chosen(is_sqlite), is_sqlite)
+@statement
+def _resume_chosen() -> Claimed:
+    """Resume the wanted waits, if they still wait. Locks the waits by id, then their listeners."""
+    return _matching(_claim_chosen())
 
 
-def _claim_chosen(is_sqlite: bool) -> sa.Select[Any]:
+def _claim_chosen() -> sa.Select[Any]:
     columns = {
         "id": ID,
         "listener_id": ID,
@@ -308,7 +308,7 @@ def _claim_chosen(is_sqlite: bool) -> sa.Select[Any]:
         "scheduled_at": waits.c.scheduled_at.type,
         "reason": sa.Text(),
     }
-    wanted = json_rows("wanted", columns, is_sqlite=is_sqlite)
+    wanted = JsonRows("wanted", columns)
     return (
         sa.select(
             waits.c.id,
@@ -326,11 +326,14 @@ def _claim_chosen(is_sqlite: bool) -> sa.Select[Any]:
     )
 
 
-@cache
-def _defer_to_opening(is_sqlite: bool) -> Claimed:
-    """Schedule waits, whose event came outside their window, for the next opening. No deadline ends them any more."""
+@statement
+def _defer_to_opening() -> Claimed:
+    """Schedule waits, whose event came outside their window, for the next opening. No deadline ends them any more.
 
-    def steps(claimed: FromClause) -> list[UpdateBase]:
+    Locks the waits by id, then their listeners.
+    """
+
+    def steps(claimed: FromClause) -> dict[str, UpdateBase]:
         scheduled = literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
         changed = {
             "status": scheduled,
@@ -339,20 +342,16 @@ def _defer_to_opening(is_sqlite: bool) -> Claimed:
             "resolution_event_id": claimed.c.event_id,
             "updated_at": NOW,
         }
-        park = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, WAITING)
-        return [
-            park,
-            audit(claimed, scheduled, is_sqlite=is_sqlite),
-            close_listeners(claimed, Resolution.EVENT),
-        ]
+        deferred = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, WAITING)
+        closed = close_listeners(claimed, Resolution.EVENT)
+        return {"deferred": deferred, "audited": audit(claimed, scheduled), "closed": closed}
 
-    return Claimed(_claim_chosen(is_sqlite), steps, claimed_ids, is_sqlite=is_sqlite)
+    return Claimed(_claim_chosen(), steps, claimed_ids)
 
 
-def _matching(claim: sa.Select[Any], is_sqlite: bool) -> Claimed:
+def _matching(claim: sa.Select[Any]) -> Claimed:
     return Claimed(
         claim,
-        lambda claimed: ending_steps(claimed, Resolution.EVENT, is_sqlite=is_sqlite),
+        lambda claimed: ending_steps(claimed, Resolution.EVENT),
         lambda claimed, _: sa.select(claimed.c.id, claimed.c.event_id),
-        is_sqlite=is_sqlite,
     )

@@ -1,0 +1,24 @@
+-- count_remaining
+-- How many waits are due, and how many have expired.
+
+SELECT (
+    SELECT count(*) AS count_1
+    FROM workflow_wait_executions
+    WHERE workflow_wait_executions.status = 'scheduled'
+      AND workflow_wait_executions.scheduled_at <= :now::TIMESTAMP WITH TIME ZONE
+) AS anon_1, (
+    SELECT count(DISTINCT workflow_wait_executions.id) AS count_2
+    FROM workflow_wait_executions
+    JOIN workflow_event_listeners ON workflow_event_listeners.wait_id = workflow_wait_executions.id
+    WHERE workflow_event_listeners.status = 'active'
+      AND workflow_event_listeners.expires_at <= :now::TIMESTAMP WITH TIME ZONE
+      AND workflow_wait_executions.status = 'waiting'
+      AND NOT (EXISTS (
+        SELECT 1
+        FROM workflow_event_listeners AS heard
+        JOIN workflow_events ON workflow_events.contact_id = heard.contact_id
+          AND workflow_events.event_type = heard.event_type
+        WHERE heard.wait_id = workflow_wait_executions.id
+          AND workflow_events.correlated_at IS NULL
+    ))
+) AS anon_2;

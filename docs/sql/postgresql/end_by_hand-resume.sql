@@ -1,0 +1,46 @@
+-- end_by_hand-resume
+-- Resume or cancel the wanted waits that are open. Locks the waits by id, then their listeners.
+
+WITH claimed AS (
+    SELECT workflow_wait_executions.id AS id, workflow_wait_executions.status AS from_status,
+        coalesce(CAST(workflow_wait_executions.handlers ->> :handlers_1::TEXT AS VARCHAR),
+        workflow_wait_executions.handler) AS handler
+    FROM workflow_wait_executions
+    WHERE workflow_wait_executions.id IN (
+        SELECT wanted.id
+        FROM jsonb_to_recordset(CAST(:wanted::VARCHAR AS JSONB)) AS wanted(id UUID)
+    )
+      AND (workflow_wait_executions.status = 'waiting'
+          OR workflow_wait_executions.status = 'scheduled')
+    ORDER BY workflow_wait_executions.id
+    FOR UPDATE
+), ended AS (
+    UPDATE workflow_wait_executions
+    SET status='resumed', updated_at=:now::TIMESTAMP WITH TIME ZONE,
+        resolved_at=:now::TIMESTAMP WITH TIME ZONE, resolution='manual'
+    FROM claimed
+    WHERE workflow_wait_executions.id = claimed.id
+      AND workflow_wait_executions.status = claimed.from_status
+), audited AS (
+    INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data)
+    SELECT claimed.id AS id, :now::TIMESTAMP WITH TIME ZONE AS anon_1,
+        claimed.from_status AS from_status, 'resumed' AS anon_2, :reason::VARCHAR AS anon_3,
+        :actor::VARCHAR AS anon_4, :data::JSONB AS anon_5
+    FROM claimed
+), closed AS (
+    UPDATE workflow_event_listeners
+    SET status='cancelled'
+    FROM claimed
+    WHERE workflow_event_listeners.wait_id = claimed.id
+      AND workflow_event_listeners.status = 'active'
+), sent AS (
+    INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt,
+        next_attempt_at, created_at)
+    SELECT waitctl_uuidv7() AS new_id_1, claimed.id AS id, claimed.handler AS handler,
+        'manual' AS anon_6, 'pending' AS anon_7, 0, :now::TIMESTAMP WITH TIME ZONE AS anon_1,
+        :now::TIMESTAMP WITH TIME ZONE AS anon__1
+    FROM claimed
+    WHERE claimed.handler IS NOT NULL
+)
+SELECT claimed.id
+FROM claimed;

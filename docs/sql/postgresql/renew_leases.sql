@@ -1,0 +1,16 @@
+-- renew_leases
+-- Lease deliveries for longer that are still on the lease that was taken.
+
+UPDATE workflow_wait_deliveries
+SET lease_expires_at=:lease_until::TIMESTAMP WITH TIME ZONE
+FROM (
+    SELECT CAST(split.value[1] AS UUID) AS id, CAST(split.value[2] AS INTEGER) AS expected
+    FROM (
+        SELECT string_to_array(line, E'\t', E'\x02') AS value
+        FROM unnest(string_to_array(:taken::VARCHAR, E'\n')) AS line
+        OFFSET 0
+    ) AS split
+) AS taken
+WHERE workflow_wait_deliveries.id = taken.id
+  AND workflow_wait_deliveries.attempt = taken.expected
+  AND workflow_wait_deliveries.status = 'running';

@@ -1,0 +1,106 @@
+-- resume_and_lease
+-- Resume due waits, and lease as many deliveries as handlers have room for. Locks as `resume_due`.
+
+WITH claimed AS (
+    SELECT workflow_wait_executions.id AS id, workflow_wait_executions.status AS from_status,
+        coalesce(CASE WHEN (workflow_wait_executions.resolution_event_id IS NULL)
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_1::TEXT AS VARCHAR)
+        ELSE CAST(workflow_wait_executions.handlers ->> :handlers_2::TEXT AS VARCHAR) END,
+        workflow_wait_executions.handler) AS handler,
+        workflow_wait_executions.scheduled_at AS due_at,
+        workflow_wait_executions.resolution_event_id AS event_id
+    FROM workflow_wait_executions
+    WHERE workflow_wait_executions.status = 'scheduled'
+      AND workflow_wait_executions.scheduled_at <= :now::TIMESTAMP WITH TIME ZONE
+      AND (workflow_wait_executions.late_policy IS NULL
+          OR workflow_wait_executions.scheduled_at >= :late_before::TIMESTAMP WITH TIME ZONE)
+    ORDER BY workflow_wait_executions.scheduled_at
+    LIMIT :limit::INTEGER
+    FOR UPDATE SKIP LOCKED
+), ended AS (
+    UPDATE workflow_wait_executions
+    SET status='resumed', updated_at=:now::TIMESTAMP WITH TIME ZONE,
+        resolved_at=:now::TIMESTAMP WITH TIME ZONE, resolution=CAST(CASE
+        WHEN (claimed.event_id IS NULL) THEN 'due' ELSE 'event' END AS workflow_wait_resolution),
+        late_seconds=CAST(floor(extract(epoch FROM :now::TIMESTAMP WITH TIME ZONE - claimed.due_at)) AS BIGINT)
+    FROM claimed
+    WHERE workflow_wait_executions.id = claimed.id
+      AND workflow_wait_executions.status = claimed.from_status
+    RETURNING workflow_wait_executions.id, workflow_wait_executions.workflow_id,
+        workflow_wait_executions.workflow_execution_id, workflow_wait_executions.step_id,
+        workflow_wait_executions.contact_id, workflow_wait_executions.wait_type AS wait_type,
+        workflow_wait_executions.status AS status, to_char(timezone('UTC',
+        workflow_wait_executions.scheduled_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS scheduled_at,
+        to_char(timezone('UTC', workflow_wait_executions.timeout_at),
+        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS timeout_at, workflow_wait_executions.timezone,
+        CAST(workflow_wait_executions.wait_config AS TEXT) AS wait_config,
+        CAST(workflow_wait_executions.context AS TEXT) AS context, workflow_wait_executions.handler,
+        CAST(workflow_wait_executions.handlers AS TEXT) AS handlers,
+        CAST(workflow_wait_executions.command AS TEXT) AS command,
+        workflow_wait_executions.idempotency_key, to_char(timezone('UTC',
+        workflow_wait_executions.created_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+        to_char(timezone('UTC', workflow_wait_executions.updated_at),
+        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS updated_at, to_char(timezone('UTC',
+        workflow_wait_executions.resolved_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS resolved_at,
+        workflow_wait_executions.resolution AS resolution,
+        workflow_wait_executions.resolution_event_id, workflow_wait_executions.late_seconds
+), audited AS (
+    INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data)
+    SELECT claimed.id AS id, :now::TIMESTAMP WITH TIME ZONE AS anon_1,
+        claimed.from_status AS from_status, 'resumed' AS anon_2, :reason::VARCHAR AS anon_3,
+        :actor::VARCHAR AS anon_4, :data::JSONB AS anon_5
+    FROM claimed
+), sent AS (
+    INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt,
+        max_attempts, lease_expires_at, next_attempt_at, created_at)
+    SELECT waitctl_uuidv7() AS new_id_1, placed.id AS id, placed.handler AS handler, CAST(CASE
+        WHEN (placed.event_id IS NULL) THEN 'due'
+        ELSE 'event' END AS workflow_delivery_outcome) AS anon_6, CAST(CASE
+        WHEN (capacities.handler IS NOT NULL) THEN 'running'
+        ELSE 'pending' END AS workflow_delivery_status) AS anon_7, CASE
+        WHEN (capacities.handler IS NOT NULL) THEN 1 ELSE 0 END AS anon_8,
+        capacities.most_attempts AS most_attempts, capacities.lease_until AS lease_until,
+        :now::TIMESTAMP WITH TIME ZONE AS anon_1, :now::TIMESTAMP WITH TIME ZONE AS anon__1
+    FROM (
+        SELECT claimed.id AS id, claimed.handler AS handler, claimed.event_id AS event_id,
+            row_number() OVER (PARTITION BY claimed.handler ORDER BY claimed.due_at) AS place
+        FROM claimed
+        WHERE claimed.handler IS NOT NULL
+    ) AS placed
+    LEFT OUTER JOIN jsonb_to_recordset(CAST(:capacities::VARCHAR AS JSONB)) AS capacities(handler TEXT,
+        room INTEGER, lease_until TIMESTAMP WITH TIME ZONE, most_attempts INTEGER)
+        ON capacities.handler = placed.handler
+      AND capacities.room >= placed.place
+      AND placed.event_id IS NULL
+    RETURNING workflow_wait_deliveries.id, workflow_wait_deliveries.wait_id,
+        workflow_wait_deliveries.handler, workflow_wait_deliveries.max_attempts,
+        workflow_wait_deliveries.status
+)
+SELECT one.count, leased.delivery_id, leased.of_handler, leased.max_attempts, leased.id,
+    leased.workflow_id, leased.workflow_execution_id, leased.step_id, leased.contact_id,
+    leased.wait_type, leased.status, leased.scheduled_at, leased.timeout_at, leased.timezone,
+    leased.wait_config, leased.context, leased.handler, leased.handlers, leased.command,
+    leased.idempotency_key, leased.created_at, leased.updated_at, leased.resolved_at,
+    leased.resolution, leased.resolution_event_id, leased.late_seconds
+FROM (
+    SELECT (
+        SELECT count(*) AS count_1
+        FROM claimed
+    ) AS count
+) AS one
+LEFT OUTER JOIN (
+    SELECT sent.id AS delivery_id, sent.handler AS of_handler, sent.max_attempts AS max_attempts,
+        ended.id AS id, ended.workflow_id AS workflow_id,
+        ended.workflow_execution_id AS workflow_execution_id, ended.step_id AS step_id,
+        ended.contact_id AS contact_id, ended.wait_type AS wait_type, ended.status AS status,
+        ended.scheduled_at AS scheduled_at, ended.timeout_at AS timeout_at,
+        ended.timezone AS timezone, ended.wait_config AS wait_config, ended.context AS context,
+        ended.handler AS handler, ended.handlers AS handlers, ended.command AS command,
+        ended.idempotency_key AS idempotency_key, ended.created_at AS created_at,
+        ended.updated_at AS updated_at, ended.resolved_at AS resolved_at,
+        ended.resolution AS resolution, ended.resolution_event_id AS resolution_event_id,
+        ended.late_seconds AS late_seconds
+    FROM ended
+    JOIN sent ON sent.wait_id = ended.id
+    WHERE sent.status = 'running'
+) AS leased ON true;

@@ -1,0 +1,15 @@
+-- claim_late-next
+-- The waits with a policy that are late longest, past the locked ones. Locks them in that order.
+
+SELECT workflow_wait_executions.id, workflow_wait_executions.scheduled_at,
+    workflow_wait_executions.timezone, workflow_wait_executions.wait_config
+FROM workflow_wait_executions
+WHERE workflow_wait_executions.status = 'scheduled'
+  AND workflow_wait_executions.late_policy IS NOT NULL
+  AND workflow_wait_executions.scheduled_at < :late_before
+  AND (workflow_wait_executions.scheduled_at > :after_at
+      OR workflow_wait_executions.scheduled_at = :after_at
+      AND workflow_wait_executions.id > :after_id)
+ORDER BY workflow_wait_executions.scheduled_at, workflow_wait_executions.id
+LIMIT :limit
+OFFSET :param_2;

@@ -1,0 +1,48 @@
+-- close_satisfied-events
+-- Listeners of groups that have what they need listen no more: those that counted an event show the last one.
+
+UPDATE workflow_event_listeners
+SET status=CAST(CASE WHEN ((
+    SELECT workflow_listener_matches.event_id
+    FROM workflow_listener_matches
+    WHERE workflow_listener_matches.wait_id = workflow_event_listeners.wait_id
+        AND workflow_listener_matches.listener_id = workflow_event_listeners.id
+    ORDER BY workflow_listener_matches.received_at DESC, workflow_listener_matches.event_id DESC
+    LIMIT :param_1
+    OFFSET :param_2
+) IS NOT NULL) THEN 'matched' ELSE 'cancelled' END AS VARCHAR(9)), matched_event_id=(
+    SELECT workflow_listener_matches.event_id
+    FROM workflow_listener_matches
+    WHERE workflow_listener_matches.wait_id = workflow_event_listeners.wait_id
+      AND workflow_listener_matches.listener_id = workflow_event_listeners.id
+    ORDER BY workflow_listener_matches.received_at DESC, workflow_listener_matches.event_id DESC
+    LIMIT :param_1
+    OFFSET :param_5
+), matched_at=CASE WHEN ((
+    SELECT workflow_listener_matches.event_id
+    FROM workflow_listener_matches
+    WHERE workflow_listener_matches.wait_id = workflow_event_listeners.wait_id
+        AND workflow_listener_matches.listener_id = workflow_event_listeners.id
+    ORDER BY workflow_listener_matches.received_at DESC, workflow_listener_matches.event_id DESC
+    LIMIT :param_1
+    OFFSET :param_6
+) IS NOT NULL) THEN :now END
+WHERE workflow_event_listeners.wait_id IN (
+    SELECT workflow_listener_matches.wait_id
+    FROM workflow_listener_matches
+    WHERE workflow_listener_matches.event_id IN (
+        SELECT wanted.id
+        FROM (
+            SELECT json_extract(value, '$."id"') AS id
+            FROM json_each(:wanted)
+        ) AS wanted
+    )
+)
+  AND workflow_event_listeners.status = 'active'
+  AND workflow_event_listeners.group_no > 0
+  AND (
+    SELECT count(*) AS count_1
+    FROM workflow_listener_matches
+    WHERE workflow_listener_matches.wait_id = workflow_event_listeners.wait_id
+      AND workflow_listener_matches.group_no = workflow_event_listeners.group_no
+) >= workflow_event_listeners.needed;

@@ -1,0 +1,9 @@
+-- count_ended
+-- How many of these waits there are, and how many of them have ended.
+
+SELECT count(*) AS count_1, count(workflow_wait_executions.resolved_at) AS count_2
+FROM workflow_wait_executions
+WHERE workflow_wait_executions.id IN (
+    SELECT value
+    FROM json_each(:ids)
+);

@@ -1,0 +1,10 @@
+-- count_matches
+-- How many events the listeners of these waits have counted.
+
+SELECT workflow_listener_matches.listener_id, count(*) AS count_1
+FROM workflow_listener_matches
+WHERE workflow_listener_matches.wait_id IN (
+    SELECT value
+    FROM json_each(:ids)
+)
+GROUP BY workflow_listener_matches.listener_id;

@@ -1,0 +1,136 @@
+-- resume_and_lease
+-- Resume due waits, and lease as many deliveries as handlers have room for. Locks as `resume_due`.
+
+-- cleared
+DELETE FROM waitctl_claimed;
+
+-- claimed
+INSERT INTO waitctl_claimed (id, from_status, handler, due_at, event_id)
+SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status, coalesce(CASE
+    WHEN (workflow_wait_executions.resolution_event_id IS NULL)
+    THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_1) AS VARCHAR)
+    ELSE CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_2) AS VARCHAR) END,
+    workflow_wait_executions.handler) AS handler, workflow_wait_executions.scheduled_at AS due_at,
+    workflow_wait_executions.resolution_event_id AS event_id
+FROM workflow_wait_executions
+WHERE workflow_wait_executions.status = 'scheduled'
+  AND workflow_wait_executions.scheduled_at <= :now
+  AND (workflow_wait_executions.late_policy IS NULL
+      OR workflow_wait_executions.scheduled_at >= :late_before)
+ORDER BY workflow_wait_executions.scheduled_at
+LIMIT :limit
+OFFSET :param_2;
+
+-- ended
+UPDATE workflow_wait_executions
+SET status='resumed', updated_at=:now, resolved_at=:now, resolution=CAST(CASE
+    WHEN (waitctl_claimed.event_id IS NULL) THEN 'due' ELSE 'event' END AS VARCHAR(9)),
+    late_seconds=CAST((julianday(:now) - julianday(waitctl_claimed.due_at)) * 86400 + 0.0005 AS INTEGER)
+FROM waitctl_claimed
+WHERE workflow_wait_executions.id = waitctl_claimed.id
+  AND workflow_wait_executions.status = waitctl_claimed.from_status
+RETURNING id, workflow_id, workflow_execution_id, step_id, contact_id, wait_type AS wait_type,
+    status AS status, replace(scheduled_at, ' ', 'T') || 'Z' AS scheduled_at, replace(timeout_at,
+    ' ', 'T') || 'Z' AS timeout_at, timezone, CAST(wait_config AS TEXT) AS wait_config,
+    CAST(context AS TEXT) AS context, handler, CAST(handlers AS TEXT) AS handlers,
+    CAST(command AS TEXT) AS command, idempotency_key, replace(created_at, ' ',
+    'T') || 'Z' AS created_at, replace(updated_at, ' ', 'T') || 'Z' AS updated_at,
+    replace(resolved_at, ' ', 'T') || 'Z' AS resolved_at, resolution AS resolution,
+    resolution_event_id, late_seconds;
+
+-- audited
+INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data, id)
+SELECT waitctl_claimed.id, :now AS anon_1, waitctl_claimed.from_status, 'resumed' AS anon_2,
+    :reason AS anon_3, :actor AS anon_4, :data AS anon_5, (
+    SELECT coalesce(max(rowid), 0) AS coalesce_1
+    FROM workflow_wait_transitions
+) + row_number() OVER () AS id
+FROM waitctl_claimed;
+
+-- sent
+INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt, max_attempts,
+    lease_expires_at, next_attempt_at, created_at)
+SELECT printf('%08x-%04x-7%03x-%04x-%012x',
+    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) >> 16,
+    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) & 65535, abs(random() % 4096),
+    32768 + abs(random() % 16384), abs(random() % 281474976710656)) AS new_id_1, placed.id,
+    placed.handler, CAST(CASE WHEN (placed.event_id IS NULL) THEN 'due'
+    ELSE 'event' END AS VARCHAR(7)) AS anon_1, CAST(CASE WHEN (capacities.handler IS NOT NULL)
+    THEN 'running' ELSE 'pending' END AS VARCHAR(9)) AS anon_2, CASE
+    WHEN (capacities.handler IS NOT NULL) THEN 1 ELSE 0 END AS anon_3, capacities.most_attempts,
+    capacities.lease_until, :now AS anon_4, :now AS anon__1
+FROM (
+    SELECT waitctl_claimed.id AS id, waitctl_claimed.handler AS handler,
+        waitctl_claimed.event_id AS event_id,
+        row_number() OVER (PARTITION BY waitctl_claimed.handler ORDER BY waitctl_claimed.due_at) AS place
+    FROM waitctl_claimed
+    WHERE waitctl_claimed.handler IS NOT NULL
+) AS placed
+LEFT OUTER JOIN (
+    SELECT json_extract(value, '$."handler"') AS handler, json_extract(value, '$."room"') AS room,
+        substr(json_extract(value, '$."lease_until"'), 1, 26) AS lease_until, json_extract(value,
+        '$."most_attempts"') AS most_attempts
+    FROM json_each(:capacities)
+) AS capacities ON capacities.handler = placed.handler
+  AND capacities.room >= placed.place
+  AND placed.event_id IS NULL
+RETURNING id, wait_id, handler, max_attempts, status;
+
+-- told
+SELECT one.count, leased.delivery_id, leased.of_handler, leased.max_attempts, leased.id,
+    leased.workflow_id, leased.workflow_execution_id, leased.step_id, leased.contact_id,
+    leased.wait_type, leased.status, leased.scheduled_at, leased.timeout_at, leased.timezone,
+    leased.wait_config, leased.context, leased.handler, leased.handlers, leased.command,
+    leased.idempotency_key, leased.created_at, leased.updated_at, leased.resolved_at,
+    leased.resolution, leased.resolution_event_id, leased.late_seconds
+FROM (
+    SELECT (
+        SELECT count(*) AS count_1
+        FROM waitctl_claimed
+    ) AS count
+) AS one
+LEFT OUTER JOIN (
+    SELECT workflow_wait_deliveries.id AS delivery_id,
+        workflow_wait_deliveries.handler AS of_handler,
+        workflow_wait_deliveries.max_attempts AS max_attempts, ended.id AS id,
+        ended.workflow_id AS workflow_id, ended.workflow_execution_id AS workflow_execution_id,
+        ended.step_id AS step_id, ended.contact_id AS contact_id, ended.wait_type AS wait_type,
+        ended.status AS status, ended.scheduled_at AS scheduled_at, ended.timeout_at AS timeout_at,
+        ended.timezone AS timezone, ended.wait_config AS wait_config, ended.context AS context,
+        ended.handler AS handler, ended.handlers AS handlers, ended.command AS command,
+        ended.idempotency_key AS idempotency_key, ended.created_at AS created_at,
+        ended.updated_at AS updated_at, ended.resolved_at AS resolved_at,
+        ended.resolution AS resolution, ended.resolution_event_id AS resolution_event_id,
+        ended.late_seconds AS late_seconds
+    FROM (
+        SELECT workflow_wait_executions.id AS id,
+            workflow_wait_executions.workflow_id AS workflow_id,
+            workflow_wait_executions.workflow_execution_id AS workflow_execution_id,
+            workflow_wait_executions.step_id AS step_id,
+            workflow_wait_executions.contact_id AS contact_id,
+            workflow_wait_executions.wait_type AS wait_type,
+            workflow_wait_executions.status AS status,
+            replace(workflow_wait_executions.scheduled_at, ' ', 'T') || 'Z' AS scheduled_at,
+            replace(workflow_wait_executions.timeout_at, ' ', 'T') || 'Z' AS timeout_at,
+            workflow_wait_executions.timezone AS timezone,
+            CAST(workflow_wait_executions.wait_config AS TEXT) AS wait_config,
+            CAST(workflow_wait_executions.context AS TEXT) AS context,
+            workflow_wait_executions.handler AS handler,
+            CAST(workflow_wait_executions.handlers AS TEXT) AS handlers,
+            CAST(workflow_wait_executions.command AS TEXT) AS command,
+            workflow_wait_executions.idempotency_key AS idempotency_key,
+            replace(workflow_wait_executions.created_at, ' ', 'T') || 'Z' AS created_at,
+            replace(workflow_wait_executions.updated_at, ' ', 'T') || 'Z' AS updated_at,
+            replace(workflow_wait_executions.resolved_at, ' ', 'T') || 'Z' AS resolved_at,
+            workflow_wait_executions.resolution AS resolution,
+            workflow_wait_executions.resolution_event_id AS resolution_event_id,
+            workflow_wait_executions.late_seconds AS late_seconds
+        FROM workflow_wait_executions
+        WHERE workflow_wait_executions.id IN (
+            SELECT waitctl_claimed.id
+            FROM waitctl_claimed
+        )
+    ) AS ended
+    JOIN workflow_wait_deliveries ON workflow_wait_deliveries.wait_id = ended.id
+    WHERE workflow_wait_deliveries.status = 'running'
+) AS leased ON 1 = 1;

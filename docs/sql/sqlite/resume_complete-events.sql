@@ -1,0 +1,89 @@
+-- resume_complete-events
+-- Resume the grouped waits that have all they need. Locks the waits by id, then their listeners.
+
+-- cleared
+DELETE FROM waitctl_claimed;
+
+-- claimed
+INSERT INTO waitctl_claimed (id, from_status, handler, event_id, listener_id)
+SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status,
+    coalesce(CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_1) AS VARCHAR),
+    workflow_wait_executions.handler) AS handler, newest.event_id, newest.listener_id
+FROM workflow_wait_executions
+JOIN workflow_listener_matches AS newest ON newest.wait_id = workflow_wait_executions.id
+WHERE newest.wait_id IN (
+    SELECT workflow_listener_matches.wait_id
+    FROM workflow_listener_matches
+    WHERE workflow_listener_matches.event_id IN (
+        SELECT wanted.id
+        FROM (
+            SELECT json_extract(value, '$."id"') AS id
+            FROM json_each(:wanted)
+        ) AS wanted
+    )
+)
+  AND workflow_wait_executions.status = 'waiting'
+  AND NOT (EXISTS (
+    SELECT *
+    FROM workflow_listener_matches AS newer
+    WHERE newer.wait_id = newest.wait_id
+      AND (newer.received_at, newer.event_id) > (newest.received_at, newest.event_id)
+))
+  AND NOT (EXISTS (
+    SELECT *
+    FROM workflow_event_listeners
+    WHERE workflow_event_listeners.wait_id = workflow_wait_executions.id
+      AND workflow_event_listeners.status = 'active'
+))
+  AND NOT (EXISTS (
+    SELECT *
+    FROM workflow_event_listeners
+    WHERE workflow_event_listeners.wait_id = workflow_wait_executions.id
+      AND workflow_event_listeners.gated = 1
+))
+ORDER BY workflow_wait_executions.id;
+
+-- ended
+UPDATE workflow_wait_executions
+SET status='resumed', updated_at=:now, resolved_at=:now, resolution='event',
+    resolution_event_id=waitctl_claimed.event_id
+FROM waitctl_claimed
+WHERE workflow_wait_executions.id = waitctl_claimed.id
+  AND workflow_wait_executions.status = waitctl_claimed.from_status;
+
+-- audited
+INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data, id)
+SELECT waitctl_claimed.id, :now AS anon_1, waitctl_claimed.from_status, 'resumed' AS anon_2,
+    :reason || CAST(waitctl_claimed.event_id AS TEXT) AS anon_3, :actor AS anon_4, :data AS anon_5,
+    (
+    SELECT coalesce(max(rowid), 0) AS coalesce_1
+    FROM workflow_wait_transitions
+) + row_number() OVER () AS id
+FROM waitctl_claimed;
+
+-- closed
+UPDATE workflow_event_listeners
+SET status=CAST(CASE WHEN (workflow_event_listeners.id = waitctl_claimed.listener_id) THEN 'matched'
+    ELSE 'cancelled' END AS VARCHAR(9)), matched_event_id=CASE
+    WHEN (workflow_event_listeners.id = waitctl_claimed.listener_id)
+    THEN waitctl_claimed.event_id END, matched_at=CASE
+    WHEN (workflow_event_listeners.id = waitctl_claimed.listener_id) THEN :now END
+FROM waitctl_claimed
+WHERE workflow_event_listeners.wait_id = waitctl_claimed.id
+  AND workflow_event_listeners.status = 'active';
+
+-- sent
+INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt,
+    next_attempt_at, created_at)
+SELECT printf('%08x-%04x-7%03x-%04x-%012x',
+    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) >> 16,
+    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) & 65535, abs(random() % 4096),
+    32768 + abs(random() % 16384), abs(random() % 281474976710656)) AS new_id_1, waitctl_claimed.id,
+    waitctl_claimed.handler, 'event' AS anon_1, 'pending' AS anon_2, 0, :now AS anon_3,
+    :now AS anon__1
+FROM waitctl_claimed
+WHERE waitctl_claimed.handler IS NOT NULL;
+
+-- told
+SELECT waitctl_claimed.id, waitctl_claimed.event_id
+FROM waitctl_claimed;

@@ -1,0 +1,53 @@
+-- resume_late-silent
+-- Resume the wanted waits, which `claim_late` has locked, each for its reason.
+
+-- cleared
+DELETE FROM waitctl_claimed;
+
+-- claimed
+INSERT INTO waitctl_claimed (id, from_status, handler, due_at, event_id, reason)
+SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status,
+    CAST(NULL AS TEXT) AS handler, workflow_wait_executions.scheduled_at AS due_at,
+    workflow_wait_executions.resolution_event_id AS event_id, wanted.reason
+FROM workflow_wait_executions
+JOIN (
+    SELECT json_extract(value, '$."id"') AS id, json_extract(value, '$."reason"') AS reason
+    FROM json_each(:wanted)
+) AS wanted ON workflow_wait_executions.id = wanted.id
+WHERE workflow_wait_executions.status = 'scheduled'
+ORDER BY workflow_wait_executions.id;
+
+-- ended
+UPDATE workflow_wait_executions
+SET status='resumed', updated_at=:now, resolved_at=:now, resolution=CAST(CASE
+    WHEN (waitctl_claimed.event_id IS NULL) THEN 'due' ELSE 'event' END AS VARCHAR(9)),
+    late_seconds=CAST((julianday(:now) - julianday(waitctl_claimed.due_at)) * 86400 + 0.0005 AS INTEGER)
+FROM waitctl_claimed
+WHERE workflow_wait_executions.id = waitctl_claimed.id
+  AND workflow_wait_executions.status = waitctl_claimed.from_status;
+
+-- audited
+INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data, id)
+SELECT waitctl_claimed.id, :now AS anon_1, waitctl_claimed.from_status, 'resumed' AS anon_2,
+    waitctl_claimed.reason, :actor AS anon_3, :data AS anon_4, (
+    SELECT coalesce(max(rowid), 0) AS coalesce_1
+    FROM workflow_wait_transitions
+) + row_number() OVER () AS id
+FROM waitctl_claimed;
+
+-- sent
+INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt,
+    next_attempt_at, created_at)
+SELECT printf('%08x-%04x-7%03x-%04x-%012x',
+    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) >> 16,
+    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) & 65535, abs(random() % 4096),
+    32768 + abs(random() % 16384), abs(random() % 281474976710656)) AS new_id_1, waitctl_claimed.id,
+    waitctl_claimed.handler, CAST(CASE WHEN (waitctl_claimed.event_id IS NULL) THEN 'due'
+    ELSE 'event' END AS VARCHAR(7)) AS anon_1, 'pending' AS anon_2, 0, :now AS anon_3,
+    :now AS anon__1
+FROM waitctl_claimed
+WHERE waitctl_claimed.handler IS NOT NULL;
+
+-- told
+SELECT waitctl_claimed.id
+FROM waitctl_claimed;

@@ -1,0 +1,193 @@
+"""docs/sql shows what is sent, and what is sent has no shape that a sharded PostgreSQL refuses."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from tests.golden_sql import ARGUMENTS, DIALECTS, FOLDER, files, lay_out, render
+from tests.interleaving import statements
+from waitctl import Database, Settings, Tick, WaitSchedulingService, WaitSpec
+from waitctl.infrastructure.sql_batch import STATEMENTS, Claimed, named, statement
+
+TEXTS = dict(files())
+PAST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def body(name: str) -> str:
+    """A file's statements without comments, on one line."""
+    return " ".join(line.strip() for line in TEXTS[name].splitlines() if not line.startswith("--"))
+
+
+def test_the_files_hold_what_is_sent() -> None:
+    there = {str(file.relative_to(FOLDER)): file.read_text(encoding="utf-8") for file in FOLDER.glob("*/*.sql")}
+    assert there.keys() == TEXTS.keys(), "make sql writes them anew"
+    assert [name for name in TEXTS if there[name] != TEXTS[name]] == [], "make sql writes them anew"
+
+
+def test_each_file_says_what_its_statement_does() -> None:
+    for name, text in TEXTS.items():
+        first, second, *_ = text.splitlines()
+        assert first == f"-- {name.partition('/')[2].removesuffix('.sql')}"
+        assert re.fullmatch(r"-- .{20,}", second), name
+
+
+def test_rows_that_are_locked_say_in_which_order() -> None:
+    for name, text in TEXTS.items():
+        if "FOR UPDATE" in body(name):
+            assert re.search("[Ll]ock", text.partition("FOR UPDATE")[0]), name
+
+
+def test_ctes_are_named_by_what_they_hold() -> None:
+    names = {cte for name in TEXTS for cte in re.findall(r'(?:WITH|\),) "?(\w+)"? AS \(', body(name))}
+    assert names >= {"claimed", "ended", "audited", "closed", "sent", "leased"}
+    assert not [cte for cte in names if re.search(r"\d|anon|step", cte)]
+
+
+def test_a_tick_sends_what_the_file_shows(postgres_url: str) -> None:
+    """The driver gets the text of the file: names of parameters are all that differs."""
+    with Database(postgres_url) as database:
+        database.upgrade()
+        WaitSchedulingService(database).create_fixed_time_wait("1h", WaitSpec("shown"), base=PAST)
+        with statements() as seen:
+            assert Tick(database, Settings("")).run().resumed == 1
+    sent = {plain(re.sub(r"%\((\w+)\)s", r":\1", text)) for text, _ in seen}
+    for name in ("claim_uncorrelated", "find_expired"):
+        assert plain(body(f"postgresql/{name}.sql")).rstrip(";") in sent, name
+    assert any(plain(body(f"postgresql/{name}.sql")).rstrip(";") in sent for name in ("resume_due", "resume_and_lease"))
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\s+", "", text)
+
+
+# -- shapes ------------------------------------------------------------------------------------------------------------
+
+VOLATILE = r"\b(?:waitctl_uuidv7|gen_random_uuid|clock_timestamp|random|nextval)\b"
+
+
+def shapes(text: str) -> list[str]:
+    """What a sharded PostgreSQL refuses in this statement."""
+    found = []
+    locked, lock, _ = text.rpartition("FOR UPDATE")  # and the CTEs that it reads
+    if lock and "INSERT INTO" in text and re.search(r"\bOVER \(|\bLATERAL\b|\bDISTINCT ON\b", locked):
+        found.append("a window, LATERAL or DISTINCT ON under a row lock that feeds an INSERT")
+    for start in (match.end() for match in re.finditer(r"\bRETURNING\b", text)):
+        returned = returning(text[start:])
+        if "SELECT" in returned:
+            found.append("a sub-select in RETURNING")
+        if re.search(VOLATILE, returned):
+            found.append("a volatile function in RETURNING")
+    return found
+
+
+def returning(rest: str) -> str:
+    """What stands behind RETURNING, to the end of its statement or CTE."""
+    depth = 0
+    for place, character in enumerate(rest):
+        depth += (character == "(") - (character == ")")
+        if depth < 0 or character == ";":
+            return rest[:place]
+    return rest
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WITH a AS (SELECT id, row_number() OVER (ORDER BY id) FROM w FOR UPDATE) INSERT INTO t SELECT id FROM a",
+        "WITH a AS (SELECT DISTINCT ON (id) id FROM w FOR UPDATE OF w) INSERT INTO t SELECT id FROM a",
+        "UPDATE w SET a = 1 RETURNING id, EXISTS (SELECT 1 FROM t WHERE t.id = w.id)",
+        "WITH a AS (INSERT INTO t VALUES (1) RETURNING id, (SELECT true FROM w LIMIT 1)) SELECT id FROM a",
+        "INSERT INTO t VALUES (1) RETURNING clock_timestamp()",
+    ],
+)
+def test_the_shapes_are_found(text: str) -> None:
+    assert shapes(text)
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+def test_no_statement_has_a_shape_that_a_sharded_database_refuses(name: str) -> None:
+    if name.startswith("postgresql/") or "RETURNING" in TEXTS[name]:
+        assert shapes(body(name)) == []
+
+
+# -- the layout --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_layout_changes_white_space_alone(dialect: str) -> None:
+    resume = STATEMENTS["resume_matching"]("events")
+    for step in getattr(resume, dialect).values():
+        text = render(step, dialect)
+        assert plain(lay_out(text)) == plain(text)
+
+
+def test_the_layout_leaves_texts_as_they_are() -> None:
+    assert lay_out("SELECT ' FROM  x',  a\nFROM t WHERE b = 'c AND d' AND e") == (
+        "SELECT ' FROM  x', a\nFROM t\nWHERE b = 'c AND d'\n  AND e"
+    )
+
+
+def test_a_clause_has_a_line_and_a_sub_select_is_indented() -> None:
+    laid = lay_out(
+        "WITH a AS (SELECT x FROM t WHERE y IN (SELECT z FROM u) LIMIT 1 FOR UPDATE) SELECT CASE WHEN b AND c END"
+    )
+    assert laid.splitlines() == [
+        "WITH a AS (",
+        "    SELECT x",
+        "    FROM t",
+        "    WHERE y IN (",
+        "        SELECT z",
+        "        FROM u",
+        "    )",
+        "    LIMIT 1",
+        "    FOR UPDATE",
+        ")",
+        "SELECT CASE WHEN b AND c END",
+    ]
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def test_two_statements_cannot_have_one_name() -> None:
+    def get_wait() -> sa.Select[int]:
+        return sa.select(sa.literal(1))
+
+    with pytest.raises(AssertionError, match="get_wait"):
+        statement(get_wait)
+
+
+def test_names_leave_the_cache_of_compiled_statements_as_it_is(url: str) -> None:
+    """What is the same but for its name is compiled once."""
+    cache: dict[object, object] = {}
+    found = STATEMENTS["history"]()
+    with Database(url) as database:
+        database.upgrade()
+        with database.read() as connection:
+            connection.execution_options(compiled_cache=cache)
+            for each in (found, found, named("another", found)):
+                assert connection.execute(each, {"wait_id": "00000000-0000-7000-8000-000000000000"}).all() == []
+    assert len(cache) == 1
+
+
+def test_every_kept_statement_is_cached() -> None:
+    for name, build in STATEMENTS.items():
+        for arguments in ARGUMENTS.get(name, {"": ()}).values():
+            built = build(*arguments)
+            parts: dict[str, Any] = {**built.postgresql, **built.sqlite} if isinstance(built, Claimed) else {"": built}
+            assert all(part._generate_cache_key() is not None for part in parts.values()), name
+
+
+# -- dialects ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_store_asks_for_no_dialect() -> None:
+    """What differs is decided by the compiler, and in `sql_batch` for the few statements whose shape does."""
+    folder = FOLDER.parents[1] / "waitctl" / "infrastructure" / "store"
+    asking = re.compile(r"is_sqlite|dialect\.name|get_backend_name|speaks_")
+    assert [file.name for file in folder.rglob("*.py") if asking.search(file.read_text(encoding="utf-8"))] == []
