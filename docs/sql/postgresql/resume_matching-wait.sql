@@ -63,11 +63,11 @@ WITH fit AS (
     FROM workflow_wait_executions
     JOIN fit ON fit.wait_id = workflow_wait_executions.id
     WHERE workflow_wait_executions.status = 'waiting'
-      AND fit.age IN (
+      AND (fit.age IN (
         SELECT min(fit.age) AS min_1
         FROM fit
         GROUP BY fit.wait_id
-    )
+    )) IS true
     ORDER BY workflow_wait_executions.id
     FOR UPDATE OF workflow_wait_executions
 ), ended AS (

@@ -65,11 +65,11 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_stat
 FROM workflow_wait_executions
 JOIN fit ON fit.wait_id = workflow_wait_executions.id
 WHERE workflow_wait_executions.status = 'waiting'
-  AND fit.age IN (
+  AND (fit.age IN (
     SELECT min(fit.age) AS min_1
     FROM fit
     GROUP BY fit.wait_id
-)
+)) IS 1
 ORDER BY workflow_wait_executions.id;
 
 -- ended

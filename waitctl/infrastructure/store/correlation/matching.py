@@ -229,11 +229,13 @@ def _resume_matching(scope: str) -> Claimed:
         .where(*fits(scope), ~GROUPED, ~JUDGED)
         .cte("fit")
     )
+    # IS TRUE: of a bare IN PostgreSQL would make a join, and compare all with all for a CTE that it thinks is small.
+    oldest = sa.select(sa.func.min(fit.c.age)).group_by(fit.c.wait_id).correlate(None)
     columns = (waits.c.status.label("from_status"), handler_of(Outcome.EVENT), fit.c.event_id, fit.c.listener_id)
     claim = (
         sa.select(waits.c.id, *columns)
         .join(fit, fit.c.wait_id == waits.c.id)
-        .where(WAITING, fit.c.age.in_(sa.select(sa.func.min(fit.c.age)).group_by(fit.c.wait_id).correlate(None)))
+        .where(WAITING, fit.c.age.in_(oldest).is_(sa.true()))
         .order_by(waits.c.id)
         .with_for_update(of=waits)
     )
