@@ -1,4 +1,8 @@
-"""Webhooks as their providers sign them, for tests by process: a body, its headers and its URL."""
+"""Every provider as tests know it: its fixture, how it signs, and what becomes of the fixture.
+
+A provider that is new has one entry in `SENDERS` and one fixture in `tests/providers`; the tables of
+`tests/unit/test_providers*.py`, `tests/service/test_webhooks.py` and `tests/cli/test_cli_webhooks.py` do the rest.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ import json
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -17,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 FIXTURES = Path(__file__).parent / "providers"
 URL = "https://example.org/hooks?for=us"
-OLD, NEW = "0lder-s3cret", "n3wer-s3cret"
-KEYS = {name: ec.derive_private_key(number, ec.SECP256R1()) for number, name in enumerate((OLD, NEW), 7)}
+OLD, NEW = "older:s3cret-of-many-bytes", "newer:s3cret-of-many-bytes"
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,59 @@ class Signed:
         return "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
 
 
-def _hmac(key: str, message: bytes, digest: str = "sha256") -> bytes:
-    return hmac.digest(key.encode(), message, digest)
+@dataclass(frozen=True)
+class Sender:
+    """A provider. ``first``: type, contact and id of the first event of its fixture, ``recorded`` how many are known.
+
+    ``window``: how old a signature may be; ``covers_body``: whether it is over the body.
+    """
+
+    fixture: str
+    sign: Callable[[bytes, str, str], Signed]
+    first: tuple[str, str | None, str | None]
+    secret: Callable[[str], str] = lambda key: key
+    window: timedelta | None = None
+    covers_body: bool = True
+    recorded: int = 1
+
+    @property
+    def body(self) -> bytes:
+        """The fixture."""
+        return (FIXTURES / self.fixture).read_bytes()
+
+
+def encoded(key: str) -> bytes:
+    """A key as bytes, those that are no UTF-8 as well."""
+    return key.encode(errors="surrogateescape")
+
+
+def ec_key(key: str, curve: ec.EllipticCurve | None = None) -> ec.EllipticCurvePrivateKey:
+    """The private key that belongs to a name."""
+    return ec.derive_private_key(int.from_bytes(sha256(encoded(key)).digest()[:16]), curve or ec.SECP256R1())
+
+
+def public_der(key: ec.EllipticCurvePrivateKey) -> str:
+    """Its public key as providers show it: SPKI, DER, base64."""
+    return b64encode(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+def hex_of(key: str, message: bytes) -> str:
+    """The HMAC-SHA-256 in hexadecimal digits."""
+    return hmac.digest(encoded(key), message, "sha256").hex()
+
+
+def base64_of(key: str, message: bytes, digest: str = "sha256") -> str:
+    """The HMAC in base64."""
+    return b64encode(hmac.digest(encoded(key), message, digest)).decode()
+
+
+def whsec(key: str) -> str:
+    """A secret of Standard Webhooks."""
+    return f"whsec_{b64encode(encoded(key)).decode()}"
 
 
 def _sendgrid(body: bytes, key: str, unix: str) -> Signed:
-    signature = KEYS[key].sign(unix.encode() + body, ec.ECDSA(SHA256()))
+    signature = ec_key(key).sign(unix.encode() + body, ec.ECDSA(SHA256()))
     prefix = "X-Twilio-Email-Event-Webhook"
     return Signed(body, {f"{prefix}-Signature": b64encode(signature).decode(), f"{prefix}-Timestamp": unix})
 
@@ -46,73 +98,92 @@ def _sendgrid(body: bytes, key: str, unix: str) -> Signed:
 def _mailgun(body: bytes, key: str, unix: str) -> Signed:
     document = json.loads(body)
     token = document["signature"]["token"]
-    document["signature"] |= {"timestamp": unix, "signature": _hmac(key, f"{unix}{token}".encode()).hex()}
+    document["signature"] |= {"timestamp": unix, "signature": hex_of(key, f"{unix}{token}".encode())}
     return Signed(json.dumps(document).encode(), {})
 
 
-def _postmark(body: bytes, key: str, _: str) -> Signed:
-    return Signed(body, {"Authorization": f"Basic {b64encode(key.encode()).decode()}"})
+def _basic(body: bytes, key: str, _: str) -> Signed:
+    return Signed(body, {"Authorization": f"Basic {b64encode(encoded(key)).decode()}"})
 
 
 def _twilio(body: bytes, key: str, _: str) -> Signed:
     message = URL + "".join(name + value for name, value in sorted(parse_qsl(body.decode(), keep_blank_values=True)))
-    return Signed(body, {"X-Twilio-Signature": b64encode(_hmac(key, message.encode(), "sha1")).decode()})
+    return Signed(body, {"X-Twilio-Signature": base64_of(key, message.encode(), "sha1")})
 
 
 def _typeform(body: bytes, key: str, _: str) -> Signed:
-    return Signed(body, {"Typeform-Signature": f"sha256={b64encode(_hmac(key, body)).decode()}"})
+    return Signed(body, {"Typeform-Signature": f"sha256={base64_of(key, body)}"})
 
 
 def _calendly(body: bytes, key: str, unix: str) -> Signed:
-    return Signed(body, {"Calendly-Webhook-Signature": f"t={unix},v1={_hmac(key, f'{unix}.'.encode() + body).hex()}"})
+    return Signed(body, {"Calendly-Webhook-Signature": f"t={unix},v1={hex_of(key, f'{unix}.'.encode() + body)}"})
 
 
 def _calcom(body: bytes, key: str, _: str) -> Signed:
-    return Signed(body, {"X-Cal-Signature-256": _hmac(key, body).hex()})
+    return Signed(body, {"X-Cal-Signature-256": hex_of(key, body)})
 
 
 def _standard(body: bytes, key: str, unix: str) -> Signed:
-    signature = b64encode(_hmac(key, f"msg_1.{unix}.".encode() + body)).decode()
-    return Signed(body, {"webhook-id": "msg_1", "webhook-timestamp": unix, "webhook-signature": f"v1,{signature}"})
-
-
-@dataclass(frozen=True)
-class Sender:
-    """A provider: its fixture, how it signs, what of its own its user configures, and what is signed."""
-
-    fixture: str
-    sign: Callable[[bytes, str, str], Signed]
-    secret: Callable[[str], str] = lambda key: key
-    goes_stale: bool = True
-    covers_body: bool = True
-    recorded: int = 1
-
-
-def _whsec(key: str) -> str:
-    return f"whsec_{b64encode(key.encode()).decode()}"
-
-
-def _public(key: str) -> str:
-    encoded = KEYS[key].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return b64encode(encoded).decode()
+    signature = base64_of(key, f"msg_1.{unix}.".encode() + body)
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": unix, "webhook-signature": f"v1,AAAA v1,{signature}"}
+    return Signed(body, headers)
 
 
 SENDERS = {
-    "cloudevents": Sender("cloudevents.json", _standard, _whsec),
-    "standardwebhooks": Sender("standardwebhooks.json", _standard, _whsec),
-    "sendgrid": Sender("sendgrid.json", _sendgrid, _public, recorded=2),
-    "mailgun": Sender("mailgun.json", _mailgun, covers_body=False),
-    "postmark": Sender("postmark.json", _postmark, goes_stale=False, covers_body=False),
-    "twilio": Sender("twilio.txt", _twilio, goes_stale=False),
-    "typeform": Sender("typeform.json", _typeform, goes_stale=False),
-    "calendly": Sender("calendly.json", _calendly),
-    "calcom": Sender("calcom.json", _calcom, goes_stale=False),
+    "cloudevents": Sender(
+        "cloudevents.json",
+        _standard,
+        ("page_visit", "ada@example.org", "A234-1234-1234"),
+        whsec,
+        5 * MINUTE,
+    ),
+    "standardwebhooks": Sender(
+        "standardwebhooks.json", _standard, ("invoice.paid", "ada@example.org", "msg_1"), whsec, 5 * MINUTE
+    ),
+    "sendgrid": Sender(
+        "sendgrid.json",
+        _sendgrid,
+        ("email_open", "Ada@Example.org", "b3Blbi0x"),
+        lambda key: public_der(ec_key(key)),
+        5 * MINUTE,
+        recorded=2,
+    ),
+    "mailgun": Sender(
+        "mailgun.json",
+        _mailgun,
+        ("email_open", "ada@example.org", "0f4c1a7be2d9"),
+        window=5 * MINUTE,
+        covers_body=False,
+    ),
+    "postmark": Sender(
+        "postmark.json",
+        _basic,
+        ("email_open", "ada@example.org", "cbdb0aa41858bec4b39945da82b2e73e7029b727d976b54d09f7e1cef155011e"),
+        covers_body=False,
+    ),
+    "twilio": Sender("twilio.txt", _twilio, ("sms_reply", "+4915112345678", "SM00000000000000000000000000000001")),
+    "typeform": Sender(
+        "typeform.json", _typeform, ("form_submit", "ada@example.org", "a3a12ec67a1365927098a606107fac15")
+    ),
+    "calendly": Sender(
+        "calendly.json",
+        _calendly,
+        (
+            "appointment_booked",
+            "ada@example.org",
+            "https://api.calendly.com/scheduled_events/E1/invitees/I1#invitee.created",
+        ),
+        window=3 * MINUTE,
+    ),
+    "calcom": Sender(
+        "calcom.json",
+        _calcom,
+        ("appointment_booked", "ada@example.org", "BOOKING_CREATED:bFJeNb2uX8ANpT3JL5EfXw:2026-01-01T09:00:00.538Z"),
+    ),
 }
 
 
 def signed(name: str, at: datetime, key: str = NEW, body: bytes | None = None) -> Signed:
-    """The fixture of a provider, signed at an instant."""
+    """The fixture of a provider, or another body, signed at an instant."""
     sender = SENDERS[name]
-    return sender.sign(
-        (FIXTURES / sender.fixture).read_bytes() if body is None else body, key, str(int(at.timestamp()))
-    )
+    return sender.sign(sender.body if body is None else body, key, str(int(at.timestamp())))

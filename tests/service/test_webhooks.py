@@ -10,37 +10,74 @@ from typing import Any
 import pytest
 
 from tests.scene import MINUTE, NOON, Scene
-from tests.signing import NEW, OLD, signed
+from tests.signing import NEW, OLD, SENDERS, URL, signed
 from waitctl import Settings
 from waitctl.application.events.webhooks import Webhook, WebhookResult, WebhookService
 from waitctl.domain.errors import MissingCredentialError, PayloadCutError, QuarantineNotFoundError
 from waitctl.infrastructure.config import SourceConfig
-from waitctl.infrastructure.providers import Request
+from waitctl.infrastructure.providers import Request, names, provider
 
 
 class Hooks:
-    """A host that takes webhooks in; ``key`` is the secret that it knows."""
+    """A host that takes webhooks of every provider in; ``key`` is what its secrets are made of."""
 
     def __init__(self, scene: Scene, folder: Path) -> None:
-        self._scene, self._file = scene, folder / "secret"
+        self._scene, self._folder = scene, folder
         self.know(OLD)
 
     def know(self, key: str, **config: Any) -> None:
-        self._file.write_text(key)
-        secret = (str(self._file),)
-        sources = {
-            name: SourceConfig(name, secret_file=secret, **config) for name in ("calendly", "calcom", "postmark")
-        }
-        self._settings = Settings(self._scene.url, sources=sources | {"sendgrid": SourceConfig("sendgrid", **config)})
+        sources = {name: self._source(name, key, config) for name in SENDERS}
+        self._settings = Settings(self._scene.url, sources=sources)
         self.service = WebhookService(self._scene.database, self._settings, actor="test")
 
-    def take(self, name: str, body: bytes, headers: dict[str, str] | None = None, **options: Any) -> WebhookResult:
-        return self.service.ingest(Request.of(body, headers), Webhook(self._settings, name), **options)
+    def _source(self, name: str, key: str, config: dict[str, Any]) -> SourceConfig:
+        file = self._folder / f"{name}.secret"
+        file.write_text(SENDERS[name].secret(key))
+        return SourceConfig(name, secret_file=(str(file),), **config)
+
+    def take(
+        self, name: str, body: bytes, headers: dict[str, str] | None = None, *, verify: bool = True, **options: Any
+    ) -> WebhookResult:
+        webhook = Webhook(self._settings, name, verify=verify)
+        return self.service.ingest(Request.of(body, headers, URL), webhook, **options)
 
 
 @pytest.fixture
 def hooks(scene: Scene, tmp_path: Path) -> Hooks:
     return Hooks(scene, tmp_path)
+
+
+KEPT_BY_NOBODY = {
+    "Authorization": "Basic eA==",
+    "Cookie": "a=b",
+    "Accept": "*/*",
+    "ce-authtoken": "x",
+    "webhook-secret": "x",
+}
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_was_refused_can_be_replayed_once_its_secret_is_known(scene: Scene, hooks: Hooks, name: str) -> None:
+    """Whatever a provider signs or tells events apart by is kept, nothing else is, and credentials never."""
+    scene.events.add_type("invoice.paid")
+    request = signed(name, NOON, NEW)
+    assert hooks.take(name, request.body, KEPT_BY_NOBODY | request.headers).totals.recorded == 0
+    (kept,) = hooks.service.quarantined_ids()
+    row = hooks.service.get_quarantined(kept)
+    with_credentials = "Authorization" in provider(name).headers
+    own = {header.lower(): value for header, value in request.headers.items() if header != "Authorization"}
+    assert dict(row.headers) == own
+    assert row.url == (URL if provider(name).signs_url else None)
+    scene.at(24 * 60)
+    hooks.know(NEW)
+    if with_credentials:
+        with pytest.raises(MissingCredentialError, match="Authorization"):
+            hooks.service.replay(kept)
+    replayed = hooks.service.replay(kept, verify=not with_credentials)[1]
+    assert (replayed.totals.recorded, replayed.verified) == (SENDERS[name].recorded, not with_credentials)
+    ids = {event.external_id for event in scene.events.list_events()}
+    assert SENDERS[name].first[2] in ids
+    assert hooks.service.quarantined_ids() == []
 
 
 def test_a_replay_is_verified_as_of_when_it_came(scene: Scene, hooks: Hooks) -> None:
@@ -88,15 +125,15 @@ def test_wrong_credentials_are_replayed_unverified_alone(scene: Scene, hooks: Ho
 
 def test_a_whole_batch_replayed_leaves_what_is_bad_of_it(scene: Scene, hooks: Hooks) -> None:
     broken = b'[{"event": "open", "email": "ada", "sg_event_id": "1"}, {"event": "open"}'
-    hooks.take("sendgrid", broken)
+    hooks.take("sendgrid", broken, verify=False)
     (kept,) = hooks.service.quarantined_ids()
     scene.sql("UPDATE workflow_event_quarantine SET body = :body", body=broken + b"]")
-    result = hooks.service.replay(kept)[1]
+    result = hooks.service.replay(kept, verify=False)[1]
     assert (result.totals.recorded, result.totals.rejected) == (1, 1)
     (left,) = hooks.service.quarantined_ids()
     assert left != kept
     assert json.loads(hooks.service.get_quarantined(left).body) == [{"event": "open"}]
-    assert hooks.service.replay(left)[1].totals.rejected == 1
+    assert hooks.service.replay(left, verify=False)[1].totals.rejected == 1
     assert hooks.service.drop(left[:13]) == left
     assert hooks.service.quarantined_ids() == []
     with pytest.raises(QuarantineNotFoundError):
@@ -104,11 +141,11 @@ def test_a_whole_batch_replayed_leaves_what_is_bad_of_it(scene: Scene, hooks: Ho
 
 
 def test_an_empty_batch_is_nothing(scene: Scene, hooks: Hooks) -> None:
-    assert hooks.take("sendgrid", b"[]").totals.received == 0
+    assert hooks.take("sendgrid", b"[]", verify=False).totals.received == 0
 
 
 def test_what_was_cut_cannot_be_replayed(scene: Scene, hooks: Hooks) -> None:
-    hooks.take("sendgrid", b"[" + b" " * 2_000_000)
+    hooks.take("sendgrid", b"[" + b" " * 2_000_000, verify=False)
     (kept,) = hooks.service.quarantined_ids()
     row = hooks.service.get_quarantined(kept)
     assert (row.is_cut, len(row.body), row.size) == (True, 1024 * 1024, 2_000_001)
@@ -117,7 +154,7 @@ def test_what_was_cut_cannot_be_replayed(scene: Scene, hooks: Hooks) -> None:
 
 
 def test_a_dry_run_keeps_nothing(scene: Scene, hooks: Hooks) -> None:
-    assert hooks.take("sendgrid", b"{", dry_run=True).refusals[0].quarantine_id is None
+    assert hooks.take("sendgrid", b"{", verify=False, dry_run=True).refusals[0].quarantine_id is None
     assert hooks.service.quarantined_ids() == []
 
 

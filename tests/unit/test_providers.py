@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.signing import SENDERS, signed
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError
 from waitctl.domain.events import check_event_type_name
-from waitctl.infrastructure.providers import NAMES, ContactPath, Mapped, Request, headers_from, provider, providers
+from waitctl.infrastructure.providers import ContactPath, Mapped, Request, headers_from, names, provider, providers
 
 FIXTURES = Path(__file__).parent.parent / "providers"
 NOW = datetime(2026, 1, 1, 9, tzinfo=UTC)
@@ -30,7 +31,8 @@ def document(name: str) -> Any:
 
 def mapped(name: str, body: object, path: str | None = None, headers: dict[str, str] | None = None) -> list[Mapped]:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return provider(name).parse(Request.of(raw, headers), ContactPath.parse(path) if path else None)
+    request = provider(name).own_part(Request.of(raw, headers))
+    return provider(name).parse(request, ContactPath.parse(path) if path else None)
 
 
 def only(name: str, body: object, path: str | None = None, headers: dict[str, str] | None = None) -> Mapped:
@@ -39,6 +41,14 @@ def only(name: str, body: object, path: str | None = None, headers: dict[str, st
 
 
 # -- mappings ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_becomes_of_the_fixture(name: str) -> None:
+    request = signed(name, NOW)
+    first = mapped(name, request.body, headers=request.headers)[0]
+    assert (first.event_type, first.contact, first.external_id) == SENDERS[name].first
+    assert first.problem is None and isinstance(first.data, dict)
 
 
 def test_sendgrid_maps_every_event_of_a_batch() -> None:
@@ -368,7 +378,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"twilio"}))
+@pytest.mark.parametrize("name", sorted(set(names()) - {"twilio"}))
 @pytest.mark.parametrize(("body", "says"), BROKEN.items(), ids=range(len(BROKEN)))
 def test_a_body_that_is_no_json(name: str, body: bytes, says: str) -> None:
     with pytest.raises(InvalidEventError, match=says):
@@ -453,7 +463,7 @@ def test_a_path_that_is_none(path: str) -> None:
 
 
 def test_every_provider_introduces_itself() -> None:
-    assert tuple(each.name for each in providers()) == NAMES
+    assert tuple(each.name for each in providers()) == names()
     assert all(each.needs and each.maps for each in providers())
 
 
@@ -473,7 +483,7 @@ def test_a_provider_loads_no_other() -> None:
     room = "waitctl.infrastructure.providers"
     assert {each for each in loaded if each.startswith(room)} == {
         room,
-        *(f"{room}.{each}" for each in ("calcom", "bodies", "signatures")),
+        *(f"{room}.{each}" for each in ("calcom", "common", "common.bodies", "common.signatures")),
     }
     assert not loaded & {"cryptography", "sqlalchemy"}
 

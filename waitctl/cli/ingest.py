@@ -7,7 +7,6 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -41,21 +40,6 @@ if TYPE_CHECKING:
 _MOST_OF_HEADERS = 256 * 1024
 
 
-class Format(StrEnum):
-    """What `ingest` reads: NDJSON, or a provider's webhook. A test holds it equal to the providers."""
-
-    NDJSON = "ndjson"
-    CLOUDEVENTS = "cloudevents"
-    STANDARDWEBHOOKS = "standardwebhooks"
-    SENDGRID = "sendgrid"
-    MAILGUN = "mailgun"
-    POSTMARK = "postmark"
-    TWILIO = "twilio"
-    TYPEFORM = "typeform"
-    CALENDLY = "calendly"
-    CALCOM = "calcom"
-
-
 NoVerifyOption = Annotated[
     bool, typer.Option("--no-verify", help="Take it although nobody has checked who sent it.", show_default=False)
 ]
@@ -65,7 +49,12 @@ def ingest(
     context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="[FILE|-]", help="What to read; standard input by default.")] = "-",
     format_: Annotated[
-        Format | None, typer.Option("--format", help="What the input is: the source's format, else ndjson.")
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="What the input is: ndjson, or one that `event providers` lists; the source's format, else ndjson.",
+        ),
     ] = None,
     source: Annotated[
         str | None,

@@ -13,13 +13,10 @@ from waitctl.domain.text import storable
 MAX_KEPT = 1024 * 1024
 """Bytes of a body that are kept; a longer one is cut and cannot be replayed."""
 
-# What formats and signatures read, and no more: Authorization, cookies and whatever else a front hands over may be
-# credentials, and have no place in a table.
-_KEPT_HEADER = re.compile(
-    r"content-type|content-encoding|ce-.*|webhook-.*|x-twilio-.*|typeform-signature|calendly-webhook-signature"
-    r"|x-cal-signature-256"
-)
-_CREDENTIALS = re.compile(r"(?<=//)[^/?#]*@")
+_CREDENTIAL = re.compile(r"authorization|cookie|credential|password|secret|token")
+"""What is in the name of a header, in lower case, that has no place in a table."""
+
+_USER_AND_PASSWORD = re.compile(r"(?<=//)[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +51,10 @@ class Quarantined:
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that a replay needs; never credentials."""
-    return {name: storable(value) for name, value in headers.items() if _KEPT_HEADER.fullmatch(name)}
+    """Of the headers that a provider reads, names in lower case, those that are no credentials."""
+    return {name: storable(value) for name, value in headers.items() if not _CREDENTIAL.search(name)}
 
 
 def kept_url(url: str | None) -> str | None:
     """The URL without the user and password that it may hold."""
-    return None if url is None else storable(_CREDENTIALS.sub("", url, count=1))
+    return None if url is None else storable(_USER_AND_PASSWORD.sub("", url, count=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.providers import NAMES
+from waitctl.infrastructure.providers import names
 
 NDJSON = "ndjson"
 
@@ -13,8 +13,9 @@ def format_of(settings: Settings, format_: str | None, source: str | None) -> st
     """The format that was asked for, else that of the source, else NDJSON. Raises `InvalidSettingError`."""
     config = settings.sources.get(source or "")
     chosen = format_ or (config.format if config else None) or NDJSON
-    if chosen not in {NDJSON, *NAMES}:
-        raise InvalidSettingError(f"sources.{source}.format: {chosen!a} is no format", hint=", ".join((NDJSON, *NAMES)))
+    if chosen not in (formats := (NDJSON, *names())):
+        where = "--format" if format_ else f"sources.{source}.format"
+        raise InvalidSettingError(f"{where}: {chosen!a} is no format", hint=", ".join(formats))
     return chosen
 
 

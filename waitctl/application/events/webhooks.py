@@ -107,6 +107,7 @@ class Webhook:
         Raises what the caller has to put right: `MissingCredentialError`, `InvalidSettingError`, `MissingLibraryError`.
         """
         judged = _Judged(verified=verified)
+        request = self.provider.own_part(request)
         try:
             if len(request.body) > MAX_BODY:
                 raise InvalidEventError(f"the body is longer than {MAX_BODY:,} bytes")
@@ -197,9 +198,9 @@ class WebhookService:
                 format=webhook.provider.name,
                 code=error.code,
                 message=storable(error.message),
-                headers=kept_headers(request.headers),
+                headers=kept_headers(webhook.provider.own_part(request).headers),
                 # Only a signature over the URL has use for it; elsewhere its query may hold a credential.
-                url=kept_url(request.url) if webhook.provider.name == "twilio" else None,
+                url=kept_url(request.url) if webhook.provider.signs_url else None,
                 body=body[:MAX_KEPT],
                 size=len(body),
                 verified=judged.verified,

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 from waitctl.domain.errors import InvalidEventError, InvalidInputError, InvalidSettingError
 from waitctl.domain.text import JsonObject, parse_json
-
-NAMES = (
-    "cloudevents",
-    "standardwebhooks",
-    "sendgrid",
-    "mailgun",
-    "postmark",
-    "twilio",
-    "typeform",
-    "calendly",
-    "calcom",
-)
-"""Every provider; each is a module of this room, loaded when it is asked for."""
 
 _MESSAGE_START = re.compile(r"HTTP/[0-9.]+ |[A-Z]+ \S+ HTTP/[0-9.]+\s*$")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)")
@@ -92,7 +82,10 @@ class ContactPath:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """A sender of webhooks.
+    """A sender of webhooks: all that waitctl knows of it, but for the secret.
+
+    ``headers``: every header that it signs, tells events apart by or is read by (``ce-*`` for all that begin so); it
+    sees no other, and the quarantine keeps these. ``signs_url``: whether its signature covers the URL.
 
     ``parse`` maps a request to events and raises `InvalidEventError` for what the provider does not send. ``verify``
     raises `InvalidSignatureError` unless one of the secrets signed the request, and not long before or after the given
@@ -104,20 +97,37 @@ class Provider:
     maps: str
     parse: Callable[[Request, ContactPath | None], list[Mapped]]
     verify: Callable[[Request, Sequence[str], datetime], None]
+    headers: tuple[str, ...] = ()
+    signs_url: bool = False
+
+    def own_part(self, request: Request) -> Request:
+        """The request with this provider's own headers alone, so that a replay sees what the first try saw."""
+        own = [name.lower() for name in self.headers]
+        headers = {
+            name: value for name, value in request.headers.items() if any(fnmatchcase(name, pattern) for pattern in own)
+        }
+        return replace(request, headers=headers)
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """Every provider: each is a module of this room, loaded when it is asked for."""
+    modules = {path.stem for path in Path(__file__).parent.glob("*.py")} - {"__init__"}
+    return tuple(sorted(name.replace("_", "-") for name in modules))
 
 
 def provider(name: str) -> Provider:
     """The provider of that name. Raises `InvalidSettingError`."""
-    if name not in NAMES:
-        raise InvalidSettingError(f"{name!a} is not a provider of webhooks", hint=", ".join(NAMES))
-    found = import_module(f"{__name__}.{name}").PROVIDER
+    if name not in names():
+        raise InvalidSettingError(f"{name!a} is not a provider of webhooks", hint=", ".join(names()))
+    found = import_module(f"{__name__}.{name.replace('-', '_')}").PROVIDER
     assert isinstance(found, Provider)
     return found
 
 
 def providers() -> list[Provider]:
     """Every provider; loads them all."""
-    return [provider(name) for name in NAMES]
+    return [provider(name) for name in names()]
 
 
 def headers_from(text: str) -> dict[str, str]:

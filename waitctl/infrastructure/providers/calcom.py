@@ -8,8 +8,9 @@ from datetime import datetime
 from waitctl.domain.errors import InvalidSignatureError
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
-from waitctl.infrastructure.providers.signatures import header, require_hmac
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
+from waitctl.infrastructure.providers.common import bodies
+from waitctl.infrastructure.providers.common.signatures import header, require_hmac
 
 _SIGNATURE = "X-Cal-Signature-256"
 _UNSIGNED = "no-secret-provided"
@@ -56,4 +57,5 @@ PROVIDER = Provider(
     "BOOKING_CANCELLED → appointment_cancelled",
     parse=parse,
     verify=verify,
+    headers=(_SIGNATURE,),
 )

@@ -7,8 +7,16 @@ from datetime import datetime, timedelta
 
 from waitctl.domain.errors import InvalidSignatureError
 from waitctl.domain.events import EventType
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
-from waitctl.infrastructure.providers.signatures import as_bytes, header, hex_hmac, keys, require_fresh, require_match
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
+from waitctl.infrastructure.providers.common import bodies
+from waitctl.infrastructure.providers.common.signatures import (
+    as_bytes,
+    header,
+    hex_hmac,
+    keys,
+    require_fresh,
+    require_match,
+)
 
 REPLAY_WINDOW = timedelta(minutes=3)
 """What Calendly advises."""
@@ -54,4 +62,5 @@ PROVIDER = Provider(
     maps="invitee.created → appointment_booked, invitee.canceled → appointment_cancelled",
     parse=parse,
     verify=verify,
+    headers=(_SIGNATURE,),
 )

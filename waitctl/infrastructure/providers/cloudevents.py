@@ -11,8 +11,9 @@ from urllib.parse import unquote_to_bytes
 
 from waitctl.domain.errors import InvalidEventError, InvalidSignatureError
 from waitctl.domain.text import JsonObject, parse_json
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies, standardwebhooks
-from waitctl.infrastructure.providers.signatures import as_bytes, from_base64
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, standardwebhooks
+from waitctl.infrastructure.providers.common import bodies
+from waitctl.infrastructure.providers.common.signatures import as_bytes, from_base64
 
 _PREFIX = "ce-"
 _JSON = re.compile(r"[^;]*[/+]json\s*(?:;|$)", re.IGNORECASE)
@@ -123,4 +124,5 @@ PROVIDER = Provider(
     maps="every type as it is",
     parse=parse,
     verify=verify,
+    headers=("Content-Type", f"{_PREFIX}*", *standardwebhooks.PROVIDER.headers),
 )

@@ -8,8 +8,9 @@ from datetime import datetime
 from waitctl.domain.errors import MissingCredentialError
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
-from waitctl.infrastructure.providers.signatures import as_bytes, hex_hmac, keys, require_fresh, require_match
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
+from waitctl.infrastructure.providers.common import bodies
+from waitctl.infrastructure.providers.common.signatures import as_bytes, hex_hmac, keys, require_fresh, require_match
 
 _TYPES: dict[str, str] = {
     "opened": EventType.EMAIL_OPEN,

@@ -9,8 +9,9 @@ from hashlib import sha256
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject, to_json
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
-from waitctl.infrastructure.providers.signatures import from_base64, header, keys, require_match
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
+from waitctl.infrastructure.providers.common import bodies
+from waitctl.infrastructure.providers.common.signatures import from_base64, header, keys, require_match
 
 _TYPES: dict[str, tuple[str, str, str]] = {
     "Open": (EventType.EMAIL_OPEN, "Recipient", "ReceivedAt"),
@@ -87,4 +88,5 @@ PROVIDER = Provider(
     "SpamComplaint → email_spam_report, SubscriptionChange → email_unsubscribe, inbound → email_reply",
     parse=parse,
     verify=verify,
+    headers=("Authorization",),
 )

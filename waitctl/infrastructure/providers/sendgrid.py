@@ -7,8 +7,9 @@ from datetime import datetime
 
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError
 from waitctl.domain.events import EventType
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
-from waitctl.infrastructure.providers.signatures import as_bytes, from_base64, header, keys, require_fresh
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
+from waitctl.infrastructure.providers.common import bodies
+from waitctl.infrastructure.providers.common.signatures import as_bytes, from_base64, header, keys, require_fresh
 
 _SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 _TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
@@ -50,7 +51,7 @@ def _machine(event: dict[str, object]) -> bool | str:
 
 def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
     """Check the ECDSA signature over the timestamp and the body; a secret is the account's public key, in base64."""
-    from waitctl.infrastructure.providers.publickeys import ecdsa_signed
+    from waitctl.infrastructure.providers.common.publickeys import ecdsa_signed
 
     given, timestamp = header(request, _SIGNATURE), header(request, _TIMESTAMP)
     public_keys = [_public_key(key) for key in keys(secrets)]
@@ -75,4 +76,5 @@ PROVIDER = Provider(
     "unsubscribe → email_unsubscribe, spamreport → email_spam_report",
     parse=parse,
     verify=verify,
+    headers=(_SIGNATURE, _TIMESTAMP),
 )

@@ -11,8 +11,9 @@ from datetime import datetime
 
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
-from waitctl.infrastructure.providers.signatures import (
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
+from waitctl.infrastructure.providers.common import bodies
+from waitctl.infrastructure.providers.common.signatures import (
     as_bytes,
     base64_hmac,
     from_base64,
@@ -72,7 +73,7 @@ def _decoded(key: bytes) -> bytes:
 def _signed_by_public_key(public_keys: list[bytes], signatures: list[str], message: bytes) -> bool:
     if not (public_keys and signatures):
         return False
-    from waitctl.infrastructure.providers.publickeys import ed25519_signed
+    from waitctl.infrastructure.providers.common.publickeys import ed25519_signed
 
     return any(ed25519_signed(key, from_base64(each) or b"", message) for key in public_keys for each in signatures)
 
@@ -83,4 +84,5 @@ PROVIDER = Provider(
     maps="every type as it is",
     parse=parse,
     verify=verify,
+    headers=(_ID, _TIMESTAMP, _SIGNATURE),
 )

@@ -10,8 +10,9 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError, MissingCredentialError
 from waitctl.domain.events import EventType
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
-from waitctl.infrastructure.providers.signatures import as_bytes, base64_hmac, header, keys, require_match
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
+from waitctl.infrastructure.providers.common import bodies
+from waitctl.infrastructure.providers.common.signatures import as_bytes, base64_hmac, header, keys, require_match
 
 _SIGNATURE = "X-Twilio-Signature"
 _PORTS = {"https": 443, "http": 80}
@@ -84,4 +85,6 @@ PROVIDER = Provider(
     maps="an incoming message → sms_reply",
     parse=parse,
     verify=verify,
+    headers=(_SIGNATURE,),
+    signs_url=True,
 )

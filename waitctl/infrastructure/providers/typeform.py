@@ -8,8 +8,9 @@ from typing import Any
 
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, bodies
-from waitctl.infrastructure.providers.signatures import base64_hmac, header, require_hmac
+from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
+from waitctl.infrastructure.providers.common import bodies
+from waitctl.infrastructure.providers.common.signatures import base64_hmac, header, require_hmac
 
 _SIGNATURE = "Typeform-Signature"
 
@@ -50,4 +51,5 @@ PROVIDER = Provider(
     maps="form_response → form_submit",
     parse=parse,
     verify=verify,
+    headers=(_SIGNATURE,),
 )

@@ -1,0 +1,1 @@
+"""What providers share: payloads, forms, signatures and keys. No provider is in here."""
