@@ -12,16 +12,15 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from waitctl.domain.errors import InvalidSettingError, MissingCredentialError
+from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig
 from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
+from waitctl.infrastructure.secrets import read_secrets
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
-
-_MOST_OF_A_SECRET = 64 * 1024
 
 INLINE_DEFAULT = HandlerConfig(INLINE, timeout=INLINE_TIMEOUT)
 
@@ -61,24 +60,8 @@ class SourceConfig:
 
     def secrets(self, environ: Mapping[str, str] | None = None) -> list[str]:
         """The secrets themselves. Raises `MissingCredentialError`, naming the variable or the file without one."""
-        environ = os.environ if environ is None else environ
-        found = []
-        for name in self.secret_env:
-            if not (secret := environ.get(name, "").strip()):
-                raise MissingCredentialError(f"the environment has no {name}: it holds the secret of {self.name!a}")
-            found.append(secret)
-        return found + [self._secret_in((self.folder or Path()) / name) for name in self.secret_file]
-
-    def _secret_in(self, path: Path) -> str:
-        try:
-            with path.open("rb") as file:
-                secret = file.read(_MOST_OF_A_SECRET).decode(errors="surrogateescape").strip()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise MissingCredentialError(f"cannot read the secret of {self.name!a} in {path}: {reason}") from error
-        if not secret:
-            raise MissingCredentialError(f"{path} is empty: it holds the secret of {self.name!a}")
-        return secret
+        files = [(self.folder or Path()) / name for name in self.secret_file]
+        return read_secrets(self.secret_env, files, f"{self.name}'s", environ)
 
 
 @dataclass(frozen=True, slots=True)

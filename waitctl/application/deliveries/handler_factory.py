@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from waitctl.application.inline_commands import allows_inline
+from waitctl.domain.errors import MissingCredentialError
 from waitctl.domain.handlers import INLINE, HandlerConfig, WebhookConfig
 from waitctl.domain.instants import format_instant
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database, host_clock
+from waitctl.infrastructure.secrets import read_secrets
 
 if TYPE_CHECKING:
     from waitctl.domain.pauses import Paused
@@ -86,15 +87,9 @@ def _secret(webhook: WebhookConfig) -> str | None:
     """What signs, read anew by every tick; ``None`` when the config names nothing."""
     from waitctl.infrastructure.handlers import HandlerNotReadyError
 
-    if webhook.secret_env is not None:
-        secret = os.environ.get(webhook.secret_env, "")
-        if not secret.strip():
-            raise HandlerNotReadyError(f"its secret is missing: ${webhook.secret_env} is not set")
-        return secret
-    if webhook.secret_file is not None:
-        try:
-            return Path(webhook.secret_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise HandlerNotReadyError(f"its secret is missing: {webhook.secret_file}: {why}") from error
-    return None
+    variables = [webhook.secret_env] if webhook.secret_env else []
+    files = [Path(webhook.secret_file)] if webhook.secret_file else []
+    try:
+        return " ".join(read_secrets(variables, files, "its")) or None
+    except MissingCredentialError as error:
+        raise HandlerNotReadyError(error.message) from error
