@@ -133,7 +133,7 @@ SENDERS = {
     "cloudevents": Sender(
         "cloudevents.json",
         _standard,
-        ("page_visit", "ada@example.org", "A234-1234-1234"),
+        ("page_visit", "ada@example.org", "https://example.org/site A234-1234-1234"),
         whsec,
         5 * MINUTE,
     ),

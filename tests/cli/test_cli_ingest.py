@@ -142,7 +142,7 @@ def test_a_signal_says_how_far_it_came(run: Waitctl, number: signal.Signals, dra
     assert (again["recorded"], again["duplicates"]) == (1500 - said, said)
 
 
-@pytest.mark.parametrize("arguments", [[], ["--format", "sendgrid"]], ids=["stream", "webhook"])
+@pytest.mark.parametrize("arguments", [[], ["--format", "sendgrid", "--no-verify"]], ids=["stream", "webhook"])
 def test_ctrl_c_before_anything_came(run: Waitctl, arguments: list[str]) -> None:
     process = run.start("event", "ingest", *arguments, stdin=subprocess.PIPE)
     assert process.stdin is not None

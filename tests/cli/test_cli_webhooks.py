@@ -130,8 +130,80 @@ def test_secrets_in_files(run: Waitctl) -> None:
         "verified as calcom" in deliver(run, "typeform", request, "--source", "shop", env=env).json_error(2)["message"]
     )
     ndjson = ("event", "ingest", "--format", "ndjson", "--source", "shop")
-    assert "nothing signs NDJSON" in run(*ndjson, env=env, stdin="").error(2)
+    assert "nothing signs this" in run(*ndjson, env=env, stdin="").error(2)
     assert run(*ndjson, "--no-verify", "-o", "json", env=env, stdin="").ok().json["received"] == 0
+
+
+def test_without_a_secret_nothing_comes_in(run: Waitctl) -> None:
+    """A source that is misspelled, a format alone, a config that is not there: no way around the signature."""
+    request = signed("typeform", AT, OLD)
+    nowhere = deliver(run, "typeform", request, env={}).json_error(2)
+    assert (nowhere["code"], "[sources.typeform] has no secret" in nowhere["message"]) == ("missing_credential", True)
+    config = run.folder / "config.toml"
+    config.write_text('[sources.forms]\nformat = "typeform"\nsecret_env = "KEY"\n[sources.open]\nverify = false\n')
+    env = {"WAITCTL_CONFIG": str(config), "KEY": OLD}
+    assert deliver(run, "typeform", request, env=env).json_error(2)["code"] == "missing_credential"
+    for command in (("--format", "typeform"), ("--format", "ndjson"), ()):
+        unknown = run("event", "ingest", *command, "--source", "form", stdin=request.body, env=env)
+        assert "no [sources.form]" in unknown.error(2)
+        assert unknown.err.splitlines()[1] == "hint: it has forms"
+    assert (recorded(run), quarantined(run)) == ([], [])
+    taken = deliver(run, "typeform", request, "--source", "open", env=env).ok().json
+    assert (taken["recorded"], taken["verified"]) == (1, False)
+    taken = deliver(run, "typeform", request, "--no-verify", env={}).ok().json
+    assert (taken["recorded"], taken["verified"]) == (1, False)
+
+
+def test_no_other_door_writes_under_a_verified_name(run: Waitctl) -> None:
+    """What was forged there would make the genuine one, signed and under the same id, a duplicate."""
+    config = run.folder / "config.toml"
+    config.write_text(
+        '[sources.forms]\nformat = "typeform"\nsecret_env = "KEY"\n'
+        '[sources.bus]\nformat = "cloudevents"\nsecret_env = "BUS"\n'
+    )
+    env = {"WAITCTL_CONFIG": str(config), **NOW, "KEY": OLD, "BUS": SENDERS["cloudevents"].secret(OLD)}
+    token = SENDERS["typeform"].first[2]
+    forged = {"type": "form_submit", "contact": "eve", "id": token, "source": "forms"}
+    good = forged | {"source": "mailer"}
+    lines = "\n".join(map(json.dumps, (forged, good)))
+    named = run("event", "ingest", "-o", "json", stdin=lines, env=env)
+    assert (named.code, named.json["recorded"], named.json["rejected"]) == (1, 1, 1)
+    assert error_of(named) | {"code": "invalid_source", "line": 1} == error_of(named)
+    by_hand = ("event", "record", "form_submit", "-c", "eve", "--id", str(token), "--source", "forms", "-o", "json")
+    assert run(*by_hand, env=env).json_error(2)["code"] == "invalid_source"
+    whole = run("event", "ingest", "--format", "ndjson", "--source", "forms", "-o", "json", stdin=lines, env=env)
+    assert whole.json_error(2)["code"] == "invalid_source"
+    cloud = json.loads((FIXTURES / "cloudevents.json").read_bytes()) | {"source": "forms", "id": token}
+    single = ("event", "ingest", "--format", "cloudevents", "-o", "json")
+    assert run(*single, stdin=json.dumps(cloud), env=env).json_error(2)["code"] == "invalid_source"
+    request = signed("cloudevents", AT, OLD, json.dumps([cloud, cloud | {"source": "/shop"}]).encode())
+    several = deliver(run, "cloudevents", request, "--source", "bus", env=env)
+    assert (several.code, several.json["recorded"], error_of(several)["code"]) == (1, 1, "invalid_source")
+    genuine = deliver(run, "typeform", signed("typeform", AT, OLD), "--source", "forms", env=env).ok().json
+    assert (genuine["recorded"], genuine["duplicates"]) == (1, 0)
+    assert {(event["source"], event["id"]) for event in recorded(run)} == {
+        ("mailer", token),
+        ("bus", f"/shop {token}"),
+        ("forms", token),
+    }
+
+
+def test_a_token_is_used_up_by_whatever_came_under_it(run_on: Waitctl) -> None:
+    """Mailgun signs a token and no content: seen once, of an ignored event even, it lets nothing else in."""
+    env = configure(run_on, "mailgun", OLD)
+    ignored = json.loads(SENDERS["mailgun"].body)
+    ignored["event-data"]["event"] = "accepted"
+    request = signed("mailgun", AT, OLD, json.dumps(ignored).encode())
+    assert deliver(run_on, "mailgun", request, env=env).ok().json["ignored"] == 1
+    forged = json.loads(request.body)
+    forged["event-data"] |= {"event": "clicked", "recipient": "eve@example.org"}
+    refused = deliver(run_on, "mailgun", Signed(json.dumps(forged).encode(), {}), env=env)
+    assert (refused.code, error_of(refused)["code"]) == (1, "invalid_signature")
+    assert deliver(run_on, "mailgun", request, env=env).ok().json["ignored"] == 1
+    assert recorded(run_on) == []
+    [row] = quarantined(run_on)
+    assert run_on("event", "quarantine", "replay", row["quarantine_id"], env=env).code == 1
+    assert recorded(run_on) == []
 
 
 def test_cal_com_without_a_secret(run: Waitctl) -> None:
@@ -153,12 +225,12 @@ def test_twilios_url_by_config(run: Waitctl) -> None:
     assert run(*command, stdin=request.body, env=env).ok().json["recorded"] == 1
 
 
-def test_without_a_secret_it_is_taken_and_said(run_on: Waitctl) -> None:
+def test_types_that_are_not_registered_are_ignored_and_said(run_on: Waitctl) -> None:
     wait = run_on("create", "for-event", "email_open", "-c", "ada@example.org", "-o", "id").ok().out.strip()
-    taken = run_on("event", "ingest", str(FIXTURES / "sendgrid.json"), "--format", "sendgrid")
-    unverified, ignored = taken.err.splitlines()
-    assert (taken.code, unverified) == (0, "not verified: no secret for [sources.sendgrid]")
-    assert "waitctl event types add NAME" in ignored
+    command = ("event", "ingest", str(FIXTURES / "sendgrid.json"), "--format", "sendgrid", "--no-verify")
+    taken = run_on(*command)
+    [ignored] = taken.err.splitlines()
+    assert (taken.code, "waitctl event types add NAME" in ignored) == (0, True)
     assert taken.lines[0] == "7 received, 2 recorded, 0 duplicates, 5 ignored, 0 rejected, 1 waits resumed"
     assert taken.lines[1:] == [
         "  ignored email_delivered: 1",
@@ -169,7 +241,7 @@ def test_without_a_secret_it_is_taken_and_said(run_on: Waitctl) -> None:
     ]
     assert run_on("status", wait, "-o", "json").ok().json["resolution"] == "event"
     run_on("event", "types", "add", "email_delivered").ok()
-    again = run_on("event", "ingest", str(FIXTURES / "sendgrid.json"), "--format", "sendgrid", "-o", "json").ok().json
+    again = run_on(*command, "-o", "json").ok().json
     assert (again["recorded"], again["duplicates"], again["ignored"]) == (1, 2, 4)
     assert "email_delivered" not in again["ignored_types"]
 
@@ -209,7 +281,7 @@ LARGE = b'"' + b"x" * 9 * 1024 * 1024
 def test_what_cannot_be_read_is_kept_with_the_reason(run: Waitctl, name: str) -> None:
     bodies = [*UNREADABLE, LARGE] if name != "twilio" else [b"\xff\xfe", b"%ff=1", b"{", b"", LARGE]
     for body in bodies:
-        refused = run("event", "ingest", "--format", name, "-o", "json", stdin=body)
+        refused = run("event", "ingest", "--format", name, "--no-verify", "-o", "json", stdin=body)
         assert (refused.code, refused.json["rejected"]) == (1, 1), body[:10]
     rows = quarantined(run)
     assert [row["cut"] for row in rows] == [True, *[False] * 4]
@@ -223,17 +295,17 @@ def test_too_deep_for_a_database(run: Waitctl) -> None:
     for _ in range(70):
         deep = [deep]
     body = json.dumps({"type": "page_visit", "data": {"email": "ada", "deep": deep}})
-    refused = run("event", "ingest", "--format", "standardwebhooks", "-o", "json", stdin=body)
+    refused = run("event", "ingest", "--format", "standardwebhooks", "--no-verify", "-o", "json", stdin=body)
     assert (refused.code, "nested deeper" in error_of(refused)["message"]) == (1, True)
 
 
 def test_a_dry_run_says_what_it_would_record(run: Waitctl) -> None:
     wait = run("create", "for-event", "email_open", "-c", "ada@example.org", "-o", "id").ok().out.strip()
-    command = ("event", "ingest", str(FIXTURES / "sendgrid.json"), "--format", "sendgrid", "--dry-run")
+    command = ("event", "ingest", str(FIXTURES / "sendgrid.json"), "--format", "sendgrid", "--no-verify", "--dry-run")
     told = run(*command, "-o", "json").ok().json
     assert [(each["type"], each["matched"]) for each in told["events"]] == [("email_open", [wait]), ("email_click", [])]
     assert "would record email_open of ada@example.org (b3Blbi0x)" in run(*command).out
-    refused = run("event", "ingest", "--format", "calcom", "--dry-run", "-o", "json", stdin="[]")
+    refused = run("event", "ingest", "--format", "calcom", "--no-verify", "--dry-run", "-o", "json", stdin="[]")
     assert (refused.code, refused.json["quarantined"]) == (1, [])
     assert (recorded(run), quarantined(run)) == ([], [])
 
@@ -250,10 +322,12 @@ def test_cloudevents_in_every_mode(run: Waitctl) -> None:
         "Content-Type: application/json\nce-specversion: 1.0\nce-type: page_visit\nce-source: /site\nce-id: 5\n"
         "ce-subject: ada@example.org\nce-time: 2026-01-01T09:00:00Z\n"
     )
-    binary = run(*ingest, "--headers-file", str(headers), "--source", "site", stdin='{"url": "/"}').ok().json
+    binary = (
+        run(*ingest, "--headers-file", str(headers), "--source", "site", "-o", "json", stdin='{"url": "/"}').ok().json
+    )
     assert binary["recorded"] == 1
-    [found] = [each for each in recorded(run) if each["id"] == "5"]
-    assert (found["source"], found["data"], found["occurred_at"]) == ("/site", {"url": "/"}, "2026-01-01T09:00:00Z")
+    [found] = [each for each in recorded(run) if each["id"] == "/site 5"]
+    assert (found["source"], found["data"], found["occurred_at"]) == ("site", {"url": "/"}, "2026-01-01T09:00:00Z")
     spoiled = f'{json.dumps(event | {"id": "6"})}\n{{"half": \n{json.dumps(event | {"id": "7"})}\n'
     mixed = run(*ingest, stdin=spoiled)
     assert (mixed.code, mixed.json["recorded"], mixed.json["rejected"]) == (1, 2, 1)
@@ -264,7 +338,9 @@ def test_the_command_line_is_checked_first(run: Waitctl) -> None:
     assert "no headers and no URL" in run(*ingest, "--url", "https://x").error(2)
     assert "not a header" in run(*ingest, "--format", "calcom", "--headers-file", __file__).error(2)
     assert "cannot read none" in run(*ingest, "--format", "calcom", "--headers-file", "none").error(2)
-    (run.folder / "config.toml").write_text('[sources.a]\nformat = "fax"\n[sources.calcom]\ncontact = "a..b"\n')
+    (run.folder / "config.toml").write_text(
+        '[sources.a]\nformat = "fax"\n[sources.calcom]\nverify = false\ncontact = "a..b"\n'
+    )
     config = ("--config", str(run.folder / "config.toml"))
     assert "'fax' is no format" in run(*config, *ingest, "--source", "a").error(2)
     assert "sources.calcom.contact" in run(*config, *ingest, "--format", "calcom").error(2)

@@ -13,7 +13,7 @@ from tests.scene import MINUTE, NOON, Scene
 from tests.signing import NEW, OLD, SENDERS, URL, signed
 from waitctl import Settings
 from waitctl.application.events.webhooks import Webhook, WebhookResult, WebhookService
-from waitctl.domain.errors import MissingCredentialError, PayloadCutError, QuarantineNotFoundError
+from waitctl.domain.errors import InvalidSettingError, MissingCredentialError, PayloadCutError, QuarantineNotFoundError
 from waitctl.infrastructure.config import SourceConfig
 from waitctl.infrastructure.providers import Request, names, provider
 
@@ -78,6 +78,29 @@ def test_what_was_refused_can_be_replayed_once_its_secret_is_known(scene: Scene,
     ids = {event.external_id for event in scene.events.list_events()}
     assert SENDERS[name].first[2] in ids
     assert hooks.service.quarantined_ids() == []
+
+
+def test_what_was_refused_for_its_contact_is_replayed_under_its_token(scene: Scene, hooks: Hooks) -> None:
+    """Remembered since it came, the token is no obstacle to the very content that it came with."""
+    hooks.know(OLD, contact="user-variables.nobody")
+    body = json.loads(SENDERS["mailgun"].body)
+    recipient = body["event-data"].pop("recipient")
+    request = signed("mailgun", NOON, OLD, json.dumps(body).encode())
+    (refusal,) = hooks.take("mailgun", request.body).refusals
+    forged = json.loads(request.body)
+    forged["event-data"]["recipient"] = recipient
+    assert hooks.take("mailgun", json.dumps(forged).encode()).totals.recorded == 0
+    hooks.know(OLD, contact="user-variables.user_id")
+    assert refusal.quarantine_id is not None
+    assert hooks.service.replay(refusal.quarantine_id)[1].totals.recorded == 1
+    assert [event.contact_id for event in scene.events.list_events()] == ["u-17"]
+
+
+def test_what_nobody_verified_uses_no_token_up(scene: Scene, hooks: Hooks) -> None:
+    request = signed("mailgun", NOON, OLD)
+    forged = request.body.replace(b"opened", b"accepted")
+    assert hooks.take("mailgun", forged, verify=False).totals.ignored == 1
+    assert hooks.take("mailgun", request.body).totals.recorded == 1
 
 
 def test_a_replay_is_verified_as_of_when_it_came(scene: Scene, hooks: Hooks) -> None:
@@ -151,6 +174,16 @@ def test_what_was_cut_cannot_be_replayed(scene: Scene, hooks: Hooks) -> None:
     assert (row.is_cut, len(row.body), row.size) == (True, 1024 * 1024, 2_000_001)
     with pytest.raises(PayloadCutError):
         hooks.service.replay(kept)
+
+
+@pytest.mark.parametrize("minutes", [10, 11])
+def test_how_old_a_signature_may_be_is_for_the_source_to_say(scene: Scene, hooks: Hooks, minutes: int) -> None:
+    hooks.know(OLD, tolerance=10 * MINUTE)
+    request = signed("calendly", NOON, OLD)
+    scene.at(minutes)
+    with pytest.raises(InvalidSettingError, match="calcom signs no instant"):
+        hooks.take("calcom", b"{}")
+    assert hooks.take("calendly", request.body, request.headers).totals.recorded == (minutes == 10)
 
 
 def test_a_dry_run_keeps_nothing(scene: Scene, hooks: Hooks) -> None:

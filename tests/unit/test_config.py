@@ -330,8 +330,10 @@ def test_sources_name_their_secrets_and_hold_none(config: Path) -> None:
         secret_file = ["new.key", "old.key"]
         contact = "metadata.user_id"
         url = "https://example.org/hooks"
+        tolerance = "5m"
 
         [sources.open]
+        verify = false
         """
     )
     sources = load_settings(config=str(config), environ={}).sources
@@ -343,6 +345,8 @@ def test_sources_name_their_secrets_and_hold_none(config: Path) -> None:
         True,
         False,
     )
+    assert (shop.tolerance, sources["open"].tolerance) == (timedelta(minutes=5), None)
+    assert (shop.verify, sources["open"].verify) == (True, False)
     for name in ("new", "old"):
         (config.parent / f"{name}.key").write_text(f" {name} s3cret\n")
     assert shop.secrets({"SHOP_KEY": "s3same"}) == ["s3same", "new s3cret", "old s3cret"]
@@ -362,6 +366,9 @@ def test_sources_name_their_secrets_and_hold_none(config: Path) -> None:
         ("secret_env = ['A', '']", "sources.a.secret_env"),
         ("secret_file = 3", "sources.a.secret_file"),
         ("contact = ''", "sources.a.contact"),
+        ("verify = false\nsecret_env = 'A'", "sources.a: name a secret, or say verify = false"),
+        ("verify = 'no'", "sources.a.verify"),
+        ("tolerance = 300", "sources.a.tolerance: write a duration"),
     ],
 )
 def test_sources_that_are_not_understood(config: Path, text: str, says: str) -> None:

@@ -207,13 +207,14 @@ def test_twilio() -> None:
 
 
 def test_twilio_in_json_and_what_became_of_a_message_of_ours() -> None:
-    sent = {"MessageSid": "SM1", "From": "+49301", "To": "whatsapp:+49151"}
+    sid = "MM" + "1" * 32
+    sent = {"MessageSid": sid, "From": "+49301", "To": "whatsapp:+49151"}
     assert only("twilio", sent | {"SmsStatus": "received"}).event_type == "sms_reply"
     status = only("twilio", sent | {"MessageStatus": "delivered"})
     assert (status.event_type, status.contact, status.external_id) == (
         "twilio.delivered",
         "whatsapp:+49151",
-        "SM1:delivered",
+        f"{sid}:delivered",
     )
 
 
@@ -283,7 +284,8 @@ def test_cloudevents_structured() -> None:
     event = only("cloudevents", body_of("cloudevents.json"), headers={"Content-Type": "application/cloudevents+json"})
 
     assert (event.event_type, event.contact) == ("page_visit", "ada@example.org")
-    assert (event.source, event.external_id) == ("https://example.org/site", "A234-1234-1234")
+    assert event.named_source == "https://example.org/site"
+    assert event.external_id == "https://example.org/site A234-1234-1234"
     assert event.occurred_at == NOW + timedelta(microseconds=123456)
     assert event.expires_at == NOW + timedelta(days=7)
     assert event.data == {"url": "https://example.org/prices", "visitor": {"id": 42}}
@@ -299,7 +301,7 @@ def test_cloudevents_structured() -> None:
 def test_cloudevents_batch() -> None:
     good = document("cloudevents.json")
     first, old, second = mapped("cloudevents", [good, good | {"specversion": "0.3"}, good | {"id": "2"}])
-    assert (first.external_id, second.external_id) == ("A234-1234-1234", "2")
+    assert second.external_id == "https://example.org/site 2" != first.external_id
     assert old.problem is not None and "specversion '0.3'" in old.problem.message
     assert mapped("cloudevents", []) == []
 
@@ -319,7 +321,7 @@ BINARY = {
 def test_cloudevents_binary() -> None:
     event = only("cloudevents", b'{"total":17}', headers=BINARY)
 
-    assert (event.event_type, event.contact, event.source) == (
+    assert (event.event_type, event.contact, event.named_source) == (
         "org.example.cart.abandoned",
         "Zöe@example.org",
         '/shop/"1"',
@@ -343,6 +345,17 @@ def test_cloudevents_binary() -> None:
 def test_cloudevents_data_is_an_object_in_the_end(attributes: dict[str, object], data: object) -> None:
     event = {"specversion": "1.0", "type": "page_visit", "source": "/", "id": "1"}
     assert only("cloudevents", event | attributes).data == data
+
+
+def test_source_and_id_of_cloudevents_are_one_id() -> None:
+    """Whatever they hold, two events have one id only when they have the same source and id."""
+    pairs = [("/a", "b c"), ("/a b", "c"), ("/a", "b"), ("/" + "a" * 250, "1234"), ("/" + "a" * 251, "234")]
+    ids = [
+        only("cloudevents", document("cloudevents.json") | {"source": source, "id": each}).external_id or ""
+        for source, each in pairs
+    ]
+    assert len(set(ids)) == len(pairs) and max(map(len, ids)) <= 255
+    assert ids[0] == "/a b c" and ids[2] == "/a b"
 
 
 @pytest.mark.parametrize("attribute", ["id", "source", "type", "specversion"])
@@ -409,7 +422,19 @@ def test_cloudevents_headers_that_are_not_utf_8() -> None:
         mapped("cloudevents", b"", headers=BINARY | {"ce-subject": "%ff"})
 
 
-@pytest.mark.parametrize("body", [b"", b"Body", b"\xff=1", b"MessageSid=%ff", b"a=1&" * 2000 + b"b=1", b"Body=1"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"Body",
+        b"\xff=1",
+        b"MessageSid=%ff",
+        b"MessageSid=SM1",
+        b"MessageSid=SM" + b"g" * 32,
+        b"a=1&" * 2000 + b"b=1",
+        b"Body=1",
+    ],
+)
 def test_a_body_that_is_no_message(body: bytes) -> None:
     with pytest.raises(InvalidEventError):
         mapped("twilio", body)

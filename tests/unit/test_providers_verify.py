@@ -6,16 +6,20 @@ import hashlib
 import json
 import sys
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.signing import NEW, OLD, SENDERS, URL, base64_of, hex_of, whsec
+from tests.signing import NEW, OLD, SENDERS, URL, base64_of, ec_key, hex_of, public_der, whsec
 from tests.signing import signed as signed_request
 from waitctl.domain.errors import (
+    InvalidEventError,
     InvalidInputError,
     InvalidSettingError,
     InvalidSignatureError,
@@ -32,6 +36,7 @@ ODD = "an odd pä55word: long enough \udcff"
 ED_KEYS = {name: Ed25519PrivateKey.generate() for name in (OLD, NEW)}
 UNIX = str(int(NOW.timestamp()))
 COVERING = [name for name in NAMES if SENDERS[name].covers_body]
+HMAC = [name for name in NAMES if SENDERS[name].secret(OLD) == OLD and "Authorization" not in provider(name).headers]
 STALING = [name for name in NAMES if SENDERS[name].window]
 
 
@@ -45,7 +50,13 @@ def signed(name: str, secret: str = OLD, at: datetime = NOW) -> Request:
 
 
 def verify(name: str, request: Request, *secrets: str, now: datetime = NOW) -> None:
-    provider(name).verify(request, [SENDERS[name].secret(each) for each in secrets], now)
+    check(name, request, [SENDERS[name].secret(each) for each in secrets], now)
+
+
+def check(name: str, request: Request, secrets: Sequence[str], now: datetime = NOW) -> None:
+    """Verify by secrets as they are configured."""
+    sender = provider(name)
+    sender.verify(request, secrets, now, sender.tolerance or timedelta())
 
 
 def refused(name: str, request: Request, *secrets: str, now: datetime = NOW) -> str:
@@ -109,7 +120,7 @@ def test_a_missing_header(name: str) -> None:
 @pytest.mark.parametrize("secrets", [[], [""], ["", NEW]])
 def test_a_missing_secret(name: str, secrets: list[str]) -> None:
     with pytest.raises(MissingCredentialError, match="no secret"):
-        provider(name).verify(signed(name), secrets, NOW)
+        check(name, signed(name), secrets)
 
 
 @pytest.mark.parametrize("name", STALING)
@@ -182,6 +193,35 @@ def test_twilio_with_its_port_or_without(known: str) -> None:
         verify("twilio", Request.of(b"B=3&A=+1+&B=2&B=3", {"X-Twilio-Signature": signature}, known), "k")
 
 
+def cut_elsewhere(parameters: list[tuple[str, str]]) -> Request:
+    """A message of ours with its parameters cut elsewhere: the text that was signed is the same."""
+    whole = [("AccountSid", "AC1"), ("Body", "yes"), ("From", "+49151"), ("MessageSid", SID), ("NumMedia", "0")]
+    whole.append(("OriginalRepliedMessageSid", OTHER_SID))
+    text = URL + "".join(name + value for name, value in whole)
+    assert URL + "".join(name + value for name, value in sorted(parameters)) == text
+    headers = {"X-Twilio-Signature": base64_of(OLD, text.encode(), "sha1")}
+    return Request.of(urlencode(parameters).encode(), headers, URL)
+
+
+SID, OTHER_SID = "SM" + "1" * 32, "SM" + "2" * 32
+
+
+def test_twilios_parameters_cannot_be_cut_elsewhere_to_come_again() -> None:
+    """Nothing stands between what is signed, so an id has to have the form of one, and to be whole."""
+    head = [("AccountSid", "AC1"), ("Body", "yes"), ("From", "+49151")]
+    original = ("OriginalRepliedMessageSid", OTHER_SID)
+    verify("twilio", cut_elsewhere([*head, ("MessageSid", SID), ("NumMedia", "0"), original]), OLD)
+    longer = cut_elsewhere([*head, ("MessageSid", f"{SID}NumMedia0"), original])
+    assert "runs into" in refused("twilio", longer, OLD)
+    with pytest.raises(InvalidEventError, match="MessageSid"):
+        provider("twilio").parse(longer, None)
+    for other in (
+        [*head, ("M", f"essageSid{SID}NumMedia0OriginalReplied"), ("MessageSid", OTHER_SID)],
+        [*head[:2], ("From", f"+49151MessageSid{SID}NumMedia0OriginalReplied"), ("MessageSid", OTHER_SID)],
+    ):
+        assert "runs into" in refused("twilio", cut_elsewhere(other), OLD)
+
+
 def test_twilio_signs_json_by_its_hash() -> None:
     body = b'{"MessageSid":"SM1"}'
     url = f"{URL}&bodySHA256={hashlib.sha256(body).hexdigest()}"
@@ -226,7 +266,7 @@ STANDARD = Request.of(
 
 @pytest.mark.parametrize("secret", ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
 def test_standard_webhooks_sign_as_the_specification_shows(secret: str) -> None:
-    provider("standardwebhooks").verify(STANDARD, [secret], datetime.fromtimestamp(1614265330, UTC))
+    check("standardwebhooks", STANDARD, [secret], datetime.fromtimestamp(1614265330, UTC))
 
 
 def sign_v1a(secret: str) -> Request:
@@ -240,8 +280,7 @@ def whpk(secret: str) -> str:
 
 
 def test_standard_webhooks_by_public_key() -> None:
-    check = provider("standardwebhooks").verify
-    check(sign_v1a(OLD), [whpk(NEW), whpk(OLD), whsec(NEW)], NOW)
+    check("standardwebhooks", sign_v1a(OLD), [whpk(NEW), whpk(OLD), whsec(NEW)])
     for request, secrets in (
         (sign_v1a(OLD), [whpk(NEW), whsec(OLD)]),
         (replace(sign_v1a(OLD), body=b"[]"), [whpk(OLD)]),
@@ -249,14 +288,53 @@ def test_standard_webhooks_by_public_key() -> None:
         (replace(sign_v1a(OLD), headers={**sign_v1a(OLD).headers, "webhook-signature": "v1a,AAAA"}), [whpk(OLD)]),
     ):
         with pytest.raises(InvalidSignatureError):
-            check(request, secrets, NOW)
+            check("standardwebhooks", request, secrets)
 
 
-@pytest.mark.parametrize("secret", ["whsec_", "whsec_ü", "whpk_AAAA", "whpk_!", "plain text!"])
+@pytest.mark.parametrize(
+    "secret", ["whsec_", "whsec_ü", "whpk_AAAA", "whpk_!", "plain text!", whsec("23 bytes are too few...")]
+)
 def test_a_secret_that_standard_webhooks_do_not_have(secret: str) -> None:
     with pytest.raises(InvalidSettingError) as caught:
-        provider("standardwebhooks").verify(sign_v1a(OLD), [secret], NOW)
+        check("standardwebhooks", sign_v1a(OLD), [secret])
     assert secret not in caught.value.message
+
+
+def test_a_public_key_is_no_shared_secret() -> None:
+    """Whoever knows it could sign: SendGrid's, taken for the secret of another."""
+    der = public_der(ec_key(OLD))
+    pem = ec_key(OLD).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    for secret in (der, pem, ED25519_AS_DER, whpk(OLD)):
+        for name in HMAC:
+            with pytest.raises(InvalidSettingError, match="public key"):
+                provider(name).check_secret(secret)
+            with pytest.raises(InvalidSettingError, match="public key"):
+                check(name, signed(name), [secret])
+    with pytest.raises(InvalidSettingError, match="public key"):
+        provider("standardwebhooks").check_secret(f"whsec_{der}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_secret_that_its_provider_has_is_one(name: str) -> None:
+    provider(name).check_secret(SENDERS[name].secret(OLD))
+
+
+@pytest.mark.parametrize("secret", ["user", "user:", ":password", ""])
+def test_credentials_have_two_parts(secret: str) -> None:
+    with pytest.raises(InvalidSettingError, match="user:password"):
+        provider("postmark").check_secret(secret)
+
+
+def test_sendgrids_key_may_come_as_pem() -> None:
+    pem = ec_key(OLD).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    for secret in (pem, pem.replace("\n", "\\n"), pem.replace("\n", "\r\n")):
+        check("sendgrid", signed("sendgrid", OLD), [secret])
+
+
+@pytest.mark.parametrize("curve", [ec.SECP192R1(), ec.SECP384R1()])
+def test_sendgrids_key_is_on_one_curve(curve: ec.EllipticCurve) -> None:
+    with pytest.raises(InvalidSettingError, match="P-256"):
+        provider("sendgrid").check_secret(public_der(ec_key(OLD, curve)))
 
 
 ED25519_AS_DER = b64encode(
@@ -267,7 +345,7 @@ ED25519_AS_DER = b64encode(
 @pytest.mark.parametrize("secret", ["ü", "!", "AAAA", ED25519_AS_DER], ids=range(4))
 def test_a_secret_that_sendgrid_does_not_have(secret: str) -> None:
     with pytest.raises(InvalidSettingError, match="public key"):
-        provider("sendgrid").verify(signed("sendgrid"), [secret], NOW)
+        check("sendgrid", signed("sendgrid"), [secret])
 
 
 def test_cloudevents_in_headers_cannot_be_signed() -> None:
@@ -282,8 +360,8 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     for module in [each for each in sys.modules if each.split(".")[0] == "cryptography"]:
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingLibraryError) as caught:
-        provider("sendgrid").verify(by_ecdsa, secrets[0], NOW)
+        check("sendgrid", by_ecdsa, secrets[0])
     assert caught.value.hint == "pip install 'waitctl[sendgrid]'"
     with pytest.raises(MissingLibraryError):
-        provider("standardwebhooks").verify(by_ed25519, secrets[1], NOW)
+        check("standardwebhooks", by_ed25519, secrets[1])
     assert issubclass(MissingLibraryError, InvalidInputError)

@@ -72,11 +72,11 @@ def ingest(
     """Record a stream of events, or the events of a provider's webhook.
 
     NDJSON is one JSON object a line: {"type", "contact", "data"?, "id"?, "source"?, "at"?}; a bad line is named by its
-    number and the rest goes on. A webhook is the raw body of a request; where the config has a secret for its source,
-    its signature is checked, and what is refused goes to the quarantine. Exit status 1: something was refused.
+    number and the rest goes on. A webhook is the raw body of a request; its signature is checked by the secret that the
+    config has for its source, and what is refused goes to the quarantine. Exit status 1: something was refused.
     Example: waitctl event ingest events.ndjson
     """
-    from waitctl.application.events.formats import NDJSON, format_of, require_unsigned
+    from waitctl.application.events.formats import NDJSON, format_of
 
     session = session_of(context)
     chosen = format_of(session.settings(), format_, source)
@@ -86,9 +86,7 @@ def ingest(
         return
     if headers_file or url:
         raise InvalidSettingError("a stream of NDJSON has no headers and no URL", hint="name the --format")
-    if not no_verify:
-        require_unsigned(session.settings(), source or DEFAULT_SOURCE)
-    _ingest_ndjson(session, file, source or DEFAULT_SOURCE, dry_run=dry_run, output=output)
+    _ingest_ndjson(session, file, source or DEFAULT_SOURCE, verify=not no_verify, dry_run=dry_run, output=output)
 
 
 # -- webhooks ----------------------------------------------------------------------------------------------------------
@@ -130,7 +128,7 @@ def _ingest_webhook(
         service = WebhookService(database, session.settings(), actor=session.actor)
         result = service.ingest(request, webhook, dry_run=dry_run)
     report_refusals(result, output)
-    if verify and not webhook.verifies and not output.is_json:
+    if verify and webhook.config.verify and not webhook.verifies and not output.is_json:
         say(f"not verified: no secret for [sources.{webhook.source}]")
     print_document(result.to_json(), output, human=lambda: _print_result(result))
     raise typer.Exit(ExitCode.FAILURE if result.refusals else ExitCode.OK)
@@ -186,7 +184,7 @@ def list_providers(context: typer.Context, output: OutputOption = Output.HUMAN) 
 # -- NDJSON ------------------------------------------------------------------------------------------------------------
 
 
-def _ingest_ndjson(session: Session, file: str, source: str, *, dry_run: bool, output: Output) -> None:
+def _ingest_ndjson(session: Session, file: str, source: str, *, verify: bool, dry_run: bool, output: Output) -> None:
     as_json = output.is_json
 
     def on_rejection(rejection: Rejection) -> None:
@@ -201,7 +199,9 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, dry_run: bool, o
     service = EventService(session.database(create=not dry_run), actor=session.actor, settings=session.settings())
     with _open(file) as stream, _progress(stream, output) as show, stopping.Stoppable() as stoppable:
         lines = stoppable.until_stopped(read_lines(stoppable.input(stream)))
-        totals = service.ingest_ndjson(lines, source=source, on_rejection=on_rejection, on_batch=show, dry_run=dry_run)
+        totals = service.ingest_ndjson(
+            lines, source=source, on_rejection=on_rejection, on_batch=show, verify=verify, dry_run=dry_run
+        )
     if stoppable.stopped:
         raise Interrupted(f"{totals_line(totals)}; run it again: what has an id is not recorded twice")
 

@@ -14,6 +14,7 @@
     │   ├── InvalidEventError
     │   ├── InvalidTimeoutError
     │   ├── InvalidSettingError
+    │   ├── InvalidSourceError                 a name that only what is verified may come under
     │   ├── InlineCommandsNotAllowedError      a database that others can write to
     │   ├── MissingCredentialError             what a webhook is verified with
     │   └── MissingLibraryError                an extra that was not installed
@@ -117,6 +118,10 @@ class InvalidTimeoutError(InvalidInputError):
 
 class InvalidSettingError(InvalidInputError):
     """A setting is not valid."""
+
+
+class InvalidSourceError(InvalidInputError):
+    """Only what is verified may come under the name of this source."""
 
 
 class InlineCommandsNotAllowedError(InvalidInputError):

@@ -43,6 +43,8 @@ class SourceConfig:
     """One ``[sources.NAME]`` of the config file: how a sender's webhooks are verified and read.
 
     Names of secrets, never the secrets: ``secret_env`` are variables, ``secret_file`` files; several while they rotate.
+    ``verify``: False where what has no secret is to be taken unverified. ``tolerance``: how far a signed instant may
+    lie from now; None for what the provider says.
     """
 
     name: str
@@ -51,6 +53,8 @@ class SourceConfig:
     secret_file: tuple[str, ...] = ()
     contact: str | None = None
     url: str | None = None
+    verify: bool = True
+    tolerance: timedelta | None = None
     folder: Path | None = None
 
     @property
@@ -81,6 +85,11 @@ class Settings:
     """How inline commands run: ``[handlers.--]`` without anything to run."""
     on_dead: str | None = None
     unknown_handler_after: timedelta = timedelta(hours=24)
+
+    @property
+    def verified_sources(self) -> frozenset[str]:
+        """The sources that have a secret: under their names nothing may come in by a door that does not verify."""
+        return frozenset(name for name, source in self.sources.items() if source.has_secret)
 
 
 def load_settings(
@@ -156,7 +165,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     """Check the file against its model; built here so that only a host with a config file pays for pydantic."""
     from typing import Annotated
 
-    from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+    from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
 
     from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
 
@@ -181,6 +190,14 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         secret_file: Annotated[tuple[Word, ...], BeforeValidator(_one_or_several)] = ()
         contact: Word | None = None
         url: Word | None = None
+        verify: bool = True
+        tolerance: Span | None = None
+
+        @model_validator(mode="after")
+        def _check_verify(self) -> SourceModel:
+            if not self.verify and (self.secret_env or self.secret_file):
+                raise ValueError("name a secret, or say verify = false: not both")
+            return self
 
     class FileModel(BaseModel):
         model_config = ConfigDict(extra="forbid", strict=True)

@@ -43,7 +43,7 @@ from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration. A test holds it equal to Alembic's head, so that commands need not import Alembic."""
 
 VERSION_TABLE = "waitctl_alembic_version"
@@ -297,6 +297,17 @@ quarantine = Table(
     Column("verified", Boolean, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("replayed_at", UtcDateTime),
+)
+
+# What a webhook's signature lets through once, whatever becomes of its event: nothing else may come under its name.
+webhook_tokens = Table(
+    "waitctl_webhook_tokens",
+    metadata,
+    Column("source", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("source", "token"),
 )
 
 event_types = Table(

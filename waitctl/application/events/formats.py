@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.providers import names
@@ -10,7 +12,12 @@ NDJSON = "ndjson"
 
 
 def format_of(settings: Settings, format_: str | None, source: str | None) -> str:
-    """The format that was asked for, else that of the source, else NDJSON. Raises `InvalidSettingError`."""
+    """The format that was asked for, else that of the source, else NDJSON.
+
+    Raises `InvalidSettingError` for a format that is none, and for a source that the config does not have among others.
+    """
+    if source is not None and settings.sources:
+        _require_section(settings.sources, source)
     config = settings.sources.get(source or "")
     chosen = format_ or (config.format if config else None) or NDJSON
     if chosen not in (formats := (NDJSON, *names())):
@@ -19,10 +26,10 @@ def format_of(settings: Settings, format_: str | None, source: str | None) -> st
     return chosen
 
 
-def require_unsigned(settings: Settings, source: str) -> None:
-    """Raise `InvalidSettingError` for NDJSON of a source that is to be verified: nothing signs NDJSON."""
-    config = settings.sources.get(source)
-    if config and config.has_secret:
-        raise InvalidSettingError(
-            f"[sources.{source}] has a secret, and nothing signs NDJSON", hint="give --no-verify to take it unverified"
-        )
+def _require_section(sections: Collection[str], source: str) -> None:
+    """A name that is misspelled would be one without a secret."""
+    if source not in sections:
+        from difflib import get_close_matches  # only on the way out
+
+        near = get_close_matches(source, sections, n=1) or sorted(sections)[:10]
+        raise InvalidSettingError(f"the config has no [sources.{source}]", hint=f"it has {', '.join(near)}")

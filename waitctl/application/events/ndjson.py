@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import BinaryIO
 
 import pydantic_core
 
-from waitctl.domain.errors import InvalidEventError, WaitStepError
+from waitctl.domain.errors import InvalidEventError, InvalidSourceError, WaitStepError
 from waitctl.domain.events import check_event_type_name
 from waitctl.domain.instants import parse_instant
 from waitctl.domain.listeners import TOPIC_BUCKETS, topic_bucket
@@ -77,20 +77,32 @@ class Batch:
     rejected: Sequence[Rejection]
 
 
-def read_batches(lines: Iterable[tuple[int, bytes]], source: str, dialect: str) -> Iterator[Batch]:
-    """Read numbered lines; those that name no source come from ``source``."""
+def read_batches(
+    lines: Iterable[tuple[int, bytes]], source: str, dialect: str, *, verified: Container[str] = ()
+) -> Iterator[Batch]:
+    """Read numbered lines; those that name no source come from ``source``, and none from a ``verified`` one."""
     for numbered in _batches(lines):
         rows: list[EventRow] = []
         numbers: list[int] = []
         rejected: list[Rejection] = []
         for number, line in numbered:
             try:
-                rows.append(parse_line(line, source))
+                row = parse_line(line, source)
+                if row.source in verified:
+                    raise unverified(row.source)
             except WaitStepError as error:
                 rejected.append(Rejection(number, error))
             else:
+                rows.append(row)
                 numbers.append(number)
         yield Batch(Encoded.of(rows, dialect), numbers, rejected)
+
+
+def unverified(source: str) -> InvalidSourceError:
+    """What to raise for an event that names a source whose webhooks are verified, by a door that verifies nothing."""
+    return InvalidSourceError(
+        f"{source!a} is a source with a secret, and nothing signs this", hint="record it under another name"
+    )
 
 
 def parse_line(line: bytes, default_source: str) -> EventRow:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
-from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches
+from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
 from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
 from waitctl.domain.errors import EventNotFoundError, EventTypeInUseError, InvalidEventError, InvalidEventTypeError
 from waitctl.domain.events import Event, check_event_type_name, check_registered
@@ -117,13 +117,17 @@ class EventService:
         self._dialect = self._database.url.get_backend_name()
         self._actor = actor
         self._openings = HostOpeningRules(settings)
+        self._verified = settings.verified_sources if settings else frozenset[str]()
 
     def record(self, event: Event, connection: Connection | None = None) -> RecordResult:
         """Store one event and resume what it matches, in one transaction.
 
         Recording the same (source, id) again has no effect. Raises `InvalidEventTypeError` for a type that is not
-        registered and `UnsafeConnectionError` for a caller's transaction that could lose a wake-up.
+        registered, `InvalidSourceError` for a source that the settings verify, and `UnsafeConnectionError` for a
+        caller's transaction that could lose a wake-up.
         """
+        if event.source in self._verified:
+            raise unverified(event.source)
 
         def work(connection_: Connection) -> RecordResult:
             if connection is not None:
@@ -151,13 +155,18 @@ class EventService:
         source: str = DEFAULT_SOURCE,
         on_rejection: Callable[[Rejection], None] = lambda _: None,
         on_batch: Callable[[IngestTotals], object] = lambda _: None,
+        verify: bool = True,
         dry_run: bool = False,
     ) -> IngestTotals:
         """Record a stream of NDJSON events in batches of 1,000, each in one transaction, in constant memory.
 
-        ``lines`` are numbered. A line that is no event goes to ``on_rejection`` and the rest goes on. Interrupted
-        and run again, a line with an id is not recorded twice.
+        ``lines`` are numbered. A line that is no event goes to ``on_rejection`` and the rest goes on; so does one that
+        names a source with a secret, unless ``verify`` is off. Interrupted and run again, a line with an id is not
+        recorded twice. Raises `InvalidSourceError` when ``source`` itself has a secret.
         """
+        verified = self._verified if verify else frozenset[str]()
+        if source in verified:
+            raise unverified(source)
         with self._database.read():
             pass  # an empty stream finds out, too, whether there is a database
         totals = IngestTotals()
@@ -171,7 +180,7 @@ class EventService:
 
         # While the database takes one batch in, the next one lies ready and the one after it is read.
         with _thread() as writer:
-            for batch in read_batches(lines, source, self._dialect):
+            for batch in read_batches(lines, source, self._dialect, verified=verified):
                 before = written[-1][1] if written else None
                 written.append((batch, writer.submit(self._write, batch.encoded, before, dry_run=dry_run)))
                 if len(written) > _AHEAD:

@@ -6,10 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from waitctl.application.documents import event_document, instant
+from waitctl.application.events.ndjson import unverified
 from waitctl.application.events.recording import EventService, IngestTotals, Stored, make_event
 from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
 from waitctl.domain.errors import (
@@ -17,6 +18,7 @@ from waitctl.domain.errors import (
     InvalidInputError,
     InvalidSettingError,
     InvalidSignatureError,
+    InvalidSourceError,
     MissingCredentialError,
     MissingLibraryError,
     QuarantineNotFoundError,
@@ -28,9 +30,10 @@ from waitctl.domain.text import JsonObject, storable
 from waitctl.infrastructure.config import Settings, SourceConfig
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, provider
+from waitctl.infrastructure.providers import ContactPath, Mapped, Once, Provider, Request, provider
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import quarantine as store
+from waitctl.infrastructure.store import tokens
 
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of a request: more than any provider sends at once."""
@@ -73,12 +76,16 @@ class _Judged:
     events: list[Event] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     rejected: list[tuple[WaitStepError, bytes]] = field(default_factory=list)
+    once: list[Once] = field(default_factory=list)
     verified: bool = False
     refused: WaitStepError | None = None
 
 
 class Webhook:
-    """A sender and the format of its webhooks, as a host's config has them. Raises `InvalidSettingError`."""
+    """A sender and the format of its webhooks, as a host's config has them.
+
+    Raises `InvalidSettingError`, and `MissingCredentialError` where nothing says who sent it, unless that is wanted.
+    """
 
     def __init__(self, settings: Settings, format_: str, source: str | None = None, *, verify: bool = True) -> None:
         self.source = source or format_
@@ -89,12 +96,21 @@ class Webhook:
                 f"[sources.{self.source}] is verified as {self.config.format}, not as {format_}",
                 hint="give --no-verify to take it unverified",
             )
+        if verify and self.provider.always_signed and self.config.verify and not self.config.has_secret:
+            raise MissingCredentialError(
+                f"[sources.{self.source}] has no secret: anybody could have sent this",
+                hint="give it secret_env or secret_file; --no-verify takes one unverified, verify = false all",
+            )
+        if self.config.tolerance is not None and self.provider.tolerance is None:
+            raise InvalidSettingError(f"sources.{self.source}.tolerance: {format_} signs no instant")
         try:
             self._path = ContactPath.parse(self.config.contact) if self.config.contact else None
         except InvalidSettingError as error:
             raise InvalidSettingError(f"sources.{self.source}.contact: {error.message}", hint=error.hint) from error
         # Read before anything else is done: without them nothing may come in.
         self._secrets = self.config.secrets() if verify and self.config.has_secret else None
+        self._tolerance = self.config.tolerance or self.provider.tolerance or timedelta()
+        self._others = settings.verified_sources - {self.source}
 
     @property
     def verifies(self) -> bool:
@@ -104,7 +120,8 @@ class Webhook:
     def judge(self, request: Request, registered: set[str], now: datetime, *, verified: bool = False) -> _Judged:
         """Verify as of ``now``, map and validate; pure.
 
-        Raises what the caller has to put right: `MissingCredentialError`, `InvalidSettingError`, `MissingLibraryError`.
+        Raises what the caller has to put right: `MissingCredentialError`, `InvalidSettingError`, `MissingLibraryError`,
+        and `InvalidSourceError` for a single event that names a source which others sign.
         """
         judged = _Judged(verified=verified)
         request = self.provider.own_part(request)
@@ -112,7 +129,7 @@ class Webhook:
             if len(request.body) > MAX_BODY:
                 raise InvalidEventError(f"the body is longer than {MAX_BODY:,} bytes")
             if self._secrets is not None and not verified:
-                self.provider.verify(request, self._secrets, now)
+                self.provider.verify(request, self._secrets, now, self._tolerance)
                 judged.verified = True
             found = self.provider.parse(request, self._path)
         except (MissingCredentialError, InvalidSettingError, MissingLibraryError):
@@ -121,6 +138,7 @@ class Webhook:
             judged.refused = error
             return judged
         judged.received = len(found)
+        judged.once = [mapped.once for mapped in found if mapped.once] if judged.verified else []
         for mapped in found:
             self._judge_event(judged, request, mapped, registered)
         return judged
@@ -132,8 +150,12 @@ class Webhook:
             if mapped.event_type not in registered:
                 judged.ignored[storable(mapped.event_type[:100])] += 1
                 return
+            if mapped.named_source in self._others:
+                raise unverified(mapped.named_source)
             judged.events.append(self._event(mapped))
         except InvalidInputError as error:
+            if isinstance(error, InvalidSourceError) and mapped.part is None:
+                raise
             judged.rejected.append((error, _part(mapped, request)))
 
     def _event(self, mapped: Mapped) -> Event:
@@ -147,7 +169,7 @@ class Webhook:
             mapped.contact,
             data=mapped.data,
             external_id=mapped.external_id,
-            source=mapped.source or self.source,
+            source=self.source,
             occurred_at=mapped.occurred_at,
             expires_at=mapped.expires_at,
         )
@@ -180,14 +202,21 @@ class WebhookService:
             now = self._database.clock(connection)
             registered = event_store.registered_types(connection)
         judged = webhook.judge(request, registered, now)
-        kept = self._to_keep(request, webhook, judged, now)
 
-        def work(connection: Connection) -> Stored:
+        def work(connection: Connection) -> WebhookResult:
+            taken = self._let_through_once(connection, webhook, judged, now)
+            kept = self._to_keep(request, webhook, taken, now)
             store.insert_quarantined(connection, kept)
-            return self._events.store(connection, judged.events)
+            return _result(taken, self._events.store(connection, taken.events), kept, dry_run=dry_run)
 
-        stored = self._database.write(work, rollback=dry_run)
-        return _result(judged, stored, kept, dry_run=dry_run)
+        return self._database.write(work, rollback=dry_run)
+
+    def _let_through_once(self, connection: Connection, webhook: Webhook, judged: _Judged, now: datetime) -> _Judged:
+        """Remember the one-time tokens; what comes under a known one with other content is refused."""
+        for once in judged.once:
+            if not tokens.remember(connection, webhook.source, once.token, once.content, now=now):
+                return _Judged(refused=InvalidSignatureError("its one-time token came before, with other content"))
+        return judged
 
     def _to_keep(self, request: Request, webhook: Webhook, judged: _Judged, now: datetime) -> list[Quarantined]:
         refused = [(judged.refused, request.body)] if judged.refused else judged.rejected
@@ -254,10 +283,11 @@ class WebhookService:
         row = _required(store.get_quarantined(connection, found, lock=True), quarantine_id)
         row.require_whole()
         webhook = Webhook(self._settings, row.format, row.source, verify=verify and not row.verified)
-        request = Request.of(row.body, row.headers, row.url or webhook.config.url)
+        request = Request.of(row.body, row.headers, _url_of(row, webhook.config.url))
         now = self._database.clock(connection)
         registered = event_store.registered_types(connection)
         judged = webhook.judge(request, registered, row.received_at, verified=row.verified)
+        judged = self._let_through_once(connection, webhook, judged, now)
         nothing_good = judged.rejected and len(judged.rejected) == judged.received
         again = judged.refused or (judged.rejected[0][0] if nothing_good else None)
         if again is not None:
@@ -275,6 +305,11 @@ class WebhookService:
         if not found:
             raise _not_found(quarantine_id)
         return only_candidate(quarantine_id, found, "payloads in quarantine")
+
+
+def _url_of(row: Quarantined, configured: str | None) -> str | None:
+    """The URL that was signed: what is kept of it lacks the user and password, which the config may know."""
+    return configured if row.url is None or row.url == kept_url(configured) else row.url
 
 
 def _required(found: Quarantined | None, quarantine_id: str) -> Quarantined:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
@@ -33,12 +33,25 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Once:
+    """What a request may be taken in for once, where its signature alone would let other content through.
+
+    ``token`` is remembered whatever becomes of the event. ``content`` is a digest of what came with it: the same
+    delivery may be tried again, and another under the same token is refused.
+    """
+
+    token: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mapped:
     """One event as a provider reports it, not validated yet: no contact, and the caller has to reject it.
 
     ``event_type`` is ours, or for what has no counterpart the provider's own, as in ``sendgrid.processed``.
     ``problem`` says why one event of a batch could not be read; the others of the batch are not lost by it. ``part`` is
-    what came of a batch: a JSON value, or the bytes of a line that is none.
+    what came of a batch: a JSON value, or the bytes of a line that is none. ``named_source``: the source that the event
+    names itself; it is recorded under the one that it came through. ``once``: see there.
     """
 
     event_type: str
@@ -47,7 +60,8 @@ class Mapped:
     external_id: str | None
     occurred_at: datetime | None
     expires_at: datetime | None = None
-    source: str | None = None
+    named_source: str | None = None
+    once: Once | None = None
     problem: InvalidInputError | None = None
     part: object = field(default=None, compare=False, repr=False)
 
@@ -88,17 +102,23 @@ class Provider:
     sees no other, and the quarantine keeps these. ``signs_url``: whether its signature covers the URL.
 
     ``parse`` maps a request to events and raises `InvalidEventError` for what the provider does not send. ``verify``
-    raises `InvalidSignatureError` unless one of the secrets signed the request, and not long before or after the given
-    instant; `MissingCredentialError` when a header, the secret or the URL is not there. Neither calls the other.
+    raises `InvalidSignatureError` unless one of the secrets signed the request, and no further from the given instant
+    than the given span; `MissingCredentialError` when a header, the secret or the URL is not there. Neither calls the
+    other. ``check_secret`` raises `InvalidSettingError` for what can be no secret of this provider. ``tolerance``: how
+    far a signed instant may lie from now; None where no instant is signed. ``always_signed``: False where the format
+    belongs to nobody, and what has no secret may come unverified.
     """
 
     name: str
     needs: str
     maps: str
     parse: Callable[[Request, ContactPath | None], list[Mapped]]
-    verify: Callable[[Request, Sequence[str], datetime], None]
+    verify: Callable[[Request, Sequence[str], datetime, timedelta], None]
+    check_secret: Callable[[str], object]
     headers: tuple[str, ...] = ()
     signs_url: bool = False
+    tolerance: timedelta | None = None
+    always_signed: bool = True
 
     def own_part(self, request: Request) -> Request:
         """The request with this provider's own headers alone, so that a replay sees what the first try saw."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from waitctl.domain.errors import InvalidSignatureError
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
 from waitctl.infrastructure.providers.common import bodies
-from waitctl.infrastructure.providers.common.signatures import header, require_hmac
+from waitctl.infrastructure.providers.common.signatures import header, hmac_key, require_hmac
 
 _SIGNATURE = "X-Cal-Signature-256"
 _UNSIGNED = "no-secret-provided"
@@ -42,7 +42,7 @@ def _external_id(name: str, body: JsonObject, booking: JsonObject) -> str | None
     return f"{name}:{uid}:{created_at}" if uid and created_at else None
 
 
-def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
     """Check the HMAC over the body. It has no timestamp: what was seen before is known by its id."""
     given = header(request, _SIGNATURE)
     if given.strip() == _UNSIGNED:
@@ -57,5 +57,6 @@ PROVIDER = Provider(
     "BOOKING_CANCELLED → appointment_cancelled",
     parse=parse,
     verify=verify,
+    check_secret=hmac_key,
     headers=(_SIGNATURE,),
 )

@@ -13,13 +13,11 @@ from waitctl.infrastructure.providers.common.signatures import (
     as_bytes,
     header,
     hex_hmac,
+    hmac_key,
     keys,
     require_fresh,
     require_match,
 )
-
-REPLAY_WINDOW = timedelta(minutes=3)
-"""What Calendly advises."""
 
 _SIGNATURE = "Calendly-Webhook-Signature"
 _TYPES: dict[str, str] = {
@@ -44,7 +42,7 @@ def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     return [mapped]
 
 
-def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
     """Check the HMAC over the timestamp and the body, both in one header: ``t=…,v1=…``."""
     parts = [part.strip().partition("=") for part in header(request, _SIGNATURE).split(",")]
     timestamps = [value for name, _, value in parts if name == "t"]
@@ -52,8 +50,8 @@ def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
     if len(timestamps) != 1 or not signatures:
         raise InvalidSignatureError(f"the header {_SIGNATURE} is not of the form t=…,v1=…")
     message = as_bytes(timestamps[0]) + b"." + request.body
-    require_match(signatures, [hex_hmac(key, message) for key in keys(secrets)])
-    require_fresh(timestamps[0], now, REPLAY_WINDOW)
+    require_match(signatures, [hex_hmac(key, message) for key in keys(secrets, hmac_key)])
+    require_fresh(timestamps[0], now, tolerance)
 
 
 PROVIDER = Provider(
@@ -62,5 +60,7 @@ PROVIDER = Provider(
     maps="invitee.created → appointment_booked, invitee.canceled → appointment_cancelled",
     parse=parse,
     verify=verify,
+    check_secret=hmac_key,
+    tolerance=timedelta(minutes=3),  # what Calendly advises
     headers=(_SIGNATURE,),
 )

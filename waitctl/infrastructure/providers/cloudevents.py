@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from waitctl.domain.errors import InvalidEventError, InvalidSignatureError
-from waitctl.domain.text import JsonObject, parse_json
+from waitctl.domain.text import MAX_TEXT, JsonObject, parse_json
 from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, standardwebhooks
 from waitctl.infrastructure.providers.common import bodies
 from waitctl.infrastructure.providers.common.signatures import as_bytes, from_base64
@@ -98,24 +98,32 @@ def _map(event: JsonObject, data: JsonObject, path: ContactPath | None) -> Mappe
     if (version := bodies.required(event, "specversion")) != "1.0":
         raise InvalidEventError(f"specversion {version[:20]!a} is not 1.0")
     inside = path.find(data) if path else None
+    source = bodies.required(event, "source")
     return Mapped(
         event_type=bodies.required(event, "type"),
         contact=bodies.contact_of(path, event, inside, bodies.optional(event, "subject")),
         data=data,
-        external_id=bodies.required(event, "id"),
+        external_id=_external_id(source, bodies.required(event, "id")),
         occurred_at=bodies.instant_of(event.get("time"), "time"),
         expires_at=bodies.instant_of(event.get("expirytime"), "expirytime"),
-        source=bodies.required(event, "source"),
+        named_source=source,
     )
 
 
-def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+def _external_id(source: str, identifier: str) -> str:
+    """Source and id together say which event it is; both in one text, or its digest where that is not plain."""
+    plain = f"{source} {identifier}"
+    is_plain = " " not in source and len(plain) <= MAX_TEXT
+    return plain if is_plain else bodies.digest([source, identifier])
+
+
+def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
     """Check the signature of Standard Webhooks: CloudEvents has none of its own."""
     if _is_binary(request):
         raise InvalidSignatureError(
             "the event's attributes are in headers, which no signature covers", hint="let them be sent in the body"
         )
-    standardwebhooks.verify(request, secrets, now)
+    standardwebhooks.verify(request, secrets, now, tolerance)
 
 
 PROVIDER = Provider(
@@ -124,5 +132,8 @@ PROVIDER = Provider(
     maps="every type as it is",
     parse=parse,
     verify=verify,
+    check_secret=standardwebhooks.PROVIDER.check_secret,
+    tolerance=standardwebhooks.PROVIDER.tolerance,
+    always_signed=False,
     headers=("Content-Type", f"{_PREFIX}*", *standardwebhooks.PROVIDER.headers),
 )

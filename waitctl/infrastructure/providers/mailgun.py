@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from waitctl.domain.errors import MissingCredentialError
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
+from waitctl.infrastructure.providers import ContactPath, Mapped, Once, Provider, Request
 from waitctl.infrastructure.providers.common import bodies
-from waitctl.infrastructure.providers.common.signatures import as_bytes, hex_hmac, keys, require_fresh, require_match
+from waitctl.infrastructure.providers.common.signatures import (
+    TOLERANCE,
+    as_bytes,
+    hex_hmac,
+    hmac_key,
+    keys,
+    require_fresh,
+    require_match,
+)
 
 _TYPES: dict[str, str] = {
     "opened": EventType.EMAIL_OPEN,
@@ -28,12 +36,14 @@ def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     event = bodies.as_object(body.get("event-data"), "'event-data'")
     name = bodies.required(event, "event")
     event_type = _TYPES.get(name) or bodies.foreign_type("mailgun", name)
+    token = bodies.optional(body, "signature", "token")
     mapped = Mapped(
         event_type=event_type,
         contact=bodies.contact_of(path, event, bodies.optional(event, "recipient")),
         data=event | {"machine": _machine(event)} if event_type == EventType.EMAIL_OPEN else event,
-        external_id=bodies.optional(body, "signature", "token"),
+        external_id=token,
         occurred_at=bodies.instant_of(event.get("timestamp"), "timestamp"),
+        once=Once(token, bodies.digest(event)) if token else None,
     )
     return [mapped]
 
@@ -45,7 +55,7 @@ def _machine(event: JsonObject) -> bool | str:
     return bool(bot) if isinstance(bot, str) else bodies.MACHINE_UNKNOWN
 
 
-def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
     """Check the HMAC over timestamp and token, by the account's signing key or by its parent account's.
 
     It does not cover the event: only TLS, the token that is taken once, and the timestamp's age keep others out.
@@ -54,8 +64,8 @@ def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
     timestamp, token, own = (_signed(signature, name) for name in ("timestamp", "token", "signature"))
     given = [own, bodies.optional(signature, "parent-signature") or own]
     message = as_bytes(timestamp + token)
-    require_match(map(as_bytes, given), [hex_hmac(key, message) for key in keys(secrets)])
-    require_fresh(timestamp, now)
+    require_match(map(as_bytes, given), [hex_hmac(key, message) for key in keys(secrets, hmac_key)])
+    require_fresh(timestamp, now, tolerance)
 
 
 def _signed(signature: object, name: str) -> str:
@@ -72,4 +82,6 @@ PROVIDER = Provider(
     "unsubscribed → email_unsubscribe, complained → email_spam_report",
     parse=parse,
     verify=verify,
+    check_secret=hmac_key,
+    tolerance=TOLERANCE,
 )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from hashlib import sha256
+from datetime import datetime, timedelta
 
-from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError
+from waitctl.domain.errors import InvalidEventError
 from waitctl.domain.events import EventType
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
 from waitctl.infrastructure.providers.common import bodies
-from waitctl.infrastructure.providers.common.signatures import from_base64, header, keys, require_match
+from waitctl.infrastructure.providers.common.signatures import basic_credentials, require_basic
 
 _TYPES: dict[str, tuple[str, str, str]] = {
     "Open": (EventType.EMAIL_OPEN, "Recipient", "ReceivedAt"),
@@ -56,7 +55,7 @@ def _fingerprint(event: JsonObject, *keys: str) -> str | None:
     parts = [bodies.optional(event, key) for key in keys]
     if None in parts:
         return None
-    return sha256(to_json(parts).encode(errors="surrogatepass")).hexdigest()
+    return bodies.digest(parts)
 
 
 def _map_reply(event: JsonObject, path: ContactPath | None) -> Mapped:
@@ -70,15 +69,9 @@ def _map_reply(event: JsonObject, path: ContactPath | None) -> Mapped:
     )
 
 
-def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
     """Check the credentials of the webhook's URL; a secret is ``user:password``. Postmark signs nothing."""
-    if (request.url or "").lower().startswith("http:"):
-        raise InvalidSettingError("Postmark's credentials came over plain http", hint="give its webhook an https URL")
-    scheme, _, credentials = header(request, "Authorization").partition(" ")
-    given = from_base64(credentials.strip()) if scheme.lower() == "basic" else None
-    if given is None:
-        raise InvalidSignatureError("the header Authorization holds no user and password")
-    require_match([given], keys(secrets))
+    require_basic(request, secrets)
 
 
 PROVIDER = Provider(
@@ -88,5 +81,6 @@ PROVIDER = Provider(
     "SpamComplaint → email_spam_report, SubscriptionChange → email_unsubscribe, inbound → email_reply",
     parse=parse,
     verify=verify,
+    check_secret=basic_credentials,
     headers=("Authorization",),
 )

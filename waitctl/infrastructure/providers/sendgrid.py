@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError
+from waitctl.domain.errors import InvalidEventError, InvalidSignatureError
 from waitctl.domain.events import EventType
 from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
 from waitctl.infrastructure.providers.common import bodies
-from waitctl.infrastructure.providers.common.signatures import as_bytes, from_base64, header, keys, require_fresh
+from waitctl.infrastructure.providers.common.publickeys import ecdsa_key
+from waitctl.infrastructure.providers.common.signatures import (
+    TOLERANCE,
+    as_bytes,
+    from_base64,
+    header,
+    keys,
+    require_fresh,
+)
 
 _SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 _TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"
@@ -49,24 +57,15 @@ def _machine(event: dict[str, object]) -> bool | str:
     return says if isinstance(says, bool) else bodies.MACHINE_UNKNOWN
 
 
-def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
     """Check the ECDSA signature over the timestamp and the body; a secret is the account's public key, in base64."""
-    from waitctl.infrastructure.providers.common.publickeys import ecdsa_signed
-
     given, timestamp = header(request, _SIGNATURE), header(request, _TIMESTAMP)
-    public_keys = [_public_key(key) for key in keys(secrets)]
+    public_keys = keys(secrets, ecdsa_key)
     signature = from_base64(given) or b""
     message = as_bytes(timestamp) + request.body
-    if not any(ecdsa_signed(key, signature, message) for key in public_keys):
+    if not any(has_signed(signature, message) for has_signed in public_keys):
         raise InvalidSignatureError
-    require_fresh(timestamp, now)
-
-
-def _public_key(secret: bytes) -> bytes:
-    key = from_base64(b"".join(secret.split()))
-    if not key:
-        raise InvalidSettingError("the secret is not a public key in base64")
-    return key
+    require_fresh(timestamp, now, tolerance)
 
 
 PROVIDER = Provider(
@@ -76,5 +75,7 @@ PROVIDER = Provider(
     "unsubscribe → email_unsubscribe, spamreport → email_spam_report",
     parse=parse,
     verify=verify,
+    check_secret=ecdsa_key,
+    tolerance=TOLERANCE,
     headers=(_SIGNATURE, _TIMESTAMP),
 )

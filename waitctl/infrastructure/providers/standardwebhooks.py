@@ -7,13 +7,14 @@ here; it knows no ``v1a``; and a header or a body that is malformed leaves it as
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
 from waitctl.infrastructure.providers.common import bodies
 from waitctl.infrastructure.providers.common.signatures import (
+    TOLERANCE,
     as_bytes,
     base64_hmac,
     from_base64,
@@ -21,11 +22,14 @@ from waitctl.infrastructure.providers.common.signatures import (
     keys,
     require_fresh,
     require_match,
+    require_no_public_key,
 )
 
 _ID, _TIMESTAMP, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
-_PUBLIC = b"whpk_"
-_PRIVATE = b"whsec_"
+_PUBLIC = "whpk_"
+_PUBLIC_BYTES = 32
+_PRIVATE = "whsec_"
+_LEAST_BYTES = 24
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
@@ -49,25 +53,33 @@ def _data(event: JsonObject) -> JsonObject:
     return data if isinstance(data, dict) else {"data": data}
 
 
-def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
     """Check the signatures over id, timestamp and body: ``v1`` by a shared secret, ``v1a`` by a public key."""
     identifier, timestamp = header(request, _ID), header(request, _TIMESTAMP)
     given = [each.partition(",") for each in header(request, _SIGNATURE).split()]
     message = as_bytes(f"{identifier}.{timestamp}.") + request.body
-    all_keys = keys(secrets)
-    shared = [_decoded(key.removeprefix(_PRIVATE)) for key in all_keys if not key.startswith(_PUBLIC)]
-    public = [_decoded(key.removeprefix(_PUBLIC)) for key in all_keys if key.startswith(_PUBLIC)]
+    all_keys = keys(secrets, _key)
+    shared, public = ([key for is_public, key in all_keys if is_public is kind] for kind in (False, True))
     signed = {version: [value for each, _, value in given if each == version] for version in ("v1", "v1a")}
     if not _signed_by_public_key(public, signed["v1a"], message):
         require_match(map(as_bytes, signed["v1"]), [base64_hmac(key, message) for key in shared])
-    require_fresh(timestamp, now)
+    require_fresh(timestamp, now, tolerance)
 
 
-def _decoded(key: bytes) -> bytes:
-    decoded = from_base64(key)
+def _key(secret: str) -> tuple[bool, bytes]:
+    """A secret as bytes, and whether it is a public key. Raises `InvalidSettingError` for what can be neither."""
+    is_public = secret.startswith(_PUBLIC)
+    decoded = from_base64(secret.removeprefix(_PUBLIC if is_public else _PRIVATE))
     if not decoded:
         raise InvalidSettingError("the secret is not base64", hint="as in whsec_… or whpk_…")
-    return decoded
+    if is_public and len(decoded) != _PUBLIC_BYTES:
+        raise InvalidSettingError(f"the secret is not a public key of {_PUBLIC_BYTES} bytes")
+    if not is_public and len(require_no_public_key(decoded)) < _LEAST_BYTES:
+        raise InvalidSettingError(
+            f"the secret is too short to be one of Standard Webhooks: {len(decoded)} bytes",
+            hint=f"{_LEAST_BYTES} bytes or more in base64, as in whsec_…",
+        )
+    return is_public, decoded
 
 
 def _signed_by_public_key(public_keys: list[bytes], signatures: list[str], message: bytes) -> bool:
@@ -84,5 +96,7 @@ PROVIDER = Provider(
     maps="every type as it is",
     parse=parse,
     verify=verify,
+    check_secret=_key,
+    tolerance=TOLERANCE,
     headers=(_ID, _TIMESTAMP, _SIGNATURE),
 )

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError, MissingCredentialError
 from waitctl.domain.events import EventType
-from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
+from waitctl.infrastructure.providers import ContactPath, Mapped, Once, Provider, Request
 from waitctl.infrastructure.providers.common import bodies
-from waitctl.infrastructure.providers.common.signatures import as_bytes, base64_hmac, header, keys, require_match
+from waitctl.infrastructure.providers.common.signatures import (
+    as_bytes,
+    base64_hmac,
+    header,
+    hmac_key,
+    keys,
+    require_match,
+)
 
 _SIGNATURE = "X-Twilio-Signature"
+_ID = "MessageSid"
+_MESSAGE = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
 _PORTS = {"https": 443, "http": 80}
 _MAX_FIELDS = 1000
 
@@ -22,14 +32,17 @@ _MAX_FIELDS = 1000
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The message that came in, or what became of one that went out."""
     event = bodies.object_of(request) if _is_json(request) else dict(_form(request))
-    message = bodies.required(event, "MessageSid")
+    message = bodies.required(event, _ID)
+    if not _MESSAGE.fullmatch(message):
+        raise InvalidEventError("'MessageSid' is not SM or MM and 32 hexadecimal digits")
     status = bodies.optional(event, "MessageStatus") or bodies.optional(event, "SmsStatus") or "received"
     if status == "received":
         event_type, external_id, other = str(EventType.SMS_REPLY), message, "From"
     else:  # about a message of ours, many a message
         event_type, external_id, other = bodies.foreign_type("twilio", status), f"{message}:{status}", "To"
     contact = bodies.contact_of(path, event, bodies.optional(event, other))
-    return [Mapped(event_type, contact, event, external_id, occurred_at=None)]
+    once = Once(external_id, bodies.digest(event))
+    return [Mapped(event_type, contact, event, external_id, occurred_at=None, once=once)]
 
 
 def _is_json(request: Request) -> bool:
@@ -45,7 +58,7 @@ def _form(request: Request) -> list[tuple[str, str]]:
         raise InvalidEventError("the body is not a form") from cause
 
 
-def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
     """Check the HMAC over the URL as Twilio knows it and over what was posted; a secret is an auth token."""
     given = header(request, _SIGNATURE)
     if not request.url:
@@ -55,9 +68,23 @@ def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
         _check_hash(request.body, request.url)
         parameters = ""
     else:
-        parameters = "".join(name + value for name, value in sorted(set(_form(request))))
+        parameters = _signed_text(_form(request))
     messages = [as_bytes(url + parameters) for url in urls]
-    require_match([as_bytes(given)], [base64_hmac(key, each, "sha1") for key in keys(secrets) for each in messages])
+    require_match(
+        [as_bytes(given)], [base64_hmac(key, each, "sha1") for key in keys(secrets, hmac_key) for each in messages]
+    )
+
+
+def _signed_text(form: list[tuple[str, str]]) -> str:
+    """The parameters as Twilio signs them, with nothing between them: cut elsewhere, they would be signed as well.
+
+    Raises `InvalidSignatureError` where the id of a message stands across such a cut, and so may be another's.
+    """
+    text = "".join(name + value for name, value in sorted(set(form)))
+    whole = sum(name.endswith(_ID) and bool(_MESSAGE.fullmatch(value)) for name, value in set(form))
+    if len(re.findall(f"{_ID}{_MESSAGE.pattern}", text)) != whole:
+        raise InvalidSignatureError("the id of a message runs into another parameter")
+    return text
 
 
 def _check_hash(body: bytes, url: str) -> None:
@@ -85,6 +112,7 @@ PROVIDER = Provider(
     maps="an incoming message → sms_reply",
     parse=parse,
     verify=verify,
+    check_secret=hmac_key,
     headers=(_SIGNATURE,),
     signs_url=True,
 )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
 from waitctl.infrastructure.providers.common import bodies
-from waitctl.infrastructure.providers.common.signatures import base64_hmac, header, require_hmac
+from waitctl.infrastructure.providers.common.signatures import base64_hmac, header, hmac_key, require_hmac
 
 _SIGNATURE = "Typeform-Signature"
 
@@ -39,7 +39,7 @@ def _answer(response: JsonObject, kind: str) -> str | None:
     return next((each for each in found if each), None)
 
 
-def verify(request: Request, secrets: Sequence[str], now: datetime) -> None:
+def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
     """Check the HMAC over the body. It has no timestamp: what was seen before is known by its token."""
     given = header(request, _SIGNATURE)
     require_hmac(given, secrets, request.body, lambda key, message: b"sha256=" + base64_hmac(key, message))
@@ -51,5 +51,6 @@ PROVIDER = Provider(
     maps="form_response → form_submit",
     parse=parse,
     verify=verify,
+    check_secret=hmac_key,
     headers=(_SIGNATURE,),
 )

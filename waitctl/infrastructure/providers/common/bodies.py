@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 from waitctl.domain.errors import InvalidEventError, InvalidInputError, InvalidWaitDateError
@@ -100,6 +102,15 @@ def _from_unix(seconds: float | str, what: str) -> datetime:
     if at.year not in YEARS:
         raise InvalidEventError(f"{what!r} lies outside the years 1000 to 9899")
     return at
+
+
+def digest(value: object) -> str:
+    """A digest (SHA-256, hexadecimal) of a JSON value, whatever the order of its keys."""
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    except RecursionError as cause:
+        raise InvalidEventError("the event is nested too deeply") from cause
+    return sha256(text.encode()).hexdigest()
 
 
 def foreign_type(provider: str, name: str) -> str:
