@@ -78,6 +78,7 @@ REPORT = [
     "stale",
     "held",
     "remaining_due",
+    "quarantined",
     "stopped",
 ]
 ZULU = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
@@ -162,7 +163,7 @@ def test_the_walk_of_an_event_wait(run_on: Waitctl, config: str) -> None:
     assert run("status", "-e", "order-17")["state"] == "waiting"
     pending = run("pending")
     assert list(pending) == [
-        "open", "by_type", "by_status", "overdue", "oldest_overdue_seconds", "next_due_at", "deliveries",
+        "open", "by_type", "by_status", "overdue", "oldest_overdue_seconds", "next_due_at", "deliveries", "quarantined",
         "paused",
         "last_tick",
     ]  # fmt: skip

@@ -148,6 +148,7 @@ def test_pending_counts(scene: Scene) -> None:
         "oldest_overdue_seconds": None,
         "next_due_at": None,
         "deliveries": {"pending": 0, "held": 0, "dead": 0},
+        "quarantined": 0,
         "paused": [],
         "last_tick": None,
     }
@@ -166,6 +167,7 @@ def test_pending_counts(scene: Scene) -> None:
         "oldest_overdue_seconds": 2400,
         "next_due_at": "2026-03-01T17:00:00Z",
         "deliveries": {"pending": 1, "held": 1, "dead": 0},
+        "quarantined": 0,
         "paused": [],
         "last_tick": None,
     }

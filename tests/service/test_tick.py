@@ -56,6 +56,7 @@ def test_report_and_its_document(scene: Scene) -> None:
         "stale",
         "held",
         "remaining_due",
+        "quarantined",
         "stopped",
     ]
     assert document["as_of"] == "2026-03-01T13:00:00Z"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.scene import MINUTE, NOON, Scene
 from tests.signing import NEW, OLD, SENDERS, URL, signed
-from waitctl import Settings
+from waitctl import Settings, Tick
 from waitctl.application.events.webhooks import Webhook, WebhookResult, WebhookService
 from waitctl.domain.errors import InvalidSettingError, MissingCredentialError, PayloadCutError, QuarantineNotFoundError
 from waitctl.infrastructure.config import SourceConfig
@@ -184,6 +184,45 @@ def test_how_old_a_signature_may_be_is_for_the_source_to_say(scene: Scene, hooks
     with pytest.raises(InvalidSettingError, match="calcom signs no instant"):
         hooks.take("calcom", b"{}")
     assert hooks.take("calendly", request.body, request.headers).totals.recorded == (minutes == 10)
+
+
+def kept_bodies(hooks: Hooks) -> list[bytes]:
+    """What is in quarantine, oldest first."""
+    return [hooks.service.get_quarantined(each).body for each in hooks.service.quarantined_ids()]
+
+
+def test_of_a_source_so_many_are_kept_and_the_oldest_go(scene: Scene, hooks: Hooks) -> None:
+    hooks.know(OLD, max_quarantined=3)
+    nameless = signed("calcom", NOON, OLD, b'{"triggerEvent": "BOOKING_CREATED", "payload": {"attendees": []}}')
+    hooks.take("calcom", nameless.body, nameless.headers)
+    hooks.take("typeform", b"another source", {"Typeform-Signature": "x"})
+    for number in range(5):
+        scene.at(number)
+        hooks.take("calcom", b"%d" % number, {"X-Cal-Signature-256": "forged"})
+    # Forged ones push each other out, and not the one that is genuine.
+    assert kept_bodies(hooks) == [nameless.body, b"another source", b"3", b"4"]
+    assert scene.waits.list_pending_waits().quarantined == 4
+    report = scene.tick()
+    assert (report.quarantined, report.did_nothing) == (4, True)
+
+
+def test_of_a_source_so_many_bytes_are_kept(scene: Scene, hooks: Hooks) -> None:
+    large = b"x" * 1024 * 1024
+    for number in range(66):
+        scene.at(number)
+        hooks.take("calcom", b"%02d" % number + large, {"X-Cal-Signature-256": "forged"})
+    assert [body[:2] for body in kept_bodies(hooks)] == [b"%02d" % number for number in range(2, 66)]
+
+
+@pytest.mark.parametrize(("days", "left"), [(7, 2), (8, 1), (30, 1), (31, 0)])
+def test_what_is_too_old_leaves_with_a_tick(scene: Scene, hooks: Hooks, days: int, left: int) -> None:
+    hooks.know(OLD)
+    hooks.take("calcom", b"x", {"X-Cal-Signature-256": "forged"})
+    hooks.take("typeform", b"x", {"Typeform-Signature": "forged"})
+    scene.at(days * 24 * 60)
+    sources = {"typeform": SourceConfig("typeform", max_quarantine_age=timedelta(days=7))}
+    report = Tick(scene.database, Settings(scene.url, sources=sources)).run()
+    assert (report.quarantined, len(hooks.service.quarantined_ids())) == (left, left)
 
 
 def test_a_dry_run_keeps_nothing(scene: Scene, hooks: Hooks) -> None:

@@ -368,6 +368,8 @@ def test_sources_name_their_secrets_and_hold_none(config: Path) -> None:
         ("contact = ''", "sources.a.contact"),
         ("verify = false\nsecret_env = 'A'", "sources.a: name a secret, or say verify = false"),
         ("verify = 'no'", "sources.a.verify"),
+        ("max_quarantined = -1", "sources.a.max_quarantined"),
+        ("max_quarantine_age = 30", "sources.a.max_quarantine_age: write a duration"),
         ("tolerance = 300", "sources.a.tolerance: write a duration"),
     ],
 )

@@ -193,5 +193,6 @@ def _done(report: TickReport) -> str:
         ("stale", report.stale, ""),
         ("held", report.held, ""),
         ("still due", report.remaining_due, ""),
+        ("in quarantine", report.quarantined, "webhooks"),
     )
     return ", ".join(f"{what} {count:,} {unit}".rstrip() for what, count, unit in done if count)

@@ -295,6 +295,7 @@ def _print_summary(summary: PendingWaitsSummary) -> None:
             ("overdue", overdue),
             ("next due", None if counts.next_due_at is None else relative(counts.next_due_at, summary.now)),
             ("deliveries", f"{deliveries}, {summary.deliveries_dead:,} dead"),
+            ("quarantined", f"{summary.quarantined:,} webhooks" if summary.quarantined else None),
             ("last tick", _last_tick(summary)),
             ("paused", ", ".join(f"{pause.kind} {pause.name}".strip() for pause in summary.paused)),
         ],

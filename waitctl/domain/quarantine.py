@@ -5,13 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from waitctl.domain.errors import PayloadCutError
 from waitctl.domain.text import storable
 
 MAX_KEPT = 1024 * 1024
 """Bytes of a body that are kept; a longer one is cut and cannot be replayed."""
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Bytes of bodies that are kept of a source."""
+
+MAX_QUARANTINED = 1000
+"""How many are kept of a source, unless its config says otherwise."""
+
+MAX_AGE = timedelta(days=30)
+"""How long they are kept, unless the source's config says otherwise."""
 
 _CREDENTIAL = re.compile(r"authorization|cookie|credential|password|secret|token")
 """What is in the name of a header, in lower case, that has no place in a table."""

@@ -17,6 +17,7 @@ from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig
 from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
+from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.secrets import read_secrets
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class SourceConfig:
 
     Names of secrets, never the secrets: ``secret_env`` are variables, ``secret_file`` files; several while they rotate.
     ``verify``: False where what has no secret is to be taken unverified. ``tolerance``: how far a signed instant may
-    lie from now; None for what the provider says.
+    lie from now; None for what the provider says. ``max_quarantined``
+    and ``max_quarantine_age``: how much of what was refused is kept, and how long.
     """
 
     name: str
@@ -55,6 +57,8 @@ class SourceConfig:
     url: str | None = None
     verify: bool = True
     tolerance: timedelta | None = None
+    max_quarantined: int = MAX_QUARANTINED
+    max_quarantine_age: timedelta = MAX_AGE
     folder: Path | None = None
 
     @property
@@ -165,7 +169,15 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     """Check the file against its model; built here so that only a host with a config file pays for pydantic."""
     from typing import Annotated
 
-    from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
+    from pydantic import (
+        AfterValidator,
+        BaseModel,
+        BeforeValidator,
+        ConfigDict,
+        Field,
+        StringConstraints,
+        model_validator,
+    )
 
     from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
 
@@ -192,6 +204,8 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         url: Word | None = None
         verify: bool = True
         tolerance: Span | None = None
+        max_quarantined: Annotated[int, Field(ge=0)] = MAX_QUARANTINED
+        max_quarantine_age: Span = MAX_AGE
 
         @model_validator(mode="after")
         def _check_verify(self) -> SourceModel:

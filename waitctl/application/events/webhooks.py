@@ -11,6 +11,7 @@ from functools import partial
 
 from waitctl.application.documents import event_document, instant
 from waitctl.application.events.ndjson import unverified
+from waitctl.application.events.quarantine import keep
 from waitctl.application.events.recording import EventService, IngestTotals, Stored, make_event
 from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
 from waitctl.domain.errors import (
@@ -206,7 +207,7 @@ class WebhookService:
         def work(connection: Connection) -> WebhookResult:
             taken = self._let_through_once(connection, webhook, judged, now)
             kept = self._to_keep(request, webhook, taken, now)
-            store.insert_quarantined(connection, kept)
+            keep(connection, kept, webhook.config)
             return _result(taken, self._events.store(connection, taken.events), kept, dry_run=dry_run)
 
         return self._database.write(work, rollback=dry_run)
@@ -294,7 +295,7 @@ class WebhookService:
             store.refuse_again(connection, row.id, code=again.code, message=storable(again.message), now=now)
             return row.id, _result(judged, Stored(set(), [], []), [replace(row, code=again.code)], dry_run=False)
         kept = self._to_keep(request, webhook, judged, row.received_at)
-        store.insert_quarantined(connection, kept)
+        keep(connection, kept, webhook.config)
         stored = self._events.store(connection, judged.events)
         store.delete_quarantined(connection, row.id)
         return row.id, _result(judged, stored, kept, dry_run=False)

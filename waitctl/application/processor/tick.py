@@ -15,13 +15,14 @@ from functools import partial
 from waitctl.application.deliveries.dispatcher import DeliveryCounts, Dispatcher
 from waitctl.application.deliveries.handler_factory import handlers_of, why_held
 from waitctl.application.deliveries.unknown_handlers import give_up_unknown_handlers
+from waitctl.application.events.quarantine import expire
 from waitctl.application.processor.phases import Phase, Progress, Resolver, Stopped, TickOptions
 from waitctl.domain.errors import ClockSkewError
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_name
-from waitctl.infrastructure.store import completion, pauses, ticks
+from waitctl.infrastructure.store import completion, pauses, quarantine, ticks
 from waitctl.infrastructure.store import deliveries as delivery_store
 
 _LOOK_UP = 0.2
@@ -48,6 +49,7 @@ class TickReport:
     stale: int = 0
     held: int = 0
     remaining_due: int = 0
+    quarantined: int = 0
     stopped: Stopped = Stopped.IDLE
     ids: dict[str, list[str]] | None = None
 
@@ -207,7 +209,8 @@ class Tick:
         )
 
     def finish(self, tick_id: int, report: TickReport, connection: Connection) -> TickReport:
-        """Write the heartbeat, and return the report with what is left to do."""
+        """Write the heartbeat, and return the report with what is left to do. What is too old leaves the quarantine."""
+        expire(connection, self._settings, self._database.clock(connection))
         done = self._complete(connection, report)
         ticks.finish_tick(
             connection,
@@ -223,6 +226,7 @@ class Tick:
             finished_at=self._database.real_clock(connection),
             held=delivery_store.count_held(connection, self.usable_handlers()),
             remaining_due=completion.count_remaining(connection, now=self._database.clock(connection)),
+            quarantined=quarantine.count_quarantined(connection),
         )
 
     def _dry_run(self, connection: Connection) -> TickReport:

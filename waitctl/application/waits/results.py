@@ -53,6 +53,7 @@ class PendingWaitsSummary:
     deliveries_held: int
     deliveries_dead: int
     paused: tuple[Pause, ...] = ()
+    quarantined: int = 0
     last_tick: LastTick | None = None
     real_now: datetime | None = None
     """Now on the clock that ticks are noted by, whatever time is pretended."""
@@ -91,6 +92,7 @@ class PendingWaitsSummary:
                 "held": self.deliveries_held,
                 "dead": self.deliveries_dead,
             },
+            "quarantined": self.quarantined,
             "paused": [pause_document(pause) for pause in self.paused],
             "last_tick": self._last_tick_document(),
         }

@@ -353,7 +353,7 @@ class WaitSchedulingService:
     ) -> PendingWaitsSummary:
         """Count what is open. ``handlers`` are those that this host knows; deliveries to others are held."""
         from waitctl.infrastructure.store import deliveries as delivery_store
-        from waitctl.infrastructure.store import pauses, ticks
+        from waitctl.infrastructure.store import pauses, quarantine, ticks
 
         with self._database.read(connection) as connection_:
             now = self._database.clock(connection_)
@@ -362,6 +362,7 @@ class WaitSchedulingService:
                 now,
                 *delivery_store.count_outbox(connection_, handlers),
                 paused=tuple(pauses.list_pauses(connection_)),
+                quarantined=quarantine.count_quarantined(connection_),
                 last_tick=ticks.last_tick(connection_),
                 real_now=self._database.real_clock(connection_),
             )

@@ -9,9 +9,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from waitctl.domain.quarantine import Quarantined
+from waitctl.domain.quarantine import MAX_KEPT, Quarantined
 from waitctl.infrastructure.schema import quarantine
 from waitctl.infrastructure.store.waits import find_ids
+
+_MOST_COUNTED = 10_000
 
 
 def insert_quarantined(connection: Connection, rows: Sequence[Quarantined]) -> None:
@@ -19,6 +21,20 @@ def insert_quarantined(connection: Connection, rows: Sequence[Quarantined]) -> N
     names = quarantine.c.keys()
     if rows:
         connection.execute(sa.insert(quarantine), [{name: getattr(row, name) for name in names} for row in rows])
+
+
+def list_sizes(connection: Connection, source: str) -> list[tuple[str, int]]:
+    """What is kept of a source: id and bytes, first what was verified, then the newest."""
+    table = quarantine.c
+    order = (table.verified.desc(), table.received_at.desc(), table.id.desc())
+    found = sa.select(table.id, table.size).where(table.source == source).order_by(*order)
+    return [(row[0], min(row[1], MAX_KEPT)) for row in connection.execute(found)]
+
+
+def count_quarantined(connection: Connection) -> int:
+    """How many payloads are kept, 10,000 at most."""
+    some = sa.select(quarantine.c.id).limit(_MOST_COUNTED).subquery()
+    return connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
 
 
 def get_quarantined(connection: Connection, quarantine_id: str, *, lock: bool = False) -> Quarantined | None:
@@ -51,9 +67,20 @@ def refuse_again(connection: Connection, quarantine_id: str, *, code: str, messa
     connection.execute(sa.update(quarantine).where(quarantine.c.id == quarantine_id).values(values))
 
 
-def delete_quarantined(connection: Connection, quarantine_id: str) -> bool:
-    """Forget a payload. Returns whether it was there."""
-    return bool(connection.execute(sa.delete(quarantine).where(quarantine.c.id == quarantine_id)).rowcount == 1)
+def delete_quarantined(connection: Connection, *quarantine_ids: str) -> int:
+    """Forget payloads. Returns how many of them were there."""
+    if not quarantine_ids:
+        return 0
+    return connection.execute(sa.delete(quarantine).where(quarantine.c.id.in_(quarantine_ids))).rowcount
+
+
+def delete_older(
+    connection: Connection, before: datetime, *, source: str | None = None, except_for: Sequence[str] = ()
+) -> None:
+    """Forget what came before an instant: of one source, or of all but some."""
+    old = sa.delete(quarantine).where(quarantine.c.received_at < before)
+    of_source = quarantine.c.source.not_in(except_for) if source is None else quarantine.c.source == source
+    connection.execute(old.where(of_source))
 
 
 def _load(connection: Connection, found: sa.Select[Any]) -> list[Quarantined]:
