@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -42,7 +42,8 @@ class Signed:
 class Sender:
     """A provider. ``first``: type, contact and id of the first event of its fixture, ``recorded`` how many are known.
 
-    ``window``: how old a signature may be; ``covers_body``: whether it is over the body.
+    ``window``: how old a signature may be; ``covers_body``: whether it is over the body; ``unsigned``: headers that it
+    sends and no signature needs.
     """
 
     fixture: str
@@ -51,6 +52,7 @@ class Sender:
     secret: Callable[[str], str] = lambda key: key
     window: timedelta | None = None
     covers_body: bool = True
+    unsigned: frozenset[str] = frozenset()
     recorded: int = 1
 
     @property
@@ -129,6 +131,37 @@ def _standard(body: bytes, key: str, unix: str) -> Signed:
     return Signed(body, headers)
 
 
+def _svix(body: bytes, key: str, unix: str) -> Signed:
+    as_standard = _standard(body, key, unix).headers
+    return Signed(body, {name.replace("webhook-", "svix-"): value for name, value in as_standard.items()})
+
+
+def _stripe(body: bytes, key: str, unix: str) -> Signed:
+    return Signed(body, {"Stripe-Signature": f"t={unix},v1={'0' * 64},v1={hex_of(key, f'{unix}.'.encode() + body)}"})
+
+
+def _github(body: bytes, key: str, _: str) -> Signed:
+    signature = {"X-Hub-Signature-256": f"sha256={hex_of(key, body)}"}
+    return Signed(body, signature | {"X-GitHub-Event": "issues", "X-GitHub-Delivery": "72d3162e-cc78-11e3-81ab"})
+
+
+def _hubspot(body: bytes, key: str, unix: str) -> Signed:
+    timestamp = f"{unix}000"
+    signature = base64_of(key, f"POST{URL}".encode() + body + timestamp.encode())
+    return Signed(body, {"X-HubSpot-Signature-v3": signature, "X-HubSpot-Request-Timestamp": timestamp})
+
+
+def _mailgun_routes(body: bytes, key: str, unix: str) -> Signed:
+    fields = dict(parse_qsl(body.decode(), keep_blank_values=True))
+    signature = hex_of(key, f"{unix}{fields['token']}".encode())
+    signed_body = urlencode(fields | {"timestamp": unix, "signature": signature}).encode()
+    return Signed(signed_body, {"Content-Type": "application/x-www-form-urlencoded"})
+
+
+def _sendgrid_inbound(body: bytes, key: str, unix: str) -> Signed:
+    return Signed(body, _basic(body, key, unix).headers | {"Content-Type": "multipart/form-data; boundary=xYzZY"})
+
+
 SENDERS = {
     "cloudevents": Sender(
         "cloudevents.json",
@@ -152,7 +185,7 @@ SENDERS = {
         "mailgun.json",
         _mailgun,
         ("email_open", "ada@example.org", "0f4c1a7be2d9"),
-        window=5 * MINUTE,
+        window=12 * 60 * MINUTE,
         covers_body=False,
     ),
     "postmark": Sender(
@@ -179,6 +212,40 @@ SENDERS = {
         "calcom.json",
         _calcom,
         ("appointment_booked", "ada@example.org", "BOOKING_CREATED:bFJeNb2uX8ANpT3JL5EfXw:2026-01-01T09:00:00.538Z"),
+    ),
+    "resend": Sender("resend.json", _svix, ("email_open", "ada@example.org", "msg_1"), whsec, 5 * MINUTE),
+    "stripe": Sender(
+        "stripe.json",
+        _stripe,
+        ("stripe.invoice.paid", "ada@example.org", "evt_1MrV4fLkdIwHu7ixVvq0jLcD"),
+        window=5 * MINUTE,
+    ),
+    "github": Sender(
+        "github.json",
+        _github,
+        ("github.issues.opened", "ada", "72d3162e-cc78-11e3-81ab"),
+        unsigned=frozenset({"x-github-event", "x-github-delivery"}),
+    ),
+    "hubspot": Sender(
+        "hubspot.json",
+        _hubspot,
+        ("hubspot.contact.propertychange", "1017", "100:51:1767258000123"),
+        window=5 * MINUTE,
+    ),
+    "mailgun-routes": Sender(
+        "mailgun_routes.txt",
+        _mailgun_routes,
+        ("email_reply", "Ada@Example.org", "reply-1@example.org"),
+        window=12 * 60 * MINUTE,
+        covers_body=False,
+        unsigned=frozenset({"content-type"}),
+    ),
+    "sendgrid-inbound": Sender(
+        "sendgrid_inbound.bin",
+        _sendgrid_inbound,
+        ("email_reply", "Ada@Example.org", "reply-2@example.org"),
+        covers_body=False,
+        unsigned=frozenset({"content-type"}),
     ),
 }
 

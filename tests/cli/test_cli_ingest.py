@@ -82,6 +82,11 @@ def test_lines_without_an_id_are_reported(run: Waitctl) -> None:
     assert (totals["recorded"], totals["duplicates"], totals["without_id"]) == (1, 1, 1)
 
 
+def test_a_byte_order_mark_costs_no_line(run: Waitctl) -> None:
+    totals = run("event", "ingest", "-o", "json", stdin=b"\xef\xbb\xbf" + line(1) + b"\n" + line(2)).ok().json
+    assert totals["recorded"] == 2
+
+
 def test_a_dry_run_records_nothing(run: Waitctl) -> None:
     totals = run("event", "ingest", "--dry-run", "-o", "json", stdin=line(1)).ok().json
     assert totals["recorded"] == 1

@@ -97,7 +97,7 @@ def _request(file: str, headers_file: str | None, url: str | None) -> Request:
     from waitctl.application.events.webhooks import MAX_BODY
     from waitctl.infrastructure.providers import Request, headers_from
 
-    headers = None
+    headers: list[tuple[str, str]] = []
     if headers_file is not None:
         text = _read(headers_file, _MOST_OF_HEADERS + 1)
         if len(text) > _MOST_OF_HEADERS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -185,6 +186,8 @@ def read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     while line := stream.readline(MAX_LINE + 1):
         number += 1
         rest = line
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
         while rest and not rest.endswith(b"\n") and len(rest) > MAX_LINE:
             rest = stream.readline(MAX_LINE + 1)
         if line.strip():

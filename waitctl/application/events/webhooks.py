@@ -129,6 +129,8 @@ class Webhook:
         try:
             if len(request.body) > MAX_BODY:
                 raise InvalidEventError(f"the body is longer than {MAX_BODY:,} bytes")
+            if request.repeated:
+                raise InvalidEventError(f"the header {min(request.repeated)} came more than once")
             if self._secrets is not None and not verified:
                 self.provider.verify(request, self._secrets, now, self._tolerance)
                 judged.verified = True

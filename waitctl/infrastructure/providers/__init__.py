@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,16 +21,25 @@ _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A webhook as it came: the raw bytes (they are what is signed), the headers in lower case, the public URL."""
+    """A webhook as it came: the raw bytes (they are what is signed), the headers in lower case, the public URL.
+
+    ``repeated``: the headers that came more than once; which of the values was meant nobody knows.
+    """
 
     body: bytes
     headers: Mapping[str, str]
     url: str | None = None
+    repeated: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, body: bytes, headers: Mapping[str, str] | None = None, url: str | None = None) -> Request:
-        """A request whose headers may be written in any case."""
-        return cls(body, _joined((headers or {}).items()), url)
+    def of(
+        cls, body: bytes, headers: Mapping[str, str] | Sequence[tuple[str, str]] = (), url: str | None = None
+    ) -> Request:
+        """A request whose headers, by name or in pairs, may be written in any case."""
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        given = [(name.lower(), value) for name, value in pairs]
+        counted = Counter(name for name, _ in given)
+        return cls(body, dict(given), url, frozenset(name for name, count in counted.items() if count > 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +131,14 @@ class Provider:
     always_signed: bool = True
 
     def own_part(self, request: Request) -> Request:
-        """The request with this provider's own headers alone, so that a replay sees what the first try saw."""
-        own = [name.lower() for name in self.headers]
-        headers = {
-            name: value for name, value in request.headers.items() if any(fnmatchcase(name, pattern) for pattern in own)
-        }
-        return replace(request, headers=headers)
+        """The request with this provider's own headers alone, so that a replay sees what the first try saw.
+
+        Of one that came more than once there is no value.
+        """
+        own = {name for name in request.headers for pattern in self.headers if fnmatchcase(name, pattern.lower())}
+        repeated = request.repeated & own
+        headers = {name: request.headers[name] for name in sorted(own - repeated)}
+        return replace(request, headers=headers, repeated=repeated)
 
 
 @cache
@@ -150,15 +162,15 @@ def providers() -> list[Provider]:
     return [provider(name) for name in names()]
 
 
-def headers_from(text: str) -> dict[str, str]:
-    """Read the headers of a request, names in lower case, from a JSON object or from ``Name: value`` lines.
+def headers_from(text: str) -> list[tuple[str, str]]:
+    """Read the headers of a request from a JSON object or from ``Name: value`` lines.
 
     In the object (adnanh/webhook's ``entire-headers``) a value is a text or a list of texts. Of the lines (as curl
     prints them) a first one that is no header is skipped, and a blank one ends them. Raises `InvalidEventError`, and
     repeats no value: credentials are among them.
     """
-    pairs = _pairs_of_object(text) if text.lstrip().startswith("{") else _pairs_of_lines(text)
-    return _joined(pairs)
+    text = text.removeprefix("\ufeff")
+    return list(_pairs_of_object(text) if text.lstrip().startswith("{") else _pairs_of_lines(text))
 
 
 def _pairs_of_object(text: str) -> Iterable[tuple[str, str]]:
@@ -177,12 +189,3 @@ def _pairs_of_lines(text: str) -> Iterable[tuple[str, str]]:
             yield matched[1], matched[2].strip()
         elif number > 1 or not _MESSAGE_START.match(line):
             raise InvalidEventError(f"line {number} of the headers file is not a header", hint="Name: value")
-
-
-def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """A header that was sent several times is one whose values are joined (RFC 9110, section 5.2)."""
-    headers: dict[str, str] = {}
-    for name, value in pairs:
-        key = name.lower()
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    return headers

@@ -1,4 +1,4 @@
-"""Cal.com's webhooks, in the shape that they have without a custom template."""
+"""Cal.com's webhooks, in the shapes that they have without a custom template."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from waitctl.infrastructure.providers.common import bodies
 from waitctl.infrastructure.providers.common.signatures import header, hmac_key, require_hmac
 
 _SIGNATURE = "X-Cal-Signature-256"
+_BY_PHONE = "@sms.cal.com"
 _UNSIGNED = "no-secret-provided"
 _TYPES: dict[str, str] = {
     "BOOKING_CREATED": EventType.APPOINTMENT_BOOKED,
@@ -25,16 +26,22 @@ def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The event of a delivery."""
     body = bodies.object_of(request)
     name = bodies.required(body, "triggerEvent")
-    booking = bodies.as_object(body.get("payload"), "'payload'")
-    attendee = (bodies.optional(booking, "attendees", 0, key) for key in ("email", "phoneNumber"))
+    is_flat = "payload" not in body  # of what happens to a meeting, the booking is all there is
+    booking = body if is_flat else bodies.as_object(body["payload"], "'payload'")
     mapped = Mapped(
         event_type=_TYPES.get(name) or bodies.foreign_type("calcom", name),
-        contact=bodies.contact_of(path, booking, *attendee),
+        contact=bodies.contact_of(path, booking, *_attendee(booking)),
         data=booking,
         external_id=_external_id(name, body, booking),
-        occurred_at=bodies.instant_of(body.get("createdAt"), "createdAt"),
+        occurred_at=None if is_flat else bodies.instant_of(body.get("createdAt"), "createdAt"),
     )
     return [mapped]
+
+
+def _attendee(booking: JsonObject) -> list[str | None]:
+    """Where to find who booked. Who booked by telephone has an address that Cal.com made up, of their number."""
+    email, number = (bodies.optional(booking, "attendees", 0, key) for key in ("email", "phoneNumber"))
+    return [number, email] if (email or "").lower().endswith(_BY_PHONE) else [email, number]
 
 
 def _external_id(name: str, body: JsonObject, booking: JsonObject) -> str | None:

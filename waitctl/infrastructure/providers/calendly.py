@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from waitctl.domain.errors import InvalidSignatureError
 from waitctl.domain.events import EventType
 from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request
 from waitctl.infrastructure.providers.common import bodies
-from waitctl.infrastructure.providers.common.signatures import (
-    as_bytes,
-    header,
-    hex_hmac,
-    hmac_key,
-    keys,
-    require_fresh,
-    require_match,
-)
+from waitctl.infrastructure.providers.common.signatures import hmac_key, require_timestamped_hmac
 
 _SIGNATURE = "Calendly-Webhook-Signature"
 _TYPES: dict[str, str] = {
@@ -44,14 +35,7 @@ def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
 
 def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
     """Check the HMAC over the timestamp and the body, both in one header: ``t=…,v1=…``."""
-    parts = [part.strip().partition("=") for part in header(request, _SIGNATURE).split(",")]
-    timestamps = [value for name, _, value in parts if name == "t"]
-    signatures = [as_bytes(value) for name, _, value in parts if name == "v1"]
-    if len(timestamps) != 1 or not signatures:
-        raise InvalidSignatureError(f"the header {_SIGNATURE} is not of the form t=…,v1=…")
-    message = as_bytes(timestamps[0]) + b"." + request.body
-    require_match(signatures, [hex_hmac(key, message) for key in keys(secrets, hmac_key)])
-    require_fresh(timestamps[0], now, tolerance)
+    require_timestamped_hmac(request, _SIGNATURE, secrets, now, tolerance)
 
 
 PROVIDER = Provider(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -10,9 +11,10 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from waitctl.domain.errors import InvalidEventError, InvalidSignatureError
-from waitctl.domain.text import MAX_TEXT, JsonObject, parse_json
+from waitctl.domain.text import JsonObject, parse_json
 from waitctl.infrastructure.providers import ContactPath, Mapped, Provider, Request, standardwebhooks
 from waitctl.infrastructure.providers.common import bodies
+from waitctl.infrastructure.providers.common.forms import content_type
 from waitctl.infrastructure.providers.common.signatures import as_bytes, from_base64
 
 _PREFIX = "ce-"
@@ -22,7 +24,7 @@ _JSON = re.compile(r"[^;]*[/+]json\s*(?:;|$)", re.IGNORECASE)
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The events of a delivery. The path begins at the attributes (``userid``) or at the data."""
     if _is_binary(request):
-        return [_map(_attributes(request), _content(request.body, _content_type(request)), path)]
+        return [_map(_attributes(request), _content(request.body, content_type(request)), path)]
     document = _stream(request.body) or bodies.json_of(request)
     if isinstance(document, list):
         return bodies.map_each(document, lambda event: _map(event, _data(event), path))
@@ -32,7 +34,7 @@ def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
 
 def _stream(body: bytes) -> list[bytes] | None:
     """The lines of a body whose first line is an event of its own, as message queues hand them out."""
-    lines = [line for line in body.split(b"\n") if line.strip()]
+    lines = [line for line in bodies.without_mark(body).split(b"\n") if line.strip()]
     if len(lines) < 2 or not (lines[0].lstrip().startswith(b"{") and lines[0].rstrip().endswith(b"}")):
         return None
     with suppress(InvalidEventError):
@@ -41,12 +43,8 @@ def _stream(body: bytes) -> list[bytes] | None:
     return None
 
 
-def _content_type(request: Request) -> str:
-    return request.headers.get("content-type", "").strip()
-
-
 def _is_binary(request: Request) -> bool:
-    return f"{_PREFIX}specversion" in request.headers and not _content_type(request).lower().startswith(
+    return f"{_PREFIX}specversion" in request.headers and not content_type(request).lower().startswith(
         "application/cloudevents"
     )
 
@@ -69,13 +67,20 @@ def _header_value(value: str) -> str:
         raise InvalidEventError("a header of the event is not UTF-8") from cause
 
 
-def _content(body: bytes, content_type: str) -> JsonObject:
+def _content(body: bytes, kind: str) -> JsonObject:
     """The data of an event in binary mode, or of one whose data is base64: JSON unless its type says otherwise."""
     if not body:
         return {}
-    if content_type and not _JSON.match(content_type):
-        return {"data": bodies.text_of(body)}
+    if kind and not _JSON.match(kind):
+        return _text_or_base64(body)
     return _wrapped(parse_json(bodies.text_of(body), "the data", error=InvalidEventError))
+
+
+def _text_or_base64(body: bytes) -> JsonObject:
+    try:
+        return {"data": body.decode()}
+    except UnicodeDecodeError:
+        return {"data_base64": b64encode(body).decode()}
 
 
 def _data(event: JsonObject) -> JsonObject:
@@ -84,8 +89,8 @@ def _data(event: JsonObject) -> JsonObject:
     decoded = from_base64(bodies.required(event, "data_base64"))
     if decoded is None or event.get("data") is not None:
         raise InvalidEventError("'data_base64' is not base64, or not alone")
-    content_type = bodies.optional(event, "datacontenttype") or ""
-    return _content(decoded, content_type) if _JSON.match(content_type) else {"data_base64": event["data_base64"]}
+    kind = bodies.optional(event, "datacontenttype") or ""
+    return _content(decoded, kind) if _JSON.match(kind) else {"data_base64": event["data_base64"]}
 
 
 def _wrapped(data: Any) -> JsonObject:
@@ -112,9 +117,8 @@ def _map(event: JsonObject, data: JsonObject, path: ContactPath | None) -> Mappe
 
 def _external_id(source: str, identifier: str) -> str:
     """Source and id together say which event it is; both in one text, or its digest where that is not plain."""
-    plain = f"{source} {identifier}"
-    is_plain = " " not in source and len(plain) <= MAX_TEXT
-    return plain if is_plain else bodies.digest([source, identifier])
+    plain = None if " " in source else bodies.identifier(f"{source} {identifier}")
+    return plain or bodies.digest([source, identifier])
 
 
 def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:

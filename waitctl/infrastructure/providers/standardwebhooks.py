@@ -26,6 +26,9 @@ from waitctl.infrastructure.providers.common.signatures import (
 )
 
 _ID, _TIMESTAMP, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+_SVIX = "svix-id", "svix-timestamp", "svix-signature"
+"""The same, as those name them who send by Svix."""
+
 _PUBLIC = "whpk_"
 _PUBLIC_BYTES = 32
 _PRIVATE = "whsec_"
@@ -42,10 +45,22 @@ def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
         event_type=bodies.required(event, "type"),
         contact=bodies.contact_of(path, event, inside, *usual),
         data=data,
-        external_id=request.headers.get(_ID),
+        external_id=message_id(request),
         occurred_at=bodies.instant_of(event.get("timestamp"), "timestamp"),
     )
     return [mapped]
+
+
+def _names(request: Request) -> tuple[str, str, str]:
+    """The headers that the sender uses; never some of both."""
+    own = (_ID, _TIMESTAMP, _SIGNATURE)
+    is_svix = request.headers.keys().isdisjoint(own) and not request.headers.keys().isdisjoint(_SVIX)
+    return _SVIX if is_svix else own
+
+
+def message_id(request: Request) -> str | None:
+    """The id that is signed, the same whenever the message is sent again."""
+    return request.headers.get(_names(request)[0])
 
 
 def _data(event: JsonObject) -> JsonObject:
@@ -55,8 +70,8 @@ def _data(event: JsonObject) -> JsonObject:
 
 def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
     """Check the signatures over id, timestamp and body: ``v1`` by a shared secret, ``v1a`` by a public key."""
-    identifier, timestamp = header(request, _ID), header(request, _TIMESTAMP)
-    given = [each.partition(",") for each in header(request, _SIGNATURE).split()]
+    identifier, timestamp, signatures = (header(request, name) for name in _names(request))
+    given = [each.partition(",") for each in signatures.split()]
     message = as_bytes(f"{identifier}.{timestamp}.") + request.body
     all_keys = keys(secrets, _key)
     shared, public = ([key for is_public, key in all_keys if is_public is kind] for kind in (False, True))
@@ -92,11 +107,12 @@ def _signed_by_public_key(public_keys: list[bytes], signatures: list[str], messa
 
 PROVIDER = Provider(
     "standardwebhooks",
-    needs=f"the headers {_ID}, {_TIMESTAMP} and {_SIGNATURE}, and a secret: whsec_…, or whpk_… with waitctl[sendgrid]",
+    needs=f"the headers {_ID}, {_TIMESTAMP} and {_SIGNATURE} (or svix-…), and a secret: whsec_…, "
+    "or whpk_… with waitctl[sendgrid]",
     maps="every type as it is",
     parse=parse,
     verify=verify,
     check_secret=_key,
     tolerance=TOLERANCE,
-    headers=(_ID, _TIMESTAMP, _SIGNATURE),
+    headers=(_ID, _TIMESTAMP, _SIGNATURE, *_SVIX),
 )

@@ -7,12 +7,13 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidSignatureError, MissingCredentialError
 from waitctl.domain.events import EventType
 from waitctl.infrastructure.providers import ContactPath, Mapped, Once, Provider, Request
 from waitctl.infrastructure.providers.common import bodies
+from waitctl.infrastructure.providers.common.forms import pairs_of
 from waitctl.infrastructure.providers.common.signatures import (
     as_bytes,
     base64_hmac,
@@ -26,12 +27,11 @@ _SIGNATURE = "X-Twilio-Signature"
 _ID = "MessageSid"
 _MESSAGE = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
 _PORTS = {"https": 443, "http": 80}
-_MAX_FIELDS = 1000
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
     """The message that came in, or what became of one that went out."""
-    event = bodies.object_of(request) if _is_json(request) else dict(_form(request))
+    event = bodies.object_of(request) if _is_json(request) else dict(pairs_of(request.body))
     message = bodies.required(event, _ID)
     if not _MESSAGE.fullmatch(message):
         raise InvalidEventError("'MessageSid' is not SM or MM and 32 hexadecimal digits")
@@ -47,15 +47,7 @@ def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
 
 def _is_json(request: Request) -> bool:
     """No form begins so: there a brace is percent-encoded."""
-    return request.body.lstrip().startswith(b"{")
-
-
-def _form(request: Request) -> list[tuple[str, str]]:
-    body = bodies.text_of(request.body)
-    try:
-        return parse_qsl(body, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_FIELDS)
-    except ValueError as cause:
-        raise InvalidEventError("the body is not a form") from cause
+    return bodies.without_mark(request.body).lstrip().startswith(b"{")
 
 
 def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
@@ -68,7 +60,7 @@ def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: t
         _check_hash(request.body, request.url)
         parameters = ""
     else:
-        parameters = _signed_text(_form(request))
+        parameters = _signed_text(pairs_of(request.body))
     messages = [as_bytes(url + parameters) for url in urls]
     require_match(
         [as_bytes(given)], [base64_hmac(key, each, "sha1") for key in keys(secrets, hmac_key) for each in messages]

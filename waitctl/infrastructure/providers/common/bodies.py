@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 from waitctl.domain.errors import InvalidEventError, InvalidInputError, InvalidWaitDateError
 from waitctl.domain.instants import YEARS, parse_instant
-from waitctl.domain.text import JsonObject, parse_json
+from waitctl.domain.text import MAX_TEXT, JsonObject, parse_json
 from waitctl.infrastructure.providers import ContactPath, Mapped, Request
 
 EMAIL_DELIVERED = "email_delivered"
@@ -24,12 +25,20 @@ APPOINTMENT_CANCELLED = "appointment_cancelled"
 APPOINTMENT_RESCHEDULED = "appointment_rescheduled"
 """Names that are not built in: such events count as ignored until their type is registered."""
 
+MILLISECONDS = 100_000_000_000
+"""From here on a number is in milliseconds since 1970: in seconds it would lie in the year 5138."""
+
 MACHINE_UNKNOWN = "unknown"
 """What ``machine`` of an email_open is when the provider does not say whether a machine opened it."""
 
 _UNFIT = re.compile(r"[^a-z0-9_.:/-]+")
-_UNIX = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_UNIX = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,9})?")
 _FINER_THAN_MICROSECONDS = re.compile(r"(\.[0-9]{6})[0-9]+")
+
+
+def without_mark(body: bytes) -> bytes:
+    """The body without a byte order mark."""
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
 def json_of(request: Request) -> Any:
@@ -38,9 +47,9 @@ def json_of(request: Request) -> Any:
 
 
 def text_of(body: bytes) -> str:
-    """The body as text."""
+    """The body as text, without the mark that some put before it."""
     try:
-        return body.decode()
+        return without_mark(body).decode()
     except UnicodeDecodeError as cause:
         raise InvalidEventError(f"the body is not UTF-8: {cause.reason} at byte {cause.start}") from cause
 
@@ -77,7 +86,7 @@ def contact_of(path: ContactPath | None, event: object, *otherwise: str | None) 
 
 
 def instant_of(value: object, what: str) -> datetime | None:
-    """An instant (UTC) from seconds since 1970 or from RFC 3339 with any fraction, None from null."""
+    """An instant (UTC) from seconds or milliseconds since 1970 or from RFC 3339 with any fraction, None from null."""
     if value is None:
         return None
     if isinstance(value, str) and not _UNIX.fullmatch(value):
@@ -94,9 +103,10 @@ def _from_text(text: str, what: str) -> datetime:
         raise InvalidEventError(cause.message, hint=cause.hint) from cause
 
 
-def _from_unix(seconds: float | str, what: str) -> datetime:
+def _from_unix(number: float | str, what: str) -> datetime:
     try:
-        at = datetime.fromtimestamp(float(seconds), UTC)
+        seconds = float(number)
+        at = datetime.fromtimestamp(seconds / 1000 if abs(seconds) >= MILLISECONDS else seconds, UTC)
     except (ValueError, OverflowError, OSError) as cause:
         raise InvalidEventError(f"{what!r} lies outside the years 1000 to 9899") from cause
     if at.year not in YEARS:
@@ -111,6 +121,11 @@ def digest(value: object) -> str:
     except RecursionError as cause:
         raise InvalidEventError("the event is nested too deeply") from cause
     return sha256(text.encode()).hexdigest()
+
+
+def identifier(text: str | None) -> str | None:
+    """An id as it is, or where it is longer than an id may be, its digest."""
+    return text if text is None or len(text) <= MAX_TEXT else digest(text)
 
 
 def foreign_type(provider: str, name: str) -> str:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidSettingError, InvalidSignatureError, MissingCredentialError
 from waitctl.infrastructure.providers import Request
+from waitctl.infrastructure.providers.common.bodies import MILLISECONDS
 
 TOLERANCE = timedelta(minutes=5)
 """How far a signed timestamp may lie from now, before or after it, unless the provider says otherwise."""
@@ -27,7 +28,7 @@ _PUBLIC_KEY = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_SECONDS = re.compile(r"[0-9]{1,11}")  # no further than the year 5138
+_UNIX = re.compile(r"[0-9]{1,14}")  # no further than the year 5138
 
 
 def header(request: Request, name: str) -> str:
@@ -122,11 +123,27 @@ def require_hmac(
     require_match([as_bytes(given)], [sign(key, message) for key in keys(secrets, hmac_key)])
 
 
+def require_timestamped_hmac(
+    request: Request, name: str, secrets: Sequence[str], now: datetime, tolerance: timedelta
+) -> None:
+    """Check a header of the form ``t=…,v1=…[,v1=…]``: the HMAC (hexadecimal) over the timestamp, a dot and the body."""
+    parts = [part.strip().partition("=") for part in header(request, name).split(",")]
+    timestamps = [value for key, _, value in parts if key == "t"]
+    signatures = [as_bytes(value) for key, _, value in parts if key == "v1"]
+    if len(timestamps) != 1 or not signatures:
+        raise InvalidSignatureError(f"the header {name} is not of the form t=…,v1=…")
+    message = as_bytes(timestamps[0]) + b"." + request.body
+    require_match(signatures, [hex_hmac(key, message) for key in keys(secrets, hmac_key)])
+    require_fresh(timestamps[0], now, tolerance)
+
+
 def require_fresh(timestamp: str, now: datetime, tolerance: timedelta) -> None:
-    """Raise `InvalidSignatureError` unless the signed ``timestamp`` (seconds since 1970) is near ``now``."""
-    if not _SECONDS.fullmatch(timestamp):
-        raise InvalidSignatureError("the signed timestamp is not in seconds")
-    if abs(now - datetime.fromtimestamp(int(timestamp), UTC)) > tolerance:
+    """Raise `InvalidSignatureError` unless the signed ``timestamp`` is near ``now``: (milli)seconds since 1970."""
+    if not _UNIX.fullmatch(timestamp):
+        raise InvalidSignatureError("the signed timestamp is not in seconds or milliseconds")
+    number = int(timestamp)
+    at = datetime.fromtimestamp(number / 1000 if number >= MILLISECONDS else number, UTC)
+    if abs(now - at) > tolerance:
         raise InvalidSignatureError(
             f"the signed timestamp is stale: more than {format_timedelta(tolerance)} away from now",
             hint="a replay, a late delivery, or a clock that is wrong",
