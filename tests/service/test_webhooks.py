@@ -246,6 +246,17 @@ def test_what_is_too_old_leaves_with_a_tick(scene: Scene, hooks: Hooks, days: in
     assert (report.quarantined, len(hooks.service.quarantined_ids())) == (left, left)
 
 
+def test_what_failed_its_signature_needs_its_secret_still(scene: Scene, hooks: Hooks) -> None:
+    """A config that was lost is no way around it, not even where the format belongs to nobody."""
+    forged = signed("cloudevents", NOON, NEW)
+    hooks.take("cloudevents", forged.body, forged.headers)
+    (kept,) = hooks.service.quarantined_ids()
+    elsewhere = WebhookService(scene.database, Settings(scene.url))
+    with pytest.raises(MissingCredentialError, match="no secret any more"):
+        elsewhere.replay(kept)
+    assert elsewhere.replay(kept, verify=False)[1].totals.recorded == 1
+
+
 def test_a_dry_run_keeps_nothing(scene: Scene, hooks: Hooks) -> None:
     assert hooks.take("sendgrid", b"{", verify=False, dry_run=True).refusals[0].quarantine_id is None
     assert hooks.service.quarantined_ids() == []

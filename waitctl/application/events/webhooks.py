@@ -286,6 +286,8 @@ class WebhookService:
         row = _required(store.get_quarantined(connection, found, lock=True), quarantine_id)
         row.require_whole()
         webhook = Webhook(self._settings, row.format, row.source, verify=verify and not row.verified)
+        if verify and row.code == InvalidSignatureError.code and webhook.config.verify and not webhook.verifies:
+            raise MissingCredentialError(f"it failed its signature, and [sources.{row.source}] has no secret any more")
         request = Request.of(row.body, row.headers, _url_of(row, webhook.config.url))
         now = self._database.clock(connection)
         registered = event_store.registered_types(connection)
