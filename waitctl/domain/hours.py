@@ -194,10 +194,10 @@ class Gate:
         date = at.date()
         days = self._days
         for _ in range(MAX_STEPS):
-            opening_rules = days.get(date)
-            if opening_rules is None:
-                opening_rules = self._openings(date)
-            for opens, closes in opening_rules:
+            openings = days.get(date)
+            if openings is None:
+                openings = self._openings_of(date)
+            for opens, closes in openings:
                 if at < closes:
                     return opens if at < opens else None
             date = date.next_day()
@@ -206,7 +206,16 @@ class Gate:
     def is_open(self, at: ZonedDateTime) -> bool:
         """Whether it is open at ``at``, which is in this gate's zone."""
         date = at.date()
-        return any(opens <= at < closes for opens, closes in self._days.get(date) or self._openings(date))
+        return any(opens <= at < closes for opens, closes in self._days.get(date) or self._openings_of(date))
+
+    def holds(self, local: PlainDateTime) -> bool:
+        """Whether it would be open at ``local`` if the clocks of this gate's zone showed that time."""
+        minute = local.hour * 60 + local.minute
+        for date, past in ((local.date(), minute), (local.date().prev_day(), minute + DAY)):
+            spans = self.hours.intervals.get(date.day_of_week().value, ())
+            if any(start <= past < end for start, end in spans) and self._opens_on(date):
+                return True
+        return False
 
     def closes_at(self, at: ZonedDateTime) -> Instant | None:
         """When what is open at ``at`` closes; ``None`` when it is closed, or stays open for 400 days."""
@@ -215,13 +224,13 @@ class Gate:
         for _ in range(MAX_STEPS):
             if (until.to_tz(self.zone) if until else at).date() < date:
                 return until
-            for opens, closes in self._openings(date):
+            for opens, closes in self._openings_of(date):
                 if opens <= (until or at) < closes:
                     until = closes
             date = date.next_day()
         return None
 
-    def _openings(self, date: Date) -> tuple[tuple[Instant, Instant], ...]:
+    def _openings_of(self, date: Date) -> tuple[tuple[Instant, Instant], ...]:
         """The openings to go through on ``date``, in order: its own, and its neighbours' that reach into it.
 
         Clocks that go back past midnight show the day before once more, in the middle of its neighbour.

@@ -64,11 +64,12 @@ class Adjustment(NamedTuple):
     def __str__(self) -> str:
         zone = self.zone
         if self.kind == "gap":
-            got = self.at.to_plain()
+            got, day = self.at.to_plain(), self.asked.date()
             way = "forward" if got > self.asked else "back"
+            kept = "" if got.date() == day else f"; for rules about days it stays {show_day(day)}"
             return (
                 f"gap: {wall(self.asked)} does not exist in {zone}, the clocks skip it; "
-                f"moved {way} by the gap to {wall(got)}"
+                f"moved {way} by the gap to {wall(got)}{kept}"
             )
         first = self.at.strict_eq(self.asked.assume_tz(zone, disambiguation="earlier"))
         which = "first" if first else "second"

@@ -10,7 +10,7 @@ from whenever import Date, Instant, PlainDateTime, Time, ZonedDateTime
 from waitctl.domain.calendars import WEEKEND, Calendar
 from waitctl.domain.errors import InvalidWaitDateError, NoOpeningError
 from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours
-from waitctl.domain.instants import OUTSIDE, Dst, clock, refuse_adjusted, show_day, to_zone, unless_final
+from waitctl.domain.instants import OUTSIDE, Adjustment, Dst, clock, refuse_adjusted, show_day, to_zone, unless_final
 from waitctl.domain.intents import Rules
 
 NOT_ASKED = "not asked for"
@@ -115,56 +115,91 @@ class OpeningRules:
         what the DST rule rejects.
         """
         mover: Gate | str | None = None  # who moved it last: once all others have let it pass, it has arrived
+        meant = None if local is None else self._skipped(moves)
         for _ in range(MAX_STEPS):
             if self._rolls_days:
-                if self._day_off(at) is not None:
-                    at, local = self._roll_days(at, local or at.to_plain(), moves, clock)
-                    mover = "days"
+                if self._day_off(at, meant) is not None:
+                    at, local = self._roll_days(at, meant, local or at.to_plain(), moves, clock)
+                    meant, mover = self._skipped(moves), "days"
                 elif mover == "days":
                     return at
             for name, gate in self._windows:
                 if mover is gate:
                     return at
-                opened = gate.pass_through(at if gate.zone == self._zone else at.to_tz(gate.zone))
+                opened = self._opening_of(gate, at, meant)
                 if opened is not None:
                     moved = opened.to_tz(self._zone)
                     moves.append(Opening(name, gate.hours, at, moved))
                     if opened in gate.adjusted:
                         moves.append(gate.adjusted[opened])
-                    at, local, mover = moved, None, gate
+                    at, local, meant, mover = moved, None, self._skipped(moves), gate
             if mover is None:
                 return at
         raise NoOpeningError(f"no opening: after {MAX_STEPS} steps there is still no instant that all rules let pass")
 
-    def _in_open_shift(self, at: ZonedDateTime) -> bool:
-        return any(gate.is_open(at.to_tz(gate.zone)) for gate in self._shifts)
+    def _skipped(self, moves: list[object]) -> PlainDateTime | None:
+        """The local time in the wait's zone that was meant, when the clocks skip it: the last of ``moves`` says so."""
+        last = moves[-1] if moves else None
+        return last.asked if isinstance(last, Adjustment) and last.kind == "gap" and last.zone == self._zone else None
 
-    def _day_off(self, at: ZonedDateTime) -> tuple[Date, str] | None:
+    def _opening_of(self, gate: Gate, at: ZonedDateTime, meant: PlainDateTime | None) -> Instant | None:
+        """The gate's next opening; ``None`` when it lets ``at`` pass, or what was ``meant`` by it."""
+        if meant is not None and self._goes_by_meant(gate, at, meant) and gate.holds(meant):
+            return None
+        return gate.pass_through(at if gate.zone == self._zone else at.to_tz(gate.zone))
+
+    def _goes_by_meant(self, gate: Gate, at: ZonedDateTime, meant: PlainDateTime) -> bool:
+        """Whether ``gate`` judges the local time that was meant, and not what clocks show instead at ``at``.
+
+        It does where a gap leads to another day, which nobody meant; and for ``reject``, which wants to know whether
+        the time that was asked for would do.
+        """
+        return gate.zone == self._zone and (self._dst is Dst.REJECT or meant.date() != at.date())
+
+    def _in_open_shift(self, at: ZonedDateTime, meant: PlainDateTime | None) -> bool:
+        return any(
+            gate.holds(meant)
+            if meant is not None and self._goes_by_meant(gate, at, meant)
+            else gate.is_open(at.to_tz(gate.zone))
+            for gate in self._shifts
+        )
+
+    def _day_off(self, at: ZonedDateTime, meant: PlainDateTime | None) -> tuple[Date, str] | None:
         """The day, in the calendar's zone if it has one, and the reason why weekdays or calendar hold ``at`` back.
 
-        What opening hours or a window began on a business day, before midnight, is not held back.
+        It is the day of the local time that was ``meant``, where a gap leads from there to another one. What opening
+        hours or a window began on a business day, before midnight, is not held back.
         """
-        if self._weekdays is not None and at.day_of_week().value not in self._weekdays:
-            return at.date(), NOT_ASKED
+        day = at.date() if meant is None else meant.date()
+        if self._weekdays is not None and day.day_of_week().value not in self._weekdays:
+            return day, NOT_ASKED
         if self._calendar is None:
             return None
-        zone = self._calendar.zone
-        day = (at if zone is None else at.to_tz(zone)).date()
+        if self._calendar.zone not in {None, self._zone}:
+            day = at.to_tz(self._calendar.zone).date()
         why = self._calendar.day_off(day)
-        return None if why is None or self._in_open_shift(at) else (day, why)
+        return None if why is None or self._in_open_shift(at, meant) else (day, why)
 
     def _roll_days(
-        self, at: ZonedDateTime, local: PlainDateTime, moves: list[object], clock: Time | None
+        self,
+        at: ZonedDateTime,
+        meant: PlainDateTime | None,
+        local: PlainDateTime,
+        moves: list[object],
+        clock: Time | None,
     ) -> tuple[ZonedDateTime, PlainDateTime]:
-        """The next day that passes, with the wall clock kept, or at ``clock``."""
+        """The next day that passes, with the wall clock of ``local`` kept, or at ``clock``."""
         days: list[tuple[Date, str]] = []
-        adjusted = None
-        while off := self._day_off(at):
+        adjusted, start = None, at
+        while off := self._day_off(at, meant):
             days.append(off)
             if len(days) > MAX_STEPS:
                 raise NoOpeningError(f"no opening: no day passes within {MAX_STEPS} days of {days[0][0]}")
             local = local.date().next_day().at(local.time() if clock is None else clock)
             at, adjusted = to_zone(local, self._zone, self._reading)
+            if adjusted is not None and at <= start:  # a gap read backwards never leads back to where it started
+                at, adjusted = to_zone(local, self._zone, Dst.LATER)
+            meant = local if adjusted is not None and adjusted.kind == "gap" else None
         moves.append(DayRoll(days, local))
         if adjusted is not None:
             moves.append(adjusted)

@@ -233,5 +233,5 @@ def _exactly(span: timedelta) -> TimeDelta:
 def resolve(
     intent: Intent, *, base: datetime, zone: str, rules: Rules = Rules(), calendar: Calendar | None = None
 ) -> Schedule:
-    """Return the instant that ``intent`` means, counted from ``base`` (aware) in ``zone``: see `Resolver`."""
+    """Return the instant that ``intent`` means, counted from ``base`` (aware) in ``zone``: see `IntentResolver`."""
     return IntentResolver(intent, zone, rules, calendar).resolve(base)

@@ -216,7 +216,7 @@ class WaitStepExecution:
 
         ``calendar`` is what ``rules`` name; ``base`` is the instant to count from instead of ``now``. Raises
         `InvalidWaitDateError` for an until-date before the base unless ``past`` is ``fire``, and what
-        `Resolver.resolve` raises.
+        `IntentResolver.resolve` raises.
         """
         spec, rules = spec.checked(), rules.checked()
         start = base or now
