@@ -124,8 +124,14 @@ def test_explain_reschedule_replan(run_on: Waitctl) -> None:
     }
     tokyo = run_on("replan", "-e", "order-17", "--tz", "Asia/Tokyo", "--apply", "-o", "json").ok().json
     assert tokyo["applied"] == 1
-    assert [change["id"] for change in tokyo["changed"]] == [created["id"]]
+    assert [(change["id"], change["to_timezone"]) for change in tokyo["changed"]] == [(created["id"], "Asia/Tokyo")]
     assert run_on("status", created["id"], "-o", "json").ok().json["timezone"] == "Asia/Tokyo"
+
+
+def test_plan_shows_old_and_new_zone(run: Waitctl) -> None:
+    run("create", "until-date", "2099-01-10 09:00", *BERLIN, "-e", "order-17").ok()
+    planned = run("replan", "--all", "--tz", "Asia/Tokyo")
+    assert "  2099-01-10 09:00:00  2099-01-10 09:00:00  Europe/Berlin → Asia/Tokyo" in planned.out
 
 
 def test_reschedule_of_several_says_which_cannot_be(run: Waitctl) -> None:

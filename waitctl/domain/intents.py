@@ -132,7 +132,10 @@ class Rules:
 
 
 def rescheduled(config: JsonObject, **changes: datetime | str) -> JsonObject:
-    """`wait_config` with what came after it was asked for: ``at`` or a ``deadline``, another ``window`` (``""``: none).
+    """`wait_config` with what came after it was asked for.
+
+    That is ``at`` or a ``deadline``, as `parse_until_date` reads them; another ``window`` (``""``: none); and
+    ``since``, the instant that a time of day is counted from instead of the creation.
 
     What was asked stays as it was, so that the same create finds its wait.
     """
