@@ -11,7 +11,7 @@ from tests.scene import MINUTE, NOON, Scene
 from waitctl import Late, Rules, Settings, Tick, TickReport, WaitStepExecution, parse_hours
 from waitctl.domain.durations import parse_duration
 from waitctl.infrastructure.config import CalendarConfig
-from waitctl.infrastructure.ids import tzdata_version
+from waitctl.infrastructure.zone_rules import tzdata_version
 
 # The scene starts on Sunday 2026-03-01 at noon, in UTC.
 MONDAY_9 = NOON + timedelta(hours=21)
@@ -44,7 +44,7 @@ def test_event_outside_the_window_schedules_the_wait(scene: Scene) -> None:
 
 
 def test_zone_rules_are_noted_wherever_they_decide(scene: Scene) -> None:
-    today = tzdata_version()
+    today = tzdata_version("UTC")
     assert gated(scene, timeout=None).wait_config["tzdata"] == today
     assert scene.listen(execution="deadline").wait_config["tzdata"] == today
     assert "tzdata" not in scene.listen(execution="neither", timeout=None).wait_config
@@ -161,7 +161,7 @@ def test_recovery_at_night_moves_to_the_next_opening_once(scene: Scene) -> None:
     moved = scene.get(wait)
     assert (moved.status, moved.scheduled_at) == ("scheduled", MONDAY_9 + timedelta(days=1))
     assert moved.wait_config["rescheduled"] == {"at": "2026-03-03T09:00:00Z"}
-    assert moved.wait_config["tzdata"] == tzdata_version()
+    assert moved.wait_config["tzdata"] == tzdata_version("UTC")
     assert scene.get(plain).late_seconds == 17 * 3600
     assert "17 h late: moved to the next opening" in scene.waits.get_history(wait.id)[-1].reason
     assert scene.tick().moved == 0

@@ -346,8 +346,8 @@ def test_reject_is_an_answer_without_a_guess(place: tuple[str, datetime], at: ti
             schedule = resolve(intent, base=base, zone=zone, rules=rules)
             strict = IntentResolver(intent, zone, Rules(dst=Dst.REJECT, window=rules.window))
             guessed = schedule.moves[0] if schedule.moves else None
-            would_do = isinstance(guessed, Adjustment) and guessed.kind == "gap" and rules.window is not None
-            if would_do and is_within(guessed.asked.to_stdlib(), rules.window):  # the gap alone moved it
+            meant = guessed.asked.to_stdlib() if isinstance(guessed, Adjustment) and guessed.kind == "gap" else None
+            if meant and rules.window and is_within(meant, rules.window):  # the gap alone moved it
                 with pytest.raises(InvalidWaitTimeError, match="does not exist"):
                     strict.resolve(base)
             elif schedule.moves and isinstance(schedule.moves[-1], Adjustment):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
@@ -12,6 +13,10 @@ import whenever
 from waitctl.domain.errors import InvalidTimezoneError
 from waitctl.domain.hours import OpeningHours
 from waitctl.domain.instants import Dst, check_zone
+from waitctl.infrastructure.zone_rules import use_newest
+
+use_newest()
+zoneinfo.reset_tzpath(whenever.get_tzpath())
 
 
 def _is_zone(name: str) -> bool:

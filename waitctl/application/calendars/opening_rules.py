@@ -15,7 +15,7 @@ from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.ids import tzdata_version
+from waitctl.infrastructure.zone_rules import tzdata_version
 
 
 class HostOpeningRules:
@@ -77,7 +77,7 @@ class HostOpeningRules:
             return None
 
 
-def with_zone_rules(config: JsonObject) -> JsonObject:
-    """A wait's ``wait_config`` with the version of the zone rules that its instant was found by."""
-    version = tzdata_version()
+def with_zone_rules(config: JsonObject, zone: str) -> JsonObject:
+    """A wait's ``wait_config`` with the version of the rules of its zone that its instant was found by."""
+    version = tzdata_version(zone)
     return config if version is None else config | {"tzdata": version}

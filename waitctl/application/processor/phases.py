@@ -330,7 +330,7 @@ class Resolver:
 
 
 def _moved(wait: LateWait, at: datetime, reason: str) -> Rescheduled:
-    config = with_zone_rules(rescheduled(wait.wait_config, at=at))
+    config = with_zone_rules(rescheduled(wait.wait_config, at=at), wait.timezone)
     return Rescheduled(wait.id, wait.scheduled_at, at, config, Late.NEXT_WINDOW, wait.timezone, reason)
 
 

@@ -33,11 +33,11 @@ from waitctl.domain.text import JsonObject, check_reason
 from waitctl.domain.waits import WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.ids import tzdata_version
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import rescheduling as store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.rescheduling import DeadlineChange, Rescheduled
+from waitctl.infrastructure.zone_rules import tzdata_version
 
 _PAGE = 1000
 _TRIES = 5
@@ -214,7 +214,7 @@ class ReschedulingService:
         # As it was asked for, and not what it comes to: a local time stays one when zone rules change.
         text = intent.to_config()["date"]
         config = rescheduled(wait.wait_config, **{"deadline" if is_waiting else "at": text})
-        changed = replace(wait, wait_config=with_zone_rules(config))
+        changed = replace(wait, wait_config=with_zone_rules(config, zone))
         if is_waiting:
             return replace(changed, timeout_at=schedule.at), schedule
         return replace(changed, scheduled_at=schedule.at), schedule
@@ -268,7 +268,7 @@ class ReschedulingService:
             opening, moves = opening_rules.next_opening(now)
             schedule = Schedule(opening, lambda: f"that instant has passed: from {show(now, wait.timezone)} on", moves)
             config = rescheduled(config, at=opening)  # else a replan would move it back
-        return replace(changed, scheduled_at=schedule.at, wait_config=with_zone_rules(config)), schedule
+        return replace(changed, scheduled_at=schedule.at, wait_config=with_zone_rules(config, wait.timezone)), schedule
 
     # -- replan ---------------------------------------------------------------------------------------------------
 
@@ -301,7 +301,7 @@ class ReschedulingService:
                 failed.append((wait.id, error.message))
                 continue
             changes.append(Change(wait, before, after, place, planned.explanation if planned else ()))
-            changed = _replanned(replace(wait, wait_config=with_zone_rules(config), timezone=place), after)
+            changed = _replanned(replace(wait, wait_config=with_zone_rules(config, place), timezone=place), after)
             moved.append((wait, changed, _replan_reason(wait, before, after, place)))
         if apply and len(changes) > cap:
             raise ReplanTooLargeError(
@@ -446,7 +446,7 @@ def _replanned(wait: WaitStepExecution, at: datetime | None) -> WaitStepExecutio
 
 
 def _replan_reason(wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str) -> str:
-    versions = (wait.wait_config.get("tzdata"), tzdata_version())
+    versions = (wait.wait_config.get("tzdata"), tzdata_version(zone))
     rules = f", zone rules {versions[0]} → {versions[1]}" if versions[0] not in {None, versions[1]} else ""
     place = f", zone {wait.timezone} → {zone}" if zone != wait.timezone else ""
     return f"replanned: {instant(before)} → {instant(after)}{rules}{place}"

@@ -30,12 +30,13 @@ from waitctl.domain.text import JsonObject, check_json_object, check_reason, che
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitFilter, WaitSpec, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
-from waitctl.infrastructure.ids import new_id, tzdata_version
+from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.waits import Transition
+from waitctl.infrastructure.zone_rules import tzdata_version
 
 _DASHED = 36
 
@@ -195,7 +196,7 @@ class WaitSchedulingService:
         timeout_at = deadline.at if deadline else None
         config = query.to_config() | ({"from": format_instant(base)} if base else {})
         if deadline or opening_rules:
-            config = with_zone_rules(config)
+            config = with_zone_rules(config, spec.timezone)
         wait = WaitStepExecution.for_event(
             new_id(),
             spec,
@@ -218,8 +219,8 @@ class WaitSchedulingService:
         dry_run: bool,
         connection: Connection | None,
     ) -> WaitCreateResult:
-        tzdata, calendar = tzdata_version(), self._openings.calendar(rules)
         spec = check_inline(spec.checked(), self._settings, self._database)
+        tzdata, calendar = tzdata_version(spec.timezone), self._openings.calendar(rules)
         _check_aware(base)
 
         def draft(now: datetime, past_policy: str) -> tuple[WaitStepExecution, Schedule]:
