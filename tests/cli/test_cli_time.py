@@ -9,6 +9,7 @@ import pytest
 from tests.cli.processes import Waitctl
 
 BERLIN = ("--tz", "Europe/Berlin")
+OFFICE = ("--window", "mon-fri 09:00-17:00")
 DRY = ("--dry-run", "-o", "json")
 
 
@@ -35,6 +36,33 @@ DRY = ("--dry-run", "-o", "json")
         ),
         (("until-date", "2026-12-24T18:00", "--offset=-36h", "--from", "2026-06-22T08:00:00Z"), "2026-12-23T05:00:00Z"),
         (("until-date", "2026-03-29 02:30", "--dst", "earlier", "--past", "fire"), "2026-03-29T00:30:00Z"),
+        (
+            ("until-date", "2026-03-09T08:00", "--offset=-1d", *OFFICE, "--from", "2026-03-01T00:00:00Z"),
+            "2026-03-06T08:00:00Z",
+        ),
+        (
+            (
+                "until-date",
+                "2026-03-09T18:00",
+                "--offset=-1d",
+                *OFFICE,
+                "--roll",
+                "forward",
+                "--from",
+                "2026-03-01T00:00Z",
+            ),
+            "2026-03-09T08:00:00Z",
+        ),
+        (
+            ("until-date", "2026-03-09", "--offset", "0d", *OFFICE, "--from", "2026-03-01T00:00Z"),
+            "2026-03-09T08:00:00Z",
+        ),
+        (
+            ("until-date", "2026-02-01", "--past", "next", *OFFICE, "--from", "2026-03-01T00:00Z"),
+            "2026-03-02T08:00:00Z",
+        ),
+        (("fixed-time", "0", *OFFICE, "--from", "2026-03-01T00:00Z"), "2026-03-02T08:00:00Z"),
+        (("fixed-time", "0", *OFFICE, "--from", "2026-03-02T10:00Z"), "2026-03-02T10:00:00Z"),
         (("until-date", "2026-10-25 02:30", "--dst", "later", "--past", "fire"), "2026-10-25T01:30:00Z"),
     ],
 )
@@ -43,6 +71,16 @@ def test_instants(arguments: tuple[str, ...], at: str, run: Waitctl) -> None:
     assert found["scheduled_at"] == at
     assert found["explanation"][0].startswith(arguments[0])
     assert run("list", "-o", "id").ok().out == ""
+
+
+def test_zero_is_a_value_where_it_has_a_meaning(run_on: Waitctl) -> None:
+    run_on("event", "record", "email_open", "--contact", "ada").ok()
+    options = ("--contact", "ada", "--timeout", "1h", "--lookback", "0", "--grace", "0", "-o", "json")
+    wait = run_on("create", "for-event", "email_open", *options).ok().json
+    assert (wait["status"], wait["listeners"][0]["expires_at"]) == ("waiting", wait["timeout_at"])
+    now = run_on("create", "fixed-time", "0", "--window", "00:00-24:00", "-o", "json").ok().json
+    assert now["scheduled_at"] == now["created_at"]
+    assert run_on("tick", "-o", "json").ok().json["resumed"] == 1
 
 
 def test_date_in_the_context(run: Waitctl, tmp_path: Path) -> None:

@@ -356,9 +356,13 @@ def test_offset_in_words() -> None:
         ),
         (
             "opening hours of company: Tuesday 2026-12-22 18:00 is outside mon-fri 09:00-12:00,13:00-17:00; "
-            "moved to the next opening, Wednesday 2026-12-23 09:00"
+            "before a date, so moved back to the latest opening, Tuesday 2026-12-22 13:00"
         ),
     )
+    forward = when(
+        parse_until_date("2026-12-28 18:00", "-2bd", roll="forward"), "2026-06-01T00:00:00Z", calendar="company"
+    )
+    assert forward.explanation[-1].endswith("moved to the next opening, Wednesday 2026-12-23 09:00")
 
 
 # -- what cannot be ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ belongs to the day it opens.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -207,6 +207,17 @@ class Gate:
         """Whether it is open at ``at``, which is in this gate's zone."""
         date = at.date()
         return any(opens <= at < closes for opens, closes in self._days.get(date) or self._openings_of(date))
+
+    def starts(self, since: Instant, until: Instant) -> Iterator[Instant]:
+        """The starts of its intervals after ``since`` and up to ``until``, in no order."""
+        date, last = since.to_tz(self.zone).date().prev_day(), until.to_tz(self.zone).date().next_day()
+        while date <= last:
+            spans = self.hours.intervals.get(date.day_of_week().value, ()) if self._opens_on(date) else ()
+            for span in spans:
+                pieces = self._pieces(date, span)
+                if pieces and since < pieces[0][0] <= until:
+                    yield pieces[0][0]
+            date = date.next_day()
 
     def holds(self, local: PlainDateTime) -> bool:
         """Whether it would be open at ``local`` if the clocks of this gate's zone showed that time."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from whenever import PlainDateTime, Time
 
@@ -35,10 +35,35 @@ class FixedTime:
                 f"{self.duration} --at {clock(self.at)}: only whole days go with a time of day",
                 hint="write 3d --at 09:00, or leave --at out",
             )
+        if self.at is not None and self.duration.is_zero:
+            raise InvalidWaitConfigurationError(
+                f"{self.duration} --at {clock(self.at)}: no days and a time of day",
+                hint=f"until-time {clock(self.at)} is the next such time",
+            )
 
     def to_config(self) -> JsonObject:
         """The intent as `wait_config` keeps it."""
         return {"duration": str(self.duration)} | ({"at": self.at.format_iso()} if self.at else {})
+
+
+class Past(StrEnum):
+    """What becomes of a date that has passed."""
+
+    REJECT = "reject"
+    """An error."""
+    FIRE = "fire"
+    """It is due at once."""
+    NEXT = "next"
+    """The next opening of its window or hours; without any, the next day that passes, at its time of day."""
+
+
+class Roll(StrEnum):
+    """Where an instant before a date goes that calendar or window do not let pass."""
+
+    BACK = "back"
+    """To the latest opening before it."""
+    FORWARD = "forward"
+    """To the next opening, if that is still before the date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +76,13 @@ class UntilDate:
     moment: datetime | PlainDateTime
     offset: Offset | None = None
     field: str | None = None
+    roll: Roll = Roll.BACK
+    past: Past = Past.REJECT
+
+    @property
+    def is_before(self) -> bool:
+        """Whether it is meant to be before the date."""
+        return self.offset is not None and self.offset.is_back
 
     def to_config(self) -> JsonObject:
         """The intent as `wait_config` keeps it."""
@@ -60,6 +92,8 @@ class UntilDate:
             config["offset"] = str(self.offset)
         if self.field is not None:
             config["field"] = self.field
+        if self.is_before and self.roll is Roll.FORWARD:
+            config["roll"] = self.roll.value
         return config
 
 
@@ -143,23 +177,37 @@ def rescheduled(config: JsonObject, **changes: datetime | str) -> JsonObject:
     return config | {"rescheduled": (config.get("rescheduled") or {}) | texts}
 
 
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
 
 
-def parse_fixed_time(text: str, at: str | None = None) -> FixedTime:
-    """Parse the DURATION of a fixed-time wait and its ``--at``.
+def parse_fixed_time(text: str, at: str | None = None, *, zero: bool = False) -> FixedTime:
+    """Parse the DURATION of a fixed-time wait and its ``--at``; ``zero``, where something opens, is now or then.
 
     Raises `InvalidWaitDurationError`, `InvalidWaitTimeError`, or `InvalidWaitConfigurationError` for ``2h`` at a time.
     """
-    return FixedTime(parse_duration(text, business=True), None if at is None else parse_time_of_day(at))
+    return FixedTime(parse_duration(text, business=True, zero=zero), None if at is None else parse_time_of_day(at))
 
 
-def parse_until_date(text: str, offset: str | None = None, field: str | None = None) -> UntilDate:
+def parse_until_date(
+    text: str, offset: str | None = None, field: str | None = None, *, roll: str = Roll.BACK, past: str = Past.REJECT
+) -> UntilDate:
     """Parse RFC 3339 or a local ``2026-12-24 18:00``; a date alone means 00:00.
 
-    Raises `InvalidWaitDateError`, or `InvalidWaitDurationError` for the offset.
+    Raises `InvalidWaitDateError`, `InvalidWaitDurationError` for the offset, or `InvalidWaitConfigurationError`.
     """
-    return UntilDate(_parse_moment(text), None if offset is None else parse_offset(offset), field)
+    distance = None if offset is None else parse_offset(offset, zero=True)
+    return UntilDate(_parse_moment(text), distance, field, _one_of(Roll, roll), _one_of(Past, past))
+
+
+def _one_of(choices: type[_Choice], text: str) -> _Choice:
+    try:
+        return choices(text)
+    except ValueError:
+        raise InvalidWaitConfigurationError(
+            f"{choices.__name__.lower()} {text!a} is none of {', '.join(choices)}"
+        ) from None
 
 
 def _parse_moment(text: str) -> datetime | PlainDateTime:
@@ -213,7 +261,13 @@ def parse_time_of_day(text: str) -> Time:
 def read_intent(config: JsonObject) -> Intent:
     """Read back the intent that `wait_config` of a wait for an instant keeps."""
     if "duration" in config:
-        return parse_fixed_time(config["duration"], config.get("at"))
+        return parse_fixed_time(config["duration"], config.get("at"), zero=True)
     if "time" in config:
         return parse_until_time(config["time"], config.get("days"))
-    return parse_until_date(config["date"], config.get("offset"), config.get("field"))
+    return parse_until_date(
+        config["date"],
+        config.get("offset"),
+        config.get("field"),
+        roll=config.get("roll", Roll.BACK),
+        past=config.get("past", Past.REJECT),
+    )

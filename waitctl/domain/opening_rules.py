@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -41,6 +42,19 @@ class Opening(NamedTuple):
         return (
             f"{self.gate}: {show_day(self.before.date())} {clock(self.before.time())} is outside {self.hours}; "
             f"moved to the next opening, {show_day(self.after.date())} {clock(self.after.time())}"
+        )
+
+
+class MovedBack(NamedTuple):
+    """What did not let an instant before a date pass, and the latest opening before it, in the wait's zone."""
+
+    held: str
+    at: ZonedDateTime
+
+    def __str__(self) -> str:
+        return (
+            f"{self.held}; before a date, so moved back to the latest opening, "
+            f"{show_day(self.at.date())} {clock(self.at.time())}"
         )
 
 
@@ -137,7 +151,54 @@ class OpeningRules:
                 return at
         raise NoOpeningError(f"no opening: after {MAX_STEPS} steps there is still no instant that all rules let pass")
 
-    def _skipped(self, moves: list[object]) -> PlainDateTime | None:
+    def pass_back(self, at: ZonedDateTime, local: PlainDateTime | None, moves: list[object]) -> ZonedDateTime:
+        """Move ``at`` back to the latest opening before it, unless everything lets it pass; see `pass_through`.
+
+        That is the start of an interval of opening hours or window, on a day that counts; without any, the latest such
+        day, the wall clock kept. Raises `NoOpeningError` or `CalendarRangeError`.
+        """
+        held = self._held(at, None if local is None else self._skipped(moves))
+        if held is None:
+            return at
+        if self._windows:
+            found, adjusted = self._latest_opening(at)
+        else:
+            found, adjusted = self._latest_day(at, local or at.to_plain())
+        moves.append(MovedBack(held, found))
+        if adjusted is not None:
+            moves.append(adjusted)
+        return found
+
+    def _held(self, at: ZonedDateTime, meant: PlainDateTime | None) -> str | None:
+        """What does not let ``at`` pass, in words."""
+        if self._rolls_days and (off := self._day_off(at, meant)) is not None:
+            return f"{WEEKEND if off[1] == WEEKEND else 'holiday'}: {show_days([off])}"
+        for name, gate in self._windows:
+            if self._opening_of(gate, at, meant) is not None:
+                return f"{name}: {show_day(at.date())} {clock(at.time())} is outside {gate.hours}"
+        return None
+
+    def _latest_opening(self, at: ZonedDateTime) -> tuple[ZonedDateTime, Adjustment | None]:
+        until, gates = at.to_instant(), [gate for _, gate in self._windows]
+        for _ in range(MAX_STEPS // 7 + 1):
+            since = until.subtract(hours=7 * 24)
+            for start in sorted({start for gate in gates for start in gate.starts(since, until)}, reverse=True):
+                adjusted = next((gate.adjusted[start] for gate in gates if start in gate.adjusted), None)
+                found = start.to_tz(self._zone)
+                if self._held(found, self._skipped([adjusted])) is None:
+                    return found, adjusted
+            until = since
+        raise NoOpeningError(f"no opening: nothing opens within {MAX_STEPS} days before {at.date()}")
+
+    def _latest_day(self, at: ZonedDateTime, local: PlainDateTime) -> tuple[ZonedDateTime, Adjustment | None]:
+        for _ in range(MAX_STEPS):
+            local = local.date().prev_day().at(local.time())
+            found, adjusted = to_zone(local, self._zone, self._reading)
+            if self._day_off(found, self._skipped([adjusted])) is None and found < at:
+                return found, adjusted
+        raise NoOpeningError(f"no opening: no day passes within {MAX_STEPS} days before {at.date()}")
+
+    def _skipped(self, moves: Sequence[object]) -> PlainDateTime | None:
         """The local time in the wait's zone that was meant, when the clocks skip it: the last of ``moves`` says so."""
         last = moves[-1] if moves else None
         return last.asked if isinstance(last, Adjustment) and last.kind == "gap" and last.zone == self._zone else None

@@ -21,7 +21,17 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.events import EventType, check_registered
 from waitctl.domain.instants import format_instant
-from waitctl.domain.intents import Intent, Rules, date_in_context, parse_fixed_time, parse_until_date, parse_until_time
+from waitctl.domain.intents import (
+    Intent,
+    Past,
+    Roll,
+    Rules,
+    UntilDate,
+    date_in_context,
+    parse_fixed_time,
+    parse_until_date,
+    parse_until_time,
+)
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.opening_rules import OpeningRules
@@ -80,8 +90,8 @@ class WaitSchedulingService:
         `UnknownCalendarError`, `CalendarRangeError`, `NoOpeningError`, `WaitAlreadyOpenError` or
         `IdempotencyKeyConflictError`.
         """
-        intent = parse_fixed_time(str(duration), at)
-        return self._create_time_wait(intent, spec, rules, base, "reject", replace_open, dry_run, connection)
+        intent = parse_fixed_time(str(duration), at, zero=rules.window is not None or rules.calendar is not None)
+        return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_until_date_wait(
         self,
@@ -90,9 +100,10 @@ class WaitSchedulingService:
         *,
         offset: str | None = None,
         field: str | None = None,
+        roll: str = Roll.BACK,
         rules: Rules = Rules(),
         base: datetime | None = None,
-        past: str = "reject",
+        past: str = Past.REJECT,
         replace_open: bool = False,
         dry_run: bool = False,
         connection: Connection | None = None,
@@ -100,7 +111,9 @@ class WaitSchedulingService:
         """Wait until an instant, or until a local date and time in the wait's zone.
 
         Instead of a ``date``, ``field`` says where it stands in the context; ``offset`` (``"-2d"``) goes back or on
-        from it. ``past="fire"`` makes a date before the base due at once instead of raising `InvalidWaitDateError`.
+        from it. What lies before a date and may not go on then goes back to the latest opening, or on to the next one
+        with ``roll="forward"``, never past the date. ``past="fire"`` makes a date before the base due at once instead
+        of raising `InvalidWaitDateError`, ``"next"`` takes the next opening, or the next day that passes.
         For the rest see `create_fixed_time_wait`.
         """
         if (date is None) == (field is None):
@@ -110,8 +123,8 @@ class WaitSchedulingService:
             date = date.isoformat()
         if field is not None:
             date = date_in_context(spec.context, field)
-        intent = parse_until_date(date or "", offset, field)
-        return self._create_time_wait(intent, spec, rules, base, past, replace_open, dry_run, connection)
+        intent = parse_until_date(date or "", offset, field, roll=roll, past=past)
+        return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_until_time_wait(
         self,
@@ -131,7 +144,7 @@ class WaitSchedulingService:
         `create_fixed_time_wait`.
         """
         intent = parse_until_time(time, days)
-        return self._create_time_wait(intent, spec, rules, base, "reject", replace_open, dry_run, connection)
+        return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_event_wait(
         self,
@@ -214,7 +227,6 @@ class WaitSchedulingService:
         spec: WaitSpec,
         rules: Rules,
         base: datetime | None,
-        past: str,
         replace_open: bool,
         dry_run: bool,
         connection: Connection | None,
@@ -223,33 +235,25 @@ class WaitSchedulingService:
         tzdata, calendar = tzdata_version(spec.timezone), self._openings.calendar(rules)
         _check_aware(base)
 
-        def draft(now: datetime, past_policy: str) -> tuple[WaitStepExecution, Schedule]:
+        def draft(now: datetime, intent: Intent) -> tuple[WaitStepExecution, Schedule]:
             return WaitStepExecution.for_time(
-                new_id(),
-                spec,
-                intent,
-                now=now,
-                rules=rules,
-                calendar=calendar,
-                base=base,
-                past=past_policy,
-                tzdata=tzdata,
+                new_id(), spec, intent, now=now, rules=rules, calendar=calendar, base=base, tzdata=tzdata
             )
 
         if dry_run:
-            wait, schedule = draft(self._now_and_types()[0], past)
+            wait, schedule = draft(self._now_and_types()[0], intent)
             return WaitCreateResult(wait, created=False, explanation=schedule.explanation)
 
         def work(connection_: Connection) -> WaitCreateResult:
             now = self._database.clock(connection_)
             try:
-                wait, schedule = draft(now, past)
+                wait, schedule = draft(now, intent)
             except InvalidWaitDateError:
                 # The same command run again after its date has passed finds the wait that it made.
-                if past == "fire":
+                if not isinstance(intent, UntilDate) or intent.past is not Past.REJECT:
                     raise
-                late, schedule = draft(now, "fire")
-                asked = replace(late, wait_config={**late.wait_config, "past": past})
+                late, schedule = draft(now, replace(intent, past=Past.FIRE))
+                asked = replace(late, wait_config={**late.wait_config, "past": intent.past.value})
                 existing = find_pruned(connection_, asked) or find_existing(connection_, asked)
                 if existing is None or existing.fingerprint != asked.fingerprint:
                     raise
