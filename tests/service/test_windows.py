@@ -169,6 +169,39 @@ def test_recovery_at_night_moves_to_the_next_opening_once(scene: Scene) -> None:
     assert [delivery.outcome for delivery in scene.get(wait).deliveries] == ["due"]
 
 
+def test_late_seconds_of_what_was_moved_count_from_when_it_was_first_due(scene: Scene) -> None:
+    """Due on Monday at ten, found late at three in the night, and again at four on Wednesday."""
+    wait = scene.create("22h", rules=OFFICE, handler="nudge").wait
+    parked = gated(scene, "parked")
+    scene.record()
+    scene.at(39 * 60).tick()
+    assert scene.at(63 * 60).tick().moved == 2
+    assert scene.get(wait).wait_config["first_due_at"] == "2026-03-02T10:00:00Z"
+    assert scene.at(69 * 60 + 1).tick().resumed == 2  # Wednesday, 09:01
+    assert scene.get(wait).late_seconds == 47 * 3600 + 60
+    assert scene.get(parked).late_seconds == 48 * 3600 + 60
+    assert scene.create("22h", rules=OFFICE, handler="nudge", idempotency_key="k").created
+
+
+def test_late_seconds_of_what_was_moved_late_are_those_of_the_tick_that_ends_it_late(scene: Scene) -> None:
+    wait = scene.create("22h", rules=OFFICE).wait
+    scene.at(39 * 60).tick()
+    assert scene.at(46 * 60).tick().resumed == 1  # an hour after it opened
+    assert scene.get(wait).late_seconds == 24 * 3600
+    assert scene.create("22h", rules=OFFICE, base=NOON, execution="f").created
+
+
+def test_what_is_moved_by_hand_is_not_late_any_more(scene: Scene) -> None:
+    for execution, how in (("a", {"by": "+1h"}), ("b", {"at": "2026-03-03 10:00"}), ("c", {"window": "10:00-11:00"})):
+        wait = scene.at(0).create("22h", execution, rules=OFFICE).wait
+        scene.at(39 * 60).tick()
+        again = scene.create("22h", execution, rules=OFFICE)
+        assert (again.created, again.wait.id) == (False, wait.id)
+        scene.rescheduling.reschedule_wait(wait.id, **how)
+        assert scene.at(46 * 60).tick().resumed == 1
+        assert scene.get(wait).late_seconds == 0, how
+
+
 def test_recovery_while_the_window_is_open_fires_late(scene: Scene) -> None:
     wait = scene.create("22h", rules=OFFICE, handler="nudge").wait
     assert scene.at(25 * 60).tick().resumed == 1

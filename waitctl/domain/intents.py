@@ -177,6 +177,20 @@ def rescheduled(config: JsonObject, **changes: datetime | str) -> JsonObject:
     return config | {"rescheduled": (config.get("rescheduled") or {}) | texts}
 
 
+FIRST_DUE_AT = "first_due_at"
+"""Where `wait_config` keeps when a wait was due that the late policy moved: from then on it is late."""
+
+
+def moved_when_late(config: JsonObject, *, due_at: datetime, to: datetime) -> JsonObject:
+    """`wait_config` of a wait that was due at ``due_at``, that nobody ended in time, and that goes on at ``to``."""
+    return {FIRST_DUE_AT: format_instant(due_at), **rescheduled(config, at=to)}
+
+
+def set_by_hand(config: JsonObject, **changes: datetime | str) -> JsonObject:
+    """The same as `rescheduled`, by somebody: what it was due at before does not count any more."""
+    return rescheduled({key: value for key, value in config.items() if key != FIRST_DUE_AT}, **changes)
+
+
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")

@@ -18,13 +18,13 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.handlers import INLINE, InlineCommand
 from waitctl.domain.instants import check_zone, format_instant
-from waitctl.domain.intents import FixedTime, Intent, Late, Past, Rules, UntilDate, UntilTime
+from waitctl.domain.intents import FIRST_DUE_AT, FixedTime, Intent, Late, Past, Rules, UntilDate, UntilTime
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventListener
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact, to_json
 
-NOT_ASKED = frozenset({"tzdata", "rescheduled"})
+NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT})
 """What `wait_config` holds beside what was asked for."""
 
 

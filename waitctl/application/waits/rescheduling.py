@@ -24,7 +24,7 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import check_zone, format_instant, parse_instant, show
-from waitctl.domain.intents import Rules, UntilDate, UntilTime, parse_until_date, read_intent, rescheduled
+from waitctl.domain.intents import Rules, UntilDate, UntilTime, parse_until_date, read_intent, rescheduled, set_by_hand
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.opening_rules import OpeningRules
@@ -213,7 +213,7 @@ class ReschedulingService:
             schedule.asked = lambda: said
         # As it was asked for, and not what it comes to: a local time stays one when zone rules change.
         text = intent.to_config()["date"]
-        config = rescheduled(wait.wait_config, **{"deadline" if is_waiting else "at": text})
+        config = set_by_hand(wait.wait_config, **{"deadline" if is_waiting else "at": text})
         changed = replace(wait, wait_config=with_zone_rules(config, zone))
         if is_waiting:
             return replace(changed, timeout_at=schedule.at), schedule
@@ -256,7 +256,7 @@ class ReschedulingService:
     def _with_window(self, seen: _Open, window: str) -> tuple[WaitStepExecution, Schedule | None]:
         wait, now = seen.wait, seen.now
         text = "" if window == "none" else str(parse_hours(window, "--window"))
-        changed = replace(wait, wait_config=rescheduled(wait.wait_config, window=text))
+        changed = replace(wait, wait_config=set_by_hand(wait.wait_config, window=text))
         rules, opening_rules = self._rules_and_opening_rules(changed)
         opening_rules.next_opening(now)  # one that never opens is refused here
         changed = replace(changed, late_policy=late_policy(rules, opening_rules))
