@@ -97,6 +97,24 @@ def test_date_in_the_context(run: Waitctl, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "date", ['"2099-03-10 15:00:00+0100"', '"2099-03-10T13:59:60Z"', "4076834400", '"4076834400"', "4076834400000"]
+)
+def test_date_in_the_context_as_programs_write_it(run: Waitctl, date: str) -> None:
+    context = ("--field", "at", "--context", f'{{"at": {date}}}')
+    created = run("create", "until-date", *context, *BERLIN, "-o", "json").ok().json
+    assert (created["scheduled_at"], created["wait_config"]["date"]) == ("2099-03-10T14:00:00Z",) * 2
+
+
+def test_instants_on_the_command_line_as_programs_write_them(run: Waitctl) -> None:
+    for at in ("2026-03-01 12:00:00+00", "2026-03-01T13:00:00+0100", "2026-03-01T11:59:60Z"):
+        run("event", "record", "email_open", "--contact", "ada", "--at", at).ok()
+    events = run("event", "list", "-o", "json").ok().json["events"]
+    assert {event["occurred_at"] for event in events} == {"2026-03-01T12:00:00Z"}
+    error = run("event", "record", "email_open", "--contact", "ada", "--at", "1772366400", "-o", "json").json_error(2)
+    assert error["code"] == "invalid_wait_date"
+
+
 def test_calendar_of_ones_own(run: Waitctl, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(
         '[calendars.company]\nbase = "DE-BY"\nextra = { 2026-12-24 = "Christmas Eve" }\n'

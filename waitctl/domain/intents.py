@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from whenever import PlainDateTime, Time
 from waitctl.domain.durations import Duration, Offset, parse_duration, parse_offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, InvalidWaitTimeError
 from waitctl.domain.hours import OpeningHours, format_days, parse_days, parse_hours
-from waitctl.domain.instants import INSTANT, LOCAL, OUTSIDE, Dst, clock, format_instant, with_offset
+from waitctl.domain.instants import Dst, clock, format_instant, parse_moment
 from waitctl.domain.text import JsonObject
 
 
@@ -205,14 +206,21 @@ def parse_fixed_time(text: str, at: str | None = None, *, zero: bool = False) ->
 
 
 def parse_until_date(
-    text: str, offset: str | None = None, field: str | None = None, *, roll: str = Roll.BACK, past: str = Past.REJECT
+    date: str | float | Decimal,
+    offset: str | None = None,
+    field: str | None = None,
+    *,
+    roll: str = Roll.BACK,
+    past: str = Past.REJECT,
 ) -> UntilDate:
     """Parse RFC 3339 or a local ``2026-12-24 18:00``; a date alone means 00:00.
 
-    Raises `InvalidWaitDateError`, `InvalidWaitDurationError` for the offset, or `InvalidWaitConfigurationError`.
+    What was found in a ``field`` may be seconds or milliseconds since 1970. Raises `InvalidWaitDateError`,
+    `InvalidWaitDurationError` for the offset, or `InvalidWaitConfigurationError`.
     """
     distance = None if offset is None else parse_offset(offset, zero=True)
-    return UntilDate(_parse_moment(text), distance, field, _one_of(Roll, roll), _one_of(Past, past))
+    moment = parse_moment(date, epoch=field is not None)
+    return UntilDate(moment, distance, field, _one_of(Roll, roll), _one_of(Past, past))
 
 
 def _one_of(choices: type[_Choice], text: str) -> _Choice:
@@ -224,33 +232,16 @@ def _one_of(choices: type[_Choice], text: str) -> _Choice:
         ) from None
 
 
-def _parse_moment(text: str) -> datetime | PlainDateTime:
-    stripped = text.strip()
-    try:
-        if matched := INSTANT.fullmatch(stripped):
-            return with_offset(*matched.groups())
-        if matched := LOCAL.fullmatch(stripped):
-            date, time = matched.groups()
-            return PlainDateTime.parse_iso(f"{date}T{time or '00:00'}")
-    except OverflowError as cause:
-        raise InvalidWaitDateError(OUTSIDE) from cause
-    except ValueError as cause:
-        raise InvalidWaitDateError(f"{text!r} is not a date on the calendar") from cause
-    raise InvalidWaitDateError(
-        f"{text!r} is not a date", hint="write 2026-12-24, '2026-12-24 18:00' or 2026-12-24T18:00:00+01:00"
-    )
-
-
-def date_in_context(context: JsonObject | None, field: str) -> str:
-    """The date that stands in the context under a dotted name, as in ``appointment.start_time``.
+def date_in_context(context: JsonObject | None, field: str) -> str | float | Decimal:
+    """The date, a text or a number, that stands in the context under a dotted name, as in ``appointment.start_time``.
 
     Raises `InvalidWaitDateError` when there is none.
     """
     found: object = context or {}
     for name in field.split("."):
         found = found.get(name) if isinstance(found, dict) else None
-    if not isinstance(found, str):
-        what = "nothing" if found is None else "no text"
+    if isinstance(found, bool) or not isinstance(found, str | int | float | Decimal):
+        what = "nothing" if found is None else "no date"
         raise InvalidWaitDateError(f"the context has {what} under {field!a}", hint="--context JSON holds the date")
     return found
 

@@ -121,9 +121,8 @@ class WaitSchedulingService:
         if isinstance(date, datetime):
             _check_aware(date)
             date = date.isoformat()
-        if field is not None:
-            date = date_in_context(spec.context, field)
-        intent = parse_until_date(date or "", offset, field, roll=roll, past=past)
+        asked = date or "" if field is None else date_in_context(spec.context, field)
+        intent = parse_until_date(asked, offset, field, roll=roll, past=past)
         return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_until_time_wait(
