@@ -18,7 +18,7 @@ from waitctl.domain.errors import (
     InvalidWaitDurationError,
     InvalidWaitTimeError,
 )
-from waitctl.domain.instants import check_zone, format_instant, parse_instant, show_local
+from waitctl.domain.instants import _PLACES, check_zone, format_instant, parse_instant, show_local
 from waitctl.domain.intents import FixedTime, parse_fixed_time, parse_until_date, parse_until_time
 from waitctl.domain.schedule import resolve
 
@@ -61,6 +61,15 @@ def test_zone_by_its_iana_name(zone: str) -> None:
         ("europe/berlin", "did you mean Europe/Berlin"),
         ("Berlin", "did you mean Europe/Berlin"),
         ("", "IANA"),
+        ("utc", "did you mean UTC"),
+        ("Utc", "did you mean UTC"),
+        ("Z", "did you mean UTC?"),
+        ("PST", "did you mean America/Los_Angeles?"),
+        ("pdt", "did you mean America/Los_Angeles?"),
+        ("EDT", "did you mean America/New_York?"),
+        ("CEST", "did you mean Europe/Berlin?"),
+        ("JST", "did you mean Asia/Tokyo?"),
+        ("etc/utc", "did you mean Etc/UTC"),
         ("Mars/Olympus_Mons", ""),
         ("../../etc/passwd", "IANA"),
         ("/etc/localtime", ""),
@@ -75,6 +84,13 @@ def test_zone_that_is_none(zone: str, hint: str) -> None:
     with pytest.raises(InvalidTimezoneError) as caught:
         check_zone(zone)
     assert hint in (caught.value.hint or "")
+
+
+def test_places_that_abbreviations_suggest_are_zones_and_the_abbreviations_are_not() -> None:
+    for abbreviation, place in _PLACES.items():
+        assert check_zone(place) == place
+        with pytest.raises(InvalidTimezoneError):
+            check_zone(abbreviation)
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,8 @@ def _iso_amounts(text: str, error: type[InvalidInputError]) -> dict[str, Decimal
     }
     if not amounts:
         raise error(f"{text!r} is not a duration", hint=_EXAMPLES)
+    if any(amount % 1 for amount in list(amounts.values())[:-1]):
+        raise error(f"{text!r}: only the last part may have a fraction (ISO 8601)", hint="write PT1H30M, or PT1.5H")
     return amounts
 
 
@@ -190,6 +192,20 @@ def parse_offset(text: str, *, error: type[InvalidInputError] = InvalidWaitDurat
     signed = stripped[:1] in {"-", "+", "\u2212"}
     duration = parse_duration(stripped[1:] if signed else stripped, error=error, business=True, zero=zero)
     return Offset(duration, is_back=signed and stripped[0] != "+" and not duration.is_zero)
+
+
+def duration_text(value: str | Duration | timedelta) -> str:
+    """A duration as `parse_duration` and `parse_offset` read it. The days of a `timedelta` are days."""
+    if isinstance(value, timedelta):
+        span = abs(value)
+        days = timedelta(span.days)
+        return ("-" if value < timedelta() else "") + format_duration(Duration(span.days, span - days))
+    return str(value)
+
+
+def as_duration(value: Duration | timedelta, *, error: type[InvalidInputError] = InvalidWaitDurationError) -> Duration:
+    """The same as a `Duration`, which may be zero. Raises ``error`` for a span that is less, or longer than any."""
+    return parse_duration(duration_text(value), error=error, zero=True) if isinstance(value, timedelta) else value
 
 
 def format_duration(duration: Duration) -> str:

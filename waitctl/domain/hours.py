@@ -101,7 +101,7 @@ def parse_hours(text: str, what: str = "the window") -> OpeningHours:
     Raises `InvalidWaitConfigurationError` for what cannot be read, for empty and for overlapping intervals.
     """
     intervals: dict[int, list[Interval]] = {}
-    for part in text.split(";"):
+    for part in re.sub(r";\s*$", "", text).split(";"):
         days, spans = _read_part(part.strip(), text, what)
         for day in days:
             intervals.setdefault(day, []).extend(spans)

@@ -124,6 +124,36 @@ def check_zone(zone: str) -> str:
     return zone
 
 
+_PLACES: Mapping[str, str] = {
+    **dict.fromkeys(("PST", "PDT", "PT"), "America/Los_Angeles"),
+    **dict.fromkeys(("MDT", "MT"), "America/Denver"),
+    **dict.fromkeys(("CST", "CDT", "CT"), "America/Chicago"),
+    **dict.fromkeys(("EDT", "ET"), "America/New_York"),
+    **dict.fromkeys(("AKST", "AKDT"), "America/Anchorage"),
+    **dict.fromkeys(("AST", "ADT"), "America/Halifax"),
+    **dict.fromkeys(("NST", "NDT"), "America/St_Johns"),
+    **dict.fromkeys(("BRT", "BRST"), "America/Sao_Paulo"),
+    **dict.fromkeys(("BST",), "Europe/London"),
+    **dict.fromkeys(("WEST",), "Europe/Lisbon"),
+    **dict.fromkeys(("CEST", "MEZ", "MESZ"), "Europe/Berlin"),
+    **dict.fromkeys(("EEST",), "Europe/Athens"),
+    **dict.fromkeys(("MSK",), "Europe/Moscow"),
+    **dict.fromkeys(("SAST",), "Africa/Johannesburg"),
+    **dict.fromkeys(("GST",), "Asia/Dubai"),
+    **dict.fromkeys(("IST",), "Asia/Kolkata"),
+    **dict.fromkeys(("SGT",), "Asia/Singapore"),
+    **dict.fromkeys(("HKT",), "Asia/Hong_Kong"),
+    **dict.fromkeys(("JST",), "Asia/Tokyo"),
+    **dict.fromkeys(("KST",), "Asia/Seoul"),
+    **dict.fromkeys(("AWST",), "Australia/Perth"),
+    **dict.fromkeys(("ACST", "ACDT"), "Australia/Adelaide"),
+    **dict.fromkeys(("AEST", "AEDT"), "Australia/Sydney"),
+    **dict.fromkeys(("NZST", "NZDT"), "Pacific/Auckland"),
+    "Z": "UTC",
+}
+"""What is most often meant by abbreviations that name no zone, or several (IST: India, Ireland, Israel)."""
+
+
 def _zone_hint(zone: str) -> str:
     from difflib import get_close_matches  # only on the way out
 
@@ -131,9 +161,11 @@ def _zone_hint(zone: str) -> str:
 
     if re.fullmatch(r"(GMT|UTC)[+-][0-9:]+", zone, re.IGNORECASE):
         return "offsets are no zones: name a place, as in Europe/Berlin, or write the offset into the instant"
+    if place := _PLACES.get(zone.upper()):
+        return f"abbreviations are no zones: did you mean {place}?"
     names = sorted(name for name in available_timezones() if not _NOT_IANA.match(name))
-    folded = {name.lower(): name for name in names}
-    folded |= {name.rpartition("/")[2].lower(): name for name in names if "/" in name}
+    folded = {name.rpartition("/")[2].lower(): name for name in names if "/" in name}
+    folded |= {name.lower(): name for name in names}
     near = [folded[match] for match in get_close_matches(zone.lower(), folded, n=3)]
     return f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else "use an IANA name, as in Europe/Berlin"
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from whenever import PlainDateTime, Time
 
-from waitctl.domain.durations import Duration, Offset, parse_duration, parse_offset
+from waitctl.domain.durations import Duration, Offset, as_duration, parse_duration, parse_offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, InvalidWaitTimeError
 from waitctl.domain.hours import OpeningHours, format_days, parse_days, parse_hours
 from waitctl.domain.instants import Dst, clock, format_instant, parse_moment
@@ -134,6 +134,11 @@ class Rules:
     late: Late | None = None
     max_late: Duration | None = None
 
+    def __post_init__(self) -> None:
+        given: Duration | timedelta | None = self.max_late
+        if isinstance(given, timedelta):  # as Python programs have it
+            object.__setattr__(self, "max_late", as_duration(given))
+
     def checked(self) -> Rules:
         """Return these rules when they go together. Raises `InvalidWaitConfigurationError`."""
         if self.late is Late.NEXT_WINDOW and self.window is None and self.calendar is None:
@@ -230,6 +235,15 @@ def _one_of(choices: type[_Choice], text: str) -> _Choice:
         raise InvalidWaitConfigurationError(
             f"{choices.__name__.lower()} {text!a} is none of {', '.join(choices)}"
         ) from None
+
+
+def date_text(date: date | str) -> str:
+    """A date or an aware datetime as `parse_until_date` reads it. Raises `InvalidWaitDateError` for a naive one."""
+    if isinstance(date, str):
+        return date
+    if isinstance(date, datetime) and date.tzinfo is None:
+        raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
+    return date.isoformat()
 
 
 def date_in_context(context: JsonObject | None, field: str) -> str | float | Decimal:

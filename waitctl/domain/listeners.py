@@ -13,7 +13,7 @@ from zlib import crc32
 
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.conditions import ConditionError, check_condition, holds
-from waitctl.domain.durations import Duration, parse_duration
+from waitctl.domain.durations import Duration, as_duration, parse_duration
 from waitctl.domain.errors import (
     EventListenerExpiredError,
     InvalidEventTypeError,
@@ -152,6 +152,12 @@ class EventQuery:
     mode: Mode = Mode.ANY
     count: int | None = None
     distinct: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "lookback", "grace"):
+            given = getattr(self, name)
+            if isinstance(given, timedelta):  # as Python programs have it
+                object.__setattr__(self, name, as_duration(given, error=InvalidTimeoutError))
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:

@@ -10,7 +10,7 @@ from whenever import Date, Instant, PlainDateTime, Time, ZonedDateTime
 
 from waitctl.domain.calendars import WEEKEND, Calendar
 from waitctl.domain.errors import InvalidWaitDateError, NoOpeningError
-from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours
+from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours, format_days
 from waitctl.domain.instants import OUTSIDE, Adjustment, Dst, clock, refuse_adjusted, show_day, to_zone, unless_final
 from waitctl.domain.intents import Rules
 
@@ -149,7 +149,9 @@ class OpeningRules:
                     at, local, meant, mover = moved, None, self._skipped(moves), gate
             if mover is None:
                 return at
-        raise NoOpeningError(f"no opening: after {MAX_STEPS} steps there is still no instant that all rules let pass")
+        raise NoOpeningError(
+            f"no opening: after {MAX_STEPS} steps there is still no instant that all let pass: {self._named()}"
+        )
 
     def pass_back(self, at: ZonedDateTime, local: PlainDateTime | None, moves: list[object]) -> ZonedDateTime:
         """Move ``at`` back to the latest opening before it, unless everything lets it pass; see `pass_through`.
@@ -188,7 +190,7 @@ class OpeningRules:
                 if self._held(found, self._skipped([adjusted])) is None:
                     return found, adjusted
             until = since
-        raise NoOpeningError(f"no opening: nothing opens within {MAX_STEPS} days before {at.date()}")
+        raise NoOpeningError(f"no opening: nothing opens within {MAX_STEPS} days before {at.date()}: {self._named()}")
 
     def _latest_day(self, at: ZonedDateTime, local: PlainDateTime) -> tuple[ZonedDateTime, Adjustment | None]:
         for _ in range(MAX_STEPS):
@@ -196,7 +198,19 @@ class OpeningRules:
             found, adjusted = to_zone(local, self._zone, self._reading)
             if self._day_off(found, self._skipped([adjusted])) is None and found < at:
                 return found, adjusted
-        raise NoOpeningError(f"no opening: no day passes within {MAX_STEPS} days before {at.date()}")
+        raise NoOpeningError(
+            f"no opening: no day passes within {MAX_STEPS} days before {at.date()}: {self._named(days_alone=True)}"
+        )
+
+    def _named(self, *, days_alone: bool = False) -> str:
+        """The rules, in words, for somebody who has to change one of them."""
+        named = [f"the days {format_days(self._weekdays)}"] if self._weekdays is not None else []
+        if self._calendar is not None:
+            week = format_days(self._calendar.work_week) or "none"
+            named.append(f"the calendar {self._calendar.name} (business days {week})")
+        if not days_alone:
+            named += [f"the {name} {gate.hours}" for name, gate in self._windows]
+        return ", ".join(named)
 
     def _skipped(self, moves: Sequence[object]) -> PlainDateTime | None:
         """The local time in the wait's zone that was meant, when the clocks skip it: the last of ``moves`` says so."""
@@ -207,7 +221,10 @@ class OpeningRules:
         """The gate's next opening; ``None`` when it lets ``at`` pass, or what was ``meant`` by it."""
         if meant is not None and self._goes_by_meant(gate, at, meant) and gate.holds(meant):
             return None
-        return gate.pass_through(at if gate.zone == self._zone else at.to_tz(gate.zone))
+        try:
+            return gate.pass_through(at if gate.zone == self._zone else at.to_tz(gate.zone))
+        except NoOpeningError as error:
+            raise NoOpeningError(f"no opening: {error.message}: {self._named()}") from error
 
     def _goes_by_meant(self, gate: Gate, at: ZonedDateTime, meant: PlainDateTime) -> bool:
         """Whether ``gate`` judges the local time that was meant, and not what clocks show instead at ``at``.
@@ -255,7 +272,9 @@ class OpeningRules:
         while off := self._day_off(at, meant):
             days.append(off)
             if len(days) > MAX_STEPS:
-                raise NoOpeningError(f"no opening: no day passes within {MAX_STEPS} days of {days[0][0]}")
+                raise NoOpeningError(
+                    f"no opening: no day passes within {MAX_STEPS} days of {days[0][0]}: {self._named(days_alone=True)}"
+                )
             local = local.date().next_day().at(local.time() if clock is None else clock)
             at, adjusted = to_zone(local, self._zone, self._reading)
             if adjusted is not None and at <= start:  # a gap read backwards never leads back to where it started

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
@@ -13,7 +13,7 @@ from waitctl.application.id_lookup import id_fragment
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
-from waitctl.domain.durations import parse_offset
+from waitctl.domain.durations import duration_text, parse_offset
 from waitctl.domain.errors import (
     ConflictError,
     InvalidInputError,
@@ -24,7 +24,16 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import check_zone, format_instant, parse_instant, show
-from waitctl.domain.intents import Rules, UntilDate, UntilTime, parse_until_date, read_intent, rescheduled, set_by_hand
+from waitctl.domain.intents import (
+    Rules,
+    UntilDate,
+    UntilTime,
+    date_text,
+    parse_until_date,
+    read_intent,
+    rescheduled,
+    set_by_hand,
+)
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.opening_rules import OpeningRules
@@ -160,8 +169,8 @@ class ReschedulingService:
         self,
         wait_id: str,
         *,
-        at: str | None = None,
-        by: str | None = None,
+        at: date | str | None = None,
+        by: timedelta | str | None = None,
         window: str | None = None,
         reason: str | None = None,
     ) -> tuple[WaitStatus, tuple[str, ...]]:
@@ -197,13 +206,13 @@ class ReschedulingService:
         return self._database.write(work)
 
     def _at_another_instant(
-        self, wait: WaitStepExecution, at: str | None, by: str | None, now: datetime
+        self, wait: WaitStepExecution, at: date | str | None, by: timedelta | str | None, now: datetime
     ) -> tuple[WaitStepExecution, Schedule]:
         zone, is_waiting, moves = wait.timezone, _is_waiting(wait), list[object]()
         if by is not None:
-            intent, said, moves = self._moved_by(wait, by, now)
+            intent, said, moves = self._moved_by(wait, duration_text(by), now)
         else:
-            intent, said = parse_until_date(at or ""), None
+            intent, said = parse_until_date(date_text(at or "")), None
         resolver = self._resolver_by_hand(wait, zone, intent)
         if resolver.delay(now).at < now:
             raise InvalidWaitDateError("that instant has passed", hint="waitctl resume WAIT ends it now")

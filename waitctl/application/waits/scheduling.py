@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
 from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
@@ -12,7 +12,7 @@ from waitctl.application.inline_commands import check_inline
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
 from waitctl.application.waits.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
-from waitctl.domain.durations import Duration
+from waitctl.domain.durations import Duration, duration_text
 from waitctl.domain.errors import (
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
@@ -28,6 +28,7 @@ from waitctl.domain.intents import (
     Rules,
     UntilDate,
     date_in_context,
+    date_text,
     parse_fixed_time,
     parse_until_date,
     parse_until_time,
@@ -70,17 +71,17 @@ class WaitSchedulingService:
 
     def create_fixed_time_wait(
         self,
-        duration: Duration | str,
+        duration: Duration | timedelta | str,
         spec: WaitSpec,
         *,
-        at: str | None = None,
+        at: time | str | None = None,
         rules: Rules = Rules(),
         base: datetime | None = None,
         replace_open: bool = False,
         dry_run: bool = False,
         connection: Connection | None = None,
     ) -> WaitCreateResult:
-        """Wait for a span of elapsed time, as in ``"3d"``, or for business days, as in ``"3bd"``.
+        """Wait for a span of elapsed time, as in ``"3d"`` or a `timedelta`, or for business days, as in ``"3bd"``.
 
         ``at`` is a time of day, and makes the duration local calendar days; so does a calendar in ``rules``, which say
         what the instant must obey. ``base`` is the instant to count from instead of now; ``replace_open`` cancels
@@ -90,15 +91,17 @@ class WaitSchedulingService:
         `UnknownCalendarError`, `CalendarRangeError`, `NoOpeningError`, `WaitAlreadyOpenError` or
         `IdempotencyKeyConflictError`.
         """
-        intent = parse_fixed_time(str(duration), at, zero=rules.window is not None or rules.calendar is not None)
+        may_be_zero = rules.window is not None or rules.calendar is not None
+        clock = None if at is None else str(at)
+        intent = parse_fixed_time(duration_text(duration), clock, zero=may_be_zero)
         return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_until_date_wait(
         self,
-        date: datetime | str | None,
+        date: date | str | None,
         spec: WaitSpec,
         *,
-        offset: str | None = None,
+        offset: timedelta | str | None = None,
         field: str | None = None,
         roll: str = Roll.BACK,
         rules: Rules = Rules(),
@@ -118,16 +121,14 @@ class WaitSchedulingService:
         """
         if (date is None) == (field is None):
             raise InvalidWaitDateError("name either a date or the field of the context that holds it")
-        if isinstance(date, datetime):
-            _check_aware(date)
-            date = date.isoformat()
-        asked = date or "" if field is None else date_in_context(spec.context, field)
-        intent = parse_until_date(asked, offset, field, roll=roll, past=past)
+        asked = date_text(date or "") if field is None else date_in_context(spec.context, field)
+        distance = None if offset is None else duration_text(offset)
+        intent = parse_until_date(asked, distance, field, roll=roll, past=past)
         return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_until_time_wait(
         self,
-        time: str,
+        time: time | str,
         spec: WaitSpec,
         *,
         days: str | None = None,
@@ -142,7 +143,7 @@ class WaitSchedulingService:
         ``days`` are weekdays (``"mon-fri"``). Raises `InvalidWaitTimeError`. For the rest see
         `create_fixed_time_wait`.
         """
-        intent = parse_until_time(time, days)
+        intent = parse_until_time(str(time), days)
         return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_event_wait(
