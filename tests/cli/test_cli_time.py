@@ -83,6 +83,14 @@ def test_zero_is_a_value_where_it_has_a_meaning(run_on: Waitctl) -> None:
     assert run_on("tick", "-o", "json").ok().json["resumed"] == 1
 
 
+def test_timeout_may_keep_to_the_window(run: Waitctl) -> None:
+    options = ("--contact", "ada", "--timeout", "1h", *OFFICE, *BERLIN, "--from", "2099-03-01T12:00:00Z", *DRY)
+    plain = run("create", "for-event", "email_open", *options).ok().json  # a Sunday
+    kept = run("create", "for-event", "email_open", "--timeout-window", *options).ok().json
+    assert (plain["timeout_at"], kept["timeout_at"]) == ("2099-03-01T13:00:00Z", "2099-03-02T08:00:00Z")
+    assert any("delivered at once; --timeout-window" in line for line in plain["explanation"])
+
+
 def test_date_in_the_context(run: Waitctl, tmp_path: Path) -> None:
     (tmp_path / "booking.json").write_text('{"appointment": {"start_time": "2099-03-10T15:00:00+01:00"}}')
     options = ("--field", "appointment.start_time", "--offset=-1d", "--context", "@booking.json")

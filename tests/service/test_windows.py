@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.scene import MINUTE, NOON, Scene
-from waitctl import Late, Rules, Settings, Tick, TickReport, WaitStepExecution, parse_hours
+from waitctl import EventQuery, Late, Rules, Settings, Tick, TickReport, WaitStepExecution, parse_hours
 from waitctl.domain.durations import parse_duration
+from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.infrastructure.config import CalendarConfig
 from waitctl.infrastructure.zone_rules import tzdata_version
 
@@ -118,7 +119,7 @@ def test_calendar_alone_gates_an_event(scene: Scene) -> None:
 
 def test_calendar_of_another_host_leaves_the_window_to_decide(scene: Scene) -> None:
     known = Settings(scene.url, calendars={"company": CalendarConfig("company", base="DE")})
-    from waitctl import EventQuery, WaitSchedulingService, WaitSpec
+    from waitctl import WaitSchedulingService, WaitSpec
 
     waits = WaitSchedulingService(scene.database, settings=known)
     rules = Rules(calendar="company", window=parse_hours("10:00-11:00"))
@@ -130,6 +131,44 @@ def test_calendar_of_another_host_leaves_the_window_to_decide(scene: Scene) -> N
     run.run()
     assert run.unknown_calendars == {"company"}
     assert scene.get(wait).scheduled_at == NOON + timedelta(hours=22)
+
+
+def test_timeout_is_decided_on_time_unless_it_keeps_to_the_window(scene: Scene) -> None:
+    """Sunday at one in the afternoon is no time to send anything; Monday at nine is."""
+    options: dict[str, Any] = {"rules": OFFICE, "timeout": "1h", "grace": "5m", "handler": "nudge"}
+    plain = scene.listen(execution="plain", **options)
+    kept = scene.listen(execution="kept", timeout_window=True, **options)
+    assert (plain.timeout_at, kept.timeout_at) == (NOON + timedelta(hours=1), MONDAY_9)
+    assert [listener.expires_at for listener in kept.listeners] == [MONDAY_9 + timedelta(minutes=5)]
+    explained, moved = (scene.rescheduling.explain_wait(wait.id)[1] for wait in (plain, kept))
+    assert explained[2].startswith("timeout: decided on time though nothing is open then, and delivered at once")
+    assert moved[1] == "deadline: 1h on, at 2026-03-02T09:00:00Z"
+    assert moved[2].startswith("window: Sunday 2026-03-01 13:00 is outside mon-fri 09:00-17:00; moved")
+    assert (scene.at(65).tick().timed_out, scene.at(21 * 60 + 5).tick().timed_out) == (1, 1)
+    assert [delivery.outcome for delivery in scene.get(kept).deliveries] == ["timeout"]
+
+
+def test_timeout_that_keeps_to_the_window_follows_another_one(scene: Scene) -> None:
+    kept = scene.listen(rules=OFFICE, timeout="1h", timeout_window=True)
+    assert scene.rescheduling.replan().changes == ()
+    found, _ = scene.rescheduling.reschedule_wait(kept.id, window="tue 10:00-11:00")
+    assert found.wait.timeout_at == MONDAY_9 + timedelta(hours=25)
+    assert scene.rescheduling.replan().changes == ()
+    assert scene.rescheduling.reschedule_wait(kept.id, window="none")[0].wait.timeout_at == NOON + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        EventQuery(("email_open",), timeout_window=True),
+        EventQuery(("email_open",), timeout=parse_duration("1h"), timeout_window=True),
+        EventQuery(("email_open",), rules=OFFICE, timeout_window=True),
+    ],
+)
+def test_timeout_window_needs_both(query: EventQuery) -> None:
+    with pytest.raises(InvalidWaitConfigurationError, match="--timeout-window needs"):
+        query.checked()
+    assert EventQuery.from_config(query.to_config()) == query
 
 
 def test_deadline_in_business_days(scene: Scene) -> None:

@@ -278,6 +278,9 @@ def for_event(
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="DURATION", help="How long to wait; for ever when left out.")
     ] = None,
+    timeout_window: Annotated[
+        bool, typer.Option("--timeout-window", help="The timeout too waits for --window or --calendar.")
+    ] = False,
     lookback: Annotated[
         str, typer.Option("--lookback", metavar="DURATION", help="Events received up to this long ago still count.")
     ] = "1m",
@@ -306,6 +309,7 @@ def for_event(
         mode=Mode.ALL if every else Mode.ANY,
         count=count,
         distinct=distinct,
+        timeout_window=timeout_window,
     )
     _create(
         context_,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from whenever import Date, Instant, PlainDateTime, Time, ZonedDateTime
 
 from waitctl.domain.calendars import WEEKEND, Calendar
-from waitctl.domain.errors import InvalidWaitDateError, NoOpeningError
+from waitctl.domain.errors import InvalidInputError, InvalidWaitDateError, NoOpeningError
 from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours, format_days
 from waitctl.domain.instants import OUTSIDE, Adjustment, Dst, clock, refuse_adjusted, show_day, to_zone, unless_final
 from waitctl.domain.intents import Rules
@@ -100,6 +100,13 @@ class OpeningRules:
     def have_windows(self) -> bool:
         """Whether a window or opening hours can be closed."""
         return bool(self._windows)
+
+    def let_pass(self, at: datetime) -> bool:
+        """Whether everything lets ``at`` pass."""
+        try:
+            return not self.next_opening(at)[1]
+        except InvalidInputError:  # nothing opens any more, or who knows
+            return False
 
     def next_opening(self, at: datetime, *, clock_of: datetime | None = None) -> tuple[datetime, tuple[object, ...]]:
         """The first instant from ``at`` on that everything lets pass, and what moved it.

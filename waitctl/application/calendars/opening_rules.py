@@ -10,7 +10,7 @@ from waitctl.domain.calendars import Calendar
 from waitctl.domain.errors import InvalidInputError, UnknownCalendarError
 from waitctl.domain.hours import parse_days
 from waitctl.domain.intents import Rules
-from waitctl.domain.late import LATE_TOLERANCE, Verdict, judge
+from waitctl.domain.late import LATE_TOLERANCE, Verdict, judge_late
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.calendars import Calendars
@@ -60,10 +60,10 @@ class HostOpeningRules:
         """When an event came: when it was received, unless it was correlated so late that only then counts."""
         return received_at if correlated_at - received_at <= self._late_tolerance else correlated_at
 
-    def judge(self, zone: str, config: Mapping[str, Any], *, scheduled_at: datetime, now: datetime) -> Verdict:
-        """What a tick does with a wait that is due: see `late.judge`."""
+    def late_verdict(self, zone: str, config: Mapping[str, Any], *, scheduled_at: datetime, now: datetime) -> Verdict:
+        """What a tick does with a wait that is due: see `judge_late`."""
         rules, opening_rules = self.of(zone, config)
-        return judge(rules, opening_rules, scheduled_at=scheduled_at, now=now, tolerance=self._late_tolerance)
+        return judge_late(rules, opening_rules, scheduled_at=scheduled_at, now=now, tolerance=self._late_tolerance)
 
     def late_before(self, now: datetime) -> datetime:
         """Waits scheduled before this are late."""

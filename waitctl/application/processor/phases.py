@@ -249,7 +249,12 @@ class Resolver:
             return 0
         self.progress.late_up_to = (late[-1].scheduled_at, late[-1].id)
         verdicts = [
-            (wait, self.opening_rules.judge(wait.timezone, wait.wait_config, scheduled_at=wait.scheduled_at, now=now))
+            (
+                wait,
+                self.opening_rules.late_verdict(
+                    wait.timezone, wait.wait_config, scheduled_at=wait.scheduled_at, now=now
+                ),
+            )
             for wait in late
         ]
         fire, skip, moves = {}, {}, []

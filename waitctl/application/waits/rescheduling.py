@@ -111,7 +111,7 @@ class ReschedulingService:
     def __init__(self, database: Database | str, *, actor: str = "api", settings: Settings | None = None) -> None:
         self._database = Database(database) if isinstance(database, str) else database
         self._actor = actor
-        self._openings = HostOpeningRules(settings)
+        self._host_rules = HostOpeningRules(settings)
         self._waits = WaitSchedulingService(self._database, actor=actor, settings=settings)
 
     # -- explain --------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class ReschedulingService:
         since = (config.get("rescheduled") or {}).get("since", config.get("from"))
         base = base or (wait.created_at if since is None else parse_instant(since, "--from"))
         rules = Rules.from_config(config)
-        calendar = self._openings.calendar(rules)
+        calendar = self._host_rules.calendar(rules)
         if wait.wait_type is WaitType.FOR_EVENT:
             return EventQuery.from_config(config).deadline(base, zone, calendar)
         return IntentResolver(read_intent(config), zone, rules, calendar).resolve(base)
@@ -240,7 +240,7 @@ class ReschedulingService:
     def _resolver_by_hand(self, wait: WaitStepExecution, zone: str, intent: UntilDate) -> IntentResolver:
         """What was set by hand passes calendar and window, but not the weekdays that a time of day was asked for."""
         rules = Rules.from_config(wait.wait_config)
-        return IntentResolver(intent, zone, rules, self._openings.calendar(rules))
+        return IntentResolver(intent, zone, rules, self._host_rules.calendar(rules))
 
     def _set_by_hand(self, wait: WaitStepExecution, zone: str) -> Schedule | None:
         """What an instant or a deadline that was set by hand comes to today; ``None`` when nobody set one."""
@@ -269,9 +269,14 @@ class ReschedulingService:
         rules, opening_rules = self._rules_and_opening_rules(changed)
         opening_rules.next_opening(now)  # one that never opens is refused here
         changed = replace(changed, late_policy=late_policy(rules, opening_rules))
-        if _is_waiting(wait):
+        if _is_waiting(wait) and not wait.wait_config.get("timeout_window"):
             return changed, None
         schedule, config = self._planned(replace(seen, wait=changed), wait.timezone)
+        if _is_waiting(wait):
+            if schedule is None or schedule.at <= now:
+                return changed, None
+            config = with_zone_rules(config, wait.timezone)
+            return replace(changed, timeout_at=schedule.at, wait_config=config), schedule
         assert schedule is not None
         if schedule.at < now:
             opening, moves = opening_rules.next_opening(now)
@@ -352,7 +357,7 @@ class ReschedulingService:
     def _since_its_event(self, seen: _Open, zone: str) -> Schedule:
         """The first opening since the event that scheduled a wait; one that has passed meanwhile does not count."""
         came_at, opening_rules = (
-            self._openings.came_at(seen.received_at, seen.taken_at),
+            self._host_rules.came_at(seen.received_at, seen.taken_at),
             self._opening_rules(seen.wait, zone),
         )
         opening, moves = opening_rules.next_opening(came_at)
@@ -417,12 +422,12 @@ class ReschedulingService:
         rules = Rules.from_config(wait.wait_config)
         intent = None if wait.wait_type is WaitType.FOR_EVENT else read_intent(wait.wait_config)
         weekdays = intent.days if isinstance(intent, UntilTime) else None
-        return rules, OpeningRules(wait.timezone, rules, self._openings.calendar(rules), weekdays)
+        return rules, OpeningRules(wait.timezone, rules, self._host_rules.calendar(rules), weekdays)
 
     def _opening_rules(self, wait: WaitStepExecution, zone: str) -> OpeningRules:
         """Calendar and window of a wait, without the weekdays that its time of day was asked for."""
         rules = Rules.from_config(wait.wait_config)
-        return OpeningRules(zone, rules, self._openings.calendar(rules))
+        return OpeningRules(zone, rules, self._host_rules.calendar(rules))
 
     def _full_id(self, text: str) -> str:
         fragment = id_fragment(text)

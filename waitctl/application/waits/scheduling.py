@@ -65,7 +65,7 @@ class WaitSchedulingService:
         self._database = Database(database) if isinstance(database, str) else database
         self._actor = actor
         self._settings = settings or Settings(self._database.resolved_url)
-        self._openings = HostOpeningRules(settings)
+        self._host_rules = HostOpeningRules(settings)
 
     # -- create ---------------------------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class WaitSchedulingService:
             found = matching.correlate_wait(
                 connection_,
                 wait.id,
-                self._openings.for_event,
+                self._host_rules.for_event,
                 now=now,
                 reason=self._database.dated("event "),
                 actor=self._actor,
@@ -201,7 +201,7 @@ class WaitSchedulingService:
         self, query: EventQuery, spec: WaitSpec, base: datetime | None, now: datetime
     ) -> tuple[WaitStepExecution, Schedule | None]:
         """The wait as it would be at ``now``, and how its deadline came about."""
-        contact, calendar = spec.contact_id, self._openings.calendar(query.rules)
+        contact, calendar = spec.contact_id, self._host_rules.calendar(query.rules)
         assert contact is not None
         opening_rules = OpeningRules(spec.timezone, query.rules, calendar)
         opening_rules.next_opening(now)  # a window that never opens is refused here
@@ -232,7 +232,7 @@ class WaitSchedulingService:
         connection: Connection | None,
     ) -> WaitCreateResult:
         spec = check_inline(spec.checked(), self._settings, self._database)
-        tzdata, calendar = tzdata_version(spec.timezone), self._openings.calendar(rules)
+        tzdata, calendar = tzdata_version(spec.timezone), self._host_rules.calendar(rules)
         _check_aware(base)
 
         def draft(now: datetime, intent: Intent) -> tuple[WaitStepExecution, Schedule]:
