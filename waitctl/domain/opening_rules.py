@@ -78,6 +78,7 @@ class OpeningRules:
         self._reading = unless_final(rules.dst)
         self._calendar = calendar
         self._weekdays = weekdays
+        self._elsewhere = calendar.zone if calendar is not None and calendar.zone != zone else None
         self._rolls_days = calendar is not None or weekdays is not None
         self._windows: list[tuple[str, Gate]] = []
         if calendar is not None and calendar.hours is not None:
@@ -122,6 +123,8 @@ class OpeningRules:
             passed = self.pass_through(Instant(at).to_tz(self._zone), None, moves, clock)
         except (ValueError, OverflowError) as cause:
             raise InvalidWaitDateError(OUTSIDE) from cause
+        except NoOpeningError as error:
+            raise self.name_in(error) from error
         if self._dst is Dst.REJECT:
             refuse_adjusted(moves)
         return (passed.to_instant().to_stdlib() if moves else at), tuple(moves)
@@ -136,29 +139,25 @@ class OpeningRules:
         what the DST rule rejects.
         """
         mover: Gate | str | None = None  # who moved it last: once all others have let it pass, it has arrived
-        meant = None if local is None else self._skipped(moves)
+        meant = self._skipped(moves) if moves and local is not None else None
         for _ in range(MAX_STEPS):
             if self._rolls_days:
                 if self._day_off(at, meant) is not None:
-                    at, local = self._roll_days(at, meant, local or at.to_plain(), moves, clock)
-                    meant, mover = self._skipped(moves), "days"
+                    at, local, meant = self._roll_days(at, meant, local or at.to_plain(), moves, clock)
+                    mover = "days"
                 elif mover == "days":
                     return at
             for name, gate in self._windows:
                 if mover is gate:
                     return at
-                opened = self._opening_of(gate, at, meant)
+                if meant is not None and self._goes_by_meant(gate, at, meant) and gate.holds(meant):
+                    continue
+                opened = gate.pass_through(at if gate.zone == self._zone else at.to_tz(gate.zone))
                 if opened is not None:
-                    moved = opened.to_tz(self._zone)
-                    moves.append(Opening(name, gate.hours, at, moved))
-                    if opened in gate.adjusted:
-                        moves.append(gate.adjusted[opened])
-                    at, local, meant, mover = moved, None, self._skipped(moves), gate
+                    at, local, meant, mover = self._open(name, gate, at, opened, moves)
             if mover is None:
                 return at
-        raise NoOpeningError(
-            f"no opening: after {MAX_STEPS} steps there is still no instant that all let pass: {self._named()}"
-        )
+        raise NoOpeningError(f"after {MAX_STEPS} steps there is still no instant that all rules let pass")
 
     def pass_back(self, at: ZonedDateTime, local: PlainDateTime | None, moves: list[object]) -> ZonedDateTime:
         """Move ``at`` back to the latest opening before it, unless everything lets it pass; see `pass_through`.
@@ -197,7 +196,7 @@ class OpeningRules:
                 if self._held(found, self._skipped([adjusted])) is None:
                     return found, adjusted
             until = since
-        raise NoOpeningError(f"no opening: nothing opens within {MAX_STEPS} days before {at.date()}: {self._named()}")
+        raise NoOpeningError(f"nothing opens within {MAX_STEPS} days before {at.date()}")
 
     def _latest_day(self, at: ZonedDateTime, local: PlainDateTime) -> tuple[ZonedDateTime, Adjustment | None]:
         for _ in range(MAX_STEPS):
@@ -205,19 +204,16 @@ class OpeningRules:
             found, adjusted = to_zone(local, self._zone, self._reading)
             if self._day_off(found, self._skipped([adjusted])) is None and found < at:
                 return found, adjusted
-        raise NoOpeningError(
-            f"no opening: no day passes within {MAX_STEPS} days before {at.date()}: {self._named(days_alone=True)}"
-        )
+        raise NoOpeningError(f"no day passes within {MAX_STEPS} days before {at.date()}")
 
-    def _named(self, *, days_alone: bool = False) -> str:
-        """The rules, in words, for somebody who has to change one of them."""
+    def name_in(self, error: NoOpeningError) -> NoOpeningError:
+        """The same error with the rules, for somebody who has to change one of them."""
         named = [f"the days {format_days(self._weekdays)}"] if self._weekdays is not None else []
         if self._calendar is not None:
             week = format_days(self._calendar.work_week) or "none"
             named.append(f"the calendar {self._calendar.name} (business days {week})")
-        if not days_alone:
-            named += [f"the {name} {gate.hours}" for name, gate in self._windows]
-        return ", ".join(named)
+        named += [f"the {name} {gate.hours}" for name, gate in self._windows]
+        return NoOpeningError(f"no opening: {error.message}: {', '.join(named)}")
 
     def _skipped(self, moves: Sequence[object]) -> PlainDateTime | None:
         """The local time in the wait's zone that was meant, when the clocks skip it: the last of ``moves`` says so."""
@@ -228,10 +224,7 @@ class OpeningRules:
         """The gate's next opening; ``None`` when it lets ``at`` pass, or what was ``meant`` by it."""
         if meant is not None and self._goes_by_meant(gate, at, meant) and gate.holds(meant):
             return None
-        try:
-            return gate.pass_through(at if gate.zone == self._zone else at.to_tz(gate.zone))
-        except NoOpeningError as error:
-            raise NoOpeningError(f"no opening: {error.message}: {self._named()}") from error
+        return gate.pass_through(at if gate.zone == self._zone else at.to_tz(gate.zone))
 
     def _goes_by_meant(self, gate: Gate, at: ZonedDateTime, meant: PlainDateTime) -> bool:
         """Whether ``gate`` judges the local time that was meant, and not what clocks show instead at ``at``.
@@ -255,13 +248,16 @@ class OpeningRules:
         It is the day of the local time that was ``meant``, where a gap leads from there to another one. What opening
         hours or a window began on a business day, before midnight, is not held back.
         """
-        day = at.date() if meant is None else meant.date()
-        if self._weekdays is not None and day.day_of_week().value not in self._weekdays:
-            return day, NOT_ASKED
+        if self._weekdays is not None:
+            weekday = at.day_of_week() if meant is None else meant.date().day_of_week()
+            if weekday.value not in self._weekdays:
+                return at.date() if meant is None else meant.date(), NOT_ASKED
         if self._calendar is None:
             return None
-        if self._calendar.zone not in {None, self._zone}:
-            day = at.to_tz(self._calendar.zone).date()
+        if self._elsewhere is not None:
+            day = at.to_tz(self._elsewhere).date()
+        else:
+            day = at.date() if meant is None else meant.date()
         why = self._calendar.day_off(day)
         return None if why is None or self._in_open_shift(at, meant) else (day, why)
 
@@ -272,16 +268,14 @@ class OpeningRules:
         local: PlainDateTime,
         moves: list[object],
         clock: Time | None,
-    ) -> tuple[ZonedDateTime, PlainDateTime]:
-        """The next day that passes, with the wall clock of ``local`` kept, or at ``clock``."""
+    ) -> tuple[ZonedDateTime, PlainDateTime, PlainDateTime | None]:
+        """The next day that passes, with the wall clock of ``local`` kept, or at ``clock``; again if it is skipped."""
         days: list[tuple[Date, str]] = []
         adjusted, start = None, at
         while off := self._day_off(at, meant):
             days.append(off)
             if len(days) > MAX_STEPS:
-                raise NoOpeningError(
-                    f"no opening: no day passes within {MAX_STEPS} days of {days[0][0]}: {self._named(days_alone=True)}"
-                )
+                raise NoOpeningError(f"no day passes within {MAX_STEPS} days of {days[0][0]}")
             local = local.date().next_day().at(local.time() if clock is None else clock)
             at, adjusted = to_zone(local, self._zone, self._reading)
             if adjusted is not None and at <= start:  # a gap read backwards never leads back to where it started
@@ -290,4 +284,16 @@ class OpeningRules:
         moves.append(DayRoll(days, local))
         if adjusted is not None:
             moves.append(adjusted)
-        return at, local
+        return at, local, meant
+
+    def _open(
+        self, name: str, gate: Gate, at: ZonedDateTime, opened: Instant, moves: list[object]
+    ) -> tuple[ZonedDateTime, None, PlainDateTime | None, Gate]:
+        """Move ``at`` on to the opening of ``gate``."""
+        moved = opened.to_tz(self._zone)
+        moves.append(Opening(name, gate.hours, at, moved))
+        adjusted = gate.adjusted.get(opened)
+        if adjusted is None:
+            return moved, None, None, gate
+        moves.append(adjusted)
+        return moved, None, self._skipped(moves), gate

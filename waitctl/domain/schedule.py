@@ -15,7 +15,7 @@ from whenever import Date, Instant, PlainDateTime, TimeDelta, ZonedDateTime
 
 from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
 from waitctl.domain.durations import Duration, Offset
-from waitctl.domain.errors import InvalidWaitDateError
+from waitctl.domain.errors import InvalidWaitDateError, NoOpeningError
 from waitctl.domain.hours import format_days
 from waitctl.domain.instants import (
     OUTSIDE,
@@ -84,7 +84,7 @@ class IntentResolver:
         self._dst = rules.dst if isinstance(intent, UntilDate) else unless_final(rules.dst)
         self._calendar = calendar
         self._rules = rules
-        self._intent = intent
+        self._date = intent if isinstance(intent, UntilDate) else None
         self._read: Callable[[datetime, list[object]], Reading]
         weekdays = None
         match intent:
@@ -97,7 +97,8 @@ class IntentResolver:
                 weekdays = intent.days
         self.opening_rules = OpeningRules(zone, rules, calendar, weekdays)
         self._is_gated = bool(self.opening_rules)
-        self._goes_back = isinstance(intent, UntilDate) and intent.is_before and intent.roll is Roll.BACK
+        goes_back = isinstance(intent, UntilDate) and intent.is_before and intent.roll is Roll.BACK
+        self._pass = self.opening_rules.pass_back if goes_back else self.opening_rules.pass_through
 
     def resolve(self, base: datetime) -> Schedule:
         """Return the instant that the intent means, counted from ``base`` (aware), once it has passed every rule.
@@ -105,13 +106,13 @@ class IntentResolver:
         Raises `InvalidWaitDateError` outside `YEARS`, `InvalidWaitTimeError` for what the DST rule rejects,
         `NoOpeningError` or `CalendarRangeError`.
         """
+        if self._date is None:
+            return self._resolve(base, gated=self._is_gated)
         schedule = self._resolve(base, gated=self._is_gated)
-        intent = self._intent
-        if isinstance(intent, UntilDate):
-            if intent.past is Past.NEXT and min(schedule.at, self.delay(base).at) < base:
-                schedule = self._next(schedule.asked, base)
-            if intent.is_before:
-                self._check_before(schedule.at, intent)
+        if self._date.past is Past.NEXT and min(schedule.at, self.delay(base).at) < base:
+            schedule = self._next(schedule.asked, base)
+        if self._date.is_before:
+            self._check_before(schedule.at, self._date)
         return schedule
 
     def delay(self, base: datetime) -> Schedule:
@@ -124,11 +125,12 @@ class IntentResolver:
             at, local, asked = self._read(base, moves)
             if gated:
                 zoned = at if isinstance(at, ZonedDateTime) else Instant(at).to_tz(self._zone)
-                go = self.opening_rules.pass_back if self._goes_back else self.opening_rules.pass_through
-                at = go(zoned, local, moves)
+                at = self._pass(zoned, local, moves)
             found = at.to_instant().to_stdlib() if isinstance(at, ZonedDateTime) else at
         except (ValueError, OverflowError) as cause:
             raise InvalidWaitDateError(OUTSIDE) from cause
+        except NoOpeningError as error:
+            raise self.opening_rules.name_in(error) from error
         if self._rejects:
             refuse_adjusted(moves)
         if not 1000 <= found.year < 9900:
@@ -170,19 +172,24 @@ class IntentResolver:
             moment = zoned.to_plain()
         local = self._shift(moment.date(), duration, offset.sign, moves).at(moment.time())
         zoned = self._to_zone(local, moves)
-        if offset.is_back and moves and isinstance(moves[-1], Adjustment) and zoned.add(hours) >= self._date(moment):
+        if (
+            offset.is_back
+            and moves
+            and isinstance(moves[-1], Adjustment)
+            and zoned.add(hours) >= self._date_itself(moment)
+        ):
             # The day before may be left out altogether (Apia): read forwards it would be the date itself.
             zoned, moves[-1] = to_zone(local, self._zone, Dst.EARLIER)
         return (zoned.add(hours), None, says) if duration.time else (zoned, local, says)
 
-    def _date(self, moment: datetime | PlainDateTime) -> ZonedDateTime:
+    def _date_itself(self, moment: datetime | PlainDateTime) -> ZonedDateTime:
         """The date itself, that others are before or after."""
         return (
             to_zone(moment, self._zone)[0] if isinstance(moment, PlainDateTime) else Instant(moment).to_tz(self._zone)
         )
 
     def _check_before(self, at: datetime, intent: UntilDate) -> None:
-        date = self._date(intent.moment)
+        date = self._date_itself(intent.moment)
         if Instant(at) >= date:
             raise InvalidWaitDateError(
                 f"{intent.offset} leads to {show(at, self._zone)}, which is not before {wall(date.to_plain())}",
