@@ -83,7 +83,11 @@ class Scene:
         rules: Rules = Rules(),
         **options: Any,
     ) -> WaitStepExecution:
-        asked = {name: options.pop(name) for name in ("where", "human", "mode", "count", "distinct") if name in options}
+        asked = {
+            name: options.pop(name)
+            for name in ("where", "human", "mode", "count", "distinct", "timeout_window")
+            if name in options
+        }
         query = EventQuery(
             types or ("email_open",),
             match=match,

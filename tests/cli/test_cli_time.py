@@ -9,6 +9,7 @@ import pytest
 from tests.cli.processes import Waitctl
 
 BERLIN = ("--tz", "Europe/Berlin")
+OFFICE = ("--window", "mon-fri 09:00-17:00")
 DRY = ("--dry-run", "-o", "json")
 
 
@@ -35,6 +36,33 @@ DRY = ("--dry-run", "-o", "json")
         ),
         (("until-date", "2026-12-24T18:00", "--offset=-36h", "--from", "2026-06-22T08:00:00Z"), "2026-12-23T05:00:00Z"),
         (("until-date", "2026-03-29 02:30", "--dst", "earlier", "--past", "fire"), "2026-03-29T00:30:00Z"),
+        (
+            ("until-date", "2026-03-09T08:00", "--offset=-1d", *OFFICE, "--from", "2026-03-01T00:00:00Z"),
+            "2026-03-06T08:00:00Z",
+        ),
+        (
+            (
+                "until-date",
+                "2026-03-09T18:00",
+                "--offset=-1d",
+                *OFFICE,
+                "--roll",
+                "forward",
+                "--from",
+                "2026-03-01T00:00Z",
+            ),
+            "2026-03-09T08:00:00Z",
+        ),
+        (
+            ("until-date", "2026-03-09", "--offset", "0d", *OFFICE, "--from", "2026-03-01T00:00Z"),
+            "2026-03-09T08:00:00Z",
+        ),
+        (
+            ("until-date", "2026-02-01", "--past", "next", *OFFICE, "--from", "2026-03-01T00:00Z"),
+            "2026-03-02T08:00:00Z",
+        ),
+        (("fixed-time", "0", *OFFICE, "--from", "2026-03-01T00:00Z"), "2026-03-02T08:00:00Z"),
+        (("fixed-time", "0", *OFFICE, "--from", "2026-03-02T10:00Z"), "2026-03-02T10:00:00Z"),
         (("until-date", "2026-10-25 02:30", "--dst", "later", "--past", "fire"), "2026-10-25T01:30:00Z"),
     ],
 )
@@ -43,6 +71,24 @@ def test_instants(arguments: tuple[str, ...], at: str, run: Waitctl) -> None:
     assert found["scheduled_at"] == at
     assert found["explanation"][0].startswith(arguments[0])
     assert run("list", "-o", "id").ok().out == ""
+
+
+def test_zero_is_a_value_where_it_has_a_meaning(run_on: Waitctl) -> None:
+    run_on("event", "record", "email_open", "--contact", "ada").ok()
+    options = ("--contact", "ada", "--timeout", "1h", "--lookback", "0", "--grace", "0", "-o", "json")
+    wait = run_on("create", "for-event", "email_open", *options).ok().json
+    assert (wait["status"], wait["listeners"][0]["expires_at"]) == ("waiting", wait["timeout_at"])
+    now = run_on("create", "fixed-time", "0", "--window", "00:00-24:00", "-o", "json").ok().json
+    assert now["scheduled_at"] == now["created_at"]
+    assert run_on("tick", "-o", "json").ok().json["resumed"] == 1
+
+
+def test_timeout_may_keep_to_the_window(run: Waitctl) -> None:
+    options = ("--contact", "ada", "--timeout", "1h", *OFFICE, *BERLIN, "--from", "2099-03-01T12:00:00Z", *DRY)
+    plain = run("create", "for-event", "email_open", *options).ok().json  # a Sunday
+    kept = run("create", "for-event", "email_open", "--timeout-window", *options).ok().json
+    assert (plain["timeout_at"], kept["timeout_at"]) == ("2099-03-01T13:00:00Z", "2099-03-02T08:00:00Z")
+    assert any("delivered at once; --timeout-window" in line for line in plain["explanation"])
 
 
 def test_date_in_the_context(run: Waitctl, tmp_path: Path) -> None:
@@ -57,6 +103,24 @@ def test_date_in_the_context(run: Waitctl, tmp_path: Path) -> None:
         "past": "reject",
         "tzdata": created["wait_config"]["tzdata"],
     }
+
+
+@pytest.mark.parametrize(
+    "date", ['"2099-03-10 15:00:00+0100"', '"2099-03-10T13:59:60Z"', "4076834400", '"4076834400"', "4076834400000"]
+)
+def test_date_in_the_context_as_programs_write_it(run: Waitctl, date: str) -> None:
+    context = ("--field", "at", "--context", f'{{"at": {date}}}')
+    created = run("create", "until-date", *context, *BERLIN, "-o", "json").ok().json
+    assert (created["scheduled_at"], created["wait_config"]["date"]) == ("2099-03-10T14:00:00Z",) * 2
+
+
+def test_instants_on_the_command_line_as_programs_write_them(run: Waitctl) -> None:
+    for at in ("2026-03-01 12:00:00+00", "2026-03-01T13:00:00+0100", "2026-03-01T11:59:60Z"):
+        run("event", "record", "email_open", "--contact", "ada", "--at", at).ok()
+    events = run("event", "list", "-o", "json").ok().json["events"]
+    assert {event["occurred_at"] for event in events} == {"2026-03-01T12:00:00Z"}
+    error = run("event", "record", "email_open", "--contact", "ada", "--at", "1772366400", "-o", "json").json_error(2)
+    assert error["code"] == "invalid_wait_date"
 
 
 def test_calendar_of_ones_own(run: Waitctl, tmp_path: Path) -> None:
@@ -124,8 +188,14 @@ def test_explain_reschedule_replan(run_on: Waitctl) -> None:
     }
     tokyo = run_on("replan", "-e", "order-17", "--tz", "Asia/Tokyo", "--apply", "-o", "json").ok().json
     assert tokyo["applied"] == 1
-    assert [change["id"] for change in tokyo["changed"]] == [created["id"]]
+    assert [(change["id"], change["to_timezone"]) for change in tokyo["changed"]] == [(created["id"], "Asia/Tokyo")]
     assert run_on("status", created["id"], "-o", "json").ok().json["timezone"] == "Asia/Tokyo"
+
+
+def test_plan_shows_old_and_new_zone(run: Waitctl) -> None:
+    run("create", "until-date", "2099-01-10 09:00", *BERLIN, "-e", "order-17").ok()
+    planned = run("replan", "--all", "--tz", "Asia/Tokyo")
+    assert "  2099-01-10 09:00:00  2099-01-10 09:00:00  Europe/Berlin → Asia/Tokyo" in planned.out
 
 
 def test_reschedule_of_several_says_which_cannot_be(run: Waitctl) -> None:

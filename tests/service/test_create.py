@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests.scene import MINUTE, NOON, Scene
-from waitctl import EventQuery, WaitExecutionStatus, WaitSpec, WaitType
+from waitctl import EventQuery, Rules, WaitExecutionStatus, WaitSpec, WaitType
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (
     IdempotencyKeyConflictError,
@@ -17,6 +18,8 @@ from waitctl.domain.errors import (
     InvalidTimeoutError,
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
+    InvalidWaitDurationError,
+    InvalidWaitTimeError,
     UnsafeConnectionError,
     WaitAlreadyOpenError,
     WaitStepError,
@@ -299,3 +302,69 @@ def test_fingerprint_in_the_database_is_the_one_that_was_asked(scene: Scene) -> 
     wait = scene.create(context={"a": [1e23, 0.1]}).wait
     assert scene.get(wait).fingerprint == wait.fingerprint
     assert to_json(scene.get(wait).context)
+
+
+def test_python_objects_mean_what_their_texts_mean(scene: Scene) -> None:
+    """Dates, times and spans as the standard library has them; what they cannot mean is refused in words."""
+    spec, waits = WaitSpec("e", timezone="Europe/Berlin"), scene.waits
+    office = Rules(calendar="DE")
+    fixed, until, daily = waits.create_fixed_time_wait, waits.create_until_date_wait, waits.create_until_time_wait
+    christmas = date(2026, 12, 24)
+    pairs: list[tuple[Any, Any]] = [
+        (partial(fixed, timedelta(days=3)), partial(fixed, "3d")),
+        (partial(fixed, timedelta(days=1, hours=2)), partial(fixed, "1d2h")),
+        (partial(fixed, timedelta(minutes=90)), partial(fixed, "90m")),
+        (partial(fixed, timedelta(3), at=time(9)), partial(fixed, "3d", at="9")),
+        (partial(fixed, timedelta(), rules=office), partial(fixed, "0", rules=office)),
+        (partial(daily, time(9, 30)), partial(daily, "9:30")),
+        (partial(until, christmas), partial(until, "2026-12-24")),
+        (partial(until, NOON), partial(until, "2026-03-01T12:00:00Z")),
+        (partial(until, christmas, offset=-timedelta(1, hours=2)), partial(until, "2026-12-24", offset="-1d2h")),
+        (partial(until, christmas, offset=timedelta(2)), partial(until, "2026-12-24", offset="+2d")),
+        (partial(until, christmas, offset=timedelta()), partial(until, "2026-12-24", offset="0")),
+    ]
+    for by_object, by_text in pairs:
+        one, other = by_object(spec, dry_run=True).wait, by_text(spec, dry_run=True).wait
+        assert (one.scheduled_at, one.wait_config) == (other.scheduled_at, other.wait_config)
+    wait = waits.create_fixed_time_wait(timedelta(days=1), spec).wait
+    assert scene.rescheduling.reschedule_wait(wait.id, by=-timedelta(hours=1))[0].wait.scheduled_at == NOON + timedelta(
+        hours=23
+    )
+    assert scene.rescheduling.reschedule_wait(wait.id, at=NOON + timedelta(2))[0].wait.scheduled_at == NOON + timedelta(
+        2
+    )
+    found, _ = scene.rescheduling.reschedule_wait(wait.id, at=date(2026, 3, 9))
+    assert found.wait.wait_config["rescheduled"] == {"at": "2026-03-09T00:00:00"}
+
+
+def test_python_spans_of_an_event_wait(scene: Scene) -> None:
+    spans: dict[str, Any] = {"timeout": timedelta(hours=1), "lookback": timedelta(), "grace": timedelta(minutes=5)}
+    late: dict[str, Any] = {"max_late": timedelta(hours=2)}
+    query = EventQuery(("email_open",), **spans, rules=Rules(**late))
+    wait = scene.waits.create_event_wait(query, WaitSpec("e", contact_id="ada")).wait
+    assert wait.timeout_at == NOON + timedelta(hours=1)
+    config = wait.wait_config
+    assert [config[name] for name in ("timeout", "lookback", "grace", "max_late")] == ["1h", "0", "5m", "2h"]
+    assert EventQuery.from_config(config) == query
+
+
+def test_python_objects_that_mean_nothing_here(scene: Scene) -> None:
+    spec = WaitSpec("e")
+    naive = datetime(2026, 12, 24, tzinfo=UTC).replace(tzinfo=None)
+    with pytest.raises(InvalidWaitDurationError, match="no sign"):
+        scene.waits.create_fixed_time_wait(-timedelta(1), spec)
+    with pytest.raises(InvalidWaitDurationError):
+        scene.waits.create_fixed_time_wait(timedelta(), spec)
+    with pytest.raises(InvalidWaitDurationError, match="ten years"):
+        scene.waits.create_fixed_time_wait(timedelta.max, spec)
+    with pytest.raises(InvalidWaitTimeError):
+        scene.waits.create_until_time_wait(time(9, tzinfo=UTC), spec)
+    with pytest.raises(InvalidWaitTimeError):
+        scene.waits.create_until_time_wait(time(9, 0, 0, 1), spec)
+    with pytest.raises(InvalidWaitDateError, match="naive"):
+        scene.waits.create_until_date_wait(naive, spec)
+    with pytest.raises(InvalidWaitConfigurationError, match="past 'ignore' is none of reject, fire, next"):
+        scene.waits.create_until_date_wait("2026-12-24", spec, past="ignore")
+    spans: dict[str, Any] = {"timeout": -timedelta(1)}
+    with pytest.raises(InvalidTimeoutError):
+        EventQuery(("email_open",), **spans)

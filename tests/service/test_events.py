@@ -483,10 +483,14 @@ def test_ingest_counts_what_became_of_every_line(scene: Scene) -> None:
         b'{"type":"email_open","contact":"ada","id":7}\n',
         b'{"type":"email_open","contact":"ada","at":"yesterday"}\n',
         b'{"type":"email_open","contact":"ada","at":"2026-03-01"}\n',
+        b'{"type":"email_open","contact":"ada","at":20260301}\n',
+        b'{"type":"email_open","contact":"ada","at":true}\n',
+        b'{"type":"email_open","contact":"ada","at":1e400}\n',
+        b'{"type":"email_open","contact":"ada","at":{}}\n',
         b'{"type":"email_open","contact":"ada","data":{"a":"\\u0000"}}\n',
         b"x" * (MAX_LINE + 10) + b"\n",
     ],
-    ids=range(21),
+    ids=range(25),
 )
 def test_bad_line_is_named_and_the_rest_goes_on(scene: Scene, bad: bytes) -> None:
     totals, rejected = ingest(scene, line(id="1"), bad, line(id="2"))
@@ -494,6 +498,24 @@ def test_bad_line_is_named_and_the_rest_goes_on(scene: Scene, bad: bytes) -> Non
     assert [each.line for each in rejected] == [2]
     assert isinstance(rejected[0].error, WaitStepError)
     assert "\n" not in rejected[0].error.message
+
+
+def test_at_as_programs_write_it(scene: Scene) -> None:
+    noon = (
+        '"2026-03-01 12:00:00+00"',
+        '"2026-03-01T13:00:00+0100"',
+        '"2026-03-01T11:59:60Z"',
+        "1772366400",
+        '"1772366400"',
+    )
+    lines = [
+        f'{{"type":"email_open","contact":"ada","at":{at},"data":{{"a":1e2}}}}\n' for at in (*noon, "1772366400000")
+    ]
+    # Data that pydantic's reader leaves to the other one.
+    lines.append('{"type":"email_open","contact":"ada","at":1772366400.0,"data":{"a":"Infinity"}}\n')
+    totals, rejected = ingest(scene, *(text.encode() for text in lines))
+    assert (totals.recorded, rejected) == (len(lines), [])
+    assert {event.occurred_at for event in scene.events.list_events()} == {NOON}
 
 
 def test_ingest_goes_in_batches_and_a_dry_run_leaves_nothing(scene: Scene) -> None:

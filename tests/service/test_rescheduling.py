@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.scene import NOON, Scene
+from tests.unit.wall_clocks import zone_of
 from waitctl import (
     EventService,
     ReschedulingService,
@@ -34,7 +35,7 @@ from waitctl.domain.errors import (
     WaitExecutionNotFoundError,
 )
 from waitctl.infrastructure.config import CalendarConfig
-from waitctl.infrastructure.ids import tzdata_version
+from waitctl.infrastructure.zone_rules import tzdata_version
 
 OFFICE = Rules(window=parse_hours("mon-fri 09:00-17:00"))
 HOUR = timedelta(hours=1)
@@ -203,7 +204,7 @@ def test_what_was_set_by_hand_need_not_be_a_weekday_that_was_asked_for(scene: Sc
 
 @pytest.mark.parametrize("how", [{"at": "2026-03-05T10:00:00Z"}, {"by": "2h"}, {"window": "10:00-11:00"}])
 def test_another_instant_is_by_the_zone_rules_of_today(scene: Scene, how: dict[str, str]) -> None:
-    today = tzdata_version()
+    today = tzdata_version("UTC")
     assert today is not None and re.fullmatch(r"20\d\d[a-z]+", today)
     wait = scene.create("1d").wait
     assert wait.wait_config["tzdata"] == today
@@ -298,6 +299,115 @@ def test_another_zone_for_a_contact(scene: Scene) -> None:
     assert scene.get(ada).scheduled_at == NOON + 12 * HOUR
     assert scene.get(bob) == bob
     assert scene.waits.create_until_time_wait("09:00", WaitSpec("b", contact_id="bob")).created is False
+
+
+def test_time_of_day_in_another_zone_is_the_next_one_after_now(scene: Scene) -> None:
+    spec = WaitSpec("e", timezone="Europe/Berlin")
+    scene.database.as_of = datetime(2026, 3, 2, 15, tzinfo=UTC)
+    wait = scene.waits.create_until_time_wait("09:00", spec).wait
+    scene.database.as_of = datetime(2026, 3, 3, 7, 30, tzinfo=UTC)
+    (change,) = scene.rescheduling.replan(zone="Asia/Tokyo", apply=True).changes
+    assert (change.to_json()["timezone"], change.to_json()["to_timezone"]) == ("Europe/Berlin", "Asia/Tokyo")
+    assert scene.get(wait).scheduled_at == datetime(2026, 3, 4, tzinfo=UTC)
+    assert "zone Europe/Berlin → Asia/Tokyo" in scene.waits.get_history(wait.id)[-1].reason
+    assert scene.rescheduling.replan().changes == ()
+    assert scene.waits.create_until_time_wait("09:00", replace(spec, timezone="Asia/Tokyo")).created is False
+
+
+def test_time_of_day_that_was_planned_anew_stays_where_its_window_put_it(scene: Scene) -> None:
+    spec, rules = WaitSpec("e", timezone="Europe/Berlin"), Rules(window=parse_hours("10:00-11:00"))
+    scene.database.as_of = datetime(2026, 3, 2, 15, tzinfo=UTC)
+    wait = scene.waits.create_until_time_wait("09:00", spec, rules=rules).wait
+    scene.database.as_of = datetime(2026, 3, 3, 7, 30, tzinfo=UTC)
+    scene.rescheduling.replan(zone="Asia/Tokyo", apply=True)
+    assert scene.get(wait).scheduled_at == datetime(2026, 3, 4, 1, tzinfo=UTC)
+    scene.database.as_of = datetime(2026, 3, 4, 0, 30, tzinfo=UTC)  # 09:30 in Tokyo: 10:00 is still to come
+    assert scene.rescheduling.replan().changes == ()
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("hours", [0.5, 9, 23.5])
+def test_replan_never_makes_a_wait_due_that_was_not(scene: Scene, zone: str, hours: float) -> None:
+    """Against the standard library: a time of day comes after now, everything else as asked or not at all."""
+    create = scene.waits
+    base = [WaitSpec(f"{kind}{hour}", timezone="Europe/Berlin") for kind in "tdf" for hour in range(24)]
+    times, dates, days = base[:24], base[24:48], base[48:]
+    tomorrow = "2026-03-02"
+    for hour in range(24):
+        create.create_until_time_wait(f"{hour}:00", times[hour])
+        create.create_until_date_wait(f"{tomorrow} {hour:02}:00", dates[hour])
+        create.create_fixed_time_wait("1d", days[hour], at=f"{hour}:00")
+    scene.listen(execution="parked", rules=OFFICE, timeout="2d", timezone="Europe/Berlin")
+    scene.record()
+    scene.listen(contact="bob", execution="deadline", timeout="1bd", rules=Rules(calendar="DE"))
+    now = scene.at(hours * 60 + 1).database.as_of
+    assert now is not None
+    scene.tick()  # what is due by then has ended
+
+    plan = scene.rescheduling.replan(zone=zone, apply=True)
+
+    assert scene.tick().did_nothing
+    failed = {wait_id for wait_id, _ in plan.failed}
+    place = zone_of(zone)
+    for spec in base:
+        found = create.get_step_status(spec.workflow_execution_id, "wait").wait
+        if not found.status.is_open:
+            continue
+        hour = int(spec.workflow_execution_id[1:])
+        if spec in times:
+            today = now.astimezone(place).date()
+            candidates = [datetime.combine(today + timedelta(days), time(hour), place) for days in (0, 1)]
+            assert (found.scheduled_at, found.timezone) == (min(at for at in candidates if at > now), zone)
+            continue
+        first = date(2026, 3, 2)
+        day = first if spec in dates else NOON.astimezone(place).date() + timedelta(days=1)
+        expected = datetime.combine(day, time(hour), place)
+        assert (found.scheduled_at == expected) == (expected > now) == (found.id not in failed), spec
+        assert found.timezone == (zone if expected > now else "Europe/Berlin")
+
+
+def test_deadline_that_has_passed_unseen_is_not_planned_away(scene: Scene) -> None:
+    service = ReschedulingService(scene.database, settings=company(scene))
+    scene.waits = WaitSchedulingService(scene.database, settings=company(scene))
+    wait = scene.listen(timeout="1bd", rules=Rules(calendar="company"))
+    scene.at(25 * 60)
+    closed = ReschedulingService(scene.database, settings=company(scene, extra={date(2026, 3, 2): "Founders' Day"}))
+    assert closed.replan(apply=True).changes == service.replan().changes == ()
+    assert scene.tick().timed_out == 1
+    assert scene.get(wait).timeout_at == NOON + 24 * HOUR
+
+
+def test_local_time_set_by_hand_is_kept_as_it_was_given(scene: Scene) -> None:
+    wait = scene.create("1d", timezone="Europe/Berlin", rules=OFFICE).wait
+    found, why = scene.rescheduling.reschedule_wait(wait.id, at="2026-11-12 08:00")
+    assert found.wait.wait_config["rescheduled"] == {"at": "2026-11-12T08:00:00"}
+    assert found.wait.scheduled_at == datetime(2026, 11, 12, 8, tzinfo=UTC)  # the window opens at nine
+    assert why[0] == "until-date 2026-11-12 08:00: that local time in Europe/Berlin"
+    lines = scene.rescheduling.explain_wait(wait.id)[1]
+    assert "set otherwise than asked: until-date 2026-11-12 08:00: that local time in Europe/Berlin" in lines
+    assert scene.rescheduling.replan().changes == ()
+    (change,) = scene.rescheduling.replan(zone="Asia/Tokyo", apply=True).changes
+    assert change.why[0].endswith("2026-11-12 08:00: that local time in Asia/Tokyo")
+    assert scene.get(wait).scheduled_at == datetime(2026, 11, 12, tzinfo=UTC)
+
+
+def test_local_deadline_set_by_hand_is_kept_as_it_was_given(scene: Scene) -> None:
+    wait = scene.listen(timeout="1h", grace="10m", timezone="Europe/Berlin")
+    scene.rescheduling.reschedule_wait(wait.id, at="2026-11-12 08:00")
+    assert scene.get(wait).wait_config["rescheduled"] == {"deadline": "2026-11-12T08:00:00"}
+    assert scene.get(wait).timeout_at == datetime(2026, 11, 12, 7, tzinfo=UTC)
+    scene.rescheduling.replan(zone="Asia/Tokyo", apply=True)
+    after = scene.get(wait)
+    assert after.timeout_at == datetime(2026, 11, 11, 23, tzinfo=UTC)
+    assert [listener.expires_at for listener in after.listeners] == [datetime(2026, 11, 11, 23, 10, tzinfo=UTC)]
+
+
+def test_explains_that_a_local_time_set_by_hand_means_another_instant_today(scene: Scene) -> None:
+    before = ReschedulingService(scene.database, settings=company(scene))
+    (wait,) = on_a_company_day(scene)
+    before.reschedule_wait(wait.id, at="2026-03-05 10:00")
+    after = ReschedulingService(scene.database, settings=company(scene, extra={date(2026, 3, 5): "Strike"}))
+    assert "today it would be 2026-03-06 10:00:00 UTC" in after.explain_wait(wait.id)[1][-1]
 
 
 def test_what_was_set_by_hand_stays(scene: Scene) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.scene import MINUTE, NOON, Scene
-from waitctl import Late, Rules, Settings, Tick, TickReport, WaitStepExecution, parse_hours
+from waitctl import EventQuery, Late, Rules, Settings, Tick, TickReport, WaitStepExecution, parse_hours
 from waitctl.domain.durations import parse_duration
+from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.infrastructure.config import CalendarConfig
-from waitctl.infrastructure.ids import tzdata_version
+from waitctl.infrastructure.zone_rules import tzdata_version
 
 # The scene starts on Sunday 2026-03-01 at noon, in UTC.
 MONDAY_9 = NOON + timedelta(hours=21)
@@ -44,7 +45,7 @@ def test_event_outside_the_window_schedules_the_wait(scene: Scene) -> None:
 
 
 def test_zone_rules_are_noted_wherever_they_decide(scene: Scene) -> None:
-    today = tzdata_version()
+    today = tzdata_version("UTC")
     assert gated(scene, timeout=None).wait_config["tzdata"] == today
     assert scene.listen(execution="deadline").wait_config["tzdata"] == today
     assert "tzdata" not in scene.listen(execution="neither", timeout=None).wait_config
@@ -118,7 +119,7 @@ def test_calendar_alone_gates_an_event(scene: Scene) -> None:
 
 def test_calendar_of_another_host_leaves_the_window_to_decide(scene: Scene) -> None:
     known = Settings(scene.url, calendars={"company": CalendarConfig("company", base="DE")})
-    from waitctl import EventQuery, WaitSchedulingService, WaitSpec
+    from waitctl import WaitSchedulingService, WaitSpec
 
     waits = WaitSchedulingService(scene.database, settings=known)
     rules = Rules(calendar="company", window=parse_hours("10:00-11:00"))
@@ -130,6 +131,44 @@ def test_calendar_of_another_host_leaves_the_window_to_decide(scene: Scene) -> N
     run.run()
     assert run.unknown_calendars == {"company"}
     assert scene.get(wait).scheduled_at == NOON + timedelta(hours=22)
+
+
+def test_timeout_is_decided_on_time_unless_it_keeps_to_the_window(scene: Scene) -> None:
+    """Sunday at one in the afternoon is no time to send anything; Monday at nine is."""
+    options: dict[str, Any] = {"rules": OFFICE, "timeout": "1h", "grace": "5m", "handler": "nudge"}
+    plain = scene.listen(execution="plain", **options)
+    kept = scene.listen(execution="kept", timeout_window=True, **options)
+    assert (plain.timeout_at, kept.timeout_at) == (NOON + timedelta(hours=1), MONDAY_9)
+    assert [listener.expires_at for listener in kept.listeners] == [MONDAY_9 + timedelta(minutes=5)]
+    explained, moved = (scene.rescheduling.explain_wait(wait.id)[1] for wait in (plain, kept))
+    assert explained[2].startswith("timeout: decided on time though nothing is open then, and delivered at once")
+    assert moved[1] == "deadline: 1h on, at 2026-03-02T09:00:00Z"
+    assert moved[2].startswith("window: Sunday 2026-03-01 13:00 is outside mon-fri 09:00-17:00; moved")
+    assert (scene.at(65).tick().timed_out, scene.at(21 * 60 + 5).tick().timed_out) == (1, 1)
+    assert [delivery.outcome for delivery in scene.get(kept).deliveries] == ["timeout"]
+
+
+def test_timeout_that_keeps_to_the_window_follows_another_one(scene: Scene) -> None:
+    kept = scene.listen(rules=OFFICE, timeout="1h", timeout_window=True)
+    assert scene.rescheduling.replan().changes == ()
+    found, _ = scene.rescheduling.reschedule_wait(kept.id, window="tue 10:00-11:00")
+    assert found.wait.timeout_at == MONDAY_9 + timedelta(hours=25)
+    assert scene.rescheduling.replan().changes == ()
+    assert scene.rescheduling.reschedule_wait(kept.id, window="none")[0].wait.timeout_at == NOON + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        EventQuery(("email_open",), timeout_window=True),
+        EventQuery(("email_open",), timeout=parse_duration("1h"), timeout_window=True),
+        EventQuery(("email_open",), rules=OFFICE, timeout_window=True),
+    ],
+)
+def test_timeout_window_needs_both(query: EventQuery) -> None:
+    with pytest.raises(InvalidWaitConfigurationError, match="--timeout-window needs"):
+        query.checked()
+    assert EventQuery.from_config(query.to_config()) == query
 
 
 def test_deadline_in_business_days(scene: Scene) -> None:
@@ -161,12 +200,45 @@ def test_recovery_at_night_moves_to_the_next_opening_once(scene: Scene) -> None:
     moved = scene.get(wait)
     assert (moved.status, moved.scheduled_at) == ("scheduled", MONDAY_9 + timedelta(days=1))
     assert moved.wait_config["rescheduled"] == {"at": "2026-03-03T09:00:00Z"}
-    assert moved.wait_config["tzdata"] == tzdata_version()
+    assert moved.wait_config["tzdata"] == tzdata_version("UTC")
     assert scene.get(plain).late_seconds == 17 * 3600
     assert "17 h late: moved to the next opening" in scene.waits.get_history(wait.id)[-1].reason
     assert scene.tick().moved == 0
     assert scene.at(45 * 60).tick().resumed == 1
     assert [delivery.outcome for delivery in scene.get(wait).deliveries] == ["due"]
+
+
+def test_late_seconds_of_what_was_moved_count_from_when_it_was_first_due(scene: Scene) -> None:
+    """Due on Monday at ten, found late at three in the night, and again at four on Wednesday."""
+    wait = scene.create("22h", rules=OFFICE, handler="nudge").wait
+    parked = gated(scene, "parked")
+    scene.record()
+    scene.at(39 * 60).tick()
+    assert scene.at(63 * 60).tick().moved == 2
+    assert scene.get(wait).wait_config["first_due_at"] == "2026-03-02T10:00:00Z"
+    assert scene.at(69 * 60 + 1).tick().resumed == 2  # Wednesday, 09:01
+    assert scene.get(wait).late_seconds == 47 * 3600 + 60
+    assert scene.get(parked).late_seconds == 48 * 3600 + 60
+    assert scene.create("22h", rules=OFFICE, handler="nudge", idempotency_key="k").created
+
+
+def test_late_seconds_of_what_was_moved_late_are_those_of_the_tick_that_ends_it_late(scene: Scene) -> None:
+    wait = scene.create("22h", rules=OFFICE).wait
+    scene.at(39 * 60).tick()
+    assert scene.at(46 * 60).tick().resumed == 1  # an hour after it opened
+    assert scene.get(wait).late_seconds == 24 * 3600
+    assert scene.create("22h", rules=OFFICE, base=NOON, execution="f").created
+
+
+def test_what_is_moved_by_hand_is_not_late_any_more(scene: Scene) -> None:
+    for execution, how in (("a", {"by": "+1h"}), ("b", {"at": "2026-03-03 10:00"}), ("c", {"window": "10:00-11:00"})):
+        wait = scene.at(0).create("22h", execution, rules=OFFICE).wait
+        scene.at(39 * 60).tick()
+        again = scene.create("22h", execution, rules=OFFICE)
+        assert (again.created, again.wait.id) == (False, wait.id)
+        scene.rescheduling.reschedule_wait(wait.id, **how)
+        assert scene.at(46 * 60).tick().resumed == 1
+        assert scene.get(wait).late_seconds == 0, how
 
 
 def test_recovery_while_the_window_is_open_fires_late(scene: Scene) -> None:

@@ -73,6 +73,8 @@ def test_days_that_are_none(text: str) -> None:
         ("mon-fri 09:00-12:00,13:00-17:00", None),
         ("mon-fri 13:00-17:00 , 9:00 - 12:00", "mon-fri 09:00-12:00,13:00-17:00"),
         ("mon-fri 09:00-17:00; sat 10:00-14:00", None),
+        ("mon-fri 09:00-17:00; sat 10:00-14:00 ; ", "mon-fri 09:00-17:00; sat 10:00-14:00"),
+        ("mon 09:00-17:00;", "mon 09:00-17:00"),
         ("mon 09:00-10:00; mon 11:00-12:00", "mon 09:00-10:00,11:00-12:00"),
         ("mon 09:00-10:00,10:00-11:00", None),
         ("22:00-06:00", None),
@@ -94,7 +96,8 @@ def test_hours_are_written_in_one_way(text: str, written: str | None) -> None:
     [
         ("", "cannot be read"),
         (";", "cannot be read"),
-        ("mon 09:00-17:00;", "cannot be read"),
+        ("mon 09:00-17:00;;", "cannot be read"),
+        ("; mon 09:00-17:00", "cannot be read"),
         ("9-17", "cannot be read"),
         ("mon 09:00", "cannot be read"),
         ("09:00-17:00 mon", "cannot be read"),

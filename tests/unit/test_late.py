@@ -12,7 +12,7 @@ from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import Dst
 from waitctl.domain.intents import Late, Rules
-from waitctl.domain.late import LATE_TOLERANCE, Fire, Move, Skip, Verdict, judge, late_policy
+from waitctl.domain.late import LATE_TOLERANCE, Fire, Move, Skip, Verdict, judge_late, late_policy
 from waitctl.domain.opening_rules import OpeningRules
 
 WINDOW = parse_hours("mon-fri 09:00-17:00")
@@ -36,7 +36,7 @@ def verdict(
     calendar: Calendar | None = None,
     tolerance: timedelta = LATE_TOLERANCE,
 ) -> Verdict:
-    return judge(rules, opening_rules(rules, calendar), scheduled_at=now - late, now=now, tolerance=tolerance)
+    return judge_late(rules, opening_rules(rules, calendar), scheduled_at=now - late, now=now, tolerance=tolerance)
 
 
 def hours(amount: float) -> timedelta:
@@ -155,7 +155,7 @@ def test_what_nothing_lets_pass_any_more_fires() -> None:
     reject = Rules(dst=Dst.REJECT, window=parse_hours("02:30-05:00"))
     at = datetime(2026, 10, 24, 12, tzinfo=UTC)
     in_berlin = OpeningRules("Europe/Berlin", reject)
-    assert judge(reject, in_berlin, scheduled_at=at - hours(6), now=at, tolerance=LATE_TOLERANCE) == Fire()
+    assert judge_late(reject, in_berlin, scheduled_at=at - hours(6), now=at, tolerance=LATE_TOLERANCE) == Fire()
 
 
 def test_rules_that_do_not_go_together() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache, partial
+from functools import partial
 
 import pytest
 import whenever
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from whenever import Instant, PlainDateTime, Time
 
 from tests.unit.test_hours import opening_hours
-from tests.unit.wall_clocks import all_zones, changes, is_within, kind_of, read, readings, shown
+from tests.unit.wall_clocks import all_changes, all_zones, is_within, kind_of, read, readings, shown
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.durations import Duration, Offset, format_duration
 from waitctl.domain.errors import CalendarRangeError, InvalidWaitTimeError, NoOpeningError
@@ -28,11 +28,6 @@ RULES = {dst: Rules(dst=dst) for dst in GUESSES}
 
 
 # -- against zoneinfo, around every change of every clock ----------------------------------------------------------------
-
-
-@cache
-def all_changes() -> dict[str, list[datetime]]:
-    return {zone: changes(zone, range(2000, 2041)) for zone in all_zones()}
 
 
 def test_oracle_reads_the_same_rules() -> None:
@@ -89,6 +84,15 @@ def test_dates_at_every_change() -> None:
 def said(schedule: Schedule) -> str | None:
     """What the explanation says of the clocks."""
     return next((move.kind for move in schedule.moves if isinstance(move, Adjustment)), None)
+
+
+def judged(schedule: Schedule, zone: str) -> datetime:
+    """The local time that rules about days judge: what was meant, where a gap leads from there to another day."""
+    last, here = schedule.moves[-1] if schedule.moves else None, shown(schedule.at, zone)
+    if isinstance(last, Adjustment) and (last.kind, last.zone) == ("gap", zone):
+        meant = last.asked.to_stdlib()
+        return here if meant.date() == here.date() else meant
+    return here
 
 
 # -- properties ----------------------------------------------------------------------------------------------------------
@@ -221,12 +225,12 @@ def test_result_is_after_its_base_and_within_all_rules(
     schedule = resolve(intent, base=base, zone=zone, rules=rules, calendar=calendar)
     assert schedule.at > base
     assert schedule.explanation[0].startswith(in_words(intent))
-    local = shown(schedule.at, zone)
-    assert rules.window is None or is_within(local, rules.window)
+    local = judged(schedule, zone)
+    assert rules.window is None or is_within(local, rules.window) or is_within(shown(schedule.at, zone), rules.window)
     if isinstance(intent, UntilTime) and intent.days is not None:
         assert local.isoweekday() in intent.days
     if calendar is not None:
-        there = shown(schedule.at, calendar.zone or zone)
+        there = local if calendar.zone in {None, zone} else shown(schedule.at, calendar.zone)
         if calendar.hours is not None:
             assert is_within(there, calendar.hours, partial(is_workday, calendar))
         elif not is_workday(calendar, there.date()):  # then what a window began on a business day lasts into it
@@ -240,8 +244,9 @@ def test_result_passes_its_own_rules_unmoved(
 ) -> None:
     (zone, base), (intent, rules, calendar) = place, asked
     resolver = IntentResolver(intent, zone, rules, calendar)
-    at = resolver.resolve(base).at
-    assert resolver.opening_rules.next_opening(at) == (at, ())
+    schedule = resolver.resolve(base)
+    if judged(schedule, zone) == shown(schedule.at, zone):  # else the instant alone does not say what was meant
+        assert resolver.opening_rules.next_opening(schedule.at) == (schedule.at, ())
 
 
 DURATIONS = st.builds(Duration, st.integers(1, 3000), st.timedeltas(timedelta(0), timedelta(hours=23))) | st.builds(
@@ -279,16 +284,20 @@ def test_whatever_is_asked_is_answered_by_its_rules_or_refused(
     zone, base = place
     resolver = IntentResolver(intent, zone, Rules(dst=dst, window=window), calendar)
     try:
-        at = resolver.resolve(base).at
-        assert at >= resolver.delay(base).at
-        assert resolver.opening_rules.next_opening(at) == (at, ())
+        schedule = resolver.resolve(base)
+        at, local = schedule.at, judged(schedule, zone)
+        if isinstance(intent, UntilDate) and intent.is_before:  # then it goes back, where others go on
+            assert at <= resolver.delay(base).at
+        else:
+            assert at >= resolver.delay(base).at
+        assert local != shown(at, zone) or resolver.opening_rules.next_opening(at) == (at, ())
     except (NoOpeningError, CalendarRangeError, InvalidWaitTimeError):
         assert window or calendar or dst is Dst.REJECT
         return
     assert isinstance(intent, UntilDate) or at > base
-    assert window is None or is_within(shown(at, zone), window)
+    assert window is None or is_within(shown(at, zone), window) or is_within(local, window)
     if calendar is not None:
-        there = shown(at, calendar.zone or zone)
+        there = local if calendar.zone in {None, zone} else shown(at, calendar.zone)
         days = (there.date() - timedelta(days=past) for past in (0, 1))  # hours past midnight are of the day before
         assert any(is_workday(calendar, day) for day in days)
         assert calendar.hours is None or is_within(there, calendar.hours, partial(is_workday, calendar))
@@ -339,7 +348,12 @@ def test_reject_is_an_answer_without_a_guess(place: tuple[str, datetime], at: ti
         for rules in (Rules(), Rules(window=window)):
             schedule = resolve(intent, base=base, zone=zone, rules=rules)
             strict = IntentResolver(intent, zone, Rules(dst=Dst.REJECT, window=rules.window))
-            if schedule.moves and isinstance(schedule.moves[-1], Adjustment):
+            guessed = schedule.moves[0] if schedule.moves else None
+            meant = guessed.asked.to_stdlib() if isinstance(guessed, Adjustment) and guessed.kind == "gap" else None
+            if meant and rules.window and is_within(meant, rules.window):  # the gap alone moved it
+                with pytest.raises(InvalidWaitTimeError, match="does not exist"):
+                    strict.resolve(base)
+            elif schedule.moves and isinstance(schedule.moves[-1], Adjustment):
                 with pytest.raises(schedule.moves[-1].refusal.__class__, match=schedule.moves[-1].zone):
                     strict.resolve(base)
             else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import math
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 
 import pytest
 from hypothesis import example, given
@@ -16,7 +18,7 @@ from waitctl.domain.errors import (
     InvalidWaitDurationError,
     InvalidWaitTimeError,
 )
-from waitctl.domain.instants import check_zone, format_instant, parse_instant, show_local
+from waitctl.domain.instants import _PLACES, check_zone, format_instant, parse_instant, show_local
 from waitctl.domain.intents import FixedTime, parse_fixed_time, parse_until_date, parse_until_time
 from waitctl.domain.schedule import resolve
 
@@ -59,6 +61,15 @@ def test_zone_by_its_iana_name(zone: str) -> None:
         ("europe/berlin", "did you mean Europe/Berlin"),
         ("Berlin", "did you mean Europe/Berlin"),
         ("", "IANA"),
+        ("utc", "did you mean UTC"),
+        ("Utc", "did you mean UTC"),
+        ("Z", "did you mean UTC?"),
+        ("PST", "did you mean America/Los_Angeles?"),
+        ("pdt", "did you mean America/Los_Angeles?"),
+        ("EDT", "did you mean America/New_York?"),
+        ("CEST", "did you mean Europe/Berlin?"),
+        ("JST", "did you mean Asia/Tokyo?"),
+        ("etc/utc", "did you mean Etc/UTC"),
         ("Mars/Olympus_Mons", ""),
         ("../../etc/passwd", "IANA"),
         ("/etc/localtime", ""),
@@ -73,6 +84,13 @@ def test_zone_that_is_none(zone: str, hint: str) -> None:
     with pytest.raises(InvalidTimezoneError) as caught:
         check_zone(zone)
     assert hint in (caught.value.hint or "")
+
+
+def test_places_that_abbreviations_suggest_are_zones_and_the_abbreviations_are_not() -> None:
+    for abbreviation, place in _PLACES.items():
+        assert check_zone(place) == place
+        with pytest.raises(InvalidTimezoneError):
+            check_zone(abbreviation)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +202,16 @@ def test_fixed_time_says_what_was_asked_first(text: str) -> None:
         ("2026-12-24t18:00:00z", "2026-12-24T18:00:00Z"),
         ("2026-12-24 18:00+01:00", "2026-12-24T17:00:00Z"),
         ("2026-12-24T18:00:00.5-03:30", "2026-12-24T21:30:00.500000Z"),
+        ("2026-12-24T18:00:00+0100", "2026-12-24T17:00:00Z"),
+        ("2026-12-24 18:00:00 -0330", "2026-12-24T21:30:00Z"),  # git
+        ("2026-12-24 18:00:00+00", "2026-12-24T18:00:00Z"),  # PostgreSQL
+        ("2026-12-24 18:00:00.123456+05", "2026-12-24T13:00:00.123456Z"),
+        ("2026-12-24T18:00:00.123456789Z", "2026-12-24T18:00:00.123456Z"),  # nanoseconds
+        ("2026-12-24T18:00-00:00", "2026-12-24T18:00:00Z"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),  # a leap second
+        ("2017-01-01T00:59:60.5+0100", "2017-01-01T00:00:00.500000Z"),
+        ("2026-06-30 12:00:60+00", "2026-06-30T12:01:00Z"),
+        ("2026-12-24 18:00 z", "2026-12-24T18:00:00Z"),
     ],
 )
 def test_instants(text: str, instant: str) -> None:
@@ -192,8 +220,90 @@ def test_instants(text: str, instant: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "instant"),
+    [
+        (1772366400, "2026-03-01T12:00:00Z"),
+        ("1772366400", "2026-03-01T12:00:00Z"),
+        (" 1772366400 ", "2026-03-01T12:00:00Z"),
+        (1772366400.25, "2026-03-01T12:00:00.250000Z"),
+        ("1772366400.123456789", "2026-03-01T12:00:00.123456Z"),
+        (Decimal("1772366400.5"), "2026-03-01T12:00:00.500000Z"),
+        (1772366400123, "2026-03-01T12:00:00.123000Z"),
+        ("1772366400123.5", "2026-03-01T12:00:00.123500Z"),
+        (100_000_000, "1973-03-03T09:46:40Z"),
+        (9_999_999_999, "2286-11-20T17:46:39Z"),
+        (1_000_000_000_000, "2001-09-09T01:46:40Z"),
+        (9_999_999_999_999, "2286-11-20T17:46:39.999000Z"),
+    ],
+)
+def test_seconds_and_milliseconds_since_1970(value: str | float | Decimal, instant: str) -> None:
+    assert format_instant(parse_instant(value, "at", epoch=True)) == instant
+    assert format_instant(resolve(parse_until_date(value, field="a"), base=NOW, zone="Asia/Tokyo").at) == instant
+    for read in (lambda: parse_instant(value, "at"), lambda: parse_until_date(value)):  # nobody asked for numbers
+        with pytest.raises(InvalidWaitDateError):
+            read()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(0, 1, -1772366400, "-1772366400", "+1772366400", "", " ", "1e9", "1_772_366_400", "0x699", "1772366400,5"),
+        *(20260301, "20260301", "202603011200", 20260301120000, "20260301120000", 1772366400123456, 10**400),
+        *(True, False, math.inf, -math.inf, math.nan, Decimal("NaN"), 99_999_999, 10_000_000_000, 999_999_999_999),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_numbers_that_are_no_instants(value: str | float | Decimal) -> None:
+    """Neither seconds nor milliseconds of these years, and a compact date is not taken for either."""
+    with pytest.raises(InvalidWaitDateError, match=r"^at: "):
+        parse_instant(value, "at", epoch=True)
+
+
+@given(
+    st.datetimes(datetime(2001, 9, 10), datetime(2286, 11, 20), timezones=st.just(UTC)),
+    st.sampled_from(["T", "t", " "]),
+    st.sampled_from(["seconds", "milliseconds", "microseconds"]),
+    st.integers(-14 * 60, 14 * 60),
+    st.sampled_from(["", ":", "hours"]),
+)
+def test_every_writing_of_an_instant_is_the_same_instant(
+    moment: datetime, between: str, precision: str, minutes: int, colon: str
+) -> None:
+    minutes -= minutes % 60 if colon == "hours" else 0
+    there = moment.astimezone(timezone(timedelta(minutes=minutes)))
+    sign, offset = "-" if minutes < 0 else "+", abs(minutes)
+    suffix = f"{sign}{offset // 60:02}" + ("" if colon == "hours" else f"{colon}{offset % 60:02}")
+    text = there.replace(tzinfo=None).isoformat(between, precision) + suffix
+    fraction = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1}[precision]
+    expected = moment - timedelta(microseconds=moment.microsecond % fraction)
+    assert parse_instant(text, "at") == expected
+    whole = int(expected.timestamp())
+    assert parse_instant(f"{whole}.{expected.microsecond:06}", "at", epoch=True) == expected
+    milliseconds = expected - timedelta(microseconds=expected.microsecond % 1000)
+    assert parse_instant(whole * 1000 + expected.microsecond // 1000, "at", epoch=True) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [("2026-12-31 23:59:60", "2026-12-31T15:00:00Z"), ("2026-12-24T18:00:60.5", "2026-12-24T09:01:00.500000Z")],
+)
+def test_local_leap_second_is_the_next_second(text: str, instant: str) -> None:
+    assert format_instant(resolve(parse_until_date(text), base=NOW, zone="Asia/Tokyo").at) == instant
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "2026-12-24T18:00:61Z",
+        "2026-12-24T18:00:00+1",
+        "2026-12-24T18:00:00+010",
+        "2026-12-24T18:00:00+01:0",
+        "2026-12-24T18:00:00+01:60",
+        "2026-12-24T18:00:00+2400",
+        "2026-12-24T18:00:00 UTC",
+        "2026-12-24+00",
+        "2026-12-24T18:00:00.Z",
+        "2026-12-24  18:00:00Z",
         "",
         "tomorrow",
         "2026-02-30",

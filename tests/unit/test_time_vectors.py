@@ -356,9 +356,13 @@ def test_offset_in_words() -> None:
         ),
         (
             "opening hours of company: Tuesday 2026-12-22 18:00 is outside mon-fri 09:00-12:00,13:00-17:00; "
-            "moved to the next opening, Wednesday 2026-12-23 09:00"
+            "before a date, so moved back to the latest opening, Tuesday 2026-12-22 13:00"
         ),
     )
+    forward = when(
+        parse_until_date("2026-12-28 18:00", "-2bd", roll="forward"), "2026-06-01T00:00:00Z", calendar="company"
+    )
+    assert forward.explanation[-1].endswith("moved to the next opening, Wednesday 2026-12-23 09:00")
 
 
 # -- what cannot be ------------------------------------------------------------------------------------------------------
@@ -379,6 +383,33 @@ def test_window_that_never_opens_with_its_calendar(intent: Intent) -> None:
     opening_rules = OpeningRules(BERLIN, Rules(window=parse_hours("sat")), CALENDARS.get("DE-BY"))
     with pytest.raises(NoOpeningError):
         opening_rules.next_opening(datetime(2026, 6, 1, tzinfo=UTC))
+
+
+def test_no_opening_names_the_rules_that_do_not_go_together() -> None:
+    rules, never = Rules(window=parse_hours("sat 09:00-17:00")), Calendar("never", work_week=frozenset())
+    known = CALENDARS.get("DE-BY")
+    base = datetime(2026, 6, 1, tzinfo=UTC)
+    asked: list[tuple[Intent, Rules, Calendar, str]] = [
+        (
+            parse_fixed_time("3d"),
+            rules,
+            known,
+            "the calendar DE-BY (business days mon-fri), the window sat 09:00-17:00",
+        ),
+        (parse_fixed_time("3h"), Rules(), never, "the calendar never (business days none)"),
+        (parse_until_time("09:00", "sun"), Rules(), known, "the days sun, the calendar DE-BY (business days mon-fri)"),
+        (parse_until_date("2026-06-08", "-1d"), rules, known, "the window sat 09:00-17:00"),
+        (parse_until_date("2026-06-08", "-1d"), Rules(), never, "the calendar never (business days none)"),
+    ]
+    for intent, by, calendar, named in asked:
+        with pytest.raises(NoOpeningError) as caught:
+            resolve(intent, base=base, zone=BERLIN, rules=by, calendar=calendar)
+        assert caught.value.message.startswith("no opening: ") and caught.value.message.endswith(named)
+    night = Calendar("night", work_week=frozenset({6}), hours=parse_hours("mon-fri 22:00-06:00"))
+    with pytest.raises(
+        NoOpeningError, match=r"no opening: .*: the calendar night \(business days sat\), the opening hours"
+    ):
+        OpeningRules(BERLIN, Rules(), night).next_opening(base)
 
 
 def test_weekday_that_is_never_a_business_day() -> None:

@@ -102,7 +102,7 @@ def test_past_date_is_before_the_base_not_before_now() -> None:
 
 
 def test_past_date_fires_when_asked_to_and_says_so() -> None:
-    wait, schedule = WaitStepExecution.for_time("id", HERE, parse_until_date("2026-02-28"), now=NOW, past="fire")
+    wait, schedule = WaitStepExecution.for_time("id", HERE, parse_until_date("2026-02-28", past="fire"), now=NOW)
     assert wait.status is S.SCHEDULED
     assert wait.late_seconds == 36 * 3600
     assert schedule.explanation[-1].startswith("past:")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import zoneinfo
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -12,6 +13,10 @@ import whenever
 from waitctl.domain.errors import InvalidTimezoneError
 from waitctl.domain.hours import OpeningHours
 from waitctl.domain.instants import Dst, check_zone
+from waitctl.infrastructure.zone_rules import use_newest
+
+use_newest()
+zoneinfo.reset_tzpath(whenever.get_tzpath())
 
 
 def _is_zone(name: str) -> bool:
@@ -63,6 +68,30 @@ def is_within(local: datetime, hours: OpeningHours, opens_on: Callable[[date], b
         if opens_on(day) and any(start <= minutes < end for start, end in hours.intervals.get(day.isoweekday(), ())):
             return True
     return False
+
+
+@cache
+def all_changes() -> dict[str, list[datetime]]:
+    return {zone: changes(zone, range(2000, 2041)) for zone in all_zones()}
+
+
+@cache
+def gaps_to_another_day() -> tuple[tuple[str, datetime], ...]:
+    """Zones, and local times that their clocks skip on one day and a DST rule reads as another day's."""
+    return tuple(
+        (zone, local)
+        for zone, known in all_changes().items()
+        for local in _skipped(zone, known)
+        if any(shown(at, zone).date() != local.date() for at in readings(local, zone).values())
+    )
+
+
+def _skipped(zone: str, known: list[datetime]) -> Iterator[datetime]:
+    """The first local time of every gap, and one in its middle."""
+    for change in known:
+        first, past = shown(change - timedelta(seconds=1), zone) + timedelta(seconds=1), shown(change, zone)
+        if past > first:
+            yield from (first, first + (past - first) / 2)
 
 
 def changes(zone: str, years: range) -> list[datetime]:

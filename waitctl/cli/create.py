@@ -6,7 +6,6 @@ import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -22,20 +21,13 @@ from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitConfigurationE
 from waitctl.domain.handlers import INLINE, InlineCommand, parse_routes
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import Dst, parse_instant
-from waitctl.domain.intents import Late, Rules
+from waitctl.domain.intents import Late, Past, Roll, Rules
 from waitctl.domain.listeners import EventQuery, Mode
 from waitctl.domain.text import MAX_TEXT, parse_json_object
 from waitctl.domain.waits import WaitSpec, WaitStepExecution
 from waitctl.infrastructure.ids import new_id
 
 app = typer.Typer(help="Create a wait.", no_args_is_help=True, add_completion=False)
-
-
-class Past(StrEnum):
-    """What becomes of a date that has passed."""
-
-    REJECT = "reject"
-    FIRE = "fire"
 
 
 @dataclass(frozen=True)
@@ -206,6 +198,9 @@ def until_date(
         str | None,
         typer.Option("--field", metavar="NAME", help="Where the date stands in --context, instead of DATETIME."),
     ] = None,
+    roll: Annotated[
+        Roll, typer.Option("--roll", help="Where an instant before the date goes that may not go on then.")
+    ] = Roll.BACK,
     past: Annotated[Past, typer.Option("--past", help="What to do with a date that has passed.")] = Past.REJECT,
     common: Common,
 ) -> None:
@@ -221,6 +216,7 @@ def until_date(
             spec,
             offset=offset,
             field=field,
+            roll=roll,
             rules=common.rules,
             past=past,
             **common.how,
@@ -282,6 +278,9 @@ def for_event(
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="DURATION", help="How long to wait; for ever when left out.")
     ] = None,
+    timeout_window: Annotated[
+        bool, typer.Option("--timeout-window", help="The timeout too waits for --window or --calendar.")
+    ] = False,
     lookback: Annotated[
         str, typer.Option("--lookback", metavar="DURATION", help="Events received up to this long ago still count.")
     ] = "1m",
@@ -310,6 +309,7 @@ def for_event(
         mode=Mode.ALL if every else Mode.ANY,
         count=count,
         distinct=distinct,
+        timeout_window=timeout_window,
     )
     _create(
         context_,

@@ -99,7 +99,7 @@ def replan(
     """Compute open waits anew after a change of zone rules or holidays.
 
     From what was asked, by the rules of today. Shows what would change; --apply writes it. Overdue waits stay as they
-    are. Example: waitctl replan --all --apply
+    are, and no wait becomes due by it. Example: waitctl replan --all --apply
     """
     wanted = WaitFilter(
         execution_id=execution,
@@ -134,6 +134,8 @@ def _print_replan(found: Replan, *, applied: bool) -> None:
 
 
 def _from_to(change: Change) -> tuple[str, str, str]:
-    zone = change.wait.timezone
-    before, after = (show_local(at, zone) if at else "never" for at in (change.before, change.after))
-    return before, after, zone
+    zones = change.wait.timezone, change.zone
+    before, after = (
+        show_local(at, zone) if at else "never" for at, zone in zip((change.before, change.after), zones, strict=True)
+    )
+    return before, after, " → ".join(dict.fromkeys(zones))

@@ -101,7 +101,7 @@ def outlook(calendar: Calendar, now: datetime, zone: str) -> Outlook:
         next_business_day = calendar.add_business_days(today, 1)[0]
     except (CalendarRangeError, NoOpeningError):
         next_business_day = None
-    is_open, closes_at, next_opening = _openings(calendar, at, zone)
+    is_open, closes_at, next_opening = _hours_now(calendar, at, zone)
     return Outlook(
         calendar,
         now,
@@ -117,7 +117,9 @@ def outlook(calendar: Calendar, now: datetime, zone: str) -> Outlook:
     )
 
 
-def _openings(calendar: Calendar, at: ZonedDateTime, zone: str) -> tuple[bool | None, datetime | None, datetime | None]:
+def _hours_now(
+    calendar: Calendar, at: ZonedDateTime, zone: str
+) -> tuple[bool | None, datetime | None, datetime | None]:
     """Whether it is open at ``at``, until when, and when it next opens."""
     if calendar.hours is None:
         return None, None, None

@@ -41,6 +41,11 @@ class Duration:
     business_days: int = 0
 
     @property
+    def is_zero(self) -> bool:
+        """Whether it is no time at all."""
+        return not self.days and not self.time and not self.business_days
+
+    @property
     def elapsed(self) -> timedelta:
         """The duration as elapsed time; business days, whose length a calendar says, have none."""
         return timedelta(days=self.days) + self.time
@@ -93,6 +98,8 @@ def parse_duration(
         return Duration()
     amounts = _iso_amounts(stripped, error) if stripped[:1] in "Pp" else _plain_amounts(stripped, error)
     if "bd" in amounts:
+        if zero and business and amounts == {"bd": 0}:
+            return Duration()
         return _business_days(text, amounts, error, business=business)
     if any(amount > 10**9 for amount in amounts.values()):  # past what Decimal can divide
         raise error(f"{text[:80]!r} is more than ten years")
@@ -104,7 +111,7 @@ def parse_duration(
     if seconds * 1_000_000 % 1:
         raise error(f"{text!r} is finer than a microsecond")
     duration = Duration(int(days), timedelta(microseconds=int(seconds * 1_000_000)))
-    if not duration.elapsed and not zero:
+    if duration.is_zero and not zero:
         raise error(f"a duration is more than zero: {text!r}", hint=_EXAMPLES)
     return duration
 
@@ -158,6 +165,8 @@ def _iso_amounts(text: str, error: type[InvalidInputError]) -> dict[str, Decimal
     }
     if not amounts:
         raise error(f"{text!r} is not a duration", hint=_EXAMPLES)
+    if any(amount % 1 for amount in list(amounts.values())[:-1]):
+        raise error(f"{text!r}: only the last part may have a fraction (ISO 8601)", hint="write PT1H30M, or PT1.5H")
     return amounts
 
 
@@ -177,12 +186,26 @@ class Offset:
         return f"{'-' if self.is_back else '+'}{self.duration}"
 
 
-def parse_offset(text: str, *, error: type[InvalidInputError] = InvalidWaitDurationError) -> Offset:
-    """Parse a duration with a sign; none means forwards. Raises ``error``."""
+def parse_offset(text: str, *, error: type[InvalidInputError] = InvalidWaitDurationError, zero: bool = False) -> Offset:
+    """Parse a duration with a sign; none means forwards, and so does zero, if it is allowed. Raises ``error``."""
     stripped = text.strip()
     signed = stripped[:1] in {"-", "+", "\u2212"}
-    duration = parse_duration(stripped[1:] if signed else stripped, error=error, business=True)
-    return Offset(duration, is_back=signed and stripped[0] != "+")
+    duration = parse_duration(stripped[1:] if signed else stripped, error=error, business=True, zero=zero)
+    return Offset(duration, is_back=signed and stripped[0] != "+" and not duration.is_zero)
+
+
+def duration_text(value: str | Duration | timedelta) -> str:
+    """A duration as `parse_duration` and `parse_offset` read it. The days of a `timedelta` are days."""
+    if isinstance(value, timedelta):
+        span = abs(value)
+        days = timedelta(span.days)
+        return ("-" if value < timedelta() else "") + format_duration(Duration(span.days, span - days))
+    return str(value)
+
+
+def as_duration(value: Duration | timedelta, *, error: type[InvalidInputError] = InvalidWaitDurationError) -> Duration:
+    """The same as a `Duration`, which may be zero. Raises ``error`` for a span that is less, or longer than any."""
+    return parse_duration(duration_text(value), error=error, zero=True) if isinstance(value, timedelta) else value
 
 
 def format_duration(duration: Duration) -> str:

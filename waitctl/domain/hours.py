@@ -7,7 +7,7 @@ belongs to the day it opens.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -101,7 +101,7 @@ def parse_hours(text: str, what: str = "the window") -> OpeningHours:
     Raises `InvalidWaitConfigurationError` for what cannot be read, for empty and for overlapping intervals.
     """
     intervals: dict[int, list[Interval]] = {}
-    for part in text.split(";"):
+    for part in re.sub(r";\s*$", "", text).split(";"):
         days, spans = _read_part(part.strip(), text, what)
         for day in days:
             intervals.setdefault(day, []).extend(spans)
@@ -194,10 +194,10 @@ class Gate:
         date = at.date()
         days = self._days
         for _ in range(MAX_STEPS):
-            opening_rules = days.get(date)
-            if opening_rules is None:
-                opening_rules = self._openings(date)
-            for opens, closes in opening_rules:
+            openings = days.get(date)
+            if openings is None:
+                openings = self._openings_of(date)
+            for opens, closes in openings:
                 if at < closes:
                     return opens if at < opens else None
             date = date.next_day()
@@ -206,7 +206,27 @@ class Gate:
     def is_open(self, at: ZonedDateTime) -> bool:
         """Whether it is open at ``at``, which is in this gate's zone."""
         date = at.date()
-        return any(opens <= at < closes for opens, closes in self._days.get(date) or self._openings(date))
+        return any(opens <= at < closes for opens, closes in self._days.get(date) or self._openings_of(date))
+
+    def starts(self, since: Instant, until: Instant) -> Iterator[Instant]:
+        """The starts of its intervals after ``since`` and up to ``until``, in no order."""
+        date, last = since.to_tz(self.zone).date().prev_day(), until.to_tz(self.zone).date().next_day()
+        while date <= last:
+            spans = self.hours.intervals.get(date.day_of_week().value, ()) if self._opens_on(date) else ()
+            for span in spans:
+                pieces = self._pieces(date, span)
+                if pieces and since < pieces[0][0] <= until:
+                    yield pieces[0][0]
+            date = date.next_day()
+
+    def holds(self, local: PlainDateTime) -> bool:
+        """Whether it would be open at ``local`` if the clocks of this gate's zone showed that time."""
+        minute = local.hour * 60 + local.minute
+        for date, past in ((local.date(), minute), (local.date().prev_day(), minute + DAY)):
+            spans = self.hours.intervals.get(date.day_of_week().value, ())
+            if any(start <= past < end for start, end in spans) and self._opens_on(date):
+                return True
+        return False
 
     def closes_at(self, at: ZonedDateTime) -> Instant | None:
         """When what is open at ``at`` closes; ``None`` when it is closed, or stays open for 400 days."""
@@ -215,13 +235,13 @@ class Gate:
         for _ in range(MAX_STEPS):
             if (until.to_tz(self.zone) if until else at).date() < date:
                 return until
-            for opens, closes in self._openings(date):
+            for opens, closes in self._openings_of(date):
                 if opens <= (until or at) < closes:
                     until = closes
             date = date.next_day()
         return None
 
-    def _openings(self, date: Date) -> tuple[tuple[Instant, Instant], ...]:
+    def _openings_of(self, date: Date) -> tuple[tuple[Instant, Instant], ...]:
         """The openings to go through on ``date``, in order: its own, and its neighbours' that reach into it.
 
         Clocks that go back past midnight show the day before once more, in the middle of its neighbour.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from math import isfinite
 from typing import Literal, NamedTuple
 
 from whenever import Date, Instant, PlainDateTime, RepeatedTime, SkippedTime, Time, TimeZoneNotFoundError, ZonedDateTime
@@ -19,11 +21,16 @@ YEARS = range(1000, 9900)
 
 OUTSIDE = "the instant lies outside the years 1000 to 9899"
 
-LOCAL = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?))?", re.IGNORECASE
+_MOMENT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?))?"
+    r"(?: ?(Z|[+-][0-9]{2}(?::?[0-5][0-9])?))?",
+    re.IGNORECASE,
 )
-INSTANT = re.compile(LOCAL.pattern + r" ?(Z|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE)
-# As programs write it: read at once, since a stream of events holds one a line.
+_EPOCH = re.compile(r"(?:[0-9]{9,10}|[0-9]{13})(?:\.[0-9]+)?")
+"""Seconds since 1970 from 1973 on, milliseconds from 2001 on, up to 2286: with other digits it may be anything."""
+_EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+# As most programs write it: read at once, since a stream of events holds one a line.
 _PLAIN_INSTANT = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
 _NOT_IANA = re.compile(r"(posix|right)/|localtime$|posixrules$|Factory$")
 
@@ -64,11 +71,12 @@ class Adjustment(NamedTuple):
     def __str__(self) -> str:
         zone = self.zone
         if self.kind == "gap":
-            got = self.at.to_plain()
+            got, day = self.at.to_plain(), self.asked.date()
             way = "forward" if got > self.asked else "back"
+            kept = "" if got.date() == day else f"; for rules about days it stays {show_day(day)}"
             return (
                 f"gap: {wall(self.asked)} does not exist in {zone}, the clocks skip it; "
-                f"moved {way} by the gap to {wall(got)}"
+                f"moved {way} by the gap to {wall(got)}{kept}"
             )
         first = self.at.strict_eq(self.asked.assume_tz(zone, disambiguation="earlier"))
         which = "first" if first else "second"
@@ -116,6 +124,36 @@ def check_zone(zone: str) -> str:
     return zone
 
 
+_PLACES: Mapping[str, str] = {
+    **dict.fromkeys(("PST", "PDT", "PT"), "America/Los_Angeles"),
+    **dict.fromkeys(("MDT", "MT"), "America/Denver"),
+    **dict.fromkeys(("CST", "CDT", "CT"), "America/Chicago"),
+    **dict.fromkeys(("EDT", "ET"), "America/New_York"),
+    **dict.fromkeys(("AKST", "AKDT"), "America/Anchorage"),
+    **dict.fromkeys(("AST", "ADT"), "America/Halifax"),
+    **dict.fromkeys(("NST", "NDT"), "America/St_Johns"),
+    **dict.fromkeys(("BRT", "BRST"), "America/Sao_Paulo"),
+    **dict.fromkeys(("BST",), "Europe/London"),
+    **dict.fromkeys(("WEST",), "Europe/Lisbon"),
+    **dict.fromkeys(("CEST", "MEZ", "MESZ"), "Europe/Berlin"),
+    **dict.fromkeys(("EEST",), "Europe/Athens"),
+    **dict.fromkeys(("MSK",), "Europe/Moscow"),
+    **dict.fromkeys(("SAST",), "Africa/Johannesburg"),
+    **dict.fromkeys(("GST",), "Asia/Dubai"),
+    **dict.fromkeys(("IST",), "Asia/Kolkata"),
+    **dict.fromkeys(("SGT",), "Asia/Singapore"),
+    **dict.fromkeys(("HKT",), "Asia/Hong_Kong"),
+    **dict.fromkeys(("JST",), "Asia/Tokyo"),
+    **dict.fromkeys(("KST",), "Asia/Seoul"),
+    **dict.fromkeys(("AWST",), "Australia/Perth"),
+    **dict.fromkeys(("ACST", "ACDT"), "Australia/Adelaide"),
+    **dict.fromkeys(("AEST", "AEDT"), "Australia/Sydney"),
+    **dict.fromkeys(("NZST", "NZDT"), "Pacific/Auckland"),
+    "Z": "UTC",
+}
+"""What is most often meant by abbreviations that name no zone, or several (IST: India, Ireland, Israel)."""
+
+
 def _zone_hint(zone: str) -> str:
     from difflib import get_close_matches  # only on the way out
 
@@ -123,41 +161,80 @@ def _zone_hint(zone: str) -> str:
 
     if re.fullmatch(r"(GMT|UTC)[+-][0-9:]+", zone, re.IGNORECASE):
         return "offsets are no zones: name a place, as in Europe/Berlin, or write the offset into the instant"
+    if place := _PLACES.get(zone.upper()):
+        return f"abbreviations are no zones: did you mean {place}?"
     names = sorted(name for name in available_timezones() if not _NOT_IANA.match(name))
-    folded = {name.lower(): name for name in names}
-    folded |= {name.rpartition("/")[2].lower(): name for name in names if "/" in name}
+    folded = {name.rpartition("/")[2].lower(): name for name in names if "/" in name}
+    folded |= {name.lower(): name for name in names}
     near = [folded[match] for match in get_close_matches(zone.lower(), folded, n=3)]
     return f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else "use an IANA name, as in Europe/Berlin"
 
 
-def parse_instant(text: str, what: str) -> datetime:
-    """Parse an RFC 3339 instant with its offset; a bare date or local time is refused. Returns UTC.
+def parse_instant(value: str | float | Decimal, what: str, *, epoch: bool = False) -> datetime:
+    """Parse an instant as programs write it. A bare date or local time is refused. Returns UTC.
 
-    Raises `InvalidWaitDateError`, naming ``what``.
+    RFC 3339, with a blank for ``T`` if it likes, an offset of hours alone or without a colon, and ``:60``, which is the
+    next second. With ``epoch`` also seconds or milliseconds since 1970, as a number or as its text. Raises
+    `InvalidWaitDateError`, naming ``what``.
     """
-    if _PLAIN_INSTANT.fullmatch(text):
+    if isinstance(value, str) and _PLAIN_INSTANT.fullmatch(value):
         with suppress(ValueError):  # said below, in words
-            return datetime.fromisoformat(text)
+            return datetime.fromisoformat(value)
     try:
-        if (matched := INSTANT.fullmatch(text.strip())) and matched[2]:
-            at = with_offset(*matched.groups()).astimezone(UTC)
-            if at.year in YEARS:
-                return at
-            raise InvalidWaitDateError(f"{what}: {text!r} lies outside the years 1000 to 9899")
-    except (ValueError, OverflowError) as cause:
-        raise InvalidWaitDateError(f"{what}: {text!r} is not an instant on the calendar") from cause
-    raise InvalidWaitDateError(
-        f"{what}: {text!r} is not an instant", hint="write it with its offset, as in 2026-12-24T18:00:00Z"
-    )
+        moment = parse_moment(value, epoch=epoch)
+    except InvalidWaitDateError as error:
+        raise InvalidWaitDateError(f"{what}: {error.message}", hint=error.hint) from error
+    if isinstance(moment, PlainDateTime):
+        raise InvalidWaitDateError(
+            f"{what}: {value!r} is not an instant", hint="write it with its offset, as in 2026-12-24T18:00:00Z"
+        )
+    if moment.year not in YEARS:
+        raise InvalidWaitDateError(f"{what}: {value!r} lies outside the years 1000 to 9899")
+    return moment.astimezone(UTC)
 
 
-def with_offset(date: str, time: str | None, offset: str) -> datetime:
-    """The instant of the parts that `INSTANT` finds. Raises ValueError or OverflowError."""
-    if time is None:
+def parse_moment(value: str | float | Decimal, *, epoch: bool = False) -> datetime | PlainDateTime:
+    """Parse an instant, as `parse_instant` does, or a local time: a date alone means 00:00.
+
+    An instant is returned in the offset that it was written in. Raises `InvalidWaitDateError`.
+    """
+    text = value.strip() if isinstance(value, str) else _number_text(value)
+    if epoch and _EPOCH.fullmatch(text):
+        unit = 1000 if len(text.partition(".")[0]) == 13 else 1_000_000
+        return _EPOCH_START + timedelta(microseconds=int(Decimal(text) * unit))
+    matched = _MOMENT.fullmatch(text)
+    if not matched:
+        raise InvalidWaitDateError(
+            f"{value!r} is not a date", hint="write 2026-12-24, '2026-12-24 18:00' or 2026-12-24T18:00:00+01:00"
+        )
+    try:
+        return _moment(*matched.groups())
+    except OverflowError as cause:
+        raise InvalidWaitDateError(f"{value!r}: {OUTSIDE}") from cause
+    except ValueError as cause:
+        raise InvalidWaitDateError(f"{value!r} is not on the calendar") from cause
+
+
+def _moment(date: str, time: str | None, offset: str | None) -> datetime | PlainDateTime:
+    if time is None and offset is not None:
         raise ValueError("an offset needs a time of day")
-    at = datetime.fromisoformat(f"{date}T{time}{offset.upper()}")
+    time = time or "00:00"
+    leap = time[6:8] == "60"
+    if leap:
+        time = f"{time[:6]}59{time[8:]}"
+    if offset is None:
+        local = PlainDateTime.parse_iso(f"{date}T{time}")
+        return PlainDateTime(local.to_stdlib() + _SECOND) if leap else local
+    at = datetime.fromisoformat(f"{date}T{time}{offset.upper()}") + leap * _SECOND
     at.astimezone(UTC)  # must be there, too
     return at
+
+
+def _number_text(value: float | Decimal) -> str:
+    is_number = isinstance(value, int) or isfinite(value)
+    if isinstance(value, bool) or not is_number or not 0 <= value < 10**14:
+        raise InvalidWaitDateError("that number is not a date", hint="seconds or milliseconds since 1970")
+    return f"{Decimal(str(value)):f}"
 
 
 @lru_cache(maxsize=256)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from whenever import PlainDateTime, Time
 
-from waitctl.domain.durations import Duration, Offset, parse_duration, parse_offset
+from waitctl.domain.durations import Duration, Offset, as_duration, parse_duration, parse_offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, InvalidWaitTimeError
 from waitctl.domain.hours import OpeningHours, format_days, parse_days, parse_hours
-from waitctl.domain.instants import INSTANT, LOCAL, OUTSIDE, Dst, clock, format_instant, with_offset
+from waitctl.domain.instants import Dst, clock, format_instant, parse_moment
 from waitctl.domain.text import JsonObject
 
 
@@ -35,10 +36,35 @@ class FixedTime:
                 f"{self.duration} --at {clock(self.at)}: only whole days go with a time of day",
                 hint="write 3d --at 09:00, or leave --at out",
             )
+        if self.at is not None and self.duration.is_zero:
+            raise InvalidWaitConfigurationError(
+                f"{self.duration} --at {clock(self.at)}: no days and a time of day",
+                hint=f"until-time {clock(self.at)} is the next such time",
+            )
 
     def to_config(self) -> JsonObject:
         """The intent as `wait_config` keeps it."""
         return {"duration": str(self.duration)} | ({"at": self.at.format_iso()} if self.at else {})
+
+
+class Past(StrEnum):
+    """What becomes of a date that has passed."""
+
+    REJECT = "reject"
+    """An error."""
+    FIRE = "fire"
+    """It is due at once."""
+    NEXT = "next"
+    """The next opening of its window or hours; without any, the next day that passes, at its time of day."""
+
+
+class Roll(StrEnum):
+    """Where an instant before a date goes that calendar or window do not let pass."""
+
+    BACK = "back"
+    """To the latest opening before it."""
+    FORWARD = "forward"
+    """To the next opening, if that is still before the date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +77,13 @@ class UntilDate:
     moment: datetime | PlainDateTime
     offset: Offset | None = None
     field: str | None = None
+    roll: Roll = Roll.BACK
+    past: Past = Past.REJECT
+
+    @property
+    def is_before(self) -> bool:
+        """Whether it is meant to be before the date."""
+        return self.offset is not None and self.offset.is_back
 
     def to_config(self) -> JsonObject:
         """The intent as `wait_config` keeps it."""
@@ -60,6 +93,8 @@ class UntilDate:
             config["offset"] = str(self.offset)
         if self.field is not None:
             config["field"] = self.field
+        if self.is_before and self.roll is Roll.FORWARD:
+            config["roll"] = self.roll.value
         return config
 
 
@@ -99,6 +134,11 @@ class Rules:
     late: Late | None = None
     max_late: Duration | None = None
 
+    def __post_init__(self) -> None:
+        given: Duration | timedelta | None = self.max_late
+        if isinstance(given, timedelta):  # as Python programs have it
+            object.__setattr__(self, "max_late", as_duration(given))
+
     def checked(self) -> Rules:
         """Return these rules when they go together. Raises `InvalidWaitConfigurationError`."""
         if self.late is Late.NEXT_WINDOW and self.window is None and self.calendar is None:
@@ -132,7 +172,10 @@ class Rules:
 
 
 def rescheduled(config: JsonObject, **changes: datetime | str) -> JsonObject:
-    """`wait_config` with what came after it was asked for: ``at`` or a ``deadline``, another ``window`` (``""``: none).
+    """`wait_config` with what came after it was asked for.
+
+    That is ``at`` or a ``deadline``, as `parse_until_date` reads them; another ``window`` (``""``: none); and
+    ``since``, the instant that a time of day is counted from instead of the creation.
 
     What was asked stays as it was, so that the same create finds its wait.
     """
@@ -140,52 +183,79 @@ def rescheduled(config: JsonObject, **changes: datetime | str) -> JsonObject:
     return config | {"rescheduled": (config.get("rescheduled") or {}) | texts}
 
 
+FIRST_DUE_AT = "first_due_at"
+"""Where `wait_config` keeps when a wait was due that the late policy moved: from then on it is late."""
+
+
+def moved_when_late(config: JsonObject, *, due_at: datetime, to: datetime) -> JsonObject:
+    """`wait_config` of a wait that was due at ``due_at``, that nobody ended in time, and that goes on at ``to``."""
+    return {FIRST_DUE_AT: format_instant(due_at), **rescheduled(config, at=to)}
+
+
+def set_by_hand(config: JsonObject, **changes: datetime | str) -> JsonObject:
+    """The same as `rescheduled`, by somebody: what it was due at before does not count any more."""
+    return rescheduled({key: value for key, value in config.items() if key != FIRST_DUE_AT}, **changes)
+
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
 
 
-def parse_fixed_time(text: str, at: str | None = None) -> FixedTime:
-    """Parse the DURATION of a fixed-time wait and its ``--at``.
+def parse_fixed_time(text: str, at: str | None = None, *, zero: bool = False) -> FixedTime:
+    """Parse the DURATION of a fixed-time wait and its ``--at``; ``zero``, where something opens, is now or then.
 
     Raises `InvalidWaitDurationError`, `InvalidWaitTimeError`, or `InvalidWaitConfigurationError` for ``2h`` at a time.
     """
-    return FixedTime(parse_duration(text, business=True), None if at is None else parse_time_of_day(at))
+    return FixedTime(parse_duration(text, business=True, zero=zero), None if at is None else parse_time_of_day(at))
 
 
-def parse_until_date(text: str, offset: str | None = None, field: str | None = None) -> UntilDate:
+def parse_until_date(
+    date: str | float | Decimal,
+    offset: str | None = None,
+    field: str | None = None,
+    *,
+    roll: str = Roll.BACK,
+    past: str = Past.REJECT,
+) -> UntilDate:
     """Parse RFC 3339 or a local ``2026-12-24 18:00``; a date alone means 00:00.
 
-    Raises `InvalidWaitDateError`, or `InvalidWaitDurationError` for the offset.
+    What was found in a ``field`` may be seconds or milliseconds since 1970. Raises `InvalidWaitDateError`,
+    `InvalidWaitDurationError` for the offset, or `InvalidWaitConfigurationError`.
     """
-    return UntilDate(_parse_moment(text), None if offset is None else parse_offset(offset), field)
+    distance = None if offset is None else parse_offset(offset, zero=True)
+    moment = parse_moment(date, epoch=field is not None)
+    return UntilDate(moment, distance, field, _one_of(Roll, roll), _one_of(Past, past))
 
 
-def _parse_moment(text: str) -> datetime | PlainDateTime:
-    stripped = text.strip()
+def _one_of(choices: type[_Choice], text: str) -> _Choice:
     try:
-        if matched := INSTANT.fullmatch(stripped):
-            return with_offset(*matched.groups())
-        if matched := LOCAL.fullmatch(stripped):
-            date, time = matched.groups()
-            return PlainDateTime.parse_iso(f"{date}T{time or '00:00'}")
-    except OverflowError as cause:
-        raise InvalidWaitDateError(OUTSIDE) from cause
-    except ValueError as cause:
-        raise InvalidWaitDateError(f"{text!r} is not a date on the calendar") from cause
-    raise InvalidWaitDateError(
-        f"{text!r} is not a date", hint="write 2026-12-24, '2026-12-24 18:00' or 2026-12-24T18:00:00+01:00"
-    )
+        return choices(text)
+    except ValueError:
+        raise InvalidWaitConfigurationError(
+            f"{choices.__name__.lower()} {text!a} is none of {', '.join(choices)}"
+        ) from None
 
 
-def date_in_context(context: JsonObject | None, field: str) -> str:
-    """The date that stands in the context under a dotted name, as in ``appointment.start_time``.
+def date_text(date: date | str) -> str:
+    """A date or an aware datetime as `parse_until_date` reads it. Raises `InvalidWaitDateError` for a naive one."""
+    if isinstance(date, str):
+        return date
+    if isinstance(date, datetime) and date.tzinfo is None:
+        raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
+    return date.isoformat()
+
+
+def date_in_context(context: JsonObject | None, field: str) -> str | float | Decimal:
+    """The date, a text or a number, that stands in the context under a dotted name, as in ``appointment.start_time``.
 
     Raises `InvalidWaitDateError` when there is none.
     """
     found: object = context or {}
     for name in field.split("."):
         found = found.get(name) if isinstance(found, dict) else None
-    if not isinstance(found, str):
-        what = "nothing" if found is None else "no text"
+    if isinstance(found, bool) or not isinstance(found, str | int | float | Decimal):
+        what = "nothing" if found is None else "no date"
         raise InvalidWaitDateError(f"the context has {what} under {field!a}", hint="--context JSON holds the date")
     return found
 
@@ -210,7 +280,13 @@ def parse_time_of_day(text: str) -> Time:
 def read_intent(config: JsonObject) -> Intent:
     """Read back the intent that `wait_config` of a wait for an instant keeps."""
     if "duration" in config:
-        return parse_fixed_time(config["duration"], config.get("at"))
+        return parse_fixed_time(config["duration"], config.get("at"), zero=True)
     if "time" in config:
         return parse_until_time(config["time"], config.get("days"))
-    return parse_until_date(config["date"], config.get("offset"), config.get("field"))
+    return parse_until_date(
+        config["date"],
+        config.get("offset"),
+        config.get("field"),
+        roll=config.get("roll", Roll.BACK),
+        past=config.get("past", Past.REJECT),
+    )

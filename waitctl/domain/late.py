@@ -43,7 +43,7 @@ def late_policy(rules: Rules, opening_rules: OpeningRules) -> Late | None:
     return Late.SKIP if rules.late is Late.SKIP or rules.max_late else None
 
 
-def judge(
+def judge_late(
     rules: Rules, opening_rules: OpeningRules, *, scheduled_at: datetime, now: datetime, tolerance: timedelta
 ) -> Verdict:
     """Decide about a wait that is due. One that is not late fires, and one that nothing lets pass any more."""

@@ -13,7 +13,7 @@ from zlib import crc32
 
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.conditions import ConditionError, check_condition, holds
-from waitctl.domain.durations import Duration, parse_duration
+from waitctl.domain.durations import Duration, as_duration, parse_duration
 from waitctl.domain.errors import (
     EventListenerExpiredError,
     InvalidEventTypeError,
@@ -39,6 +39,10 @@ MACHINE: JsonObject = {"machine": True}
 MAX_COUNT = 1000
 """Events that one wait may count."""
 
+
+_DECIDED_ON_TIME = (
+    "timeout: decided on time though nothing is open then, and delivered at once; --timeout-window waits for an opening"
+)
 
 MAX_DISTINCT = 64
 """Characters of a distinct text that the store keeps as it is; a longer one is kept as its digest."""
@@ -136,7 +140,8 @@ class EventQuery:
 
     With ``mode`` ANY, the first event of one of ``event_types`` ends it, or the ``count``-th of one type (of those
     with as many different texts under the key ``distinct`` of their data). With ALL one of each must come, and an
-    element may name alternatives: ``("email_open|email_click", "form_submit")``.
+    element may name alternatives: ``("email_open|email_click", "form_submit")``. With ``timeout_window`` the deadline
+    too waits for the next opening.
     """
 
     event_types: tuple[str, ...]
@@ -152,6 +157,13 @@ class EventQuery:
     mode: Mode = Mode.ANY
     count: int | None = None
     distinct: str | None = None
+    timeout_window: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "lookback", "grace"):
+            given = getattr(self, name)
+            if isinstance(given, timedelta):  # as Python programs have it
+                object.__setattr__(self, name, as_duration(given, error=InvalidTimeoutError))
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
@@ -189,13 +201,19 @@ class EventQuery:
                 raise InvalidWaitConfigurationError("a --match value holds NUL or lone surrogates")
         if self.match_json is not None:
             check_json_object(self.match_json, "--match-json")
-        if self.grace.elapsed and self.timeout is None:
-            raise InvalidWaitConfigurationError("--grace needs a --timeout to extend")
+        self._check_timeout()
         if self.where is not None:
             check_condition(self.where)
         self._check_groups()
         self.rules.checked()
         return self
+
+    def _check_timeout(self) -> None:
+        if self.grace.elapsed and self.timeout is None:
+            raise InvalidWaitConfigurationError("--grace needs a --timeout to extend")
+        has_opening = self.rules.window is not None or self.rules.calendar is not None
+        if self.timeout_window and (self.timeout is None or not has_opening):
+            raise InvalidWaitConfigurationError("--timeout-window needs a --timeout, and a --window or a --calendar")
 
     def _check_groups(self) -> None:
         if self.count is not None and not 1 <= self.count <= MAX_COUNT:
@@ -233,6 +251,7 @@ class EventQuery:
             "mode": self.mode.value if self.mode is Mode.ALL else None,
             "count": self.count if (self.count or 1) > 1 else None,
             "distinct": self.distinct,
+            "timeout_window": self.timeout_window or None,
         }
         return config | {key: value for key, value in asked.items() if value is not None} | self.rules.to_config()
 
@@ -253,18 +272,25 @@ class EventQuery:
             mode=Mode(config.get("mode", Mode.ANY)),
             count=config.get("count"),
             distinct=config.get("distinct"),
+            timeout_window=config.get("timeout_window", False),
         )
 
     def deadline(self, base: datetime, zone: str, calendar: Calendar | None = None) -> Schedule | None:
-        """The deadline, counted from ``base``: a duration as of a fixed-time wait, which no weekend or window moves.
+        """The deadline, counted from ``base``: a duration as of a fixed-time wait.
 
-        Raises `InvalidTimeoutError` when it lies outside the calendar, `CalendarRangeError`, or
-        `InvalidWaitTimeError` for what the DST rule rejects.
+        No weekend or window moves it but with ``timeout_window``. Raises `InvalidTimeoutError` when it lies outside the
+        calendar, `CalendarRangeError`, `NoOpeningError`, or `InvalidWaitTimeError` for what the DST rule rejects.
         """
         if self.timeout is None:
             return None
+        resolver = IntentResolver(FixedTime(self.timeout), zone, self.rules, calendar)
         try:
-            return IntentResolver(FixedTime(self.timeout), zone, self.rules, calendar).delay(base)
+            if self.timeout_window:
+                return resolver.resolve(base)
+            schedule = resolver.delay(base)
+            if resolver.opening_rules and not resolver.opening_rules.let_pass(schedule.at):
+                schedule.moves = (*schedule.moves, _DECIDED_ON_TIME)
+            return schedule
         except InvalidWaitDateError as cause:
             raise InvalidTimeoutError("the deadline lies beyond the calendar") from cause
 

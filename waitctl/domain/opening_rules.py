@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from whenever import Date, Instant, PlainDateTime, Time, ZonedDateTime
 
 from waitctl.domain.calendars import WEEKEND, Calendar
-from waitctl.domain.errors import InvalidWaitDateError, NoOpeningError
-from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours
-from waitctl.domain.instants import OUTSIDE, Dst, clock, refuse_adjusted, show_day, to_zone, unless_final
+from waitctl.domain.errors import InvalidInputError, InvalidWaitDateError, NoOpeningError
+from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours, format_days
+from waitctl.domain.instants import OUTSIDE, Adjustment, Dst, clock, refuse_adjusted, show_day, to_zone, unless_final
 from waitctl.domain.intents import Rules
 
 NOT_ASKED = "not asked for"
@@ -44,6 +45,19 @@ class Opening(NamedTuple):
         )
 
 
+class MovedBack(NamedTuple):
+    """What did not let an instant before a date pass, and the latest opening before it, in the wait's zone."""
+
+    held: str
+    at: ZonedDateTime
+
+    def __str__(self) -> str:
+        return (
+            f"{self.held}; before a date, so moved back to the latest opening, "
+            f"{show_day(self.at.date())} {clock(self.at.time())}"
+        )
+
+
 def show_days(days: list[tuple[Date, str]]) -> str:
     """Days with the reason for each, a dozen at most."""
     shown = [f"{show_day(day)} ({why})" for day, why in days[:_SHOWN]]
@@ -64,6 +78,7 @@ class OpeningRules:
         self._reading = unless_final(rules.dst)
         self._calendar = calendar
         self._weekdays = weekdays
+        self._elsewhere = calendar.zone if calendar is not None and calendar.zone != zone else None
         self._rolls_days = calendar is not None or weekdays is not None
         self._windows: list[tuple[str, Gate]] = []
         if calendar is not None and calendar.hours is not None:
@@ -87,6 +102,13 @@ class OpeningRules:
         """Whether a window or opening hours can be closed."""
         return bool(self._windows)
 
+    def let_pass(self, at: datetime) -> bool:
+        """Whether everything lets ``at`` pass."""
+        try:
+            return not self.next_opening(at)[1]
+        except InvalidInputError:  # nothing opens any more, or who knows
+            return False
+
     def next_opening(self, at: datetime, *, clock_of: datetime | None = None) -> tuple[datetime, tuple[object, ...]]:
         """The first instant from ``at`` on that everything lets pass, and what moved it.
 
@@ -101,6 +123,8 @@ class OpeningRules:
             passed = self.pass_through(Instant(at).to_tz(self._zone), None, moves, clock)
         except (ValueError, OverflowError) as cause:
             raise InvalidWaitDateError(OUTSIDE) from cause
+        except NoOpeningError as error:
+            raise self.name_in(error) from error
         if self._dst is Dst.REJECT:
             refuse_adjusted(moves)
         return (passed.to_instant().to_stdlib() if moves else at), tuple(moves)
@@ -115,57 +139,161 @@ class OpeningRules:
         what the DST rule rejects.
         """
         mover: Gate | str | None = None  # who moved it last: once all others have let it pass, it has arrived
+        meant = self._skipped(moves) if moves and local is not None else None
         for _ in range(MAX_STEPS):
             if self._rolls_days:
-                if self._day_off(at) is not None:
-                    at, local = self._roll_days(at, local or at.to_plain(), moves, clock)
+                if self._day_off(at, meant) is not None:
+                    at, local, meant = self._roll_days(at, meant, local or at.to_plain(), moves, clock)
                     mover = "days"
                 elif mover == "days":
                     return at
             for name, gate in self._windows:
                 if mover is gate:
                     return at
+                if meant is not None and self._goes_by_meant(gate, at, meant) and gate.holds(meant):
+                    continue
                 opened = gate.pass_through(at if gate.zone == self._zone else at.to_tz(gate.zone))
                 if opened is not None:
-                    moved = opened.to_tz(self._zone)
-                    moves.append(Opening(name, gate.hours, at, moved))
-                    if opened in gate.adjusted:
-                        moves.append(gate.adjusted[opened])
-                    at, local, mover = moved, None, gate
+                    at, local, meant, mover = self._open(name, gate, at, opened, moves)
             if mover is None:
                 return at
-        raise NoOpeningError(f"no opening: after {MAX_STEPS} steps there is still no instant that all rules let pass")
+        raise NoOpeningError(f"after {MAX_STEPS} steps there is still no instant that all rules let pass")
 
-    def _in_open_shift(self, at: ZonedDateTime) -> bool:
-        return any(gate.is_open(at.to_tz(gate.zone)) for gate in self._shifts)
+    def pass_back(self, at: ZonedDateTime, local: PlainDateTime | None, moves: list[object]) -> ZonedDateTime:
+        """Move ``at`` back to the latest opening before it, unless everything lets it pass; see `pass_through`.
 
-    def _day_off(self, at: ZonedDateTime) -> tuple[Date, str] | None:
+        That is the start of an interval of opening hours or window, on a day that counts; without any, the latest such
+        day, the wall clock kept. Raises `NoOpeningError` or `CalendarRangeError`.
+        """
+        held = self._held(at, None if local is None else self._skipped(moves))
+        if held is None:
+            return at
+        if self._windows:
+            found, adjusted = self._latest_opening(at)
+        else:
+            found, adjusted = self._latest_day(at, local or at.to_plain())
+        moves.append(MovedBack(held, found))
+        if adjusted is not None:
+            moves.append(adjusted)
+        return found
+
+    def _held(self, at: ZonedDateTime, meant: PlainDateTime | None) -> str | None:
+        """What does not let ``at`` pass, in words."""
+        if self._rolls_days and (off := self._day_off(at, meant)) is not None:
+            return f"{WEEKEND if off[1] == WEEKEND else 'holiday'}: {show_days([off])}"
+        for name, gate in self._windows:
+            if self._opening_of(gate, at, meant) is not None:
+                return f"{name}: {show_day(at.date())} {clock(at.time())} is outside {gate.hours}"
+        return None
+
+    def _latest_opening(self, at: ZonedDateTime) -> tuple[ZonedDateTime, Adjustment | None]:
+        until, gates = at.to_instant(), [gate for _, gate in self._windows]
+        for _ in range(MAX_STEPS // 7 + 1):
+            since = until.subtract(hours=7 * 24)
+            for start in sorted({start for gate in gates for start in gate.starts(since, until)}, reverse=True):
+                adjusted = next((gate.adjusted[start] for gate in gates if start in gate.adjusted), None)
+                found = start.to_tz(self._zone)
+                if self._held(found, self._skipped([adjusted])) is None:
+                    return found, adjusted
+            until = since
+        raise NoOpeningError(f"nothing opens within {MAX_STEPS} days before {at.date()}")
+
+    def _latest_day(self, at: ZonedDateTime, local: PlainDateTime) -> tuple[ZonedDateTime, Adjustment | None]:
+        for _ in range(MAX_STEPS):
+            local = local.date().prev_day().at(local.time())
+            found, adjusted = to_zone(local, self._zone, self._reading)
+            if self._day_off(found, self._skipped([adjusted])) is None and found < at:
+                return found, adjusted
+        raise NoOpeningError(f"no day passes within {MAX_STEPS} days before {at.date()}")
+
+    def name_in(self, error: NoOpeningError) -> NoOpeningError:
+        """The same error with the rules, for somebody who has to change one of them."""
+        named = [f"the days {format_days(self._weekdays)}"] if self._weekdays is not None else []
+        if self._calendar is not None:
+            week = format_days(self._calendar.work_week) or "none"
+            named.append(f"the calendar {self._calendar.name} (business days {week})")
+        named += [f"the {name} {gate.hours}" for name, gate in self._windows]
+        return NoOpeningError(f"no opening: {error.message}: {', '.join(named)}")
+
+    def _skipped(self, moves: Sequence[object]) -> PlainDateTime | None:
+        """The local time in the wait's zone that was meant, when the clocks skip it: the last of ``moves`` says so."""
+        last = moves[-1] if moves else None
+        return last.asked if isinstance(last, Adjustment) and last.kind == "gap" and last.zone == self._zone else None
+
+    def _opening_of(self, gate: Gate, at: ZonedDateTime, meant: PlainDateTime | None) -> Instant | None:
+        """The gate's next opening; ``None`` when it lets ``at`` pass, or what was ``meant`` by it."""
+        if meant is not None and self._goes_by_meant(gate, at, meant) and gate.holds(meant):
+            return None
+        return gate.pass_through(at if gate.zone == self._zone else at.to_tz(gate.zone))
+
+    def _goes_by_meant(self, gate: Gate, at: ZonedDateTime, meant: PlainDateTime) -> bool:
+        """Whether ``gate`` judges the local time that was meant, and not what clocks show instead at ``at``.
+
+        It does where a gap leads to another day, which nobody meant; and for ``reject``, which wants to know whether
+        the time that was asked for would do.
+        """
+        return gate.zone == self._zone and (self._dst is Dst.REJECT or meant.date() != at.date())
+
+    def _in_open_shift(self, at: ZonedDateTime, meant: PlainDateTime | None) -> bool:
+        return any(
+            gate.holds(meant)
+            if meant is not None and self._goes_by_meant(gate, at, meant)
+            else gate.is_open(at.to_tz(gate.zone))
+            for gate in self._shifts
+        )
+
+    def _day_off(self, at: ZonedDateTime, meant: PlainDateTime | None) -> tuple[Date, str] | None:
         """The day, in the calendar's zone if it has one, and the reason why weekdays or calendar hold ``at`` back.
 
-        What opening hours or a window began on a business day, before midnight, is not held back.
+        It is the day of the local time that was ``meant``, where a gap leads from there to another one. What opening
+        hours or a window began on a business day, before midnight, is not held back.
         """
-        if self._weekdays is not None and at.day_of_week().value not in self._weekdays:
-            return at.date(), NOT_ASKED
+        if self._weekdays is not None:
+            weekday = at.day_of_week() if meant is None else meant.date().day_of_week()
+            if weekday.value not in self._weekdays:
+                return at.date() if meant is None else meant.date(), NOT_ASKED
         if self._calendar is None:
             return None
-        zone = self._calendar.zone
-        day = (at if zone is None else at.to_tz(zone)).date()
+        if self._elsewhere is not None:
+            day = at.to_tz(self._elsewhere).date()
+        else:
+            day = at.date() if meant is None else meant.date()
         why = self._calendar.day_off(day)
-        return None if why is None or self._in_open_shift(at) else (day, why)
+        return None if why is None or self._in_open_shift(at, meant) else (day, why)
 
     def _roll_days(
-        self, at: ZonedDateTime, local: PlainDateTime, moves: list[object], clock: Time | None
-    ) -> tuple[ZonedDateTime, PlainDateTime]:
-        """The next day that passes, with the wall clock kept, or at ``clock``."""
+        self,
+        at: ZonedDateTime,
+        meant: PlainDateTime | None,
+        local: PlainDateTime,
+        moves: list[object],
+        clock: Time | None,
+    ) -> tuple[ZonedDateTime, PlainDateTime, PlainDateTime | None]:
+        """The next day that passes, with the wall clock of ``local`` kept, or at ``clock``; again if it is skipped."""
         days: list[tuple[Date, str]] = []
-        adjusted = None
-        while off := self._day_off(at):
+        adjusted, start = None, at
+        while off := self._day_off(at, meant):
             days.append(off)
             if len(days) > MAX_STEPS:
-                raise NoOpeningError(f"no opening: no day passes within {MAX_STEPS} days of {days[0][0]}")
+                raise NoOpeningError(f"no day passes within {MAX_STEPS} days of {days[0][0]}")
             local = local.date().next_day().at(local.time() if clock is None else clock)
             at, adjusted = to_zone(local, self._zone, self._reading)
+            if adjusted is not None and at <= start:  # a gap read backwards never leads back to where it started
+                at, adjusted = to_zone(local, self._zone, Dst.LATER)
+            meant = local if adjusted is not None and adjusted.kind == "gap" else None
         moves.append(DayRoll(days, local))
         if adjusted is not None:
             moves.append(adjusted)
-        return at, local
+        return at, local, meant
+
+    def _open(
+        self, name: str, gate: Gate, at: ZonedDateTime, opened: Instant, moves: list[object]
+    ) -> tuple[ZonedDateTime, None, PlainDateTime | None, Gate]:
+        """Move ``at`` on to the opening of ``gate``."""
+        moved = opened.to_tz(self._zone)
+        moves.append(Opening(name, gate.hours, at, moved))
+        adjusted = gate.adjusted.get(opened)
+        if adjusted is None:
+            return moved, None, None, gate
+        moves.append(adjusted)
+        return moved, None, self._skipped(moves), gate

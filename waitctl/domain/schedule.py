@@ -15,10 +15,11 @@ from whenever import Date, Instant, PlainDateTime, TimeDelta, ZonedDateTime
 
 from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
 from waitctl.domain.durations import Duration, Offset
-from waitctl.domain.errors import InvalidWaitDateError
+from waitctl.domain.errors import InvalidWaitDateError, NoOpeningError
 from waitctl.domain.hours import format_days
 from waitctl.domain.instants import (
     OUTSIDE,
+    Adjustment,
     Dst,
     check_zone,
     clock,
@@ -30,7 +31,7 @@ from waitctl.domain.instants import (
     unless_final,
     wall,
 )
-from waitctl.domain.intents import FixedTime, Intent, Rules, UntilDate, UntilTime
+from waitctl.domain.intents import FixedTime, Intent, Past, Roll, Rules, UntilDate, UntilTime
 from waitctl.domain.opening_rules import OpeningRules, show_days
 
 
@@ -82,6 +83,8 @@ class IntentResolver:
         # A date is rejected as it was named, even one that a calendar would move.
         self._dst = rules.dst if isinstance(intent, UntilDate) else unless_final(rules.dst)
         self._calendar = calendar
+        self._rules = rules
+        self._date = intent if isinstance(intent, UntilDate) else None
         self._read: Callable[[datetime, list[object]], Reading]
         weekdays = None
         match intent:
@@ -94,6 +97,8 @@ class IntentResolver:
                 weekdays = intent.days
         self.opening_rules = OpeningRules(zone, rules, calendar, weekdays)
         self._is_gated = bool(self.opening_rules)
+        goes_back = isinstance(intent, UntilDate) and intent.is_before and intent.roll is Roll.BACK
+        self._pass = self.opening_rules.pass_back if goes_back else self.opening_rules.pass_through
 
     def resolve(self, base: datetime) -> Schedule:
         """Return the instant that the intent means, counted from ``base`` (aware), once it has passed every rule.
@@ -101,7 +106,14 @@ class IntentResolver:
         Raises `InvalidWaitDateError` outside `YEARS`, `InvalidWaitTimeError` for what the DST rule rejects,
         `NoOpeningError` or `CalendarRangeError`.
         """
-        return self._resolve(base, gated=self._is_gated)
+        if self._date is None:
+            return self._resolve(base, gated=self._is_gated)
+        schedule = self._resolve(base, gated=self._is_gated)
+        if self._date.past is Past.NEXT and min(schedule.at, self.delay(base).at) < base:
+            schedule = self._next(schedule.asked, base)
+        if self._date.is_before:
+            self._check_before(schedule.at, self._date)
+        return schedule
 
     def delay(self, base: datetime) -> Schedule:
         """Return the instant that the intent means before weekends, holidays and windows move it; raises the same."""
@@ -113,10 +125,12 @@ class IntentResolver:
             at, local, asked = self._read(base, moves)
             if gated:
                 zoned = at if isinstance(at, ZonedDateTime) else Instant(at).to_tz(self._zone)
-                at = self.opening_rules.pass_through(zoned, local, moves)
+                at = self._pass(zoned, local, moves)
             found = at.to_instant().to_stdlib() if isinstance(at, ZonedDateTime) else at
         except (ValueError, OverflowError) as cause:
             raise InvalidWaitDateError(OUTSIDE) from cause
+        except NoOpeningError as error:
+            raise self.opening_rules.name_in(error) from error
         if self._rejects:
             refuse_adjusted(moves)
         if not 1000 <= found.year < 9900:
@@ -158,7 +172,42 @@ class IntentResolver:
             moment = zoned.to_plain()
         local = self._shift(moment.date(), duration, offset.sign, moves).at(moment.time())
         zoned = self._to_zone(local, moves)
+        if (
+            offset.is_back
+            and moves
+            and isinstance(moves[-1], Adjustment)
+            and zoned.add(hours) >= self._date_itself(moment)
+        ):
+            # The day before may be left out altogether (Apia): read forwards it would be the date itself.
+            zoned, moves[-1] = to_zone(local, self._zone, Dst.EARLIER)
         return (zoned.add(hours), None, says) if duration.time else (zoned, local, says)
+
+    def _date_itself(self, moment: datetime | PlainDateTime) -> ZonedDateTime:
+        """The date itself, that others are before or after."""
+        return (
+            to_zone(moment, self._zone)[0] if isinstance(moment, PlainDateTime) else Instant(moment).to_tz(self._zone)
+        )
+
+    def _check_before(self, at: datetime, intent: UntilDate) -> None:
+        date = self._date_itself(intent.moment)
+        if Instant(at) >= date:
+            raise InvalidWaitDateError(
+                f"{intent.offset} leads to {show(at, self._zone)}, which is not before {wall(date.to_plain())}",
+                hint="--roll back takes the latest opening before the date",
+            )
+
+    def _next(self, asked: Callable[[], str], base: datetime) -> Schedule:
+        """What follows a date that has passed: the next opening, or its time of day on the next day that passes."""
+        passed = self._resolve(base, gated=False)
+        said = f"past: {show(passed.at, self._zone)} has passed; the next opening counts"
+        if self.opening_rules.have_windows:
+            at, moves = self.opening_rules.next_opening(base)
+            return Schedule(at, asked, [said, *moves])
+        last = passed.moves[-1] if passed.moves else None
+        local = last.asked if isinstance(last, Adjustment) else Instant(passed.at).to_tz(self._zone).to_plain()
+        following = IntentResolver(UntilTime(local.time()), self._zone, self._rules, self._calendar).resolve(base)
+        said = f"past: {show(passed.at, self._zone)} has passed; the next day at {clock(local.time())} counts"
+        return Schedule(following.at, asked, [said, *following.moves])
 
     def _until_time(self, intent: UntilTime, base: datetime, moves: list[object]) -> Reading:
         start = Instant(base)
@@ -219,6 +268,8 @@ class IntentResolver:
         if intent.offset is None:
             return asked
         where = f", days by the clocks of {self._zone}" if intent.offset.duration.days else ""
+        if intent.offset.duration.is_zero:
+            return f"{asked}; the date itself"
         return f"{asked}; {intent.offset.duration} {'before' if intent.offset.is_back else 'after'} it{where}"
 
     def _say_time(self, intent: UntilTime, base: datetime) -> str:
@@ -233,5 +284,5 @@ def _exactly(span: timedelta) -> TimeDelta:
 def resolve(
     intent: Intent, *, base: datetime, zone: str, rules: Rules = Rules(), calendar: Calendar | None = None
 ) -> Schedule:
-    """Return the instant that ``intent`` means, counted from ``base`` (aware) in ``zone``: see `Resolver`."""
+    """Return the instant that ``intent`` means, counted from ``base`` (aware) in ``zone``: see `IntentResolver`."""
     return IntentResolver(intent, zone, rules, calendar).resolve(base)

@@ -18,13 +18,13 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.handlers import INLINE, InlineCommand
 from waitctl.domain.instants import check_zone, format_instant
-from waitctl.domain.intents import FixedTime, Intent, Late, Rules, UntilDate, UntilTime
+from waitctl.domain.intents import FIRST_DUE_AT, FixedTime, Intent, Late, Past, Rules, UntilDate, UntilTime
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventListener
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact, to_json
 
-NOT_ASKED = frozenset({"tzdata", "rescheduled"})
+NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT})
 """What `wait_config` holds beside what was asked for."""
 
 
@@ -209,14 +209,13 @@ class WaitStepExecution:
         rules: Rules = Rules(),
         calendar: Calendar | None = None,
         base: datetime | None = None,
-        past: str = "reject",
         tzdata: str | None = None,
     ) -> tuple[WaitStepExecution, Schedule]:
         """A wait for an instant, and how that instant came about.
 
         ``calendar`` is what ``rules`` name; ``base`` is the instant to count from instead of ``now``. Raises
-        `InvalidWaitDateError` for an until-date before the base unless ``past`` is ``fire``, and what
-        `Resolver.resolve` raises.
+        `InvalidWaitDateError` for an until-date before the base unless it says otherwise, and what
+        `IntentResolver.resolve` raises.
         """
         spec, rules = spec.checked(), rules.checked()
         start = base or now
@@ -225,9 +224,11 @@ class WaitStepExecution:
         if base is not None:
             config["from"] = format_instant(base)
         if isinstance(intent, UntilDate):
-            config["past"] = past
-            _check_past(resolver.delay(start), start, past)
+            config["past"] = intent.past.value
+            _check_past(resolver.delay(start), start, intent)
         schedule = resolver.resolve(start)
+        if isinstance(intent, UntilDate):
+            _check_past(schedule, start, intent)
         if schedule.at < start:
             schedule = replace(schedule, moves=(*schedule.moves, "past: that instant has passed, so it is due at once"))
         if tzdata is not None:
@@ -368,10 +369,11 @@ def _check_routes(spec: WaitSpec, wait_type: WaitType) -> None:
         raise InvalidWaitConfigurationError(f"a {wait_type.replace('_', '-')} wait never ends by {outcome}")
 
 
-def _check_past(asked: Schedule, start: datetime, past: str) -> None:
-    if asked.at < start and past != "fire":
+def _check_past(schedule: Schedule, start: datetime, intent: UntilDate) -> None:
+    if schedule.at < start and intent.past is Past.REJECT:
         raise InvalidWaitDateError(
-            f"the date has passed: {format_instant(asked.at)}", hint="--past fire makes it due at once"
+            f"the date has passed: {format_instant(schedule.at)}",
+            hint="--past fire makes it due at once, --past next takes the next opening or day",
         )
 
 

@@ -19,6 +19,7 @@ from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.secrets import read_secrets
+from waitctl.infrastructure.zone_rules import use_newest
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -95,6 +96,9 @@ class Settings:
         """The sources that have a secret: under their names nothing may come in by a door that does not verify."""
         return frozenset(name for name, source in self.sources.items() if source.has_secret)
 
+    def __post_init__(self) -> None:
+        use_newest()
+
 
 def load_settings(
     *, database_url: str | None = None, config: str | None = None, environ: Mapping[str, str] | None = None
@@ -103,6 +107,7 @@ def load_settings(
 
     Raises `InvalidSettingError`, naming the key, for anything that is not understood.
     """
+    use_newest()  # before a zone is looked up
     environ = os.environ if environ is None else environ
     if database_url == "":
         raise InvalidSettingError("--database-url is empty", hint="leave it out for the default database")

@@ -42,6 +42,7 @@ from waitctl.infrastructure.sqlite_file import (
     prepare_file,
     require_file,
 )
+from waitctl.infrastructure.zone_rules import use_newest
 
 T = TypeVar("T")
 
@@ -79,6 +80,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, as_of: datetime | None = None, create: bool = True) -> None:
+        use_newest()
         self.url = parse_url(url)
         self.as_of = as_of
         self.create = create

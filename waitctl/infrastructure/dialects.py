@@ -301,6 +301,29 @@ def read_rfc3339(text: str) -> str:
     return text.replace(".000000Z", "Z")
 
 
+class instant_in(FunctionElement[datetime]):  # noqa: N801 (a SQL function)
+    """The instant whose text, in RFC 3339 and UTC, stands under a key of a document."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+    def __init__(self, document: sa.ColumnElement[Any], key: str) -> None:
+        super().__init__(document, sa.literal_column(key))
+
+
+@compiles(instant_in, "postgresql")
+def _instant_in_postgresql(element: instant_in, compiler: SQLCompiler, **settings: Any) -> str:
+    document, key = (compiler.process(each, **settings) for each in element.clauses)
+    return f"CAST({document} ->> '{key}' AS {_type(compiler, element.type)})"
+
+
+@compiles(instant_in, "sqlite")
+def _instant_in_sqlite(element: instant_in, compiler: SQLCompiler, **settings: Any) -> str:
+    document, key = (compiler.process(each, **settings) for each in element.clauses)
+    text = f"replace(replace(json_extract({document}, '$.{key}'), 'T', ' '), 'Z', '.000000')"
+    return f"substr({text}, 1, {_STORED_INSTANT})"
+
+
 # -- documents ---------------------------------------------------------------------------------------------------------
 
 

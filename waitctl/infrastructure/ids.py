@@ -1,10 +1,9 @@
-"""New ids, and the version of the time zone rules: what the domain needs from the machine."""
+"""New ids."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 
 def new_id() -> str:
@@ -18,21 +17,3 @@ def _uuid7() -> Callable[[], object]:
     from uuid_utils import uuid7
 
     return uuid7
-
-
-@cache
-def tzdata_version() -> str | None:
-    """The version of the IANA time zone rules in use, as in ``2026a``; ``None`` when the system does not say."""
-    from whenever import get_tzpath
-
-    for folder in get_tzpath():
-        try:
-            with (Path(folder) / "tzdata.zi").open(encoding="ascii") as rules:
-                return rules.readline().removeprefix("# version ").strip()
-        except (OSError, UnicodeDecodeError):
-            continue
-    try:
-        from tzdata import IANA_VERSION
-    except ImportError:
-        return None
-    return str(IANA_VERSION)

@@ -6,8 +6,11 @@ WITH claimed AS (
         coalesce(CASE WHEN (workflow_wait_executions.resolution_event_id IS NULL)
         THEN CAST(workflow_wait_executions.handlers ->> :handlers_1::TEXT AS VARCHAR)
         ELSE CAST(workflow_wait_executions.handlers ->> :handlers_2::TEXT AS VARCHAR) END,
-        workflow_wait_executions.handler) AS handler,
-        workflow_wait_executions.scheduled_at AS due_at,
+        workflow_wait_executions.handler) AS handler, CASE
+        WHEN (workflow_wait_executions.late_policy IS NOT NULL)
+        THEN coalesce(CAST(workflow_wait_executions.wait_config ->> 'first_due_at' AS TIMESTAMP WITH TIME ZONE),
+        workflow_wait_executions.scheduled_at)
+        ELSE workflow_wait_executions.scheduled_at END AS due_at,
         workflow_wait_executions.resolution_event_id AS event_id
     FROM workflow_wait_executions
     WHERE workflow_wait_executions.status = 'scheduled'

@@ -3,7 +3,10 @@
 
 WITH claimed AS (
     SELECT workflow_wait_executions.id AS id, workflow_wait_executions.status AS from_status,
-        CAST(NULL AS TEXT) AS handler, workflow_wait_executions.scheduled_at AS due_at,
+        CAST(NULL AS TEXT) AS handler, CASE WHEN (workflow_wait_executions.late_policy IS NOT NULL)
+        THEN coalesce(CAST(workflow_wait_executions.wait_config ->> 'first_due_at' AS TIMESTAMP WITH TIME ZONE),
+        workflow_wait_executions.scheduled_at)
+        ELSE workflow_wait_executions.scheduled_at END AS due_at,
         workflow_wait_executions.resolution_event_id AS event_id, wanted.reason AS reason
     FROM workflow_wait_executions
     JOIN jsonb_to_recordset(CAST(:wanted::VARCHAR AS JSONB)) AS wanted(id UUID, reason TEXT)

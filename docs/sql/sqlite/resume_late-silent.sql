@@ -7,7 +7,10 @@ DELETE FROM waitctl_claimed;
 -- claimed
 INSERT INTO waitctl_claimed (id, from_status, handler, due_at, event_id, reason)
 SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status,
-    CAST(NULL AS TEXT) AS handler, workflow_wait_executions.scheduled_at AS due_at,
+    CAST(NULL AS TEXT) AS handler, CASE WHEN (workflow_wait_executions.late_policy IS NOT NULL)
+    THEN coalesce(substr(replace(replace(json_extract(workflow_wait_executions.wait_config,
+    '$.first_due_at'), 'T', ' '), 'Z', '.000000'), 1, 26), workflow_wait_executions.scheduled_at)
+    ELSE workflow_wait_executions.scheduled_at END AS due_at,
     workflow_wait_executions.resolution_event_id AS event_id, wanted.reason
 FROM workflow_wait_executions
 JOIN (

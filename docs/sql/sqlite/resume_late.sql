@@ -10,7 +10,11 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_stat
     WHEN (workflow_wait_executions.resolution_event_id IS NULL)
     THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_1) AS VARCHAR)
     ELSE CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_2) AS VARCHAR) END,
-    workflow_wait_executions.handler) AS handler, workflow_wait_executions.scheduled_at AS due_at,
+    workflow_wait_executions.handler) AS handler, CASE
+    WHEN (workflow_wait_executions.late_policy IS NOT NULL)
+    THEN coalesce(substr(replace(replace(json_extract(workflow_wait_executions.wait_config,
+    '$.first_due_at'), 'T', ' '), 'Z', '.000000'), 1, 26), workflow_wait_executions.scheduled_at)
+    ELSE workflow_wait_executions.scheduled_at END AS due_at,
     workflow_wait_executions.resolution_event_id AS event_id, wanted.reason
 FROM workflow_wait_executions
 JOIN (

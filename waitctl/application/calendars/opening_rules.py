@@ -10,12 +10,12 @@ from waitctl.domain.calendars import Calendar
 from waitctl.domain.errors import InvalidInputError, UnknownCalendarError
 from waitctl.domain.hours import parse_days
 from waitctl.domain.intents import Rules
-from waitctl.domain.late import LATE_TOLERANCE, Verdict, judge
+from waitctl.domain.late import LATE_TOLERANCE, Verdict, judge_late
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.ids import tzdata_version
+from waitctl.infrastructure.zone_rules import tzdata_version
 
 
 class HostOpeningRules:
@@ -60,10 +60,10 @@ class HostOpeningRules:
         """When an event came: when it was received, unless it was correlated so late that only then counts."""
         return received_at if correlated_at - received_at <= self._late_tolerance else correlated_at
 
-    def judge(self, zone: str, config: Mapping[str, Any], *, scheduled_at: datetime, now: datetime) -> Verdict:
-        """What a tick does with a wait that is due: see `late.judge`."""
+    def late_verdict(self, zone: str, config: Mapping[str, Any], *, scheduled_at: datetime, now: datetime) -> Verdict:
+        """What a tick does with a wait that is due: see `judge_late`."""
         rules, opening_rules = self.of(zone, config)
-        return judge(rules, opening_rules, scheduled_at=scheduled_at, now=now, tolerance=self._late_tolerance)
+        return judge_late(rules, opening_rules, scheduled_at=scheduled_at, now=now, tolerance=self._late_tolerance)
 
     def late_before(self, now: datetime) -> datetime:
         """Waits scheduled before this are late."""
@@ -77,7 +77,7 @@ class HostOpeningRules:
             return None
 
 
-def with_zone_rules(config: JsonObject) -> JsonObject:
-    """A wait's ``wait_config`` with the version of the zone rules that its instant was found by."""
-    version = tzdata_version()
+def with_zone_rules(config: JsonObject, zone: str) -> JsonObject:
+    """A wait's ``wait_config`` with the version of the rules of its zone that its instant was found by."""
+    version = tzdata_version(zone)
     return config if version is None else config | {"tzdata": version}

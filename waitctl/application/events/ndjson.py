@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache, partial
 from typing import BinaryIO
 
@@ -166,8 +167,10 @@ def _check_fields(fields: JsonObject) -> None:
         if fields.get(key) is None:
             raise InvalidEventError(f"{key!r} is missing")
     for key, value in fields.items():
-        if not isinstance(value, str) and value is not None and key != "data":
-            raise InvalidEventError(f"{key!r} must be a string")
+        if not isinstance(value, str | None) and key != "data":
+            if key == "at" and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+                continue
+            raise InvalidEventError(f"{key!r} must be a string" + (", or a number" if key == "at" else ""))
 
 
 # A stream has few types and sources, and says them on every line; and many events of one second.
@@ -175,9 +178,9 @@ _known_name = lru_cache(check_event_type_name)
 _known_source = lru_cache(partial(check_text, what="the source", error=InvalidEventError))
 
 
-@lru_cache
-def _known_instant(text: str) -> str | None:
-    return instant_text(parse_instant(text, "at"))
+@lru_cache(typed=True)
+def _known_instant(value: str | float | Decimal) -> str | None:
+    return instant_text(parse_instant(value, "at", epoch=True))
 
 
 def read_lines(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -116,7 +116,7 @@ class EventService:
         self._database = Database(database) if isinstance(database, str) else database
         self._dialect = self._database.url.get_backend_name()
         self._actor = actor
-        self._openings = HostOpeningRules(settings)
+        self._host_rules = HostOpeningRules(settings)
         self._verified = settings.verified_sources if settings else frozenset[str]()
 
     def record(self, event: Event, connection: Connection | None = None) -> RecordResult:
@@ -233,7 +233,7 @@ class EventService:
         return matching.correlate_events(
             connection,
             event_ids,
-            self._openings.for_event,
+            self._host_rules.for_event,
             now=now,
             reason=self._database.dated("event "),
             actor=self._actor,

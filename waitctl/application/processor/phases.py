@@ -22,7 +22,7 @@ from waitctl.domain.deliveries import Capacity
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError
 from waitctl.domain.instants import format_instant
-from waitctl.domain.intents import Late, rescheduled
+from waitctl.domain.intents import Late, moved_when_late
 from waitctl.domain.late import Fire, Move, Skip
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.text import normalize_contact
@@ -249,7 +249,12 @@ class Resolver:
             return 0
         self.progress.late_up_to = (late[-1].scheduled_at, late[-1].id)
         verdicts = [
-            (wait, self.opening_rules.judge(wait.timezone, wait.wait_config, scheduled_at=wait.scheduled_at, now=now))
+            (
+                wait,
+                self.opening_rules.late_verdict(
+                    wait.timezone, wait.wait_config, scheduled_at=wait.scheduled_at, now=now
+                ),
+            )
             for wait in late
         ]
         fire, skip, moves = {}, {}, []
@@ -330,7 +335,7 @@ class Resolver:
 
 
 def _moved(wait: LateWait, at: datetime, reason: str) -> Rescheduled:
-    config = with_zone_rules(rescheduled(wait.wait_config, at=at))
+    config = with_zone_rules(moved_when_late(wait.wait_config, due_at=wait.scheduled_at, to=at), wait.timezone)
     return Rescheduled(wait.id, wait.scheduled_at, at, config, Late.NEXT_WINDOW, wait.timezone, reason)
 
 

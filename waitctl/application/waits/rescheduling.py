@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
@@ -13,7 +13,7 @@ from waitctl.application.id_lookup import id_fragment
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
-from waitctl.domain.durations import parse_offset
+from waitctl.domain.durations import duration_text, parse_offset
 from waitctl.domain.errors import (
     ConflictError,
     InvalidInputError,
@@ -24,7 +24,16 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import check_zone, format_instant, parse_instant, show
-from waitctl.domain.intents import Rules, UntilDate, UntilTime, parse_until_date, read_intent, rescheduled
+from waitctl.domain.intents import (
+    Rules,
+    UntilDate,
+    UntilTime,
+    date_text,
+    parse_until_date,
+    read_intent,
+    rescheduled,
+    set_by_hand,
+)
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.opening_rules import OpeningRules
@@ -33,11 +42,11 @@ from waitctl.domain.text import JsonObject, check_reason
 from waitctl.domain.waits import WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.ids import tzdata_version
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import rescheduling as store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.rescheduling import DeadlineChange, Rescheduled
+from waitctl.infrastructure.zone_rules import tzdata_version
 
 _PAGE = 1000
 _TRIES = 5
@@ -45,11 +54,12 @@ _TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A wait whose instant (or deadline) would be another today; ``why`` is every rule that moves it."""
+    """A wait whose instant (or deadline) would be another today, in ``zone``; ``why`` is every rule that moves it."""
 
     wait: WaitStepExecution
     before: datetime | None
     after: datetime | None
+    zone: str
     why: tuple[str, ...]
 
     def to_json(self) -> JsonObject:
@@ -59,6 +69,7 @@ class Change:
             "workflow_execution_id": self.wait.workflow_execution_id,
             "step_id": self.wait.step_id,
             "timezone": self.wait.timezone,
+            "to_timezone": self.zone,
             "from": instant(self.before),
             "to": instant(self.after),
             "explanation": list(self.why),
@@ -100,7 +111,7 @@ class ReschedulingService:
     def __init__(self, database: Database | str, *, actor: str = "api", settings: Settings | None = None) -> None:
         self._database = Database(database) if isinstance(database, str) else database
         self._actor = actor
-        self._openings = HostOpeningRules(settings)
+        self._host_rules = HostOpeningRules(settings)
         self._waits = WaitSchedulingService(self._database, actor=actor, settings=settings)
 
     # -- explain --------------------------------------------------------------------------------------------------
@@ -119,6 +130,10 @@ class ReschedulingService:
             lines += explain_event_wait(EventQuery.from_config(asked_config), wait, planned)
         elif planned is not None:
             lines += planned.explanation
+        local = self._local_time_set(wait)
+        if local is not None:
+            planned = local
+            lines += local.explanation
         changes = [
             f"then: {line.reason}, by {line.actor} at {format_instant(line.at)}"
             for line in self._waits.get_history(wait.id)
@@ -126,19 +141,24 @@ class ReschedulingService:
         ]
         lines += changes
         asked = _instant_of(wait)
-        if not changes and planned is not None and asked is not None and planned.at != asked:
+        may_compare = planned is not None and (not changes or local is not None)
+        if may_compare and planned is not None and asked is not None and planned.at != asked:
             lines.append(
                 f"zone rules or holidays have changed since: today it would be {show(planned.at, wait.timezone)}; "
                 "waitctl replan moves it"
             )
         return found, tuple(lines)
 
-    def _from_intent(self, wait: WaitStepExecution, zone: str) -> Schedule | None:
-        """What the intent of a wait comes to by the rules of today; ``None`` for an event wait without a deadline."""
+    def _from_intent(self, wait: WaitStepExecution, zone: str, base: datetime | None = None) -> Schedule | None:
+        """What the intent of a wait comes to by the rules of today; ``None`` for an event wait without a deadline.
+
+        Counted from ``base``, or else from what the wait says.
+        """
         config = wait.wait_config
-        base = parse_instant(config["from"], "--from") if "from" in config else wait.created_at
+        since = (config.get("rescheduled") or {}).get("since", config.get("from"))
+        base = base or (wait.created_at if since is None else parse_instant(since, "--from"))
         rules = Rules.from_config(config)
-        calendar = self._openings.calendar(rules)
+        calendar = self._host_rules.calendar(rules)
         if wait.wait_type is WaitType.FOR_EVENT:
             return EventQuery.from_config(config).deadline(base, zone, calendar)
         return IntentResolver(read_intent(config), zone, rules, calendar).resolve(base)
@@ -149,8 +169,8 @@ class ReschedulingService:
         self,
         wait_id: str,
         *,
-        at: str | None = None,
-        by: str | None = None,
+        at: date | str | None = None,
+        by: timedelta | str | None = None,
         window: str | None = None,
         reason: str | None = None,
     ) -> tuple[WaitStatus, tuple[str, ...]]:
@@ -186,46 +206,83 @@ class ReschedulingService:
         return self._database.write(work)
 
     def _at_another_instant(
-        self, wait: WaitStepExecution, at: str | None, by: str | None, now: datetime
+        self, wait: WaitStepExecution, at: date | str | None, by: timedelta | str | None, now: datetime
     ) -> tuple[WaitStepExecution, Schedule]:
-        current = _instant_of(wait)
+        zone, is_waiting, moves = wait.timezone, _is_waiting(wait), list[object]()
         if by is not None:
-            if current is None:
-                raise InvalidWaitConfigurationError("the wait has no deadline to move", hint="--at INSTANT sets one")
-            intent = UntilDate(current, parse_offset(by))
+            intent, said, moves = self._moved_by(wait, duration_text(by), now)
         else:
-            intent = parse_until_date(at or "")
-        rules = Rules.from_config(wait.wait_config)
-        resolver = IntentResolver(intent, wait.timezone, rules, self._openings.calendar(rules))
+            intent, said = parse_until_date(date_text(at or "")), None
+        resolver = self._resolver_by_hand(wait, zone, intent)
         if resolver.delay(now).at < now:
             raise InvalidWaitDateError("that instant has passed", hint="waitctl resume WAIT ends it now")
-        schedule = resolver.delay(now) if _is_waiting(wait) else resolver.resolve(now)
-        if current is not None and by is not None:
-            said = f"{intent.offset} from {show(current, wait.timezone)}"
+        schedule = resolver.delay(now) if is_waiting else resolver.resolve(now)
+        schedule.moves = [*moves, *schedule.moves]
+        if said is not None:
             schedule.asked = lambda: said
-        if _is_waiting(wait):
-            config = with_zone_rules(rescheduled(wait.wait_config, deadline=schedule.at))
-            return replace(wait, timeout_at=schedule.at, wait_config=config), schedule
-        config = with_zone_rules(rescheduled(wait.wait_config, at=schedule.at))
-        return replace(wait, scheduled_at=schedule.at, wait_config=config), schedule
+        # As it was asked for, and not what it comes to: a local time stays one when zone rules change.
+        text = intent.to_config()["date"]
+        config = set_by_hand(wait.wait_config, **{"deadline" if is_waiting else "at": text})
+        changed = replace(wait, wait_config=with_zone_rules(config, zone))
+        if is_waiting:
+            return replace(changed, timeout_at=schedule.at), schedule
+        return replace(changed, scheduled_at=schedule.at), schedule
+
+    def _moved_by(self, wait: WaitStepExecution, by: str, now: datetime) -> tuple[UntilDate, str, list[object]]:
+        """The instant so long before or after the wait's own; that in words, and what moved it."""
+        current = _instant_of(wait)
+        if current is None:
+            raise InvalidWaitConfigurationError("the wait has no deadline to move", hint="--at INSTANT sets one")
+        offset = parse_offset(by)
+        moved = self._resolver_by_hand(wait, wait.timezone, UntilDate(current, offset)).delay(now)
+        return UntilDate(moved.at), f"{offset} from {show(current, wait.timezone)}", list(moved.moves)
+
+    def _resolver_by_hand(self, wait: WaitStepExecution, zone: str, intent: UntilDate) -> IntentResolver:
+        """What was set by hand passes calendar and window, but not the weekdays that a time of day was asked for."""
+        rules = Rules.from_config(wait.wait_config)
+        return IntentResolver(intent, zone, rules, self._host_rules.calendar(rules))
+
+    def _set_by_hand(self, wait: WaitStepExecution, zone: str) -> Schedule | None:
+        """What an instant or a deadline that was set by hand comes to today; ``None`` when nobody set one."""
+        changed, is_waiting = wait.wait_config.get("rescheduled") or {}, _is_waiting(wait)
+        text = changed.get("deadline" if is_waiting else "at")
+        if text is None:
+            return None
+        resolver = self._resolver_by_hand(wait, zone, parse_until_date(text))
+        schedule = resolver.delay(wait.created_at) if is_waiting else resolver.resolve(wait.created_at)
+        asked = schedule.asked()
+        schedule.asked = lambda: f"set otherwise than asked: {asked}"
+        return schedule
+
+    def _local_time_set(self, wait: WaitStepExecution) -> Schedule | None:
+        """What was set by hand, when it was a local time."""
+        changed = wait.wait_config.get("rescheduled") or {}
+        text = changed.get("deadline" if _is_waiting(wait) else "at")
+        if text is None or isinstance(parse_until_date(text).moment, datetime):
+            return None
+        return self._set_by_hand(wait, wait.timezone)
 
     def _with_window(self, seen: _Open, window: str) -> tuple[WaitStepExecution, Schedule | None]:
         wait, now = seen.wait, seen.now
         text = "" if window == "none" else str(parse_hours(window, "--window"))
-        changed = replace(wait, wait_config=rescheduled(wait.wait_config, window=text))
+        changed = replace(wait, wait_config=set_by_hand(wait.wait_config, window=text))
         rules, opening_rules = self._rules_and_opening_rules(changed)
         opening_rules.next_opening(now)  # one that never opens is refused here
         changed = replace(changed, late_policy=late_policy(rules, opening_rules))
-        if _is_waiting(wait):
+        if _is_waiting(wait) and not wait.wait_config.get("timeout_window"):
             return changed, None
-        schedule = self._planned(replace(seen, wait=changed), wait.timezone)
+        schedule, config = self._planned(replace(seen, wait=changed), wait.timezone)
+        if _is_waiting(wait):
+            if schedule is None or schedule.at <= now:
+                return changed, None
+            config = with_zone_rules(config, wait.timezone)
+            return replace(changed, timeout_at=schedule.at, wait_config=config), schedule
         assert schedule is not None
-        config = changed.wait_config
         if schedule.at < now:
             opening, moves = opening_rules.next_opening(now)
             schedule = Schedule(opening, lambda: f"that instant has passed: from {show(now, wait.timezone)} on", moves)
             config = rescheduled(config, at=opening)  # else a replan would move it back
-        return replace(changed, scheduled_at=schedule.at, wait_config=with_zone_rules(config)), schedule
+        return replace(changed, scheduled_at=schedule.at, wait_config=with_zone_rules(config, wait.timezone)), schedule
 
     # -- replan ---------------------------------------------------------------------------------------------------
 
@@ -235,25 +292,31 @@ class ReschedulingService:
         """Compute open waits anew from what was asked: zone rules, holidays or calendars may have changed.
 
         ``zone`` gives them another zone. Without ``apply`` nothing is written. Waits that are overdue stay as they are,
-        and instants that somebody set by hand only pass calendar and window again. Raises
-        `ReplanTooLargeError` when ``apply`` would change more than ``cap`` waits.
+        and instants that somebody set by hand only pass calendar and window again. No wait becomes due by it: a time of
+        day means the next such time after now, and what else would lie in the past stays, and is reported as failed.
+        Raises `ReplanTooLargeError` when ``apply`` would change more than ``cap`` waits.
         """
         if zone is not None:
             check_zone(zone)
         checked, changes, failed = 0, [], []
         moved: list[tuple[WaitStepExecution, WaitStepExecution, str]] = []
         for seen in self._open_waits(wanted or WaitFilter()):
-            wait, checked = seen.wait, checked + 1
+            wait, place, checked = seen.wait, zone or seen.wait.timezone, checked + 1
+            before = _instant_of(wait)
+            if before is not None and before <= seen.now:
+                continue  # a deadline that has passed decides, though no tick has seen it yet
             try:
-                planned = self._planned(seen, zone or wait.timezone)
+                planned, config = self._planned(seen, place)
+                after = planned.at if planned else None
+                if before == after and place == wait.timezone:
+                    continue
+                _check_still_to_come(after, seen.now, place)
             except InvalidInputError as error:
                 failed.append((wait.id, error.message))
                 continue
-            before, after = _instant_of(wait), planned.at if planned else None
-            if before == after and zone in {None, wait.timezone}:
-                continue
-            changes.append(Change(wait, before, after, planned.explanation if planned else ()))
-            moved.append((wait, self._replanned(wait, planned, zone), self._replan_reason(wait, before, after, zone)))
+            changes.append(Change(wait, before, after, place, planned.explanation if planned else ()))
+            changed = _replanned(replace(wait, wait_config=with_zone_rules(config, place), timezone=place), after)
+            moved.append((wait, changed, _replan_reason(wait, before, after, place)))
         if apply and len(changes) > cap:
             raise ReplanTooLargeError(
                 f"{len(changes):,} waits would change, more than {cap:,}",
@@ -274,43 +337,33 @@ class ReschedulingService:
                 return
             after = page[-1].id
 
-    def _planned(self, seen: _Open, zone: str) -> Schedule | None:
-        """What a wait comes to by the rules of today; what was set by hand only passes calendar and window again."""
+    def _planned(self, seen: _Open, zone: str) -> tuple[Schedule | None, JsonObject]:
+        """What a wait comes to by the rules of today, and the ``wait_config`` that says so.
+
+        What was set by hand only passes calendar and window again.
+        """
         wait = seen.wait
-        changed = wait.wait_config.get("rescheduled") or {}
-        if _is_waiting(wait) and "deadline" in changed:
-            return Schedule(parse_instant(changed["deadline"], "the deadline"), lambda: "the deadline was set by hand")
-        if "at" in changed:
-            at = parse_instant(changed["at"], "the instant")
-            opening, moves = self._opening_rules(wait, zone).next_opening(at, clock_of=at)
-            return Schedule(opening, lambda: f"set otherwise than asked: {show(at, zone)}", moves)
+        by_hand = self._set_by_hand(wait, zone)
+        if by_hand is not None:
+            return by_hand, wait.wait_config
         if wait.resolution_event_id is not None:
-            return self._since_its_event(seen, zone)
-        return self._from_intent(wait, zone)
+            return self._since_its_event(seen, zone), wait.wait_config
+        planned = self._from_intent(wait, zone)
+        if wait.wait_type is WaitType.UNTIL_TIME and planned is not None and planned.at <= seen.now:
+            # That time of day is over in this zone or by these rules: the next one, and from now on counted from here.
+            return self._from_intent(wait, zone, seen.now), rescheduled(wait.wait_config, since=seen.now)
+        return planned, wait.wait_config
 
     def _since_its_event(self, seen: _Open, zone: str) -> Schedule:
         """The first opening since the event that scheduled a wait; one that has passed meanwhile does not count."""
         came_at, opening_rules = (
-            self._openings.came_at(seen.received_at, seen.taken_at),
+            self._host_rules.came_at(seen.received_at, seen.taken_at),
             self._opening_rules(seen.wait, zone),
         )
         opening, moves = opening_rules.next_opening(came_at)
         if opening < seen.now:
             opening, moves = opening_rules.next_opening(seen.now)
         return Schedule(opening, lambda: f"its event came at {show(came_at, zone)}", moves)
-
-    def _replanned(self, wait: WaitStepExecution, planned: Schedule | None, zone: str | None) -> WaitStepExecution:
-        at = planned.at if planned else None
-        changed = replace(wait, wait_config=with_zone_rules(wait.wait_config), timezone=zone or wait.timezone)
-        return replace(changed, timeout_at=at) if _is_waiting(wait) else replace(changed, scheduled_at=at)
-
-    def _replan_reason(
-        self, wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str | None
-    ) -> str:
-        versions = (wait.wait_config.get("tzdata"), tzdata_version())
-        rules = f", zone rules {versions[0]} → {versions[1]}" if versions[0] not in {None, versions[1]} else ""
-        place = f", zone {wait.timezone} → {zone}" if zone not in {None, wait.timezone} else ""
-        return f"replanned: {instant(before)} → {instant(after)}{rules}{place}"
 
     def _apply(self, moved: Sequence[tuple[WaitStepExecution, WaitStepExecution, str]]) -> int:
         applied = 0
@@ -369,12 +422,12 @@ class ReschedulingService:
         rules = Rules.from_config(wait.wait_config)
         intent = None if wait.wait_type is WaitType.FOR_EVENT else read_intent(wait.wait_config)
         weekdays = intent.days if isinstance(intent, UntilTime) else None
-        return rules, OpeningRules(wait.timezone, rules, self._openings.calendar(rules), weekdays)
+        return rules, OpeningRules(wait.timezone, rules, self._host_rules.calendar(rules), weekdays)
 
     def _opening_rules(self, wait: WaitStepExecution, zone: str) -> OpeningRules:
         """Calendar and window of a wait, without the weekdays that its time of day was asked for."""
         rules = Rules.from_config(wait.wait_config)
-        return OpeningRules(zone, rules, self._openings.calendar(rules))
+        return OpeningRules(zone, rules, self._host_rules.calendar(rules))
 
     def _full_id(self, text: str) -> str:
         fragment = id_fragment(text)
@@ -395,6 +448,22 @@ def _is_waiting(wait: WaitStepExecution) -> bool:
 def _instant_of(wait: WaitStepExecution) -> datetime | None:
     """What can be moved: when it is due, or its deadline."""
     return wait.timeout_at if wait.wait_type is WaitType.FOR_EVENT and wait.scheduled_at is None else wait.scheduled_at
+
+
+def _check_still_to_come(at: datetime | None, now: datetime, zone: str) -> None:
+    if at is not None and at <= now:
+        raise InvalidWaitDateError(f"by the rules of today it was due at {show(at, zone)}: it stays as it is")
+
+
+def _replanned(wait: WaitStepExecution, at: datetime | None) -> WaitStepExecution:
+    return replace(wait, timeout_at=at) if _is_waiting(wait) else replace(wait, scheduled_at=at)
+
+
+def _replan_reason(wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str) -> str:
+    versions = (wait.wait_config.get("tzdata"), tzdata_version(zone))
+    rules = f", zone rules {versions[0]} → {versions[1]}" if versions[0] not in {None, versions[1]} else ""
+    place = f", zone {wait.timezone} → {zone}" if zone != wait.timezone else ""
+    return f"replanned: {instant(before)} → {instant(after)}{rules}{place}"
 
 
 def _see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[_Open]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
 from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
@@ -12,7 +12,7 @@ from waitctl.application.inline_commands import check_inline
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
 from waitctl.application.waits.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
-from waitctl.domain.durations import Duration
+from waitctl.domain.durations import Duration, duration_text
 from waitctl.domain.errors import (
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
@@ -21,7 +21,18 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.events import EventType, check_registered
 from waitctl.domain.instants import format_instant
-from waitctl.domain.intents import Intent, Rules, date_in_context, parse_fixed_time, parse_until_date, parse_until_time
+from waitctl.domain.intents import (
+    Intent,
+    Past,
+    Roll,
+    Rules,
+    UntilDate,
+    date_in_context,
+    date_text,
+    parse_fixed_time,
+    parse_until_date,
+    parse_until_time,
+)
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.opening_rules import OpeningRules
@@ -30,12 +41,13 @@ from waitctl.domain.text import JsonObject, check_json_object, check_reason, che
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitFilter, WaitSpec, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
-from waitctl.infrastructure.ids import new_id, tzdata_version
+from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.waits import Transition
+from waitctl.infrastructure.zone_rules import tzdata_version
 
 _DASHED = 36
 
@@ -53,23 +65,23 @@ class WaitSchedulingService:
         self._database = Database(database) if isinstance(database, str) else database
         self._actor = actor
         self._settings = settings or Settings(self._database.resolved_url)
-        self._openings = HostOpeningRules(settings)
+        self._host_rules = HostOpeningRules(settings)
 
     # -- create ---------------------------------------------------------------------------------------------------
 
     def create_fixed_time_wait(
         self,
-        duration: Duration | str,
+        duration: Duration | timedelta | str,
         spec: WaitSpec,
         *,
-        at: str | None = None,
+        at: time | str | None = None,
         rules: Rules = Rules(),
         base: datetime | None = None,
         replace_open: bool = False,
         dry_run: bool = False,
         connection: Connection | None = None,
     ) -> WaitCreateResult:
-        """Wait for a span of elapsed time, as in ``"3d"``, or for business days, as in ``"3bd"``.
+        """Wait for a span of elapsed time, as in ``"3d"`` or a `timedelta`, or for business days, as in ``"3bd"``.
 
         ``at`` is a time of day, and makes the duration local calendar days; so does a calendar in ``rules``, which say
         what the instant must obey. ``base`` is the instant to count from instead of now; ``replace_open`` cancels
@@ -79,19 +91,22 @@ class WaitSchedulingService:
         `UnknownCalendarError`, `CalendarRangeError`, `NoOpeningError`, `WaitAlreadyOpenError` or
         `IdempotencyKeyConflictError`.
         """
-        intent = parse_fixed_time(str(duration), at)
-        return self._create_time_wait(intent, spec, rules, base, "reject", replace_open, dry_run, connection)
+        may_be_zero = rules.window is not None or rules.calendar is not None
+        clock = None if at is None else str(at)
+        intent = parse_fixed_time(duration_text(duration), clock, zero=may_be_zero)
+        return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_until_date_wait(
         self,
-        date: datetime | str | None,
+        date: date | str | None,
         spec: WaitSpec,
         *,
-        offset: str | None = None,
+        offset: timedelta | str | None = None,
         field: str | None = None,
+        roll: str = Roll.BACK,
         rules: Rules = Rules(),
         base: datetime | None = None,
-        past: str = "reject",
+        past: str = Past.REJECT,
         replace_open: bool = False,
         dry_run: bool = False,
         connection: Connection | None = None,
@@ -99,22 +114,21 @@ class WaitSchedulingService:
         """Wait until an instant, or until a local date and time in the wait's zone.
 
         Instead of a ``date``, ``field`` says where it stands in the context; ``offset`` (``"-2d"``) goes back or on
-        from it. ``past="fire"`` makes a date before the base due at once instead of raising `InvalidWaitDateError`.
+        from it. What lies before a date and may not go on then goes back to the latest opening, or on to the next one
+        with ``roll="forward"``, never past the date. ``past="fire"`` makes a date before the base due at once instead
+        of raising `InvalidWaitDateError`, ``"next"`` takes the next opening, or the next day that passes.
         For the rest see `create_fixed_time_wait`.
         """
         if (date is None) == (field is None):
             raise InvalidWaitDateError("name either a date or the field of the context that holds it")
-        if isinstance(date, datetime):
-            _check_aware(date)
-            date = date.isoformat()
-        if field is not None:
-            date = date_in_context(spec.context, field)
-        intent = parse_until_date(date or "", offset, field)
-        return self._create_time_wait(intent, spec, rules, base, past, replace_open, dry_run, connection)
+        asked = date_text(date or "") if field is None else date_in_context(spec.context, field)
+        distance = None if offset is None else duration_text(offset)
+        intent = parse_until_date(asked, distance, field, roll=roll, past=past)
+        return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_until_time_wait(
         self,
-        time: str,
+        time: time | str,
         spec: WaitSpec,
         *,
         days: str | None = None,
@@ -129,8 +143,8 @@ class WaitSchedulingService:
         ``days`` are weekdays (``"mon-fri"``). Raises `InvalidWaitTimeError`. For the rest see
         `create_fixed_time_wait`.
         """
-        intent = parse_until_time(time, days)
-        return self._create_time_wait(intent, spec, rules, base, "reject", replace_open, dry_run, connection)
+        intent = parse_until_time(str(time), days)
+        return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_event_wait(
         self,
@@ -174,7 +188,7 @@ class WaitSchedulingService:
             found = matching.correlate_wait(
                 connection_,
                 wait.id,
-                self._openings.for_event,
+                self._host_rules.for_event,
                 now=now,
                 reason=self._database.dated("event "),
                 actor=self._actor,
@@ -187,7 +201,7 @@ class WaitSchedulingService:
         self, query: EventQuery, spec: WaitSpec, base: datetime | None, now: datetime
     ) -> tuple[WaitStepExecution, Schedule | None]:
         """The wait as it would be at ``now``, and how its deadline came about."""
-        contact, calendar = spec.contact_id, self._openings.calendar(query.rules)
+        contact, calendar = spec.contact_id, self._host_rules.calendar(query.rules)
         assert contact is not None
         opening_rules = OpeningRules(spec.timezone, query.rules, calendar)
         opening_rules.next_opening(now)  # a window that never opens is refused here
@@ -195,7 +209,7 @@ class WaitSchedulingService:
         timeout_at = deadline.at if deadline else None
         config = query.to_config() | ({"from": format_instant(base)} if base else {})
         if deadline or opening_rules:
-            config = with_zone_rules(config)
+            config = with_zone_rules(config, spec.timezone)
         wait = WaitStepExecution.for_event(
             new_id(),
             spec,
@@ -213,42 +227,33 @@ class WaitSchedulingService:
         spec: WaitSpec,
         rules: Rules,
         base: datetime | None,
-        past: str,
         replace_open: bool,
         dry_run: bool,
         connection: Connection | None,
     ) -> WaitCreateResult:
-        tzdata, calendar = tzdata_version(), self._openings.calendar(rules)
         spec = check_inline(spec.checked(), self._settings, self._database)
+        tzdata, calendar = tzdata_version(spec.timezone), self._host_rules.calendar(rules)
         _check_aware(base)
 
-        def draft(now: datetime, past_policy: str) -> tuple[WaitStepExecution, Schedule]:
+        def draft(now: datetime, intent: Intent) -> tuple[WaitStepExecution, Schedule]:
             return WaitStepExecution.for_time(
-                new_id(),
-                spec,
-                intent,
-                now=now,
-                rules=rules,
-                calendar=calendar,
-                base=base,
-                past=past_policy,
-                tzdata=tzdata,
+                new_id(), spec, intent, now=now, rules=rules, calendar=calendar, base=base, tzdata=tzdata
             )
 
         if dry_run:
-            wait, schedule = draft(self._now_and_types()[0], past)
+            wait, schedule = draft(self._now_and_types()[0], intent)
             return WaitCreateResult(wait, created=False, explanation=schedule.explanation)
 
         def work(connection_: Connection) -> WaitCreateResult:
             now = self._database.clock(connection_)
             try:
-                wait, schedule = draft(now, past)
+                wait, schedule = draft(now, intent)
             except InvalidWaitDateError:
                 # The same command run again after its date has passed finds the wait that it made.
-                if past == "fire":
+                if not isinstance(intent, UntilDate) or intent.past is not Past.REJECT:
                     raise
-                late, schedule = draft(now, "fire")
-                asked = replace(late, wait_config={**late.wait_config, "past": past})
+                late, schedule = draft(now, replace(intent, past=Past.FIRE))
+                asked = replace(late, wait_config={**late.wait_config, "past": intent.past.value})
                 existing = find_pruned(connection_, asked) or find_existing(connection_, asked)
                 if existing is None or existing.fingerprint != asked.fingerprint:
                     raise

@@ -15,9 +15,10 @@ from sqlalchemy import Connection, FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.deliveries import Capacity, Delivery, DeliveryStatus, Lease, Outcome
+from waitctl.domain.intents import FIRST_DUE_AT
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import Resolution
-from waitctl.infrastructure.dialects import JsonRows, json_rows
+from waitctl.infrastructure.dialects import JsonRows, instant_in, json_rows
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
 from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
 from waitctl.infrastructure.store.completion import (
@@ -111,6 +112,13 @@ _HAS_POLICY = waits.c.late_policy.is_not(None)
 _DUE = sa.and_(SCHEDULED, waits.c.scheduled_at <= NOW, sa.or_(~_HAS_POLICY, waits.c.scheduled_at >= _LATE_BEFORE))
 
 
+# Since when a wait is due: one that was late and was moved to its next opening, since before that.
+_DUE_AT = sa.case(
+    (_HAS_POLICY, sa.func.coalesce(instant_in(waits.c.wait_config, FIRST_DUE_AT), waits.c.scheduled_at)),
+    else_=waits.c.scheduled_at,
+)
+
+
 @statement
 def _resume_due() -> Claimed:
     """Resume the waits that have been due longest. Locks them in that order, past the locked ones."""
@@ -150,7 +158,7 @@ def _claim_due() -> sa.Select[Any]:
         waits.c.id,
         waits.c.status.label("from_status"),
         handler_of(Outcome.DUE),
-        waits.c.scheduled_at.label("due_at"),
+        _DUE_AT.label("due_at"),
         waits.c.resolution_event_id.label("event_id"),
     )
 

@@ -1,0 +1,57 @@
+"""The IANA time zone rules that are used: the newest of the system's and those of the `tzdata` package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneRules:
+    """Zone files in a folder. ``version`` is as in ``2026a``; ``None`` when the folder does not say."""
+
+    folder: Path
+    version: str | None
+
+
+@cache
+def use_newest() -> tuple[ZoneRules, ...]:
+    """See to it that zones are looked up in the newest rules first. Returns all that there are, in that order.
+
+    A system's that do not say how old they are come last. The first call decides for the whole process.
+    """
+    from whenever import clear_tzcache, get_tzpath, reset_tzpath
+
+    folders = [folder for folder in (*map(Path, get_tzpath()), *_packaged()) if folder.is_dir()]
+    found = [ZoneRules(folder, _version_in(folder)) for folder in folders]
+    newest = sorted(found, key=lambda rules: rules.version or "", reverse=True)  # of two as new the system's
+    if newest != found:
+        reset_tzpath([str(rules.folder) for rules in newest])
+        clear_tzcache()
+    return tuple(newest)
+
+
+@cache
+def tzdata_version(zone: str) -> str | None:
+    """The version of the rules that ``zone`` is looked up in; ``None`` when they do not say."""
+    return next((rules.version for rules in use_newest() if (rules.folder / zone).is_file()), None)
+
+
+def _packaged() -> list[Path]:
+    found = find_spec("tzdata")
+    return [] if found is None or found.origin is None else [Path(found.origin).parent / "zoneinfo"]
+
+
+def _version_in(folder: Path) -> str | None:
+    """What a folder of zone files says of itself: most do in ``tzdata.zi``, those of BSD and macOS in ``+VERSION``."""
+    for name in ("tzdata.zi", "+VERSION"):
+        try:
+            with (folder / name).open(encoding="ascii") as file:
+                version = file.readline().removeprefix("# version ").strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if version[:4].isdecimal():
+            return version
+    return None
