@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.cli.processes import Waitctl
 
 ROOT = Path(__file__).parent.parent
 NURTURE = ROOT / "examples" / "nurture"
@@ -47,25 +47,17 @@ def expected_outbox() -> tuple[Counter[str], int]:
     return outbox, len(late - answered)
 
 
+@pytest.mark.usefixtures("uncounted")  # hundreds of processes that do the same
 @pytest.mark.timeout(300)
 def test_the_demo_ends_with_what_its_files_say(tmp_path: Path) -> None:
-    program = tmp_path / "bin" / "waitctl"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m waitctl "$@"\n')
-    program.chmod(0o755)
-    environment = {
-        "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(tmp_path),
-        "PYTHONPATH": str(ROOT),
-    }
-
-    done = subprocess.run(
-        [ROOT / "examples" / "nurture.sh", tmp_path / "work with space"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with Waitctl(tmp_path, None).on_the_path() as environment:
+        done = subprocess.run(
+            [ROOT / "examples" / "nurture.sh", tmp_path / "work with space"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     assert done.returncode == 0, done.stderr
     outbox, still_open = expected_outbox()

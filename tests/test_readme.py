@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.processes import Waitctl
 from waitctl.cli.output import ExitCode
 from waitctl.domain.waits import TRANSITIONS
 from waitctl.infrastructure.config import load_settings
@@ -39,21 +40,11 @@ def console_commands() -> list[tuple[str, str]]:
 
 def play(commands: list[str], folder: Path) -> list[str]:
     """Run the commands in one shell; return what each printed."""
-    bin_folder = folder / "bin"
-    bin_folder.mkdir()
-    program = bin_folder / "waitctl"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m waitctl "$@"\n')
-    program.chmod(0o755)
     script = f"\necho {MARK}\n".join(["exec 2>&1", *commands])
-    environment = {
-        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(folder),
-        "PYTHONPATH": str(ROOT),
-        "USER": "ada",
-    }
-    done = subprocess.run(
-        ["sh"], input=script, capture_output=True, text=True, cwd=folder, env=environment, check=False, timeout=500
-    )
+    with Waitctl(folder, None).on_the_path() as environment:
+        done = subprocess.run(
+            ["sh"], input=script, capture_output=True, text=True, cwd=folder, env=environment, check=False, timeout=500
+        )
     return [part.strip("\n") for part in done.stdout.split(f"{MARK}\n")[1:]]
 
 
@@ -65,6 +56,7 @@ def comparable(output: str) -> str:
     return "\n".join(re.sub(r"\s+", " ", line).strip() for line in output.splitlines())
 
 
+@pytest.mark.usefixtures("uncounted")
 @pytest.mark.timeout(520)  # many processes, one after the other
 def test_the_tour_prints_what_the_readme_shows(tmp_path: Path) -> None:
     tour = console_commands()

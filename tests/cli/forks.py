@@ -6,17 +6,22 @@ import atexit
 import json
 import os
 import selectors
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 FORK_SERVER = Path(__file__).with_name("fork_server.py")
+FORK_CALLER = Path(__file__).with_name("fork_caller.py")
 PID_WIDTH = 10
 
 
@@ -63,6 +68,43 @@ def run(
         os.kill(process, signal.SIGKILL)
         raise
     return int(status), out, err
+
+
+@contextmanager
+def program(started_in: Mapping[str, str], folder: Path) -> Iterator[Path]:
+    """Meanwhile there is a program ``waitctl`` in ``folder``, for scripts to call: each call is a fork.
+
+    ``started_in`` is the environment of the fork server; what a script sets is the command's alone.
+    """
+    server = _fork_server(tuple(started_in.items()))
+    path = folder / "waitctl"
+    with tempfile.TemporaryDirectory(prefix="waitctl-") as short, socket.socket(socket.AF_UNIX) as listener:
+        address = f"{short}/asked"  # no longer than a socket's name may be
+        listener.bind(address)
+        listener.listen()
+        relay = threading.Thread(target=_relay, args=(listener, server))
+        relay.start()
+        caller = shlex.join([sys.executable, "-ISE", str(FORK_CALLER), address])
+        path.write_text(f'#!/bin/sh\nexec {caller} "$@"\n')
+        path.chmod(0o755)
+        try:
+            yield path
+        finally:
+            with socket.socket(socket.AF_UNIX) as end:
+                end.connect(address)
+            relay.join()
+
+
+def _relay(listener: socket.socket, server: socket.socket) -> None:
+    """Hand what callers ask for on to the fork server, until one asks for nothing."""
+    while True:
+        with listener.accept()[0] as caller:
+            _, descriptors, _, _ = socket.recv_fds(caller, 1, 5)
+        if not descriptors:
+            return
+        socket.send_fds(server, [b"."], descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _exchange(writes: Mapping[int, bytes], reads: Sequence[int], patience: float) -> list[bytes]:

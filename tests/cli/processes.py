@@ -8,7 +8,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -133,13 +134,24 @@ class Waitctl:
 
     def _fork(self, arguments: Sequence[str | bytes], env: Mapping[str, str | None], given: bytes | None) -> Finished:
         """Run it as a fork of a process that has imported everything, and where nothing ever ran."""
-        common = {name: value for name, value in self.environment({}).items() if _READ_LATE.fullmatch(name) is None}
         asked = {
             "arguments": [os.fsdecode(argument) for argument in arguments],
             "environment": self.environment(env),
             "folder": str(self.folder),
         }
-        return _finished(*forks.run(common, asked, given, _PATIENCE))
+        return _finished(*forks.run(self._started_in(), asked, given, _PATIENCE))
+
+    def _started_in(self) -> dict[str, str]:
+        """The environment that has to be there when an interpreter starts."""
+        return {name: value for name, value in self.environment({}).items() if _READ_LATE.fullmatch(name) is None}
+
+    @contextmanager
+    def on_the_path(self) -> Iterator[dict[str, str]]:
+        """For a script that calls ``waitctl``: the environment in which it is found. Each call is a fork."""
+        folder = self.folder / "bin"
+        folder.mkdir(exist_ok=True)
+        with forks.program(self._started_in(), folder):
+            yield self.environment({"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"})
 
 
 def interrupt(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGINT) -> Finished:
