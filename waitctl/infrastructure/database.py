@@ -22,20 +22,13 @@ from waitctl.domain.errors import (
     UnsafeConnectionError,
 )
 from waitctl.domain.instants import format_instant
+from waitctl.infrastructure.database_errors import RETRIED_STATES, translated_errors
 from waitctl.infrastructure.database_url import parse_url
-from waitctl.infrastructure.engines import (
-    RETRIED_STATES,
-    Listener,
-    add_functions,
-    listen,
-    postgresql_engine,
-    sqlite_engine,
-    translated_errors,
-)
+from waitctl.infrastructure.engines import Listener, add_functions, listen, postgresql_engine, sqlite_engine
+from waitctl.infrastructure.patience import Patience
 from waitctl.infrastructure.schema import HEAD
 from waitctl.infrastructure.schema_version import read_revision, refuse_newer
 from waitctl.infrastructure.sqlite_file import (
-    BUSY_SECONDS,
     copy_beside,
     file_identity,
     is_private,
@@ -83,7 +76,9 @@ class Database:
         self.as_of = as_of
         self.create = create
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._make_engine = sqlite_engine if self.is_sqlite else postgresql_engine
         self.identity = os.urandom(8).hex()
+        self.patience = Patience()
         self._engine: Engine | None = None
         self._is_at_head = False
         self._file: tuple[int, int] | None = None
@@ -259,7 +254,7 @@ class Database:
             from waitctl.infrastructure import migrations
 
             engine = self._connectable().execution_options(waitctl_write=True)
-            with engine.connect() as connection, connection.begin():
+            with engine.connect() as connection, connection.begin(), self.patience.unlimited():
                 if not self.is_sqlite:
                     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:space)"), {"space": TOPIC_LOCK_SPACE})
                 at = read_revision(connection)
@@ -297,7 +292,7 @@ class Database:
 
     def _connectable(self) -> Engine:
         if self._engine is None:
-            self._engine = sqlite_engine(self.url, BUSY_SECONDS) if self.is_sqlite else postgresql_engine(self.url)
+            self._engine = self._make_engine(self.url, self.patience)
         return self._engine
 
 
