@@ -101,6 +101,8 @@ class PlainRole:
                 self.do(f"ALTER TABLE {VERSION_TABLE} SET SCHEMA elsewhere")
                 self.do("DROP SCHEMA public")
                 self.do("ALTER SCHEMA elsewhere RENAME TO public")
+            case _:
+                raise AssertionError(state)
 
     def _tables(self) -> list[str]:
         return [name for (name,) in self.do(OURS)]

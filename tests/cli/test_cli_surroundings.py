@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
+from tests.chaos.proxy import before
 from tests.cli.processes import SMALL_PIPE, Waitctl, finish, interrupt
-from tests.proxy import Proxy
 from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 
 TIME = ("create", "fixed-time", "1h")
@@ -268,17 +268,16 @@ def test_several_hosts_of_which_the_first_is_away(postgres_url: str, tmp_path: P
     """As libpq writes them; a handler's own command is told the same."""
     with closing(socket.create_server(("127.0.0.1", 0))) as closed:
         away = closed.getsockname()[1]
-    proxy = Proxy(postgres_url)
+    proxy, _ = before(postgres_url)
     user = make_url(postgres_url).username
     url = f"postgresql://{user}@127.0.0.1:{away},127.0.0.1:{proxy.port}/{make_url(postgres_url).database}"
     run = Waitctl(tmp_path, f"{url}?target_session_attrs=read-write")
-    created = run("create", "fixed-time", "1h", "-o", "id").ok().out.strip()
     told = tmp_path / "told"
-    (tmp_path / "config.toml").write_text(
-        f"allow_inline_commands = true\n[handlers.nudge]\nexec = ['sh', '-c', 'echo \"$WAITCTL_DATABASE_URL\" > {told}']"
-    )
-    run("create", "fixed-time", "1s", "--handler", "nudge", "--from", "2026-01-01T00:00:00Z").ok()
-    run("--config", str(tmp_path / "config.toml"), "tick").ok()
-    again = Waitctl(tmp_path, told.read_text().strip())
-    assert created in again("list", "--status", "scheduled", "-o", "id").ok().lines
-    proxy.close()
+    config = tmp_path / "config.toml"
+    config.write_text(f"[handlers.nudge]\nexec = ['sh', '-c', 'echo \"$WAITCTL_DATABASE_URL\" > {told}']")
+    with proxy:
+        created = run("create", "fixed-time", "1h", "-o", "id").ok().out.strip()
+        run("create", "fixed-time", "1s", "--handler", "nudge", "--from", "2026-01-01T00:00:00Z").ok()
+        run("--config", str(config), "tick").ok()
+        again = Waitctl(tmp_path, told.read_text().strip())
+        assert created in again("list", "--status", "scheduled", "-o", "id").ok().lines
