@@ -44,6 +44,7 @@
         ├── DatabaseFullError
         ├── ClockSkewError
         └── SchemaVersionError
+            └── SchemaTooNewError              only another waitctl can read it
 
 The first line of a class's docstring is its message when none is given; ``code`` is what ``-o json`` prints.
 """
@@ -238,3 +239,7 @@ class ClockSkewError(DatabaseError):
 
 class SchemaVersionError(DatabaseError):
     """The database's schema is not the one this waitctl works with."""
+
+
+class SchemaTooNewError(SchemaVersionError):
+    """The database's schema is newer than this waitctl."""

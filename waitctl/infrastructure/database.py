@@ -228,6 +228,12 @@ class Database:
         at: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
         return at.astimezone(UTC)
 
+    def is_read_only(self, connection: Connection) -> bool:
+        """Whether the server takes no writes: a standby, or a primary that no longer is one. Not asked of a file."""
+        if self.is_sqlite:
+            return False
+        return bool(connection.execute(sa.text("SHOW transaction_read_only")).scalar_one() == "on")
+
     def listen(self, channel: str) -> Listener | None:
         """Listen to a channel of PostgreSQL; ``None`` when no connection is to be had now."""
         return listen(self._connectable(), channel)
