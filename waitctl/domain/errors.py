@@ -42,6 +42,7 @@
         ├── DatabaseReadOnlyError
         ├── DatabaseBusyError
         ├── DatabaseFullError
+        ├── DatabaseDamagedError
         ├── ClockSkewError
         └── SchemaVersionError
             └── SchemaTooNewError              only another waitctl can read it
@@ -231,6 +232,10 @@ class DatabaseBusyError(DatabaseError):
 
 class DatabaseFullError(DatabaseError):
     """The disk is full."""
+
+
+class DatabaseDamagedError(DatabaseError):
+    """The database is damaged."""
 
 
 class ClockSkewError(DatabaseError):

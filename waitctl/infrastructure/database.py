@@ -18,16 +18,20 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from waitctl.domain.errors import (
+    DatabaseDamagedError,
+    DatabaseUnreachableError,
+    InvalidSettingError,
     SchemaVersionError,
     UnsafeConnectionError,
 )
 from waitctl.domain.instants import format_instant
-from waitctl.infrastructure.database_errors import RETRIED_STATES, translated_errors
+from waitctl.infrastructure.database_errors import RESTORE, RETRIED_STATES, translated_errors
 from waitctl.infrastructure.database_url import parse_url
 from waitctl.infrastructure.engines import Listener, add_functions, listen, postgresql_engine, sqlite_engine
 from waitctl.infrastructure.patience import Patience
 from waitctl.infrastructure.schema import HEAD
 from waitctl.infrastructure.schema_version import read_revision, refuse_newer
+from waitctl.infrastructure.sqlite_backup import back_up, what_is_damaged
 from waitctl.infrastructure.sqlite_file import (
     copy_beside,
     file_identity,
@@ -35,6 +39,7 @@ from waitctl.infrastructure.sqlite_file import (
     prepare_file,
     require_file,
 )
+from waitctl.infrastructure.sqlite_log import held_by_another, log_identity
 
 T = TypeVar("T")
 
@@ -82,6 +87,7 @@ class Database:
         self._engine: Engine | None = None
         self._is_at_head = False
         self._file: tuple[int, int] | None = None
+        self._log: tuple[object, object] | None = None
         # SQLite's writers wait for each other by sleeping; our own threads do it better.
         self._turn: AbstractContextManager[object] = Lock() if self.is_sqlite else nullcontext()
 
@@ -128,9 +134,19 @@ class Database:
     # -- transactions ---------------------------------------------------------------------------------------------
 
     @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Errors by what they mean; what no healthy file would lead to is the damage of one that is not."""
+        try:
+            with translated_errors(lambda: self.name):
+                yield
+        except (LookupError, TypeError, ValueError, DBAPIError):
+            self.check_pages()  # before it is called a defect of ours
+            raise
+
+    @contextmanager
     def read(self, connection: Connection | None = None) -> Iterator[Connection]:
         """A transaction that only reads. On a caller's ``connection``, the caller's."""
-        with translated_errors(lambda: self.name):
+        with self._translated():
             if connection is not None:
                 yield connection
                 return
@@ -153,7 +169,7 @@ class Database:
         a two-phase commit. ``rollback`` undoes everything at the end (a dry run). ``is_news``: whether what came of it
         is anything that somebody may wait for.
         """
-        with translated_errors(lambda: self.name):
+        with self._translated():
             if connection is not None:
                 return work(connection)
             engine = self._open().execution_options(waitctl_write=True)
@@ -248,6 +264,24 @@ class Database:
             with self._connectable().connect() as connection:
                 return read_revision(connection)
 
+    def check_pages(self) -> None:
+        """Run SQLite's quick check. Raises `DatabaseDamagedError` with the first thing that it finds."""
+        if self.path is None:
+            return
+        with translated_errors(lambda: self.name), self._connectable().connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            if (found := what_is_damaged(driver)) is not None:
+                raise DatabaseDamagedError(f"{self.name} is damaged: {found}", hint=RESTORE)
+
+    def back_up(self, copy: Path) -> None:
+        """Copy the SQLite file as it is at one moment, whatever runs meanwhile. Raises what `sqlite_backup` raises."""
+        if self.path is None:
+            raise InvalidSettingError(
+                "only an SQLite file is copied by waitctl", hint="PostgreSQL has pg_dump and pg_basebackup"
+            )
+        require_file(self.path)
+        back_up(self.path, copy)
+
     def upgrade(self, revision: str = "head") -> None:
         """Migrate to ``revision``. Several at once are safe: one works, the others find it done.
 
@@ -274,8 +308,12 @@ class Database:
     def _open(self) -> Engine:
         """The engine of a database that is at head, else an error; an SQLite file is brought there."""
         if self._engine is not None and self._is_at_head:
-            if self.path is None or file_identity(self.path) == self._file:
+            if self.path is None:
                 return self._engine
+            if file_identity(self.path) == self._file:
+                if log_identity(self.path) == self._log:
+                    return self._engine
+                self._leave_log(self.path)
             self.close()  # a resident process must not go on with a file that was moved away or replaced
         if self.path is not None and not self.create:
             require_file(self.path)
@@ -293,8 +331,18 @@ class Database:
                 )
             self.upgrade()
         self._is_at_head = True
-        self._file = None if self.path is None else file_identity(self.path)
+        if self.path is not None:
+            self._file, self._log = file_identity(self.path), log_identity(self.path)
         return engine
+
+    def _leave_log(self, path: Path) -> None:
+        """Let go of a log that was taken away: what would be written to it, nobody could read."""
+        if any(log_identity(path)):
+            with held_by_another(path):
+                self.close()
+        else:
+            self.close()  # which saves what is in it
+        raise DatabaseUnreachableError(f"the write-ahead log of {path} was removed while it was open")
 
     def _connectable(self) -> Engine:
         if self._engine is None:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from waitctl.domain.errors import (
     DatabaseBusyError,
+    DatabaseDamagedError,
     DatabaseError,
     DatabaseFullError,
     DatabaseReadOnlyError,
@@ -31,6 +32,8 @@ def translated_errors(name: Callable[[], str]) -> Iterator[None]:
         yield
     except WaitStepError:
         raise
+    except UnicodeDecodeError as error:  # by SQLite's driver, perhaps of SQLite's own words
+        raise DatabaseDamagedError(f"{name()} holds text that is not UTF-8", hint=RESTORE) from error
     except DBAPIError as error:
         cause = error.orig
         translated = _of_sqlite(cause, name()) if isinstance(cause, sqlite3.Error) else _of_postgresql(error, name())
@@ -38,6 +41,8 @@ def translated_errors(name: Callable[[], str]) -> Iterator[None]:
             raise
         raise translated from error
 
+
+RESTORE = "waitctl db check says more; put a copy of waitctl db backup in its place"
 
 _Meaning = tuple[type[DatabaseError], str]
 
@@ -48,7 +53,7 @@ _SQLITE: dict[int, _Meaning] = {
     6: (DatabaseBusyError, "{name} is locked by another process"),  # SQLITE_LOCKED
     8: (DatabaseReadOnlyError, "{name} is read-only"),  # SQLITE_READONLY
     10: (DatabaseUnreachableError, "the disk of {name} cannot be read or written"),  # SQLITE_IOERR
-    11: (DatabaseUnreachableError, "{name} is damaged"),  # SQLITE_CORRUPT
+    11: (DatabaseDamagedError, "{name} is damaged"),  # SQLITE_CORRUPT
     13: (DatabaseFullError, "the disk of {name} is full"),  # SQLITE_FULL
     14: (DatabaseUnreachableError, "cannot open {name}"),  # SQLITE_CANTOPEN
     15: (DatabaseBusyError, "{name} is being opened by too many at once"),  # SQLITE_PROTOCOL
@@ -59,7 +64,7 @@ _SQLITE: dict[int, _Meaning] = {
 _SQLITE_TEXTS: dict[str, _Meaning] = {
     "already exists": (SchemaVersionError, "{name} has tables of another application with the names of ours"),
     "no such table": (SchemaVersionError, "{name} has lost a table of ours"),
-    "Could not decode to UTF-8": (DatabaseUnreachableError, "{name} is damaged"),
+    "Could not decode to UTF-8": (DatabaseDamagedError, "{name} holds text that is not UTF-8"),
 }
 
 
@@ -69,7 +74,7 @@ def _of_sqlite(cause: sqlite3.Error, name: str) -> WaitStepError | None:
     if meaning is None:
         return None
     kind, message = meaning
-    return kind(message.format(name=name))
+    return kind(message.format(name=name), hint=RESTORE if kind is DatabaseDamagedError else None)
 
 
 # By SQLSTATE, or by the first characters of one: the longest that fits.
@@ -88,7 +93,9 @@ _POSTGRESQL: dict[str, _Meaning] = {
     "57014": (DatabaseBusyError, "{name} ended a statement: {reason}"),  # statement_timeout, pg_cancel_backend
     "57P": (DatabaseUnreachableError, "cannot reach {name}: {reason}"),  # shutdown, terminated, starting up
     "58": (DatabaseUnreachableError, "{name} cannot use its disk: {reason}"),
-    "XX": (DatabaseUnreachableError, "{name} met an error of its own: {reason}"),  # damaged data included
+    "XX": (DatabaseUnreachableError, "{name} met an error of its own: {reason}"),
+    "XX001": (DatabaseDamagedError, "{name} is damaged: {reason}"),
+    "XX002": (DatabaseDamagedError, "{name} is damaged: {reason}"),
 }
 
 
