@@ -56,6 +56,11 @@ class PlainRole:
         self.do(f"DROP ROLE {self.name}")
         self._admin.close()
 
+    def listens(self) -> bool:
+        """Whether a session of its waits for a notification."""
+        query = "SELECT 1 FROM pg_stat_activity WHERE usename = %s AND query LIKE %s"
+        return bool(self.do(query, self.name, "LISTEN %"))
+
     def end_sessions(self) -> None:
         self.do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", self.name)
 

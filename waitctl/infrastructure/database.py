@@ -27,7 +27,7 @@ from waitctl.domain.errors import (
 from waitctl.domain.instants import format_instant
 from waitctl.infrastructure.database_errors import RESTORE, RETRIED_STATES, translated_errors
 from waitctl.infrastructure.database_url import parse_url
-from waitctl.infrastructure.engines import Listener, add_functions, listen, postgresql_engine, sqlite_engine
+from waitctl.infrastructure.engines import Listener, add_functions, close_pool, listen, postgresql_engine, sqlite_engine
 from waitctl.infrastructure.patience import Patience
 from waitctl.infrastructure.schema import HEAD
 from waitctl.infrastructure.schema_version import read_revision, refuse_newer
@@ -68,6 +68,8 @@ _LOCK = {
 
 _RETRIES = 10
 
+_SECONDS_TO_CLOSE = 10.0
+
 
 class Database:
     """A database that waits live in. Opens nothing until it is used.
@@ -86,8 +88,8 @@ class Database:
         self.patience = Patience()
         self._engine: Engine | None = None
         self._is_at_head = False
-        self._file: tuple[int, int] | None = None
-        self._log: tuple[object, object] | None = None
+        self._files: tuple[object, object] = (None, None)
+        self._opening = Lock()
         # SQLite's writers wait for each other by sleeping; our own threads do it better.
         self._turn: AbstractContextManager[object] = Lock() if self.is_sqlite else nullcontext()
 
@@ -97,12 +99,11 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Close every connection."""
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
-            self._is_at_head = False
+    def close(self, *, wait: float = 0) -> None:
+        """Close every connection: those at work when they have done theirs, for which ``wait`` seconds are waited."""
+        engine, self._engine, self._is_at_head = self._engine, None, False
+        if engine is not None:
+            close_pool(engine, wait)
 
     @property
     def name(self) -> str:
@@ -307,18 +308,22 @@ class Database:
 
     def _open(self) -> Engine:
         """The engine of a database that is at head, else an error; an SQLite file is brought there."""
-        if self._engine is not None and self._is_at_head:
-            if self.path is None:
-                return self._engine
-            if file_identity(self.path) == self._file:
-                if log_identity(self.path) == self._log:
-                    return self._engine
-                self._leave_log(self.path)
-            self.close()  # a resident process must not go on with a file that was moved away or replaced
-        if self.path is not None and not self.create:
-            require_file(self.path)
-        if self.path is not None and not self.path.exists():
-            self.upgrade()
+        with nullcontext() if self._is_current() else self._opening:
+            return self._connectable() if self._is_current() else self._open_anew()
+
+    def _is_current(self) -> bool:
+        """Whether what is open can be gone on with: an SQLite file may have been moved away or replaced."""
+        if self._engine is None or not self._is_at_head:
+            return False
+        return self.path is None or (file_identity(self.path), log_identity(self.path)) == self._files
+
+    def _open_anew(self) -> Engine:
+        if self.path is not None:
+            self._let_go(self.path)
+            if not self.create:
+                require_file(self.path)
+            if not self.path.exists():
+                self.upgrade()
         engine = self._connectable()
         with engine.connect() as connection:
             at = read_revision(connection)
@@ -330,18 +335,24 @@ class Database:
                     f"{self.name} {found}: this waitctl needs {HEAD}", hint="run: waitctl db upgrade"
                 )
             self.upgrade()
-        self._is_at_head = True
         if self.path is not None:
-            self._file, self._log = file_identity(self.path), log_identity(self.path)
+            self._files = file_identity(self.path), log_identity(self.path)
+        self._is_at_head = True
         return engine
 
-    def _leave_log(self, path: Path) -> None:
-        """Let go of a log that was taken away: what would be written to it, nobody could read."""
-        if any(log_identity(path)):
-            with held_by_another(path):
-                self.close()
-        else:
-            self.close()  # which saves what is in it
+    def _let_go(self, path: Path) -> None:
+        """Close what is open of a file that is not the one of that name any more.
+
+        Raises `DatabaseUnreachableError` when it is its log that was taken away: what we go on writing to it, nobody
+        could read.
+        """
+        if self._engine is None or not self._is_at_head:
+            return
+        if self._files[0] != file_identity(path):
+            self.close()
+            return
+        with held_by_another(path) if any(log_identity(path)) else nullcontext():  # a log alone is saved when we close
+            self.close(wait=_SECONDS_TO_CLOSE)
         raise DatabaseUnreachableError(f"the write-ahead log of {path} was removed while it was open")
 
     def _connectable(self) -> Engine:

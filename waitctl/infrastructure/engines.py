@@ -149,6 +149,16 @@ def postgresql_engine(url: URL, patience: Patience) -> Engine:
     return engine
 
 
+def close_pool(engine: Engine, wait: float) -> None:
+    """Close the connections of an engine; those that are in use are closed when they come back."""
+    pool: Any = engine.pool
+    event.listen(pool, "checkin", lambda _, record: record.invalidate())
+    engine.dispose()
+    deadline = time.monotonic() + wait
+    while pool.checkedout() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 class Listener:
     """A connection of PostgreSQL's driver that listens to one channel."""
 
