@@ -36,6 +36,10 @@ class Proxy:
         """Connect to another port from now on."""
         self._target = port
 
+    def refuse(self) -> None:
+        """End every connection, and take no new one."""
+        self.__exit__()
+
     def _run(self) -> None:
         while not self._closed.is_set():
             watched = [self._listening] if self.silent.is_set() else [self._listening, *self._pairs]

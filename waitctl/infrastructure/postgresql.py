@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg import waiting
 
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.infrastructure.patience import Patience
@@ -39,11 +40,12 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     patience: Patience
 
-    def wait(self, gen: Generator[Any, Any, T], *options: Any, **named: Any) -> T:
+    def wait(self, gen: Generator[Any, Any, T], interval: float = _LOOK_UP, timeout: float | None = None) -> T:
         """Wait as the driver does: every wait of a connection that is made goes through here."""
+        named = {} if timeout is None else {"timeout": timeout}  # older drivers know none
         try:
-            return super().wait(self._bounded(gen), *options, **named)
-        except NoAnswerError:
+            return waiting.wait(self._bounded(gen), self.pgconn.socket, interval, **named)
+        except (NoAnswerError, KeyboardInterrupt, SystemExit):
             # A server that only is slow, or waits for a lock, shall not go on with what nobody waits for.
             with suppress(psycopg.Error):
                 self.cancel_safe(timeout=1)
