@@ -7,12 +7,14 @@ import socket
 from contextlib import suppress
 from threading import Event, Thread
 
+from sqlalchemy.engine import make_url
+
 
 class Proxy:
-    """Forwards to a port of this host, until told to be silent."""
+    """Forwards to a port of this host, or to a socket of this name, until told to be silent."""
 
-    def __init__(self, port: int) -> None:
-        self._target = port
+    def __init__(self, target: int | str) -> None:
+        self._target = target
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.silent = Event()
@@ -34,6 +36,10 @@ class Proxy:
         """Connect to another port from now on."""
         self._target = port
 
+    def refuse(self) -> None:
+        """End every connection, and take no new one."""
+        self.__exit__()
+
     def _run(self) -> None:
         while not self._closed.is_set():
             watched = [self._listening] if self.silent.is_set() else [self._listening, *self._pairs]
@@ -50,11 +56,18 @@ class Proxy:
             self._pairs[client] = client
             return
         try:
-            server = socket.create_connection(("127.0.0.1", self._target), timeout=5)
+            server = self._connect()
         except OSError:
             client.close()
             return
         self._pairs[client], self._pairs[server] = server, client
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._target, int):
+            return socket.create_connection(("127.0.0.1", self._target), timeout=5)
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self._target)
+        return server
 
     def _forward(self, source: socket.socket) -> None:
         target = self._pairs[source]
@@ -66,3 +79,13 @@ class Proxy:
             for each in (source, target):
                 self._pairs.pop(each, None)
                 each.close()
+
+
+def before(url: str) -> tuple[Proxy, str]:
+    """A proxy before the server of this URL, and the URL that leads through it."""
+    to = make_url(url)
+    host, port = to.query.get("host") or to.host or "127.0.0.1", int(str(to.query.get("port") or to.port or 5432))
+    proxy = Proxy(f"{host}/.s.PGSQL.{port}" if str(host).startswith("/") else port)
+    query = {key: value for key, value in to.query.items() if key not in {"host", "port"}}
+    through = to.set(drivername="postgresql", host="127.0.0.1", port=proxy.port, query=query)
+    return proxy, through.render_as_string(hide_password=False)

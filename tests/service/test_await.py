@@ -169,7 +169,7 @@ def test_a_database_that_goes_away_is_waited_for(postgres_scene: Scene) -> None:
         admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
     scene.waits.resume_wait(wait.id)
     assert awaited.result().resumed
-    assert said[0].endswith("trying again") and said[-1] == "the database is back"
+    assert said[0].endswith("trying again") and said[-1] == "the database is well again"
 
 
 def test_a_signal_wakes_and_what_one_said_oneself_does_not(postgres_scene: Scene) -> None:

@@ -36,7 +36,7 @@ class Running:
     def __post_init__(self) -> None:
         self.stop = threading.Event()
         self.rounds = 0
-        self.database = Database(self.scene.url)
+        self.database = Database(self.scene.url, create=False)
         self.database.identity = "the watch"
         self.signal = Wakeup(self.database)
         settings = Settings(self.scene.url, handlers=self.scene.handlers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
@@ -45,8 +46,9 @@ def await_(
     if any_of and all_of:
         raise typer.BadParameter("--any or --all, not both", param_hint="--any")
     span = None if timeout is None else parse_duration(timeout, error=InvalidTimeoutError, zero=True).elapsed
+    ends_at = None if span is None else time.monotonic() + span.total_seconds()
     session = session_of(context)
-    with session.database() as database:
+    with session.database() as database, database.patience.until(ends_at):
         session.say_when_nothing_ticks(database)
         found = AwaitService(database, say=say).await_waits(waits, timeout=span, any_of=any_of)
     if len(waits) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,7 +47,7 @@ def current(context: typer.Context, output: DocumentOption = Output.HUMAN) -> No
 
 @app.command("check")
 def check(context: typer.Context) -> None:
-    """Exit with 5 unless the database is at the migration that this waitctl needs.
+    """Exit with 5 unless the database is at the migration that this waitctl needs, and an SQLite file whole.
 
     Example: waitctl db check || waitctl db upgrade
     """
@@ -59,7 +60,22 @@ def check(context: typer.Context) -> None:
                 f"{database.name} is at {at or 'no migration'}: this waitctl needs {HEAD}",
                 hint="run: waitctl db upgrade",
             )
+        database.check_pages()
         write_line(f"{database.name} is at head ({HEAD})")
+
+
+@app.command("backup")
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy; an older one is replaced.")],
+) -> None:
+    """Copy an SQLite database as it is at one moment, whatever runs meanwhile.
+
+    Example: waitctl db backup waits-$(date +%F).db
+    """
+    with session_of(context).database() as database:
+        database.back_up(file)
+    write_line(str(file))
 
 
 @app.command("sql")

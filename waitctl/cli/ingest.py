@@ -30,7 +30,7 @@ from waitctl.cli.output import (
 )
 from waitctl.cli.session import Session, session_of
 from waitctl.cli.tables import Column, id_column, print_table
-from waitctl.domain.errors import InvalidEventError, InvalidSettingError
+from waitctl.domain.errors import DatabaseError, InvalidEventError, InvalidSettingError
 from waitctl.domain.text import to_json
 
 if TYPE_CHECKING:
@@ -196,21 +196,34 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, verify: bool, dr
 
     # The thread that talks to the database needs Python only for moments, but every few milliseconds.
     sys.setswitchinterval(0.00005)
-    service = EventService(session.database(create=not dry_run), actor=session.actor, settings=session.settings())
-    with _open(file) as stream, _progress(stream, output) as show, stopping.Stoppable() as stoppable:
-        lines = stoppable.until_stopped(read_lines(stoppable.input(stream)))
-        totals = service.ingest_ndjson(
-            lines, source=source, on_rejection=on_rejection, on_batch=show, verify=verify, dry_run=dry_run
-        )
-    if stoppable.stopped:
+    database = session.database(create=not dry_run)
+    service = EventService(database, actor=session.actor, settings=session.settings())
+    totals = IngestTotals()
+
+    def print_totals() -> None:
+        print_document(totals.to_json(), output, human=lambda: write_line(totals_line(totals)))
+
+    with _open(file) as stream, _progress(stream, output) as show, stopping.Stoppable(database.patience.hurry) as stop:
+
+        def on_batch(so_far: IngestTotals) -> None:
+            nonlocal totals
+            totals = so_far
+            show(so_far)
+
+        lines = stop.until_stopped(read_lines(stop.input(stream)))
+        try:
+            service.ingest_ndjson(
+                lines, source=source, on_rejection=on_rejection, on_batch=on_batch, verify=verify, dry_run=dry_run
+            )
+        except DatabaseError:
+            if totals.received:
+                print_totals()  # of what is recorded, whatever became of the rest
+            raise
+    if stop.stopped:
         raise Interrupted(f"{totals_line(totals)}; run it again: what has an id is not recorded twice")
-
-    def human() -> None:
-        write_line(totals_line(totals))
-        if dry_run:
-            say("nothing was written")
-
-    print_document(totals.to_json(), output, human=human)
+    print_totals()
+    if dry_run and output is Output.HUMAN:
+        say("nothing was written")
     if totals.without_id and not as_json:
         say(f"{totals.without_id:,} had no id: run again, they are recorded again")
     raise typer.Exit(ExitCode.FAILURE if totals.rejected else ExitCode.OK)

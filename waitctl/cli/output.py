@@ -18,7 +18,6 @@ from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import (
     ConflictError,
     DatabaseError,
-    DatabaseFullError,
     InvalidInputError,
     NotFoundError,
     WaitStepError,
@@ -56,8 +55,6 @@ class ExitCode(IntEnum):
                 return cls.NOT_FOUND
             case ConflictError():
                 return cls.CONFLICT
-            case DatabaseFullError():
-                return cls.FAILURE
             case DatabaseError():
                 return cls.DATABASE
             case _:

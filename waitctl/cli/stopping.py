@@ -6,7 +6,7 @@ import io
 import os
 import select
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ class Stoppable:
 
     Python runs a handler between two steps of its own: for a signal that comes just before a read that is, too late,
     and the read lasts until somebody writes. So the signal also makes a pipe readable, and every read of `input` waits
-    for that pipe beside its stream. The second SIGINT raises `KeyboardInterrupt`.
+    for that pipe beside its stream. The second SIGINT raises `KeyboardInterrupt`. ``on_stop`` is called by the handler.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_stop: Callable[[], None] = lambda: None) -> None:
         self.stopped = False
+        self._on_stop = on_stop
 
     def __enter__(self) -> Stoppable:
         self._woken, self._waker = os.pipe()
@@ -44,6 +45,7 @@ class Stoppable:
         if self.stopped and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.stopped = True
+        self._on_stop()
 
     def input(self, stream: BinaryIO) -> BinaryIO:
         """What ``stream`` holds from here on, until a signal comes; nothing may have been read from it."""
@@ -76,5 +78,9 @@ class _Input(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        ready, _, _ = select.select([self._given, self._woken], [], [])
+        # By poll: select takes no descriptor beyond 1023.
+        poll = select.poll()
+        for descriptor in (self._given, self._woken):
+            poll.register(descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll()}
         return 0 if self._woken in ready else os.readv(self._given, [buffer])

@@ -80,7 +80,7 @@ def tick(
         return
     database = session.database(as_of=None if as_of is None else parse_instant(as_of, "--as-of"))
     with database:
-        run = Tick(database, session.settings(), options, interrupted=_on_signal().is_set)
+        run = Tick(database, session.settings(), options, interrupted=_on_signal(database.patience.hurry).is_set)
         with redirect_stdout(sys.stderr):  # what functions print is words; data is the report alone
             report = run.run()
         if report.held and not quiet:
@@ -119,7 +119,7 @@ def _watch(session: Session, options: TickOptions, interval: timedelta, output: 
     if session.settings().as_of is not None:
         raise InvalidSettingError("--watch goes by the real clock", hint="unset WAITCTL_AS_OF")
     with session.database() as database, Wakeup(database) as signal_:
-        interrupted = _on_signal(signal_.wake)
+        interrupted = _on_signal(database.patience.hurry, signal_.wake)
         resident = Watch(database, session.settings(), options, signal_, interrupted=interrupted.is_set)
         told = _Teller(quiet=quiet or output is not Output.HUMAN)
         with redirect_stdout(sys.stderr):
@@ -153,10 +153,10 @@ def _phases(text: str) -> frozenset[Phase]:
     return frozenset(map(Phase, names))
 
 
-def _on_signal(wake: Callable[[], None] = lambda: None) -> threading.Event:
+def _on_signal(*tell: Callable[[], None]) -> threading.Event:
     """An event that SIGTERM and the first SIGINT set; the second SIGINT ends the process at once, as SIGKILL would.
 
-    What runs goes on without it, and comes again when its lease has run out.
+    The first also calls ``tell``. What runs goes on without it, and comes again when its lease has run out.
     """
     interrupted = threading.Event()
 
@@ -165,7 +165,8 @@ def _on_signal(wake: Callable[[], None] = lambda: None) -> threading.Event:
             # Not KeyboardInterrupt: every thread would wait for the handlers on its way out.
             os._exit(ExitCode.INTERRUPTED)
         interrupted.set()
-        wake()
+        for each in tell:
+            each()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

@@ -42,8 +42,10 @@
         ├── DatabaseReadOnlyError
         ├── DatabaseBusyError
         ├── DatabaseFullError
+        ├── DatabaseDamagedError
         ├── ClockSkewError
         └── SchemaVersionError
+            └── SchemaTooNewError              only another waitctl can read it
 
 The first line of a class's docstring is its message when none is given; ``code`` is what ``-o json`` prints.
 """
@@ -232,9 +234,17 @@ class DatabaseFullError(DatabaseError):
     """The disk is full."""
 
 
+class DatabaseDamagedError(DatabaseError):
+    """The database is damaged."""
+
+
 class ClockSkewError(DatabaseError):
     """This host's clock is behind the last tick."""
 
 
 class SchemaVersionError(DatabaseError):
     """The database's schema is not the one this waitctl works with."""
+
+
+class SchemaTooNewError(SchemaVersionError):
+    """The database's schema is newer than this waitctl."""

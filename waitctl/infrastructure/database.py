@@ -18,30 +18,28 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from waitctl.domain.errors import (
+    DatabaseDamagedError,
+    DatabaseUnreachableError,
+    InvalidSettingError,
     SchemaVersionError,
     UnsafeConnectionError,
 )
 from waitctl.domain.instants import format_instant
+from waitctl.infrastructure.database_errors import RESTORE, RETRIED_STATES, translated_errors
 from waitctl.infrastructure.database_url import parse_url
-from waitctl.infrastructure.engines import (
-    RETRIED_STATES,
-    Listener,
-    add_functions,
-    listen,
-    postgresql_engine,
-    sqlite_engine,
-    translated_errors,
-)
+from waitctl.infrastructure.engines import Listener, add_functions, close_pool, listen, postgresql_engine, sqlite_engine
+from waitctl.infrastructure.patience import Patience
 from waitctl.infrastructure.schema import HEAD
 from waitctl.infrastructure.schema_version import read_revision, refuse_newer
+from waitctl.infrastructure.sqlite_backup import back_up, what_is_damaged
 from waitctl.infrastructure.sqlite_file import (
-    BUSY_SECONDS,
     copy_beside,
     file_identity,
     is_private,
     prepare_file,
     require_file,
 )
+from waitctl.infrastructure.sqlite_log import held_by_another, log_identity
 from waitctl.infrastructure.zone_rules import use_newest
 
 T = TypeVar("T")
@@ -71,6 +69,8 @@ _LOCK = {
 
 _RETRIES = 10
 
+_SECONDS_TO_CLOSE = 10.0
+
 
 class Database:
     """A database that waits live in. Opens nothing until it is used.
@@ -85,10 +85,13 @@ class Database:
         self.as_of = as_of
         self.create = create
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._make_engine = sqlite_engine if self.is_sqlite else postgresql_engine
         self.identity = os.urandom(8).hex()
+        self.patience = Patience()
         self._engine: Engine | None = None
         self._is_at_head = False
-        self._file: tuple[int, int] | None = None
+        self._files: tuple[object, object] = (None, None)
+        self._opening = Lock()
         # SQLite's writers wait for each other by sleeping; our own threads do it better.
         self._turn: AbstractContextManager[object] = Lock() if self.is_sqlite else nullcontext()
 
@@ -98,12 +101,11 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Close every connection."""
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
-            self._is_at_head = False
+    def close(self, *, wait: float = 0) -> None:
+        """Close every connection: those at work when they have done theirs, for which ``wait`` seconds are waited."""
+        engine, self._engine, self._is_at_head = self._engine, None, False
+        if engine is not None:
+            close_pool(engine, wait)
 
     @property
     def name(self) -> str:
@@ -135,9 +137,19 @@ class Database:
     # -- transactions ---------------------------------------------------------------------------------------------
 
     @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Errors by what they mean; what no healthy file would lead to is the damage of one that is not."""
+        try:
+            with translated_errors(lambda: self.name):
+                yield
+        except (LookupError, TypeError, ValueError, DBAPIError):
+            self.check_pages()  # before it is called a defect of ours
+            raise
+
+    @contextmanager
     def read(self, connection: Connection | None = None) -> Iterator[Connection]:
         """A transaction that only reads. On a caller's ``connection``, the caller's."""
-        with translated_errors(lambda: self.name):
+        with self._translated():
             if connection is not None:
                 yield connection
                 return
@@ -160,7 +172,7 @@ class Database:
         a two-phase commit. ``rollback`` undoes everything at the end (a dry run). ``is_news``: whether what came of it
         is anything that somebody may wait for.
         """
-        with translated_errors(lambda: self.name):
+        with self._translated():
             if connection is not None:
                 return work(connection)
             engine = self._open().execution_options(waitctl_write=True)
@@ -235,6 +247,12 @@ class Database:
         at: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
         return at.astimezone(UTC)
 
+    def is_read_only(self, connection: Connection) -> bool:
+        """Whether the server takes no writes: a standby, or a primary that no longer is one. Not asked of a file."""
+        if self.is_sqlite:
+            return False
+        return bool(connection.execute(sa.text("SHOW transaction_read_only")).scalar_one() == "on")
+
     def listen(self, channel: str) -> Listener | None:
         """Listen to a channel of PostgreSQL; ``None`` when no connection is to be had now."""
         return listen(self._connectable(), channel)
@@ -249,6 +267,24 @@ class Database:
             with self._connectable().connect() as connection:
                 return read_revision(connection)
 
+    def check_pages(self) -> None:
+        """Run SQLite's quick check. Raises `DatabaseDamagedError` with the first thing that it finds."""
+        if self.path is None:
+            return
+        with translated_errors(lambda: self.name), self._connectable().connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            if (found := what_is_damaged(driver)) is not None:
+                raise DatabaseDamagedError(f"{self.name} is damaged: {found}", hint=RESTORE)
+
+    def back_up(self, copy: Path) -> None:
+        """Copy the SQLite file as it is at one moment, whatever runs meanwhile. Raises what `sqlite_backup` raises."""
+        if self.path is None:
+            raise InvalidSettingError(
+                "only an SQLite file is copied by waitctl", hint="PostgreSQL has pg_dump and pg_basebackup"
+            )
+        require_file(self.path)
+        back_up(self.path, copy)
+
     def upgrade(self, revision: str = "head") -> None:
         """Migrate to ``revision``. Several at once are safe: one works, the others find it done.
 
@@ -261,7 +297,7 @@ class Database:
             from waitctl.infrastructure import migrations
 
             engine = self._connectable().execution_options(waitctl_write=True)
-            with engine.connect() as connection, connection.begin():
+            with engine.connect() as connection, connection.begin(), self.patience.unlimited():
                 if not self.is_sqlite:
                     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:space)"), {"space": TOPIC_LOCK_SPACE})
                 at = read_revision(connection)
@@ -274,14 +310,22 @@ class Database:
 
     def _open(self) -> Engine:
         """The engine of a database that is at head, else an error; an SQLite file is brought there."""
-        if self._engine is not None and self._is_at_head:
-            if self.path is None or file_identity(self.path) == self._file:
-                return self._engine
-            self.close()  # a resident process must not go on with a file that was moved away or replaced
-        if self.path is not None and not self.create:
-            require_file(self.path)
-        if self.path is not None and not self.path.exists():
-            self.upgrade()
+        with nullcontext() if self._is_current() else self._opening:
+            return self._connectable() if self._is_current() else self._open_anew()
+
+    def _is_current(self) -> bool:
+        """Whether what is open can be gone on with: an SQLite file may have been moved away or replaced."""
+        if self._engine is None or not self._is_at_head:
+            return False
+        return self.path is None or (file_identity(self.path), log_identity(self.path)) == self._files
+
+    def _open_anew(self) -> Engine:
+        if self.path is not None:
+            self._let_go(self.path)
+            if not self.create:
+                require_file(self.path)
+            if not self.path.exists():
+                self.upgrade()
         engine = self._connectable()
         with engine.connect() as connection:
             at = read_revision(connection)
@@ -293,13 +337,29 @@ class Database:
                     f"{self.name} {found}: this waitctl needs {HEAD}", hint="run: waitctl db upgrade"
                 )
             self.upgrade()
+        if self.path is not None:
+            self._files = file_identity(self.path), log_identity(self.path)
         self._is_at_head = True
-        self._file = None if self.path is None else file_identity(self.path)
         return engine
+
+    def _let_go(self, path: Path) -> None:
+        """Close what is open of a file that is not the one of that name any more.
+
+        Raises `DatabaseUnreachableError` when it is its log that was taken away: what we go on writing to it, nobody
+        could read.
+        """
+        if self._engine is None or not self._is_at_head:
+            return
+        if self._files[0] != file_identity(path):
+            self.close()
+            return
+        with held_by_another(path) if any(log_identity(path)) else nullcontext():  # a log alone is saved when we close
+            self.close(wait=_SECONDS_TO_CLOSE)
+        raise DatabaseUnreachableError(f"the write-ahead log of {path} was removed while it was open")
 
     def _connectable(self) -> Engine:
         if self._engine is None:
-            self._engine = sqlite_engine(self.url, BUSY_SECONDS) if self.is_sqlite else postgresql_engine(self.url)
+            self._engine = self._make_engine(self.url, self.patience)
         return self._engine
 
 

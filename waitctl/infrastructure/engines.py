@@ -1,40 +1,36 @@
-"""The two drivers: how their connections are set up, what SQLite has to be taught, and what their errors mean."""
+"""The two drivers: how their connections are set up, and what SQLite has to be taught."""
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import time
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from waitctl.domain.errors import (
-    DatabaseBusyError,
-    DatabaseFullError,
-    DatabaseReadOnlyError,
-    DatabaseUnreachableError,
-    SchemaVersionError,
-    WaitStepError,
-)
+from waitctl.domain.errors import DatabaseUnreachableError
 from waitctl.domain.listeners import MAX_DISTINCT, contains, matches_text, scalar_text
 from waitctl.domain.text import from_json, storable, to_json
+from waitctl.infrastructure.patience import Patience
+from waitctl.infrastructure.sqlite_file import BUSY_SECONDS
 
-RETRIED_STATES = {"40P01", "40001"}  # deadlock detected, serialization failure
+_BUSY_SLICE = 1.0
+"""Seconds for which SQLite waits for a write lock without looking up."""
 
 
-def sqlite_engine(url: URL, busy_seconds: float) -> Engine:
-    """An engine whose transactions say themselves how they begin; a write waits ``busy_seconds`` for another."""
+def sqlite_engine(url: URL, patience: Patience) -> Engine:
+    """An engine whose transactions say themselves how they begin; for another's lock they wait as ``patience`` says."""
     if sqlite3.sqlite_version_info < (3, 35):
         raise DatabaseUnreachableError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
     engine = sa.create_engine(
         url,
         json_serializer=to_json,
         json_deserializer=from_json,
-        connect_args={"timeout": busy_seconds, "isolation_level": None, "check_same_thread": False},
+        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")
@@ -47,10 +43,38 @@ def sqlite_engine(url: URL, busy_seconds: float) -> Engine:
     # writes fails at once with SQLITE_BUSY_SNAPSHOT when another wrote in between, whatever the busy timeout.
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("waitctl_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        driver: Any = connection.connection.driver_connection
+        if connection.get_execution_options().get("waitctl_write"):
+            _set_busy_timeout(driver, _BUSY_SLICE)
+            try:
+                _begin_immediate(connection, patience)
+            finally:
+                _set_busy_timeout(driver, BUSY_SECONDS)
+            return
+        if patience.is_limited:
+            now = time.monotonic()
+            _set_busy_timeout(driver, min(patience.ends_at(now) - now, BUSY_SECONDS))
+        connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _begin_immediate(connection: Connection, patience: Patience) -> None:
+    """Take the write lock. SQLite waits for it without an ear for signals, so a second at a time."""
+    began = time.monotonic()
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except OperationalError as error:
+            busy = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= min(patience.ends_at(began), began + BUSY_SECONDS):
+                raise
+        else:
+            return
+
+
+def _set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {math.ceil(seconds * 1000)}")
 
 
 def add_functions(connection: sqlite3.Connection) -> None:
@@ -93,8 +117,8 @@ def _exact_json(text: str | float) -> Any:
         return None
 
 
-def postgresql_engine(url: URL) -> Engine:
-    """An engine that works behind a transaction pooler, its sessions in UTC."""
+def postgresql_engine(url: URL, patience: Patience) -> Engine:
+    """An engine that works behind a transaction pooler, its sessions in UTC; every wait ends as ``patience`` says."""
     # prepare_threshold None: behind a transaction pooler a prepared statement may be on another connection, and a
     # generic plan would lose the partial indexes.
     engine = sa.create_engine(
@@ -103,8 +127,14 @@ def postgresql_engine(url: URL) -> Engine:
         json_deserializer=from_json,
         isolation_level="READ COMMITTED",
         pool_pre_ping=False,
-        connect_args={"prepare_threshold": None, "application_name": "waitctl", "connect_timeout": 10},
+        connect_args={"prepare_threshold": None},
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_: object, __: object, ___: object, options: dict[str, Any]) -> Any:
+        from waitctl.infrastructure import postgresql
+
+        return postgresql.connect(patience, options)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _: object) -> None:
@@ -117,6 +147,16 @@ def postgresql_engine(url: URL) -> Engine:
         connection.autocommit = False
 
     return engine
+
+
+def close_pool(engine: Engine, wait: float) -> None:
+    """Close the connections of an engine; those that are in use are closed when they come back."""
+    pool: Any = engine.pool
+    event.listen(pool, "checkin", lambda _, record: record.invalidate())
+    engine.dispose()
+    deadline = time.monotonic() + wait
+    while pool.checkedout() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 class Listener:
@@ -157,56 +197,3 @@ def listen(engine: Engine, channel: str) -> Listener | None:
     except (DBAPIError, psycopg.Error):
         return None
     return Listener(connection)
-
-
-# -- errors ------------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def translated_errors(name: Callable[[], str]) -> Iterator[None]:
-    """Turn the driver's errors into ours, by what they mean to the caller of the database of that name."""
-    try:
-        yield
-    except WaitStepError:
-        raise
-    except DBAPIError as error:
-        translated = _translate(error, name())
-        if translated is None:
-            raise
-        raise translated from error
-
-
-_SQLITE_ERRORS: Sequence[tuple[str, type[WaitStepError], str]] = (
-    ("readonly", DatabaseReadOnlyError, "{name} is read-only"),
-    ("already exists", SchemaVersionError, "{name} has tables of another application with the names of ours"),
-    ("not a database", DatabaseUnreachableError, "{name} is not a database"),
-    ("malformed", DatabaseUnreachableError, "{name} is damaged"),
-    ("unable to open", DatabaseUnreachableError, "cannot open {name}"),
-    ("is locked", DatabaseBusyError, "{name} is locked by another process"),
-    ("disk is full", DatabaseFullError, "the disk of {name} is full"),
-    ("disk I/O error", DatabaseUnreachableError, "the disk of {name} cannot be read or written"),
-)
-
-
-def _translate(error: DBAPIError, name: str) -> WaitStepError | None:
-    cause = error.orig
-    if isinstance(cause, sqlite3.Error):
-        for fragment, kind, message in _SQLITE_ERRORS:
-            if fragment in str(cause):
-                return kind(message.format(name=name))
-        return None
-    state = getattr(cause, "sqlstate", None)
-    reason = str(cause).strip().partition("\n")[0]
-    if state in RETRIED_STATES:
-        return DatabaseBusyError(f"another transaction was in the way: {reason}", hint="run it again")
-    if state == "25006":
-        return DatabaseReadOnlyError(f"{name} is read-only")
-    if state == "53100":
-        return DatabaseFullError(f"the disk of {name} is full")
-    if state == "42501":
-        return DatabaseUnreachableError(f"{name}: {reason}")
-    # Class 08: connection exceptions, 28: authorization, 3D: no such database, 57P: shutdown.
-    unreachable = state is None or state[:2] in {"08", "28", "3D"} or state[:3] == "57P"
-    if unreachable and isinstance(error, OperationalError | InterfaceError):
-        return DatabaseUnreachableError(f"cannot reach {name}: {reason}")
-    return None

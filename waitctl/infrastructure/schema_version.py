@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from waitctl.domain.errors import SchemaVersionError
+from waitctl.domain.errors import SchemaTooNewError
 from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
 
 # A row of the version table; not in schema.py's metadata because Alembic makes it.
@@ -21,8 +21,8 @@ def read_revision(connection: Connection) -> str | None:
 
 
 def refuse_newer(revision: str | None, name: str) -> None:
-    """Raise `SchemaVersionError` when the database of this name is newer than this waitctl."""
+    """Raise `SchemaTooNewError` when the database of this name is newer than this waitctl."""
     if revision is not None and revision > HEAD:
-        raise SchemaVersionError(
+        raise SchemaTooNewError(
             f"{name} is at {revision}, newer than this waitctl ({HEAD})", hint="upgrade waitctl on this host"
         )

@@ -57,6 +57,12 @@ class Wakeup:
                 return True
         return False
 
+    def rest(self, seconds: float) -> None:
+        """Wait until `wake` is called, for ``seconds`` at most, and listen anew afterwards: the database is away."""
+        self._stop_listening()
+        if self._poll(seconds):
+            self._drain()
+
     def _poll(self, seconds: float) -> set[int]:
         """The descriptors on which something has come in. By poll: select takes none beyond 1023."""
         poll = select.poll()

@@ -6,6 +6,7 @@ Deliveries go out while the next waits end. Any number of ticks may overlap: the
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
@@ -25,11 +26,27 @@ from waitctl.infrastructure.database import Connection, Database, host_name
 from waitctl.infrastructure.store import completion, pauses, quarantine, ticks
 from waitctl.infrastructure.store import deliveries as delivery_store
 
+_GRACE = 8.0
+"""Seconds that a statement has to come through after the budget: what was delivered is to be written down."""
+
 _LOOK_UP = 0.2
 """Seconds after which a signal that came meanwhile is noticed."""
 
 MAX_CLOCK_SKEW = timedelta(seconds=60)
 """How far an SQLite host's clock may be behind the last tick: a clock set back would fire nothing for hours."""
+
+
+def check_clock(last: datetime, now: datetime) -> None:
+    """Raise `ClockSkewError` when the only clock there is was set back since ``last``."""
+    if last - now > MAX_CLOCK_SKEW:
+        raise ClockSkewError(
+            f"this host's clock is behind: the last tick was at {format_instant(last)}, "
+            f"and it is {format_instant(now)}",
+            hint="set the clock right, or if the last tick's was wrong, run: waitctl tick --ignore-clock",
+        )
+
+
+_COUNTED = ("correlated", "resumed", "timed_out", "moved", "delivered", "retried", "dead", "stale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +86,11 @@ class TickReport:
                 self.remaining_due,
             )
         )
+
+    def after(self, earlier: TickReport) -> TickReport:
+        """This run and an earlier one as one."""
+        counts = {name: getattr(earlier, name) + getattr(self, name) for name in _COUNTED}
+        return replace(self, started_at=earlier.started_at, **counts)
 
     def to_json(self) -> JsonObject:
         """The document of `waitctl tick`."""
@@ -111,8 +133,14 @@ class Tick:
     def run(self) -> TickReport:
         """Run every phase until nothing is left, the budget is spent, or somebody interrupts.
 
-        Raises `ClockSkewError` on SQLite when this host's clock is behind the last tick's.
+        Raises `ClockSkewError` on SQLite when this host's clock is behind the last tick's, and `DatabaseError` soon
+        after the budget is spent when the database does not answer.
         """
+        ends_at = time.monotonic() + self._options.time_budget.total_seconds()
+        with self._database.patience.until(ends_at, grace=_GRACE):
+            return self._run()
+
+    def _run(self) -> TickReport:
         self.resolver = self._new_resolver()
         if self._options.dry_run:
             return self._database.write(self._dry_run, rollback=True)
@@ -128,13 +156,14 @@ class Tick:
         """Begin the heartbeat. Returns its number, and since when."""
         now = self._database.real_clock(connection)
         last = ticks.last_tick_at(connection)
-        behind = self._database.is_sqlite and last is not None and last - now > MAX_CLOCK_SKEW
-        if behind and not self._options.ignore_clock:
-            raise ClockSkewError(
-                f"this host's clock is behind: the last tick was at {format_instant(last or now)}, "
-                f"and it is {format_instant(now)}",
-                hint="set the clock right, or run: waitctl tick --ignore-clock",
-            )
+        if last is not None and self._database.is_sqlite:
+            try:
+                check_clock(last, now)
+            except ClockSkewError:
+                if not self._options.ignore_clock:
+                    raise
+                note = f" (by a clock that was ahead of {format_instant(now)})"
+                ticks.set_clock_back(connection, last, now, note)
         tick_id = ticks.insert_tick(
             connection,
             host=host_name(),

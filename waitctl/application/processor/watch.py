@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
+from waitctl.application.deliveries.dispatcher import Dispatcher
 from waitctl.application.processor.phases import Phase, Stopped, TickOptions
-from waitctl.application.processor.tick import Tick, TickReport
-from waitctl.domain.errors import DatabaseBusyError, DatabaseUnreachableError
+from waitctl.application.processor.tick import Tick, TickReport, check_clock
+from waitctl.application.trouble import Trouble, heals
+from waitctl.domain.errors import DatabaseError
 from waitctl.infrastructure import systemd
 from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.database import Connection, Database, host_clock
 from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.wakeup import Wakeup
@@ -23,6 +25,9 @@ _FOREVER = timedelta(days=36500)
 
 _HEARTBEAT = 60.0
 """Seconds between two entries in the heartbeat."""
+
+_TRY_AGAIN = timedelta(seconds=2)
+"""How long to wait for a database that cannot be used."""
 
 _OTHERS_HAVE_IT = 0.2
 """Seconds after which one looks again for what is due and could not be had."""
@@ -45,7 +50,10 @@ class Watch:
         self._options = replace(options, time_budget=_FOREVER)
         self._signal = signal
         self._interrupted = interrupted
-        self._is_ready = False
+        self._rounds = 0
+        self._good_rounds = 0
+        self._looked_at: datetime | None = None
+        self._earlier: TickReport | None = None
         self.tick = self._new_tick()
 
     def _new_tick(self) -> Tick:
@@ -61,40 +69,74 @@ class Watch:
         """Process what is due when it is due, until interrupted; look after ``interval`` at least.
 
         ``beat`` is told after every round what was done so far; systemd when it is ready, that it is alive, and that it
-        stops. A database that goes away after the first round is waited for, and ``say`` is told. Returns what was done
-        since it was last away. Raises `DatabaseError` before the first round.
+        stops. A database that cannot be used for a while is waited for after the first round; ``say`` is told once, and
+        when it is well again. Returns what was done, as far as this process knows when the database is away then.
+        Raises `DatabaseError` before the first round, and for what only another waitctl can go on with.
         """
         interval = min(interval, systemd.watchdog_interval() or interval)
+        trouble = Trouble(say)
 
         def alive(report: TickReport) -> None:
-            systemd.notify("WATCHDOG=1" if self._is_ready else "READY=1")
-            self._is_ready = True
+            systemd.notify("WATCHDOG=1" if self._rounds else "READY=1")
+            self._rounds += 1
+            self._good_rounds += 1
+            if self._good_rounds > 1:  # what hands out has had a moment to fail, too
+                trouble.over()
             beat(report)
 
         while True:
             try:
-                report = self._stay(interval, alive)
-            except (DatabaseUnreachableError, DatabaseBusyError) as error:
-                if not self._is_ready or self._interrupted():
+                self._earlier = self._stay(interval, alive)
+            except DatabaseError as error:
+                if not self._rounds or not heals(error):
                     raise
-                say(f"{error.message}: trying again")
-                systemd.notify("WATCHDOG=1")
-                self._signal.wait(interval.total_seconds())
-                self.tick = self._new_tick()
-                continue
-            systemd.notify("STOPPING=1")
-            return report
+                if not self._interrupted():
+                    trouble.met(error)
+                    self._rest(interval)
+            if self._earlier is not None and self._interrupted():
+                systemd.notify("STOPPING=1")
+                return replace(self._earlier, stopped=Stopped.INTERRUPTED)
+
+    def _rest(self, interval: timedelta) -> None:
+        """Wait for the database, with no connection that is left of before."""
+        self._good_rounds = 0
+        self._database.close()
+        systemd.notify("WATCHDOG=1")
+        self._signal.rest(min(interval, _TRY_AGAIN).total_seconds())
+        self.tick = self._new_tick()
+
+    def _add(self, report: TickReport) -> TickReport:
+        """With what was done before the database was away."""
+        return report if self._earlier is None else report.after(self._earlier)
 
     def _stay(self, interval: timedelta, beat: Callable[[TickReport], None]) -> TickReport:
         """Rounds until interrupted. Deliveries go on beside them: none holds up a round."""
         tick = self.tick
+        self._looked_at = None
         tick_id, started_at = self._database.write(tick.start)
         self._signal.listen()
+        with tick.dispatcher(retried=self._signal.wake) as dispatcher:
+            try:
+                self._rounds_of(tick, tick_id, started_at, dispatcher, interval, beat)
+                tick.resolver.stop(Stopped.INTERRUPTED)
+                report = tick.report(started_at, dispatcher.counts)
+                return self._add(self._database.write(partial(tick.finish, tick_id, report)))
+            except DatabaseError:
+                report = tick.report(started_at, dispatcher.counts)
+                self._earlier = self._add(replace(report, finished_at=host_clock()))
+                raise
+
+    def _rounds_of(
+        self,
+        tick: Tick,
+        tick_id: int,
+        started_at: datetime,
+        dispatcher: Dispatcher,
+        interval: timedelta,
+        beat: Callable[[TickReport], None],
+    ) -> None:
         beaten_at = time.monotonic()
-        with (
-            tick.dispatcher(retried=self._signal.wake) as dispatcher,
-            ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside,
-        ):
+        with ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside:
             delivering = aside.submit(dispatcher.run, may_claim=lambda: not self._interrupted())
             delivering.add_done_callback(lambda _: self._signal.wake())
             try:
@@ -107,18 +149,21 @@ class Watch:
                         beaten_at = time.monotonic()
                         self._database.write(tick.give_up_unknown_handlers)
                         self._database.write(partial(tick.finish, tick_id, report))
-                    beat(report)
+                    beat(self._add(report))
                     if not has_done:  # else look ahead anew: what is next has changed
-                        self._signal.wait(ahead.pause(interval))
+                        self._signal.wait(self._pause(ahead, interval))
             finally:
                 dispatcher.finish()
             delivering.result()
-        tick.resolver.stop(Stopped.INTERRUPTED)
-        return self._database.write(partial(tick.finish, tick_id, tick.report(started_at, dispatcher.counts)))
+
+    def _pause(self, ahead: _Outlook, interval: timedelta) -> float:
+        pause = ahead.pause(interval)
+        return pause if self._good_rounds > 1 else min(pause, _TRY_AGAIN.total_seconds())
 
     def _look_ahead(self) -> _Outlook:
         """What is to do now, and when there will be something: one transaction of two looks."""
         with self._database.read() as connection:
+            self._check_clock(connection)
             now = self._database.clock(connection)
             ahead = completion.look_ahead(connection)
             names = sorted(self.tick.usable_handlers())
@@ -130,6 +175,14 @@ class Watch:
         }
         times = [at - now for at in (ahead.due_at, ahead.expires_at, attempt_at) if at is not None]
         return _Outlook(frozenset(phase for phase, is_due in due.items() if is_due), min(times, default=None))
+
+    def _check_clock(self, connection: Connection) -> None:
+        """See what a fresh tick would see: whether the only clock there is was set back meanwhile."""
+        if self._database.is_sqlite:
+            now, before = self._database.real_clock(connection), self._looked_at
+            if before is not None:
+                check_clock(before, now)
+            self._looked_at = now
 
 
 @dataclass(frozen=True, slots=True)

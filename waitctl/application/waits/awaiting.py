@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+from waitctl.application.trouble import Trouble, heals
 from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
-from waitctl.domain.errors import DatabaseBusyError, DatabaseUnreachableError
+from waitctl.domain.errors import DatabaseError, DatabaseReadOnlyError
 from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.store import waits as store
@@ -45,53 +48,61 @@ class Awaited:
 
 
 class AwaitService:
-    """Looks until waits have ended. ``say`` is told when the database is away, and that it is back."""
+    """Looks until waits have ended. ``say`` is told when the database cannot be used, and that it is well again."""
 
     def __init__(self, database: Database | str, *, say: Callable[[str], None] = lambda _: None) -> None:
         self._database = Database(database) if isinstance(database, str) else database
         self._waits = WaitSchedulingService(self._database)
-        self._say = say
+        self._trouble = Trouble(say)
 
     def await_waits(
         self, wait_ids: Sequence[str], *, timeout: timedelta | None = None, any_of: bool = False
     ) -> Awaited:
         """Block until all of the waits have ended, or with ``any_of`` one; ``timeout`` at most.
 
-        Takes what `WaitSchedulingService.find_wait_id` takes, and raises what it raises. A database that goes away
-        meanwhile is waited for.
+        Takes what `WaitSchedulingService.find_wait_id` takes, and raises what it raises. A database that cannot be used
+        meanwhile is waited for, and what was last seen is returned when the time is over first.
         """
-        ids = list(dict.fromkeys(self._waits.find_wait_id(wait_id) for wait_id in wait_ids))
-        wanted = 1 if any_of else len(ids)
-        deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
-        with Wakeup(self._database) as signal:
+        deadline = math.inf if timeout is None else time.monotonic() + timeout.total_seconds()
+        with self._database.patience.until(deadline), Wakeup(self._database) as signal:
+            seen = {(status := self._waits.get_wait_status(wait_id)).wait.id: status for wait_id in wait_ids}
+            wanted = 1 if any_of else len(seen)
             signal.listen()  # before the first look: what ends after it is heard of
-            while (ended := self._count_ended(ids)) < wanted:
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    break
-                self._pause(signal, left)
-        found = tuple(self._waits.get_wait_status(wait_id) for wait_id in ids)
-        return Awaited(found, timed_out=ended < wanted)
+            while not (found := self._look(seen, wanted)) and (left := deadline - time.monotonic()) > 0:
+                if found is None:
+                    time.sleep(min(left, _LOOK_AGAIN))
+                else:
+                    self._pause(signal, left)
+            if not found:
+                with suppress(DatabaseError):  # else it stays what was last seen
+                    seen = self._statuses(seen)
+        return Awaited(tuple((found or seen).values()), timed_out=not found)
 
-    def _pause(self, signal: Wakeup, left: float | None) -> None:
+    def _look(self, seen: Iterable[str], wanted: int) -> dict[str, WaitStatus] | None:
+        """The waits, when so many have ended; empty when they have not, ``None`` when that cannot be known now."""
+        try:
+            with self._database.read() as connection:
+                have_ended = store.count_ended(connection, list(seen)) >= wanted
+                is_read_only = not have_ended and self._database.is_read_only(connection)
+            found = self._statuses(seen) if have_ended else {}
+        except DatabaseError as error:
+            if not heals(error):
+                raise
+            self._trouble.met(error)
+            return None
+        if is_read_only:
+            # It may show the past: of several hosts another one may take the writes by now, so connect anew.
+            self._trouble.met(DatabaseReadOnlyError(f"{self._database.name} is read-only: what ends may not be seen"))
+            self._database.close()
+        else:
+            self._trouble.over()
+        return found
+
+    def _statuses(self, wait_ids: Iterable[str]) -> dict[str, WaitStatus]:
+        return {wait_id: self._waits.get_wait_status(wait_id) for wait_id in wait_ids}
+
+    def _pause(self, signal: Wakeup, left: float) -> None:
         looked_at = time.monotonic()
-        patience = _LOOK_AGAIN_SQLITE if self._database.is_sqlite else _LOOK_AGAIN
-        patience = patience if left is None else min(left, patience)
+        patience = min(left, _LOOK_AGAIN_SQLITE if self._database.is_sqlite else _LOOK_AGAIN)
         if signal.wait(patience) and (rest := looked_at + min(_BREATH, patience) - time.monotonic()) > 0:
             time.sleep(rest)
-
-    def _count_ended(self, ids: Sequence[str]) -> int:
-        away = False
-        while True:
-            try:
-                with self._database.read() as connection:
-                    ended = store.count_ended(connection, ids)
-            except (DatabaseUnreachableError, DatabaseBusyError) as error:
-                if not away:
-                    self._say(f"{error.message}: trying again")
-                away = True
-                time.sleep(_LOOK_AGAIN)
-                continue
-            if away:
-                self._say("the database is back")
-            return ended

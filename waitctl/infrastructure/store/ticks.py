@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from waitctl.domain.text import JsonObject, from_json
-from waitctl.infrastructure.schema import UtcDateTime, ticks
+from waitctl.infrastructure.schema import UtcDateTime, deliveries, ticks, transitions
 
 _KEPT = timedelta(days=30)
 
@@ -37,6 +37,27 @@ def last_tick(connection: Connection) -> LastTick | None:
     seen_at = sa.func.coalesce(ticks.c.finished_at, ticks.c.started_at, type_=UtcDateTime)
     row = connection.execute(sa.select(seen_at, ticks.c.host).order_by(seen_at.desc()).limit(1)).one_or_none()
     return None if row is None else LastTick(*row)
+
+
+def set_clock_back(connection: Connection, last: datetime, now: datetime, note: str) -> None:
+    """Go on from ``now``, after ticks up to ``last`` on a clock that was ahead.
+
+    Their rows say now; deliveries that wait for an instant of that clock wait for as much less; and the trail of what
+    happened by it is given ``note``. What pretended to be of another time is left as it is.
+    """
+    ahead = connection.execute(sa.select(sa.func.min(ticks.c.started_at)).where(ticks.c.started_at > now)).scalar()
+    first = ahead or last
+    for table, column in ((deliveries, deliveries.c.next_attempt_at), (deliveries, deliveries.c.lease_expires_at)):
+        for identifier, at in connection.execute(sa.select(table.c.id, column).where(column >= first)).all():
+            earlier = max(now, at - (last - now))
+            connection.execute(sa.update(table).where(table.c.id == identifier).values({column: earlier}))
+    for column in (ticks.c.started_at, ticks.c.finished_at):
+        connection.execute(sa.update(ticks).where(column > now).values({column: now}))
+    connection.execute(
+        sa.update(transitions)
+        .where(transitions.c.at > now, transitions.c.reason.not_like("as of %"))
+        .values(reason=transitions.c.reason + note)
+    )
 
 
 def insert_tick(

@@ -1,0 +1,150 @@
+"""A database that is away, silent or held: every wait for it ends, by the own deadline or by a signal."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from tests.chaos.proxy import Proxy, before
+from tests.chaos.stage import Stage
+from tests.chaos.stops import ready_socket
+from tests.cli.processes import Waitctl, finish, interrupt
+from tests.interleaving import until
+from tests.service.test_await import listeners
+
+RESIDENT = ("tick", "--watch", "--interval", "1s", "-o", "json")
+
+
+@pytest.fixture
+def behind(postgres_url: str, tmp_path: Path) -> Iterator[tuple[Proxy, Waitctl]]:
+    """A network that can fall silent, and the command behind it."""
+    proxy, url = before(postgres_url)
+    with proxy:
+        yield proxy, Waitctl(tmp_path, url)
+
+
+@pytest.fixture
+def held(postgres_url: str) -> Iterator[psycopg.Connection]:
+    """Somebody who holds the waits, and whom we can ask who is inside a statement."""
+    plain = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain) as connection:
+        connection.execute("LOCK TABLE workflow_wait_executions IN ACCESS EXCLUSIVE MODE")
+        yield connection
+
+
+def blocked(url: str) -> Callable[[], bool]:
+    """Asks whether somebody waits for a lock."""
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def ask() -> bool:
+        with psycopg.connect(plain) as look:
+            query = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE NOT granted AND datname = %s"
+            found = look.execute(query, (make_url(url).database,)).fetchone()
+        return found != (0,)
+
+    return ask
+
+
+def test_who_awaits_behind_a_silent_network_ends_in_time(behind: tuple[Proxy, Waitctl], postgres_url: str) -> None:
+    """With what was last seen."""
+    proxy, run = behind
+    wait = run("create", "fixed-time", "1h", "-o", "id").ok().out.strip()
+    process = run.start("await", wait, "--timeout", "6s", "-o", "json")
+    until(lambda: listeners(postgres_url), "who awaits")
+    proxy.silent.set()
+    finished = finish(process)
+    assert (finished.code, finished.json["id"], finished.json["status"]) == (6, wait, "scheduled")
+    assert (
+        finished.err.splitlines()[-1]
+        == '{"error": {"code": "timed_out", "message": "timed out after 6s", "hint": null}}'
+    )
+
+
+def test_who_awaits_a_database_that_never_answers(behind: tuple[Proxy, Waitctl]) -> None:
+    proxy, run = behind
+    wait = run("create", "fixed-time", "1h", "-o", "id").ok().out.strip()
+    proxy.silent.set()
+    assert finish(run.start("await", wait, "--timeout", "1s")).error(5).startswith("cannot reach")
+
+
+def test_a_tick_keeps_to_its_budget_while_others_hold_the_table(
+    held: psycopg.Connection, postgres_url: str, tmp_path: Path
+) -> None:
+    finished = finish(Waitctl(tmp_path, postgres_url).start("tick", "--time-budget", "1s"))
+    assert "no answer for" in finished.error(5)
+    assert not blocked(postgres_url)(), "what nobody waits for goes on"
+
+
+def test_the_same_of_a_file(run: Waitctl) -> None:
+    """Who has no budget is more patient."""
+    with closing(sqlite3.connect(run.folder / "waits.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        patient = run.start("create", "fixed-time", "1h")
+        assert "locked" in finish(run.start("tick", "--time-budget", "1s")).error(5)
+        assert patient.poll() is None
+        other.execute("ROLLBACK")
+    finish(patient).ok()
+
+
+@pytest.mark.parametrize("silent", [True, False], ids=["silent", "refusing"])
+def test_a_watch_whose_database_is_away_reports_when_it_is_told_to_stop(
+    behind: tuple[Proxy, Waitctl], tmp_path: Path, silent: bool
+) -> None:
+    proxy, run = behind
+    run("create", "fixed-time", "1s", "--from", "2026-01-01T00:00:00Z").ok()
+    with ready_socket(Stage(tmp_path, 0)) as (address, said):
+        process = run.start(*RESIDENT, env={"NOTIFY_SOCKET": address})
+        until(lambda: b"READY=1" in said(), "a watch that is ready")
+        if silent:
+            proxy.silent.set()
+        else:
+            proxy.refuse()
+            assert process.stderr is not None
+            assert b"trying again" in process.stderr.readline()
+        finished = interrupt(process, signal.SIGTERM)
+    assert (finished.code, finished.json["resumed"], finished.json["stopped"]) == (0, 1, "interrupted")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["tick"],
+        ["event", "ingest"],
+        ["create", "fixed-time", "1h"],
+        ["await", "0123456789", "--timeout", "1h"],
+        ["list"],
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_whatever_is_inside_a_statement(
+    held: psycopg.Connection, postgres_url: str, tmp_path: Path, command: list[str], number: signal.Signals
+) -> None:
+    """The server holds it for ever, and the signal finds it waiting."""
+    held.execute("LOCK TABLE workflow_events IN ACCESS EXCLUSIVE MODE")
+    lines = tmp_path / "lines"
+    lines.write_text(json.dumps({"type": "sms_reply", "contact": "ada", "id": "1"}))
+    given = [str(lines)] if command[-1] == "ingest" else []
+    process = Waitctl(tmp_path, postgres_url).start(*command, *given)
+    until(blocked(postgres_url), "a statement that waits")
+    process.send_signal(number)
+    finished = finish(process)
+    assert finished.code in {5, 130, -signal.SIGTERM}
+    assert "bug" not in finished.err
+
+
+def test_ctrl_c_behind_a_silent_network(
+    behind: tuple[Proxy, Waitctl], held: psycopg.Connection, postgres_url: str
+) -> None:
+    proxy, run = behind
+    process = run.start("list")
+    until(blocked(postgres_url), "a statement that waits")
+    proxy.silent.set()
+    assert interrupt(process).error(130) == "interrupted"

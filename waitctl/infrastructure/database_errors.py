@@ -1,0 +1,117 @@
+"""What the drivers' errors mean to the caller of a database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+
+from waitctl.domain.errors import (
+    DatabaseBusyError,
+    DatabaseDamagedError,
+    DatabaseError,
+    DatabaseFullError,
+    DatabaseReadOnlyError,
+    DatabaseUnreachableError,
+    SchemaVersionError,
+    WaitStepError,
+)
+
+RETRIED_STATES = {"40P01", "40001"}  # deadlock detected, serialization failure
+
+
+@contextmanager
+def translated_errors(name: Callable[[], str]) -> Iterator[None]:
+    """Turn the driver's errors into ours, by what they mean to the caller of the database of that name.
+
+    What is left as it is, is a defect of ours: a statement that no healthy database would take.
+    """
+    try:
+        yield
+    except WaitStepError:
+        raise
+    except UnicodeDecodeError as error:  # by SQLite's driver, perhaps of SQLite's own words
+        raise DatabaseDamagedError(f"{name()} holds text that is not UTF-8", hint=RESTORE) from error
+    except DBAPIError as error:
+        cause = error.orig
+        translated = _of_sqlite(cause, name()) if isinstance(cause, sqlite3.Error) else _of_postgresql(error, name())
+        if translated is None:
+            raise
+        raise translated from error
+
+
+RESTORE = "waitctl db check says more; put a copy of waitctl db backup in its place"
+
+_Meaning = tuple[type[DatabaseError], str]
+
+# By SQLite's primary result codes.
+_SQLITE: dict[int, _Meaning] = {
+    3: (DatabaseUnreachableError, "cannot open {name}"),  # SQLITE_PERM
+    5: (DatabaseBusyError, "{name} is locked by another process"),  # SQLITE_BUSY
+    6: (DatabaseBusyError, "{name} is locked by another process"),  # SQLITE_LOCKED
+    8: (DatabaseReadOnlyError, "{name} is read-only"),  # SQLITE_READONLY
+    10: (DatabaseUnreachableError, "the disk of {name} cannot be read or written"),  # SQLITE_IOERR
+    11: (DatabaseDamagedError, "{name} is damaged"),  # SQLITE_CORRUPT
+    13: (DatabaseFullError, "the disk of {name} is full"),  # SQLITE_FULL
+    14: (DatabaseUnreachableError, "cannot open {name}"),  # SQLITE_CANTOPEN
+    15: (DatabaseBusyError, "{name} is being opened by too many at once"),  # SQLITE_PROTOCOL
+    26: (DatabaseUnreachableError, "{name} is not a database"),  # SQLITE_NOTADB
+}
+
+# What has no result code of its own.
+_SQLITE_TEXTS: dict[str, _Meaning] = {
+    "already exists": (SchemaVersionError, "{name} has tables of another application with the names of ours"),
+    "no such table": (SchemaVersionError, "{name} has lost a table of ours"),
+    "Could not decode to UTF-8": (DatabaseDamagedError, "{name} holds text that is not UTF-8"),
+}
+
+
+def _of_sqlite(cause: sqlite3.Error, name: str) -> WaitStepError | None:
+    meaning = _SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF)
+    meaning = meaning or next((meant for text, meant in _SQLITE_TEXTS.items() if text in str(cause)), None)
+    if meaning is None:
+        return None
+    kind, message = meaning
+    return kind(message.format(name=name), hint=RESTORE if kind is DatabaseDamagedError else None)
+
+
+# By SQLSTATE, or by the first characters of one: the longest that fits.
+_POSTGRESQL: dict[str, _Meaning] = {
+    "08": (DatabaseUnreachableError, "cannot reach {name}: {reason}"),
+    "25006": (DatabaseReadOnlyError, "{name} is read-only: {reason}"),
+    "25P": (DatabaseBusyError, "{name} ended a transaction: {reason}"),  # its time-outs
+    "28": (DatabaseUnreachableError, "cannot reach {name}: {reason}"),  # authorization
+    "3D": (DatabaseUnreachableError, "cannot reach {name}: {reason}"),  # no such database
+    "40": (DatabaseBusyError, "another transaction was in the way: {reason}"),
+    "42501": (DatabaseUnreachableError, "{name}: {reason}"),  # privileges
+    "42P01": (SchemaVersionError, "{name} has lost a table of ours: {reason}"),
+    "53": (DatabaseUnreachableError, "{name} is short of something: {reason}"),  # memory, connections
+    "53100": (DatabaseFullError, "the disk of {name} is full: {reason}"),
+    "55P03": (DatabaseBusyError, "{name} ended a statement: {reason}"),  # lock_timeout, NOWAIT
+    "57014": (DatabaseBusyError, "{name} ended a statement: {reason}"),  # statement_timeout, pg_cancel_backend
+    "57P": (DatabaseUnreachableError, "cannot reach {name}: {reason}"),  # shutdown, terminated, starting up
+    "58": (DatabaseUnreachableError, "{name} cannot use its disk: {reason}"),
+    "XX": (DatabaseUnreachableError, "{name} met an error of its own: {reason}"),
+    "XX001": (DatabaseDamagedError, "{name} is damaged: {reason}"),
+    "XX002": (DatabaseDamagedError, "{name} is damaged: {reason}"),
+}
+
+
+def _of_postgresql(error: DBAPIError, name: str) -> WaitStepError | None:
+    import psycopg
+
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    if state is None:  # an error of the driver: of a connection that is lost, or of how we use it
+        is_lost = isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
+        meaning = _POSTGRESQL["08"] if is_lost else None
+    else:
+        meaning = next((_POSTGRESQL[state[:n]] for n in range(5, 1, -1) if state[:n] in _POSTGRESQL), None)
+    if meaning is None:
+        return None
+    kind, message = meaning
+    reason = str(error.orig).strip().partition("\n")[0]
+    hint = "run it again" if state is not None and state[:2] == "40" else None
+    hint = "run: waitctl db upgrade" if kind is SchemaVersionError else hint
+    return kind(message.format(name=name, reason=reason), hint=hint)
