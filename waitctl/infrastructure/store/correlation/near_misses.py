@@ -62,7 +62,8 @@ def takers(connection: Connection, event_ids: Sequence[str]) -> list[Taker]:
             row.id,
             row.workflow_execution_id,
             bool(row.exclusive),
-            keeps=row.resolution in _RESUMING or row.status is WaitExecutionStatus.SCHEDULED,
+            resumed=row.resolution in _RESUMING,
+            scheduled=row.status is WaitExecutionStatus.SCHEDULED,
         )
         for row in connection.execute(found)
     ]
