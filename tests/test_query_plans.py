@@ -219,7 +219,7 @@ def insert(connection: sa.Connection, database: Database, new: list[Event]) -> l
     ids = [event.id for event in new]
     rows = [event_store.row_of(event) for event in new]
     text = event_store.encode_rows(rows, database.url.get_backend_name())
-    return event_store.insert_events(connection, text, ids, now=NOW).heard
+    return event_store.insert_events(connection, text, ids, now=NOW).listened_for
 
 
 def test_ingesting_a_batch(large: Database) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
-from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
-from waitctl.domain.errors import EventNotFoundError, EventTypeInUseError, InvalidEventError, InvalidEventTypeError
+from waitctl.application.id_lookup import EVENT, get_by_id
+from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
 from waitctl.domain.events import Event, check_event_type_name, check_registered
 from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact
 from waitctl.infrastructure.config import Settings
@@ -73,13 +73,13 @@ class IngestTotals:
 class Stored:
     """What became of a batch: the ids of the new events, (event, wait) pairs, and the events of unknown types.
 
-    ``heard``: whether anything listened for a topic of theirs, matched or not. ``whole``: whether all were new.
+    ``has_listeners``: whether anything listened for a topic of theirs, matched or not. ``whole``: whether all were new.
     """
 
     new: set[str]
     matched: list[tuple[str, str]]
     refused: list[tuple[EventRow, InvalidEventTypeError]]
-    heard: bool = False
+    has_listeners: bool = False
     whole: bool = False
 
 
@@ -194,7 +194,9 @@ class EventService:
 
         def write(work: Callable[[Connection, Encoded], Stored]) -> Stored:
             return self._database.write(
-                lambda connection: work(connection, encoded), rollback=dry_run, is_news=lambda stored: stored.heard
+                lambda connection: work(connection, encoded),
+                rollback=dry_run,
+                is_news=lambda stored: stored.has_listeners,
             )
 
         # Where a stream has come to what is known, or refused, the next is likely to be so, too.
@@ -206,9 +208,9 @@ class EventService:
 
     def _store_presumed_new(self, connection: Connection, encoded: Encoded) -> Stored:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
-        heard = store.insert_presumed_new(connection, encoded.text, encoded.rows, now=now)
-        matched = self._correlate(connection, heard, now) if heard else []
-        return Stored({row.id for row in encoded.rows}, matched, [], heard=bool(heard), whole=True)
+        listened_for = store.insert_presumed_new(connection, encoded.text, encoded.rows, now=now)
+        matched = self._correlate(connection, listened_for, now) if listened_for else []
+        return Stored({row.id for row in encoded.rows}, matched, [], has_listeners=bool(listened_for), whole=True)
 
     def store(self, connection: Connection, events: Sequence[Event]) -> Stored:
         """Store these events, and resume what the new ones match, in the caller's transaction."""
@@ -225,9 +227,9 @@ class EventService:
         if not ids:
             return Stored(set(), [], refused)
         inserted = store.insert_events(connection, text, ids, now=now)
-        matched = self._correlate(connection, inserted.heard, now) if inserted.heard else []
+        matched = self._correlate(connection, inserted.listened_for, now) if inserted.listened_for else []
         whole = not refused and not inserted.dropped
-        return Stored(ids - inserted.dropped, matched, refused, heard=bool(inserted.heard), whole=whole)
+        return Stored(ids - inserted.dropped, matched, refused, has_listeners=bool(inserted.listened_for), whole=whole)
 
     def _correlate(self, connection: Connection, event_ids: Sequence[str], now: datetime) -> list[tuple[str, str]]:
         return matching.correlate_events(
@@ -246,13 +248,8 @@ class EventService:
 
         Raises `EventNotFoundError` or `AmbiguousIdError`.
         """
-        fragment = id_fragment(event_id, "event")
         with self._database.read() as connection:
-            found = store.find_event_ids(connection, fragment.replace("-", ""), CANDIDATES + 1)
-            event = store.get_event(connection, only_candidate(event_id, found, "events")) if found else None
-        if event is None:
-            raise EventNotFoundError(f"no event {event_id}")
-        return event
+            return get_by_id(connection, EVENT, event_id, store.get_event)
 
     def list_events(
         self,

@@ -107,12 +107,12 @@ def _correlate(
     grouped = any_grouped and groups.lock_grouped(connection, scope, wanted, now=now)
     # What Python has a say in is decided by the domain and sent back as one parameter. Asked before anything is taken,
     # since waits of one execution that are open together may share an event; so groups count first, too.
-    judged = _judge(connection, scope, wanted, now) if any_judged else _Judged()
+    candidates = _gather_candidates(connection, scope, wanted, now) if any_judged else _Candidates()
     if grouped:
-        pairs = [_ids(row) for row in judged.grouped]
+        pairs = [_ids(row) for row in candidates.grouped]
         groups.count_events(connection, scope, wanted, pairs, now=now)
     rows = _resume_matching(scope).run(connection, wanted=wanted, **audit)
-    chosen = judged.chosen()
+    chosen = candidates.chosen()
     # Another recorder of the topic may have woken the wait that we chose while we waited for its row. Then the event
     # goes on to the next one, which this transaction's new statement sees: nobody else will bring them together.
     while chosen:
@@ -120,13 +120,13 @@ def _correlate(
         rows += taken
         if landed == len(chosen):
             break
-        chosen = _judge(connection, scope, wanted, now).chosen()
+        chosen = _gather_candidates(connection, scope, wanted, now).chosen()
     if grouped:
         rows += _resume_complete(scope).run(connection, wanted=wanted, **audit)
         complete = list(connection.execute(_claim_complete_gated(scope), {"wanted": wanted}))
         rows += _take(connection, complete, opening_for, audit)[1] if complete else []
-    if judged.diagnostics:
-        said = json_rows({"id": key, "diagnostic": text} for key, text in judged.diagnostics.items())
+    if candidates.diagnostics:
+        said = json_rows({"id": key, "diagnostic": text} for key, text in candidates.diagnostics.items())
         connection.execute(_note_diagnostics(), {"wanted": said})
     return [(row.event_id, row.id) for row in rows]
 
@@ -159,7 +159,7 @@ def _pair(row: sa.Row[Any], opening_for: OpeningFor, now: datetime, reason: str)
 
 
 @dataclass(slots=True)
-class _Judged:
+class _Candidates:
     """What fits the listeners that Python has a say in, the oldest events first, conditions included.
 
     ``diagnostics``: by listener, the last event whose condition said neither yes nor no, and why.
@@ -176,19 +176,19 @@ class _Judged:
         return [rows[c.wait_id, c.listener_id, c.event_id] for c in choose(candidates)]
 
 
-def _judge(connection: Connection, scope: str, wanted: str, now: datetime) -> _Judged:
-    judged = _Judged()
+def _gather_candidates(connection: Connection, scope: str, wanted: str, now: datetime) -> _Candidates:
+    found = _Candidates()
     for row in connection.execute(_find_candidates(scope), {"wanted": wanted, "now": now}):
         if row.where is not None:
             try:
                 holds = _holds(row)
             except ConditionError as error:
-                judged.diagnostics[row.listener_id] = f"event {row.event_id}: {error}"
+                found.diagnostics[row.listener_id] = f"event {row.event_id}: {error}"
                 continue
             if not holds:
                 continue
-        (judged.grouped if row.group_no else judged.single).append(row)
-    return judged
+        (found.grouped if row.group_no else found.single).append(row)
+    return found
 
 
 def _holds(row: sa.Row[Any]) -> bool:
