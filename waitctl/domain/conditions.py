@@ -68,9 +68,13 @@ class Subject:
         self._alone = _Look(self._values | {_CONTEXT: {}})
 
     def work(self, text: str, context: JsonObject | None) -> int:
-        """The steps that `holds` may take: an estimate. Raises `ConditionError` for what cannot be compiled."""
-        condition = _compile(text)
-        return self._look(condition, context).estimator.work(condition.tree)
+        """The steps that `holds` may take: an estimate; none where it raises at once."""
+        try:
+            condition = _compile(text)
+        except ConditionError:
+            return 0
+        work = self._look(condition, context).estimator.work(condition.tree)
+        return work if work <= MAX_WORK else 0
 
     def holds(self, text: str, context: JsonObject | None) -> bool:
         """Whether the condition ``text`` holds, for a wait with this ``context``.
@@ -132,6 +136,14 @@ def holds(
     return subject.holds(text, context)
 
 
+def sees_context(text: str) -> bool:
+    """Whether what a condition says depends on the wait's context. What cannot be compiled says nothing at all."""
+    try:
+        return _compile(text).sees_context
+    except ConditionError:
+        return False
+
+
 @lru_cache(maxsize=1024)
 def _compile(text: str) -> Condition:
     try:
@@ -142,8 +154,8 @@ def _compile(text: str) -> Condition:
     if kind not in {"BOOL", "DYN"}:
         raise ConditionError(f"it is {_article(kind.lower())}, neither true nor false")
     tree = read_tree(program.serialize())
-    sees_context = any(isinstance(node, Name) and node.name == _CONTEXT for node in walk(tree))
-    return Condition(text, program, tree, sees_context)
+    names = {node.name for node in walk(tree) if isinstance(node, Name)}
+    return Condition(text, program, tree, sees_context=_CONTEXT in names)
 
 
 def _check_literals(tree: Node) -> None:

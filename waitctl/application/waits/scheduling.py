@@ -35,6 +35,7 @@ from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as store
 from waitctl.infrastructure.store.correlation import matching
+from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
 from waitctl.infrastructure.store.waits import Transition
 
 
@@ -160,7 +161,7 @@ class WaitSchedulingService:
             wait, deadline = self._draft_event_wait(query, spec, base, now)
             return WaitCreateResult(wait, created=False, explanation=explain_event_wait(query, wait, deadline))
 
-        def work(connection_: Connection) -> WaitCreateResult:
+        def work(connection_: Connection, verdicts: Verdicts) -> WaitCreateResult:
             if connection is not None:
                 self._database.require_safe(connection_)
             now = self._database.lock_topics(connection_, buckets, exclusive=True)
@@ -173,13 +174,14 @@ class WaitSchedulingService:
                 connection_,
                 wait.id,
                 self._openings.for_event,
+                verdicts,
                 now=now,
                 reason=self._database.dated("event "),
                 actor=self._actor,
             )
             return replace(result, wait=self._get(connection_, wait.id)) if found else result
 
-        return self._database.write(work, connection)
+        return write_within_budget(self._database, work, connection)
 
     def _draft_event_wait(
         self, query: EventQuery, spec: WaitSpec, base: datetime | None, now: datetime

@@ -345,8 +345,8 @@ def _set_instants() -> sa.Update:
     return sa.update(events).values(values).where(events.c.id == given.c.id)
 
 
-def mark_correlated(connection: Connection, ids: Iterable[str], *, now: datetime) -> None:
-    """Say that these events have been correlated."""
+def mark_correlated(connection: Connection, ids: Iterable[str], *, now: datetime | None) -> None:
+    """Say that these events have been correlated; None: not yet, so that the next tick does it."""
     connection.execute(_mark_correlated(), {"given": json_ids(ids), "now": now})
 
 
