@@ -45,6 +45,7 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 # What statements that differ by an argument are shown for, by the word that their files' names end in.
 ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    "find_id": {"": (waits.c.id,)},
     "find_ids": {"": (waits.c.id,)},
     "get_fields": {"": (WAIT_FIELDS,)},
     "waits_of_execution": {"": (False,), "step": (True,)},

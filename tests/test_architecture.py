@@ -66,6 +66,8 @@ def test_the_package_keeps_its_contracts() -> None:
             "import waitctl.application.waits.results",
             "Rooms of the application",
         ),
+        ("application/diagnosis.py", "import waitctl.application.waits.scheduling", "Rooms of the application"),
+        ("application/diagnosis.py", "import waitctl.application.events.recording", "Rooms of the application"),
         ("application/novelty.py", "", "Rooms of the application"),
         ("novelty.py", "", "Layers"),
         ("infrastructure/novelty.py", "", "Rooms of the infrastructure"),

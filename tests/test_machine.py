@@ -211,7 +211,8 @@ class Machine(RuleBasedStateMachine):
         place = data.draw(st.integers(0, len(self.ids) - 1))
         wait = self.model.waits[place]
         end = getattr(self.scene.waits, f"{how}_wait")
-        if wait.status == "open":
+        too_late = how == "resume" and wait.deadline is not None and wait.deadline <= self.now
+        if wait.status == "open" and not too_late:
             wait.status = {"cancel": "cancelled", "resume": "resumed"}[how]
             end(self.ids[place])
         elif (wait.status, how) == ("cancelled", "cancel"):

@@ -37,6 +37,7 @@ from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation import matching
+from waitctl.infrastructure.store.correlation.verdicts import Verdicts
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MANY = 20_000
@@ -219,7 +220,7 @@ def insert(connection: sa.Connection, database: Database, new: list[Event]) -> l
     ids = [event.id for event in new]
     rows = [event_store.row_of(event) for event in new]
     text = event_store.encode_rows(rows, database.url.get_backend_name())
-    return event_store.insert_events(connection, text, ids, now=NOW).heard
+    return event_store.insert_events(connection, text, ids, now=NOW).listened_for
 
 
 def test_ingesting_a_batch(large: Database) -> None:
@@ -227,7 +228,7 @@ def test_ingesting_a_batch(large: Database) -> None:
         new = [make_event("email_open", f"contact-{number}") for number in range(200)]
         ids = insert(connection, large, new)
         found = matching.correlate_events(
-            connection, ids, HostOpeningRules().for_event, now=NOW, reason="event ", actor="test"
+            connection, ids, HostOpeningRules().for_event, Verdicts(), now=NOW, reason="event ", actor="test"
         )
         assert len(found) == 199
 
@@ -281,7 +282,7 @@ def test_counting_for_groups(large: Database) -> None:
         analyse_on(connection)
         with statements() as seen:
             found = matching.correlate_events(
-                connection, ids, HostOpeningRules().for_event, now=NOW, reason="event ", actor="test"
+                connection, ids, HostOpeningRules().for_event, Verdicts(), now=NOW, reason="event ", actor="test"
             )
         assert len(found) == 199 + 2 * 50, "of the third wait's events only one has n > 0"
         caught.extend(seen)

@@ -105,7 +105,7 @@ USAGE = [
     ("invalid_wait_configuration", "no 'evnt' (character 9)", [*EVENT, "--where", "true && evnt.data.n > 1"]),
     ("invalid_wait_configuration", "empty", [*EVENT, "--where", ""]),
     ("invalid_wait_configuration", "4,096", [*EVENT, "--where", "1 == 1 " * 600]),
-    ("invalid_wait_configuration", "too costly", [*EVENT, "--where", "['a']" + ".map(x, x + x)" * 30 + " == []"]),
+    ("invalid_wait_configuration", "too costly", [*EVENT, "--where", "['a']" + ".map(x, x + x)" * 25 + " == []"]),
     ("invalid_wait_configuration", "surrogates", [*EVENT, "--where", b"event.type == '\xe9'"]),
     ("invalid_wait_configuration", "--count 0", [*EVENT, "--count", "0"]),
     ("invalid_wait_configuration", "--count 1001", [*EVENT, "--count", "1001"]),

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from tests.scene import MINUTE, NOON, Scene
-from waitctl import WaitExecutionStatus, WaitSpec, WaitStepExecution, WaitType
+from waitctl import WaitExecutionStatus, WaitSpec, WaitStepExecution, WaitType, WhyService
 from waitctl.application.documents import wait_document
 from waitctl.domain.errors import (
     AmbiguousIdError,
+    EventListenerExpiredError,
+    EventListenerNotFoundError,
     IllegalTransitionError,
     InvalidWaitConfigurationError,
     WaitExecutionExpiredError,
@@ -264,6 +266,30 @@ def test_ended_waits_say_how_they_ended(scene: Scene, end: str) -> None:
     refused(due, IllegalTransitionError, "when it was due")
     refused(late, WaitExecutionExpiredError, "by timeout")
     refused(heard, IllegalTransitionError, "by an event")
+
+
+def test_the_deadline_decides_about_resuming_by_hand_whether_or_not_a_tick_has_run(scene: Scene) -> None:
+    late, grace = scene.listen(timeout="1h"), scene.listen(execution="grace", timeout="1h", grace="5m")
+    scene.at(60)
+    with pytest.raises(EventListenerExpiredError, match="passed, at 2026-03-01T13:00:00Z"):
+        scene.waits.resume_wait(late.id)
+    scene.waits.resume_wait(grace.id)
+    assert scene.statuses(late, grace) == "waiting resumed"
+    scene.waits.cancel_wait(late.id)
+
+
+def test_a_wait_whose_listeners_are_gone(scene: Scene) -> None:
+    """Deleted by hand: there is no deadline to move any more, but the wait can be ended."""
+    wait = scene.listen()
+    scene.sql("DELETE FROM workflow_event_listeners")
+    for asked in (
+        lambda: scene.rescheduling.reschedule_wait(wait.id, by="+1h"),
+        lambda: WhyService(scene.database).why_wait(wait.id),
+    ):
+        with pytest.raises(EventListenerNotFoundError):
+            asked()
+    scene.waits.cancel_wait(wait.id)
+    assert scene.statuses(wait) == "cancelled"
 
 
 @pytest.mark.parametrize("bad", ["nul \0", "lone \ud800"])

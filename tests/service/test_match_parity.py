@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
 import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tests.scene import NOON, Scene
-from waitctl import EventQuery, make_event
-from waitctl.domain.listeners import contains, matches_text
+from tests.scene import MINUTE, NOON, Scene
+from waitctl import EventQuery, Rules, WaitSpec, WaitStepExecution, make_event
+from waitctl.domain.durations import parse_duration
+from waitctl.domain.events import Event
+from waitctl.domain.hours import parse_hours
+from waitctl.domain.listeners import EventListener, contains, matches_text
+from waitctl.domain.near_misses import Taker, matches
 
 SCALARS = (
     st.none()
@@ -135,9 +141,14 @@ def test_conditions_mean_the_same(sqlite_scene: Scene, postgres_scene: Scene, do
         for number, data in enumerate(documents)
         for place, each in enumerate(query)
         for listener in each.listeners("l", "c", now=NOON, timeout_at=None)
-        if listener.matches(replace(make_event("page_visit", "c", data=data), received_at=NOON))
+        if matches(listener, replace(make_event("page_visit", "c", data=data), received_at=NOON), open_wait(listener))
     }
     assert [counted(scene, documents) for scene in (sqlite_scene, postgres_scene)] == [expected] * 2
+
+
+def open_wait(listener: EventListener, created_at: datetime = NOON, execution: str = "e") -> WaitStepExecution:
+    spec = WaitSpec(execution, contact_id=listener.contact_id)
+    return WaitStepExecution.for_event("w", spec, (listener,), {}, now=created_at, timeout_at=listener.timeout_at)
 
 
 def counted(scene: Scene, documents: list[dict[str, Any]]) -> set[tuple[int, int]]:
@@ -163,6 +174,170 @@ def counted(scene: Scene, documents: list[dict[str, Any]]) -> set[tuple[int, int
     found = scene.sql("SELECT id FROM workflow_wait_executions WHERE status = 'resumed'")
     found = [*found, *scene.sql("SELECT wait_id FROM workflow_listener_matches")]
     return {waits[str(row[0])] for row in found}
+
+
+# -- time, and what others have taken ----------------------------------------------------------------------------------
+
+
+class TakenBy(Enum):
+    """Who has taken the event before the wait is created."""
+
+    NOBODY = auto()
+    SAME_EXECUTION = auto()
+    ANOTHER_EXCLUSIVELY = auto()
+    ANOTHER = auto()
+    CANCELLED_EXCLUSIVELY = auto()
+    """Outside its window, so that it was scheduled; and then it was cancelled."""
+    SCHEDULED = auto()
+    """By a wait of the same execution, outside its window, which it is still to resume."""
+    SCHEDULED_EXCLUSIVELY = auto()
+    GROUP = auto()
+    """The first of two that resumed a wait of the same execution."""
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A wait and an event; minutes count from the wait's creation, ``nudge`` is in microseconds."""
+
+    received: int
+    nudge: int
+    occurred: int | None
+    expires: int | None
+    lookback: int
+    timeout: int | None
+    grace: int
+    exclusive: bool
+    human: bool
+    machine: bool
+    taken_by: TakenBy
+
+    @property
+    def received_at(self) -> datetime:
+        return CREATED_AT + self.received * MINUTE + timedelta(microseconds=self.nudge)
+
+    @property
+    def query(self) -> EventQuery:
+        return EventQuery(
+            ("email_open",),
+            timeout=None if self.timeout is None else parse_duration(f"{self.timeout}m"),
+            lookback=parse_duration(f"{self.lookback}m" if self.lookback else "0", zero=True),
+            grace=parse_duration(f"{self.grace}m" if self.grace and self.timeout else "0", zero=True),
+            exclusive=self.exclusive,
+            human=self.human,
+        ).checked()
+
+    def event(self, contact: str) -> Event:
+        return make_event(
+            "email_open",
+            contact,
+            data={"machine": self.machine},
+            occurred_at=None if self.occurred is None else CREATED_AT + self.occurred * MINUTE,
+            expires_at=None if self.expires is None else CREATED_AT + self.expires * MINUTE,
+        )
+
+    @property
+    def is_expected(self) -> bool:
+        """By the domain's rule."""
+        timeout_at = None if self.timeout is None else CREATED_AT + self.timeout * MINUTE
+        (listener,) = self.query.listeners("l", "c", now=CREATED_AT, timeout_at=timeout_at)
+        event = replace(self.event("c"), received_at=self.received_at)
+        return matches(listener, event, open_wait(listener, CREATED_AT), self.takers)
+
+    @property
+    def takers(self) -> list[Taker]:
+        if self.received_at > CREATED_AT or (self.expires is not None and self.expires <= self.received):
+            return []  # nobody was there before
+        same, other = ("e", False), ("other", False)
+        execution, exclusive = {
+            TakenBy.SAME_EXECUTION: same,
+            TakenBy.SCHEDULED: same,
+            TakenBy.GROUP: same,
+            TakenBy.ANOTHER: other,
+            TakenBy.ANOTHER_EXCLUSIVELY: ("other", True),
+            TakenBy.CANCELLED_EXCLUSIVELY: ("other", True),
+            TakenBy.SCHEDULED_EXCLUSIVELY: ("other", True),
+        }.get(self.taken_by, (None, False))
+        scheduled = self.taken_by in {TakenBy.SCHEDULED, TakenBy.SCHEDULED_EXCLUSIVELY}
+        resumed = not scheduled and self.taken_by is not TakenBy.CANCELLED_EXCLUSIVELY
+        return [] if execution is None else [Taker("e", "earlier", execution, exclusive, resumed, scheduled)]
+
+
+CREATED_AT = NOON + 60 * MINUTE
+MEETINGS = st.builds(
+    Meeting,
+    received=st.sampled_from([-5, -1, 0, 1, 10, 15]),
+    nudge=st.sampled_from([-1, 0, 1]),
+    occurred=st.none() | st.sampled_from([-5, 9, 10, 11]),
+    expires=st.none() | st.sampled_from([-5, 0, 1, 10]),
+    lookback=st.sampled_from([0, 1, 5]),
+    timeout=st.none() | st.just(10),
+    grace=st.sampled_from([0, 5]),
+    exclusive=st.booleans(),
+    human=st.booleans(),
+    machine=st.booleans(),
+    taken_by=st.sampled_from(TakenBy),
+)
+PLAIN = Meeting(0, 0, None, None, 1, 10, 5, False, False, False, TakenBy.NOBODY)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(meetings=st.lists(MEETINGS, min_size=12, max_size=16))
+@example(meetings=[replace(PLAIN, received=-1, nudge=nudge) for nudge in (-1, 0, 1)])
+@example(meetings=[replace(PLAIN, received=10, nudge=nudge) for nudge in (-1, 0, 1)])
+@example(meetings=[replace(PLAIN, received=11, occurred=occurred) for occurred in (None, 9, 10, 11)])
+@example(meetings=[replace(PLAIN, received=15, nudge=nudge, occurred=9) for nudge in (-1, 0, 1)])
+@example(meetings=[replace(PLAIN, received=0, expires=expires) for expires in (-5, 0, 1)])
+@example(meetings=[replace(PLAIN, received=-1, taken_by=taken_by) for taken_by in TakenBy])
+@example(meetings=[replace(PLAIN, received=-1, taken_by=taken_by, exclusive=True) for taken_by in TakenBy])
+def test_time_and_takers_mean_the_same(sqlite_scene: Scene, postgres_scene: Scene, meetings: list[Meeting]) -> None:
+    expected = [number for number, meeting in enumerate(meetings) if meeting.is_expected]
+    for scene in (sqlite_scene, postgres_scene):
+        for table in ("workflow_wait_executions", "workflow_events", "workflow_wait_transitions"):
+            scene.sql(f"DELETE FROM {table}")
+        assert [number for number, meeting in enumerate(meetings) if took_place(scene, meeting, number)] == expected
+
+
+def took_place(scene: Scene, meeting: Meeting, number: int) -> bool:
+    """Whether wait and event of a meeting, each at its instant, come together in this database."""
+    contact, execution = f"c{number}", f"e{number}"
+    event = meeting.event(contact)
+
+    def listen() -> WaitStepExecution:
+        scene.database.as_of = CREATED_AT
+        return scene.waits.create_event_wait(meeting.query, WaitSpec(execution, "s", contact_id=contact)).wait
+
+    def record() -> None:
+        scene.database.as_of = meeting.received_at
+        earlier = begin_to_take(scene, meeting, contact, execution) if meeting.takers else None
+        scene.events.record(event)
+        if meeting.taken_by is TakenBy.GROUP and earlier is not None:
+            scene.record(contact=contact)
+        if meeting.taken_by is TakenBy.CANCELLED_EXCLUSIVELY and earlier is not None:
+            scene.waits.cancel_wait(earlier.id)
+
+    if meeting.received_at > CREATED_AT:
+        wait = listen()
+        record()
+    else:
+        record()
+        wait = listen()
+    return scene.get(wait).resolution_event_id == event.id
+
+
+def begin_to_take(scene: Scene, meeting: Meeting, contact: str, execution: str) -> WaitStepExecution:
+    (taker,) = meeting.takers
+    closed = TakenBy.SCHEDULED, TakenBy.SCHEDULED_EXCLUSIVELY, TakenBy.CANCELLED_EXCLUSIVELY
+    asked: dict[str, Any] = {"count": 2} if meeting.taken_by is TakenBy.GROUP else {"exclusive": taker.exclusive}
+    if meeting.taken_by in closed:
+        asked["rules"] = Rules(window=parse_hours("sat 03:00-04:00"))
+    return scene.listen(
+        execution=execution if taker.workflow_execution_id == "e" else f"other-{execution}",
+        contact=contact,
+        timeout=None,
+        lookback="0",
+        step_id="earlier",
+        **asked,
+    )
 
 
 NUMBERS = ["1e2", "1.10", "100", "1E+2", "-0", "-0.0", "0e5", "1.0", "12345678901234567890.5", "0.1e-6"]

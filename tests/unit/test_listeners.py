@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from waitctl.domain.durations import Duration, parse_duration
-from waitctl.domain.errors import EventListenerExpiredError, InvalidEventTypeError, InvalidWaitConfigurationError
-from waitctl.domain.events import Event, EventType, check_event_type_name
+from waitctl.domain.errors import InvalidEventTypeError, InvalidWaitConfigurationError
+from waitctl.domain.events import EventType, check_event_type_name
 from waitctl.domain.listeners import (
     TOPIC_BUCKETS,
     Candidate,
@@ -115,50 +115,6 @@ LISTENER = EventListener(
     timeout_at=NOW + 10 * MINUTE,
     expires_at=NOW + 15 * MINUTE,
 )
-EVENT = Event("e", "email_open", "ada", {"n": 3, "tags": ["vip", "x"]}, "cli", None, None, received_at=NOW)
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        ({}, True),
-        ({"event_type": "email_click"}, False),
-        ({"contact_id": "eve"}, False),
-        ({"received_at": None}, False),
-        ({"data": {"n": 4, "tags": ["vip"]}}, False),
-        ({"data": {"n": 3, "tags": []}}, False),
-        ({"received_at": NOW - MINUTE}, True),
-        ({"received_at": NOW - MINUTE - timedelta(microseconds=1)}, False),
-    ],
-)
-def test_listener_takes_events_that_fit(change: dict[str, Any], expected: bool) -> None:
-    assert LISTENER.matches(replace(EVENT, **change)) is expected
-
-
-@pytest.mark.parametrize(
-    ("condition", "data", "expected"),
-    [
-        ({"human": True}, {}, True),
-        ({"human": True}, {"machine": True}, False),
-        ({"human": True}, {"machine": False}, True),
-        ({"human": True}, {"machine": "unknown"}, True),
-        ({"human": True}, {"machine": "true"}, True),
-        ({"human": True}, {"machine": 1}, True),
-        ({"human": True}, {"machine": {"machine": True}}, True),
-        ({"human": False}, {"machine": True}, True),
-        ({"where": "event.data.n > 1"}, {"n": 2}, True),
-        ({"where": "event.data.n > 1"}, {"n": 1}, False),
-        ({"where": "event.data.n > 1"}, {}, False),
-        ({"where": "event.data.n"}, {"n": 2}, False),
-        ({"where": "wait.context.plan == event.data.plan"}, {"plan": "pro"}, True),
-        ({"distinct": "n"}, {"n": 0}, True),
-        ({"distinct": "n"}, {"n": None}, False),
-        ({"distinct": "n"}, {"n": []}, False),
-    ],
-)
-def test_listener_asks_more_of_an_event(condition: dict[str, Any], data: dict[str, Any], expected: bool) -> None:
-    listener = replace(LISTENER, match=None, match_json=None, **condition)
-    assert listener.matches(replace(EVENT, data=data), {"plan": "pro"}) is expected
 
 
 @pytest.mark.parametrize(
@@ -211,12 +167,6 @@ def test_deadline_decides(received: int, occurred: int | None, expected: bool) -
 
 def test_listener_without_deadline_is_always_in_time() -> None:
     assert replace(LISTENER, timeout_at=None, expires_at=None).in_time(NOW + timedelta(days=4000), None)
-
-
-def test_listener_is_open_until_its_grace_is_over() -> None:
-    LISTENER.check_open(NOW + 14 * MINUTE)
-    with pytest.raises(EventListenerExpiredError):
-        LISTENER.check_open(NOW + 15 * MINUTE)
 
 
 # -- the query ---------------------------------------------------------------------------------------------------------

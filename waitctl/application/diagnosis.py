@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from waitctl.application.documents import event_document, instant
-from waitctl.application.events.recording import EventService
-from waitctl.application.waits.scheduling import WaitSchedulingService
+from waitctl.application.id_lookup import EVENT, WAIT, get_by_id
 from waitctl.domain.events import Event
 from waitctl.domain.near_misses import Miss, Taker, find_miss, nearest, still_wanted
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import WaitStepExecution, WaitType
+from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation import near_misses as store
 
 LOOKED_AT = 200
@@ -107,8 +107,8 @@ class WhyService:
 
         Raises `EventNotFoundError` or `AmbiguousIdError`.
         """
-        event = EventService(self._database).get_event(event_id)
         with self._database.read() as connection:
+            event = get_by_id(connection, EVENT, event_id, event_store.get_event)
             waits = store.waits_about(connection, [event.contact_id], LOOKED_AT)
             if not waits:
                 near = _spelled_alike(
@@ -122,18 +122,19 @@ class WhyService:
     def why_wait(self, wait_id: str, *, limit: int = 10) -> WhyWait:
         """What a wait is still waiting for, and the events that came nearest to ending it.
 
-        Raises what `WaitSchedulingService.find_wait_id` raises.
+        Raises what `id_lookup.find_id` raises, and `EventListenerNotFoundError` when nothing listens for it.
         """
-        found = WaitSchedulingService(self._database).get_wait_status(wait_id)
-        wait, now = found.wait, found.now
-        if wait.wait_type is not WaitType.FOR_EVENT or wait.contact_id is None:
-            return WhyWait(wait, still_wanted(wait), (), now)
-        since = min(listener.since_at for listener in wait.listeners) - _BEFORE
         with self._database.read() as connection:
+            wait = get_by_id(connection, WAIT, wait_id, wait_store.get_wait)
+            now = self._database.clock(connection)
+            wait.check_listeners()
+            if wait.contact_id is None or not wait.listeners:
+                return WhyWait(wait, still_wanted(wait), (), now)
+            since = min(listener.since_at for listener in wait.listeners) - _BEFORE
             ids = store.events_about(connection, [wait.contact_id], since, LOOKED_AT)
             if not ids:
                 types = [listener.event_type for listener in wait.listeners]
-                near = _spelled_alike(wait.contact_id, store.contacts_heard_of(connection, types, since, _CONTACTS))
+                near = _spelled_alike(wait.contact_id, store.contacts_with_events(connection, types, since, _CONTACTS))
                 ids = store.events_about(connection, near, since, LOOKED_AT) if near else []
             events = event_store.get_events(connection, ids)
             takers = store.takers(connection, ids) if ids else []

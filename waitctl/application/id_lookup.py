@@ -2,39 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
-from waitctl.domain.errors import AmbiguousIdError, InvalidWaitConfigurationError
+from waitctl.domain.errors import (
+    AmbiguousIdError,
+    DeliveryNotFoundError,
+    EventNotFoundError,
+    InvalidWaitConfigurationError,
+    NotFoundError,
+    QuarantineNotFoundError,
+    WaitExecutionNotFoundError,
+)
+from waitctl.infrastructure.database import Connection
+from waitctl.infrastructure.store import id_search
+from waitctl.infrastructure.store.id_search import HasId
 
-CANDIDATES = 10
+T = TypeVar("T")
+
+_CANDIDATES = 10
 """Ids that an ambiguous one is explained with."""
 
-_SHORTEST_FRAGMENT = 8
+_SHORTEST_FRAGMENT, _WHOLE = 8, 32
+"""Hexadecimal digits."""
 
 
-def id_fragment(text: str, what: str = "wait") -> str:
-    """Bring an id, or a head or tail of one, into the stored form: lower case, dashes where they belong.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an id may be the id of, and how one speaks of it."""
 
-    Raises `InvalidWaitConfigurationError` when it is neither.
+    has_id: HasId
+    noun: str
+    nouns: str
+    missing: str
+    error: type[NotFoundError]
+
+    def not_found(self, text: str) -> NotFoundError:
+        """The error for an id that nothing has."""
+        return self.error(f"{self.missing} {text}")
+
+
+WAIT = Kind(HasId.WAIT, "a wait", "waits", "no wait", WaitExecutionNotFoundError)
+EVENT = Kind(HasId.EVENT, "an event", "events", "no event", EventNotFoundError)
+DELIVERY = Kind(HasId.DELIVERY, "a delivery", "deliveries", "no delivery", DeliveryNotFoundError)
+QUARANTINED = Kind(
+    HasId.QUARANTINED,
+    *("a payload in quarantine", "payloads in quarantine", "nothing in quarantine is"),
+    QuarantineNotFoundError,
+)
+
+
+def find_id(connection: Connection, kind: Kind, text: str) -> str:
+    """The id that ``text`` is, or is the head or tail of.
+
+    Raises `InvalidWaitConfigurationError` when it cannot be one, the kind's `NotFoundError`, or `AmbiguousIdError`,
+    naming up to 10, when it fits several.
     """
-    digits = text.strip().replace("-", "").lower()
-    if not digits or set(digits) - set("0123456789abcdef") or not _SHORTEST_FRAGMENT <= len(digits) <= 32:
-        raise InvalidWaitConfigurationError(
-            f"{text!a} is not the id of {_article(what)} {what}",
-            hint="an id is a UUID; its first or last 8 or more digits will do",
-        )
-    if len(digits) < 32:
-        return digits
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-
-def _article(noun: str) -> str:
-    return "an" if noun[0] in "aeiou" else "a"
-
-
-def only_candidate(text: str, found: Sequence[str], what: str) -> str:
-    """The one id that ``text`` fits. Raises `AmbiguousIdError`, naming up to 10, when it fits several."""
+    digits = _digits(text, kind)
+    if (whole := _whole(digits)) is not None:
+        if not id_search.is_id(connection, kind.has_id, whole):
+            raise kind.not_found(text)
+        return whole
+    found = id_search.find_ids(connection, kind.has_id, digits, _CANDIDATES + 1)
+    if not found:
+        raise kind.not_found(text)
     if len(found) > 1:
-        more = " and more" if len(found) > CANDIDATES else ""
-        raise AmbiguousIdError(f"{text} fits several {what}: {', '.join(found[:CANDIDATES])}{more}")
+        more = " and more" if len(found) > _CANDIDATES else ""
+        raise AmbiguousIdError(f"{text} fits several {kind.nouns}: {', '.join(found[:_CANDIDATES])}{more}")
     return found[0]
+
+
+def find_cursor(connection: Connection, kind: Kind, text: str) -> str:
+    """`find_id` for a place in a list: a whole id need not be there any more."""
+    return _whole(_digits(text, kind)) or find_id(connection, kind, text)
+
+
+def get_by_id(connection: Connection, kind: Kind, text: str, load: Callable[[Connection, str], T | None]) -> T:
+    """What ``load`` gives for the id that ``text`` is or is a part of. Raises what `find_id` raises."""
+    found = load(connection, find_id(connection, kind, text))
+    if found is None:  # pruned between two statements
+        raise kind.not_found(text)
+    return found
+
+
+def _digits(text: str, kind: Kind) -> str:
+    digits = text.strip().replace("-", "").lower()
+    if set(digits) - set("0123456789abcdef") or not _SHORTEST_FRAGMENT <= len(digits) <= _WHOLE:
+        raise InvalidWaitConfigurationError(
+            f"{text!a} is not the id of {kind.noun}", hint="an id is a UUID; its first or last 8 or more digits will do"
+        )
+    return digits
+
+
+def _whole(digits: str) -> str | None:
+    """An id as it is stored, if these are all of its digits."""
+    if len(digits) < _WHOLE:
+        return None
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -294,12 +294,12 @@ def outlook(wait: WaitStepExecution) -> str:
         return f"{wait.status} ({wait.resolution})"
     if wait.scheduled_at is not None:
         return f"scheduled for {local(wait.scheduled_at, wait.timezone, wait.updated_at)}"
-    heard = _heard(wait.listeners)
+    wanted = _wanted_events(wait.listeners)
     until = f" until {local(wait.timeout_at, wait.timezone, wait.updated_at)}" if wait.timeout_at else ""
-    return clean(f"waiting for {heard} of {wait.contact_id}{until}")
+    return clean(f"waiting for {wanted} of {wait.contact_id}{until}")
 
 
-def _heard(listeners: Sequence[EventListener]) -> str:
+def _wanted_events(listeners: Sequence[EventListener]) -> str:
     """What is listened to, as in ``email_open, sms_reply`` or ``(email_open or email_click) and form_submit``."""
     groups: dict[int, list[str]] = {}
     for listener in listeners:

@@ -3,60 +3,41 @@
 What it may see is ``event.type``, ``event.contact``, ``event.data``, ``event.at`` (when it happened, else when it was
 received), ``event.source`` and ``wait.context``.
 
-**What a condition may cost.** The library has no limits of its own but the depth of its parser, copies a list to
-append to it and compiles a pattern each time it is used: measured, 400 characters of nested macros or of ``+`` keep it
-busy for minutes. So what can multiply is bounded. At create: 4 KiB of text, 64 ``+``, four ``matches``, each with a
-literal pattern and outside macros. At each event: an estimate of the work, which is the size of the data, times its
-longest list once for every macro around a step (twice for ``map`` and ``filter``, which copy), times what ``+`` and
-list literals in macros may multiply. Beyond `MAX_WORK` (about a second at worst, milliseconds as a rule) the event
-does not match, and the diagnostic says why. 256 KiB that meet a macro inside a macro are refused, a form of a hundred
-answers is not.
+At create an expression is checked by type: what can be evaluated for no event at all is refused, a function that does
+not exist for its arguments, a pattern or a zone that cannot be read. What it costs is estimated for each event (see
+`cel_costs`); beyond `MAX_WORK` the event does not match, and the diagnostic says why.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from math import inf
 from typing import Any
 
+from waitctl.domain.cel_costs import MAX_PASSES, Estimator
+from waitctl.domain.cel_tree import Call, Constant, Name, Node, read_tree, walk
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.text import JsonObject, storable
 
 MAX_CONDITION = 4096
 """Bytes of an expression."""
 
-MAX_WORK = 20_000_000
-"""Steps that the estimate of one evaluation may come to; a step takes up to a tenth of a microsecond."""
+MAX_WORK = 8_000_000
+"""Steps that the estimate of one evaluation may come to: a second at worst, milliseconds as a rule."""
 
-_MAX_SUMS = 64
-_MAX_PATTERNS = 4
 _MAX_MESSAGE = 300
 
-_FIELDS = {"event": {"type", "contact", "data", "at", "source"}, "wait": {"context"}}
+_CONTEXT = "wait.context"
+_FIELDS = {"event": "type|contact|data|at|source", "wait": "context"}
 
-_MACROS = {"all": 1, "exists": 1, "exists_one": 1, "existsOne": 1, "map": 2, "filter": 2}
-"""How often a macro goes through its list; those that make a list copy it once for every element."""
+_READS_TEXT = ("timestamp", "duration", "int", "uint", "double", "bool")
+"""Conversions that a literal text may not be fit for."""
 
-_TYPES = {"int", "uint", "double", "bool", "string", "bytes", "list", "map", "timestamp", "duration", "type"}
-_PARTS = {"FullYear", "Month", "Date", "DayOfMonth", "DayOfYear", "DayOfWeek", "Hours", "Minutes", "Seconds"}
-_FUNCTIONS = (
-    _TYPES
-    | {"has", "size", "contains", "startsWith", "endsWith", "matches", "dyn", "getMilliseconds"}
-    | {f"get{part}" for part in _PARTS}
-)
-
-_TOKEN = re.compile(
-    r"""
-      (?P<comment> //[^\n]* )
-    | (?P<text> [bBrR]{0,2} (?: \"\"\".*?\"\"\" | '''.*?''' | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' ) )
-    | (?P<name> [A-Za-z_][A-Za-z0-9_]* )
-    | (?P<number> [0-9][0-9A-Za-z.]* )
-    | (?P<sign> [^\s] )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+_PART_OF_TIME = re.compile("get(FullYear|Month|Date|DayOfMonth|DayOfWeek|DayOfYear|Hours|Minutes|Seconds|Milliseconds)")
 
 
 class ConditionError(Exception):
@@ -65,35 +46,60 @@ class ConditionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled expression, and how its cost grows with the data."""
+    """A compiled expression. ``sees_context``: its answer depends on the wait's context as well as on the event."""
 
     text: str
     program: Any
-    passes: int
-    """How many times over the longest list its innermost step may run, as an exponent."""
-    growth: int
-    """By how much sums and literals in macros may multiply the data."""
-    longest: int
-    """The longest list literal."""
+    tree: Node
+    sees_context: bool
 
-    def work(self, values: JsonObject) -> int:
-        """An estimate of the steps that these values take."""
-        size, longest = _measure(values)
-        passes: int = max(longest, self.longest) ** self.passes
-        return passes * size * self.growth
 
-    def holds(self, values: JsonObject) -> bool:
-        """Whether it holds for these values. Raises `ConditionError` when it says neither yes nor no."""
-        if self.passes and (work := self.work(values)) > MAX_WORK:
-            raise ConditionError(f"too costly for this event: {work:,} steps, at most {MAX_WORK:,}")
+class Subject:
+    """An event as conditions see it. It is converted once, for however many conditions."""
+
+    def __init__(self, *, event_type: str, contact_id: str, data: object, at: datetime | None, source: str) -> None:
+        self._values = {
+            "event.type": event_type,
+            "event.contact": contact_id,
+            "event.data": _plain(data),
+            "event.at": at,
+            "event.source": source,
+        }
+        self._alone = _Look(self._values | {_CONTEXT: {}})
+
+    def work(self, text: str, context: JsonObject | None) -> int:
+        """The steps that `holds` may take: an estimate; none where it raises at once."""
         try:
-            result = self.program.execute(values)
-        except BaseException as error:
-            # A panic of the library is no Exception; whatever it is, the tick goes on to the next event.
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            raise ConditionError(_reason(error)) from error
-        return bool(result)
+            condition = _compile(text)
+        except ConditionError:
+            return 0
+        work = self._look(condition, context).estimator.work(condition.tree)
+        return work if work <= MAX_WORK else 0
+
+    def holds(self, text: str, context: JsonObject | None) -> bool:
+        """Whether the condition ``text`` holds, for a wait with this ``context``.
+
+        Raises `ConditionError` when it says neither yes nor no.
+        """
+        condition = _compile(text)
+        look = self._look(condition, context)
+        if (work := look.estimator.work(condition.tree)) > MAX_WORK:
+            raise ConditionError(f"too costly for this event: {work:,} steps, at most {MAX_WORK:,}")
+        result = _evaluate(condition.program, look.activation)
+        if not isinstance(result, bool):
+            raise ConditionError(f"it is {_noun(result)}, neither true nor false")
+        return result
+
+    def _look(self, condition: Condition, context: JsonObject | None) -> _Look:
+        return _Look(self._values | {_CONTEXT: _plain(context or {})}) if condition.sees_context else self._alone
+
+
+class _Look:
+    """What one evaluation sees."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.estimator = Estimator(values)
+        self.activation = _environment().Activation(values)
 
 
 def check_condition(text: str) -> Condition:
@@ -105,10 +111,14 @@ def check_condition(text: str) -> Condition:
     if text != storable(text):
         raise InvalidWaitConfigurationError("--where holds NUL or lone surrogates")
     try:
-        return _compile(text)
+        condition = _compile(text)
+        _check_literals(condition.tree)
+        if Estimator({}).work(condition.tree) > MAX_WORK:
+            raise ConditionError("too costly: macros in macros, or sums and lists in them, multiply")
     except ConditionError as error:
         hint = "it sees event.type, event.contact, event.data, event.at, event.source and wait.context"
         raise InvalidWaitConfigurationError(f"--where: {error}", hint=hint) from error
+    return condition
 
 
 def holds(
@@ -122,109 +132,91 @@ def holds(
     context: JsonObject | None,
 ) -> bool:
     """Whether the condition ``text`` holds for an event. Raises `ConditionError` when it says neither yes nor no."""
-    values = {
-        "event": {"type": event_type, "contact": contact_id, "data": _plain(data), "at": at, "source": source},
-        "wait": {"context": _plain(context or {})},
-    }
-    return _compile(text).holds(values)
+    subject = Subject(event_type=event_type, contact_id=contact_id, data=data, at=at, source=source)
+    return subject.holds(text, context)
+
+
+def sees_context(text: str) -> bool:
+    """Whether what a condition says depends on the wait's context. What cannot be compiled says nothing at all."""
+    try:
+        return _compile(text).sees_context
+    except ConditionError:
+        return False
 
 
 @lru_cache(maxsize=1024)
 def _compile(text: str) -> Condition:
-    passes, growth, longest, bound, patterns = _look_over(text)
-    library = _library()
     try:
-        references = library.compile(text).references()
-        for pattern in patterns:
-            library.compile(f"''.matches({pattern})").execute({})
-        # Only a boolean passes through ?:, so a result that is none is an error, and no list of it comes to Python.
-        program = library.compile(f"({text}\n) ? true : false")
+        program = _environment().compile(text)
     except Exception as error:
-        raise ConditionError(_reason(error)) from error
-    unknown = [name for name in references["variables"] if name not in bound | _TYPES | {"event", "wait"}]
-    unknown += [name for name in references["functions"] if name[0].isalpha() and name not in _FUNCTIONS]
-    if unknown:
-        position = re.search(rf"\b{re.escape(unknown[0])}\b", text)
-        where = f" (character {position.start() + 1})" if position else ""
-        raise ConditionError(f"there is no {unknown[0]!a}{where}")
-    _check_fields(text, bound)
-    condition = Condition(text, program, passes, growth, longest)
-    if passes and condition.work({}) > MAX_WORK:
-        raise ConditionError("too costly: macros in macros, or sums and lists in them, multiply")
-    return condition
+        raise ConditionError(_complaint(text, str(error))) from error
+    kind = program.return_type().name().partition("<")[0]
+    if kind not in {"BOOL", "DYN"}:
+        raise ConditionError(f"it is {_article(kind.lower())}, neither true nor false")
+    tree = read_tree(program.serialize())
+    names = {node.name for node in walk(tree) if isinstance(node, Name)}
+    return Condition(text, program, tree, sees_context=_CONTEXT in names)
 
 
-def _check_fields(text: str, bound: set[str]) -> None:
-    """Refuse ``event.dta``, which would say neither yes nor no about any event."""
-    tokens = [match for match in _TOKEN.finditer(text) if match.lastgroup != "comment"]
-    words = ["", *(match.group() for match in tokens), "", ""]
-    for place, match in enumerate(tokens, 1):
-        before, root, dot, field = words[place - 1 : place + 3]
-        fields = _FIELDS.get(root) if before != "." and dot == "." and root not in bound else None
-        if fields and field not in fields:
-            raise ConditionError(f"there is no {f'{root}.{field}'!a} (character {match.start() + 1})")
+def _check_literals(tree: Node) -> None:
+    """Refuse literal texts that can never be read as what they are used for."""
+    for node in walk(tree):
+        match node:
+            case Call("matches", (_, Constant(str() as pattern))):
+                _try_out("event.type.matches(event.source)", pattern)
+            case Call("matches"):
+                raise ConditionError("matches takes a literal pattern, as in event.type.matches('^email')")
+            case Call(function, (Constant(str() as text),)) if function in _READS_TEXT:
+                _try_out(f"{function}(event.source)", text)
+            case Call(function, (_, Constant(str() as zone))) if _PART_OF_TIME.fullmatch(function):
+                _try_out(f"event.at.{function}(event.source)", zone)
 
 
-def _look_over(text: str) -> tuple[int, int, int, set[str], list[str]]:
-    """The cost of an expression by its tokens: passes, growth, longest literal; names that macros bind; patterns.
-
-    Not a parser: what is no expression at all the library finds.
-    """
-    tokens = [match for match in _TOKEN.finditer(text) if match.lastgroup != "comment"]
-    words = [match.group() for match in tokens]
-    if words.count("+") > _MAX_SUMS:
-        raise ConditionError(f"more than {_MAX_SUMS} +")
-    if words.count("matches") > _MAX_PATTERNS:
-        raise ConditionError(f"more than {_MAX_PATTERNS} matches")
-    open_ = list[tuple[int, int]]()  # of each open bracket: its passes, and its commas and sums
-    passes, growth, bound, patterns = 0, 1, set[str](), list[str]()
-    for place, word in enumerate(words):
-        if word in {"(", "[", "{"}:
-            before = words[place - 1] if place else ""
-            macro = _MACROS.get(before, 0) if word == "(" and place > 1 and words[place - 2] == "." else 0
-            if macro:
-                bound.update(words[place + 1 : place + 2])
-            open_.append((macro, 0))
-            passes = max(passes, sum(each for each, _ in open_))
-        elif word in {")", "]", "}"} and open_:
-            macro, factor = open_.pop()
-            growth *= max(factor, 1) if macro else 1
-            if open_ and not macro:
-                open_[-1] = (open_[-1][0], open_[-1][1] + factor)
-        elif word in {"+", ","} and open_:
-            open_[-1] = (open_[-1][0], open_[-1][1] + 1)
-        elif word == "matches":
-            patterns.append(_pattern(tokens, place, inside=any(each for each, _ in open_)))
-    return passes, growth, words.count(",") + 1, bound, patterns
+def _try_out(text: str, literal: str) -> None:
+    values = {"event.type": "", "event.at": datetime.min.replace(year=2000, tzinfo=_utc()), "event.source": literal}
+    environment = _environment()
+    try:
+        _evaluate(environment.compile(text), environment.Activation(values))
+    except ConditionError as error:
+        raise ConditionError(f"{literal!a}: {error}") from error
 
 
-def _pattern(tokens: list[re.Match[str]], place: int, *, inside: bool) -> str:
-    at = f" (character {tokens[place].start() + 1})"
-    after = tokens[place + 1 : place + 4]
-    kinds = [token.group() if token.lastgroup == "sign" else token.lastgroup for token in after]
-    if kinds != ["(", "text", ")"] or tokens[place - 1].group() != ".":
-        raise ConditionError(f"matches takes a literal pattern, as in event.type.matches('^email'){at}")
-    if inside:
-        raise ConditionError(f"matches may not stand in a macro{at}: use contains, startsWith or endsWith")
-    return after[1].group()
+def _evaluate(program: Any, activation: Any) -> Any:
+    """The value of an expression. Raises `ConditionError`."""
+    try:
+        result = program.eval(activation)
+        value = result.value()
+    except Exception as error:
+        raise ConditionError(_reason(str(error))) from error
+    if result.type().name() == "ERROR":
+        raise ConditionError(_reason(str(value)))
+    return value
 
 
-def _measure(values: object) -> tuple[int, int]:
-    """The values in some JSON, long texts as several; and its longest list or object."""
-    size, longest, left = 0, 1, [values]
-    while left:
-        value = left.pop()
-        size += 1
-        if isinstance(value, str):
-            size += len(value) // 64
-        elif isinstance(value, dict | list):
-            longest = max(longest, len(value))
-            left.extend(value.values() if isinstance(value, dict) else value)
-    return size, longest
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    from cel_expr_python import cel
+
+    kinds = cel.Type
+    json_object = kinds.Map(kinds.STRING, kinds.DYN)
+    return cel.NewEnv(
+        variables={
+            **dict.fromkeys(("event.type", "event.contact", "event.source"), kinds.STRING),
+            "event.at": kinds.TIMESTAMP,
+            "event.data": json_object,
+            _CONTEXT: json_object,
+        }
+    )
+
+
+def _utc() -> Any:
+    from datetime import UTC
+
+    return UTC
 
 
 def _plain(value: Any) -> Any:
-    """JSON as both databases read it back: jsonb writes 1e16 as an integer."""
+    """JSON as both databases read it back (jsonb writes 1e16 as an integer), in numbers that CEL has."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -232,34 +224,55 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and abs(value) >= 1e16 and value.is_integer():
         from decimal import Decimal
 
-        return int(Decimal(repr(value)))
+        value = int(Decimal(repr(value)))
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return float(value) if abs(value) < 2**1023 else inf if value > 0 else -inf
     return value
 
 
-def _reason(error: BaseException) -> str:
-    """The library's message, in one line."""
-    message = str(error)
-    if isinstance(error, KeyError):
-        message = f"no such key: {message.strip(chr(39))}"
-    message = message.rpartition("ERROR: <input>:")[2] if "ERROR: <input>:" in message else message
-    if found := re.match(r"([0-9]+):([0-9]+): (.*)", message):
-        message = f"line {found[1]}, character {found[2]}: {found[3].partition(' expecting')[0]}"
-    message = message.partition(" CEL does not coerce")[0].partition("\n")[0].strip()
-    return storable(message)[:_MAX_MESSAGE] or type(error).__name__
+def _complaint(text: str, message: str) -> str:
+    """Why an expression does not compile, in one line."""
+    if re.search("recursion (limit|depth)", message):
+        return "nested too deeply"
+    found = re.search(r"ERROR: <input>:([0-9]+):([0-9]+): (?:Syntax error: )?([^\n]*)", message)
+    if found is None:
+        return _reason(message)
+    if unknown := re.match(r"undeclared reference to '([^']*)'", found[3]):
+        return _no_such_name(text, unknown[1])
+    return _shortened(f"line {found[1]}, character {found[2]}: {found[3].partition(' expecting')[0]}")
 
 
-@lru_cache(maxsize=1)
-def _library() -> Any:
-    """The compiled part of the CEL library: importing its package loads a shell for people as well, for 0.3 s."""
-    from importlib.machinery import PathFinder
-    from importlib.util import find_spec, module_from_spec
+def _no_such_name(text: str, name: str) -> str:
+    """Of ``event.dta.n`` the library complains about ``event``, or about ``event.dta``."""
+    root = name.partition(".")[0]
+    pattern = rf"\b{re.escape(root)}\b"
+    if root in _FIELDS:
+        pattern = rf"(?<![\w.]){root}\b\s*(\.\s*(?!({_FIELDS[root]})\b)\w+|(?!\s*\.))"
+    found = re.search(pattern, text)
+    if found is None:
+        return f"there is no {root!a}"
+    return f"there is no {''.join(found[0].split())!a} (character {found.start() + 1})"
 
-    package = find_spec("cel")
-    spec = PathFinder.find_spec("cel.cel", package.submodule_search_locations) if package else None
-    if spec is None or spec.loader is None:
-        import cel
 
-        return cel
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _reason(message: str) -> str:
+    """The library's message, in one line, without its codes."""
+    if "Iteration budget" in message:
+        return f"too costly for this event: more than {MAX_PASSES:,} passes of its macros"
+    message = re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", message.partition("\n")[0])
+    if missing := re.match(r'Key not found in map : "(.*)"', message):
+        message = f"no such key: {missing[1]}"
+    message = re.sub("^No matching overloads found : ", "no such overload: ", message)
+    message = re.sub("^Applying SELECT to non-message type$", "a key is asked of what has none", message)
+    return _shortened(message)
+
+
+def _shortened(message: str) -> str:
+    return storable(message).strip()[:_MAX_MESSAGE] or "it failed"
+
+
+def _noun(value: object) -> str:
+    return _article({str: "string", int: "int", float: "double", dict: "map"}.get(type(value), type(value).__name__))
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -12,16 +12,15 @@ from typing import Any
 from zlib import crc32
 
 from waitctl.domain.calendars import Calendar
-from waitctl.domain.conditions import ConditionError, check_condition, holds
+from waitctl.domain.conditions import check_condition
 from waitctl.domain.durations import Duration, as_duration, parse_duration
 from waitctl.domain.errors import (
-    EventListenerExpiredError,
     InvalidEventTypeError,
     InvalidTimeoutError,
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
 )
-from waitctl.domain.events import Event, check_event_type_name
+from waitctl.domain.events import check_event_type_name
 from waitctl.domain.intents import FixedTime, Rules
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text
@@ -103,23 +102,6 @@ class EventListener:
         """Whether it takes more than this listener's one event to end the wait."""
         return self.group_no > 0
 
-    def matches(self, event: Event, context: JsonObject | None = None) -> bool:
-        """Whether ``event`` is one this listener waits for. The store asks the same in SQL.
-
-        ``context`` is the wait's. A ``where`` that says neither yes nor no says no.
-        """
-        return (
-            event.event_type == self.event_type
-            and event.contact_id == self.contact_id
-            and event.received_at is not None
-            and self.in_time(event.received_at, event.occurred_at)
-            and (self.match is None or matches_text(event.data, self.match))
-            and (self.match_json is None or contains(event.data, self.match_json))
-            and not (self.human and contains(event.data, MACHINE))
-            and (self.distinct is None or scalar_text(event.data, self.distinct) is not None)
-            and (self.where is None or _holds(self.where, event, context))
-        )
-
     def in_time(self, received_at: datetime, occurred_at: datetime | None) -> bool:
         """Whether an event came in time: the deadline decides, not when somebody looks (semantics 19)."""
         if received_at < self.since_at:
@@ -127,11 +109,6 @@ class EventListener:
         if self.expires_at is None or self.timeout_at is None:
             return True
         return received_at < self.expires_at and min(occurred_at or received_at, received_at) < self.timeout_at
-
-    def check_open(self, now: datetime) -> None:
-        """Raise `EventListenerExpiredError` when no event received at ``now`` could match any more."""
-        if self.expires_at is not None and now >= self.expires_at:
-            raise EventListenerExpiredError(f"the listener for {self.event_type} expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,21 +334,6 @@ def progress(listeners: Iterable[EventListener]) -> tuple[int, int]:
     if len(needed) == 1:
         return sum(counted.values()), sum(needed.values())
     return sum(counted[group] >= needed[group] for group in needed), len(needed)
-
-
-def _holds(where: str, event: Event, context: JsonObject | None) -> bool:
-    try:
-        return holds(
-            where,
-            event_type=event.event_type,
-            contact_id=event.contact_id,
-            data=event.data,
-            at=event.occurred_at or event.received_at,
-            source=event.source,
-            context=context,
-        )
-    except ConditionError:
-        return False
 
 
 def topic_bucket(event_type: str, contact_id: str) -> int:

@@ -1,4 +1,7 @@
-"""Why an event did not end a wait: the first term that failed, and how near it came."""
+"""Which events a listener takes: the terms of the rule, and which of them an event failed first.
+
+The store asks the same of both databases in SQL (`match_predicates`); a property test holds it to what stands here.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,10 @@ class Taker:
     wait_id: str
     workflow_execution_id: str
     exclusive: bool
-    keeps: bool
-    """Whether it was resumed by the event, or is scheduled to be: one that was cancelled has released it."""
+    resumed: bool
+    """Whether it was resumed by the event: then no other wait of its execution takes it any more."""
+    scheduled: bool
+    """Whether the event came outside its window and is still to resume it. One that was cancelled has released it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,22 @@ class Miss:
         return self.reason
 
 
+def matches(
+    listener: EventListener,
+    event: Event,
+    wait: WaitStepExecution,
+    takers: Sequence[Taker] = (),
+    *,
+    at: datetime | None = None,
+) -> bool:
+    """Whether ``listener``, of an open ``wait``, takes an ``event`` that is correlated at ``at``: no term misses.
+
+    ``takers`` are the waits that have taken the event. See `find_miss`.
+    """
+    listens = listener.status is ListenerStatus.ACTIVE and wait.status is WaitExecutionStatus.WAITING
+    return listens and _first_miss(listener, event, wait, takers, at) is None
+
+
 def find_miss(
     listener: EventListener, event: Event, wait: WaitStepExecution, takers: Sequence[Taker] = ()
 ) -> Miss | None:
@@ -48,10 +69,9 @@ def find_miss(
     """
     if any(taker.wait_id == wait.id for taker in takers):
         return None
-    for passed, (term, check) in enumerate(_terms(listener, event, wait, takers)):
-        reason = check()
-        if reason is not None:
-            return Miss(term, reason, passed)
+    missed = _first_miss(listener, event, wait, takers)
+    if missed is not None:
+        return missed
     if listener.status is ListenerStatus.MATCHED:
         return Miss("order", f"this wait has had its {listener.event_type} already", 99)
     if wait.status is WaitExecutionStatus.WAITING:
@@ -59,15 +79,33 @@ def find_miss(
     return Miss("order", "another event was first", 99)
 
 
+def _first_miss(
+    listener: EventListener,
+    event: Event,
+    wait: WaitStepExecution,
+    takers: Sequence[Taker],
+    at: datetime | None = None,
+) -> Miss | None:
+    for passed, (term, check) in enumerate(_terms(listener, event, wait, takers, at)):
+        reason = check()
+        if reason is not None:
+            return Miss(term, reason, passed)
+    return None
+
+
 def _terms(
-    listener: EventListener, event: Event, wait: WaitStepExecution, takers: Sequence[Taker]
+    listener: EventListener,
+    event: Event,
+    wait: WaitStepExecution,
+    takers: Sequence[Taker],
+    at: datetime | None,
 ) -> Iterator[tuple[str, Callable[[], str | None]]]:
-    """Every term in the order in which `EventListener.matches` and the store ask them."""
+    """Every term, the cheap ones first."""
     yield "type", lambda: _differs("type", event.event_type, listener.event_type)
     yield "contact", lambda: _differs("contact", event.contact_id, listener.contact_id)
     yield "time", lambda: _untimely(listener, event)
     yield "wait", lambda: _ended_before(wait, event)
-    yield "expiry", lambda: _expired(event, wait)
+    yield "expiry", lambda: _expired(event, wait, at)
     yield "match", lambda: _unmatched(listener, event)
     yield "match-json", lambda: _not_contained(listener, event)
     yield "human", lambda: _by_machine(listener, event)
@@ -103,8 +141,10 @@ def _ended_before(wait: WaitStepExecution, event: Event) -> str | None:
     return f"wait: it had {how} {_span(event.received_at - wait.resolved_at)} before"
 
 
-def _expired(event: Event, wait: WaitStepExecution) -> str | None:
-    if event.expires_at is None or event.expires_at > max(wait.created_at, event.received_at or wait.created_at):
+def _expired(event: Event, wait: WaitStepExecution, at: datetime | None) -> str | None:
+    """As of ``at``; without it, of when they first met."""
+    met_at = at or max(wait.created_at, event.received_at or wait.created_at)
+    if event.expires_at is None or event.expires_at > met_at:
         return None
     return f"expiry: it was good until {format_instant(event.expires_at)} only"
 
@@ -153,9 +193,9 @@ def _where(listener: EventListener, event: Event, wait: WaitStepExecution) -> st
 
 def _taken(wait: WaitStepExecution, takers: Sequence[Taker]) -> str | None:
     for taker in takers:
-        if taker.keeps and taker.exclusive:
+        if taker.exclusive and (taker.resumed or taker.scheduled):
             return f"taken: wait {taker.wait_id} took it exclusively"
-        if taker.keeps and taker.workflow_execution_id == wait.workflow_execution_id:
+        if taker.resumed and taker.workflow_execution_id == wait.workflow_execution_id:
             return f"taken: wait {taker.wait_id} of the same execution was resumed by it"
     return None
 

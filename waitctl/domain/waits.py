@@ -11,6 +11,8 @@ from enum import StrEnum
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.deliveries import Delivery, Outcome
 from waitctl.domain.errors import (
+    EventListenerExpiredError,
+    EventListenerNotFoundError,
     IllegalTransitionError,
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
@@ -330,6 +332,27 @@ class WaitStepExecution:
         if self.resolution is Resolution.TIMEOUT:
             raise WaitExecutionExpiredError(ended)
         raise IllegalTransitionError(ended)
+
+    def check_listening(self, now: datetime) -> None:
+        """Raise unless an event received at ``now`` could still end this wait, if that is what it waits for.
+
+        Raises `EventListenerNotFoundError` when nothing listens for it, and `EventListenerExpiredError` when its
+        deadline has passed, with its grace: the deadline decides, whether or not a tick has run.
+        """
+        if self.status is not WaitExecutionStatus.WAITING:
+            return
+        self.check_listeners()
+        expires_at = max((each.expires_at for each in self.listeners if each.expires_at), default=None)
+        if expires_at is not None and now >= expires_at:
+            raise EventListenerExpiredError(
+                f"the wait cannot be resumed: its deadline has passed, at {format_instant(expires_at)}",
+                hint="the next tick ends it by timeout",
+            )
+
+    def check_listeners(self) -> None:
+        """Raise `EventListenerNotFoundError` when this is a wait for events and has no listeners."""
+        if self.wait_type is WaitType.FOR_EVENT and not self.listeners:
+            raise EventListenerNotFoundError(f"nothing listens for wait {self.id}: its listeners are gone")
 
     def _ending(self) -> str:
         how = {

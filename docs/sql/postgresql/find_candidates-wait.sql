@@ -1,13 +1,11 @@
 -- find_candidates-wait
--- What fits by everything but its condition, for which data and context travel.
+-- What fits by everything but its condition, for which the context travels.
 
 SELECT workflow_event_listeners.wait_id, workflow_event_listeners.id AS listener_id,
     workflow_event_listeners.exclusive, workflow_event_listeners.gated,
     workflow_event_listeners.group_no, workflow_event_listeners."where",
-    workflow_events.id AS event_id, workflow_events.received_at, workflow_events.event_type,
-    workflow_events.contact_id, workflow_events.source, workflow_events.occurred_at, CASE
-    WHEN (workflow_event_listeners."where" IS NOT NULL) THEN workflow_events.data END AS event_data,
-    CASE WHEN (workflow_event_listeners."where" IS NOT NULL)
+    workflow_events.id AS event_id, workflow_events.received_at, CASE
+    WHEN (workflow_event_listeners."where" IS NOT NULL)
     THEN workflow_wait_executions.context END AS context, workflow_wait_executions.timezone,
     workflow_wait_executions.wait_config
 FROM workflow_events

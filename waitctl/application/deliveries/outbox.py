@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
+from waitctl.application.id_lookup import DELIVERY, get_by_id
 from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus
-from waitctl.domain.errors import DeliveryNotFoundError, IllegalTransitionError
+from waitctl.domain.errors import IllegalTransitionError
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import outcomes
@@ -38,15 +38,8 @@ class DeliveryService:
 
         Raises `DeliveryNotFoundError` or `AmbiguousIdError`.
         """
-        fragment = id_fragment(delivery_id, "delivery")
         with self._database.read() as connection:
-            found = store.find_delivery_ids(connection, fragment.replace("-", ""), CANDIDATES + 1)
-            delivery = (
-                store.get_delivery(connection, only_candidate(delivery_id, found, "deliveries")) if found else None
-            )
-        if delivery is None:
-            raise DeliveryNotFoundError(f"no delivery {delivery_id}")
-        return delivery
+            return get_by_id(connection, DELIVERY, delivery_id, store.get_delivery)
 
     def retry(self, delivery_id: str) -> Delivery:
         """Make a delivery due now, its attempts so far forgiven, and its wait what it was before it died.

@@ -37,13 +37,14 @@ def make_payloads(
     sent = {delivery.wait_id: [delivery] for delivery in claimed}
     sent |= wait_store.deliveries_of(connection, list(shared))
     waits = {fields["id"]: fields for fields in wait_store.get_fields(connection, list(sent), WAIT_FIELDS)}
-    heard = wait_store.listeners_of(connection, [each for each in sent if waits[each]["wait_type"] == "for_event"])
+    listening = wait_store.listeners_of(connection, [each for each in sent if waits[each]["wait_type"] == "for_event"])
     event_ids = [fields["resolution_event_id"] for fields in waits.values() if fields["resolution_event_id"]]
     events = {event.id: event for event in event_store.get_events(connection, event_ids)} if event_ids else {}
     by_hand = [delivery.wait_id for delivery in claimed if delivery.outcome is Outcome.MANUAL]
     data = store.manual_data(connection, by_hand)
     documents = {
-        wait_id: complete_document(fields, heard.get(wait_id, ()), sent[wait_id]) for wait_id, fields in waits.items()
+        wait_id: complete_document(fields, listening.get(wait_id, ()), sent[wait_id])
+        for wait_id, fields in waits.items()
     }
     payloads = []
     for delivery in sorted(claimed, key=attrgetter("next_attempt_at", "id")):

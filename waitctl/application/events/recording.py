@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
-from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
-from waitctl.domain.errors import EventNotFoundError, EventTypeInUseError, InvalidEventError, InvalidEventTypeError
+from waitctl.application.id_lookup import EVENT, get_by_id
+from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
 from waitctl.domain.events import Event, check_event_type_name, check_registered
 from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact
 from waitctl.infrastructure.config import Settings
@@ -20,6 +20,7 @@ from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import events as store
 from waitctl.infrastructure.store.correlation import matching
+from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts, write_within_budget
 from waitctl.infrastructure.store.events import EventRow
 
 if TYPE_CHECKING:
@@ -73,13 +74,13 @@ class IngestTotals:
 class Stored:
     """What became of a batch: the ids of the new events, (event, wait) pairs, and the events of unknown types.
 
-    ``heard``: whether anything listened for a topic of theirs, matched or not. ``whole``: whether all were new.
+    ``has_listeners``: whether anything listened for a topic of theirs, matched or not. ``whole``: whether all were new.
     """
 
     new: set[str]
     matched: list[tuple[str, str]]
     refused: list[tuple[EventRow, InvalidEventTypeError]]
-    heard: bool = False
+    has_listeners: bool = False
     whole: bool = False
 
 
@@ -124,15 +125,14 @@ class EventService:
 
         Recording the same (source, id) again has no effect. Raises `InvalidEventTypeError` for a type that is not
         registered, `InvalidSourceError` for a source that the settings verify, and `UnsafeConnectionError` for a
-        caller's transaction that could lose a wake-up.
+        caller's transaction that could lose a wake-up. When conditions take too long for a caller's transaction, the
+        next tick matches the event.
         """
         if event.source in self._verified:
             raise unverified(event.source)
 
-        def work(connection_: Connection) -> RecordResult:
-            if connection is not None:
-                self._database.require_safe(connection_)
-            stored = self.store(connection_, [event])
+        def work(connection_: Connection, verdicts: Verdicts | None) -> RecordResult:
+            stored = self._store(connection_, self._encoded([event]), verdicts)
             if stored.refused:
                 raise stored.refused[0][1]
             event_id: str | None = event.id
@@ -146,7 +146,14 @@ class EventService:
                 tuple(wait_id for _, wait_id in stored.matched),
             )
 
-        return self._database.write(work, connection)
+        if connection is None:
+            return write_within_budget(self._database, work)
+
+        def in_callers(connection_: Connection) -> RecordResult:
+            self._database.require_safe(connection_)
+            return work(connection_, None)
+
+        return self._database.write(in_callers, connection)
 
     def ingest_ndjson(
         self,
@@ -192,9 +199,12 @@ class EventService:
     def _write(self, encoded: Encoded, before: Future[Stored] | None, *, dry_run: bool) -> Stored:
         """Write a batch, unless the one ``before`` it failed: a stream ends there."""
 
-        def write(work: Callable[[Connection, Encoded], Stored]) -> Stored:
-            return self._database.write(
-                lambda connection: work(connection, encoded), rollback=dry_run, is_news=lambda stored: stored.heard
+        def write(work: Callable[[Connection, Encoded, Verdicts], Stored]) -> Stored:
+            return write_within_budget(
+                self._database,
+                lambda connection, verdicts: work(connection, encoded, verdicts),
+                rollback=dry_run,
+                is_news=lambda stored: stored.has_listeners,
             )
 
         # Where a stream has come to what is known, or refused, the next is likely to be so, too.
@@ -204,17 +214,23 @@ class EventService:
                 return write(self._store_presumed_new)
         return write(self._store)
 
-    def _store_presumed_new(self, connection: Connection, encoded: Encoded) -> Stored:
+    def _store_presumed_new(self, connection: Connection, encoded: Encoded, verdicts: Verdicts) -> Stored:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
-        heard = store.insert_presumed_new(connection, encoded.text, encoded.rows, now=now)
-        matched = self._correlate(connection, heard, now) if heard else []
-        return Stored({row.id for row in encoded.rows}, matched, [], heard=bool(heard), whole=True)
+        listened_for = store.insert_presumed_new(connection, encoded.text, encoded.rows, now=now)
+        matched = self._correlate(connection, listened_for, verdicts, now) if listened_for else []
+        return Stored({row.id for row in encoded.rows}, matched, [], has_listeners=bool(listened_for), whole=True)
 
     def store(self, connection: Connection, events: Sequence[Event]) -> Stored:
-        """Store these events, and resume what the new ones match, in the caller's transaction."""
-        return self._store(connection, Encoded.of([store.row_of(event) for event in events], self._dialect))
+        """Store these events, and resume what the new ones match, in the caller's transaction.
 
-    def _store(self, connection: Connection, encoded: Encoded) -> Stored:
+        When conditions take too long for that, the next tick matches them.
+        """
+        return self._store(connection, self._encoded(events), None)
+
+    def _encoded(self, events: Sequence[Event]) -> Encoded:
+        return Encoded.of([store.row_of(event) for event in events], self._dialect)
+
+    def _store(self, connection: Connection, encoded: Encoded, verdicts: Verdicts | None) -> Stored:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
         refused = _unregistered(encoded, store.registered_types(connection))
         ids = {row.id for row in encoded.rows}
@@ -225,19 +241,29 @@ class EventService:
         if not ids:
             return Stored(set(), [], refused)
         inserted = store.insert_events(connection, text, ids, now=now)
-        matched = self._correlate(connection, inserted.heard, now) if inserted.heard else []
+        matched = self._correlate(connection, inserted.listened_for, verdicts, now) if inserted.listened_for else []
         whole = not refused and not inserted.dropped
-        return Stored(ids - inserted.dropped, matched, refused, heard=bool(inserted.heard), whole=whole)
+        return Stored(ids - inserted.dropped, matched, refused, has_listeners=bool(inserted.listened_for), whole=whole)
 
-    def _correlate(self, connection: Connection, event_ids: Sequence[str], now: datetime) -> list[tuple[str, str]]:
-        return matching.correlate_events(
-            connection,
-            event_ids,
-            self._host_rules.for_event,
-            now=now,
-            reason=self._database.dated("event "),
-            actor=self._actor,
-        )
+    def _correlate(
+        self, connection: Connection, event_ids: Sequence[str], verdicts: Verdicts | None, now: datetime
+    ) -> list[tuple[str, str]]:
+        """Without ``verdicts`` the transaction cannot run again: what exceeds its budget is left to the next tick."""
+        try:
+            return matching.correlate_events(
+                connection,
+                event_ids,
+                self._host_rules.for_event,
+                verdicts or Verdicts(),
+                now=now,
+                reason=self._database.dated("event "),
+                actor=self._actor,
+            )
+        except OverBudgetError:
+            if verdicts is not None:
+                raise
+            store.mark_correlated(connection, event_ids, now=None)
+            return []
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -246,13 +272,8 @@ class EventService:
 
         Raises `EventNotFoundError` or `AmbiguousIdError`.
         """
-        fragment = id_fragment(event_id, "event")
         with self._database.read() as connection:
-            found = store.find_event_ids(connection, fragment.replace("-", ""), CANDIDATES + 1)
-            event = store.get_event(connection, only_candidate(event_id, found, "events")) if found else None
-        if event is None:
-            raise EventNotFoundError(f"no event {event_id}")
-        return event
+            return get_by_id(connection, EVENT, event_id, store.get_event)
 
     def list_events(
         self,

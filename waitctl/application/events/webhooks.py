@@ -13,7 +13,7 @@ from waitctl.application.documents import event_document, instant
 from waitctl.application.events.ndjson import unverified
 from waitctl.application.events.quarantine import keep
 from waitctl.application.events.recording import EventService, IngestTotals, Stored, make_event
-from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
+from waitctl.application.id_lookup import QUARANTINED, find_id, get_by_id
 from waitctl.domain.errors import (
     InvalidEventError,
     InvalidInputError,
@@ -22,7 +22,6 @@ from waitctl.domain.errors import (
     InvalidSourceError,
     MissingCredentialError,
     MissingLibraryError,
-    QuarantineNotFoundError,
     WaitStepError,
 )
 from waitctl.domain.events import Event
@@ -259,16 +258,15 @@ class WebhookService:
         Raises `QuarantineNotFoundError` or `AmbiguousIdError`.
         """
         with self._database.read() as connection:
-            found = store.get_quarantined(connection, self._find(connection, quarantine_id))
-        return _required(found, quarantine_id)
+            return get_by_id(connection, QUARANTINED, quarantine_id, store.get_quarantined)
 
     def drop(self, quarantine_id: str) -> str:
         """Forget what was refused; returns its id. Raises `QuarantineNotFoundError` or `AmbiguousIdError`."""
 
         def work(connection: Connection) -> str:
-            found = self._find(connection, quarantine_id)
+            found = find_id(connection, QUARANTINED, quarantine_id)
             if not store.delete_quarantined(connection, found):
-                raise _not_found(quarantine_id)
+                raise QUARANTINED.not_found(quarantine_id)
             return found
 
         return self._database.write(work)
@@ -282,8 +280,7 @@ class WebhookService:
         return self._database.write(partial(self._replay, quarantine_id=quarantine_id, verify=verify))
 
     def _replay(self, connection: Connection, *, quarantine_id: str, verify: bool) -> tuple[str, WebhookResult]:
-        found = self._find(connection, quarantine_id)
-        row = _required(store.get_quarantined(connection, found, lock=True), quarantine_id)
+        row = get_by_id(connection, QUARANTINED, quarantine_id, partial(store.get_quarantined, lock=True))
         row.require_whole()
         webhook = Webhook(self._settings, row.format, row.source, verify=verify and not row.verified)
         if verify and row.code == InvalidSignatureError.code and webhook.config.verify and not webhook.verifies:
@@ -304,27 +301,10 @@ class WebhookService:
         store.delete_quarantined(connection, row.id)
         return row.id, _result(judged, stored, kept, dry_run=False)
 
-    def _find(self, connection: Connection, quarantine_id: str) -> str:
-        fragment = id_fragment(quarantine_id, "quarantine")
-        found = store.find_quarantined_ids(connection, fragment.replace("-", ""), CANDIDATES + 1)
-        if not found:
-            raise _not_found(quarantine_id)
-        return only_candidate(quarantine_id, found, "payloads in quarantine")
-
 
 def _url_of(row: Quarantined, configured: str | None) -> str | None:
     """The URL that was signed: what is kept of it lacks the user and password, which the config may know."""
     return configured if row.url is None or row.url == kept_url(configured) else row.url
-
-
-def _required(found: Quarantined | None, quarantine_id: str) -> Quarantined:
-    if found is None:
-        raise _not_found(quarantine_id)
-    return found
-
-
-def _not_found(quarantine_id: str) -> QuarantineNotFoundError:
-    return QuarantineNotFoundError(f"nothing in quarantine is {quarantine_id}")
 
 
 def _result(judged: _Judged, stored: Stored, kept: Sequence[Quarantined], *, dry_run: bool) -> WebhookResult:

@@ -31,6 +31,7 @@ from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion, due, pauses, rescheduling
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store.correlation import matching
+from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts, write_within_budget
 from waitctl.infrastructure.store.due import LateWait, LeasedBatch
 from waitctl.infrastructure.store.rescheduling import Rescheduled
 
@@ -141,13 +142,22 @@ class Resolver:
         wanted = self._options.only.intersection(only)
         resolved = sink.look if sink else lambda: None
         done = [
-            self.run_batches(partial(self._database.write, batch), resolved)
-            if sink is None or batch != self._due_batch
-            else self._end_due(sink)
+            self._end_due(sink)
+            if sink is not None and batch == self._due_batch
+            else self.run_batches(partial(self._write, phase, batch), resolved)
             for phase, batch in self.phases()
             if phase in wanted
         ]
         return any(done)
+
+    def _write(self, phase: Phase, batch: Callable[[Connection], int]) -> int:
+        """Run a batch in a transaction of its own."""
+        if phase is not Phase.EVENTS:
+            return self._database.write(batch)
+        try:
+            return write_within_budget(self._database, self._correlate, may_go_on=self.may_go_on)
+        except OverBudgetError:
+            return 0  # the run ends here, and the next one begins with these events
 
     def _end_due(self, sink: DeliverySink) -> bool:
         """End due waits as `run_batches` does; after a full batch of them two at a time, as two ticks would.
@@ -211,6 +221,9 @@ class Resolver:
     # -- the batches ----------------------------------------------------------------------------------------------
 
     def _correlate_batch(self, connection: Connection) -> int:
+        return self._correlate(connection, Verdicts(None))
+
+    def _correlate(self, connection: Connection, verdicts: Verdicts) -> int:
         """Correlate events that other systems inserted: normalise, lock their topics, match, mark."""
         event_store.forget_pruned(connection)
         claimed = event_store.claim_uncorrelated(connection, self._options.batch_size)
@@ -225,6 +238,7 @@ class Resolver:
             connection,
             contacts,
             self.opening_rules.for_event,
+            verdicts,
             now=now,
             reason=self._database.dated("event "),
             actor=self._actor,

@@ -9,7 +9,7 @@ from functools import partial
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
 from waitctl.application.documents import instant
-from waitctl.application.id_lookup import id_fragment
+from waitctl.application.id_lookup import WAIT
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
@@ -20,7 +20,6 @@ from waitctl.domain.errors import (
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
     ReplanTooLargeError,
-    WaitExecutionNotFoundError,
 )
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import check_zone, format_instant, parse_instant, show
@@ -185,7 +184,7 @@ class ReschedulingService:
             raise InvalidWaitConfigurationError("name one of --at, --by and --window")
         if reason is not None:
             check_reason(reason)
-        full = self._full_id(wait_id)
+        full = self._waits.find_wait_id(wait_id)
 
         def work(connection: Connection) -> tuple[WaitStatus, tuple[str, ...]]:
             for _ in range(_TRIES):
@@ -381,7 +380,7 @@ class ReschedulingService:
         waiting = [each for each in changes if _is_waiting(each[0])]
         scheduled = [each for each in changes if not _is_waiting(each[0])]
         landed = 0
-        topics = {(heard.event_type, heard.contact_id) for wait, _, _ in waiting for heard in wait.listeners}
+        topics = {(each.event_type, each.contact_id) for wait, _, _ in waiting for each in wait.listeners}
         now = self._database.lock_topics(connection, [topic_bucket(*topic) for topic in topics], exclusive=True)
         if waiting:
             redirected = [self._deadline_change(*each) for each in waiting]
@@ -429,15 +428,12 @@ class ReschedulingService:
         rules = Rules.from_config(wait.wait_config)
         return OpeningRules(zone, rules, self._host_rules.calendar(rules))
 
-    def _full_id(self, text: str) -> str:
-        fragment = id_fragment(text)
-        return fragment if "-" in fragment else self._waits.find_wait_id(text)
-
     def _get_open(self, connection: Connection, wait_id: str) -> WaitStepExecution:
         wait = wait_store.get_wait(connection, wait_id)
         if wait is None:
-            raise WaitExecutionNotFoundError(f"no wait {wait_id}")
+            raise WAIT.not_found(wait_id)
         wait.check_open("rescheduled")
+        wait.check_listeners()  # a deadline is kept with them
         return wait
 
 
@@ -472,7 +468,7 @@ def _see(connection: Connection, waits: Sequence[WaitStepExecution], now: dateti
     received = {event.id: event.received_at for event in event_store.get_events(connection, ids)}
     seen = []
     for wait in waits:
-        taken_at = max((heard.matched_at for heard in wait.listeners if heard.matched_at), default=wait.updated_at)
+        taken_at = max((each.matched_at for each in wait.listeners if each.matched_at), default=wait.updated_at)
         received_at = received.get(wait.resolution_event_id or "") or taken_at
         seen.append(_Open(wait, now, received_at, taken_at))
     return seen

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
-from waitctl.application.id_lookup import CANDIDATES, id_fragment, only_candidate
+from waitctl.application.id_lookup import WAIT, find_cursor, find_id, get_by_id
 from waitctl.application.inline_commands import check_inline
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
@@ -46,10 +46,9 @@ from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as store
 from waitctl.infrastructure.store.correlation import matching
+from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
 from waitctl.infrastructure.store.waits import Transition
 from waitctl.infrastructure.zone_rules import tzdata_version
-
-_DASHED = 36
 
 
 class WaitSchedulingService:
@@ -176,7 +175,7 @@ class WaitSchedulingService:
             wait, deadline = self._draft_event_wait(query, spec, base, now)
             return WaitCreateResult(wait, created=False, explanation=explain_event_wait(query, wait, deadline))
 
-        def work(connection_: Connection) -> WaitCreateResult:
+        def work(connection_: Connection, verdicts: Verdicts) -> WaitCreateResult:
             if connection is not None:
                 self._database.require_safe(connection_)
             now = self._database.lock_topics(connection_, buckets, exclusive=True)
@@ -189,13 +188,14 @@ class WaitSchedulingService:
                 connection_,
                 wait.id,
                 self._host_rules.for_event,
+                verdicts,
                 now=now,
                 reason=self._database.dated("event "),
                 actor=self._actor,
             )
             return replace(result, wait=self._get(connection_, wait.id)) if found else result
 
-        return self._database.write(work, connection)
+        return write_within_budget(self._database, work, connection)
 
     def _draft_event_wait(
         self, query: EventQuery, spec: WaitSpec, base: datetime | None, now: datetime
@@ -298,18 +298,14 @@ class WaitSchedulingService:
 
         Raises `InvalidWaitConfigurationError`, `WaitExecutionNotFoundError` or `AmbiguousIdError` (naming up to 10).
         """
-        fragment = id_fragment(text)
         with self._database.read(connection) as connection_:
-            found = store.find_wait_ids(connection_, fragment.replace("-", ""), CANDIDATES + 1)
-        if not found:
-            raise WaitExecutionNotFoundError(f"no wait {text}")
-        return only_candidate(text, found, "waits")
+            return find_id(connection_, WAIT, text)
 
     def get_wait_status(self, wait_id: str, connection: Connection | None = None) -> WaitStatus:
         """A wait with its listeners and deliveries. Takes what `find_wait_id` takes, and raises what it raises."""
-        full = self._full_id(wait_id, connection)
         with self._database.read(connection) as connection_:
-            return WaitStatus(self._get(connection_, full), self._database.clock(connection_))
+            wait = get_by_id(connection_, WAIT, wait_id, store.get_wait)
+            return WaitStatus(wait, self._database.clock(connection_))
 
     def get_step_status(self, execution_id: str, step_id: str, connection: Connection | None = None) -> WaitStatus:
         """The latest wait of a step. Raises `WaitExecutionNotFoundError`."""
@@ -344,10 +340,10 @@ class WaitSchedulingService:
         for text, what in ((wanted.execution_id, "the execution"), (wanted.workflow_id, "the workflow")):
             if text is not None:
                 check_text(text, what)
-        last = self._full_id(after, connection) if after else None
         if wanted.contact_id is not None:
             wanted = replace(wanted, contact_id=normalize_contact(wanted.contact_id))
         with self._database.read(connection) as connection_:
+            last = find_cursor(connection_, WAIT, after) if after else None
             now = self._database.clock(connection_)
             found = store.list_waits(connection_, wanted, now=now, limit=limit + 1, after=last)
         page = [WaitStatus(wait, now) for wait in found[:limit]]
@@ -374,9 +370,8 @@ class WaitSchedulingService:
 
     def get_history(self, wait_id: str, connection: Connection | None = None) -> list[Transition]:
         """A wait's audit trail, oldest first."""
-        full = self._full_id(wait_id, connection)
         with self._database.read(connection) as connection_:
-            return store.history(connection_, full)
+            return store.history(connection_, find_id(connection_, WAIT, wait_id))
 
     # -- end by hand ----------------------------------------------------------------------------------------------
 
@@ -423,7 +418,8 @@ class WaitSchedulingService:
     ) -> WaitStatus:
         """Resume an open wait by hand. ``data`` goes to its handler and into the audit trail.
 
-        Raises `WaitExecutionExpiredError` or `IllegalTransitionError` when it has ended.
+        Raises `WaitExecutionExpiredError` or `IllegalTransitionError` when it has ended, and
+        `EventListenerExpiredError` when its deadline has passed, though no tick has ended it yet.
         """
         if data is not None:
             check_json_object(data, "the data")
@@ -439,10 +435,12 @@ class WaitSchedulingService:
     ) -> WaitStatus:
         if reason is not None:
             check_reason(reason)
-        full = self._full_id(wait_id, connection)
+        full = self.find_wait_id(wait_id, connection)  # before the lock: a head or tail is looked for among all
 
         def work(connection_: Connection) -> WaitStatus:
             now = self._database.clock(connection_)
+            if resolution is Resolution.MANUAL:
+                self._get(connection_, full).check_listening(now)
             landed = self._end(connection_, [full], resolution, reason, now=now, data=data)
             wait = self._get(connection_, full)
             already = resolution is Resolution.CANCELLED and wait.status is WaitExecutionStatus.CANCELLED
@@ -472,14 +470,10 @@ class WaitSchedulingService:
             data=data,
         )
 
-    def _full_id(self, text: str, connection: Connection | None) -> str:
-        fragment = id_fragment(text)
-        return fragment if len(fragment) == _DASHED else self.find_wait_id(text, connection)
-
     def _get(self, connection: Connection, wait_id: str) -> WaitStepExecution:
         wait = store.get_wait(connection, wait_id)
         if wait is None:
-            raise WaitExecutionNotFoundError(f"no wait {wait_id}")
+            raise WAIT.not_found(wait_id)
         return wait
 
 

@@ -18,7 +18,7 @@ from waitctl.infrastructure.schema import UtcDateTime, deliveries, transitions, 
 from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
 from waitctl.infrastructure.store import pauses
 from waitctl.infrastructure.store.completion import LIMIT, NOW
-from waitctl.infrastructure.store.waits import find_ids, literal
+from waitctl.infrastructure.store.waits import literal
 
 STATUS = deliveries.c.status
 
@@ -37,11 +37,6 @@ def get_delivery(connection: Connection, delivery_id: str) -> Delivery | None:
     """The delivery with this id."""
     row = connection.execute(sa.select(deliveries).where(deliveries.c.id == delivery_id)).mappings().one_or_none()
     return Delivery(**row) if row else None
-
-
-def find_delivery_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
-    """See `find_ids`."""
-    return find_ids(connection, deliveries.c.id, fragment, limit)
 
 
 def get_deliveries(connection: Connection, delivery_ids: Sequence[str]) -> list[Delivery]:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause
 from sqlalchemy.exc import IntegrityError
 
-from waitctl.domain.events import Event, EventType
+from waitctl.domain.events import Event
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import to_json
 from waitctl.infrastructure.dialects import (
@@ -26,7 +26,7 @@ from waitctl.infrastructure.dialects import (
 )
 from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, real_now, tombstones
 from waitctl.infrastructure.sql_batch import by_dialect, statement
-from waitctl.infrastructure.store.waits import find_ids, literal
+from waitctl.infrastructure.store.waits import literal
 
 
 class EventRow(NamedTuple):
@@ -87,7 +87,7 @@ class Inserted:
     """
 
     dropped: set[str]
-    heard: list[str]
+    listened_for: list[str]
 
 
 def insert_events(connection: Connection, encoded: str, ids: Iterable[str], *, now: datetime) -> Inserted:
@@ -105,8 +105,8 @@ def _insert_naming_new(connection: Connection, given: Mapping[str, Any], ids: It
 
 
 def _insert_naming_exceptions(connection: Connection, given: Mapping[str, Any], _: Iterable[str]) -> Inserted:
-    dropped, heard = connection.execute(_insert_events_and_sum_up(), given).one()
-    return Inserted(set(dropped or ()), heard or [])
+    dropped, listened_for = connection.execute(_insert_events_and_sum_up(), given).one()
+    return Inserted(set(dropped or ()), listened_for or [])
 
 
 class NotAllNewError(Exception):
@@ -134,10 +134,10 @@ def insert_presumed_new(connection: Connection, encoded: str, rows: Sequence[Eve
     except IntegrityError as error:
         raise NotAllNewError from error
     # Afterwards: what is pruned while we insert is asked for by a statement that sees it.
-    registered, pruned, heard = connection.execute(_look_for_exceptions(), given).one()
+    registered, pruned, listened_for = connection.execute(_look_for_exceptions(), given).one()
     if pruned or registered < len(types):
         raise NotAllNewError
-    contacts = set(heard or ())
+    contacts = set(listened_for or ())
     return [row.id for row in rows if row.contact_id in contacts] if contacts else []
 
 
@@ -157,12 +157,12 @@ def _look_for_exceptions() -> Any:
         tombstones.c.scope == any_of("sources"),
         tombstones.c.key == any_of("ids"),
     )
-    heard = sa.select(sa.func.array_agg(sa.distinct(listeners.c.contact_id), type_=sa.ARRAY(sa.Text))).where(
+    listened_for = sa.select(sa.func.array_agg(sa.distinct(listeners.c.contact_id), type_=sa.ARRAY(sa.Text))).where(
         listeners.c.contact_id == any_of("contacts"),
         listeners.c.event_type == any_of("types"),
         _ACTIVE,
     )
-    return sa.select(*(part.scalar_subquery() for part in (registered, pruned.limit(_ONE), heard)))
+    return sa.select(*(part.scalar_subquery() for part in (registered, pruned.limit(_ONE), listened_for)))
 
 
 @statement
@@ -181,8 +181,8 @@ def _insert_events_and_sum_up() -> Any:
     new = _insert(rows).returning(events.c.id, events.c.contact_id, events.c.event_type).cte("stored")
     topic = sa.and_(listeners.c.contact_id == new.c.contact_id, listeners.c.event_type == new.c.event_type)
     # No EXISTS: PostgreSQL may turn that into a hash of all listeners, for every batch anew.
-    heard = sa.select(sa.true()).where(topic, _ACTIVE).limit(_ONE).correlate(new).scalar_subquery()
-    listened = sa.select(_ids(new.c.id)).where(heard).scalar_subquery()
+    is_listened_for = sa.select(sa.true()).where(topic, _ACTIVE).limit(_ONE).correlate(new).scalar_subquery()
+    listened = sa.select(_ids(new.c.id)).where(is_listened_for).scalar_subquery()
     known = sa.select(_ids(rows.c.id)).where(rows.c.id.not_in(sa.select(new.c.id))).scalar_subquery()
     some_known = _count(new) < _count(rows)  # as a rule none is, and to count is quicker than to compare
     return sa.select(sa.case((some_known, known)), listened)
@@ -217,11 +217,6 @@ def _find_event_id() -> sa.Select[Any]:
     """Our id of the event that its sender knows by this one."""
     source, key = (sa.bindparam(name, type_=sa.Text) for name in ("source", "external_id"))
     return sa.select(events.c.id).where(events.c.source == source, events.c.external_id == key)
-
-
-def find_event_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
-    """See `find_ids`."""
-    return find_ids(connection, events.c.id, fragment, limit)
 
 
 def get_event(connection: Connection, event_id: str) -> Event | None:
@@ -350,8 +345,8 @@ def _set_instants() -> sa.Update:
     return sa.update(events).values(values).where(events.c.id == given.c.id)
 
 
-def mark_correlated(connection: Connection, ids: Iterable[str], *, now: datetime) -> None:
-    """Say that these events have been correlated."""
+def mark_correlated(connection: Connection, ids: Iterable[str], *, now: datetime | None) -> None:
+    """Say that these events have been correlated; None: not yet, so that the next tick does it."""
     connection.execute(_mark_correlated(), {"given": json_ids(ids), "now": now})
 
 
@@ -402,6 +397,3 @@ def count_listeners(connection: Connection, event_type: str) -> int:
         _ACTIVE,
     )
     return int(connection.execute(found).scalar_one())
-
-
-BUILTIN_TYPES = tuple((member.value, member.description) for member in EventType)

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from waitctl.domain.quarantine import MAX_KEPT, Quarantined
 from waitctl.infrastructure.schema import quarantine
-from waitctl.infrastructure.store.waits import find_ids
 
 _MOST_COUNTED = 10_000
 
@@ -41,11 +40,6 @@ def get_quarantined(connection: Connection, quarantine_id: str, *, lock: bool = 
     """The payload with this id; ``lock`` keeps others from replaying it at the same time."""
     found = sa.select(quarantine).where(quarantine.c.id == quarantine_id)
     return next(iter(_load(connection, found.with_for_update() if lock else found)), None)
-
-
-def find_quarantined_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
-    """See `find_ids`."""
-    return find_ids(connection, quarantine.c.id, fragment, limit)
 
 
 def list_quarantined(connection: Connection, *, source: str | None, limit: int) -> list[Quarantined]:

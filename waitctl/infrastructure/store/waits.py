@@ -55,25 +55,6 @@ def _get_wait() -> sa.Select[Any]:
     return sa.select(waits).where(waits.c.id == sa.bindparam("wait_id", type_=waits.c.id.type))
 
 
-def find_wait_ids(connection: Connection, fragment: str, limit: int) -> list[str]:
-    """See `find_ids`."""
-    return find_ids(connection, waits.c.id, fragment, limit)
-
-
-def find_ids(connection: Connection, column: sa.Column[str], fragment: str, limit: int) -> list[str]:
-    """The first ids in ``column`` that begin or end with ``fragment``: hexadecimal digits, no dashes."""
-    return list(connection.execute(_find_ids(column), {"fragment": fragment, "limit": limit}).scalars())
-
-
-@statement
-def _find_ids(column: sa.Column[str]) -> sa.Select[Any]:
-    """Ids that begin or end with these digits."""
-    digits = sa.func.replace(sa.cast(column, sa.Text), sa.literal_column("'-'"), sa.literal_column("''"))
-    fragment = sa.bindparam("fragment", type_=sa.Text)
-    found = sa.select(column).where(digits.startswith(fragment) | digits.endswith(fragment))
-    return found.order_by(column).limit(sa.bindparam("limit", type_=sa.Integer))
-
-
 def find_open_wait(connection: Connection, execution_id: str, step_id: str) -> WaitStepExecution | None:
     """The open wait of a step."""
     return next(iter(load(connection, _find_open_wait(), execution_id=execution_id, step_id=step_id)), None)
@@ -192,10 +173,12 @@ def load(connection: Connection, found: sa.Select[Any], **parameters: Any) -> li
     """The waits of a statement on all their columns, their listeners and deliveries with them."""
     names = waits.c.keys()
     rows = [dict(zip(names, row, strict=True)) for row in connection.execute(found, parameters).all()]
-    heard = listeners_of(connection, [row["id"] for row in rows if row["wait_type"] is WaitType.FOR_EVENT])
+    listening = listeners_of(connection, [row["id"] for row in rows if row["wait_type"] is WaitType.FOR_EVENT])
     sent = deliveries_of(connection, [row["id"] for row in rows])
     return [
-        WaitStepExecution(**row, listeners=tuple(heard.get(row["id"], ())), deliveries=tuple(sent.get(row["id"], ())))
+        WaitStepExecution(
+            **row, listeners=tuple(listening.get(row["id"], ())), deliveries=tuple(sent.get(row["id"], ()))
+        )
         for row in rows
     ]
 
@@ -262,13 +245,13 @@ def listeners_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, l
     if not wait_ids:
         return {}
     counted = {row[0]: row[1] for row in connection.execute(_count_matches(), {"ids": wait_ids})}
-    heard: dict[str, list[EventListener]] = {}
+    by_wait: dict[str, list[EventListener]] = {}
     for row in connection.execute(_listeners_of(), {"ids": wait_ids}).mappings():
         fields = dict(row)
         wait_id = fields.pop("wait_id")
         number = counted.get(fields["id"], 0) if fields["group_no"] else int(row["matched_event_id"] is not None)
-        heard.setdefault(wait_id, []).append(EventListener(**fields, matched_count=number))
-    return heard
+        by_wait.setdefault(wait_id, []).append(EventListener(**fields, matched_count=number))
+    return by_wait
 
 
 @statement

@@ -1,4 +1,4 @@
-"""Which events fit which open listeners: `EventListener.matches` in SQL, and what is already taken."""
+"""Which events fit which open listeners: the rule of `waitctl.domain.near_misses`, in SQL."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def kinds(scope: str) -> sa.Select[Any]:
 
 
 def fits(scope: str) -> list[sa.ColumnElement[bool]]:
-    """`EventListener.matches` in SQL, for open listeners, less what has expired or an earlier wait has consumed.
+    """`near_misses.matches` in SQL, but for ``where``, which Python evaluates, and ``distinct``, asked in counting.
 
     Parameters: ``wanted``, ``now``.
     """

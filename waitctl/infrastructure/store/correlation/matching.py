@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain import conditions
-from waitctl.domain.conditions import ConditionError
+from waitctl.domain.conditions import Subject
 from waitctl.domain.deliveries import Outcome
 from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import Candidate, choose
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
-from waitctl.infrastructure.dialects import JsonRows, json_ids, json_rows, rfc3339
+from waitctl.infrastructure.dialects import JsonRows, is_among, json_ids, json_rows, rfc3339
 from waitctl.infrastructure.schema import events, listeners, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.completion import (
@@ -37,6 +37,7 @@ from waitctl.infrastructure.store.completion import (
 )
 from waitctl.infrastructure.store.correlation import groups
 from waitctl.infrastructure.store.correlation.match_predicates import CONDITIONAL, GROUPED, JUDGED, fits, fitting, kinds
+from waitctl.infrastructure.store.correlation.verdicts import Question, Verdicts
 from waitctl.infrastructure.store.waits import literal
 
 
@@ -52,6 +53,7 @@ def correlate_events(
     connection: Connection,
     event_ids: Iterable[str],
     opening_for: OpeningFor,
+    verdicts: Verdicts,
     *,
     now: datetime,
     reason: str,
@@ -60,16 +62,18 @@ def correlate_events(
     """Resume the waits that these events match. Returns (event id, wait id) pairs.
 
     A wait whose window is closed is scheduled for the next opening instead, and not among them. The topics' locks must
-    be held: see `Database.lock_topics`.
+    be held: see `Database.lock_topics`. Raises `OverBudgetError`, and has changed nothing, when the conditions that
+    ``verdicts`` do not know take too long.
     """
     wanted = json_ids(event_ids)
-    return _correlate(connection, "events", wanted, opening_for, now=now, reason=reason, actor=actor)
+    return _correlate(connection, "events", wanted, opening_for, verdicts, now=now, reason=reason, actor=actor)
 
 
 def correlate_wait(
     connection: Connection,
     wait_id: str,
     opening_for: OpeningFor,
+    verdicts: Verdicts,
     *,
     now: datetime,
     reason: str,
@@ -79,7 +83,8 @@ def correlate_wait(
 
     Returns whether its listeners are not as they were.
     """
-    _correlate(connection, "wait", json_ids([wait_id]), opening_for, now=now, reason=reason, actor=actor)
+    wanted = json_ids([wait_id])
+    _correlate(connection, "wait", wanted, opening_for, verdicts, now=now, reason=reason, actor=actor)
     return bool(connection.execute(_is_touched(), {"wait_id": wait_id}).scalar())
 
 
@@ -97,6 +102,7 @@ def _correlate(
     scope: str,
     wanted: str,
     opening_for: OpeningFor,
+    verdicts: Verdicts,
     *,
     now: datetime,
     reason: str,
@@ -107,12 +113,12 @@ def _correlate(
     grouped = any_grouped and groups.lock_grouped(connection, scope, wanted, now=now)
     # What Python has a say in is decided by the domain and sent back as one parameter. Asked before anything is taken,
     # since waits of one execution that are open together may share an event; so groups count first, too.
-    judged = _judge(connection, scope, wanted, now) if any_judged else _Judged()
+    candidates = _gather_candidates(connection, scope, wanted, verdicts, now) if any_judged else _Candidates()
     if grouped:
-        pairs = [_ids(row) for row in judged.grouped]
+        pairs = [_ids(row) for row in candidates.grouped]
         groups.count_events(connection, scope, wanted, pairs, now=now)
     rows = _resume_matching(scope).run(connection, wanted=wanted, **audit)
-    chosen = judged.chosen()
+    chosen = candidates.chosen()
     # Another recorder of the topic may have woken the wait that we chose while we waited for its row. Then the event
     # goes on to the next one, which this transaction's new statement sees: nobody else will bring them together.
     while chosen:
@@ -120,13 +126,13 @@ def _correlate(
         rows += taken
         if landed == len(chosen):
             break
-        chosen = _judge(connection, scope, wanted, now).chosen()
+        chosen = _gather_candidates(connection, scope, wanted, verdicts, now).chosen()
     if grouped:
         rows += _resume_complete(scope).run(connection, wanted=wanted, **audit)
         complete = list(connection.execute(_claim_complete_gated(scope), {"wanted": wanted}))
         rows += _take(connection, complete, opening_for, audit)[1] if complete else []
-    if judged.diagnostics:
-        said = json_rows({"id": key, "diagnostic": text} for key, text in judged.diagnostics.items())
+    if candidates.diagnostics:
+        said = json_rows({"id": key, "diagnostic": text} for key, text in candidates.diagnostics.items())
         connection.execute(_note_diagnostics(), {"wanted": said})
     return [(row.event_id, row.id) for row in rows]
 
@@ -159,7 +165,7 @@ def _pair(row: sa.Row[Any], opening_for: OpeningFor, now: datetime, reason: str)
 
 
 @dataclass(slots=True)
-class _Judged:
+class _Candidates:
     """What fits the listeners that Python has a say in, the oldest events first, conditions included.
 
     ``diagnostics``: by listener, the last event whose condition said neither yes nor no, and why.
@@ -176,31 +182,40 @@ class _Judged:
         return [rows[c.wait_id, c.listener_id, c.event_id] for c in choose(candidates)]
 
 
-def _judge(connection: Connection, scope: str, wanted: str, now: datetime) -> _Judged:
-    judged = _Judged()
-    for row in connection.execute(_find_candidates(scope), {"wanted": wanted, "now": now}):
-        if row.where is not None:
-            try:
-                holds = _holds(row)
-            except ConditionError as error:
-                judged.diagnostics[row.listener_id] = f"event {row.event_id}: {error}"
-                continue
-            if not holds:
-                continue
-        (judged.grouped if row.group_no else judged.single).append(row)
-    return judged
+def _gather_candidates(
+    connection: Connection, scope: str, wanted: str, verdicts: Verdicts, now: datetime
+) -> _Candidates:
+    rows = connection.execute(_find_candidates(scope), {"wanted": wanted, "now": now}).all()
+    questions = [Question(row.where, row.event_id, row.context) for row in rows if row.where is not None]
+    said = iter(verdicts.of(questions, partial(_subjects, connection)))
+    found = _Candidates()
+    for row in rows:
+        verdict = next(said) if row.where is not None else True
+        if isinstance(verdict, str):
+            found.diagnostics[row.listener_id] = f"event {row.event_id}: {verdict}"
+        elif verdict:
+            (found.grouped if row.group_no else found.single).append(row)
+    return found
 
 
-def _holds(row: sa.Row[Any]) -> bool:
-    return conditions.holds(
-        row.where,
-        event_type=row.event_type,
-        contact_id=row.contact_id,
-        data=row.event_data,
-        at=row.occurred_at or row.received_at,
-        source=row.source,
-        context=row.context,
-    )
+def _subjects(connection: Connection, event_ids: Sequence[str]) -> dict[str, Subject]:
+    return {
+        row.id: Subject(
+            event_type=row.event_type,
+            contact_id=row.contact_id,
+            data=row.data,
+            at=row.occurred_at or row.received_at,
+            source=row.source,
+        )
+        for row in connection.execute(_get_subjects(), {"ids": event_ids})
+    }
+
+
+@statement
+def _get_subjects() -> sa.Select[Any]:
+    """What conditions see of these events."""
+    names = ("id", "event_type", "contact_id", "source", "occurred_at", "received_at", "data")
+    return sa.select(*(events.c[name] for name in names)).where(is_among(events.c.id))
 
 
 @statement
@@ -258,7 +273,7 @@ def _kinds_of_listeners(scope: str) -> sa.Select[Any]:
 
 @statement
 def _find_candidates(scope: str) -> sa.Select[Any]:
-    """What fits by everything but its condition, for which data and context travel."""
+    """What fits by everything but its condition, for which the context travels."""
     return (
         sa.select(
             listeners.c.wait_id,
@@ -269,11 +284,6 @@ def _find_candidates(scope: str) -> sa.Select[Any]:
             listeners.c.where,
             events.c.id.label("event_id"),
             events.c.received_at,
-            events.c.event_type,
-            events.c.contact_id,
-            events.c.source,
-            events.c.occurred_at,
-            sa.case((CONDITIONAL, events.c.data)).label("event_data"),
             sa.case((CONDITIONAL, waits.c.context)).label("context"),
             waits.c.timezone,
             waits.c.wait_config,

@@ -19,8 +19,8 @@ _RESUMING = {resolution for resolution in Resolution if resolution.status is Wai
 
 def waits_about(connection: Connection, contacts: Sequence[str], limit: int) -> list[WaitStepExecution]:
     """The newest waits with listeners for one of these contacts, open or ended."""
-    heard = sa.select(listeners.c.wait_id).where(listeners.c.contact_id.in_(contacts))
-    return load(connection, sa.select(waits).where(waits.c.id.in_(heard)).order_by(waits.c.id.desc()).limit(limit))
+    listening = sa.select(listeners.c.wait_id).where(listeners.c.contact_id.in_(contacts))
+    return load(connection, sa.select(waits).where(waits.c.id.in_(listening)).order_by(waits.c.id.desc()).limit(limit))
 
 
 def contacts_listened_for(connection: Connection, event_type: str, limit: int) -> list[str]:
@@ -35,7 +35,7 @@ def events_about(connection: Connection, contacts: Sequence[str], since: datetim
     return list(connection.execute(found.order_by(events.c.received_at.desc(), events.c.id).limit(limit)).scalars())
 
 
-def contacts_heard_of(connection: Connection, event_types: Sequence[str], since: datetime, limit: int) -> list[str]:
+def contacts_with_events(connection: Connection, event_types: Sequence[str], since: datetime, limit: int) -> list[str]:
     """Contacts with events of these types since then."""
     found = sa.select(events.c.contact_id).where(events.c.event_type.in_(event_types), events.c.received_at >= since)
     return list(connection.execute(found.distinct().limit(limit)).scalars())
@@ -62,7 +62,8 @@ def takers(connection: Connection, event_ids: Sequence[str]) -> list[Taker]:
             row.id,
             row.workflow_execution_id,
             bool(row.exclusive),
-            keeps=row.resolution in _RESUMING or row.status is WaitExecutionStatus.SCHEDULED,
+            resumed=row.resolution in _RESUMING,
+            scheduled=row.status is WaitExecutionStatus.SCHEDULED,
         )
         for row in connection.execute(found)
     ]

@@ -1,0 +1,119 @@
+"""What conditions say about events, and how much of it is found out while others wait for the locks.
+
+A condition, an event and a wait's context never change, so it does not matter when one is asked about the others. What
+exceeds a transaction's budget is asked after the transaction has been rolled back, with no lock held, and then the
+transaction runs again and finds the answers. Nothing was matched in the first one, so nothing is matched twice; a wait
+that is created meanwhile is met by the second one like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from sqlalchemy import Connection
+
+from waitctl.domain.conditions import ConditionError, Subject, sees_context
+from waitctl.domain.text import JsonObject, to_json
+from waitctl.infrastructure.database import Database
+
+T = TypeVar("T")
+
+BUDGET = 2_000_000
+"""Steps of conditions (see `conditions.Subject.work`) in one transaction: about a quarter of a second."""
+
+_EACH = 300
+"""Steps that it takes to ask at all."""
+
+Verdict: TypeAlias = "bool | str"
+"""Whether a condition holds; a text says why it says neither yes nor no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether the condition ``text`` holds for an event, of a wait with this context."""
+
+    text: str
+    event_id: str
+    context: JsonObject | None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The same for the same answer: many waits may ask the same of an event."""
+        return self.text, self.event_id, to_json(self.context) if self.context and sees_context(self.text) else ""
+
+
+class OverBudgetError(Exception):
+    """What conditions there are takes too long for one transaction. It has changed nothing since they were met."""
+
+    def __init__(self, verdicts: Verdicts, questions: Sequence[Question], subjects: Mapping[str, Subject]) -> None:
+        super().__init__("the conditions take too long for one transaction")
+        self._verdicts, self._questions, self._subjects = verdicts, questions, subjects
+
+    def answer(self, *, may_go_on: Callable[[], bool]) -> bool:
+        """Ask them now, with no lock held, while ``may_go_on``. Returns whether all have been."""
+        for question in self._questions:
+            if not may_go_on():
+                return False
+            self._verdicts.ask(question, self._subjects[question.event_id])
+        return True
+
+
+class Verdicts:
+    """The answers so far. ``budget``: steps a transaction, None for a caller's that has to be finished in one."""
+
+    def __init__(self, budget: int | None = BUDGET) -> None:
+        self._budget = budget
+        self._answers: dict[tuple[str, str, str], Verdict] = {}
+
+    def of(
+        self, questions: Sequence[Question], load: Callable[[Sequence[str]], Mapping[str, Subject]]
+    ) -> list[Verdict]:
+        """The answers to these questions. ``load`` fetches events by id.
+
+        Raises `OverBudgetError` when those that are not known yet take too long.
+        """
+        keys = [question.key for question in questions]
+        new = {key: each for key, each in zip(keys, questions, strict=True) if key not in self._answers}
+        subjects = load(sorted({question.event_id for question in new.values()})) if new else {}
+        spent = 0
+        asked = list(new.values())
+        for place, question in enumerate(asked):
+            spent += _EACH + subjects[question.event_id].work(question.text, question.context)
+            if self._budget is not None and spent > self._budget:
+                raise OverBudgetError(self, asked[place:], subjects)
+            self.ask(question, subjects[question.event_id])
+        return [self._answers[key] for key in keys]
+
+    def ask(self, question: Question, subject: Subject) -> None:
+        """Find an answer out, and keep it."""
+        try:
+            self._answers[question.key] = subject.holds(question.text, question.context)
+        except ConditionError as error:
+            self._answers[question.key] = str(error)
+
+
+def write_within_budget(
+    database: Database,
+    work: Callable[[Connection, Verdicts], T],
+    connection: Connection | None = None,
+    *,
+    may_go_on: Callable[[], bool] = lambda: True,
+    rollback: bool = False,
+    is_news: Callable[[T], bool] = lambda _: True,
+) -> T:
+    """`Database.write` for work that matches: when conditions exceed the budget they are asked between two attempts.
+
+    In a caller's transaction there is no second attempt, and no budget. Raises `OverBudgetError`, and has done nothing,
+    when ``may_go_on`` says no meanwhile.
+    """
+    if connection is not None:
+        return database.write(lambda caller: work(caller, Verdicts(None)), connection)
+    verdicts = Verdicts()
+    while True:
+        try:
+            return database.write(lambda own: work(own, verdicts), rollback=rollback, is_news=is_news)
+        except OverBudgetError as over:
+            if not over.answer(may_go_on=may_go_on):
+                raise
