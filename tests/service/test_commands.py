@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,19 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.scene import Scene
-from waitctl.infrastructure.handlers import spawning
-
-STARTED_BY = ["posix_spawn", "subprocess"]
-
-
-@pytest.fixture(params=STARTED_BY)
-def started_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """By the C library's posix_spawn, or as where that is too old."""
-    if request.param == "subprocess":
-        monkeypatch.setattr(spawning, "_library", lambda: None)
-    elif spawning._library() is None:
-        pytest.fail("this C library is too old for the quick way: glibc 2.34 has it")
-    return str(request.param)
 
 
 @pytest.fixture(params=["told-of-exits", "looks"])
@@ -47,7 +35,6 @@ def due(scene: Scene, number: int) -> None:
         scene.waits.resume_wait(scene.create(execution=f"e{each}", handler="nudge").wait.id)
 
 
-@pytest.mark.usefixtures("started_by")
 def test_what_a_command_starts_with(sqlite_scene: Scene, tmp_path: Path, inherited: int) -> None:
     """A session of its own, no file but its three streams, and the signals that Python ignores as they come."""
     look = tmp_path / "look.py"
@@ -66,7 +53,6 @@ def test_what_a_command_starts_with(sqlite_scene: Scene, tmp_path: Path, inherit
     assert out.read_text() == "141\n", "ended by SIGPIPE"
 
 
-@pytest.mark.usefixtures("started_by")
 def test_each_has_the_essentials_of_its_own_delivery(scene: Scene, tmp_path: Path) -> None:
     """What they have in common is kept between them, and what they have not is not."""
     check = tmp_path / "check.py"
@@ -91,7 +77,6 @@ def test_each_has_the_essentials_of_its_own_delivery(scene: Scene, tmp_path: Pat
     assert report.delivered == 24
 
 
-@pytest.mark.usefixtures("started_by")
 @pytest.mark.parametrize(
     ("script", "error"),
     [
@@ -125,6 +110,18 @@ def test_one_waits_for_others_that_come_after_it(sqlite_scene: Scene, tmp_path: 
     assert sqlite_scene.tick().delivered == 7
 
 
+def test_one_whose_exit_nobody_heard_of_is_not_delivered(sqlite_scene: Scene, tmp_path: Path) -> None:
+    """The system throws the status away for a program that ignores SIGCHLD."""
+    sqlite_scene.handle(tmp_path, "exit 0")
+    due(sqlite_scene, 1)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        sqlite_scene.tick()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert [each.last_error for each in sqlite_scene.deliveries.list_deliveries()] == ["exit status 255"]
+
+
 def test_a_timeout_of_months(sqlite_scene: Scene, tmp_path: Path) -> None:
     """More milliseconds than a C int holds."""
     sqlite_scene.handle(tmp_path, "sleep 0.2", timeout=365 * 24 * 3600)
@@ -140,7 +137,7 @@ def test_many_that_close_their_output_before_they_end(sqlite_scene: Scene, tmp_p
     assert sqlite_scene.tick().delivered == 60
 
 
-@pytest.mark.usefixtures("exits", "started_by")
+@pytest.mark.usefixtures("exits")
 @pytest.mark.parametrize(
     "script",
     [
@@ -162,7 +159,7 @@ def test_one_that_outlives_its_timeout_is_ended_with_its_group(
     assert delivery.last_error == "timed out after 0.3 s: started"
 
 
-@pytest.mark.usefixtures("exits", "started_by")
+@pytest.mark.usefixtures("exits")
 @pytest.mark.parametrize(
     "script",
     ["exec <&-; exit 0", "true", "yes | head -c 3000000; exit 0", "sleep 60 & exit 0", "cat > /dev/null"],

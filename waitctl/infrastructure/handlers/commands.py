@@ -9,6 +9,7 @@ import os
 import resource
 import select
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,7 +18,6 @@ from functools import partial
 from typing import NamedTuple
 
 from waitctl.domain.text import storable
-from waitctl.infrastructure.handlers import spawning
 
 KILL_AFTER = timedelta(seconds=5)
 """Between TERM and KILL for a command that outlives its timeout."""
@@ -42,6 +42,9 @@ _RESERVE = 32
 
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM})
 """What the system says when it has no room for one more process now."""
+
+_UNKNOWN = 255
+"""The exit status of a command of which it is not known."""
 
 _GLANCE = 0.05
 """Seconds after which the system is asked to tell of a command's exit; most have ended by then, with their output."""
@@ -71,7 +74,6 @@ class Commands:
     def __init__(self, timeout: timedelta) -> None:
         self._timeout = timeout.total_seconds()
         self._running: dict[_Command, Callable[[Ended], None]] = {}
-        self._spawner = spawning.Spawner()
         self._poll = select.poll()
         self._ready: dict[int, Callable[[], object]] = {}
         self._look_at = math.inf
@@ -120,7 +122,7 @@ class Commands:
             streams = theirs if apart else [*theirs, theirs[-1]]
             if self._running and max(ours) > self._highest:
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            process = self._spawner.start(argv, streams, environment, own, folder)
+            process = _started(argv, streams, [*environment, *own], folder)
         except BaseException as error:
             for descriptor in ours:
                 os.close(descriptor)
@@ -219,7 +221,7 @@ class Commands:
 
     def _reap(self, command: _Command) -> bool:
         """Say how a command ended, if it has: its exit counts, not the end of what a child of it may go on writing."""
-        status = command.process.poll()
+        status = _exit_status(command.process)
         if status is None:
             return False
         if command.timed_out:
@@ -243,7 +245,7 @@ class _Command:
 
     def __init__(
         self,
-        process: spawning.Process,
+        process: subprocess.Popen[bytes],
         feed: int | None,
         body: bytes,
         outputs: Sequence[int],
@@ -280,6 +282,31 @@ class _Command:
     def named(self) -> bytes:
         """What it printed on standard output, when that is apart."""
         return b"".join(bytes(kept) for output, kept in self._kept.items() if output != self._said_on)
+
+
+def _started(
+    argv: Sequence[str], streams: Sequence[int], environment: Sequence[bytes], folder: str | None
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own: a signal for tick is not for it, and its whole group can be ended."""
+    stdin, stdout, stderr = streams
+    variables = dict(each.split(b"=", 1) for each in environment)
+    return subprocess.Popen(
+        argv, stdin=stdin, stdout=stdout, stderr=stderr, env=variables, cwd=folder, start_new_session=True
+    )
+
+
+def _exit_status(process: subprocess.Popen[bytes]) -> int | None:
+    """Its exit status, negative for a signal; ``None`` while it runs.
+
+    `Popen.poll` would call one successful that somebody else in this process has waited for.
+    """
+    try:
+        pid, status = os.waitpid(process.pid, os.WNOHANG)
+    except ChildProcessError:
+        process.returncode = _UNKNOWN
+    else:
+        process.returncode = os.waitstatus_to_exitcode(status) if pid else None
+    return process.returncode
 
 
 def _filled(body: bytes) -> int | None:
