@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
 
 from sqlalchemy.engine import make_url
 
@@ -23,7 +22,7 @@ from benchmarks.measure import Comparison, Setting, alternate, run, say, seconds
 from benchmarks.rows import Kind, insert_postgresql
 from waitctl import Database, Settings, Tick, TickOptions
 from waitctl.application.processor.phases import Phase
-from waitctl.domain.handlers import HandlerConfig, WebhookConfig
+from waitctl.domain.handlers import ExecConfig, HandlerConfig, PythonConfig, Target, WebhookConfig
 
 ROOT = Path(__file__).parent.parent
 CONCURRENCY = 8
@@ -49,29 +48,29 @@ class Outbox:
         tables = "CREATE TABLE prepared (LIKE workflow_wait_executions);"
         self._psql(self._name, tables + insert_postgresql(Kind.DUE, waits, "prepared"))
 
-    def end_to_end(self, **handler: Any) -> float:
+    def end_to_end(self, target: Target, concurrency: int = CONCURRENCY) -> float:
         """Deliveries a second, from a due wait to a settled delivery."""
         self._reset()
-        return self._rate(handler, frozenset(Phase))
+        return self._rate(HandlerConfig("nudge", target, concurrency=concurrency), frozenset(Phase))
 
-    def delivering(self, **handler: Any) -> float:
+    def delivering(self, target: Target) -> float:
         """Deliveries a second, from a pending one to a settled one."""
         self._reset()
-        self._tick({}, frozenset({Phase.DUE}))
-        return self._rate(handler, frozenset({Phase.DELIVER}))
+        self._tick(None, frozenset({Phase.DUE}))
+        return self._rate(HandlerConfig("nudge", target, concurrency=CONCURRENCY), frozenset({Phase.DELIVER}))
 
     def _reset(self) -> None:
         self._psql(self._name, RESET.format(schema="public"))
 
-    def _rate(self, handler: dict[str, Any], phases: frozenset[Phase]) -> float:
+    def _rate(self, handler: HandlerConfig, phases: frozenset[Phase]) -> float:
         rate = self.waits / seconds(lambda: self._tick(handler, phases))
         done = self._psql(self._name, "SELECT count(*) FROM workflow_wait_deliveries WHERE status = 'delivered'")
         if int(done) != self.waits:
             raise SystemExit(f"of {self.waits} deliveries, {int(done)} are delivered")
         return rate
 
-    def _tick(self, handler: dict[str, Any], phases: frozenset[Phase]) -> None:
-        handlers = {"nudge": HandlerConfig("nudge", **handler)} if handler else {}
+    def _tick(self, handler: HandlerConfig | None, phases: frozenset[Phase]) -> None:
+        handlers = {handler.name: handler} if handler else {}
         with Database(self.url) as database:
             Tick(database, Settings(self.url, handlers=handlers), TickOptions(only=phases, time_budget=HOUR)).run()
 
@@ -89,7 +88,7 @@ def python(setting: Setting) -> list[Comparison]:
         peer = [sys.executable, "-m", "benchmarks.reference_pgqueuer", peer_url, str(outbox.waits)]
         pairs = alternate(
             "deliver-python",
-            lambda: outbox.end_to_end(python="benchmarks.handlers:nothing"),
+            lambda: outbox.end_to_end(PythonConfig("benchmarks.handlers:nothing")),
             lambda: float(run(peer)),
             pairs=2 if setting.quick else 6,
         )
@@ -101,8 +100,8 @@ def batch(setting: Setting) -> list[Comparison]:
     with _outbox(setting, "batch", 50_000) as outbox:
         pairs = alternate(
             "deliver-batch",
-            lambda: outbox.end_to_end(exec=("/bin/sh", "-c", "cat > /dev/null"), batch=True, concurrency=1),
-            lambda: outbox.end_to_end(python="benchmarks.handlers:nothing"),
+            lambda: outbox.end_to_end(ExecConfig(("/bin/sh", "-c", "cat > /dev/null"), batch=True), concurrency=1),
+            lambda: outbox.end_to_end(PythonConfig("benchmarks.handlers:nothing")),
             pairs=2 if setting.quick else 6,
         )
     return [Comparison("deliver-batch: exec batch / python", "deliveries/s", *pairs, at_least=0.8)]
@@ -113,7 +112,7 @@ def command(setting: Setting) -> list[Comparison]:
     with _outbox(setting, "exec", 4_000) as outbox:
         pairs = alternate(
             "deliver-exec",
-            lambda: outbox.delivering(exec=(NOTHING,), concurrency=CONCURRENCY),
+            lambda: outbox.delivering(ExecConfig((NOTHING,))),
             lambda: outbox.waits / seconds(lambda: _spawn(outbox.waits)),
             pairs=2 if setting.quick else 6,
         )
@@ -139,7 +138,7 @@ def webhook(setting: Setting) -> list[Comparison]:
         bodies: list[bytes] = []
         pairs = alternate(
             "deliver-webhook",
-            lambda: outbox.delivering(webhook=WebhookConfig(f"http://127.0.0.1:{port}/"), concurrency=CONCURRENCY),
+            lambda: outbox.delivering(WebhookConfig(f"http://127.0.0.1:{port}/")),
             lambda: outbox.waits / seconds(lambda: _post(port, bodies or _bodies(outbox, bodies))),
             pairs=2 if setting.quick else 6,
         )

@@ -22,7 +22,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
 from waitctl import Database, EventService, Settings, Tick, TickOptions, TickReport
-from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.handlers import ExecConfig, HandlerConfig
 
 commits = 0
 
@@ -49,7 +49,7 @@ def tick(asked: dict[str, Any], **options: Any) -> TickReport:
     if "exec" in asked:
         handlers["nudge"] = HandlerConfig(
             "nudge",
-            tuple(asked["exec"]),
+            ExecConfig(tuple(asked["exec"])),
             timeout=timedelta(seconds=asked.get("timeout", 30)),
             concurrency=asked.get("concurrency", 1),
         )

@@ -32,7 +32,7 @@ from waitctl import (
 )
 from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.durations import Duration, parse_duration
-from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.handlers import ExecConfig, HandlerConfig
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -155,7 +155,9 @@ class Scene:
         command.write_text(f"#!/bin/sh\nOUT={out}\n{script}\n")
         command.chmod(0o755)
         policy = RetryPolicy(**retry)
-        self.handlers[name] = HandlerConfig(name, (str(command),), timedelta(seconds=timeout), concurrency, policy)
+        self.handlers[name] = HandlerConfig(
+            name, ExecConfig((str(command),)), timedelta(seconds=timeout), concurrency, policy
+        )
         return out
 
 

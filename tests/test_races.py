@@ -50,7 +50,7 @@ from waitctl.domain.errors import (
     WaitAlreadyOpenError,
     WaitExecutionExpiredError,
 )
-from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.handlers import ExecConfig, HandlerConfig
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.database import host_clock
@@ -147,7 +147,7 @@ def test_two_ticks_hand_out_each_delivery_once(open_database: Callable[..., Data
     create_due(open_database(), 24)
     log = tmp_path / "log"
     command = ("/bin/sh", "-c", f'echo "$WAITCTL_DELIVERY_ID" >> {log}')
-    handlers = {"nudge": HandlerConfig("nudge", command, concurrency=2)}
+    handlers = {"nudge": HandlerConfig("nudge", ExecConfig(command), concurrency=2)}
     reports = at_once(*[lambda db=open_database(): tick(db, handlers=handlers, batch_size=3) for _ in range(2)])
     assert sum(report.delivered for report in reports) == 24
     with open_database().read() as connection:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.processes import Waitctl
 from waitctl.cli.output import ExitCode
+from waitctl.domain.handlers import ExecConfig
 from waitctl.domain.waits import TRANSITIONS
 from waitctl.infrastructure.config import load_settings
 
@@ -94,7 +95,7 @@ def test_the_config_examples_are_understood(tmp_path: Path) -> None:
 
     handlers, dead = [settings for settings in found if settings.handlers]
     assert handlers.timezone == "Europe/Berlin"
-    assert handlers.handlers["nudge"].exec == ("/usr/local/bin/nudge.sh",)
+    assert handlers.handlers["nudge"].target == ExecConfig(("/usr/local/bin/nudge.sh",))
     assert (dead.on_dead, dead.inline.timeout, dead.allow_inline_commands) == (
         "tell-ops",
         timedelta(minutes=10),

@@ -12,7 +12,7 @@ from tests.cli.processes import Finished, Waitctl
 from tests.cli.test_cli_help import ALL
 from tests.faults import FAULTS, PlainRole
 from tests.scene import Scene
-from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.handlers import ExecConfig, HandlerConfig
 
 WITHOUT_DATABASE = {"calendar list", "calendar show", "calendar check", "db sql", "event providers"}
 READS = {
@@ -43,7 +43,7 @@ class Case:
         self.role = role
         self.run = Waitctl(folder, role.url)
         scene = Scene(url).on_the_real_clock()
-        scene.handlers["nudge"] = HandlerConfig("nudge", ("false",))
+        scene.handlers["nudge"] = HandlerConfig("nudge", ExecConfig(("false",)))
         wait = scene.create(execution="open").wait.id
         ended = scene.create(execution="ended", handler="nudge").wait.id
         scene.waits.resume_wait(ended)

@@ -15,13 +15,15 @@ import pytest
 from tests.interleaving import until
 from tests.scene import Scene
 from waitctl import Settings, Tick, TickOptions
+from waitctl.domain.handlers import ExecConfig
 
 IDS = """sed 's/^{"delivery_id":"\\([^"]*\\)".*/\\1/'"""
 
 
 def handle(scene: Scene, folder: Path, script: str, *, timeout: float = 20) -> Path:
     out = scene.handle(folder, script, timeout=timeout, concurrency=1)
-    scene.handlers["nudge"] = replace(scene.handlers["nudge"], batch=True)
+    target = ExecConfig((str(out.with_suffix(".sh")),), batch=True)
+    scene.handlers["nudge"] = replace(scene.handlers["nudge"], target=target)
     return out
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from tests.scene import Scene
 from waitctl import Database, Settings, Tick, TickReport
 from waitctl.domain.deliveries import Delivery
+from waitctl.domain.handlers import PythonConfig
 
 DAY = 24 * 60
 
@@ -124,7 +125,7 @@ def test_a_stale_config_kills_nobodys_deliveries(scene: Scene, tmp_path: Path) -
     """Another host knows the handler, and is only slow: its ticks vouch for it."""
     due(scene, "elsewhere")
     scene.handle(tmp_path, "true", name="elsewhere")
-    scene.handlers["elsewhere"] = replace(scene.handlers["elsewhere"], python="no.such:module", exec=())
+    scene.handlers["elsewhere"] = replace(scene.handlers["elsewhere"], target=PythonConfig("no.such:module"))
     assert scene.at(10 * DAY).tick().held == 1  # that host's tick: it knows the name
     scene.handlers.clear()
     assert (scene.tick().dead, scene.tick().held) == (0, 1)

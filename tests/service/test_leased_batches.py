@@ -20,8 +20,9 @@ from waitctl.application.deliveries.dispatcher import Dispatcher
 from waitctl.application.deliveries.payloads import first_payloads, make_payloads
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.domain.deliveries import Capacity, RetryPolicy
-from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.handlers import HandlerConfig, PythonConfig
 from waitctl.infrastructure.database import Connection
+from waitctl.infrastructure.handlers.python import PythonHandler
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import due
 
@@ -120,7 +121,7 @@ def came(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> queue.Queue[Any]:
     module, came = HandlerModule(MODULE), queue.Queue[Any]()
     module.nudge = came.put
     monkeypatch.setitem(sys.modules, MODULE, module)
-    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge")
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"))
     return came
 
 
@@ -160,9 +161,9 @@ def test_a_handler_at_work_gets_its_next_one_without_a_claim(scene: Scene, came:
         end_what_is_due()
         document = came.get(timeout=PATIENCE)
         assert (document["wait"]["workflow_execution_id"], document["attempt"]) == ("second", 1)
-        lane_lease = dispatcher._lanes["nudge"].lease
-    assert leases.get() > lane_lease  # claimed, some time after it came into being
-    assert leases.get() == lane_lease
+        lease = dispatcher._workers["nudge"].lease
+    assert leases.get() > lease  # claimed, some time after it came into being
+    assert leases.get() == lease
     assert [each.status for each in scene.deliveries.list_deliveries()] == ["delivered", "delivered"]
     assert dispatcher.counts.delivered == 2
 
@@ -216,7 +217,7 @@ def test_each_of_many_comes_once(scene: Scene, came: queue.Queue[Any]) -> None:
 
 
 def test_who_interrupts_waits_for_what_has_begun_and_no_more(scene: Scene, came: queue.Queue[Any]) -> None:
-    """Though a worker of a quick handler has many in its hands."""
+    """A worker of a quick handler has a few in its hands, which it finishes, and many more lie ready."""
     scene.on_the_real_clock()
     count, concurrency = 8000, 4
     many_due(scene, count)
@@ -228,10 +229,10 @@ def test_who_interrupts_waits_for_what_has_begun_and_no_more(scene: Scene, came:
             stop.set()
 
     vars(sys.modules[MODULE])["nudge"] = nudge
-    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=concurrency)
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"), concurrency=concurrency)
     settings = Settings(scene.url, handlers=scene.handlers)
     report = Tick(scene.database, settings, TickOptions(), interrupted=stop.is_set).run()
-    assert sum(begun) <= concurrency
+    assert sum(begun) <= concurrency * PythonHandler.most_at_once
     assert (report.delivered, report.stopped) == (len(begun), "interrupted")
     found = "SELECT CAST(status AS text), attempt, count(*) FROM workflow_wait_deliveries GROUP BY 1, 2 ORDER BY 1"
     rows = [tuple(row) for row in scene.sql(found)]
@@ -252,7 +253,7 @@ def test_who_has_few_attempts_lies_in_no_queue(
 
     vars(sys.modules[MODULE])["nudge"] = nudge
     policy = RetryPolicy(max_attempts=max_attempts)
-    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=1, retry=policy)
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"), concurrency=1, retry=policy)
     scene.create("0.000001s", execution="first", handler="nudge")
     with dispatching(scene) as (end_what_is_due, _):
         end_what_is_due()
@@ -276,7 +277,7 @@ def test_nothing_is_started_when_what_becomes_of_it_cannot_be_written(scene: Sce
 
     seen: list[str] = []
     vars(sys.modules[MODULE])["nudge"] = nudge
-    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge", concurrency=1)
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"), concurrency=1)
     scene.create("0.000001s", execution="first", handler="nudge")
     tick = Tick(scene.database, Settings(scene.url, handlers=scene.handlers), TickOptions())
     with pytest.raises(DBAPIError), tick.dispatcher() as dispatcher, ThreadPoolExecutor(1) as aside:

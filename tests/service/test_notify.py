@@ -10,12 +10,12 @@ import psycopg
 from tests.scene import NOON, Scene
 from waitctl import Settings, Tick, TickOptions
 from waitctl.domain.deliveries import RetryPolicy
-from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.handlers import HandlerConfig, NotifyConfig
 
 
 def notify(scene: Scene, channel: str) -> None:
     retry = RetryPolicy(backoff=timedelta(minutes=1))
-    scene.handlers["tell"] = HandlerConfig("tell", notify=channel, retry=retry)
+    scene.handlers["tell"] = HandlerConfig("tell", NotifyConfig(channel), retry=retry)
 
 
 def test_who_listens_hears_ids_and_nothing_else(postgres_scene: Scene) -> None:

@@ -16,7 +16,7 @@ from tests.interleaving import until
 from tests.scene import MINUTE, NOON, HandlerModule, Scene
 from waitctl import Dead, Retry, Settings, Tick, TickOptions
 from waitctl.domain.deliveries import Delivery, RetryPolicy
-from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.handlers import HandlerConfig, PythonConfig
 
 MODULE = "handlers_of_a_test"
 
@@ -32,7 +32,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> HandlerModule:
 def call(scene: Scene, function: str = "handle", *, module: str = MODULE, timeout: float = 20) -> None:
     scene.handlers["call"] = HandlerConfig(
         "call",
-        python=f"{module}:{function}",
+        PythonConfig(f"{module}:{function}"),
         timeout=timedelta(seconds=timeout),
         retry=RetryPolicy(backoff=timedelta(minutes=1)),
     )

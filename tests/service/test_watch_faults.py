@@ -24,7 +24,7 @@ from tests.service.test_watch import MODULE, Running
 from waitctl import Awaited, AwaitService, Database
 from waitctl.application.trouble import WELL_AGAIN
 from waitctl.domain.errors import ClockSkewError
-from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.handlers import ExecConfig, HandlerConfig, PythonConfig
 from waitctl.infrastructure import database as clocks
 
 WORDS = FAULTS | dict.fromkeys(("53300", "57P01"), "cannot reach")
@@ -43,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def with_handler(scene: Scene) -> Scene:
-    scene.handlers["nudge"] = HandlerConfig("nudge", python=f"{MODULE}:nudge")
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge", own_process=False))
     return scene.on_the_real_clock()
 
 
@@ -269,7 +269,7 @@ def test_a_tick_on_a_wrong_clock_is_healed_by_one_command(sqlite_scene: Scene, c
     """And what it did by that clock is said where one looks for it."""
     scene = with_handler(sqlite_scene)
     early = scene.create("2h", handler="nudge").wait
-    scene.handlers["fails"] = HandlerConfig("fails", ("false",))
+    scene.handlers["fails"] = HandlerConfig("fails", ExecConfig(("false",)))
     failing = scene.create("1h", execution="fails", handler="fails").wait
     clock.wrong_by = timedelta(hours=3)
     assert scene.tick().resumed == 2

@@ -32,10 +32,10 @@ def receiver() -> Iterator[Receiver]:
 def post_to(scene: Scene, url: str, *, timeout: float = 20, concurrency: int = 1, **where: str | None) -> None:
     scene.handlers["hook"] = HandlerConfig(
         "hook",
+        WebhookConfig(url, **where),
         timeout=timedelta(seconds=timeout),
         concurrency=concurrency,
         retry=RetryPolicy(backoff=timedelta(minutes=1)),
-        webhook=WebhookConfig(url, **where),
     )
 
 

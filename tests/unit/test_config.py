@@ -15,7 +15,7 @@ from waitctl.domain.errors import (
     InvalidWaitDateError,
     MissingCredentialError,
 )
-from waitctl.domain.handlers import HandlerConfig, WebhookConfig
+from waitctl.domain.handlers import ExecConfig, HandlerConfig, NotifyConfig, PythonConfig, WebhookConfig
 from waitctl.domain.hours import parse_hours
 from waitctl.infrastructure.config import CalendarConfig, load_settings
 
@@ -83,12 +83,12 @@ def test_handlers(config: Path) -> None:
     assert handlers == {
         "nudge": HandlerConfig(
             "nudge",
-            ("/usr/local/bin/nudge.sh", "--fast"),
+            ExecConfig(("/usr/local/bin/nudge.sh", "--fast")),
             timedelta(seconds=90),
             2,
             RetryPolicy(3, timedelta(minutes=1), timedelta(hours=2)),
         ),
-        "plain one": HandlerConfig("plain one", ("true",)),
+        "plain one": HandlerConfig("plain one", ExecConfig(("true",))),
     }
     assert handlers["plain one"].retry == RetryPolicy(8, timedelta(seconds=10), timedelta(hours=1))
 
@@ -178,17 +178,14 @@ def test_handlers_of_other_kinds(config: Path, tmp_path: Path) -> None:
         """
     )
     handlers = load_settings(config=str(config), environ={}).handlers
-    assert [handler.webhook for handler in handlers.values()] == [
+    assert [handlers[name].target for name in ("hook", "near", "open")] == [
         WebhookConfig("https://x.example:8443/hooks?a=b", secret_env="HOOK_SECRET"),
         WebhookConfig("http://localhost/", secret_file=str(tmp_path / "secrets/near")),
         WebhookConfig("http://localhost/"),
-        None,
-        None,
-        None,
     ]
-    assert handlers["tell"] == HandlerConfig("tell", notify="waits")
-    assert handlers["call"] == HandlerConfig("call", python="package.module:Class.method")
-    assert handlers["many"] == HandlerConfig("many", ("cat",), concurrency=1, batch=True)
+    assert handlers["tell"] == HandlerConfig("tell", NotifyConfig("waits"))
+    assert handlers["call"] == HandlerConfig("call", PythonConfig("package.module:Class.method"))
+    assert handlers["many"] == HandlerConfig("many", ExecConfig(("cat",), batch=True), concurrency=1)
 
 
 HANDLER = "[handlers.nudge]\nexec = ['true']\n"

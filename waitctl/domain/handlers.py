@@ -24,6 +24,14 @@ _NOT_AN_ARGUMENT = re.compile(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
+class ExecConfig:
+    """A command: argv, never a shell string. With ``batch`` one process takes many deliveries."""
+
+    argv: tuple[str, ...]
+    batch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookConfig:
     """Where a webhook goes, and where the secret that signs it stands: never the secret itself."""
 
@@ -33,19 +41,37 @@ class WebhookConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifyConfig:
+    """A channel of PostgreSQL's NOTIFY."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class PythonConfig:
+    """A function, as ``package.module:function``."""
+
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class InlineConfig:
+    """The command that each wait brings along."""
+
+
+Target = ExecConfig | WebhookConfig | NotifyConfig | PythonConfig | InlineConfig
+"""What a handler does with a delivery."""
+
+
+@dataclass(frozen=True, slots=True)
 class HandlerConfig:
-    """One ``[handlers.NAME]`` of the config file: what runs is ``exec``, ``webhook``, ``notify`` or ``python``."""
+    """One ``[handlers.NAME]`` of the config file."""
 
     name: str
-    exec: tuple[str, ...] = ()
+    target: Target
     timeout: timedelta = timedelta(seconds=30)
     concurrency: int = 8
     retry: RetryPolicy = RetryPolicy()
-    webhook: WebhookConfig | None = None
-    notify: str | None = None
-    python: str | None = None
-    batch: bool = False
-    """Whether ``exec`` takes many deliveries in one process, which then is the only one."""
     on_dead: str | None = None
     """The handler that is told of a delivery that died."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.errors import InvalidSettingError
-from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig
+from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, InlineConfig
 from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
@@ -24,7 +24,7 @@ from waitctl.infrastructure.zone_rules import use_newest
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-INLINE_DEFAULT = HandlerConfig(INLINE, timeout=INLINE_TIMEOUT)
+INLINE_DEFAULT = HandlerConfig(INLINE, InlineConfig(), timeout=INLINE_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,17 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import WaitStepError
-from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, WebhookConfig
+from waitctl.domain.handlers import (
+    INLINE,
+    INLINE_TIMEOUT,
+    ExecConfig,
+    HandlerConfig,
+    InlineConfig,
+    NotifyConfig,
+    PythonConfig,
+    Target,
+    WebhookConfig,
+)
 
 T = TypeVar("T")
 
@@ -124,16 +134,23 @@ class HandlerModel(BaseModel):
             raise ValueError(f"{INLINE} runs the commands of waits: {self._given[0]} has no place here")
         if name != INLINE and not self._given:
             raise ValueError(f"nothing to run: give one of {', '.join(KINDS)}")
-        secret_file = None if self.secret_file is None else str(folder / Path(self.secret_file).expanduser())
         return HandlerConfig(
             name=name,
-            exec=tuple(self.exec or ()),
+            target=self._target(folder),
             timeout=self.timeout if name != INLINE or "timeout" in self.model_fields_set else INLINE_TIMEOUT,
             concurrency=1 if self.batch else self.concurrency,
             retry=RetryPolicy(self.max_attempts, self.backoff, self.max_backoff),
-            webhook=None if self.webhook is None else WebhookConfig(self.webhook, self.secret_env, secret_file),
-            notify=self.notify,
-            python=self.python,
-            batch=self.batch,
             on_dead=self.on_dead,
         )
+
+    def _target(self, folder: Path) -> Target:
+        if self.exec is not None:
+            return ExecConfig(tuple(self.exec), self.batch)
+        if self.webhook is not None:
+            secret_file = None if self.secret_file is None else str(folder / Path(self.secret_file).expanduser())
+            return WebhookConfig(self.webhook, self.secret_env, secret_file)
+        if self.notify is not None:
+            return NotifyConfig(self.notify)
+        if self.python is not None:
+            return PythonConfig(self.python)
+        return InlineConfig()

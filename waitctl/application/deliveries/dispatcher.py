@@ -1,7 +1,7 @@
 """Claim → hand out → settle, each at its own pace. Only a delivery is leased, because only here is I/O that can hang.
 
-Three kinds of thread: the one that calls `Dispatcher.run` claims, a lane's workers hand out, and one settles what they
-bring back. So the database claims and settles while handlers run, and no handler waits for another's.
+Three kinds of thread: the one that calls `Dispatcher.run` claims, a handler's workers hand out, and one settles what
+they bring back. So the database claims and settles while handlers run, and no handler waits for another's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from types import TracebackType
 
 from waitctl.application.deliveries.handler_factory import handlers_of, make_handler
 from waitctl.application.deliveries.payloads import first_payloads, make_payloads
-from waitctl.application.deliveries.workers import LEASE_MARGIN, SOON, HandlerWorkers, ResultQueue, Returned
+from waitctl.application.deliveries.quota import SOON
+from waitctl.application.deliveries.workers import LEASE_MARGIN, HandlerWorkers, ResultQueue, Returned
 from waitctl.domain.deliveries import (
     Capacity,
     Delivered,
@@ -72,7 +73,7 @@ class Dispatcher:
         self._settings = settings
         self._retried = retried
         self._result_queue = ResultQueue(self._in_hand_count)
-        self._lanes = {
+        self._workers = {
             config.name: HandlerWorkers(config, self._result_queue, limit) for config in handlers_of(settings, database)
         }
         self._may_start: Callable[[], bool] = lambda: False
@@ -91,10 +92,10 @@ class Dispatcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for lane in self._lanes.values():
-            lane.take_back()  # after a failure; what it leaves behind is claimed again when its leases run out
-        for lane in self._lanes.values():
-            lane.close()
+        for workers in self._workers.values():
+            workers.take_back()  # after a failure; what it leaves behind is claimed again when its leases run out
+        for workers in self._workers.values():
+            workers.close()
 
     # -- what others tell it --------------------------------------------------------------------------------------
 
@@ -119,25 +120,25 @@ class Dispatcher:
         """
         with self._changed:
             self._changed.wait_for(
-                lambda: self._failure or not any(lane.has_soon() for lane in self._lanes.values()), SOON
+                lambda: self._failure or not any(workers.has_soon() for workers in self._workers.values()), SOON
             )
             idle = self._failure is not None or not self._may_start()
             promised = {
-                lane: room
-                for lane in self._lanes.values()
-                if not idle and lane.handler is not None and (room := lane.room_for_leased_batch()) > 0
+                workers: room
+                for workers in self._workers.values()
+                if not idle and workers.handler is not None and (room := workers.room_for_leased_batch()) > 0
             }
-            for lane, room in promised.items():
-                lane.promised += room
+            for workers, room in promised.items():
+                workers.promised += room
         try:
             yield [
-                Capacity(lane.config.name, room, lane.lease, lane.config.retry.max_attempts)
-                for lane, room in promised.items()
+                Capacity(workers.config.name, room, workers.lease, workers.config.retry.max_attempts)
+                for workers, room in promised.items()
             ]
         finally:
             with self._changed:
-                for lane, room in promised.items():
-                    lane.promised -= room
+                for workers, room in promised.items():
+                    workers.promised -= room
                 self._news |= self._short_of_room
                 self._changed.notify_all()
 
@@ -145,9 +146,9 @@ class Dispatcher:
         """Hand out deliveries that were leased for the ``room`` of their handler's capacity."""
         leases = leased_batch.leases
         with self._changed:
-            lane = self._lanes[leased_batch.handler]
-            lane.took(len(leases), room)
-            lane.hand_out(leases, partial(first_payloads, leased_batch), self._may_start)
+            workers = self._workers[leased_batch.handler]
+            workers.took(len(leases), room)
+            workers.hand_out(leases, partial(first_payloads, leased_batch), self._may_start)
             self._changed.notify_all()  # who found nothing in hand looks for interrupts from now on
 
     # -- claiming -------------------------------------------------------------------------------------------------
@@ -187,10 +188,10 @@ class Dispatcher:
             self._changed.notify_all()
 
     def _in_hand(self) -> bool:
-        return any(lane.in_hand or lane.promised for lane in list(self._lanes.values()))
+        return any(workers.in_hand or workers.promised for workers in list(self._workers.values()))
 
     def _in_hand_count(self) -> int:
-        return sum(len(lane.in_hand) for lane in list(self._lanes.values()))
+        return sum(len(workers.in_hand) for workers in list(self._workers.values()))
 
     def _is_over(self) -> bool:
         return self._failure is not None or not (self._news or self._more or self._in_hand())
@@ -200,86 +201,86 @@ class Dispatcher:
             self._changed.wait_for(condition, seconds)
 
     def _claim(self) -> bool:
-        """Claim for every lane with room and something to do, and hand out. Returns whether there may be more.
+        """Claim for every handler with room and something to do, and hand out. Returns whether there may be more.
 
-        Only when there is news: until somebody says so, or a lane that had no room has some, there is nothing new.
+        Only when there is news: until somebody says so, or a handler that had no room has some, there is nothing new.
         """
         with self._changed:
             news, self._news = self._news, False
             if not news:
                 return False
-            lanes = {name: lane for name, lane in self._lanes.items() if lane.room() > 0}
-            self._short_of_room = len(lanes) < len(self._lanes)
-        if not lanes:
+            free = {name: workers for name, workers in self._workers.items() if workers.room() > 0}
+            self._short_of_room = len(free) < len(self._workers)
+        if not free:
             return False
 
         def work(
             connection: Connection,
         ) -> tuple[list[str], list[tuple[HandlerWorkers, int, list[tuple[Delivery, Payload]]]]]:
             now, paused = self._database.clock(connection), pauses.paused(connection)
-            names = [] if paused.everything else [name for name in lanes if name not in paused.handlers]
+            names = [] if paused.everything else [name for name in free if name not in paused.handlers]
             wanted = store.claimable_handlers(connection, names, now=now)
             return wanted, [
-                (lane, room, self._claim_for(connection, lane, room, paused, now))
-                for lane in (lanes[name] for name in wanted)
-                if lane.handler is not None and (room := lane.room()) > 0
+                (workers, room, self._claim_for(connection, workers, room, paused, now))
+                for workers in (free[name] for name in wanted)
+                if workers.handler is not None and (room := workers.room()) > 0
             ]
 
         wanted, claims = self._database.write(work, is_news=lambda _: False)  # a lease is nobody else's business
         exhausted: list[tuple[HandlerWorkers, Settlement]] = []
-        for lane, room, addressed in claims:
-            lane.took(len(addressed), room)
-            exhausted += [(lane, _mark_exhausted(delivery)) for delivery, _ in addressed if is_exhausted(delivery)]
+        for workers, room, addressed in claims:
+            workers.took(len(addressed), room)
+            exhausted += [(workers, _mark_exhausted(delivery)) for delivery, _ in addressed if is_exhausted(delivery)]
             with self._changed:
                 fresh = [pair for pair in addressed if not is_exhausted(pair[0])]
-                lane.hand_out([_lease(delivery) for delivery, _ in fresh], fresh.__getitem__, self._may_start)
+                workers.hand_out([_lease(delivery) for delivery, _ in fresh], fresh.__getitem__, self._may_start)
         if exhausted:
             self._write((), lambda _: exhausted)
-        opened = [self._open(lanes[name]) for name in wanted if lanes[name].handler is None]
+        opened = [self._open(free[name]) for name in wanted if free[name].handler is None]
         if any(opened) or any(len(addressed) == room for _, room, addressed in claims):
             self.look()
             return True
         return False
 
     def _claim_for(
-        self, connection: Connection, lane: HandlerWorkers, room: int, paused: Paused, now: datetime
+        self, connection: Connection, workers: HandlerWorkers, room: int, paused: Paused, now: datetime
     ) -> list[tuple[Delivery, Payload]]:
         claimed, shared = store.claim_deliveries(
             connection,
-            lane.config.name,
+            workers.config.name,
             now=now,
-            lease_until=now + lane.lease,
-            max_attempts=lane.config.retry.max_attempts,
+            lease_until=now + workers.lease,
+            max_attempts=workers.config.retry.max_attempts,
             limit=room,
             paused_workflows=paused.workflows,
         )
         return make_payloads(connection, claimed, shared)
 
-    def _open(self, lane: HandlerWorkers) -> bool:
-        """Make a lane's handler, or shut the lane for good when this host cannot."""
+    def _open(self, workers: HandlerWorkers) -> bool:
+        """Make a handler, or do without it for good when this host cannot."""
         try:
-            lane.handler = make_handler(lane.config, self._settings, self._database)
+            workers.open(make_handler(workers.config, self._settings, self._database))
         except HandlerNotReadyError as error:
-            self.unready[lane.config.name] = str(error)
+            self.unready[workers.config.name] = str(error)
             with self._changed:
-                del self._lanes[lane.config.name]
+                del self._workers[workers.config.name]
             return False
         return True
 
     def _give_back(self) -> None:
-        for lane in self._lanes.values():
-            self._release(lane, lane.take_back())
+        for workers in self._workers.values():
+            self._release(workers, workers.take_back())
 
-    def _release(self, lane: HandlerWorkers, leases: Sequence[Lease]) -> None:
+    def _release(self, workers: HandlerWorkers, leases: Sequence[Lease]) -> None:
         if leases:
             self._database.write(partial(store.release_deliveries, leases=leases))
-            self._put_down([(lane, leases)])
+            self._put_down([(workers, leases)])
 
     def _put_down(self, done: Sequence[tuple[HandlerWorkers, Sequence[Lease]]]) -> None:
         if done:
             with self._changed:
-                for lane, leases in done:
-                    lane.in_hand.difference_update(leases)
+                for workers, leases in done:
+                    workers.in_hand.difference_update(leases)
                 self._news |= self._short_of_room
                 self._changed.notify_all()
 
@@ -305,15 +306,15 @@ class Dispatcher:
         Of what runs for longer than anybody foresaw: a Python function, or a host that was asleep.
         """
         with self._changed:
-            busy = [lane for lane in self._lanes.values() if lane.in_hand]
-            old = [(lane, list(lane.in_hand)) for lane in busy if not lane.until_renewal()]
-        for lane, leases in old:
-            lane.renewed()
-            self._database.write(partial(self._renew, lane, leases), is_news=lambda _: False)
-        return min([LEASE_MARGIN.total_seconds() / 2, *(lane.until_renewal() for lane in busy)])
+            busy = [workers for workers in self._workers.values() if workers.in_hand]
+            old = [(workers, list(workers.in_hand)) for workers in busy if not workers.until_renewal()]
+        for workers, leases in old:
+            workers.renewed()
+            self._database.write(partial(self._renew, workers, leases), is_news=lambda _: False)
+        return min([LEASE_MARGIN.total_seconds() / 2, *(workers.until_renewal() for workers in busy)])
 
-    def _renew(self, lane: HandlerWorkers, leases: Sequence[Lease], connection: Connection) -> None:
-        until = self._database.clock(connection) + lane.lease
+    def _renew(self, workers: HandlerWorkers, leases: Sequence[Lease], connection: Connection) -> None:
+        until = self._database.clock(connection) + workers.lease
         store.renew_leases(connection, leases, lease_until=until)
 
     def _settle(self, returned: Sequence[Returned]) -> None:
@@ -325,19 +326,19 @@ class Dispatcher:
                 if isinstance(result, Delivered):
                     delivered.append(_lease(delivery))
                 else:
-                    failed.append((each.lane, delivery, result, random.random()))
+                    failed.append((each.workers, delivery, result, random.random()))
         if delivered or failed:
             self._write(
                 delivered,
                 lambda now: [
-                    (lane, settle(delivery, result, lane.config.retry, now=now, jitter=jitter))
-                    for lane, delivery, result, jitter in failed
+                    (workers, settle(delivery, result, workers.config.retry, now=now, jitter=jitter))
+                    for workers, delivery, result, jitter in failed
                 ],
             )
         for each in returned:
             if each.results is None:
-                self._release(each.lane, each.leases)
-        self._put_down([(each.lane, each.leases) for each in finished])
+                self._release(each.workers, each.leases)
+        self._put_down([(each.workers, each.leases) for each in finished])
 
     def _write(
         self, delivered: Sequence[Lease], decide: Callable[[datetime], Sequence[tuple[HandlerWorkers, Settlement]]]
@@ -349,8 +350,8 @@ class Dispatcher:
             settled = decide(now)
             settlements = [settlement for _, settlement in settled]
             dead = {
-                settlement.delivery_id: lane.config.on_dead or self._settings.on_dead
-                for lane, settlement in settled
+                settlement.delivery_id: workers.config.on_dead or self._settings.on_dead
+                for workers, settlement in settled
                 if settlement.status is DeliveryStatus.DEAD
             }
             if dead:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from waitctl.application.inline_commands import allows_inline
 from waitctl.domain.errors import MissingCredentialError
-from waitctl.domain.handlers import INLINE, HandlerConfig, WebhookConfig
+from waitctl.domain.handlers import (
+    INLINE,
+    ExecConfig,
+    HandlerConfig,
+    InlineConfig,
+    NotifyConfig,
+    PythonConfig,
+    WebhookConfig,
+)
 from waitctl.domain.instants import format_instant
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database, host_clock
@@ -18,7 +26,6 @@ from waitctl.infrastructure.secrets import read_secrets
 if TYPE_CHECKING:
     from waitctl.domain.pauses import Paused
     from waitctl.infrastructure.handlers import Handler
-    from waitctl.infrastructure.handlers.exec import ExecHandler
 
 
 def handlers_of(settings: Settings, database: Database) -> list[HandlerConfig]:
@@ -38,26 +45,30 @@ def why_held(handler: str, paused: Paused, usable: Collection[str]) -> str:
     return f"workflows are paused: {', '.join(sorted(paused.workflows))}"
 
 
-def make_handler(config: HandlerConfig, settings: Settings, database: Database) -> Handler | ExecHandler:
+def make_handler(config: HandlerConfig, settings: Settings, database: Database) -> Handler:
     """The handler that a config describes; each kind is loaded when it is first used.
 
     Raises `HandlerNotReadyError` when this host lacks what it needs.
     """
-    if config.webhook is not None:
-        from waitctl.infrastructure.handlers.webhook import WebhookHandler
+    match config.target:
+        case ExecConfig(argv=argv, batch=batch):
+            from waitctl.infrastructure.handlers.exec import ExecHandler
 
-        return WebhookHandler(config.webhook.url, config.timeout, host_clock, _secret(config.webhook))
-    if config.notify is not None:
-        return _notify_handler(config.notify, database)
-    if config.python is not None:
-        from waitctl.infrastructure.handlers.python import PythonHandler
+            return ExecHandler(argv, config.timeout, _environment(settings, database), batch=batch)
+        case InlineConfig():
+            from waitctl.infrastructure.handlers.exec import InlineHandler
 
-        return PythonHandler(config.python, config.timeout)
-    from waitctl.infrastructure.handlers.exec import ExecHandler, InlineHandler
+            return InlineHandler(config.timeout, _environment(settings, database))
+        case WebhookConfig(url=url) as webhook:
+            from waitctl.infrastructure.handlers.webhook import WebhookHandler
 
-    if config.name == INLINE:
-        return InlineHandler(config.timeout, _environment(settings, database))
-    return ExecHandler(config.exec, config.timeout, _environment(settings, database), batch=config.batch)
+            return WebhookHandler(url, config.timeout, host_clock, _secret(webhook))
+        case NotifyConfig(channel=channel):
+            return _notify_handler(channel, database)
+        case PythonConfig(function=function):
+            from waitctl.infrastructure.handlers.python import PythonHandler
+
+            return PythonHandler(function, config.timeout)
 
 
 def _notify_handler(channel: str, database: Database) -> Handler:

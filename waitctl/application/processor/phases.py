@@ -90,7 +90,7 @@ class Progress:
 
 
 class DeliverySink(Protocol):
-    """Where deliveries go: what the `Dispatcher` is to the `Resolver`."""
+    """Where deliveries go: what a `Dispatcher` is to the `Resolver`."""
 
     def look(self) -> None:
         """There may be something to claim."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -59,13 +60,26 @@ class Payload:
 
 
 class Handler(Protocol):
-    """Takes a payload and says what became of it; several threads call at once. Must not raise.
+    """Takes payloads and says what became of each; several threads call at once. Must not raise.
 
     Making one raises `HandlerNotReadyError` when the host lacks what it needs.
     """
 
-    def deliver(self, payload: Payload) -> HandlerResult:
-        """Hand a payload over and wait for the answer."""
+    @property
+    def most_at_once(self) -> int:
+        """Deliveries that one call takes at most."""
+        ...
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether a call deals with one after the other.
+
+        Then more than one are given together only to a handler that is quick: they save it being called, and no more.
+        """
+        ...
+
+    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+        """Hand payloads over and wait for what becomes of each, in their order."""
         ...
 
     def close(self) -> None:

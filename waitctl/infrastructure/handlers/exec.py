@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
+from threading import Condition
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.infrastructure.handlers import Payload
-from waitctl.infrastructure.handlers.commands import MOST_NAMED, Commands, Ended, NoRoomError
+from waitctl.infrastructure.handlers.commands import MOST_NAMED, Ended, NoRoomError, run_command
 
-_ESSENTIALS = "\0".join(f"{name}=%s" for name in Payload.VARIABLES)
+_MOST_IN_A_BATCH = 1000
+"""Deliveries that one process gets at most."""
 
 
 class ExecHandler:
@@ -26,51 +27,76 @@ class ExecHandler:
     failed; the others are delivered. Its exit status applies to those, or to all when it names none.
     """
 
+    one_by_one = False
+
     def __init__(
         self, argv: tuple[str, ...], timeout: timedelta, environment: Mapping[str, str], *, batch: bool = False
     ) -> None:
         self._argv = argv
-        self._timeout = timeout.total_seconds()
+        self._timeout = timeout
         # A tick that a handler started has that handler's delivery in its environment: none of this one's.
         variables = os.environ | environment
-        inherited = (f"{name}={variables[name]}" for name in variables.keys() - set(Payload.VARIABLES))
-        self._environment = tuple(map(os.fsencode, inherited))
+        self._environment = {
+            os.fsencode(name): os.fsencode(value) for name, value in variables.items() if name not in Payload.VARIABLES
+        }
         self._batch = batch
+        self._changed = Condition()
+        self._running = 0
 
-    def start(
-        self, commands: Commands, payloads: Sequence[Payload], done: Callable[[Sequence[HandlerResult]], None]
-    ) -> None:
-        """Run the command for one payload, or for a batch of them, as one of ``commands``.
+    @property
+    def most_at_once(self) -> int:
+        """A batch, or one."""
+        return _MOST_IN_A_BATCH if self._batch else 1
 
-        ``done`` hears what became of each: at once when it cannot run, else while somebody attends to the commands.
-        Raises only `NoRoomError`: for one more, while others run.
-        """
+    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+        """Run the command for one payload, or for a batch of them."""
         first = payloads[0]
-        if self._batch:
-            body = b"".join([payload.body for payload in payloads])
-            judge = partial(_judge_batch, payloads, self._timeout)
-        else:
-            body, judge = first.body, partial(_judge_one, self._timeout)
         argv, folder = self._command(first)
         try:
-            commands.start(
-                argv,
-                body,
-                self._environment,
-                lambda ended: done(judge(ended)),
-                own=() if self._batch else _essentials(first),
-                folder=folder,
-                apart=self._batch,
-            )
+            ended = self._run(argv, folder, payloads)
         except NoRoomError as error:
-            if commands:
-                raise
-            done([Deferred(f"cannot run {argv[0]}: {error}")] * len(payloads))
+            return [Deferred(f"cannot run {argv[0]}: {error}")] * len(payloads)
         except OSError as error:
             where = f" in {folder}" if folder else ""
-            done([Failed(f"cannot run {argv[0]}{where}: {error.strerror}")] * len(payloads))
+            return [Failed(f"cannot run {argv[0]}{where}: {error.strerror}")] * len(payloads)
         except ValueError as error:  # an environment that no process can have
-            done([Failed(f"cannot run {argv[0]}: {error}")] * len(payloads))
+            return [Failed(f"cannot run {argv[0]}: {error}")] * len(payloads)
+        timeout = self._timeout.total_seconds()
+        return _judge_batch(payloads, timeout, ended) if self._batch else [_judge_command(ended, timeout)]
+
+    def _run(self, argv: Sequence[str], folder: str | None, payloads: Sequence[Payload]) -> Ended:
+        """Run a command. While the system has no room for it, wait until another one has ended.
+
+        Raises `NoRoomError` when there is none for it alone, and what `run_command` raises.
+        """
+        body = b"".join([payload.body for payload in payloads])
+        own = {} if self._batch else _essentials(payloads[0])
+        while True:
+            with self._changed:
+                self._running += 1
+                others = self._running - 1
+            try:
+                return run_command(
+                    argv,
+                    body,
+                    self._environment | own,
+                    self._timeout,
+                    folder=folder,
+                    apart=self._batch,
+                    reserve=others > 0,
+                )
+            except NoRoomError:
+                if not others:
+                    raise
+            finally:
+                with self._changed:
+                    self._running -= 1
+                    self._changed.notify_all()
+            self._wait_for_fewer(others)
+
+    def _wait_for_fewer(self, running: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._running < running)
 
     def _command(self, payload: Payload) -> tuple[Sequence[str], str | None]:
         """What runs for a payload, and in which folder."""
@@ -91,20 +117,13 @@ class InlineHandler(ExecHandler):
         return command["argv"], command["folder"]
 
 
-def _essentials(payload: Payload) -> list[bytes]:
-    """``NAME=value`` of each. Raises `ValueError` for what no process can have."""
-    encoded = os.fsencode(_ESSENTIALS % payload.essentials).split(b"\0")
-    if len(encoded) != len(Payload.VARIABLES):
-        raise ValueError("embedded null byte")
-    return encoded
-
-
-def _judge_one(timeout: float, ended: Ended) -> list[HandlerResult]:
-    return [_judge(ended, timeout)]
+def _essentials(payload: Payload) -> dict[bytes, bytes]:
+    values = zip(Payload.VARIABLES, payload.essentials, strict=True)
+    return {os.fsencode(name): os.fsencode(value) for name, value in values}
 
 
 def _judge_batch(payloads: Sequence[Payload], timeout: float, ended: Ended) -> list[HandlerResult]:
-    verdict = _judge(ended, timeout)
+    verdict = _judge_command(ended, timeout)
     if ended.timed_out or ended.status < 0:
         return [verdict] * len(payloads)  # what it had done by then, nobody knows
     if len(ended.named) > MOST_NAMED:
@@ -120,7 +139,7 @@ def _judge_batch(payloads: Sequence[Payload], timeout: float, ended: Ended) -> l
     return [verdict if everything or payload.delivery_id in failed else Delivered() for payload in payloads]
 
 
-def _judge(ended: Ended, timeout: float) -> HandlerResult:
+def _judge_command(ended: Ended, timeout: float) -> HandlerResult:
     status, said = ended.status, f": {ended.said}" if ended.said else ""
     if ended.timed_out:
         return Failed(f"timed out after {timeout:g} s{said}")

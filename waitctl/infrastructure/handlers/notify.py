@@ -6,7 +6,7 @@ ever will: delivered means that it was sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 from waitctl.domain.deliveries import Delivered, Failed, HandlerResult
@@ -17,12 +17,18 @@ from waitctl.infrastructure.handlers import Payload
 class NotifyHandler:
     """Sends each payload's ids by ``send``, which commits."""
 
+    most_at_once = 1
+    one_by_one = True
+
     def __init__(self, send: Callable[[str], None]) -> None:
         self._send = send
         self._one_at_a_time = Lock()  # PostgreSQL commits notifications one by one: more connections gain nothing
 
-    def deliver(self, payload: Payload) -> HandlerResult:
-        """Send it."""
+    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+        """Send each."""
+        return [self._deliver(payload) for payload in payloads]
+
+    def _deliver(self, payload: Payload) -> HandlerResult:
         ids = {
             "delivery_id": payload.delivery_id,
             "wait_id": payload.document["wait"]["id"],

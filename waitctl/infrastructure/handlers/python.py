@@ -11,7 +11,7 @@ import asyncio
 import importlib
 import inspect
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -30,20 +30,26 @@ _MOST_SAID = 1024
 class PythonHandler:
     """Calls ``package.module:function``. Raises `HandlerNotReadyError` when this host cannot import it."""
 
+    most_at_once = 64
+    one_by_one = True
+
     def __init__(self, reference: str, timeout: timedelta) -> None:
         self._function = _load(reference)
         self._timeout = timeout.total_seconds()
         # Event loops, one a coroutine that runs, kept for the next: clients of a library may be bound to theirs.
         self._loops: SimpleQueue[asyncio.Runner] = SimpleQueue()
 
-    def deliver(self, payload: Payload) -> HandlerResult:
-        """Call the function and judge how it ends."""
+    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+        """Call the function for each and judge how it ends."""
+        return [self._call(payload) for payload in payloads]
+
+    def _call(self, payload: Payload) -> HandlerResult:
         try:
             returned = self._function(payload.document)
             if returned is not None and inspect.isawaitable(returned):
                 return self._await(returned)
         except BaseException as error:  # noqa: BLE001 (somebody else's code: even its sys.exit must not end the tick)
-            return _judge(error)
+            return _judge_exception(error)
         return Delivered()
 
     def close(self) -> None:
@@ -91,7 +97,7 @@ def _load(reference: str) -> Callable[[Any], object]:
     return cast("Callable[[Any], object]", found)
 
 
-def _judge(error: BaseException) -> HandlerResult:
+def _judge_exception(error: BaseException) -> HandlerResult:
     match error:
         case Retry():
             return Deferred(_said(error), retry_after=error.after)

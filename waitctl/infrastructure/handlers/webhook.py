@@ -18,7 +18,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -55,6 +55,9 @@ class WebhookHandler:
     compares the timestamp with its own. Raises `HandlerNotReadyError` for a secret that is none.
     """
 
+    most_at_once = 1
+    one_by_one = True
+
     def __init__(self, url: str, timeout: timedelta, clock: Callable[[], datetime], secrets: str | None = None) -> None:
         self._url = urlsplit(url)
         self._head = _head(self._url)
@@ -64,8 +67,11 @@ class WebhookHandler:
         self._context = ssl.create_default_context() if self._url.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
 
-    def deliver(self, payload: Payload) -> HandlerResult:
-        """Post the payload and judge the answer."""
+    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+        """Post each payload and judge the answer."""
+        return [self._deliver(payload) for payload in payloads]
+
+    def _deliver(self, payload: Payload) -> HandlerResult:
         try:
             return self._exchange(payload, time.monotonic() + self._timeout)
         except TimeoutError:
@@ -104,7 +110,7 @@ class WebhookHandler:
                 text = _read(response)
                 # Python 3.11 does not call a body of known length closed when it has given out all of it.
                 reusable = not response.will_close and (response.isclosed() or response.length == 0)
-                return _judge(_Answer(response, text), self._clock)
+                return _judge_answer(_Answer(response, text), self._clock)
         finally:
             if reusable:
                 self._idle.append(connection)
@@ -320,7 +326,7 @@ class _Answer:
         return self.response.headers.get(name) or ""
 
 
-def _judge(answer: _Answer, clock: Callable[[], datetime]) -> HandlerResult:
+def _judge_answer(answer: _Answer, clock: Callable[[], datetime]) -> HandlerResult:
     status = answer.response.status
     if 200 <= status < 300:
         return Delivered()

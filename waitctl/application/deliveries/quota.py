@@ -1,0 +1,96 @@
+"""How many deliveries of one handler a dispatcher has in hand: values and arithmetic, no thread and no clock.
+
+Instants are seconds of a clock that only goes forward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+SOON = 0.25
+"""Seconds within which a handler that is through with a claim gets a larger one, and is waited for when it is full."""
+
+STALLED = 1.0
+"""Seconds without another claim after which a handler is not called quick any more."""
+
+AHEAD_PER_WORKER = 4
+"""Calls that lie ready for each worker at first; more for a handler that is through with them in no time."""
+
+FEW_ATTEMPTS = 2
+"""Attempts that are too few to lose one to a tick that was killed before it began."""
+
+MOST_IN_HAND = 2000
+"""Deliveries that a handler has in hand at most, apart from what is leased as it comes into being: as many again."""
+
+READ_AT_ONCE = 250
+"""Deliveries of a batch that are read at once: several such make a call."""
+
+OLDER_SHARE = 8
+"""The part of a quota, an eighth, that is for older deliveries while others are leased as they come into being."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A handler's share: `size` is what it may have in hand, grown while it asks for more at once.
+
+    ``limit`` is the most that one claim takes; ``most_at_once`` and ``one_by_one`` are the handler's own.
+    """
+
+    concurrency: int
+    limit: int
+    most_at_once: int = 1
+    one_by_one: bool = True
+    may_queue: bool = True
+    """Whether deliveries may be leased that nobody begins at once."""
+    growth: int = 1
+    claimed_at: float = float("-inf")
+    is_quick: bool = False
+
+    @property
+    def batch(self) -> int:
+        """Deliveries that one call takes in any case."""
+        return 1 if self.one_by_one else min(self.most_at_once, self.limit)
+
+    @property
+    def smallest(self) -> int:
+        """What it may have in hand at first: of batches one runs and one lies ready."""
+        ahead = AHEAD_PER_WORKER if self.batch == 1 else 2
+        return self.concurrency * self.batch * (ahead if self.may_queue else 1)
+
+    @property
+    def size(self) -> int:
+        """What it may have in hand now."""
+        return max(self.smallest, min(self.smallest * self.growth, MOST_IN_HAND))
+
+    @property
+    def call(self) -> int:
+        """Deliveries that go to a worker in one piece: several make a batch; of others a few when they are quick."""
+        if not self.one_by_one:
+            return min(self.batch, READ_AT_ONCE)
+        return min(self.size // self.smallest, self.most_at_once)
+
+    def room(self, in_hand: int, promised: int) -> int:
+        """How many to claim now: none while more than half of what there may be is still in hand."""
+        size = self.size if self.batch > 1 else min(self.size, max(self.limit, self.concurrency))
+        most = min(self.limit, max(size // OLDER_SHARE, self.smallest)) if promised else self.limit
+        return min(size - in_hand, most) if in_hand <= size // 2 else 0
+
+    def room_for_leased_batch(self, in_hand: int, promised: int) -> int:
+        """How many to lease as they come into being: twice as many in all, since that costs less than to claim them."""
+        allowed = self.size * (2 if self.may_queue else 1)
+        return max(0, min(allowed - in_hand - promised, self.limit))
+
+    def has_soon(self, in_hand: int, promised: int, now: float) -> bool:
+        """Whether it has less room for leased batches than it might, and will have more in a moment."""
+        has_grown = self.batch > 1 or self.size >= MOST_IN_HAND // 2
+        is_busy = self.is_quick and now - self.claimed_at <= STALLED and has_grown
+        return is_busy and self.room_for_leased_batch(in_hand, promised) < self.limit
+
+    def claimed(self, count: int, room: int, now: float) -> Quota:
+        """Learn from a claim: a handler that asks for more at once gets more at once."""
+        is_quick = now - self.claimed_at < SOON
+        growth = self.growth
+        if count == room:
+            most = -(-MOST_IN_HAND // self.smallest) if self.may_queue and self.batch == 1 else 1
+            growth = max(1, min(growth * 2 if is_quick else growth // 2, most))
+        return replace(self, growth=growth, claimed_at=now, is_quick=is_quick)
