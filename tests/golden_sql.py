@@ -51,7 +51,11 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "waits_of_execution": {"": (False,), "step": (True,)},
     "count_upcoming": {"": (False,), "workflow": (True,)},
     "end_by_hand": {"resume": (Resolution.MANUAL,), "cancel": (Resolution.CANCELLED,)},
-    "claim_deliveries": {"": (frozenset(),), "paused": (frozenset({"billing"}),)},
+    "claim_deliveries": {
+        "": (frozenset(), False),
+        "lapsed": (frozenset(), True),
+        "paused": (frozenset({"billing"}), False),
+    },
     "mark_waits": {str(to): (to,) for to in (WaitExecutionStatus.ERROR, *TRANSITIONS[WaitExecutionStatus.ERROR])},
     "resume_and_lease": {"": (WAIT_FIELDS,)},
     "claim_late": {"": (False,), "next": (True,)},

@@ -44,7 +44,7 @@ def _one_delivery(wait: sa.Row[Any], sent: list[sa.Row[Any]]) -> None:
     assert len(sent) == due, f"{len(sent)} deliveries: {wait}"
     for delivery in sent:
         assert (delivery.outcome, delivery.handler) == (wait.resolution, wait.handler), delivery
-        assert delivery.attempt >= (delivery.status is not DeliveryStatus.PENDING), delivery
+        assert delivery.attempt >= (delivery.status is DeliveryStatus.DELIVERED), delivery
         assert (delivery.status is DeliveryStatus.RUNNING) == (delivery.lease_expires_at is not None), delivery
 
 

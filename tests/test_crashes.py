@@ -152,22 +152,23 @@ def test_a_tick_killed_at_any_commit_loses_nothing(
     in_flight = 0
     for _, copy in at_every_commit(driver, copies, "tick", when, exec=command):
         check(copy)
-        left = rows(copy, deliveries.c.id, deliveries.c.status)
-        leased = {each for each, status in left if status is DeliveryStatus.RUNNING}
+        left = rows(copy, deliveries.c.id, deliveries.c.status, deliveries.c.attempt)
+        leased = {each: attempt for each, status, attempt in left if status is DeliveryStatus.RUNNING}
         in_flight += bool(leased)
 
         assert driver.run("tick", copy, TICK, exec=command) == 0
         check(copy)
         assert rows(copy, waits.c.workflow_execution_id, waits.c.resolution) == ENDED
         now = dict(rows(copy, deliveries.c.id, deliveries.c.status))
-        assert {each for each, status in now.items() if status is not DeliveryStatus.DELIVERED} == leased
-        assert {each for each, _ in left} <= set(now), "the ids stay"
+        assert {each for each, status in now.items() if status is not DeliveryStatus.DELIVERED} == set(leased)
+        assert {each for each, *_ in left} <= set(now), "the ids stay"
 
         if leased:
             assert driver.run("tick", copy, LEASE_IS_OVER, exec=command) == 0
             check(copy)
         done = rows(copy, deliveries.c.id, deliveries.c.attempt, deliveries.c.status)
-        assert done == sorted((each, 1 + (each in leased), DeliveryStatus.DELIVERED) for each in now)
+        begun_before = {each: leased.get(each, 0) for each in now}
+        assert done == sorted((each, 1 + begun_before[each], DeliveryStatus.DELIVERED) for each in now)
         lines = [line.split() for line in log.read_text().splitlines()]
         handed_out = [line for line in lines if line[0] in now]
         assert all([each, str(attempt)] in handed_out for each, attempt, _ in done)
@@ -185,6 +186,30 @@ def test_a_delivery_that_kills_its_tick_every_time_is_dead_in_the_end(driver: Dr
         at += timedelta(days=1)
     assert driver.run("tick", url, at, exec=command) == 0
     assert rows(url, deliveries.c.status, deliveries.c.attempt) == [(DeliveryStatus.DEAD, 8)]
+    check(url)
+
+
+def test_what_a_killed_tick_had_leased_and_not_begun_keeps_its_attempt(url: str, tmp_path: Path) -> None:
+    count, concurrency = 40, 3
+    with Database(url, as_of=START) as database:
+        for number in range(count):
+            WaitSchedulingService(database).create_fixed_time_wait("10m", WaitSpec(str(number), handler="nudge"))
+    (noted := tmp_path / "noted").mkdir()
+    command = ["/bin/sh", "-c", f": > {noted}/$WAITCTL_DELIVERY_ID; exec sleep 60"]
+    process = start_driver("--until-told")
+    asked = {"url": url, "as_of": TICK.isoformat(), "exec": command, "told": str(tmp_path / "told")}
+    assert process.stdin is not None
+    print(json.dumps(asked | {"batch_size": 100, "concurrency": concurrency}), file=process.stdin, flush=True)
+
+    def begun() -> set[str]:
+        return {path.name for path in noted.iterdir()}
+
+    until(lambda: len(begun()) == concurrency or process.poll() is not None, "a command for every worker")
+    process.kill()
+    process.communicate()
+    found = rows(url, deliveries.c.id, deliveries.c.status, deliveries.c.attempt)
+    assert sum(status is DeliveryStatus.RUNNING for _, status, _ in found) > concurrency, "some are leased ahead"
+    assert {each: attempt for each, _, attempt in found} == {each: int(each in begun()) for each, *_ in found}
     check(url)
 
 

@@ -199,7 +199,9 @@ def test_who_lost_the_lease_renews_and_settles_nothing(
     theirs = "2100-01-01 00:00:00.000000" + ("" if scene.database.is_sqlite else "+00")
 
     def handle(_: object) -> None:
-        scene.sql("UPDATE workflow_wait_deliveries SET attempt = 2, lease_expires_at = :at", at=theirs)
+        scene.sql(
+            "UPDATE workflow_wait_deliveries SET claims = claims + 1, attempt = 2, lease_expires_at = :at", at=theirs
+        )
         renewed = time.monotonic() + 1
         until(lambda: time.monotonic() > renewed, "the time of a renewal")
 

@@ -41,6 +41,7 @@ def delivery(attempt: int, max_attempts: int | None = 3) -> Delivery:
         None,
         NOW,
         None,
+        claims=7,
     )
 
 
@@ -65,7 +66,7 @@ def test_settle(
     settled = settle(delivery(attempt), result, POLICY, now=NOW, jitter=0.5)
     assert (settled.status, settled.attempt, settled.error) == (status, kept_attempt, error)
     assert settled.next_attempt_at - NOW == timedelta(seconds=seconds)
-    assert (settled.delivery_id, settled.expected_attempt) == ("d", attempt)
+    assert settled.lease == ("d", 7)
 
 
 def test_retried_by_hand_starts_its_backoff_afresh() -> None:

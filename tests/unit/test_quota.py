@@ -9,6 +9,7 @@ from waitctl.application.deliveries.quota import MOST_IN_HAND, Quota
 FUNCTION = Quota(8, 1000, most_at_once=64)
 COMMAND = Quota(8, 1000)
 BATCH = Quota(1, 1000, most_at_once=1000, one_by_one=False)
+FEW_ATTEMPTS = Quota(8, 1000, most_at_once=64, begins_ahead=False)
 QUEUE_SERVICE = Quota(4, 1000, most_at_once=10, one_by_one=False)
 
 
@@ -22,11 +23,11 @@ def hurried(quota: Quota, claims: int = 50) -> Quota:
 @pytest.mark.parametrize(
     ("quota", "first", "most"),
     [
-        (FUNCTION, (32, 1), (1000, 62)),
+        (FUNCTION, (32, 1), (1000, 63)),
         (COMMAND, (32, 1), (1000, 1)),
-        (BATCH, (1000, 250), (1000, 250)),
+        (BATCH, (1000, 1000), (1000, 1000)),
         (QUEUE_SERVICE, (80, 10), (80, 10)),
-        (Quota(8, 1000, most_at_once=64, may_queue=False), (8, 1), (8, 1)),
+        (FEW_ATTEMPTS, (32, 1), (1000, 1)),
     ],
     ids=["function", "command", "batch", "queue-service", "few-attempts"],
 )
@@ -78,3 +79,22 @@ def test_a_busy_one_is_worth_waiting_for_until_it_stalls() -> None:
     assert not busy.has_soon(0, 0, now=1.5), "it has room"
     assert not busy.has_soon(3900, 0, now=3.0), "it has stalled"
     assert not FUNCTION.has_soon(60, 0, now=1.5), "it has not shown to be quick"
+
+
+def test_a_call_begins_when_a_worker_is_free() -> None:
+    assert [COMMAND.next_call(calls, calls, ahead=True) for calls in (0, 7, 8)] == [1, 1, 0]
+    assert [BATCH.next_call(calls, 3 * calls, ahead=True) for calls in (0, 1)] == [1000, 0]
+    assert [COMMAND.is_short(calls, calls) for calls in (7, 8)] == [True, False]
+
+
+def test_of_a_quick_handler_more_begin_than_the_workers_take() -> None:
+    quick = hurried(FUNCTION)
+    assert [quick.next_call(8, begun, ahead=True) for begun in (0, 1007, 1008)] == [63, 63, 0]
+    assert quick.is_short(8, 503) and not quick.is_short(8, 504)
+    assert hurried(COMMAND).ahead == 250
+    assert hurried(BATCH).ahead == 2000
+
+
+def test_what_has_lost_an_attempt_begins_when_a_worker_takes_it() -> None:
+    assert [hurried(FUNCTION).next_call(calls, calls, ahead=False) for calls in (7, 8)] == [1, 0]
+    assert [hurried(FEW_ATTEMPTS).next_call(calls, calls, ahead=True) for calls in (7, 8)] == [1, 0]

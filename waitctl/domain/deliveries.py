@@ -33,8 +33,9 @@ class DeliveryStatus(StrEnum):
 class Delivery:
     """One continuation, its id the same on every attempt.
 
-    ``max_attempts`` is the number of the last attempt, set by the first claim from its host's config and anew by the
-    first claim after a ``delivery retry``.
+    ``attempt`` is how often it was begun, or in the hands of a tick that has leased it the number of the attempt that
+    is to begin. ``max_attempts`` is the number of the last attempt, set by the first claim from its host's config and
+    anew by the first claim after a ``delivery retry``.
     """
 
     id: str
@@ -51,6 +52,13 @@ class Delivery:
     delivered_at: datetime | None
     dead_delivery_id: str | None = None
     """The dead delivery that this one tells of: it goes to an ``on_dead`` handler."""
+    claims: int = 0
+    """How often it was leased."""
+
+    @property
+    def lease(self) -> Lease:
+        """The latest."""
+        return Lease(self.id, self.claims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +72,10 @@ class Capacity:
 
 
 class Lease(NamedTuple):
-    """An attempt that a tick has in hand; a newer number of the same delivery is another's."""
+    """A claim that a tick has in hand; a newer number of the same delivery is another's."""
 
     delivery_id: str
-    attempt: int
+    claim: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +147,7 @@ class RetryPolicy:
 class Settlement:
     """What becomes of a delivery after an attempt that did not take it: a row as the store writes it."""
 
-    delivery_id: str
-    expected_attempt: int
+    lease: Lease
     status: DeliveryStatus
     attempt: int
     next_attempt_at: datetime
@@ -165,7 +172,7 @@ def settle(
             else:
                 tried = max(1, policy.max_attempts - left)
                 at = now + max(policy.delay(tried, jitter), retry_after or timedelta(0))
-    return Settlement(delivery.id, delivery.attempt, status, attempt, at, result.error)
+    return Settlement(delivery.lease, status, attempt, at, result.error)
 
 
 def _last_attempt(delivery: Delivery, policy: RetryPolicy) -> int:
@@ -173,5 +180,5 @@ def _last_attempt(delivery: Delivery, policy: RetryPolicy) -> int:
 
 
 def is_exhausted(delivery: Delivery) -> bool:
-    """Whether a claimed delivery is past its last attempt: the one before crashed and its lease ran out."""
+    """Whether a leased delivery is past its last attempt: its tick crashed in that, and the lease ran out."""
     return delivery.max_attempts is not None and delivery.attempt > delivery.max_attempts

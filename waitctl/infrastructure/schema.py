@@ -43,7 +43,7 @@ from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration. A test holds it equal to Alembic's head, so that commands need not import Alembic."""
 
 VERSION_TABLE = "waitctl_alembic_version"
@@ -351,6 +351,7 @@ deliveries = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
     Column("dead_delivery_id", _id()),  # the dead delivery that this one tells of
+    Column("claims", Integer, nullable=False, server_default=text("0")),  # how often it was leased: the fence
     CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="leased_while_running"),
     CheckConstraint("(status = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at_when_delivered"),
 )

@@ -1,22 +1,7 @@
 -- claim_deliveries-paused
 -- Lease the deliveries of a handler that have waited longest. Locks them in that order, past the locked ones.
 
-WITH lapsed AS (
-    SELECT workflow_wait_deliveries.id AS id
-    FROM workflow_wait_deliveries
-    WHERE workflow_wait_deliveries.handler = :of_handler::VARCHAR
-      AND NOT (EXISTS (
-        SELECT *
-        FROM workflow_wait_executions
-        WHERE workflow_wait_executions.id = workflow_wait_deliveries.wait_id
-          AND workflow_wait_executions.workflow_id IN ('billing')
-    ))
-      AND workflow_wait_deliveries.status = 'running'
-      AND workflow_wait_deliveries.lease_expires_at <= :now::TIMESTAMP WITH TIME ZONE
-    ORDER BY workflow_wait_deliveries.lease_expires_at
-    LIMIT :limit::INTEGER
-    FOR UPDATE SKIP LOCKED
-), waiting AS (
+WITH claimed AS (
     SELECT workflow_wait_deliveries.id AS id
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.handler = :of_handler::VARCHAR
@@ -31,19 +16,12 @@ WITH lapsed AS (
     ORDER BY workflow_wait_deliveries.next_attempt_at
     LIMIT :limit::INTEGER
     FOR UPDATE SKIP LOCKED
-), claimed AS (
-    SELECT lapsed.id AS id
-    FROM lapsed
-    UNION ALL
-    SELECT waiting.id AS id
-    FROM waiting
-    LIMIT :limit::INTEGER
 ), leased AS (
     UPDATE workflow_wait_deliveries
-    SET status='running', attempt=(workflow_wait_deliveries.attempt + 1),
-        max_attempts=coalesce(workflow_wait_deliveries.max_attempts,
+    SET status='running', max_attempts=coalesce(workflow_wait_deliveries.max_attempts,
         workflow_wait_deliveries.attempt + :most_attempts::INTEGER),
-        lease_expires_at=:lease_until::TIMESTAMP WITH TIME ZONE
+        lease_expires_at=:lease_until::TIMESTAMP WITH TIME ZONE,
+        claims=(workflow_wait_deliveries.claims + 1)
     WHERE workflow_wait_deliveries.id = ANY (ARRAY(
         SELECT claimed.id
         FROM claimed
@@ -54,11 +32,12 @@ WITH lapsed AS (
         workflow_wait_deliveries.max_attempts, workflow_wait_deliveries.next_attempt_at,
         workflow_wait_deliveries.lease_expires_at, workflow_wait_deliveries.last_error,
         workflow_wait_deliveries.created_at, workflow_wait_deliveries.delivered_at,
-        workflow_wait_deliveries.dead_delivery_id
+        workflow_wait_deliveries.dead_delivery_id, workflow_wait_deliveries.claims
 )
-SELECT leased.id, leased.wait_id, leased.handler, leased.outcome, leased.status, leased.attempt,
-    leased.max_attempts, leased.next_attempt_at, leased.lease_expires_at, leased.last_error,
-    leased.created_at, leased.delivered_at, leased.dead_delivery_id, EXISTS (
+SELECT leased.id, leased.wait_id, leased.handler, leased.outcome, leased.status,
+    leased.attempt + 1 AS attempt, leased.max_attempts, leased.next_attempt_at,
+    leased.lease_expires_at, leased.last_error, leased.created_at, leased.delivered_at,
+    leased.dead_delivery_id, leased.claims, EXISTS (
     SELECT *
     FROM workflow_wait_deliveries AS other
     WHERE other.wait_id = leased.wait_id

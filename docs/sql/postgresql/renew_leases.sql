@@ -4,7 +4,7 @@
 UPDATE workflow_wait_deliveries
 SET lease_expires_at=:lease_until::TIMESTAMP WITH TIME ZONE
 FROM (
-    SELECT CAST(split.value[1] AS UUID) AS id, CAST(split.value[2] AS INTEGER) AS expected
+    SELECT CAST(split.value[1] AS UUID) AS id, CAST(split.value[2] AS INTEGER) AS claim
     FROM (
         SELECT string_to_array(line, E'\t', E'\x02') AS value
         FROM unnest(string_to_array(:taken::VARCHAR, E'\n')) AS line
@@ -12,5 +12,5 @@ FROM (
     ) AS split
 ) AS taken
 WHERE workflow_wait_deliveries.id = taken.id
-  AND workflow_wait_deliveries.attempt = taken.expected
+  AND workflow_wait_deliveries.claims = taken.claim
   AND workflow_wait_deliveries.status = 'running';

@@ -54,13 +54,13 @@ WITH claimed AS (
         :actor::VARCHAR AS anon_4, :data::JSONB AS anon_5
     FROM claimed
 ), sent AS (
-    INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt,
+    INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt, claims,
         max_attempts, lease_expires_at, next_attempt_at, created_at)
     SELECT waitctl_uuidv7() AS new_id_1, placed.id AS id, placed.handler AS handler, CAST(CASE
         WHEN (placed.event_id IS NULL) THEN 'due'
         ELSE 'event' END AS workflow_delivery_outcome) AS anon_6, CAST(CASE
         WHEN (capacities.handler IS NOT NULL) THEN 'running'
-        ELSE 'pending' END AS workflow_delivery_status) AS anon_7, CASE
+        ELSE 'pending' END AS workflow_delivery_status) AS anon_7, 0, CASE
         WHEN (capacities.handler IS NOT NULL) THEN 1 ELSE 0 END AS anon_8,
         capacities.most_attempts AS most_attempts, capacities.lease_until AS lease_until,
         :now::TIMESTAMP WITH TIME ZONE AS anon_1, :now::TIMESTAMP WITH TIME ZONE AS anon__1

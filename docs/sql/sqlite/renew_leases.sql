@@ -4,9 +4,9 @@
 UPDATE workflow_wait_deliveries
 SET lease_expires_at=:lease_until
 FROM (
-    SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS expected
+    SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS claim
     FROM json_each(:taken)
 ) AS taken
 WHERE workflow_wait_deliveries.id = taken.id
-  AND workflow_wait_deliveries.attempt = taken.expected
+  AND workflow_wait_deliveries.claims = taken.claim
   AND workflow_wait_deliveries.status = 'running';

@@ -52,15 +52,15 @@ SELECT waitctl_claimed.id, :now AS anon_1, waitctl_claimed.from_status, 'resumed
 FROM waitctl_claimed;
 
 -- sent
-INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt, max_attempts,
-    lease_expires_at, next_attempt_at, created_at)
+INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt, claims,
+    max_attempts, lease_expires_at, next_attempt_at, created_at)
 SELECT printf('%08x-%04x-7%03x-%04x-%012x',
     CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) >> 16,
     CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) & 65535, abs(random() % 4096),
     32768 + abs(random() % 16384), abs(random() % 281474976710656)) AS new_id_1, placed.id,
     placed.handler, CAST(CASE WHEN (placed.event_id IS NULL) THEN 'due'
     ELSE 'event' END AS VARCHAR(7)) AS anon_1, CAST(CASE WHEN (capacities.handler IS NOT NULL)
-    THEN 'running' ELSE 'pending' END AS VARCHAR(9)) AS anon_2, CASE
+    THEN 'running' ELSE 'pending' END AS VARCHAR(9)) AS anon_2, 0, CASE
     WHEN (capacities.handler IS NOT NULL) THEN 1 ELSE 0 END AS anon_3, capacities.most_attempts,
     capacities.lease_until, :now AS anon_4, :now AS anon__1
 FROM (

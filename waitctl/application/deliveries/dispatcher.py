@@ -7,7 +7,7 @@ they bring back. So the database claims and settles while handlers run, and no h
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,15 @@ from types import TracebackType
 from waitctl.application.deliveries.handler_factory import handlers_of, make_handler
 from waitctl.application.deliveries.payloads import first_payloads, make_payloads
 from waitctl.application.deliveries.quota import SOON
-from waitctl.application.deliveries.workers import LEASE_MARGIN, HandlerWorkers, ResultQueue, Returned
+from waitctl.application.deliveries.workers import (
+    LEASE_MARGIN,
+    Call,
+    Care,
+    HandlerWorkers,
+    Leased,
+    ResultQueue,
+    Returned,
+)
 from waitctl.domain.deliveries import (
     Capacity,
     Delivered,
@@ -53,6 +61,30 @@ class DeliveryCounts:
     stale: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What was claimed for one handler where it had so much room. ``lapsed``: the lease of these ran out."""
+
+    workers: HandlerWorkers
+    room: int
+    addressed: Sequence[tuple[Delivery, Payload]]
+    lapsed: frozenset[str]
+
+    @property
+    def leased(self) -> list[Leased]:
+        """Those that may be handed out, by the care that they need."""
+        of: dict[Care, list[tuple[Delivery, Payload]]] = {care: [] for care in Care}
+        for delivery, payload in self.addressed:
+            if not is_exhausted(delivery):
+                of[self._care(delivery)].append((delivery, payload))
+        return [Leased([delivery.lease for delivery, _ in some], some.__getitem__, care) for care, some in of.items()]
+
+    def _care(self, delivery: Delivery) -> Care:
+        if delivery.attempt == 1:
+            return Care.NONE
+        return Care.ALONE if delivery.id in self.lapsed else Care.EXACT
+
+
 class Dispatcher:
     """Hands due deliveries to the handlers of this host's config; others are held for a host that knows them.
 
@@ -72,7 +104,7 @@ class Dispatcher:
         self._actor = actor
         self._settings = settings
         self._retried = retried
-        self._result_queue = ResultQueue(self._in_hand_count)
+        self._result_queue = ResultQueue(self._begun_count)
         self._workers = {
             config.name: HandlerWorkers(config, self._result_queue, limit) for config in handlers_of(settings, database)
         }
@@ -148,7 +180,7 @@ class Dispatcher:
         with self._changed:
             workers = self._workers[leased_batch.handler]
             workers.took(len(leases), room)
-            workers.hand_out(leases, partial(first_payloads, leased_batch), self._may_start)
+            workers.add(Leased(leases, partial(first_payloads, leased_batch)))
             self._changed.notify_all()  # who found nothing in hand looks for interrupts from now on
 
     # -- claiming -------------------------------------------------------------------------------------------------
@@ -165,7 +197,7 @@ class Dispatcher:
             try:
                 while not self._is_over():
                     if not may_claim():
-                        self._give_back()
+                        self._result_queue.wake()  # what has not begun is given back
                         self._wait_for(lambda: self._failure is not None or not self._in_hand())
                         break
                     if self._claim():
@@ -190,8 +222,8 @@ class Dispatcher:
     def _in_hand(self) -> bool:
         return any(workers.in_hand or workers.promised for workers in list(self._workers.values()))
 
-    def _in_hand_count(self) -> int:
-        return sum(len(workers.in_hand) for workers in list(self._workers.values()))
+    def _begun_count(self) -> int:
+        return sum(workers.begun for workers in list(self._workers.values()))
 
     def _is_over(self) -> bool:
         return self._failure is not None or not (self._news or self._more or self._in_hand())
@@ -214,47 +246,58 @@ class Dispatcher:
         if not free:
             return False
 
-        def work(
-            connection: Connection,
-        ) -> tuple[list[str], list[tuple[HandlerWorkers, int, list[tuple[Delivery, Payload]]]]]:
+        def work(connection: Connection) -> tuple[list[str], list[_Claim]]:
             now, paused = self._database.clock(connection), pauses.paused(connection)
             names = [] if paused.everything else [name for name in free if name not in paused.handlers]
             wanted = store.claimable_handlers(connection, names, now=now)
-            return wanted, [
-                (workers, room, self._claim_for(connection, workers, room, paused, now))
-                for workers in (free[name] for name in wanted)
+            return list(wanted), [
+                self._claim_for(connection, workers, room, paused, now, has_lapsed=wanted[name])
+                for name, workers in ((name, free[name]) for name in wanted)
                 if workers.handler is not None and (room := workers.room()) > 0
             ]
 
         wanted, claims = self._database.write(work, is_news=lambda _: False)  # a lease is nobody else's business
         exhausted: list[tuple[HandlerWorkers, Settlement]] = []
-        for workers, room, addressed in claims:
-            workers.took(len(addressed), room)
-            exhausted += [(workers, _mark_exhausted(delivery)) for delivery, _ in addressed if is_exhausted(delivery)]
+        for claim in claims:
+            claim.workers.took(len(claim.addressed), claim.room)
+            exhausted += [
+                (claim.workers, _mark_exhausted(delivery)) for delivery, _ in claim.addressed if is_exhausted(delivery)
+            ]
             with self._changed:
-                fresh = [pair for pair in addressed if not is_exhausted(pair[0])]
-                workers.hand_out([_lease(delivery) for delivery, _ in fresh], fresh.__getitem__, self._may_start)
+                for leased in claim.leased:
+                    claim.workers.add(leased)
         if exhausted:
             self._write((), lambda _: exhausted)
         opened = [self._open(free[name]) for name in wanted if free[name].handler is None]
-        if any(opened) or any(len(addressed) == room for _, room, addressed in claims):
+        if any(opened) or any(len(claim.addressed) == claim.room for claim in claims):
             self.look()
             return True
         return False
 
     def _claim_for(
-        self, connection: Connection, workers: HandlerWorkers, room: int, paused: Paused, now: datetime
-    ) -> list[tuple[Delivery, Payload]]:
-        claimed, shared = store.claim_deliveries(
+        self,
+        connection: Connection,
+        workers: HandlerWorkers,
+        room: int,
+        paused: Paused,
+        now: datetime,
+        *,
+        has_lapsed: bool,
+    ) -> _Claim:
+        """Claim those whose lease ran out, and then those that wait."""
+        claim = partial(
+            store.claim_deliveries,
             connection,
             workers.config.name,
             now=now,
             lease_until=now + workers.lease,
             max_attempts=workers.config.retry.max_attempts,
-            limit=room,
             paused_workflows=paused.workflows,
         )
-        return make_payloads(connection, claimed, shared)
+        lapsed, shared = claim(limit=room, lapsed=True) if has_lapsed else ([], set())
+        waiting, others = claim(limit=room - len(lapsed)) if len(lapsed) < room else ([], set())
+        addressed = make_payloads(connection, [*lapsed, *waiting], shared | others)
+        return _Claim(workers, room, addressed, frozenset(delivery.id for delivery in lapsed))
 
     def _open(self, workers: HandlerWorkers) -> bool:
         """Make a handler, or do without it for good when this host cannot."""
@@ -267,13 +310,9 @@ class Dispatcher:
             return False
         return True
 
-    def _give_back(self) -> None:
-        for workers in self._workers.values():
-            self._release(workers, workers.take_back())
-
-    def _release(self, workers: HandlerWorkers, leases: Sequence[Lease]) -> None:
+    def _release(self, workers: HandlerWorkers, leases: Sequence[Lease], *, begun: bool) -> None:
         if leases:
-            self._database.write(partial(store.release_deliveries, leases=leases))
+            self._database.write(partial(store.release_deliveries, leases=leases, begun=begun))
             self._put_down([(workers, leases)])
 
     def _put_down(self, done: Sequence[tuple[HandlerWorkers, Sequence[Lease]]]) -> None:
@@ -287,7 +326,7 @@ class Dispatcher:
     # -- settling -------------------------------------------------------------------------------------------------
 
     def _settle_all(self) -> None:
-        """Settle what comes back, as much as there is at once, until told that nothing comes any more."""
+        """Settle what comes back, as much as there is at once, and begin what is next, until nothing comes any more."""
         try:
             goes_on = True
             while goes_on:
@@ -295,7 +334,7 @@ class Dispatcher:
                 for each in returned:
                     if each.failure is not None:
                         raise each.failure
-                self._settle(returned)
+                self._settle(returned, self._next_calls())
         except BaseException as error:
             self._fail(error)
             raise
@@ -317,40 +356,71 @@ class Dispatcher:
         until = self._database.clock(connection) + workers.lease
         store.renew_leases(connection, leases, lease_until=until)
 
-    def _settle(self, returned: Sequence[Returned]) -> None:
+    def _next_calls(self) -> list[tuple[HandlerWorkers, list[Call]]]:
+        """What is to begin now. When nothing may start any more, what has not begun is given back."""
+        everybody = list(self._workers.values())
+        if self._failure is not None:
+            return []
+        if not self._may_start():
+            for workers in everybody:
+                self._release(workers, workers.take_back(), begun=False)
+            return []
+        begins = []
+        for workers in everybody:
+            may_be_alone = not any(each.has_one_alone for each in everybody)
+            if calls := workers.next_calls(may_be_alone=may_be_alone):
+                begins.append((workers, calls))
+        return begins
+
+    def _settle(
+        self, returned: Sequence[Returned], begins: Sequence[tuple[HandlerWorkers, Sequence[Call]]] = ()
+    ) -> None:
+        """Write what became of calls, and that others begin, in one transaction; then give those to the workers."""
         finished = [each for each in returned if each.results is not None]
         delivered: list[Lease] = []
         failed: list[tuple[HandlerWorkers, Delivery, NotDelivered, float]] = []
         for each in finished:
             for delivery, result in each.results or ():
                 if isinstance(result, Delivered):
-                    delivered.append(_lease(delivery))
+                    delivered.append(delivery.lease)
                 else:
                     failed.append((each.workers, delivery, result, random.random()))
-        if delivered or failed:
-            self._write(
+        beginning = {lease for _, calls in begins for call in calls for lease in call.leases}
+        if delivered or failed or beginning:
+            begun = self._write(
                 delivered,
                 lambda now: [
                     (workers, settle(delivery, result, workers.config.retry, now=now, jitter=jitter))
                     for workers, delivery, result, jitter in failed
                 ],
+                beginning,
             )
+            lost = frozenset(beginning - begun)
+            for workers, calls in begins:
+                workers.begin(calls, lost, self._may_start)
+            self._put_down([(workers, sorted(lost)) for workers, _ in begins if lost])
         for each in returned:
             if each.results is None:
-                self._release(each.workers, each.leases)
+                self._release(each.workers, each.leases, begun=True)
         self._put_down([(each.workers, each.leases) for each in finished])
 
     def _write(
-        self, delivered: Sequence[Lease], decide: Callable[[datetime], Sequence[tuple[HandlerWorkers, Settlement]]]
-    ) -> None:
-        """Write what was delivered, and what is decided of the others at the database's now."""
+        self,
+        delivered: Sequence[Lease],
+        decide: Callable[[datetime], Sequence[tuple[HandlerWorkers, Settlement]]],
+        beginning: Collection[Lease] = (),
+    ) -> set[Lease]:
+        """Write what was delivered, what is decided of the others at the database's now, and what is about to begin.
 
-        def work(connection: Connection) -> tuple[list[Settlement], int, set[str]]:
+        Returns those of the latter that are still on the lease that was taken.
+        """
+
+        def work(connection: Connection) -> tuple[list[Settlement], int, set[str], set[Lease]]:
             now = self._database.clock(connection)
             settled = decide(now)
             settlements = [settlement for _, settlement in settled]
             dead = {
-                settlement.delivery_id: workers.config.on_dead or self._settings.on_dead
+                settlement.lease.delivery_id: workers.config.on_dead or self._settings.on_dead
                 for workers, settlement in settled
                 if settlement.status is DeliveryStatus.DEAD
             }
@@ -360,11 +430,12 @@ class Dispatcher:
             landed = outcomes.settle_deliveries(connection, settlements) if settlements else set()
             if died := {delivery_id: dead[delivery_id] for delivery_id in sorted(landed.intersection(dead))}:
                 record_deaths(connection, self._database, died, now=now, actor=self._actor)
-            return settlements, taken, landed
+            begun = outcomes.begin_deliveries(connection, beginning) if beginning else set()
+            return settlements, taken, landed, {lease for lease in beginning if lease.delivery_id in begun}
 
         # Nobody waits for what was taken; what is due again may be another host's to try.
-        settlements, taken, landed = self._database.write(work, is_news=lambda done: bool(done[0]))
-        became = [each.status for each in settlements if each.delivery_id in landed]
+        settlements, taken, landed, begun = self._database.write(work, is_news=lambda done: bool(done[0]))
+        became = [each.status for each in settlements if each.lease.delivery_id in landed]
         if DeliveryStatus.PENDING in became:
             self._retried()
         with self._changed:
@@ -375,10 +446,7 @@ class Dispatcher:
                 dead=self.counts.dead + became.count(DeliveryStatus.DEAD),
                 stale=self.counts.stale + len(delivered) - taken + len(settlements) - len(landed),
             )
-
-
-def _lease(delivery: Delivery) -> Lease:
-    return Lease(delivery.id, delivery.attempt)
+        return begun
 
 
 def record_deaths(
@@ -393,8 +461,7 @@ def record_deaths(
 def _mark_exhausted(delivery: Delivery) -> Settlement:
     """A delivery whose last attempt never came back: its lease ran out."""
     return Settlement(
-        delivery_id=delivery.id,
-        expected_attempt=delivery.attempt,
+        lease=delivery.lease,
         status=DeliveryStatus.DEAD,
         attempt=delivery.attempt - 1,
         next_attempt_at=delivery.next_attempt_at,

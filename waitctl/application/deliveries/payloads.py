@@ -35,7 +35,9 @@ def make_payloads(
     if not claimed:
         return []
     sent = {delivery.wait_id: [delivery] for delivery in claimed}
-    sent |= wait_store.deliveries_of(connection, list(shared))
+    in_hand = {delivery.id: delivery for delivery in claimed}
+    for wait_id, theirs in wait_store.deliveries_of(connection, list(shared)).items():
+        sent[wait_id] = [in_hand.get(each.id, each) for each in theirs]
     waits = {fields["id"]: fields for fields in wait_store.get_fields(connection, list(sent), WAIT_FIELDS)}
     listening = wait_store.listeners_of(connection, [each for each in sent if waits[each]["wait_type"] == "for_event"])
     event_ids = [fields["resolution_event_id"] for fields in waits.values() if fields["resolution_event_id"]]

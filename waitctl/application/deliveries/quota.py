@@ -17,31 +17,33 @@ AHEAD_PER_WORKER = 4
 """Calls that lie ready for each worker at first; more for a handler that is through with them in no time."""
 
 FEW_ATTEMPTS = 2
-"""Attempts that are too few to lose one to a tick that was killed before it began."""
+"""Attempts that are too few for one to be counted before the delivery is in the hands of a worker."""
 
 MOST_IN_HAND = 2000
 """Deliveries that a handler has in hand at most, apart from what is leased as it comes into being: as many again."""
 
-READ_AT_ONCE = 250
-"""Deliveries of a batch that are read at once: several such make a call."""
-
 OLDER_SHARE = 8
 """The part of a quota, an eighth, that is for older deliveries while others are leased as they come into being."""
+
+
+BEGUN_SHARE = 8
+"""The part of a quota, an eighth, that is begun ahead of the workers of a quick handler: some 50 ms of work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
     """A handler's share: `size` is what it may have in hand, grown while it asks for more at once.
 
-    ``limit`` is the most that one claim takes; ``most_at_once`` and ``one_by_one`` are the handler's own.
+    What is in hand is leased, and then begun: given to the workers, with an attempt counted that a crash will have used
+    up. ``limit`` is the most that one claim takes; ``most_at_once`` and ``one_by_one`` are the handler's own.
     """
 
     concurrency: int
     limit: int
     most_at_once: int = 1
     one_by_one: bool = True
-    may_queue: bool = True
-    """Whether deliveries may be leased that nobody begins at once."""
+    begins_ahead: bool = True
+    """Whether more may be begun than the workers take at once."""
     growth: int = 1
     claimed_at: float = float("-inf")
     is_quick: bool = False
@@ -55,7 +57,7 @@ class Quota:
     def smallest(self) -> int:
         """What it may have in hand at first: of batches one runs and one lies ready."""
         ahead = AHEAD_PER_WORKER if self.batch == 1 else 2
-        return self.concurrency * self.batch * (ahead if self.may_queue else 1)
+        return self.concurrency * self.batch * ahead
 
     @property
     def size(self) -> int:
@@ -64,10 +66,28 @@ class Quota:
 
     @property
     def call(self) -> int:
-        """Deliveries that go to a worker in one piece: several make a batch; of others a few when they are quick."""
-        if not self.one_by_one:
-            return min(self.batch, READ_AT_ONCE)
-        return min(self.size // self.smallest, self.most_at_once)
+        """Deliveries that go to a worker at once: a batch, or a few of a handler that is quick."""
+        grown = self.growth if self.begins_ahead else 1
+        return max(self.batch, min(grown, self.most_at_once))
+
+    @property
+    def ahead(self) -> int:
+        """Deliveries that may be begun while every worker has something, so that none waits for a commit."""
+        is_quick = self.begins_ahead and (self.growth > 1 or (self.batch > 1 and self.is_quick))
+        return max(2 * self.concurrency * self.call, self.size // BEGUN_SHARE) if is_quick else 0
+
+    def next_call(self, calls: int, begun: int, *, ahead: bool) -> int:
+        """How many deliveries to begin as one call, beside so many calls and deliveries that are begun and not through.
+
+        None while every worker has something; of a quick handler some may be begun ``ahead``, and a few by one call.
+        """
+        if ahead:
+            return self.call if calls < self.concurrency or begun < self.ahead else 0
+        return self.batch if calls < self.concurrency else 0
+
+    def is_short(self, calls: int, begun: int) -> bool:
+        """Whether it is time to begin more: a worker has nothing to do, or less than half lies ready of what may."""
+        return calls < self.concurrency or begun < self.ahead // 2
 
     def room(self, in_hand: int, promised: int) -> int:
         """How many to claim now: none while more than half of what there may be is still in hand."""
@@ -77,8 +97,7 @@ class Quota:
 
     def room_for_leased_batch(self, in_hand: int, promised: int) -> int:
         """How many to lease as they come into being: twice as many in all, since that costs less than to claim them."""
-        allowed = self.size * (2 if self.may_queue else 1)
-        return max(0, min(allowed - in_hand - promised, self.limit))
+        return max(0, min(2 * self.size - in_hand - promised, self.limit))
 
     def has_soon(self, in_hand: int, promised: int, now: float) -> bool:
         """Whether it has less room for leased batches than it might, and will have more in a moment."""
@@ -91,6 +110,6 @@ class Quota:
         is_quick = now - self.claimed_at < SOON
         growth = self.growth
         if count == room:
-            most = -(-MOST_IN_HAND // self.smallest) if self.may_queue and self.batch == 1 else 1
+            most = -(-MOST_IN_HAND // self.smallest) if self.batch == 1 else 1
             growth = max(1, min(growth * 2 if is_quick else growth // 2, most))
         return replace(self, growth=growth, claimed_at=now, is_quick=is_quick)

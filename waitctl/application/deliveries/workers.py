@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
-from queue import Empty, SimpleQueue
-from threading import Condition, Thread
-from typing import NamedTuple
+from enum import Enum
+from queue import SimpleQueue
+from threading import Condition, Lock, Thread
 
 from waitctl.application.deliveries.quota import AHEAD_PER_WORKER, FEW_ATTEMPTS, Quota
 from waitctl.domain.deliveries import Delivery, HandlerResult, Lease
@@ -27,11 +27,63 @@ _LINGER = 0.1
 """Seconds that fewer of them wait for others that are still out."""
 
 
+class Care(Enum):
+    """When a delivery may begin."""
+
+    NONE = "with the others, and somewhat ahead of the workers of a quick handler"
+    EXACT = "when a worker takes it: it has lost an attempt, and is to lose none in vain"
+    ALONE = "when no other such does: one of them may have ended the tick that had begun it"
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """Deliveries of a handler that are leased: how to read them and make their payloads, and when they may begin."""
+
+    leases: Sequence[Lease]
+    read: Callable[[slice], Sequence[tuple[Delivery, Payload]]]
+    care: Care = Care.NONE
+    start: int = 0
+
+    def __len__(self) -> int:
+        return len(self.leases) - self.start
+
+    def split(self, count: int) -> tuple[Leased, Leased]:
+        """The first of them, and the others."""
+        middle = self.start + count
+        return replace(self, leases=self.leases[:middle]), replace(self, start=middle)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Deliveries that a worker gives its handler at once."""
+
+    parts: Sequence[Leased]
+    lost: frozenset[Lease] = frozenset()
+    """Those whose leases are another's by now."""
+
+    @property
+    def care(self) -> Care:
+        """That of all of them."""
+        return self.parts[0].care
+
+    @property
+    def leases(self) -> list[Lease]:
+        """Of all that are not lost."""
+        leases = [lease for part in self.parts for lease in part.leases[part.start :]]
+        return [lease for lease in leases if lease not in self.lost] if self.lost else leases
+
+    def read(self) -> list[tuple[Delivery, Payload]]:
+        """The deliveries and their payloads."""
+        addressed = [pair for part in self.parts for pair in part.read(slice(part.start, len(part.leases)))]
+        return [pair for pair in addressed if pair[0].lease not in self.lost] if self.lost else addressed
+
+
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """What a worker brings back. No results: it was not started any more. A failure is a defect: none raises."""
+    """A call that a worker brings back. No results: it was not started any more. A failure is a defect: none raises."""
 
     workers: HandlerWorkers
+    call: Call
     leases: Sequence[Lease]
     results: Sequence[tuple[Delivery, HandlerResult]] | None
     failure: BaseException | None = None
@@ -40,7 +92,7 @@ class Returned:
 class ResultQueue:
     """Where workers put what they bring back. Who settles is woken by the first of it, and not by every other.
 
-    ``out`` says how many deliveries are in hand, those in the queue included.
+    ``out`` says how many deliveries are begun and not brought back.
     """
 
     def __init__(self, out: Callable[[], int]) -> None:
@@ -48,31 +100,39 @@ class ResultQueue:
         self._changed = Condition()
         self._returned: list[Returned] = []
         self._count = 0
-        self._enough = 0
+        self._is_wanted = False
+        self._lingers = False
         self._is_closed = False
 
-    def put(self, returned: Returned) -> None:
-        """Bring something back."""
+    def put(self, returned: Returned, *, is_short: bool) -> None:
+        """Bring something back. ``is_short``: its handler is to get more at once."""
         with self._changed:
             self._returned.append(returned)
             self._count += len(returned.leases)
-            if self._is_enough():
+            self._is_wanted |= is_short
+            if not self._lingers or self._is_enough():
                 self._changed.notify_all()
 
+    def wake(self) -> None:
+        """Let `take` return."""
+        with self._changed:
+            self._is_wanted = True
+            self._changed.notify_all()
+
     def _is_enough(self) -> bool:
-        return self._is_closed or self._count >= self._enough or self._count >= self._out()
+        return self._is_closed or self._is_wanted or self._count >= _WORTH_SETTLING or self._out() == 0
 
     def take(self, seconds: float) -> tuple[list[Returned], bool]:
-        """Wait for something; then a moment for enough to settle at once, as long as anything is out.
+        """Wait for something; then a moment for enough to settle at once, unless a handler is to get more.
 
         Returns all there is, and whether more comes. Nothing when ``seconds`` went by first.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._returned or self._is_closed, seconds)
-            self._enough = _WORTH_SETTLING
+            self._changed.wait_for(lambda: self._returned or self._is_wanted or self._is_closed, seconds)
+            self._lingers = True
             if self._count:
                 self._changed.wait_for(self._is_enough, _LINGER)
-            self._enough = 0
+            self._lingers = self._is_wanted = False
             returned, self._returned, self._count = self._returned, [], 0
             return returned, not (self._is_closed and not returned)
 
@@ -81,13 +141,6 @@ class ResultQueue:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-
-
-class WorkItem(NamedTuple):
-    """What a worker gets in one piece: its leases, and how to read the deliveries and make their payloads."""
-
-    leases: Sequence[Lease]
-    read: Callable[[], Sequence[tuple[Delivery, Payload]]]
 
 
 class HandlerWorkers:
@@ -104,11 +157,17 @@ class HandlerWorkers:
         """Leased and not settled."""
         self.promised = 0
         """Room that is kept for deliveries that are coming into being."""
+        self.begun = 0
+        """Deliveries of `in_hand` that are begun, and not brought back."""
+        self.has_one_alone = False
+        """Whether one of them is to be begun alone."""
         self._result_queue = result_queue
-        # What a killed tick had leased has used up an attempt, begun or not: who has few of them lies in no queue.
-        may_queue = config.retry.max_attempts > FEW_ATTEMPTS
-        self._quota = Quota(config.concurrency, limit, may_queue=may_queue)
-        self._queue: SimpleQueue[WorkItem | None] = SimpleQueue()
+        self._quota = Quota(config.concurrency, limit, begins_ahead=config.retry.max_attempts > FEW_ATTEMPTS)
+        self._changing = Lock()
+        self._leased: deque[Leased] = deque()
+        self._leased_alone: deque[Leased] = deque()
+        self._calls = 0
+        self._queue: SimpleQueue[Call | None] = SimpleQueue()
         self._threads: list[Thread] = []
         self._renew_at = 0.0
 
@@ -138,67 +197,107 @@ class HandlerWorkers:
         """Learn from a claim of ``count`` where there was so much room."""
         self._quota = self._quota.claimed(count, room, time.monotonic())
 
-    def hand_out(
-        self,
-        leases: Sequence[Lease],
-        read: Callable[[slice], Sequence[tuple[Delivery, Payload]]],
-        may_start: Callable[[], bool],
-    ) -> None:
-        """Queue what is leased for the workers, of whom there are as many as there is to do; it is they who read it."""
+    # -- leased, begun, brought back ------------------------------------------------------------------------------
+
+    def add(self, leased: Leased) -> None:
+        """Keep what is leased until it begins."""
+        if not leased.leases:
+            return
         if not self.in_hand:
             self.renewed()
-            self._result_queue.put(Returned(self, (), ()))  # who renews must know that there is something to renew
-        self.in_hand.update(leases)
-        size = self._quota.call
-        for start in range(0, len(leases), size):
-            piece = slice(start, start + size)
-            self._queue.put(WorkItem(leases[piece], partial(read, piece)))
-        while len(self._threads) < min(self.config.concurrency, len(self.in_hand)):
+        with self._changing:
+            (self._leased_alone if leased.care is Care.ALONE else self._leased).append(leased)
+            self.in_hand.update(leased.leases)
+            is_short = self._is_short()
+        if is_short:
+            self._result_queue.wake()
+
+    def _is_short(self) -> bool:
+        return bool(self._leased or self._leased_alone) and self._quota.is_short(self._calls, self.begun)
+
+    def next_calls(self, *, may_be_alone: bool) -> list[Call]:
+        """What is to begin now, once that is written down; ``may_be_alone``: one that is to be begun alone, too."""
+        calls: list[Call] = []
+        with self._changing:
+            if may_be_alone and self._leased_alone and self._quota.next_call(self._calls, self.begun, ahead=False):
+                calls.append(self._next_call(self._leased_alone, 1))
+                self.has_one_alone = True
+            while self._leased:
+                ahead = self._leased[0].care is Care.NONE
+                count = self._quota.next_call(self._calls, self.begun, ahead=ahead)
+                if not count:
+                    break
+                calls.append(self._next_call(self._leased, count))
+        return calls
+
+    def _next_call(self, leased: deque[Leased], count: int) -> Call:
+        """The first of what is leased, as far as they may begin alike."""
+        parts: list[Leased] = []
+        care = leased[0].care
+        left = count
+        while left and leased and leased[0].care is care:
+            first = leased.popleft()
+            if len(first) > left:
+                first, rest = first.split(left)
+                leased.appendleft(rest)
+            parts.append(first)
+            left -= len(first)
+        self._calls += 1
+        self.begun += count - left
+        return Call(parts)
+
+    def begin(self, calls: Sequence[Call], lost: frozenset[Lease], may_start: Callable[[], bool]) -> None:
+        """Give the workers what has begun, without what is ``lost``; there are as many as there is to do."""
+        for call in calls:
+            if theirs := lost.intersection(call.leases):
+                call = replace(call, lost=theirs)  # noqa: PLW2901
+                with self._changing:
+                    self.begun -= len(theirs)
+            self._queue.put(call)
+        while len(self._threads) < min(self.config.concurrency, self._calls):
             name = f"handler-{self.config.name}-{len(self._threads) + 1}"
             thread = Thread(target=self._work, args=(may_start,), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def _work(self, may_start: Callable[[], bool]) -> None:
-        """Give the handler what is in the queue, as long as it may begin, until the end of the queue."""
+        """Give the handler what is in the queue, as long as it may start, until the end of the queue."""
         assert self.handler is not None
-        while (item := self._queue.get()) is not None:
-            item = self._filled_up(item)
+        while (call := self._queue.get()) is not None:
             if not may_start():
-                self._result_queue.put(Returned(self, item.leases, None))
+                self._bring_back(call, None)
                 continue
             try:
-                addressed = item.read()
-                results = self.handler.deliver([payload for _, payload in addressed])
-                became = [(delivery, result) for (delivery, _), result in zip(addressed, results, strict=True)]
-                self._result_queue.put(Returned(self, item.leases, became))
+                addressed = call.read()
+                results = self.handler.deliver([payload for _, payload in addressed]) if addressed else ()
+                self._bring_back(
+                    call, [(delivery, result) for (delivery, _), result in zip(addressed, results, strict=True)]
+                )
             except BaseException as error:  # noqa: BLE001 (raised again where the run is)
-                self._result_queue.put(Returned(self, (), (), error))
+                self._bring_back(call, (), error)
 
-    def _filled_up(self, item: WorkItem) -> WorkItem:
-        """For a handler that takes a batch: what else lies ready."""
-        leases, reads = list(item.leases), [item.read]
-        while len(leases) + self._quota.call <= self._quota.batch:
-            try:
-                more = self._queue.get_nowait()
-            except Empty:
-                break
-            if more is None:
-                self._queue.put(None)  # the end is for every worker
-                break
-            leases += more.leases
-            reads.append(more.read)
-        return WorkItem(leases, lambda: [pair for read in reads for pair in read()])
+    def _bring_back(
+        self,
+        call: Call,
+        results: Sequence[tuple[Delivery, HandlerResult]] | None,
+        failure: BaseException | None = None,
+    ) -> None:
+        leases = call.leases
+        with self._changing:
+            self._calls -= 1
+            self.begun -= len(leases)
+            if call.care is Care.ALONE:
+                self.has_one_alone = False
+            is_short = self._is_short()
+        self._result_queue.put(Returned(self, call, leases, results, failure), is_short=is_short)
 
     def take_back(self) -> list[Lease]:
-        """Take out of the queue what no worker has begun."""
-        unstarted: list[Lease] = []
-        try:
-            while item := self._queue.get_nowait():
-                unstarted += item.leases
-        except Empty:
-            pass
-        return unstarted
+        """Take back what is leased and has not begun."""
+        with self._changing:
+            unbegun = [lease for leased in (self._leased, self._leased_alone) for lease in Call(list(leased)).leases]
+            self._leased.clear()
+            self._leased_alone.clear()
+        return unbegun
 
     def until_renewal(self) -> float:
         """Seconds until the leases of what is in hand are half over."""

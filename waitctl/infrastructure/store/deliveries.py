@@ -186,17 +186,19 @@ def claimable_ids(connection: Connection, handlers: Iterable[str], *, now: datet
     return list(connection.execute(found.order_by(deliveries.c.next_attempt_at), {"now": now}).scalars())
 
 
-def claimable_handlers(connection: Connection, handlers: Sequence[str], *, now: datetime) -> list[str]:
-    """Those of ``handlers`` that have something to be handed out now."""
-    return list(connection.execute(_claimable_handlers(), {"names": _names(handlers), "now": now}).scalars())
+def claimable_handlers(connection: Connection, handlers: Sequence[str], *, now: datetime) -> dict[str, bool]:
+    """Those of ``handlers`` that have something to be handed out now, and whether a lease of theirs ran out."""
+    rows = connection.execute(_claimable_handlers(), {"names": _names(handlers), "now": now})
+    return {name: bool(has_lapsed) for name, has_lapsed in rows}
 
 
 @statement
 def _claimable_handlers() -> sa.Select[Any]:
-    """Those of these handlers that may be handed something now."""
+    """Those of these handlers that may be handed something now, and whether a lease of theirs ran out."""
     name = JsonRows("names", {"name": sa.Text()}).c.name
     mine: sa.Select[Any] = sa.select(sa.literal_column("1")).where(deliveries.c.handler == name)
-    return sa.select(name).where(sa.exists(mine.where(_WAITING)) | sa.exists(mine.where(_LAPSED)))
+    has_lapsed = sa.exists(mine.where(_LAPSED))
+    return sa.select(name, has_lapsed.label("has_lapsed")).where(sa.exists(mine.where(_WAITING)) | has_lapsed)
 
 
 def claim_deliveries(
@@ -207,38 +209,33 @@ def claim_deliveries(
     lease_until: datetime,
     max_attempts: int,
     limit: int,
+    lapsed: bool = False,
     paused_workflows: Iterable[str] = (),
 ) -> tuple[list[Delivery], set[str]]:
-    """Lease the ``limit`` deliveries of a handler that have waited longest: attempt + 1, running.
+    """Lease the ``limit`` deliveries of a handler that have waited longest; if ``lapsed``, whose leases ran out.
 
-    Returns them as they are now, and those of their waits that may have others.
-    The attempt counts before anything runs, so that a crash while it runs has used it up.
+    Returns them with the number of the attempt that is to begin (`begin_deliveries` counts it), and those of their
+    waits that may have others.
     """
     parameters: dict[str, Any] = {"of_handler": handler, "now": now, "limit": limit}
     parameters |= {"lease_until": lease_until, "most_attempts": max_attempts}
-    rows: list[Any] = _claim_deliveries(frozenset(paused_workflows)).run(connection, **parameters)
+    rows: list[Any] = _claim_deliveries(frozenset(paused_workflows), lapsed).run(connection, **parameters)
     return [Delivery(*row[:-1]) for row in rows], {row.wait_id for row in rows if row.shared}
 
 
 @statement
-def _claim_deliveries(paused_workflows: frozenset[str]) -> Claimed:
+def _claim_deliveries(paused_workflows: frozenset[str], lapsed: bool) -> Claimed:
     """Lease the deliveries of a handler that have waited longest. Locks them in that order, past the locked ones."""
-    # Two fences, each one walk along one index: the two conditions in one would read and sort the whole outbox.
+    # One walk along one index: the two conditions in one would read and sort the whole outbox.
+    condition, turn = (_LAPSED, deliveries.c.lease_expires_at) if lapsed else (_WAITING, deliveries.c.next_attempt_at)
     mine = sa.select(deliveries.c.id).where(deliveries.c.handler == sa.bindparam("of_handler", type_=sa.Text))
     if paused_workflows:
         mine = mine.where(~of_workflows(paused_workflows))
-    lapsed, waiting = (
-        mine.where(condition).order_by(turn).limit(LIMIT).with_for_update(skip_locked=True).cte(name)
-        for condition, turn, name in (
-            (_LAPSED, deliveries.c.lease_expires_at, "lapsed"),
-            (_WAITING, deliveries.c.next_attempt_at, "waiting"),
-        )
-    )
-    claim = sa.union_all(sa.select(lapsed.c.id), sa.select(waiting.c.id)).limit(LIMIT)
+    claim = mine.where(condition).order_by(turn).limit(LIMIT).with_for_update(skip_locked=True)
     last = deliveries.c.attempt + sa.bindparam("most_attempts", type_=sa.Integer)
     lease = sa.update(deliveries).values(
         status=literal(DeliveryStatus.RUNNING, STATUS),
-        attempt=deliveries.c.attempt + sa.literal_column("1"),
+        claims=deliveries.c.claims + sa.literal_column("1"),
         max_attempts=sa.func.coalesce(deliveries.c.max_attempts, last),
         lease_expires_at=sa.bindparam("lease_until", type_=UtcDateTime),
     )
@@ -249,53 +246,58 @@ def _claim_deliveries(paused_workflows: frozenset[str]) -> Claimed:
     def result(_: sa.FromClause, done: Rows) -> sa.Select[Any]:
         leased, other = done["leased"], deliveries.alias("other")
         has_others = sa.exists().where(other.c.wait_id == leased.c.wait_id, other.c.id != leased.c.id)
-        return sa.select(*leased.c, has_others.label("shared"))
+        begins = (leased.c.attempt + sa.literal_column("1", sa.Integer)).label("attempt")
+        columns = [begins if column.name == "attempt" else column for column in leased.c]
+        return sa.select(*columns, has_others.label("shared"))
 
     return Claimed(claim, steps, result)
 
 
-ATTEMPT = {"id": deliveries.c.id.type, "expected": sa.Integer()}
+LEASE = {"id": deliveries.c.id.type, "claim": sa.Integer()}
 
 
 def on_lease(taken: sa.FromClause) -> sa.ColumnElement[bool]:
-    """Whether a delivery is still on the lease that was ``taken``: what `ATTEMPT` says, and more."""
-    same = sa.and_(deliveries.c.id == taken.c.id, deliveries.c.attempt == taken.c.expected)
+    """Whether a delivery is still on the lease that was ``taken``: what `LEASE` says, and more."""
+    same = sa.and_(deliveries.c.id == taken.c.id, deliveries.c.claims == taken.c.claim)
     return sa.and_(same, in_status(DeliveryStatus.RUNNING))
 
 
-def attempts(leases: Iterable[Lease]) -> list[tuple[str, str]]:
-    """Leases as the parameter of a `Tuples` of `ATTEMPT`; by id, which is the order in which rows are locked."""
-    return [(delivery_id, str(attempt)) for delivery_id, attempt in sorted(leases)]
+def lease_rows(leases: Iterable[Lease]) -> list[tuple[str, str]]:
+    """Leases as the parameter of a `Tuples` of `LEASE`; by id, which is the order in which rows are locked."""
+    return [(delivery_id, str(claim)) for delivery_id, claim in sorted(leases)]
 
 
 def renew_leases(connection: Connection, leases: Sequence[Lease], *, lease_until: datetime) -> None:
     """Lease for longer what is still in hand. One whose lease ran out and was claimed anew is another's."""
-    connection.execute(_renew_leases(), {"taken": attempts(leases), "lease_until": lease_until})
+    connection.execute(_renew_leases(), {"taken": lease_rows(leases), "lease_until": lease_until})
 
 
 @statement
 def _renew_leases() -> sa.Update:
     """Lease deliveries for longer that are still on the lease that was taken."""
     until = sa.bindparam("lease_until", type_=UtcDateTime)
-    return sa.update(deliveries).values(lease_expires_at=until).where(on_lease(Tuples("taken", ATTEMPT)))
+    return sa.update(deliveries).values(lease_expires_at=until).where(on_lease(Tuples("taken", LEASE)))
 
 
-def release_deliveries(connection: Connection, leases: Sequence[Lease]) -> None:
-    """Give back leases that were taken and never handed out: as if they had not been taken."""
-    connection.execute(_release_deliveries(), {"taken": attempts(leases)})
+def release_deliveries(connection: Connection, leases: Sequence[Lease], *, begun: bool) -> None:
+    """Give back leases that were taken and never handed out: as if they had not been taken.
+
+    ``begun``: though their attempt was counted.
+    """
+    connection.execute(_release_deliveries(), {"taken": lease_rows(leases), "counted": int(begun)})
 
 
 @statement
 def _release_deliveries() -> sa.Update:
     """Give deliveries back that are still on the lease that was taken."""
-    one = sa.literal_column("1", sa.Integer)
+    attempt = deliveries.c.attempt - sa.bindparam("counted", type_=sa.Integer)
     changed = {
         "status": literal(DeliveryStatus.PENDING, STATUS),
-        "attempt": deliveries.c.attempt - one,
-        "max_attempts": sa.case((deliveries.c.attempt > one, deliveries.c.max_attempts)),
+        "attempt": attempt,
+        "max_attempts": sa.case((attempt > sa.literal_column("0", sa.Integer), deliveries.c.max_attempts)),
         "lease_expires_at": sa.null(),
     }
-    return sa.update(deliveries).values(changed).where(on_lease(Tuples("taken", ATTEMPT)))
+    return sa.update(deliveries).values(changed).where(on_lease(Tuples("taken", LEASE)))
 
 
 def notify(connection: Connection, channel: str, payload: str) -> None:

@@ -75,6 +75,9 @@ def resolve_due(
     return int(rows[0][0]), list(leased.values())
 
 
+_FIRST = 1
+"""The claim of a delivery that is leased as it comes into being."""
+
 _BEFORE_FIELDS = 4
 """Columns of a row before the wait's: how many waits ended; the delivery's id, handler and last attempt."""
 
@@ -91,8 +94,8 @@ class LeasedBatch:
 
     @property
     def leases(self) -> list[Lease]:
-        """Which attempts they are."""
-        return [Lease(row.delivery_id, 1) for row in self.rows]
+        """The first of each."""
+        return [Lease(row.delivery_id, _FIRST) for row in self.rows]
 
     def read(self, which: slice) -> list[tuple[Delivery, JsonObject]]:
         """Those of them, each with the fields of its wait as documents have them."""
@@ -100,9 +103,8 @@ class LeasedBatch:
         for row in self.rows[which]:
             wait = read_fields(self.fields, row[_BEFORE_FIELDS:])
             attempt = (DeliveryStatus.RUNNING, 1, row.max_attempts, self.created_at, self.lease_until)
-            delivery = Delivery(
-                row.delivery_id, wait["id"], self.handler, Outcome.DUE, *attempt, None, self.created_at, None
-            )
+            fields = (row.delivery_id, wait["id"], self.handler, Outcome.DUE, *attempt, None, self.created_at, None)
+            delivery = Delivery(*fields, claims=_FIRST)
             read.append((delivery, wait))
         return read
 
@@ -266,7 +268,8 @@ def _leased_outbox(claimed: FromClause, capacities: FromClause) -> UpdateBase:
         "handler": placed_.c.handler,
         "outcome": resolved(placed_, Resolution.DUE, deliveries.c.outcome),
         "status": sa.cast(sa.case((leased, running), else_=pending), deliveries.c.status.type),
-        "attempt": sa.case((leased, sa.literal_column("1")), else_=sa.literal_column("0")),
+        "attempt": sa.literal_column("0"),
+        "claims": sa.case((leased, sa.literal_column(str(_FIRST))), else_=sa.literal_column("0")),
         "max_attempts": capacities.c.most_attempts,
         "lease_expires_at": capacities.c.lease_until,
         "next_attempt_at": NOW,

@@ -21,12 +21,12 @@ from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store import pauses
 from waitctl.infrastructure.store.completion import NOW, audit, claimed_ids
-from waitctl.infrastructure.store.deliveries import ATTEMPT, STATUS, attempts, in_status, of_workflows, on_lease
+from waitctl.infrastructure.store.deliveries import LEASE, STATUS, in_status, lease_rows, of_workflows, on_lease
 from waitctl.infrastructure.store.waits import literal
 
 # -- settling ----------------------------------------------------------------------------------------------------------
 
-_SETTLED = ATTEMPT | {
+_SETTLED = LEASE | {
     "status": deliveries.c.status.type,
     "attempt": sa.Integer(),
     "next_attempt_at": UtcDateTime(),
@@ -35,25 +35,33 @@ _SETTLED = ATTEMPT | {
 
 
 def deliver(connection: Connection, leases: Iterable[Lease], *, now: datetime) -> int:
-    """Write that these attempts were taken, each fenced by its number. Returns how many landed.
+    """Write that these were delivered, each fenced by its lease. Returns how many landed.
 
-    A zombie whose lease ran out holds an older attempt and changes nothing.
+    A zombie whose lease ran out holds an older claim and changes nothing.
     """
-    return int(connection.execute(_mark_delivered(), {"taken": attempts(leases), "now": now}).rowcount)
+    return int(connection.execute(_mark_delivered(), {"taken": lease_rows(leases), "now": now}).rowcount)
+
+
+def begin_deliveries(connection: Connection, leases: Iterable[Lease]) -> set[str]:
+    """Count an attempt of each, before it begins, with the fence of `deliver`. Returns the ids that landed.
+
+    What becomes of one that did not land is another's: it must not begin.
+    """
+    return set(connection.execute(_begin_deliveries(), {"taken": lease_rows(leases)}).scalars())
 
 
 def settle_deliveries(connection: Connection, settlements: Iterable[Settlement]) -> set[str]:
     """Write what became of attempts that were not taken, with the fence of `deliver`. Returns the ids that landed."""
     rows = (
         {
-            "id": each.delivery_id,
-            "expected": each.expected_attempt,
+            "id": each.lease.delivery_id,
+            "claim": each.lease.claim,
             "status": each.status,
             "attempt": each.attempt,
             "next_attempt_at": each.next_attempt_at,
             "error": each.error,
         }
-        for each in sorted(settlements, key=attrgetter("delivery_id"))
+        for each in sorted(settlements, key=attrgetter("lease"))
     )
     return set(connection.execute(_settle_deliveries(), {"settled": json_rows(rows)}).scalars())
 
@@ -68,7 +76,15 @@ def _mark_delivered() -> sa.Update:
         "last_error": sa.null(),
         "delivered_at": NOW,
     }
-    return sa.update(deliveries).values(changed).where(on_lease(Tuples("taken", ATTEMPT)))
+    return sa.update(deliveries).values(changed).where(on_lease(Tuples("taken", LEASE)))
+
+
+@statement
+def _begin_deliveries() -> Any:
+    """Count an attempt of deliveries that are still on the lease that was taken."""
+    changed = {"attempt": deliveries.c.attempt + sa.literal_column("1", sa.Integer)}
+    begun = sa.update(deliveries).values(changed).where(on_lease(Tuples("taken", LEASE)))
+    return begun.returning(deliveries.c.id)
 
 
 @statement
