@@ -213,6 +213,24 @@ def test_what_a_killed_tick_had_leased_and_not_begun_keeps_its_attempt(url: str,
     check(url)
 
 
+def test_a_command_that_kills_its_tick_takes_no_other_with_it(driver: Driver, url: str) -> None:
+    """Those that had begun beside it lose an attempt, and are then tried one at a time."""
+    with Database(url, as_of=START) as database:
+        for number in range(30):
+            asked = WaitSpec("poison" if number == 3 else str(number), handler="nudge")
+            WaitSchedulingService(database).create_fixed_time_wait("10m", asked)
+    at, crashes = TICK, 0
+    command = ["/bin/sh", "-c", "case $WAITCTL_EXECUTION_ID in poison) kill -9 $PPID;; *) sleep 0.1;; esac"]
+    while driver.run("tick", url, at, exec=command, concurrency=8, batch_size=100):
+        crashes += 1
+        at += timedelta(days=1)
+    assert crashes == 8
+    found = rows(url, deliveries.c.status, deliveries.c.attempt)
+    assert found.count((DeliveryStatus.DEAD, 8)) == 1
+    assert sum(status is DeliveryStatus.DELIVERED and attempt <= 3 for status, attempt in found) == 29
+    check(url)
+
+
 def test_sigterm_lets_a_tick_finish_what_runs_and_give_back_the_rest(url: str, tmp_path: Path) -> None:
     with Database(url, as_of=START) as database:
         for number in range(4):

@@ -112,6 +112,25 @@ def test_how_a_command_ended_is_known_though_the_parent_ignores_its_children(run
     assert finish(process).ok().json["dead"] == 1
 
 
+def test_what_a_function_leaves_behind_is_not_the_ticks(run: Waitctl) -> None:
+    """Neither what it prints, nor its threads, nor what it has opened."""
+    (run.folder / "leaving.py").write_text(
+        "import os, subprocess, threading, time\n"
+        "def handle(document):\n"
+        "    os.write(1, b'no json')\n"
+        "    print('{}')\n"
+        "    subprocess.run(['echo', '[]'])\n"
+        "    threading.Thread(target=time.sleep, args=(600,)).start()\n"
+    )
+    config = run.folder / "config.toml"
+    config.write_text('[handlers.h]\npython = "leaving:handle"')
+    run("create", "fixed-time", "1h", *DUE, "--handler", "h").ok()
+    process = run.start("--config", str(config), "tick", "-o", "json", env={"PYTHONPATH": str(run.folder)})
+    done = finish(process)
+    assert (done.code, done.json["delivered"]) == (0, 1)
+    assert done.err.replace("\n", "") == "no json{}[]"
+
+
 def test_a_handler_that_lacks_its_secret_is_said(run: Waitctl) -> None:
     config = run.folder / "config.toml"
     config.write_text('[handlers.h]\nwebhook = "https://127.0.0.1:9/"\nsecret_env = "HOOK_SECRET"')

@@ -62,7 +62,7 @@ def backlog(scene: Scene, handler: str) -> None:
 
 def test_a_dead_host_delays_a_live_one_by_a_batch_at_most(scene: Scene, module: HandlerModule, dead_host: str) -> None:
     scene.handlers["dead"] = HandlerConfig("dead", WebhookConfig(dead_host), retry=RetryPolicy(max_attempts=50))
-    scene.handlers["live"] = HandlerConfig("live", PythonConfig(f"{MODULE}:live"))
+    scene.handlers["live"] = HandlerConfig("live", PythonConfig(f"{MODULE}:live", own_process=False))
     tried: list[int] = []
     module.live = lambda _: tried.append(
         scene.sql("SELECT count(*) FROM workflow_wait_deliveries WHERE last_error IS NOT NULL")[0][0]
@@ -92,7 +92,7 @@ def test_a_zombie_changes_nothing_and_is_counted(scene: Scene, module: HandlerMo
     """Its lease ran out while it ran, and another tick has delivered meanwhile."""
 
     def slow(_: Any) -> None:
-        scene.handlers["slow"] = HandlerConfig("slow", PythonConfig(f"{MODULE}:quick"))
+        scene.handlers["slow"] = HandlerConfig("slow", PythonConfig(f"{MODULE}:quick", own_process=False))
         with Database(scene.url, as_of=NOON + timedelta(hours=10)) as database:
             other = Tick(database, Settings(scene.url, handlers=scene.handlers)).run()
         reports.append(other.delivered)
@@ -101,7 +101,7 @@ def test_a_zombie_changes_nothing_and_is_counted(scene: Scene, module: HandlerMo
 
     reports: list[int] = []
     module.slow, module.quick = slow, lambda _: None
-    scene.handlers["slow"] = HandlerConfig("slow", PythonConfig(f"{MODULE}:slow"))
+    scene.handlers["slow"] = HandlerConfig("slow", PythonConfig(f"{MODULE}:slow", own_process=False))
     wait = scene.create(handler="slow").wait
     scene.waits.resume_wait(wait.id)
     report = scene.tick()
@@ -119,7 +119,9 @@ def test_what_is_leased_ahead_has_used_up_no_attempt(scene: Scene, module: Handl
         scene.sql("SELECT count(*), sum(attempt) FROM workflow_wait_deliveries WHERE status = 'running'")[0]
     )
     policy = RetryPolicy(max_attempts=max_attempts)
-    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"), concurrency=1, retry=policy)
+    scene.handlers["nudge"] = HandlerConfig(
+        "nudge", PythonConfig(f"{MODULE}:nudge", own_process=False), concurrency=1, retry=policy
+    )
     for number in range(4):
         scene.waits.resume_wait(scene.create(execution=f"e{number}", handler="nudge").wait.id)
     assert scene.tick().delivered == 4
@@ -136,7 +138,7 @@ def test_a_host_whose_clock_is_wrong(
     scene = postgres_scene.on_the_real_clock()
     calls: list[str] = []
     module.nudge = lambda document: calls.append(document["delivery_id"])
-    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"))
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge", own_process=False))
     soon = scene.create("30m", execution="soon", handler="nudge").wait
     past = scene.create(execution="past", handler="nudge", base=NOON).wait
     leased = scene.create(execution="leased", handler="nudge").wait

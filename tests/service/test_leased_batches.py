@@ -23,7 +23,7 @@ from waitctl.application.documents import WAIT_FIELDS
 from waitctl.domain.deliveries import Capacity, RetryPolicy
 from waitctl.domain.handlers import HandlerConfig, PythonConfig
 from waitctl.infrastructure.database import Connection
-from waitctl.infrastructure.handlers.python import PythonHandler
+from waitctl.infrastructure.handlers.functions import FunctionHandler
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import due
 
@@ -125,7 +125,7 @@ def came(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> queue.Queue[Any]:
     module, came = HandlerModule(MODULE), queue.Queue[Any]()
     module.nudge = came.put
     monkeypatch.setitem(sys.modules, MODULE, module)
-    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"))
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge", own_process=False))
     return came
 
 
@@ -233,10 +233,12 @@ def test_who_interrupts_waits_for_what_has_begun_and_no_more(scene: Scene, came:
             stop.set()
 
     vars(sys.modules[MODULE])["nudge"] = nudge
-    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"), concurrency=concurrency)
+    scene.handlers["nudge"] = HandlerConfig(
+        "nudge", PythonConfig(f"{MODULE}:nudge", own_process=False), concurrency=concurrency
+    )
     settings = Settings(scene.url, handlers=scene.handlers)
     report = Tick(scene.database, settings, TickOptions(), interrupted=stop.is_set).run()
-    assert sum(begun) <= concurrency * PythonHandler.most_at_once
+    assert sum(begun) <= concurrency * FunctionHandler.most_at_once
     assert (report.delivered, report.stopped) == (len(begun), "interrupted")
     found = "SELECT CAST(status AS text), attempt, count(*) FROM workflow_wait_deliveries GROUP BY 1, 2 ORDER BY 1"
     rows = [tuple(row) for row in scene.sql(found)]
@@ -255,7 +257,9 @@ def test_what_is_leased_ahead_has_used_up_no_attempt(scene: Scene, came: queue.Q
 
     vars(sys.modules[MODULE])["nudge"] = nudge
     policy = RetryPolicy(max_attempts=max_attempts)
-    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"), concurrency=1, retry=policy)
+    scene.handlers["nudge"] = HandlerConfig(
+        "nudge", PythonConfig(f"{MODULE}:nudge", own_process=False), concurrency=1, retry=policy
+    )
     scene.create("0.000001s", execution="first", handler="nudge")
     with dispatching(scene) as (end_what_is_due, _):
         end_what_is_due()
@@ -280,7 +284,7 @@ def test_nothing_is_started_when_what_becomes_of_it_cannot_be_written(scene: Sce
 
     seen: list[str] = []
     vars(sys.modules[MODULE])["nudge"] = nudge
-    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"), concurrency=1)
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge", own_process=False), concurrency=1)
     scene.create("0.000001s", execution="first", handler="nudge")
     tick = Tick(scene.database, Settings(scene.url, handlers=scene.handlers), TickOptions())
     with pytest.raises(DBAPIError), tick.dispatcher() as dispatcher, ThreadPoolExecutor(1) as aside:

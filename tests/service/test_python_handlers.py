@@ -32,7 +32,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> HandlerModule:
 def call(scene: Scene, function: str = "handle", *, module: str = MODULE, timeout: float = 20) -> None:
     scene.handlers["call"] = HandlerConfig(
         "call",
-        PythonConfig(f"{module}:{function}"),
+        PythonConfig(f"{module}:{function}", own_process=False),
         timeout=timedelta(seconds=timeout),
         retry=RetryPolicy(backoff=timedelta(minutes=1)),
     )

@@ -63,7 +63,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, scene: Scene) -> list[str]:
     module, calls = HandlerModule(MODULE), list[str]()
     module.nudge = lambda document: calls.append(document["wait"]["workflow_execution_id"])
     monkeypatch.setitem(sys.modules, MODULE, module)
-    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"))
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge", own_process=False))
     scene.on_the_real_clock()
     return calls
 
@@ -92,7 +92,7 @@ def test_hears_of_what_others_create(postgres_scene: Scene, monkeypatch: pytest.
     module.nudge = calls.append
     monkeypatch.setitem(sys.modules, MODULE, module)
     scene = postgres_scene.on_the_real_clock()
-    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"))
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge", own_process=False))
     running = Running(scene)
     scene.create("1s", handler="nudge")
     until(lambda: calls, "the delivery")
@@ -119,7 +119,7 @@ def test_a_retry_has_its_own_turn(scene: Scene, calls: list[str], monkeypatch: p
 
     vars(sys.modules[MODULE])["nudge"] = fail_once
     policy = RetryPolicy(backoff=timedelta(seconds=0.3), max_backoff=timedelta(seconds=0.3))
-    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"), retry=policy)
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge", own_process=False), retry=policy)
     scene.create("1s", handler="nudge")
     running = Running(scene)
     until(lambda: tries == [1, 2, 3], "the third attempt")
@@ -183,7 +183,7 @@ def test_a_database_that_goes_away_is_waited_for(postgres_scene: Scene, monkeypa
     module.nudge = calls.append
     monkeypatch.setitem(sys.modules, MODULE, module)
     scene = postgres_scene.on_the_real_clock()
-    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge"))
+    scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge", own_process=False))
     running = Running(scene, timedelta(seconds=0.05))
     scene.database.close()
     admin_url = make_url(scene.url).set(drivername="postgresql", database="postgres")

@@ -172,6 +172,10 @@ def test_handlers_of_other_kinds(config: Path, tmp_path: Path) -> None:
         [handlers.call]
         python = "package.module:Class.method"
 
+        [handlers.near-call]
+        python = "package.module:function"
+        own_process = false
+
         [handlers.many]
         exec = ["cat"]
         batch = true
@@ -185,6 +189,7 @@ def test_handlers_of_other_kinds(config: Path, tmp_path: Path) -> None:
     ]
     assert handlers["tell"] == HandlerConfig("tell", NotifyConfig("waits"))
     assert handlers["call"] == HandlerConfig("call", PythonConfig("package.module:Class.method"))
+    assert handlers["near-call"].target == PythonConfig("package.module:function", own_process=False)
     assert handlers["many"] == HandlerConfig("many", ExecConfig(("cat",), batch=True), concurrency=1)
 
 

@@ -49,9 +49,13 @@ class NotifyConfig:
 
 @dataclass(frozen=True, slots=True)
 class PythonConfig:
-    """A function, as ``package.module:function``."""
+    """A function, as ``package.module:function``.
+
+    In a process of its own it can end, or leave threads and what it printed, without harm to the tick.
+    """
 
     function: str
+    own_process: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,7 @@ class HandlerModel(BaseModel):
     secret_file: Word | None = None
     allow_http: bool = False
     batch: bool = False
+    own_process: bool = True
     timeout: Span = timedelta(seconds=30)
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 8
     backoff: Span = timedelta(seconds=10)
@@ -107,7 +108,11 @@ class HandlerModel(BaseModel):
         given = self._given
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)}: give one of {', '.join(KINDS)}")
-        belongs = {"exec": ("batch",), "webhook": ("secret_env", "secret_file", "allow_http")}
+        belongs = {
+            "exec": ("batch",),
+            "webhook": ("secret_env", "secret_file", "allow_http"),
+            "python": ("own_process",),
+        }
         for kind, keys in belongs.items():
             alone = [key for key in keys if key in self.model_fields_set]
             if kind not in given and alone:
@@ -152,5 +157,5 @@ class HandlerModel(BaseModel):
         if self.notify is not None:
             return NotifyConfig(self.notify)
         if self.python is not None:
-            return PythonConfig(self.python)
+            return PythonConfig(self.python, self.own_process)
         return InlineConfig()

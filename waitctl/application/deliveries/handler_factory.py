@@ -65,6 +65,10 @@ def make_handler(config: HandlerConfig, settings: Settings, database: Database) 
             return WebhookHandler(url, config.timeout, host_clock, _secret(webhook))
         case NotifyConfig(channel=channel):
             return _notify_handler(channel, database)
+        case PythonConfig(function=function, own_process=False):
+            from waitctl.infrastructure.handlers.functions import FunctionHandler
+
+            return FunctionHandler(function, config.timeout)
         case PythonConfig(function=function):
             from waitctl.infrastructure.handlers.python import PythonHandler
 

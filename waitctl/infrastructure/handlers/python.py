@@ -1,120 +1,303 @@
-"""The handler that calls a function of this process with the delivery's document.
+"""The handler that calls a function in a process of its own, which may end without the tick.
 
-Returning is delivered. `Retry` and `Dead` say later and never; any other exception is a failed attempt. A coroutine is
-cancelled at the timeout. A plain function cannot be ended from outside, so it is waited for, and what it returns
-counts, however late: calling what it did a failure would only make it do it twice. Its lease is renewed meanwhile.
+All calls share that process, each by a thread of it. When it ends, what was in progress then is called again, each
+alone in a new one: which of them ended it is only known of one that was alone. Nothing but that one has failed.
 """
 
 from __future__ import annotations
 
-import asyncio
-import importlib
-import inspect
-import traceback
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+import json
+import mmap
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, cast
+from threading import Condition, Lock
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
-from waitctl.domain.handlers import Dead, Retry
-from waitctl.domain.text import storable
 from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
+from waitctl.infrastructure.handlers.function_process import DELIVERED, KINDS, LENGTH, NOT_BEGUN
 
-_MOST_SAID = 1024
-"""Characters of an exception that `last_error` keeps."""
+_MOST_AT_ONCE = 64
+"""Documents of a call; each has a byte in the file that says where it stands."""
+
+_BEGIN = "import sys; sys.path[:] = {path!r}; from waitctl.infrastructure.handlers import function_process as here; "
+
+_FAREWELL = 5.0
+"""Seconds that a process has for what it does at its end."""
+
+_GLANCE = 0.5
+"""Seconds after which one looks whether the process has ended: a child that it left may keep its socket open."""
+
+_MOST_STARTS = 3
+"""Processes in a row that end before they begin with anything: then it is not what they were called with."""
 
 
 class PythonHandler:
     """Calls ``package.module:function``. Raises `HandlerNotReadyError` when this host cannot import it."""
 
-    most_at_once = 64
+    most_at_once = _MOST_AT_ONCE
     one_by_one = True
 
-    def __init__(self, reference: str, timeout: timedelta) -> None:
-        self._function = _load(reference)
-        self._timeout = timeout.total_seconds()
-        # Event loops, one a coroutine that runs, kept for the next: clients of a library may be bound to theirs.
-        self._loops: SimpleQueue[asyncio.Runner] = SimpleQueue()
+    def __init__(self, function: str, timeout: timedelta) -> None:
+        self._function = function
+        self._timeout = timeout
+        self._starting = Lock()
+        self._process: _Process | None = _Process(function, timeout)
+        self._turns = _Turns()
 
     def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
-        """Call the function for each and judge how it ends."""
-        return [self._call(payload) for payload in payloads]
+        """Call the function for each."""
+        results: dict[int, HandlerResult] = {}
+        while left := [place for place in range(len(payloads)) if place not in results]:
+            with self._turns.shared():
+                answer = self._call([payloads[place] for place in left])
+            results.update((left[place], result) for place, result in answer.results.items())
+            for place in answer.interrupted:
+                with self._turns.alone():
+                    alone = self._call([payloads[left[place]]])
+                results[left[place]] = alone.results.get(0) or Failed(f"its process ended: {alone.ended}")
+        return [results[place] for place in range(len(payloads))]
 
-    def _call(self, payload: Payload) -> HandlerResult:
-        try:
-            returned = self._function(payload.document)
-            if returned is not None and inspect.isawaitable(returned):
-                return self._await(returned)
-        except BaseException as error:  # noqa: BLE001 (somebody else's code: even its sys.exit must not end the tick)
-            return _judge_exception(error)
-        return Delivered()
+    def _call(self, payloads: Sequence[Payload]) -> _Answer:
+        """Call the function for as many as it comes to: one at least, or all are to be tried later."""
+        ended = ""
+        for _ in range(_MOST_STARTS):
+            try:
+                answer = self._running().call(payloads)
+            except HandlerNotReadyError as error:
+                return _Answer.deferred(len(payloads), str(error))
+            if answer.results or answer.interrupted:
+                return answer
+            ended = answer.ended
+        return _Answer.deferred(len(payloads), f"its process ended: {ended}")
+
+    def _running(self) -> _Process:
+        with self._starting:
+            if self._process is None or self._process.has_ended():
+                self._close()
+                self._process = _Process(self._function, self._timeout)
+            return self._process
+
+    def _close(self) -> None:
+        if self._process is not None:
+            self._process.close()
+            self._process = None
 
     def close(self) -> None:
-        """Close the event loops."""
+        """End the process."""
+        with self._starting:
+            self._close()
+
+
+class _Turns:
+    """Calls share their process, or one has it alone."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._sharing = 0
+        self._waiting = 0
+        self._is_alone = False
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """With others, but not before those that want to be alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_alone and not self._waiting)
+            self._sharing += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._sharing -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """With no other."""
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: not self._is_alone and not self._sharing)
+            self._waiting -= 1
+            self._is_alone = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_alone = False
+                self._changed.notify_all()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What became of the payloads of a call, by their places, and which were in progress when their process ended."""
+
+    results: dict[int, HandlerResult]
+    interrupted: Sequence[int] = ()
+    ended: str = ""
+
+    @staticmethod
+    def deferred(count: int, why: str) -> _Answer:
+        """All are to be tried later."""
+        return _Answer(dict.fromkeys(range(count), Deferred(why)))
+
+
+class _Process:
+    """A process that has imported a function. Raises `HandlerNotReadyError` when it could not."""
+
+    def __init__(self, function: str, timeout: timedelta) -> None:
+        self._control, theirs = socket.socketpair()
+        self._idle: SimpleQueue[_Channel] = SimpleQueue()
+        self._reaping = Lock()
+        with theirs:
+            call = f"here.main({theirs.fileno()}, {function!r}, {timeout.total_seconds()!r})"
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-u", "-P", "-c", _BEGIN.format(path=sys.path) + call],
+                    stdin=subprocess.DEVNULL,
+                    stdout=_stderr(),  # standard output is the tick's own
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+            except OSError as error:
+                self._control.close()
+                raise HandlerNotReadyError(f"cannot start its process: {error.strerror}") from error
+        with self._control.makefile("rb") as said:
+            greeting = said.readline()
+        if greeting != b"\n":
+            why = json.loads(greeting) if greeting else f"importing {function} ended its process: {self.how_it_ended()}"
+            self.close()
+            raise HandlerNotReadyError(why)
+
+    def has_ended(self) -> bool:
+        """Whether it has ended."""
+        with self._reaping:
+            return self._process.poll() is not None
+
+    def how_it_ended(self) -> str:
+        """Wait for its end, which is near; bring it about if it does not come."""
+        with self._reaping:
+            try:
+                status = self._process.wait(_FAREWELL)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                status = self._process.wait()
+        return f"exit status {status}" if status >= 0 else f"ended by signal {_signal_name(-status)}"
+
+    def call(self, payloads: Sequence[Payload]) -> _Answer:
+        """Call the function for each payload."""
+        try:
+            channel = self._idle.get_nowait()
+        except Empty:
+            channel = _Channel()
+        lines, is_complete = channel.exchange(self._control, [payload.body for payload in payloads], self.has_ended)
+        stands = channel.progress[: len(payloads)]
+        results = _results(stands, lines)
+        if is_complete:
+            self._idle.put(channel)
+            return _Answer(results)
+        channel.close()
+        interrupted = [place for place, where in enumerate(stands) if where != NOT_BEGUN and place not in results]
+        return _Answer(results, interrupted, self.how_it_ended())
+
+    def close(self) -> None:
+        """Tell it to end, and see to it that it does."""
+        self._control.close()
         with suppress(Empty):
             while True:
-                self._loops.get_nowait().close()
+                self._idle.get_nowait().close()
+        self.how_it_ended()
 
-    def _await(self, awaitable: Awaitable[object]) -> HandlerResult:
-        async def run() -> bool:
-            deadline = asyncio.timeout(self._timeout)
-            try:
-                async with deadline:
-                    await awaitable
-            except TimeoutError:
-                if not deadline.expired():
-                    raise  # its own
-            return deadline.expired()
 
+class _Channel:
+    """A call's way to the process, kept for the next: a socket, and a file that says where each payload stands."""
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryFile() as file:
+            file.truncate(_MOST_AT_ONCE)
+            self.progress = mmap.mmap(file.fileno(), _MOST_AT_ONCE)
+            self._file: int | None = os.dup(file.fileno())
+        self._socket, self._theirs = socket.socketpair()
+
+    def exchange(
+        self, control: socket.socket, bodies: Sequence[bytes], has_ended: Callable[[], bool]
+    ) -> tuple[list[bytes], bool]:
+        """Call with these documents. Returns the lines that came, and whether the call came to its end."""
+        self.progress[:] = bytes(_MOST_AT_ONCE)
+        body = b"".join(bodies)
         try:
-            runner = self._loops.get_nowait()
-        except Empty:
-            runner = asyncio.Runner()
+            self._hand_over(control)
+            self._socket.sendall(len(body).to_bytes(LENGTH) + body)
+        except OSError:  # the process has ended, and has read no call whole
+            return [], False
+        came = b""
+        while self._has_more(has_ended) and (data := self._receive()):
+            came += data
+            if came == b"\n" or came.endswith(b"\n\n"):
+                return came.split(b"\n")[:-2], True
+        return came.split(b"\n")[:-1], False
+
+    def _hand_over(self, control: socket.socket) -> None:
+        """Give the process the other end, if it has not got it."""
+        if self._file is not None:
+            socket.send_fds(control, [b"\n"], [self._theirs.fileno(), self._file])
+            self._let_go()
+
+    def _has_more(self, has_ended: Callable[[], bool]) -> bool:
+        """Wait until something has come. Returns false when nothing has, and nothing will."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        while not poll.poll(_GLANCE * 1000):
+            if has_ended():
+                return bool(poll.poll(0))
+        return True
+
+    def _receive(self) -> bytes:
         try:
-            timed_out = runner.run(run())
-        finally:
-            self._loops.put(runner)
-        return Failed(f"timed out after {self._timeout:g} s") if timed_out else Delivered()
+            return self._socket.recv(65536)
+        except OSError:
+            return b""
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+        self._theirs.close()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._let_go()
+        self.progress.close()
+        self._socket.close()
 
 
-def _load(reference: str) -> Callable[[Any], object]:
-    module, _, name = reference.partition(":")
+def _results(stands: bytes, lines: Sequence[bytes]) -> dict[int, HandlerResult]:
+    results: dict[int, HandlerResult] = {place: Delivered() for place, where in enumerate(stands) if where == DELIVERED}
+    for place, kind, error, after in map(json.loads, lines):
+        later = None if after is None else timedelta(seconds=after)
+        results[place] = Rejected(error) if KINDS[kind] is Rejected else KINDS[kind](error, later)
+    return results
+
+
+def _stderr() -> int:
+    """Where its standard output goes: to the tick's standard error, if it has one."""
     try:
-        found: object = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise HandlerNotReadyError(f"cannot import {reference}: {_last_line(error)}") from error
-    if not callable(found):
-        raise HandlerNotReadyError(f"{reference} is not a function")
-    if inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found):
-        raise HandlerNotReadyError(f"{reference} is a generator: calling it does nothing")
-    return cast("Callable[[Any], object]", found)
+        os.fstat(2)
+    except OSError:
+        return subprocess.DEVNULL
+    return 2
 
 
-def _judge_exception(error: BaseException) -> HandlerResult:
-    match error:
-        case Retry():
-            return Deferred(_said(error), retry_after=error.after)
-        case Dead():
-            return Rejected(_said(error))
-        case _:
-            return Failed(_last_line(error))
-
-
-def _said(error: BaseException) -> str:
-    return storable(str(error)[:_MOST_SAID])
-
-
-def _last_line(error: BaseException) -> str:
-    """What a traceback ends with, and where it was raised."""
-    lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
-    said = lines[-1] if lines else type(error).__name__
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if len(frames) > 1 else ""
-    return storable(said[:_MOST_SAID] + where)
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

@@ -1,0 +1,110 @@
+"""The process that a ``python`` handler's functions run in: what speaks to `PythonHandler` at its other end.
+
+It gets channels, a socket and a file each, and serves every one by a thread. A call is the length of what follows and a
+document a line; while it runs, the file says of each document where it stands, so that this is known when the process
+ends. What was not delivered is a line of JSON on the socket, and an empty line the end of the call.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import mmap
+import os
+import signal
+import socket
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from threading import Thread
+
+from waitctl.domain.deliveries import Deferred, Delivered, Failed, NotDelivered, Rejected
+from waitctl.domain.text import to_json
+from waitctl.infrastructure.handlers import HandlerNotReadyError
+from waitctl.infrastructure.handlers.functions import FunctionHandler
+
+LENGTH = 8
+"""Bytes of the number that a call begins with."""
+
+NOT_BEGUN, BEGUN, DELIVERED, NOT_DELIVERED = range(4)
+"""Where a document stands."""
+
+KINDS: tuple[type[NotDelivered], ...] = (Failed, Deferred, Rejected)
+"""What a line of a result begins with is a place in this."""
+
+_FATAL = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGQUIT, signal.SIGSEGV, signal.SIGTRAP)
+"""Signals that end the process after a while in which its other threads go on.
+
+One that a function sends to its own process is to end that function: threads without a call do not take it.
+"""
+
+_EASY_TO_END = "500"
+"""Of a thousand: the system ends this process rather than its tick when memory runs out."""
+
+
+def main(control: int, function: str, timeout: float) -> None:
+    """Import the function, say so or why not, and serve the channels that come, until no more can.
+
+    ``timeout`` is a coroutine's, in seconds.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):  # for the tick, which lets what runs come to its end
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FATAL)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_EASY_TO_END, encoding="ascii")
+    tick = socket.socket(fileno=control)
+    try:
+        handler = FunctionHandler(function, timedelta(seconds=timeout))
+    except HandlerNotReadyError as error:
+        tick.sendall(to_json(str(error)).encode() + b"\n")
+        return
+    tick.sendall(b"\n")
+    for channel, file in _channels(tick):
+        Thread(target=_serve, args=(handler, channel, file), daemon=True).start()
+    atexit._run_exitfuncs()  # noqa: SLF001 (what the function's libraries have asked for)
+    os._exit(0)  # an ordinary exit would wait for threads that the function has left
+
+
+def _channels(tick: socket.socket) -> Iterator[tuple[socket.socket, mmap.mmap]]:
+    while True:
+        _, descriptors, _, _ = socket.recv_fds(tick, 1, 2)
+        if not descriptors:
+            return
+        channel, file = descriptors
+        os.set_inheritable(channel, False)
+        progress = mmap.mmap(file, 0)
+        os.close(file)
+        yield socket.socket(fileno=channel), progress
+
+
+def _serve(handler: FunctionHandler, channel: socket.socket, progress: mmap.mmap) -> None:
+    try:
+        _answer_calls(handler, channel, progress)
+    except BaseException:  # noqa: BLE001 (the tick must not wait for an answer that never comes)
+        traceback.print_exc()
+        os._exit(os.EX_SOFTWARE)
+
+
+def _answer_calls(handler: FunctionHandler, channel: socket.socket, progress: mmap.mmap) -> None:
+    with channel, channel.makefile("rb") as calls:
+        while length := calls.read(LENGTH):
+            documents = calls.read(int.from_bytes(length)).split(b"\n")[:-1]
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FATAL)
+            for place, document in enumerate(documents):
+                progress[place] = BEGUN
+                result = handler.call(json.loads(document))
+                if isinstance(result, Delivered):
+                    progress[place] = DELIVERED
+                else:
+                    channel.sendall(_line(place, result))
+                    progress[place] = NOT_DELIVERED
+            signal.pthread_sigmask(signal.SIG_BLOCK, _FATAL)
+            channel.sendall(b"\n")
+
+
+def _line(place: int, result: NotDelivered) -> bytes:
+    kind = KINDS.index(type(result))
+    after = None if isinstance(result, Rejected) or result.retry_after is None else result.retry_after.total_seconds()
+    return to_json([place, kind, result.error, after]).encode() + b"\n"
