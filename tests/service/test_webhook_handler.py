@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,9 +16,11 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from tests.receiver import OK, Receiver, Reply, answer, drip, reset, self_signed
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import Settings, Tick, TickOptions
-from waitctl.domain.deliveries import Delivery, RetryPolicy
+from waitctl.domain.deliveries import Delivered, Delivery, Failed, RetryPolicy
 from waitctl.domain.handlers import HandlerConfig, WebhookConfig
 from waitctl.infrastructure.database import host_clock
+from waitctl.infrastructure.handlers import Payload
+from waitctl.infrastructure.handlers.webhook import WebhookHandler
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -220,6 +223,43 @@ def test_connection_that_the_server_closed_meanwhile_fails_nobody(
     due(sqlite_scene, 4)
     report = sqlite_scene.tick()
     assert (report.delivered, report.retried) == (4, 0)
+
+
+@pytest.mark.parametrize("first", [OK, answer(200, "x" * 100, X_More="1"), answer(500, "no")], ids=["ok", "long", "no"])
+def test_what_comes_behind_an_answer_is_not_the_next_one(sqlite_scene: Scene, receiver: Receiver, first: bytes) -> None:
+    def answer_twice(connection: socket.socket, _: Receiver) -> bool:
+        connection.sendall(first + OK)
+        receiver.reply = answer(500, "refused")
+        return True
+
+    receiver.reply = answer_twice
+    post_to(sqlite_scene, receiver.url)
+    due(sqlite_scene, 2)
+    report = sqlite_scene.tick()
+    is_success = first.startswith(b"HTTP/1.1 200")
+    assert (report.delivered, report.retried) == (int(is_success), 2 - is_success)
+    assert (len(receiver.requests), receiver.connections) == (2, 2)
+
+
+def test_what_comes_while_a_connection_is_idle_is_nobodys_answer(receiver: Receiver) -> None:
+    goes_on, has_come = threading.Event(), threading.Event()
+
+    def answer_twice(connection: socket.socket, _: Receiver) -> bool:
+        connection.sendall(OK)
+        goes_on.wait(20)
+        connection.sendall(OK)
+        receiver.reply = answer(500, "refused")
+        has_come.set()
+        return True
+
+    receiver.reply = answer_twice
+    handler = WebhookHandler(receiver.url, timedelta(seconds=20), host_clock)
+    payload = Payload("01a20000-0000-7000-8000-000000000000", {})
+    assert list(handler.deliver([payload])) == [Delivered()]
+    goes_on.set()
+    assert has_come.wait(20)
+    assert list(handler.deliver([payload])) == [Failed("HTTP 500: refused")]
+    handler.close()
 
 
 def test_status_decides_though_the_body_is_cut_off(sqlite_scene: Scene, receiver: Receiver) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import select
 import socket
 import ssl
 import time
@@ -90,14 +91,20 @@ class WebhookHandler:
 
     def _exchange(self, payload: Payload, deadline: float) -> HandlerResult:
         request = self._request(payload)
-        if self._idle:
-            with suppress(IndexError):  # another thread was faster
-                kept = self._idle.pop()
-                try:
-                    return self._post(kept, request, deadline)
-                except ConnectionError:
-                    pass  # the server closed it while it was idle: nobody's failure
+        if (kept := self._kept()) is not None:
+            with suppress(ConnectionError):  # the server closed it while it was idle: nobody's failure
+                return self._post(kept, request, deadline)
         return self._post(_Connection(self._url, self._context), request, deadline)
+
+    def _kept(self) -> _Connection | None:
+        """A connection of before. One on which something has come meanwhile would take that for its next answer."""
+        with suppress(IndexError):
+            while True:
+                connection = self._idle.pop()
+                if connection.is_silent():
+                    return connection
+                connection.close()
+        return None
 
     def _post(self, connection: _Connection, request: bytes, deadline: float) -> HandlerResult:
         connection.deadline = deadline
@@ -109,8 +116,9 @@ class WebhookHandler:
             with connection.response(begun) as response:
                 text = _read(response)
                 # Python 3.11 does not call a body of known length closed when it has given out all of it.
-                reusable = not response.will_close and (response.isclosed() or response.length == 0)
-                return _judge_answer(_Answer(response, text), self._clock)
+                is_whole = response.status >= 200 and (response.isclosed() or response.length == 0)
+            reusable = is_whole and not response.will_close and not connection.has_more
+            return _judge_answer(_Answer(response, text), self._clock)
         finally:
             if reusable:
                 self._idle.append(connection)
@@ -190,6 +198,15 @@ class _Connection:
         self._socket.sendall(request)
         return self._socket.receive()
 
+    def is_silent(self) -> bool:
+        """Whether nothing has come since the last answer, not even its end."""
+        return self._socket is not None and self._socket.is_silent()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something came behind the answer that was read."""
+        return self._socket is not None and self._socket.has_more
+
     def response(self, begun: bytes) -> HTTPResponse:
         """Read the head of an answer that has begun like that."""
         assert self._socket is not None
@@ -240,6 +257,16 @@ class _TimedSocket:
         self._set = plain.gettimeout() or 0.0
         self.begun = b""
         """What was received already, for the next file to begin with."""
+        self.has_more = False
+        """Whether a file has read more than was asked of it."""
+
+    def is_silent(self) -> bool:
+        """Whether there is nothing to receive, and the other end has not closed it."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return False
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
 
     def timed(self) -> socket.socket:
         """The socket, with the time that is left; not said again when a tenth does not matter: it is a system call."""
@@ -256,10 +283,25 @@ class _TimedSocket:
         return self.timed().recv(_MOST_READ)
 
     def makefile(self, _: str) -> io.BufferedReader:
-        return io.BufferedReader(_TimedReader(self, self._socket, self.begun))
+        return _AnswerFile(_TimedReader(self, self._socket, self.begun), self)
 
     def close(self) -> None:
         self._socket.close()
+
+
+class _AnswerFile(io.BufferedReader):
+    """A file that says at its end whether it has read more than was asked of it."""
+
+    def __init__(self, raw: _TimedReader, timed: _TimedSocket) -> None:
+        super().__init__(raw)
+        self._reader = raw
+        self._timed = timed
+
+    def close(self) -> None:
+        if not self.closed:
+            self._reader.is_over = True
+            self._timed.has_more |= bool(self.peek(1))
+        super().close()
 
 
 class _TimedReader(io.RawIOBase):
@@ -268,6 +310,8 @@ class _TimedReader(io.RawIOBase):
         self._raw = plain.makefile("rb", buffering=0)  # holds the socket open for as long as there is a reader
         self._begun = memoryview(begun)
         self._has_begun = True
+        self.is_over = False
+        """Whether nothing is to be received any more."""
 
     def readable(self) -> bool:
         return True
@@ -279,6 +323,8 @@ class _TimedReader(io.RawIOBase):
             self._begun = self._begun[len(given) :]
             self._has_begun = len(self._begun) > 0
             return len(given)
+        if self.is_over:
+            return 0
         self._timed.timed()
         return self._raw.readinto(buffer)
 
