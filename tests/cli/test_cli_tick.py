@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -99,6 +100,44 @@ def test_no_more_run_than_there_are_descriptors_for(run: Waitctl) -> None:
     process = run.start("--config", config, "tick", "-o", "json", shell='ulimit -n 60; exec "$@"')
     report = finish(process).ok().json
     assert (report["delivered"], report["retried"], report["dead"]) == (40, 0, 0)
+
+
+CROWDED = (
+    "import os, resource, sys; most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]; "
+    "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)); "
+    "[os.set_inheritable(os.dup(0), True) for _ in range(1100)]; os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Goes on as a program that has inherited more open files than select counts."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("event", "ingest"), 0),
+        (("await", "--timeout", "1s"), 6),
+        (("tick", "-o", "json"), 0),
+        (("tick", "--watch", "--interval", "1s", "-o", "json"), 0),
+    ],
+    ids=["ingest", "await", "tick", "watch"],
+)
+def test_with_more_open_files_than_select_counts(run: Waitctl, arguments: tuple[str, ...], code: int) -> None:
+    (run.folder / "crowded.py").write_text("from pathlib import Path\n\ndef note(_):\n    Path('noted').touch()\n")
+    config = Path(handler(run, "exit 0", '[handlers.function]\npython = "crowded:note"'))
+    for name in ("h", "function"):
+        run("create", "fixed-time", "1h", *DUE, "-e", name, "--handler", name).ok()
+    if arguments[0] == "await":
+        arguments = (*arguments, run("create", "fixed-time", "9d", "-o", "id").ok().out.strip())
+    shell = f'exec {sys.executable} -c "{CROWDED}" "$@"'
+    env = {"PYTHONPATH": str(run.folder)}
+    process = run.start("--config", str(config), *arguments, stdin=subprocess.PIPE, shell=shell, env=env)
+    if "--watch" in arguments:
+        until(lambda: (run.folder / "noted").exists() or process.poll() is not None, "a delivery")
+        process.send_signal(signal.SIGTERM)
+    line = b'{"type": "email_open", "contact": "ada"}\n'
+    done = finish(process, line)
+    assert done.code == code, done
+    if arguments[0] == "tick":
+        assert done.json["delivered"] >= (1 if "--watch" in arguments else 2)
 
 
 def test_how_a_command_ended_is_known_though_the_parent_ignores_its_children(run: Waitctl) -> None:
