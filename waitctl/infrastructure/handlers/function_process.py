@@ -1,14 +1,15 @@
 """The process that a ``python`` handler's functions run in: what speaks to `PythonHandler` at its other end.
 
-It gets channels, a socket and a file each, and serves every one by a thread. A call is the length of what follows and a
-document a line; while it runs, the file says of each document where it stands, so that this is known when the process
-ends. What was not delivered is a line of JSON on the socket, and an empty line the end of the call.
+It gets channels, a socket and a file each, and serves every one by a thread. A call is the length of what follows and
+the documents as marshal has them: quicker than JSON, and both ends are one Python. While it runs, the file says of each
+document where it stands, so that this is known when the process ends. What was not delivered is a line of JSON on the
+socket, and an empty line the end of the call.
 """
 
 from __future__ import annotations
 
 import atexit
-import json
+import marshal
 import mmap
 import os
 import signal
@@ -90,11 +91,11 @@ def _serve(handler: FunctionHandler, channel: socket.socket, progress: mmap.mmap
 def _answer_calls(handler: FunctionHandler, channel: socket.socket, progress: mmap.mmap) -> None:
     with channel, channel.makefile("rb") as calls:
         while length := calls.read(LENGTH):
-            documents = calls.read(int.from_bytes(length)).split(b"\n")[:-1]
+            documents = marshal.loads(calls.read(int.from_bytes(length)))
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _FATAL)
             for place, document in enumerate(documents):
                 progress[place] = BEGUN
-                result = handler.call(json.loads(document))
+                result = handler.call(document)
                 if isinstance(result, Delivered):
                     progress[place] = DELIVERED
                 else:

@@ -7,6 +7,7 @@ alone in a new one: which of them ended it is only known of one that was alone. 
 from __future__ import annotations
 
 import json
+import marshal
 import mmap
 import os
 import select
@@ -198,7 +199,7 @@ class _Process:
             channel = self._idle.get_nowait()
         except Empty:
             channel = _Channel()
-        lines, is_complete = channel.exchange(self._control, [payload.body for payload in payloads], self.has_ended)
+        lines, is_complete = channel.exchange(self._control, _marshalled(payloads), self.has_ended)
         stands = channel.progress[: len(payloads)]
         results = _results(stands, lines)
         if is_complete:
@@ -228,14 +229,13 @@ class _Channel:
         self._socket, self._theirs = socket.socketpair()
 
     def exchange(
-        self, control: socket.socket, bodies: Sequence[bytes], has_ended: Callable[[], bool]
+        self, control: socket.socket, documents: bytes, has_ended: Callable[[], bool]
     ) -> tuple[list[bytes], bool]:
         """Call with these documents. Returns the lines that came, and whether the call came to its end."""
         self.progress[:] = bytes(_MOST_AT_ONCE)
-        body = b"".join(bodies)
         try:
             self._hand_over(control)
-            self._socket.sendall(len(body).to_bytes(LENGTH) + body)
+            self._socket.sendall(len(documents).to_bytes(LENGTH) + documents)
         except OSError:  # the process has ended, and has read no call whole
             return [], False
         came = b""
@@ -277,6 +277,13 @@ class _Channel:
         self._let_go()
         self.progress.close()
         self._socket.close()
+
+
+def _marshalled(payloads: Sequence[Payload]) -> bytes:
+    try:
+        return marshal.dumps([payload.document for payload in payloads])
+    except ValueError:  # what is no plain value, but is written as one
+        return marshal.dumps([json.loads(payload.body) for payload in payloads])
 
 
 def _results(stands: bytes, lines: Sequence[bytes]) -> dict[int, HandlerResult]:
