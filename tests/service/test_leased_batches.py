@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from tests.scene import HandlerModule, Scene
 from waitctl import PauseKind, PauseService, Rules, Settings, Tick, TickOptions, parse_hours
@@ -21,6 +20,7 @@ from waitctl.application.deliveries.dispatcher import Dispatcher
 from waitctl.application.deliveries.payloads import first_payloads, make_payloads
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.domain.deliveries import Capacity, RetryPolicy
+from waitctl.domain.errors import SchemaVersionError
 from waitctl.domain.handlers import HandlerConfig, PythonConfig
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.handlers.functions import FunctionHandler
@@ -287,7 +287,7 @@ def test_nothing_is_started_when_what_becomes_of_it_cannot_be_written(scene: Sce
     scene.handlers["nudge"] = HandlerConfig("nudge", PythonConfig(f"{MODULE}:nudge", own_process=False), concurrency=1)
     scene.create("0.000001s", execution="first", handler="nudge")
     tick = Tick(scene.database, Settings(scene.url, handlers=scene.handlers), TickOptions())
-    with pytest.raises(DBAPIError), tick.dispatcher() as dispatcher, ThreadPoolExecutor(1) as aside:
+    with pytest.raises(SchemaVersionError), tick.dispatcher() as dispatcher, ThreadPoolExecutor(1) as aside:
         running = aside.submit(dispatcher.run, may_claim=lambda: True)
         running.add_done_callback(lambda _: over.set())
         tick.resolver.resolve(dispatcher)
