@@ -32,7 +32,7 @@ from waitctl.application.processor.phases import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.listeners import Mode
 from waitctl.infrastructure.indexes import metadata
-from waitctl.infrastructure.store import completion, due, upcoming
+from waitctl.infrastructure.store import completion, due, inbox, upcoming
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
@@ -354,7 +354,7 @@ def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> 
 
 def test_finding_uncorrelated_events(large: Database) -> None:
     def claim(connection: sa.Connection) -> object:
-        return event_store.claim_uncorrelated(connection, 100)
+        return inbox.claim_oldest(connection, 100)
 
     check(explained(large, claim), "ix_events_uncorrelated")
 

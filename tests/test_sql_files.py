@@ -56,7 +56,7 @@ def test_a_tick_sends_what_the_file_shows(postgres_url: str) -> None:
         with statements() as seen:
             assert Tick(database, Settings("")).run().resumed == 1
     sent = {plain(re.sub(r"%\((\w+)\)s", r":\1", text)) for text, _ in seen}
-    for name in ("claim_uncorrelated", "find_expired"):
+    for name in ("claim_oldest", "find_expired"):
         assert plain(body(f"postgresql/{name}.sql")).rstrip(";") in sent, name
     assert any(plain(body(f"postgresql/{name}.sql")).rstrip(";") in sent for name in ("resume_due", "resume_and_lease"))
 

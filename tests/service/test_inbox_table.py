@@ -6,14 +6,19 @@ import json
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from tests.scene import Scene
-from waitctl import Database, Tick, load_settings
+from waitctl import Database, Settings, Tick, load_settings
+from waitctl.application.events.webhooks import WebhookService
 from waitctl.application.processor.phases import Phase
+from waitctl.domain.errors import PayloadCutError
+from waitctl.domain.quarantine import MAX_KEPT
+from waitctl.domain.text import MAX_JSON
 
 
 @pytest.fixture
@@ -78,18 +83,119 @@ def test_event_without_a_topic_is_refused_by_the_table(scene: Scene, event_type:
         scene.insert_event(event_type, contact_id)
 
 
-@pytest.mark.parametrize(
-    ("event_type", "contact"),
-    [("email_open", "x" * 300), ("email_open", "a\nb"), ("email_open", " "), ("unknown", "ada")],
-)
-def test_event_that_no_other_door_would_take_matches_nothing_and_blocks_nothing(
-    scene: Scene, event_type: str, contact: str
+def quarantined(scene: Scene) -> list[tuple[str, str, str, str]]:
+    service = WebhookService(scene.database, Settings(scene.url))
+    return [(row.source, row.format, row.code, row.message) for row in service.list_quarantined()]
+
+
+REFUSED = [
+    ({"event_type": "email_opend"}, "invalid_event_type", "'email_opend' is not a registered event type"),
+    ({"event_type": "e mail"}, "invalid_event_type", "'e mail' cannot name an event type"),
+    ({"contact_id": "x" * 300}, "invalid_event", "the contact"),
+    ({"contact_id": "a\nb"}, "invalid_event", "the contact"),
+    ({"contact_id": " "}, "invalid_event", "the contact"),
+    ({"external_id": "a\tb"}, "invalid_event", "the id"),
+    ({"data": json.dumps({"a": "x" * MAX_JSON})}, "invalid_event", "the data is larger than 262,144 bytes"),
+]
+
+
+@pytest.mark.parametrize(("fields", "code", "says"), REFUSED)
+def test_what_no_other_door_would_take_goes_to_the_quarantine_and_blocks_nothing(
+    scene: Scene, fields: dict[str, Any], code: str, says: str
 ) -> None:
     wait = scene.listen()
-    scene.insert_event(event_type, contact)
+    scene.insert_event(**fields)
     scene.insert_event()
-    assert scene.tick().correlated == 2
+    report = scene.tick()
+    assert (report.correlated, report.resumed) == (1, 1)
     assert scene.statuses(wait) == "resumed"
+    ((source, form, given, message),) = quarantined(scene)
+    assert (source, form, given) == ("crm", "inbox", code)
+    assert message.startswith(says)
+    assert len(scene.events.list_events()) == 1
+    assert scene.tick().correlated == 0
+
+
+def test_what_is_too_large_is_neither_read_whole_nor_kept_whole(scene: Scene) -> None:
+    scene.listen(where="event.data.a != ''")
+    for number in range(3):
+        scene.insert_event(data=json.dumps({"a": "x" * 3_000_000, "n": number}))
+    scene.tick()
+    service = WebhookService(scene.database, Settings(scene.url))
+    kept = [service.get_quarantined(row.id) for row in service.list_quarantined()]
+    assert [len(row.body) for row in kept] == [MAX_KEPT] * 3
+    assert all(row.size > 3_000_000 for row in kept)
+    with pytest.raises(PayloadCutError):
+        service.replay(kept[0].id)
+
+
+def test_a_refused_row_can_be_taken_in_again(scene: Scene) -> None:
+    scene.insert_event(
+        "cart_left", " Zoe\u0308@Example.org", data='{"n": 1}', external_id="7", occurred_at="2026-03-01 11:00Z"
+    )
+    scene.tick()
+    service = WebhookService(scene.database, Settings(scene.url))
+    (row,) = service.list_quarantined()
+    assert service.replay(row.id)[1].totals.rejected == 1
+    scene.events.add_type("cart_left")
+    wait = scene.listen("cart_left", contact="zoë@example.org")
+    _, result = service.replay(row.id)
+    assert (result.totals.recorded, result.totals.matched) == (1, 1)
+    (event,) = scene.events.list_events()
+    assert (event.source, event.external_id, event.data, event.matched) == ("crm", "7", {"n": 1}, (wait.id,))
+    assert event.occurred_at == datetime(2026, 3, 1, 11, tzinfo=UTC)
+    assert service.list_quarantined() == []
+
+
+# -- before a tick -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spelled", ["zoë@example.org", "Zoe\u0308@Example.org", "\tzoë@example.org\n", "WhatsApp:zoë@example.org"]
+)
+def test_a_row_is_brought_into_form_by_the_wait_that_looks_back(scene: Scene, spelled: str) -> None:
+    scene.create(execution="there")
+    scene.insert_event(contact_id=spelled)
+    scene.insert_event(contact_id="Eve@Example.org")
+    wait = scene.listen(contact="zoë@example.org")
+    assert wait.status == "resumed"
+    assert {event.contact_id: event.matched for event in scene.events.list_events()} == {
+        "zoë@example.org": (wait.id,),
+        "Eve@Example.org": (),
+    }
+    other = scene.listen(execution="other", contact="eve@example.org")
+    assert (other.status, scene.tick().correlated) == ("resumed", 2)
+
+
+@pytest.mark.parametrize(("fields", "code", "says"), REFUSED[-2:])
+def test_a_row_is_refused_by_the_wait_that_looks_back(
+    scene: Scene, fields: dict[str, Any], code: str, says: str
+) -> None:
+    scene.create(execution="there")
+    scene.insert_event(**fields)
+    assert scene.listen().status == "waiting"
+    assert [row[2] for row in quarantined(scene)] == [code]
+    assert scene.tick().correlated == 0
+
+
+def test_the_event_that_completes_a_count_is_the_one_correlated_last(scene: Scene) -> None:
+    """Though the other one was received after it."""
+    wait = scene.listen(count=2)
+    scene.insert_event(external_id="early")
+    scene.record(external_id="late")
+    assert scene.tick().resumed == 1
+    events = {event.external_id: event.id for event in scene.events.list_events()}
+    assert scene.get(wait).resolution_event_id == events["early"]
+
+
+def test_of_events_that_complete_a_count_together_it_is_the_last_received(scene: Scene) -> None:
+    wait = scene.listen(count=3)
+    scene.record(external_id="0")
+    for number in "12":
+        scene.insert_event(external_id=number)
+    scene.tick()
+    events = {event.external_id: event.id for event in scene.events.list_events()}
+    assert scene.get(wait).resolution_event_id == events["2"]
 
 
 @pytest.mark.parametrize("data", ["[1, 2]", '"text"', "3", "null"])
@@ -109,12 +215,14 @@ def test_data_that_is_no_object_matches_only_what_asks_nothing_of_it(scene: Scen
         ("2026-03-01 11:00", datetime(2026, 3, 1, 11, tzinfo=UTC)),
         ("2026-03-01T11:00:00.5Z", datetime(2026, 3, 1, 11, 0, 0, 500_000, tzinfo=UTC)),
         ("2026-03-01", datetime(2026, 3, 1, tzinfo=UTC)),
-        ("yesterday-ish", None),
-        ("", None),
-        ("1782345600123", None),
+        ("2026-03-01 12:00+0100", datetime(2026, 3, 1, 11, tzinfo=UTC)),
+        ("2026-03-01T11:00:00+00", datetime(2026, 3, 1, 11, tzinfo=UTC)),
+        ("2026-03-01T10:59:60Z", datetime(2026, 3, 1, 11, tzinfo=UTC)),
+        ("1772362800", datetime(2026, 3, 1, 11, tzinfo=UTC)),
+        ("1772362800500", datetime(2026, 3, 1, 11, 0, 0, 500_000, tzinfo=UTC)),
     ],
 )
-def test_instants_come_in_many_forms_on_sqlite(sqlite_scene: Scene, text: str, instant: datetime | None) -> None:
+def test_instants_come_in_many_forms_on_sqlite(sqlite_scene: Scene, text: str, instant: datetime) -> None:
     scene = sqlite_scene.on_the_real_clock()
     wait = scene.listen()
     scene.insert_event(occurred_at=text)
@@ -122,6 +230,19 @@ def test_instants_come_in_many_forms_on_sqlite(sqlite_scene: Scene, text: str, i
     scene.tick()
     (event,) = scene.events.list_events()
     assert (event.occurred_at, event.matched) == (instant, (wait.id,))
+
+
+@pytest.mark.parametrize("text", ["yesterday-ish", "", "12", "2026-02-30T11:00:00Z", "0044-03-15T00:00:00Z"])
+@pytest.mark.parametrize("ticks", [True, False])
+def test_an_instant_that_cannot_be_read_is_an_error_never_null(sqlite_scene: Scene, text: str, ticks: bool) -> None:
+    scene = sqlite_scene.on_the_real_clock()
+    scene.create(execution="there")
+    scene.insert_event(occurred_at=text)
+    if ticks:
+        scene.tick()
+    assert scene.listen(timeout="1h", grace="1h").status == "waiting"
+    ((_, _, code, message),) = quarantined(scene)
+    assert (code, message[:12]) == ("invalid_event", "occurred_at:")
 
 
 def test_instant_by_another_zones_clock_decides_like_any_other(sqlite_scene: Scene) -> None:

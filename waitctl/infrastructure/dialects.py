@@ -237,6 +237,23 @@ def _any_of_postgresql(element: any_of, compiler: SQLCompiler, **settings: Any) 
     return f"ANY (ARRAY(SELECT unnest({_lines(compiler.process(element.clauses, **settings))})))"
 
 
+class octets(FunctionElement[int]):  # noqa: N801 (a SQL function)
+    """How many bytes a text or a JSON document takes, as the database writes it."""
+
+    type = sa.Integer()
+    inherit_cache = True
+
+
+@compiles(octets, "postgresql")
+def _octets_postgresql(element: octets, compiler: SQLCompiler, **settings: Any) -> str:
+    return f"octet_length(CAST({compiler.process(element.clauses, **settings)} AS TEXT))"
+
+
+@compiles(octets, "sqlite")
+def _octets_sqlite(element: octets, compiler: SQLCompiler, **settings: Any) -> str:
+    return f"length(CAST({compiler.process(element.clauses, **settings)} AS BLOB))"
+
+
 # -- instants ----------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,10 @@ WHERE newest.wait_id = ANY (ARRAY(
     FROM workflow_listener_matches AS newer
     WHERE newer.wait_id = newest.wait_id
       AND (newer.received_at, newer.event_id) > (newest.received_at, newest.event_id)
+      AND newer.wait_id = ANY (ARRAY(
+        SELECT wanted.id
+        FROM jsonb_to_recordset(CAST(:wanted::VARCHAR AS JSONB)) AS wanted(id UUID)
+    ))
 ))
   AND NOT (EXISTS (
     SELECT *

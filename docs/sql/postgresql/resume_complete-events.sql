@@ -8,13 +8,9 @@ WITH claimed AS (
         newest.listener_id AS listener_id
     FROM workflow_wait_executions
     JOIN workflow_listener_matches AS newest ON newest.wait_id = workflow_wait_executions.id
-    WHERE newest.wait_id = ANY (ARRAY(
-        SELECT workflow_listener_matches.wait_id
-        FROM workflow_listener_matches
-        WHERE workflow_listener_matches.event_id = ANY (ARRAY(
-            SELECT wanted.id
-            FROM jsonb_to_recordset(CAST(:wanted::VARCHAR AS JSONB)) AS wanted(id UUID)
-        ))
+    WHERE newest.event_id = ANY (ARRAY(
+        SELECT wanted.id
+        FROM jsonb_to_recordset(CAST(:wanted::VARCHAR AS JSONB)) AS wanted(id UUID)
     ))
       AND workflow_wait_executions.status = 'waiting'
       AND NOT (EXISTS (
@@ -22,6 +18,10 @@ WITH claimed AS (
         FROM workflow_listener_matches AS newer
         WHERE newer.wait_id = newest.wait_id
           AND (newer.received_at, newer.event_id) > (newest.received_at, newest.event_id)
+          AND newer.event_id = ANY (ARRAY(
+            SELECT wanted.id
+            FROM jsonb_to_recordset(CAST(:wanted::VARCHAR AS JSONB)) AS wanted(id UUID)
+        ))
     ))
       AND NOT (EXISTS (
         SELECT *

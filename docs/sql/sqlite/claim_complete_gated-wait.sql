@@ -19,6 +19,13 @@ WHERE newest.wait_id IN (
     FROM workflow_listener_matches AS newer
     WHERE newer.wait_id = newest.wait_id
       AND (newer.received_at, newer.event_id) > (newest.received_at, newest.event_id)
+      AND newer.wait_id IN (
+        SELECT wanted.id
+        FROM (
+            SELECT json_extract(value, '$."id"') AS id
+            FROM json_each(:wanted)
+        ) AS wanted
+    )
 ))
   AND NOT (EXISTS (
     SELECT *

@@ -1,5 +1,7 @@
 -- close_satisfied-events
 -- Listeners of groups that have what they need listen no more: those that counted an event show the last one.
+--
+-- That is one of those that are correlated now, if there is one: see `complete_waits`.
 
 UPDATE workflow_event_listeners
 SET status=CAST(CASE WHEN ((
@@ -7,7 +9,14 @@ SET status=CAST(CASE WHEN ((
     FROM workflow_listener_matches
     WHERE workflow_listener_matches.wait_id = workflow_event_listeners.wait_id
         AND workflow_listener_matches.listener_id = workflow_event_listeners.id
-    ORDER BY workflow_listener_matches.received_at DESC, workflow_listener_matches.event_id DESC
+    ORDER BY CASE WHEN workflow_listener_matches.event_id IN (
+        SELECT wanted.id
+        FROM (
+            SELECT json_extract(value, '$."id"') AS id
+            FROM json_each(:wanted)
+        ) AS wanted
+    ) THEN 0 ELSE 1 END, workflow_listener_matches.received_at DESC,
+        workflow_listener_matches.event_id DESC
     LIMIT :param_1
     OFFSET :param_2
 ) IS NOT NULL) THEN 'matched' ELSE 'cancelled' END AS VARCHAR(9)), matched_event_id=(
@@ -15,7 +24,14 @@ SET status=CAST(CASE WHEN ((
     FROM workflow_listener_matches
     WHERE workflow_listener_matches.wait_id = workflow_event_listeners.wait_id
       AND workflow_listener_matches.listener_id = workflow_event_listeners.id
-    ORDER BY workflow_listener_matches.received_at DESC, workflow_listener_matches.event_id DESC
+    ORDER BY CASE WHEN workflow_listener_matches.event_id IN (
+        SELECT wanted.id
+        FROM (
+            SELECT json_extract(value, '$."id"') AS id
+            FROM json_each(:wanted)
+        ) AS wanted
+    ) THEN 0 ELSE 1 END, workflow_listener_matches.received_at DESC,
+        workflow_listener_matches.event_id DESC
     LIMIT :param_1
     OFFSET :param_5
 ), matched_at=CASE WHEN ((
@@ -23,7 +39,14 @@ SET status=CAST(CASE WHEN ((
     FROM workflow_listener_matches
     WHERE workflow_listener_matches.wait_id = workflow_event_listeners.wait_id
         AND workflow_listener_matches.listener_id = workflow_event_listeners.id
-    ORDER BY workflow_listener_matches.received_at DESC, workflow_listener_matches.event_id DESC
+    ORDER BY CASE WHEN workflow_listener_matches.event_id IN (
+        SELECT wanted.id
+        FROM (
+            SELECT json_extract(value, '$."id"') AS id
+            FROM json_each(:wanted)
+        ) AS wanted
+    ) THEN 0 ELSE 1 END, workflow_listener_matches.received_at DESC,
+        workflow_listener_matches.event_id DESC
     LIMIT :param_1
     OFFSET :param_6
 ) IS NOT NULL) THEN :now END

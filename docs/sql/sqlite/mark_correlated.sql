@@ -1,5 +1,5 @@
 -- mark_correlated
--- Say that events, which `claim_uncorrelated` has locked, have been correlated.
+-- Say that events, which `inbox.claim_oldest` has locked, have been correlated.
 
 UPDATE workflow_events
 SET correlated_at=:now

@@ -11,16 +11,12 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_stat
     workflow_wait_executions.handler) AS handler, newest.event_id, newest.listener_id
 FROM workflow_wait_executions
 JOIN workflow_listener_matches AS newest ON newest.wait_id = workflow_wait_executions.id
-WHERE newest.wait_id IN (
-    SELECT workflow_listener_matches.wait_id
-    FROM workflow_listener_matches
-    WHERE workflow_listener_matches.event_id IN (
-        SELECT wanted.id
-        FROM (
-            SELECT json_extract(value, '$."id"') AS id
-            FROM json_each(:wanted)
-        ) AS wanted
-    )
+WHERE newest.event_id IN (
+    SELECT wanted.id
+    FROM (
+        SELECT json_extract(value, '$."id"') AS id
+        FROM json_each(:wanted)
+    ) AS wanted
 )
   AND workflow_wait_executions.status = 'waiting'
   AND NOT (EXISTS (
@@ -28,6 +24,13 @@ WHERE newest.wait_id IN (
     FROM workflow_listener_matches AS newer
     WHERE newer.wait_id = newest.wait_id
       AND (newer.received_at, newer.event_id) > (newest.received_at, newest.event_id)
+      AND newer.event_id IN (
+        SELECT wanted.id
+        FROM (
+            SELECT json_extract(value, '$."id"') AS id
+            FROM json_each(:wanted)
+        ) AS wanted
+    )
 ))
   AND NOT (EXISTS (
     SELECT *

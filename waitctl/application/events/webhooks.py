@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from waitctl.application import inbox
 from waitctl.application.documents import event_document, instant
 from waitctl.application.events.ndjson import unverified
-from waitctl.application.events.quarantine import keep
 from waitctl.application.events.recording import EventService, IngestTotals, Stored, make_event
 from waitctl.application.id_lookup import QUARANTINED, find_id, get_by_id
+from waitctl.application.quarantine import keep
 from waitctl.domain.errors import (
     InvalidEventError,
     InvalidInputError,
@@ -24,9 +25,9 @@ from waitctl.domain.errors import (
     MissingLibraryError,
     WaitStepError,
 )
-from waitctl.domain.events import Event
+from waitctl.domain.events import Event, check_registered
 from waitctl.domain.quarantine import MAX_KEPT, Quarantined, kept_headers, kept_url
-from waitctl.domain.text import JsonObject, storable
+from waitctl.domain.text import JsonObject, check_json_object, parse_json, storable
 from waitctl.infrastructure.config import Settings, SourceConfig
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
@@ -282,6 +283,8 @@ class WebhookService:
     def _replay(self, connection: Connection, *, quarantine_id: str, verify: bool) -> tuple[str, WebhookResult]:
         row = get_by_id(connection, QUARANTINED, quarantine_id, partial(store.get_quarantined, lock=True))
         row.require_whole()
+        if row.format == inbox.FORMAT:
+            return row.id, self._take_in(connection, row, _judge_row(row, event_store.registered_types(connection)))
         webhook = Webhook(self._settings, row.format, row.source, verify=verify and not row.verified)
         if verify and row.code == InvalidSignatureError.code and webhook.config.verify and not webhook.verifies:
             raise MissingCredentialError(f"it failed its signature, and [sources.{row.source}] has no secret any more")
@@ -290,16 +293,49 @@ class WebhookService:
         registered = event_store.registered_types(connection)
         judged = webhook.judge(request, registered, row.received_at, verified=row.verified)
         judged = self._let_through_once(connection, webhook, judged, now)
+        kept = self._to_keep(request, webhook, judged, row.received_at)
+        return row.id, self._take_in(connection, row, judged, kept, webhook.config)
+
+    def _take_in(
+        self,
+        connection: Connection,
+        row: Quarantined,
+        judged: _Judged,
+        kept: Sequence[Quarantined] = (),
+        config: SourceConfig | None = None,
+    ) -> WebhookResult:
+        """Record what was good of a payload, which leaves the quarantine then; ``kept``: what was not."""
         nothing_good = judged.rejected and len(judged.rejected) == judged.received
         again = judged.refused or (judged.rejected[0][0] if nothing_good else None)
         if again is not None:
+            now = self._database.clock(connection)
             store.refuse_again(connection, row.id, code=again.code, message=storable(again.message), now=now)
-            return row.id, _result(judged, Stored(set(), [], []), [replace(row, code=again.code)], dry_run=False)
-        kept = self._to_keep(request, webhook, judged, row.received_at)
-        keep(connection, kept, webhook.config)
+            return _result(judged, Stored(set(), [], []), [replace(row, code=again.code)], dry_run=False)
+        keep(connection, kept, config or SourceConfig(row.source))
         stored = self._events.store(connection, judged.events)
         store.delete_quarantined(connection, row.id)
-        return row.id, _result(judged, stored, kept, dry_run=False)
+        return _result(judged, stored, kept, dry_run=False)
+
+
+def _judge_row(row: Quarantined, registered: set[str]) -> _Judged:
+    """A row of the inbox table again, by the rules of every other door."""
+    judged = _Judged()
+    try:
+        fields = check_json_object(parse_json(row.body, "the row", error=InvalidEventError), "the row", limit=MAX_KEPT)
+        check_registered(fields["type"], registered)
+        event = make_event(
+            fields["type"],
+            fields["contact"],
+            data=fields["data"],
+            external_id=fields["id"],
+            source=fields["source"],
+            occurred_at=inbox.read_instant(fields["at"]) if fields["at"] else None,
+        )
+    except InvalidInputError as error:
+        judged.refused = error
+    else:
+        judged.events.append(event)
+    return judged
 
 
 def _url_of(row: Quarantined, configured: str | None) -> str | None:

@@ -18,17 +18,17 @@ from typing import Protocol
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
 from waitctl.application.documents import WAIT_FIELDS
+from waitctl.application.inbox import Inbox
 from waitctl.domain.deliveries import Capacity
 from waitctl.domain.durations import format_timedelta
-from waitctl.domain.errors import InvalidEventError, InvalidSettingError
+from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import format_instant
 from waitctl.domain.intents import Late, moved_when_late
 from waitctl.domain.late import Fire, Move, Skip
 from waitctl.domain.listeners import topic_bucket
-from waitctl.domain.text import normalize_contact
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.store import completion, due, pauses, rescheduling
+from waitctl.infrastructure.store import completion, due, inbox, pauses, rescheduling
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts, write_within_budget
@@ -121,6 +121,7 @@ class Resolver:
         self._actor = actor
         self._began = time.monotonic()
         self._counting = Lock()
+        self._inbox = Inbox(settings)
         self.opening_rules = HostOpeningRules(settings)
         self.progress = Progress()
 
@@ -224,15 +225,14 @@ class Resolver:
         return self._correlate(connection, Verdicts(None))
 
     def _correlate(self, connection: Connection, verdicts: Verdicts) -> int:
-        """Correlate events that other systems inserted: normalise, lock their topics, match, mark."""
-        event_store.forget_pruned(connection)
-        claimed = event_store.claim_uncorrelated(connection, self._options.batch_size)
+        """Correlate events that other systems inserted: admit, lock their topics, match, mark."""
+        inbox.forget_pruned(connection)
+        claimed = inbox.claim_oldest(connection, self._options.batch_size)
         if not claimed:
             return 0
-        contacts = {event_id: _normalized(contact) for event_id, _, contact in claimed}
-        changed = {event_id: contacts[event_id] for event_id, _, contact in claimed if contacts[event_id] != contact}
-        event_store.normalize_uncorrelated(connection, list(contacts), changed)
-        buckets = [topic_bucket(event_type, contacts[event_id]) for event_id, event_type, _ in claimed]
+        registered = event_store.registered_types(connection)
+        contacts = self._inbox.admit(connection, claimed, registered=registered, now=self._database.clock(connection))
+        buckets = [topic_bucket(row.event_type, contacts[row.id]) for row in claimed if row.id in contacts]
         now = self._database.lock_topics(connection, buckets, exclusive=False)
         matched = matching.correlate_events(
             connection,
@@ -244,7 +244,7 @@ class Resolver:
             actor=self._actor,
         )
         event_store.mark_correlated(connection, contacts, now=now)
-        self.progress.correlated += len(claimed)
+        self.progress.correlated += len(contacts)
         self.progress.resumed += len(matched)
         self.note("correlated", list(contacts))
         self.note("resumed", [wait_id for _, wait_id in matched])
@@ -351,11 +351,3 @@ class Resolver:
 def _moved(wait: LateWait, at: datetime, reason: str) -> Rescheduled:
     config = with_zone_rules(moved_when_late(wait.wait_config, due_at=wait.scheduled_at, to=at), wait.timezone)
     return Rescheduled(wait.id, wait.scheduled_at, at, config, Late.NEXT_WINDOW, wait.timezone, reason)
-
-
-def _normalized(contact: str) -> str:
-    """The contact as every other door stores it; one that no door would take stays as it is and matches nothing."""
-    try:
-        return normalize_contact(contact, error=InvalidEventError)
-    except InvalidEventError:
-        return contact

@@ -16,8 +16,8 @@ from functools import partial
 from waitctl.application.deliveries.dispatcher import DeliveryCounts, Dispatcher
 from waitctl.application.deliveries.handler_factory import handlers_of, why_held
 from waitctl.application.deliveries.unknown_handlers import give_up_unknown_handlers
-from waitctl.application.events.quarantine import expire
 from waitctl.application.processor.phases import Phase, Progress, Resolver, Stopped, TickOptions
+from waitctl.application.quarantine import expire
 from waitctl.domain.errors import ClockSkewError
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject

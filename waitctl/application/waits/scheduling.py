@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
 from waitctl.application.id_lookup import WAIT, find_cursor, find_id, get_by_id
+from waitctl.application.inbox import Inbox
 from waitctl.application.inline_commands import check_inline
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
@@ -65,6 +66,7 @@ class WaitSchedulingService:
         self._actor = actor
         self._settings = settings or Settings(self._database.resolved_url)
         self._host_rules = HostOpeningRules(settings)
+        self._inbox = Inbox(settings)
 
     # -- create ---------------------------------------------------------------------------------------------------
 
@@ -179,11 +181,13 @@ class WaitSchedulingService:
             if connection is not None:
                 self._database.require_safe(connection_)
             now = self._database.lock_topics(connection_, buckets, exclusive=True)
-            _check_registered(query.types, event_store.registered_types(connection_))
+            registered = event_store.registered_types(connection_)
+            _check_registered(query.types, registered)
             wait, _ = self._draft_event_wait(query, spec, base, now)
             result = self._insert(connection_, wait, (), replace_open)
             if not result.created:
                 return result
+            self._inbox.admit_of_topics(connection_, query.types, contact, registered=registered, now=now)
             found = matching.correlate_wait(
                 connection_,
                 wait.id,

@@ -22,9 +22,8 @@ from waitctl.infrastructure.dialects import (
     insert_new,
     instant_text,
     json_ids,
-    json_rows,
 )
-from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, real_now, tombstones
+from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, tombstones
 from waitctl.infrastructure.sql_batch import by_dialect, statement
 from waitctl.infrastructure.store.waits import literal
 
@@ -276,75 +275,6 @@ def _load(connection: Connection, found: sa.Select[Any]) -> list[Event]:
     ]
 
 
-# -- the inbox table ---------------------------------------------------------------------------------------------------
-
-
-def claim_uncorrelated(connection: Connection, limit: int) -> list[tuple[str, str, str]]:
-    """Lock the oldest events that others inserted and nobody has correlated: (id, type, contact as inserted)."""
-    found = connection.execute(_claim_uncorrelated(), {"limit": limit})
-    return [(row[0], row[1], row[2]) for row in found]
-
-
-@statement
-def _claim_uncorrelated() -> sa.Select[Any]:
-    """The oldest events of the inbox table that nobody has correlated, past the locked ones. Locks them."""
-    return (
-        sa.select(events.c.id, events.c.event_type, events.c.contact_id)
-        .where(events.c.correlated_at.is_(None))
-        .order_by(events.c.received_at)
-        .limit(sa.bindparam("limit", type_=sa.Integer))
-        .with_for_update(skip_locked=True)
-    )
-
-
-def forget_pruned(connection: Connection) -> None:
-    """Delete what came by the door and was pruned before: its id is remembered, so it has no effect twice."""
-    connection.execute(_forget_pruned())
-
-
-@statement
-def _forget_pruned() -> sa.Delete:
-    """Delete events of the inbox table whose id was pruned before."""
-    pruned = sa.exists().where(
-        _IS_EVENT_ID,
-        tombstones.c.scope == events.c.source,
-        tombstones.c.key == events.c.external_id,
-    )
-    return sa.delete(events).where(events.c.correlated_at.is_(None), pruned)
-
-
-def normalize_uncorrelated(connection: Connection, ids: Iterable[str], contacts: Mapping[str, str]) -> None:
-    """Bring claimed events into the form of every other door: ``contacts`` by id, and on SQLite the instants' text."""
-    if contacts:
-        rows = json_rows({"id": event_id, "contact_id": contact} for event_id, contact in contacts.items())
-        connection.execute(_set_contacts(), {"given": rows})
-    if (set_instants := by_dialect(connection, sqlite=_set_instants, postgresql=None)) is not None:
-        connection.execute(set_instants(), {"given": json_ids(ids)})
-
-
-@statement
-def _set_contacts() -> sa.Update:
-    """Give events their contacts in the form in which they are compared."""
-    given = JsonRows("given", {"id": events.c.id.type, "contact_id": events.c.contact_id.type})
-    return sa.update(events).values(contact_id=given.c.contact_id).where(events.c.id == given.c.id)
-
-
-@statement
-def _set_instants() -> sa.Update:
-    """Give events their instants in one form: SQLite, where alone this runs, compares them as text."""
-    given = JsonRows("given", {"id": events.c.id.type})
-    form = "%Y-%m-%d %H:%M:%f000"
-    names = ("occurred_at", "received_at", "expires_at")
-    occurred, received, expires = (sa.func.strftime(form, sa.type_coerce(events.c[name], sa.Text)) for name in names)
-    # What is no instant must not stop the tick, now and every minute from now on.
-    values = {
-        "occurred_at": occurred,
-        "received_at": sa.func.coalesce(received, real_now()),
-        "expires_at": expires,
-    }
-    return sa.update(events).values(values).where(events.c.id == given.c.id)
-
-
 def mark_correlated(connection: Connection, ids: Iterable[str], *, now: datetime | None) -> None:
     """Say that these events have been correlated; None: not yet, so that the next tick does it."""
     connection.execute(_mark_correlated(), {"given": json_ids(ids), "now": now})
@@ -352,7 +282,7 @@ def mark_correlated(connection: Connection, ids: Iterable[str], *, now: datetime
 
 @statement
 def _mark_correlated() -> sa.Update:
-    """Say that events, which `claim_uncorrelated` has locked, have been correlated."""
+    """Say that events, which `inbox.claim_oldest` has locked, have been correlated."""
     given = JsonRows("given", {"id": events.c.id.type})
     return sa.update(events).values(correlated_at=_NOW).where(events.c.id == given.c.id)
 

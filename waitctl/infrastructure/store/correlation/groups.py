@@ -144,13 +144,26 @@ def _touched(scope: str) -> sa.Select[Any]:
     return sa.select(matches.c.wait_id).where(is_one_of(matches.c.event_id, sa.select(wanted.c.id)))
 
 
+def _is_correlated_now(scope: str, counted: FromClause) -> sa.ColumnElement[bool]:
+    """Whether what was counted is one of these events, or of these waits."""
+    wanted = sa.select(JsonRows("wanted", {"id": ID}).c.id)
+    return is_one_of(counted.c.wait_id if scope == "wait" else counted.c.event_id, wanted)
+
+
 @statement
 def _close_satisfied(scope: str) -> sa.Update:
-    """Listeners of groups that have what they need listen no more: those that counted an event show the last one."""
+    """Listeners of groups that have what they need listen no more: those that counted an event show the last one.
+
+    That is one of those that are correlated now, if there is one: see `complete_waits`.
+    """
     last = (
         sa.select(matches.c.event_id)
         .where(matches.c.wait_id == listeners.c.wait_id, matches.c.listener_id == listeners.c.id)
-        .order_by(matches.c.received_at.desc(), matches.c.event_id.desc())
+        .order_by(
+            sa.case((_is_correlated_now(scope, matches), sa.literal_column("0")), else_=sa.literal_column("1")),
+            matches.c.received_at.desc(),
+            matches.c.event_id.desc(),
+        )
         .limit(1)
         .correlate(listeners)
         .scalar_subquery()
@@ -180,12 +193,12 @@ def _close_satisfied(scope: str) -> sa.Update:
 def complete_waits(scope: str, *, gated: bool) -> sa.Select[Any]:
     """The grouped waits that have all they need, and the event that completed them.
 
-    That is the one received last, whoever recorded it: the same whichever of two recorders committed first.
+    Of several that are correlated together it is the one received last. One that is correlated late completes a wait
+    though what it had counted before was received after it.
     """
     newest, newer = matches.alias("newest"), matches.alias("newer")
     is_newer = sa.tuple_(newer.c.received_at, newer.c.event_id) > sa.tuple_(newest.c.received_at, newest.c.event_id)
-    touched = is_one_of(newest.c.wait_id, _touched(scope))
-    is_newest = ~sa.exists().where(newer.c.wait_id == newest.c.wait_id, is_newer)
+    is_newest = ~sa.exists().where(newer.c.wait_id == newest.c.wait_id, is_newer, _is_correlated_now(scope, newer))
     listening = sa.exists().where(listeners.c.wait_id == waits.c.id, ACTIVE)
     in_window_only = sa.exists().where(listeners.c.wait_id == waits.c.id, listeners.c.gated)
     columns = [waits.c.status.label("from_status"), handler_of(Outcome.EVENT), newest.c.event_id, newest.c.listener_id]
@@ -196,7 +209,13 @@ def complete_waits(scope: str, *, gated: bool) -> sa.Select[Any]:
     return (
         sa.select(identifier, *columns)
         .join(newest, newest.c.wait_id == waits.c.id)
-        .where(touched, WAITING, is_newest, ~listening, in_window_only if gated else ~in_window_only)
+        .where(
+            _is_correlated_now(scope, newest),
+            WAITING,
+            is_newest,
+            ~listening,
+            in_window_only if gated else ~in_window_only,
+        )
         .order_by(waits.c.id)
         .with_for_update(of=waits)
     )

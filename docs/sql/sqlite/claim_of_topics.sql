@@ -1,0 +1,20 @@
+-- claim_of_topics
+-- The oldest events of the inbox table that may be of these topics, past the locked ones. Locks them.
+
+SELECT workflow_events.id, workflow_events.event_type, workflow_events.contact_id,
+    workflow_events.source, workflow_events.external_id, workflow_events.occurred_at AS occurred_at,
+    length(CAST(workflow_events.data AS BLOB)) AS anon_1
+FROM workflow_events
+WHERE workflow_events.correlated_at IS NULL
+  AND workflow_events.event_type IN (
+    SELECT value
+    FROM json_each(:types)
+)
+  AND (workflow_events.contact_id = :contact_id
+      OR workflow_events.contact_id != lower(workflow_events.contact_id)
+      OR workflow_events.contact_id != trim(workflow_events.contact_id, :blanks)
+      OR workflow_events.contact_id LIKE 'whatsapp:%'
+      OR length(CAST(workflow_events.contact_id AS BLOB)) != length(workflow_events.contact_id))
+ORDER BY workflow_events.received_at
+LIMIT :limit
+OFFSET :param_1;

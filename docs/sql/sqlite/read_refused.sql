@@ -1,0 +1,9 @@
+-- read_refused
+-- The beginning of events' data.
+
+SELECT workflow_events.id, substr(CAST(workflow_events.data AS TEXT), 1, 1048576) AS substr_1
+FROM workflow_events
+WHERE workflow_events.id IN (
+    SELECT value
+    FROM json_each(:ids)
+);
