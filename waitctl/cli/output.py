@@ -149,7 +149,10 @@ def write_line(line: str) -> None:
 
 
 def print_document(document: Any, output: Output, *, human: Callable[[], None], id_key: str | None = None) -> None:
-    """Print one document: as JSON, as its id, or for people."""
+    """Print one document: as JSON, as its id, or for people.
+
+    Raises `BadParameter` where an id is asked for and there is none.
+    """
     match output:
         case Output.JSON:
             write_line(json.dumps(document, ensure_ascii=False, indent=2))
@@ -171,7 +174,10 @@ def print_list(
     human: Callable[[list[Any]], None],
     id_key: str | None = None,
 ) -> None:
-    """Print documents: as one JSON document (``whole`` wraps them), a line each, their ids, or for people."""
+    """Print documents: as one JSON document (``whole`` wraps them), a line each, their ids, or for people.
+
+    Raises `BadParameter` where ids are asked for and there are none.
+    """
     rows = list(documents)
     match output:
         case Output.JSON:

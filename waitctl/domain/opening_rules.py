@@ -114,7 +114,8 @@ class OpeningRules:
 
         Past days that do not, a window opens as soon as the next day does; ``clock_of`` is an instant whose wall clock
         is kept instead, as it is that of ``at`` where there is no window. Raises `NoOpeningError`,
-        `CalendarRangeError`, or `InvalidWaitTimeError` for what the DST rule rejects.
+        `CalendarRangeError`, `InvalidWaitDateError` past the last day there is, or `InvalidWaitTimeError` for what the
+        DST rule rejects.
         """
         moves: list[object] = []
         try:
@@ -135,8 +136,8 @@ class OpeningRules:
         """Move ``at`` on until nothing moves it: business day or weekday, then opening hours, then window.
 
         ``local`` is the wall clock that was meant, which a gap may have kept ``at`` from showing; past days that do not
-        pass it is kept, or ``clock`` taken. Appends to ``moves``; raises as `next_opening`, but leaves it to the caller
-        what the DST rule rejects.
+        pass it is kept, or ``clock`` taken. Appends to ``moves``. Raises `NoOpeningError` or `CalendarRangeError`; what
+        the DST rule rejects it leaves to the caller.
         """
         mover: Gate | str | None = None  # who moved it last: once all others have let it pass, it has arrived
         meant = self._skipped(moves) if moves and local is not None else None

@@ -49,7 +49,10 @@ def check_text(value: str, what: str, *, error: type[InvalidInputError] = Invali
 
 
 def check_reason(value: str) -> str:
-    """Return a free text (a reason, an output tail) that both databases can store, or raise."""
+    """Return a free text (a reason, an output tail) that both databases can store.
+
+    Raises `InvalidWaitConfigurationError` for any other.
+    """
     if _NOT_STORABLE.search(value):
         raise InvalidWaitConfigurationError(f"the reason holds NUL or lone surrogates: {value[:80]!a}")
     return value

@@ -325,7 +325,10 @@ class WaitStepExecution:
         self.check_open("cancelled" if resolution is Resolution.CANCELLED else "resumed")
 
     def check_open(self, verb: str) -> None:
-        """Raise, saying that it cannot be ``verb`` any more, unless this wait is open; see `check_may_end`."""
+        """Raise, saying that it cannot be ``verb`` any more, unless this wait is open; see `check_may_end`.
+
+        Raises `WaitExecutionExpiredError` when it timed out, else `IllegalTransitionError`.
+        """
         if self.status.is_open:
             return
         ended = f"the wait cannot be {verb}: it ended {self._ending()}"

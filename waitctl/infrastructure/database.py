@@ -277,7 +277,10 @@ class Database:
                 raise DatabaseDamagedError(f"{self.name} is damaged: {found}", hint=RESTORE)
 
     def back_up(self, copy: Path) -> None:
-        """Copy the SQLite file as it is at one moment, whatever runs meanwhile. Raises what `sqlite_backup` raises."""
+        """Copy the SQLite file as it is at one moment, whatever runs meanwhile.
+
+        Raises `InvalidSettingError` for PostgreSQL, else what `sqlite_backup` raises.
+        """
         if self.path is None:
             raise InvalidSettingError(
                 "only an SQLite file is copied by waitctl", hint="PostgreSQL has pg_dump and pg_basebackup"

@@ -26,7 +26,8 @@ RETRIED_STATES = {"40P01", "40001"}  # deadlock detected, serialization failure
 def translated_errors(name: Callable[[], str]) -> Iterator[None]:
     """Turn the driver's errors into ours, by what they mean to the caller of the database of that name.
 
-    What is left as it is, is a defect of ours: a statement that no healthy database would take.
+    Raises `DatabaseDamagedError` or another `DatabaseError`. What is left as it is, is a defect of ours: a statement
+    that no healthy database would take.
     """
     try:
         yield

@@ -23,7 +23,10 @@ _BUSY_SLICE = 1.0
 
 
 def sqlite_engine(url: URL, patience: Patience) -> Engine:
-    """An engine whose transactions say themselves how they begin; for another's lock they wait as ``patience`` says."""
+    """An engine whose transactions say themselves how they begin; for another's lock they wait as ``patience`` says.
+
+    Raises `DatabaseUnreachableError` when the library is older than 3.35.
+    """
     if sqlite3.sqlite_version_info < (3, 35):
         raise DatabaseUnreachableError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
     engine = sa.create_engine(

@@ -23,7 +23,10 @@ def _config() -> Config:
 
 
 def upgrade(connection: Connection, revision: str) -> None:
-    """Migrate up to ``revision`` inside the connection's transaction."""
+    """Migrate up to ``revision`` inside the connection's transaction.
+
+    Raises `SchemaVersionError` for a revision that there is not.
+    """
     config = _config()
     config.attributes["connection"] = connection
     try:

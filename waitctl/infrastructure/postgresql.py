@@ -69,7 +69,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 def connect(patience: Patience, options: Mapping[str, Any]) -> BoundedConnection:
     """Connect, in a thread: neither the resolution of a name nor a list of addresses keeps to a timeout.
 
-    Raises `InvalidSettingError` for options that the driver cannot read.
+    Raises `NoAnswerError` when the patience is over, and `InvalidSettingError` for options that the driver cannot read.
     """
     made: Future[BoundedConnection] = Future()
     began = time.monotonic()

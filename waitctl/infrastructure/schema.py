@@ -64,7 +64,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Encode an aware datetime."""
+        """Encode an aware datetime. Raises `ValueError` for a naive one."""
         if value is None:
             return None
         if value.tzinfo is None:

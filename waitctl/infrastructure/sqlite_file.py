@@ -29,7 +29,7 @@ def require_file(path: Path) -> None:
 def prepare_file(path: Path) -> None:
     """Make the file when there is none, and see that it keeps a write-ahead log.
 
-    Raises `DatabaseUnreachableError` when it cannot be made.
+    Raises `DatabaseUnreachableError` when it cannot be made, SQLAlchemy's `OperationalError` when it stays locked.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

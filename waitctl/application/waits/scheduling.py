@@ -161,8 +161,8 @@ class WaitSchedulingService:
 
         An event received up to the query's lookback before now still counts, and then the wait that is returned has
         already ended. ``base`` is what the timeout counts from. Raises `InvalidEventTypeError` for a type that is not
-        registered, `UnsafeConnectionError` for a caller's transaction that could lose a wake-up; for the rest see
-        `create_fixed_time_wait`.
+        registered, `UnsafeConnectionError` for a caller's transaction that could lose a wake-up,
+        `InvalidWaitConfigurationError` without a contact; for the rest see `create_fixed_time_wait`.
         """
         query = query.checked()
         spec = check_inline(spec.checked(), self._settings, self._database)

@@ -50,7 +50,10 @@ def _external_id(name: str, body: JsonObject, booking: JsonObject) -> str | None
 
 
 def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
-    """Check the HMAC over the body. It has no timestamp: what was seen before is known by its id."""
+    """Check the HMAC over the body. It has no timestamp: what was seen before is known by its id.
+
+    Raises `InvalidSignatureError`.
+    """
     given = header(request, _SIGNATURE)
     if given.strip() == _UNSIGNED:
         raise InvalidSignatureError("Cal.com did not sign: its webhook has no secret", hint="give it one there")

@@ -122,7 +122,10 @@ def _external_id(source: str, identifier: str) -> str:
 
 
 def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
-    """Check the signature of Standard Webhooks: CloudEvents has none of its own."""
+    """Check the signature of Standard Webhooks: CloudEvents has none of its own.
+
+    Raises `InvalidSignatureError`, for an event in binary mode always.
+    """
     if _is_binary(request):
         raise InvalidSignatureError(
             "the event's attributes are in headers, which no signature covers", hint="let them be sent in the body"

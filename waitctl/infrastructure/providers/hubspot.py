@@ -29,7 +29,7 @@ _SIGNED_AS_ITSELF = re.compile(r"%(?:3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.I
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
-    """The events of a delivery."""
+    """The events of a delivery. Raises `InvalidEventError` for what is no array."""
     events = bodies.json_of(request)
     if not isinstance(events, list):
         raise InvalidEventError("the body is not a JSON array")
@@ -48,7 +48,10 @@ def _map(event: JsonObject, path: ContactPath | None) -> Mapped:
 
 
 def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
-    """Check the HMAC over method, URL, body and timestamp; a secret is the app's client secret."""
+    """Check the HMAC over method, URL, body and timestamp; a secret is the app's client secret.
+
+    Raises `InvalidSignatureError`, or without a URL `MissingCredentialError`.
+    """
     given, timestamp = header(request, _SIGNATURE), header(request, _TIMESTAMP)
     if not request.url:
         raise MissingCredentialError("HubSpot signs the URL of its webhook: it is missing", hint="give it by --url")

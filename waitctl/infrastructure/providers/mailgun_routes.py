@@ -15,7 +15,10 @@ _SIGNED = ("timestamp", "token", "signature")
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
-    """The e-mail of a delivery. The path begins at the fields of the form (``recipient``)."""
+    """The e-mail of a delivery. The path begins at the fields of the form (``recipient``).
+
+    Raises `InvalidEventError` where nobody sent it.
+    """
     form = form_of(request)
     text = form.text
     sender = mail.address_of(text("from"), text("sender"))
@@ -45,7 +48,10 @@ def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
 
 
 def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
-    """Check the HMAC over timestamp and token, which stand in the form; it does not cover the e-mail."""
+    """Check the HMAC over timestamp and token, which stand in the form; it does not cover the e-mail.
+
+    Raises `InvalidSignatureError`, or `MissingCredentialError` where one of them is missing.
+    """
     fields = form_of(request).fields
     for name in _SIGNED:
         if not fields.get(name):

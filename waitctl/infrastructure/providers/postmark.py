@@ -27,7 +27,10 @@ _LARGE = frozenset({"HtmlBody", "RawEmail", "Attachments"})
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
-    """The event of a delivery: a record, or without a record type an inbound e-mail."""
+    """The event of a delivery: a record, or without a record type an inbound e-mail.
+
+    Raises `InvalidEventError` for what is neither.
+    """
     event = bodies.object_of(request)
     if "RecordType" in event:
         return [_map_record(event, path)]

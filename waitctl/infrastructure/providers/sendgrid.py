@@ -33,7 +33,10 @@ _TYPES: dict[str, str] = {
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
-    """The events of a delivery. Custom arguments stand beside the provider's own fields."""
+    """The events of a delivery. Custom arguments stand beside the provider's own fields.
+
+    Raises `InvalidEventError` for what is no array.
+    """
     events = bodies.json_of(request)
     if not isinstance(events, list):
         raise InvalidEventError("the body is not a JSON array")
@@ -58,7 +61,10 @@ def _machine(event: dict[str, object]) -> bool | str:
 
 
 def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
-    """Check the ECDSA signature over the timestamp and the body; a secret is the account's public key, in base64."""
+    """Check the ECDSA signature over the timestamp and the body; a secret is the account's public key, in base64.
+
+    Raises `InvalidSignatureError`.
+    """
     given, timestamp = header(request, _SIGNATURE), header(request, _TIMESTAMP)
     public_keys = keys(secrets, ecdsa_key)
     signature = from_base64(given) or b""

@@ -15,7 +15,10 @@ from waitctl.infrastructure.providers.common.signatures import basic_credentials
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
-    """The e-mail of a delivery. The path begins at the fields of the form (``to``)."""
+    """The e-mail of a delivery. The path begins at the fields of the form (``to``).
+
+    Raises `InvalidEventError` for a raw message, and where nobody sent it.
+    """
     form = form_of(request)
     if "headers" not in form.fields:
         raise InvalidEventError("the form has no 'headers'", hint="do not let SendGrid post the raw message")

@@ -30,7 +30,10 @@ _PORTS = {"https": 443, "http": 80}
 
 
 def parse(request: Request, path: ContactPath | None = None) -> list[Mapped]:
-    """The message that came in, or what became of one that went out."""
+    """The message that came in, or what became of one that went out.
+
+    Raises `InvalidEventError` where no message is named.
+    """
     event = bodies.object_of(request) if _is_json(request) else dict(pairs_of(request.body))
     message = bodies.required(event, _ID)
     if not _MESSAGE.fullmatch(message):
@@ -51,7 +54,10 @@ def _is_json(request: Request) -> bool:
 
 
 def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: timedelta) -> None:
-    """Check the HMAC over the URL as Twilio knows it and over what was posted; a secret is an auth token."""
+    """Check the HMAC over the URL as Twilio knows it and over what was posted; a secret is an auth token.
+
+    Raises `InvalidSignatureError`, or without a URL `MissingCredentialError`.
+    """
     given = header(request, _SIGNATURE)
     if not request.url:
         raise MissingCredentialError("Twilio signs the URL of its webhook: it is missing", hint="give it by --url")

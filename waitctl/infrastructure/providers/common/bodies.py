@@ -47,7 +47,7 @@ def json_of(request: Request) -> Any:
 
 
 def text_of(body: bytes) -> str:
-    """The body as text, without the mark that some put before it."""
+    """The body as text, without the mark that some put before it. Raises `InvalidEventError` where it is not UTF-8."""
     try:
         return without_mark(body).decode()
     except UnicodeDecodeError as cause:
@@ -60,14 +60,14 @@ def object_of(request: Request) -> JsonObject:
 
 
 def as_object(value: object, what: str) -> JsonObject:
-    """``value``, which has to be a JSON object."""
+    """``value``, which has to be a JSON object. Raises `InvalidEventError`, naming it ``what``."""
     if not isinstance(value, dict):
         raise InvalidEventError(f"{what} is not a JSON object")
     return value
 
 
 def required(event: JsonObject, key: str) -> str:
-    """The text under ``key``, which has to be there."""
+    """The text under ``key``, which has to be there. Raises `InvalidEventError`."""
     value = event.get(key)
     if not isinstance(value, str) or not value.strip():
         raise InvalidEventError(f"{key!r} is missing, or not a text")
@@ -86,7 +86,10 @@ def contact_of(path: ContactPath | None, event: object, *otherwise: str | None) 
 
 
 def instant_of(value: object, what: str) -> datetime | None:
-    """An instant (UTC) from seconds or milliseconds since 1970 or from RFC 3339 with any fraction, None from null."""
+    """An instant (UTC) from seconds or milliseconds since 1970 or from RFC 3339 with any fraction, None from null.
+
+    Raises `InvalidEventError` for anything else, or outside the years 1000 to 9899.
+    """
     if value is None:
         return None
     if isinstance(value, str) and not _UNIX.fullmatch(value):
@@ -115,7 +118,10 @@ def _from_unix(number: float | str, what: str) -> datetime:
 
 
 def digest(value: object) -> str:
-    """A digest (SHA-256, hexadecimal) of a JSON value, whatever the order of its keys."""
+    """A digest (SHA-256, hexadecimal) of a JSON value, whatever the order of its keys.
+
+    Raises `InvalidEventError` where it is nested too deeply.
+    """
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     except RecursionError as cause:

@@ -54,7 +54,10 @@ def form_of(request: Request) -> Form:
 
 
 def pairs_of(body: bytes) -> list[tuple[str, str]]:
-    """The pairs of a percent-encoded form in their order. A line's end behind it and an ``&`` too many mean nothing."""
+    """The pairs of a percent-encoded form in their order. A line's end behind it and an ``&`` too many mean nothing.
+
+    Raises `InvalidEventError` where it is no form.
+    """
     text = "&".join(filter(None, text_of(body).strip("\r\n").split("&")))
     try:
         return parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_FIELDS)

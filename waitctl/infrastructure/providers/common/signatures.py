@@ -126,7 +126,10 @@ def require_hmac(
 def require_timestamped_hmac(
     request: Request, name: str, secrets: Sequence[str], now: datetime, tolerance: timedelta
 ) -> None:
-    """Check a header of the form ``t=…,v1=…[,v1=…]``: the HMAC (hexadecimal) over the timestamp, a dot and the body."""
+    """Check a header of the form ``t=…,v1=…[,v1=…]``: the HMAC (hexadecimal) over the timestamp, a dot and the body.
+
+    Raises `InvalidSignatureError` where it does not hold, or is stale.
+    """
     parts = [part.strip().partition("=") for part in header(request, name).split(",")]
     timestamps = [value for key, _, value in parts if key == "t"]
     signatures = [as_bytes(value) for key, _, value in parts if key == "v1"]
