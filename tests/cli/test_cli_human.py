@@ -32,6 +32,28 @@ def test_markup_and_escapes_in_data_stay_data(run: Waitctl) -> None:
     assert "[31mred" in shown[2]
 
 
+UNSEEN = "\u061c\u200b\u200f\u2060\u2067\ufeff\xad\U000e0041"
+
+
+def test_what_nobody_sees_is_seen_in_its_place(run: Waitctl) -> None:
+    contact = f"a{UNSEEN}b"
+    identifier = run("create", "fixed-time", "1h", "-c", contact, "-o", "id").ok().out.strip()
+    for command in (["list"], ["status", identifier]):
+        text = run(*command).ok().out
+        assert not set(text) & set(UNSEEN), ascii(text)
+        assert "a b" in text
+
+
+def test_json_steers_no_terminal_and_means_the_same(run: Waitctl) -> None:
+    note = "\x7f\x85\x9b2J\u061c\u200e\u202e\u2067 é \u2028"
+    identifier = run("create", "fixed-time", "1h", "--context", json.dumps({note: note}), "-o", "id").ok().out.strip()
+    for command in (["status", identifier, "-o", "json"], ["list", "-o", "ndjson"], ["list", "-o", "json"]):
+        finished = run(*command).ok()
+        assert not set(finished.out) & set("\x7f\x85\x9b\u061c\u200e\u202e\u2067"), ascii(finished.out)
+        assert "\\u202e" in finished.out and "é" in finished.out
+    assert run("status", identifier, "-o", "json").json["context"] == {note: note}
+
+
 def test_errors_are_cleaned_too(run: Waitctl) -> None:
     finished = run("status", "-e", "[red]x[/red]")
     assert "'[red]x[/red]'" in finished.error(3)

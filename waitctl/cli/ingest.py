@@ -22,6 +22,7 @@ from waitctl.cli.output import (
     Output,
     OutputOption,
     clean,
+    json_text,
     print_document,
     print_error,
     print_list,
@@ -31,7 +32,6 @@ from waitctl.cli.output import (
 from waitctl.cli.session import Session, session_of
 from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.domain.errors import DatabaseError, InvalidEventError, InvalidSettingError
-from waitctl.domain.text import to_json
 
 if TYPE_CHECKING:
     from waitctl.application.events.webhooks import WebhookResult
@@ -190,7 +190,7 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, verify: bool, dr
     def on_rejection(rejection: Rejection) -> None:
         if as_json:
             error = {"code": rejection.error.code, "message": rejection.error.message, "line": rejection.line}
-            print(to_json({"error": error}), file=sys.stderr)  # noqa: T201
+            print(json_text({"error": error}), file=sys.stderr)  # noqa: T201
         else:
             say(f"line {rejection.line}: {rejection.error.message}")
 

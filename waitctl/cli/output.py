@@ -103,12 +103,26 @@ DocumentOption = Annotated[
 ]
 
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]+"
+)
+"""Characters that steer a terminal, or that nobody sees: those of Unicode's categories Cc and Cf, and line ends."""
+
+_STEERING = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What JSON may hold as it is and a terminal obeys: C1 and bidirectional controls."""
 
 
 def clean(value: object) -> str:
-    """The value as text that cannot steer a terminal: no control, escape or bidirectional characters."""
+    """The value as text that cannot steer a terminal or hide anything: no control, escape or invisible characters."""
     return _CONTROL.sub(" ", str(value))
+
+
+def json_text(document: Any, indent: int | None = None) -> str:
+    """The document, compact unless indented; what would steer a terminal is escaped, and reads the same."""
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(document, ensure_ascii=False, indent=indent, separators=separators)
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_error(code: str, message: str, hint: str | None, *, as_json: bool) -> None:
@@ -148,6 +162,11 @@ def write_line(line: str) -> None:
     print(line)  # noqa: T201
 
 
+def _write_id(value: object) -> None:
+    """An id: whole for a program, and as harmless as everything else to a terminal."""
+    write_line(clean(value) if sys.stdout.isatty() else str(value))
+
+
 def print_document(document: Any, output: Output, *, human: Callable[[], None], id_key: str | None = None) -> None:
     """Print one document: as JSON, as its id, or for people.
 
@@ -155,13 +174,13 @@ def print_document(document: Any, output: Output, *, human: Callable[[], None], 
     """
     match output:
         case Output.JSON:
-            write_line(json.dumps(document, ensure_ascii=False, indent=2))
+            write_line(json_text(document, indent=2))
         case Output.NDJSON:
-            write_line(_compact(document))
+            write_line(json_text(document))
         case Output.ID:
             if id_key is None:
                 raise typer.BadParameter("there is no id to print", param_hint="--output")
-            write_line(str(document[id_key]))
+            _write_id(document[id_key])
         case Output.HUMAN:
             human()
 
@@ -181,21 +200,17 @@ def print_list(
     rows = list(documents)
     match output:
         case Output.JSON:
-            write_line(json.dumps(whole(rows), ensure_ascii=False, indent=2))
+            write_line(json_text(whole(rows), indent=2))
         case Output.NDJSON:
             for row in rows:
-                write_line(_compact(row))
+                write_line(json_text(row))
         case Output.ID:
             if id_key is None:
                 raise typer.BadParameter("there is no id to print", param_hint="--output")
             for row in rows:
-                write_line(str(row[id_key]))
+                _write_id(row[id_key])
         case Output.HUMAN:
             human(rows)
-
-
-def _compact(document: Any) -> str:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 # -- for people --------------------------------------------------------------------------------------------------------

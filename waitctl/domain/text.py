@@ -43,9 +43,15 @@ def check_text(value: str, what: str, *, error: type[InvalidInputError] = Invali
         raise error(f"{what} is empty")
     if len(value) > MAX_TEXT:
         raise error(f"{what} is {len(value)} characters long: at most {MAX_TEXT}")
-    if not value.isprintable() and _FORBIDDEN.search(value):  # the first is the faster, the second the wider question
+    if holds_control(value):
         raise error(f"{what} holds control characters or lone surrogates: {value!a}")
     return value
+
+
+def holds_control(value: str) -> bool:
+    """Whether a text holds control characters or lone surrogates, as none does that came in by a door of ours."""
+    # The first is the faster, the second the wider question.
+    return not value.isprintable() and _FORBIDDEN.search(value) is not None
 
 
 def check_reason(value: str) -> str:

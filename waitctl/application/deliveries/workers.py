@@ -14,7 +14,7 @@ from threading import Condition, Lock, Thread
 from waitctl.application.deliveries.quota import AHEAD_PER_WORKER, FEW_ATTEMPTS, Quota
 from waitctl.domain.deliveries import Delivery, HandlerResult, Lease
 from waitctl.domain.handlers import HandlerConfig
-from waitctl.infrastructure.handlers import Handler, Payload
+from waitctl.infrastructure.handlers import Handler, Payload, forged
 from waitctl.infrastructure.handlers.commands import KILL_AFTER
 
 LEASE_MARGIN = timedelta(seconds=30)
@@ -269,12 +269,20 @@ class HandlerWorkers:
                 continue
             try:
                 addressed = call.read()
-                results = self.handler.deliver([payload for _, payload in addressed]) if addressed else ()
+                results = self._deliver([payload for _, payload in addressed])
                 self._bring_back(
                     call, [(delivery, result) for (delivery, _), result in zip(addressed, results, strict=True)]
                 )
             except BaseException as error:  # noqa: BLE001 (raised again where the run is)
                 self._bring_back(call, (), error)
+
+    def _deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+        """What becomes of these; what was forged goes to no handler."""
+        assert self.handler is not None
+        refused = [forged(payload) for payload in payloads]
+        genuine = [payload for payload, refusal in zip(payloads, refused, strict=True) if refusal is None]
+        results = iter(self.handler.deliver(genuine) if genuine else ())
+        return [refusal or next(results) for refusal in refused]
 
     def _bring_back(
         self,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import pydantic_core
 
-from waitctl.domain.deliveries import HandlerResult
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.deliveries import HandlerResult, Rejected
+from waitctl.domain.text import JsonObject, holds_control, to_json
 
 
 class HandlerNotReadyError(Exception):
@@ -18,10 +19,14 @@ class HandlerNotReadyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A delivery on its way out. ``document`` is its handler's own, to do with as it likes."""
+    """A delivery on its way out. ``document`` is its handler's own, to do with as it likes.
+
+    ``signature`` is that of the wait's command, which no handler is told.
+    """
 
     delivery_id: str
     document: JsonObject
+    signature: str | None = None
 
     @property
     def body(self) -> bytes:
@@ -57,6 +62,22 @@ class Payload:
             wait["contact_id"] or "",
             event["type"] if event else "",
         )
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def forged(payload: Payload) -> Rejected | None:
+    """Why a payload goes to no handler: an id that none of ours is like, which would end a header, or a line.
+
+    On SQLite an id is a text, and whoever can write to the file may have made it any.
+    """
+    delivery_id, _, _, wait_id, *texts = payload.essentials
+    if not (_UUID.fullmatch(delivery_id) and _UUID.fullmatch(wait_id)):
+        return Rejected("somebody else made it: its id, or its wait's, is no UUID")
+    if any(map(holds_control, texts)):
+        return Rejected("somebody else made it: an id of its wait holds control characters")
+    return None
 
 
 class Handler(Protocol):
