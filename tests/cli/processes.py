@@ -128,18 +128,25 @@ class Waitctl:
         """Run it to its end. Without ``stdin`` the input is empty."""
         given = stdin.encode() if isinstance(stdin, str) else stdin
         if stdout == subprocess.PIPE and shell is None and all(map(_READ_LATE.fullmatch, env or {})):
-            return self._fork(arguments, env or {}, given)
+            return _finished(*self._fork(arguments, env or {}, given))
         pipe = subprocess.DEVNULL if given is None else subprocess.PIPE
         return finish(self.start(*arguments, env=env, stdin=pipe, stdout=stdout, shell=shell), given)
 
-    def _fork(self, arguments: Sequence[str | bytes], env: Mapping[str, str | None], given: bytes | None) -> Finished:
+    def anyhow(self, *arguments: str, env: Mapping[str, str | None] | None = None) -> Finished:
+        """Run it to its end, whatever becomes of it: with -vv a traceback belongs to what it says."""
+        code, out, err = self._fork(arguments, env or {}, None)
+        return Finished(code, out.decode(), err.decode())
+
+    def _fork(
+        self, arguments: Sequence[str | bytes], env: Mapping[str, str | None], given: bytes | None
+    ) -> tuple[int, bytes, bytes]:
         """Run it as a fork of a process that has imported everything, and where nothing ever ran."""
         asked = {
             "arguments": [os.fsdecode(argument) for argument in arguments],
             "environment": self.environment(env),
             "folder": str(self.folder),
         }
-        return _finished(*forks.run(self._started_in(), asked, given, _PATIENCE))
+        return forks.run(self._started_in(), asked, given, _PATIENCE)
 
     def _started_in(self) -> dict[str, str]:
         """The environment that has to be there when an interpreter starts."""

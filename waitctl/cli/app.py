@@ -154,7 +154,7 @@ def _drop_output() -> None:
 
 def _handle(error: Exception, arguments: Sequence[str]) -> ExitCode:
     if _verbosity(arguments) >= 2:
-        traceback.print_exc()
+        _show_traceback(arguments)
     match error:
         case WaitStepError():
             _report(error.code, error.message, error.hint, arguments)
@@ -180,9 +180,19 @@ def _handle(error: Exception, arguments: Sequence[str]) -> ExitCode:
             return ExitCode.FAILURE
 
 
+def _show_traceback(arguments: Sequence[str]) -> None:
+    """How it came to the error, but for the secrets of the URLs that it may be about."""
+    from waitctl.infrastructure.redaction import redact, remember
+
+    for text in (*arguments, os.environ.get("WAITCTL_DATABASE_URL", "")):
+        remember(text)
+    sys.stderr.write(redact(traceback.format_exc()))
+
+
 def _usage(error: typer.TyperException, arguments: Sequence[str]) -> ExitCode:
     """An error of the command line itself, in our words where Typer's would not help."""
     message = error.format_message().replace("Value error, ", "")
+    message = re.sub(r"://.*", "://…", message)  # a URL that stands in the wrong place, and may hold a password
     if type(error).__name__ == "NoArgsIsHelpError":
         if message:
             typer.echo(message)
@@ -205,7 +215,10 @@ def _usage(error: typer.TyperException, arguments: Sequence[str]) -> ExitCode:
 
 
 def _report(code: str, message: str, hint: str | None, arguments: Sequence[str]) -> None:
-    print_error(code, " ".join(message.split()), hint, as_json=_wants_json(arguments))
+    from waitctl.infrastructure.redaction import redact
+
+    message = redact(" ".join(message.split()))
+    print_error(code, message, None if hint is None else redact(hint), as_json=_wants_json(arguments))
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:

@@ -18,6 +18,7 @@ from waitctl.domain.errors import (
     SchemaVersionError,
     WaitStepError,
 )
+from waitctl.infrastructure.redaction import redact
 
 RETRIED_STATES = {"40P01", "40001"}  # deadlock detected, serialization failure
 
@@ -64,6 +65,7 @@ _SQLITE: dict[int, _Meaning] = {
 # What has no result code of its own.
 _SQLITE_TEXTS: dict[str, _Meaning] = {
     "already exists": (SchemaVersionError, "{name} has tables of another application with the names of ours"),
+    "unsafe use of": (DatabaseUnreachableError, "{name} has a trigger or a view that calls functions of waitctl"),
     "no such table": (SchemaVersionError, "{name} has lost a table of ours"),
     "Could not decode to UTF-8": (DatabaseDamagedError, "{name} holds text that is not UTF-8"),
 }
@@ -112,7 +114,7 @@ def _of_postgresql(error: DBAPIError, name: str) -> WaitStepError | None:
     if meaning is None:
         return None
     kind, message = meaning
-    reason = str(error.orig).strip().partition("\n")[0]
+    reason = redact(str(error.orig).strip().partition("\n")[0])
     hint = "run it again" if state is not None and state[:2] == "40" else None
     hint = "run: waitctl db upgrade" if kind is SchemaVersionError else hint
     return kind(message.format(name=name, reason=reason), hint=hint)

@@ -52,8 +52,8 @@ def _hosts_as_options(text: str) -> str:
     if found is None:
         return text
     scheme, user, hosts, rest = found["scheme"], found["user"] or "", found["hosts"], found["rest"]
-    if rest.startswith("@"):
-        raise _invalid("it has more than one @", "write an @ in a name or a password as %40")
+    if "@" in rest.partition("?")[0]:  # what stands before it may belong to the password
+        raise _invalid("it has an @ behind its host", "write an @ in a name or a password as %40, a / as %2F")
     places = [_HOST.fullmatch(each) for each in hosts.split(",")]
     if len(places) == 1:
         return text

@@ -12,6 +12,7 @@ from threading import Lock
 from waitctl.domain.deliveries import Delivered, Failed, HandlerResult
 from waitctl.domain.text import to_json
 from waitctl.infrastructure.handlers import Payload
+from waitctl.infrastructure.redaction import redact
 
 
 class NotifyHandler:
@@ -38,7 +39,7 @@ class NotifyHandler:
             with self._one_at_a_time:
                 self._send(to_json(ids))
         except Exception as error:  # noqa: BLE001 (whatever a database says; its library is not known in this room)
-            return Failed(f"NOTIFY failed: {str(error).partition(chr(10))[0]}")
+            return Failed(f"NOTIFY failed: {redact(str(error).partition(chr(10))[0])}")
         return Delivered()
 
     def close(self) -> None:

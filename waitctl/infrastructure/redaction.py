@@ -1,0 +1,41 @@
+"""What is shown instead of a secret, wherever a text may hold one: errors, tracebacks, what is stored of a failure."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+MASK = "***"
+
+_SHORTEST = 3
+"""Characters of a secret that can be told from the text around it."""
+
+_NAMES = r"pass|secret|key|token"
+
+# An @ that nobody has escaped belongs to the password, which ends at the last one; with blanks in it, too, unless it
+# begins as a port does.
+_PASSWORD = re.compile(r"(://[^:/?#@\s]*:)((?!\d+(?:[/?#,\s'\"]|$))[^\n]*|\S*)(?=@)")
+_OPTION = re.compile(rf"([?&][^=&#\s]*(?:{_NAMES})[^=&#\s]*=)([^&#\s]*)", re.IGNORECASE)
+
+_known: set[str] = set()
+
+
+def redact(text: str) -> str:
+    """The text without the passwords and secret options of the URLs in it, and without those of URLs in use."""
+    for secret in sorted(_known, key=len, reverse=True):
+        if secret in text:
+            text = re.sub(rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])", MASK, text)
+    if "://" not in text:
+        return text
+    for pattern in (_PASSWORD, _OPTION):
+        text = pattern.sub(rf"\1{MASK}", text)
+    return text
+
+
+def remember(url: str) -> None:
+    """Know the secrets of a URL from now on, however they are spelled: a driver's errors may repeat one alone."""
+    for pattern in (_PASSWORD, _OPTION):
+        for found in pattern.finditer(url):
+            plain = {found[2], unquote(found[2]), unquote_plus(found[2])}
+            spelled = plain | {encode(each) for each in plain for encode in (quote, quote_plus)}
+            _known.update(each for each in spelled if len(each) >= _SHORTEST)
