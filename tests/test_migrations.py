@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
+import sqlite3
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +222,34 @@ def test_a_postgresql_database_behind_is_refused(postgres_url: str) -> None:
         with pytest.raises(SchemaVersionError) as refused:
             WaitSchedulingService(database).list_pending_waits()
         assert refused.value.hint == "run: waitctl db upgrade"
+
+
+@pytest.mark.parametrize("planted", ["a file", "a link to a file", "a link to nowhere", "a folder"])
+def test_a_copy_takes_nobodys_place(sqlite_url: str, tmp_path: Path, planted: str) -> None:
+    """What stands under its name was put there by somebody, and is neither written to nor followed."""
+    name = f"waits.db.before-base-to-{HEAD}"
+    victim, place = tmp_path / "victim.db", tmp_path / name
+    victim.write_text("precious")
+    victim.chmod(0o666)
+    if planted == "a file":
+        victim.rename(place)
+        victim = place
+    elif planted == "a folder":
+        place.mkdir()
+    else:
+        place.symlink_to(victim if planted == "a link to a file" else tmp_path / "nowhere")
+    with Database(sqlite_url) as database:
+        database.upgrade()
+        downgrade(database)
+        database.close()
+        WaitSchedulingService(database).create_fixed_time_wait("1h", WaitSpec("execution"))
+    assert victim.read_text() == "precious"
+    copy = tmp_path / f"{name}.2"
+    assert copy.stat().st_mode & 0o777 == 0o600 and not copy.is_symlink()
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    left = {each.name for each in tmp_path.iterdir()}
+    assert left <= {"waits.db", "waits.db-wal", "waits.db-shm", "victim.db", name, copy.name}
 
 
 def test_an_existing_sqlite_file_is_copied_before_it_is_migrated(sqlite_url: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from waitctl.cli.output import ExitCode
 from waitctl.domain.handlers import ExecConfig
 from waitctl.domain.waits import TRANSITIONS
 from waitctl.infrastructure.config import load_settings
+from waitctl.infrastructure.file_trust import user_name
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -53,6 +54,7 @@ def comparable(output: str) -> str:
     """The output without what differs every time: ids and who ran it where. Runs of blanks count as one."""
     output = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<id>", output)
     output = re.sub(r"\b[0-9a-f]{12}\b", "<tail>", output)
+    output = re.sub(rf"\b{re.escape(user_name(os.geteuid()))}@", "ada@", output)
     output = re.sub(r"\b(ada|tick)@\S+", r"\1@<host>", output)
     return "\n".join(re.sub(r"\s+", " ", line).strip() for line in output.splitlines())
 

@@ -10,11 +10,10 @@ The command line is `waitctl`; from Python:
 Everything is imported when it is first used: `waitctl --help` needs no database library.
 """
 
-from __future__ import annotations
+import importlib
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# Nothing is imported here that `python -m` has not: the current folder still comes before the standard library then.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from waitctl.application.deliveries.outbox import DeliveryService
     from waitctl.application.deliveries.pausing import PauseService
@@ -132,8 +131,8 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     name = _FORMER_NAMES.get(name, name)
     if name not in _HOME_OF:
         raise AttributeError(f"module 'waitctl' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    return getattr(importlib.import_module(_HOME_OF[name]), name)

@@ -3,6 +3,10 @@
 import gc
 import sys
 
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # `python -m` looks for modules in the current folder first, and anybody may have put a typer.py there.
+    del sys.path[0]
+
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """What the collector of garbage lets pass before it looks."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.processes import Waitctl
+from waitctl.infrastructure.file_trust import user_name
 
 WAIT = [
     "id",
@@ -213,7 +215,7 @@ def test_the_walk_of_an_event_wait(run_on: Waitctl, config: str) -> None:
     history = run("history", created["id"])
     assert all({"at", "from", "to", "reason", "actor"} <= set(line) for line in history)
     assert [(line["from"], line["to"]) for line in history] == [(None, "waiting"), ("waiting", "resumed")]
-    assert history[0]["actor"].startswith("ada@")
+    assert history[0]["actor"].startswith(f"{user_name(os.geteuid())}@")
     check_instants(history)
 
 

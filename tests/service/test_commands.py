@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.scene import Scene
+from waitctl.domain.handlers import ExecConfig, HandlerConfig, Inheritance
+from waitctl.infrastructure.handlers import Payload
 
 
 @pytest.fixture(params=["told-of-exits", "looks"])
@@ -170,3 +172,27 @@ def test_one_that_behaves_oddly_is_delivered(sqlite_scene: Scene, tmp_path: Path
     wait = sqlite_scene.create(handler="nudge", context={"large": "x" * 200_000}).wait
     sqlite_scene.waits.resume_wait(wait.id)
     assert sqlite_scene.tick().delivered == 1
+
+
+@pytest.mark.parametrize(
+    ("inheritance", "kept"),
+    [
+        (Inheritance(), {"PATH", "SHOP_TOKEN", "SHOP_NAME", "WAITCTL_DATABASE_URL"}),
+        (Inheritance(drop=("*_TOKEN", "WAITCTL_DATABASE_URL")), {"PATH", "SHOP_NAME"}),
+        (Inheritance(only=("PATH", "SHOP_N*")), {"PATH", "SHOP_NAME"}),
+        (Inheritance(only=()), set()),
+    ],
+)
+def test_what_a_command_inherits(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inheritance: Inheritance, kept: set[str]
+) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", "s3cret")
+    monkeypatch.setenv("SHOP_NAME", "corner")
+    out = tmp_path / "out"
+    argv = ("/bin/sh", "-c", f"/usr/bin/env > {out}")
+    scene.handlers["nudge"] = HandlerConfig("nudge", ExecConfig(argv), timedelta(seconds=20), inheritance=inheritance)
+    scene.create(handler="nudge")
+    assert scene.at(60).tick().delivered == 1
+    names = {line.partition("=")[0] for line in out.read_text().splitlines()}
+    assert names & {"PATH", "SHOP_TOKEN", "SHOP_NAME", "WAITCTL_DATABASE_URL"} == kept
+    assert names >= set(Payload.VARIABLES)

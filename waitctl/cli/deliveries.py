@@ -10,6 +10,7 @@ from waitctl.application.deliveries.handler_factory import handlers_of, why_held
 from waitctl.application.deliveries.outbox import DeliveryService
 from waitctl.application.deliveries.pausing import PauseService
 from waitctl.application.documents import backlog_document, delivery_document
+from waitctl.application.inline_commands import InlineCommands
 from waitctl.cli.output import (
     STATUS_STYLES,
     ExitCode,
@@ -104,7 +105,11 @@ def handlers(context: typer.Context, output: OutputOption = Output.HUMAN) -> Non
     """
     session = session_of(context)
     with session.database() as database:
+        inline = InlineCommands(session.settings(), database)
         known = {config.name for config in handlers_of(session.settings(), database)}
+        with database.read() as connection:
+            if inline.count_not_ours(connection):
+                known.discard(INLINE)
         found = DeliveryService(database).list_backlogs(known - {INLINE})
         paused = Paused.of(PauseService(database).list_pauses())
 
@@ -129,7 +134,7 @@ def handlers(context: typer.Context, output: OutputOption = Output.HUMAN) -> Non
                 (
                     each.handler,
                     *(f"{count:,}" for count in (each.pending, each.due, each.failing, each.running, each.dead)),
-                    "held: " + why_held(each.handler, paused, known) if is_held(each.handler) else "known",
+                    "held: " + why_held(each.handler, paused, known, inline) if is_held(each.handler) else "known",
                 )
                 for each in found
             ),

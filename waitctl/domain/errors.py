@@ -15,7 +15,8 @@
     │   ├── InvalidTimeoutError
     │   ├── InvalidSettingError
     │   ├── InvalidSourceError                 a name that only what is verified may come under
-    │   ├── InlineCommandsNotAllowedError      a database that others can write to
+    │   ├── UnsafeFileError                    code or secrets in a file that others could change
+    │   ├── InlineCommandsNotAllowedError      a database for which nobody has allowed them
     │   ├── MissingCredentialError             what a webhook is verified with
     │   └── MissingLibraryError                an extra that was not installed
     ├── InvalidSignatureError                a webhook that its provider did not send, or not now (exit 1)
@@ -124,6 +125,10 @@ class InvalidSettingError(InvalidInputError):
 
 class InvalidSourceError(InvalidInputError):
     """Only what is verified may come under the name of this source."""
+
+
+class UnsafeFileError(InvalidInputError):
+    """Others could change the file."""
 
 
 class InlineCommandsNotAllowedError(InvalidInputError):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatchcase
 
 from waitctl.domain.deliveries import Outcome, RetryPolicy
 from waitctl.domain.errors import InvalidWaitConfigurationError
@@ -38,6 +39,27 @@ class WebhookConfig:
     url: str
     secret_env: str | None = None
     secret_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """Which of the tick's variables a command gets: all but ``drop``, or of all no more than ``only``.
+
+    Both are names, in which ``*`` stands for anything. What tells a command of its delivery is never among them.
+    """
+
+    drop: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
+
+    def includes(self, name: str) -> bool:
+        """Whether a command gets the variable of this name."""
+        if self.only is not None and not _is_named(name, self.only):
+            return False
+        return not _is_named(name, self.drop)
+
+
+def _is_named(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +100,8 @@ class HandlerConfig:
     retry: RetryPolicy = RetryPolicy()
     on_dead: str | None = None
     """The handler that is told of a delivery that died."""
+    inheritance: Inheritance = Inheritance()
+    """Of a command: what it gets of the tick's environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +124,15 @@ class InlineCommand:
     def to_json(self) -> JsonObject:
         """The command as a wait keeps it."""
         return {"argv": list(self.argv), "folder": self.folder}
+
+    @classmethod
+    def from_json(cls, value: object) -> InlineCommand | None:
+        """The command that a wait keeps; ``None`` for what is none, as another program may have written it."""
+        if not isinstance(value, dict):
+            return None
+        argv, folder = value.get("argv"), value.get("folder")
+        is_argv = isinstance(argv, list) and all(isinstance(each, str) for each in argv)
+        return cls(tuple(argv), folder) if argv and is_argv and isinstance(folder, str) else None
 
 
 @dataclass(frozen=True, slots=True)

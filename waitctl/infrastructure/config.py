@@ -12,12 +12,13 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.errors import InvalidSettingError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, InlineConfig
 from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
+from waitctl.infrastructure.file_trust import OVERRIDE, read_trusted
 from waitctl.infrastructure.secrets import read_secrets
 from waitctl.infrastructure.zone_rules import use_newest
 
@@ -90,6 +91,8 @@ class Settings:
     """How inline commands run: ``[handlers.--]`` without anything to run."""
     on_dead: str | None = None
     unknown_handler_after: timedelta = timedelta(hours=24)
+    inline_key_file: Path | None = None
+    """The key by which several hosts know each other's inline commands; left out, this user's own."""
 
     @property
     def verified_sources(self) -> frozenset[str]:
@@ -105,14 +108,15 @@ def load_settings(
 ) -> Settings:
     """Read the settings. The arguments are the flags; ``environ`` defaults to the process's.
 
-    Raises `InvalidSettingError`, naming the key, for anything that is not understood.
+    Raises `InvalidSettingError`, naming the key, for anything that is not understood, and `UnsafeFileError` for a file
+    with code or secrets that others could change.
     """
     use_newest()  # before a zone is looked up
     environ = os.environ if environ is None else environ
     if database_url == "":
         raise InvalidSettingError("--database-url is empty", hint="leave it out for the default database")
     path = _config_file(config, environ)
-    values = _read_file(path) if path else {}
+    values = _read_file(path, environ) if path else {}
     as_of = environ.get("WAITCTL_AS_OF")
     timezone = environ.get("WAITCTL_TIMEZONE") or values.get("timezone") or "UTC"
     return Settings(
@@ -130,7 +134,13 @@ def load_settings(
     )
 
 
-_PLAIN = ("late_tolerance", "allow_inline_commands", "inline", "on_dead", "unknown_handler_after")
+_PLAIN = (
+    *("late_tolerance", "allow_inline_commands", "inline", "on_dead", "unknown_handler_after"),
+    "inline_key_file",
+)
+
+_HARMLESS = frozenset({"timezone", "late_tolerance", "unknown_handler_after", "calendars"})
+"""Settings that decide when something happens, and never what, for whom or on whose word."""
 
 
 def _config_file(flag: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -152,22 +162,37 @@ def _default_database_url() -> str:
     return f"sqlite:///{user_data_path('waitctl', appauthor=False) / 'waitctl.db'}"
 
 
-def _read_file(path: Path) -> dict[str, Any]:
-    import tomllib
-
+def _read_file(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     from pydantic import ValidationError
 
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSettingError(f"cannot read {path}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidSettingError(f"{path} is not TOML: {error}") from error
+    document = _read_document(path, environ)
     try:
         return _model(path, document)
     except ValidationError as error:
         raise _explain(path, error) from error
+
+
+def _read_document(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    import tomllib
+
+    unsafe: UnsafeFileError | None = None
+    try:
+        try:
+            content = read_trusted(path, "the config file", environ=environ)
+        except UnsafeFileError as error:
+            unsafe, content = error, path.read_bytes()
+        document = tomllib.loads(content.decode())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettingError(f"cannot read {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidSettingError(f"{path} is not TOML: {error}") from error
+    if unsafe is not None and not document.keys() <= _HARMLESS:
+        raise unsafe
+    if "allow_unsafe_files" in document:
+        raise InvalidSettingError(
+            f"{path}: allow_unsafe_files: a file cannot vouch for itself", hint=f"set {OVERRIDE}=1 in the environment"
+        )
+    return document
 
 
 def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
@@ -227,6 +252,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         allow_inline_commands: bool = False
         on_dead: Word | None = None
         unknown_handler_after: Span | None = None
+        inline_key_file: Word | None = None
         calendars: dict[name, CalendarModel] = {}
         handlers: dict[name, HandlerModel] = {}
         sources: dict[name, SourceModel] = {}
@@ -241,8 +267,10 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         name: SourceConfig(name, **{key: getattr(source, key) for key in SourceModel.model_fields}, folder=path.parent)
         for name, source in model.sources.items()
     }
-    plain = {"database_url", "timezone", *_PLAIN} - {"inline"}
+    plain = {"database_url", "timezone", *_PLAIN} - {"inline", "inline_key_file"}
+    key_file = model.inline_key_file
     return model.model_dump(include=plain) | {
+        "inline_key_file": None if key_file is None else path.parent / Path(key_file).expanduser(),
         "inline": handlers.pop(INLINE, None),
         "handlers": handlers,
         "calendars": calendars,

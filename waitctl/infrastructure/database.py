@@ -23,21 +23,23 @@ from waitctl.domain.errors import (
     InvalidSettingError,
     SchemaVersionError,
     UnsafeConnectionError,
+    UnsafeFileError,
 )
 from waitctl.domain.instants import format_instant
 from waitctl.infrastructure.database_errors import RESTORE, RETRIED_STATES, translated_errors
 from waitctl.infrastructure.database_url import parse_url
 from waitctl.infrastructure.engines import Listener, add_functions, close_pool, listen, postgresql_engine, sqlite_engine
+from waitctl.infrastructure.file_trust import check_files, check_owner, file_identity, opened
 from waitctl.infrastructure.patience import Patience
+from waitctl.infrastructure.redaction import redact, remember
 from waitctl.infrastructure.schema import HEAD
 from waitctl.infrastructure.schema_version import read_revision, refuse_newer
-from waitctl.infrastructure.sqlite_backup import back_up, what_is_damaged
+from waitctl.infrastructure.sqlite_backup import back_up, copy_beside, what_is_damaged
 from waitctl.infrastructure.sqlite_file import (
-    copy_beside,
-    file_identity,
-    is_private,
+    BESIDE,
     prepare_file,
     require_file,
+    sqlite_path,
 )
 from waitctl.infrastructure.sqlite_log import held_by_another, log_identity
 from waitctl.infrastructure.zone_rules import use_newest
@@ -82,6 +84,7 @@ class Database:
     def __init__(self, url: str, *, as_of: datetime | None = None, create: bool = True) -> None:
         use_newest()
         self.url = parse_url(url)
+        remember(url)
         self.as_of = as_of
         self.create = create
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -109,8 +112,8 @@ class Database:
 
     @property
     def name(self) -> str:
-        """The database for people: a path, or a URL without its password."""
-        return str(self.path) if self.path else self._plain_url.render_as_string(hide_password=True)
+        """The database for people: a path, or a URL without its secrets."""
+        return str(self.path) if self.path else redact(self._plain_url.render_as_string(hide_password=True))
 
     @property
     def resolved_url(self) -> str:
@@ -130,9 +133,19 @@ class Database:
         return Path(self.url.database)
 
     @property
-    def is_private(self) -> bool:
-        """Whether it is an SQLite file that, with its folder, is this user's own and nobody else's to write."""
-        return self.path is not None and is_private(self.path)
+    def file(self) -> Path | None:
+        """The SQLite file, also of an SQLite URI; ``None`` on PostgreSQL."""
+        return sqlite_path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    def check_private(self) -> None:
+        """Check that nobody but this user can change what stands in the SQLite file that is open, or will be.
+
+        Asks the system each time. Raises `UnsafeFileError`.
+        """
+        assert self.file is not None
+        found = check_files(self.file, "the database", BESIDE)
+        if found is not None and self._is_at_head and (self._files[0] != found or opened(found) == 0):
+            raise UnsafeFileError(f"the database that is open is not the one at {self.file} any more")
 
     # -- transactions ---------------------------------------------------------------------------------------------
 
@@ -340,8 +353,8 @@ class Database:
                     f"{self.name} {found}: this waitctl needs {HEAD}", hint="run: waitctl db upgrade"
                 )
             self.upgrade()
-        if self.path is not None:
-            self._files = file_identity(self.path), log_identity(self.path)
+        if self.file is not None:
+            self._files = file_identity(self.file), log_identity(self.file)
         self._is_at_head = True
         return engine
 
@@ -362,6 +375,8 @@ class Database:
 
     def _connectable(self) -> Engine:
         if self._engine is None:
+            if self.file is not None:
+                check_owner(self.file, "the database", BESIDE)
             self._engine = self._make_engine(self.url, self.patience)
         return self._engine
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,6 +34,7 @@ def sqlite_engine(url: URL, patience: Patience) -> Engine:
         url,
         json_serializer=to_json,
         json_deserializer=from_json,
+        hide_parameters=True,  # what people wrote has no place in an error
         connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
     )
 
@@ -40,6 +42,7 @@ def sqlite_engine(url: URL, patience: Patience) -> Engine:
     def configure(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
+        _distrust_schema(connection)
         add_functions(connection)
 
     # The driver is in autocommit: we say ourselves how a transaction begins. A deferred one that reads and then
@@ -80,11 +83,25 @@ def _set_busy_timeout(connection: sqlite3.Connection, seconds: float) -> None:
     connection.execute(f"PRAGMA busy_timeout = {math.ceil(seconds * 1000)}")
 
 
+_SUSPECTS_JSON = (3, 38) <= sqlite3.sqlite_version_info < (3, 41)
+"""SQLite then takes its own JSON functions for unsafe, and our tables check their documents by them."""
+
+
+def _distrust_schema(connection: sqlite3.Connection) -> None:
+    """Let no trigger or view that somebody left in the file call a function of ours."""
+    if not _SUSPECTS_JSON:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        return
+    calls = " OR ".join(f"instr(lower(sql), '{name}')" for name in _FUNCTIONS)
+    found = connection.execute(f"SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view') AND ({calls})")
+    if found.fetchone() is not None:
+        raise sqlite3.OperationalError("unsafe use of a function")
+
+
 def add_functions(connection: sqlite3.Connection) -> None:
     """What our statements call and SQLite has not: on our connections, and on those that a caller hands us."""
-    connection.create_function("waitctl_matches_text", 2, _matches_text, deterministic=True)
-    connection.create_function("waitctl_contains", 2, _contains, deterministic=True)
-    connection.create_function("waitctl_distinct", 2, _distinct, deterministic=True)
+    for name, function in _FUNCTIONS.items():
+        connection.create_function(name, 2, function, deterministic=True)
 
 
 def _matches_text(data: str | float, match: str) -> bool:
@@ -102,6 +119,13 @@ def _distinct(data: str | float, key: str | None) -> str | None:
     from hashlib import sha256
 
     return f"sha256:{sha256(storable(text).encode()).hexdigest()}"
+
+
+_FUNCTIONS: Mapping[str, Callable[..., bool | str | None]] = {
+    "waitctl_matches_text": _matches_text,
+    "waitctl_contains": _contains,
+    "waitctl_distinct": _distinct,
+}
 
 
 def _exact_json(text: str | float) -> Any:
@@ -128,6 +152,7 @@ def postgresql_engine(url: URL, patience: Patience) -> Engine:
         url,
         json_serializer=to_json,
         json_deserializer=from_json,
+        hide_parameters=True,  # what people wrote has no place in an error
         isolation_level="READ COMMITTED",
         pool_pre_ping=False,
         connect_args={"prepare_threshold": None},

@@ -18,6 +18,7 @@ from waitctl.domain.handlers import (
     INLINE_TIMEOUT,
     ExecConfig,
     HandlerConfig,
+    Inheritance,
     InlineConfig,
     NotifyConfig,
     PythonConfig,
@@ -75,6 +76,7 @@ def _function(value: str) -> str:
 
 Span = Annotated[timedelta, BeforeValidator(_duration)]
 Word = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_*][A-Za-z0-9_*]*$")]
 Channel = Annotated[Word, AfterValidator(_channel)]
 Function = Annotated[str, AfterValidator(_function)]
 Url = Annotated[str, AfterValidator(_url)]
@@ -102,6 +104,8 @@ class HandlerModel(BaseModel):
     max_backoff: Span = timedelta(hours=1)
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8
     on_dead: Word | None = None
+    env_drop: list[Variable] = []
+    env_only: list[Variable] | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> HandlerModel:
@@ -117,6 +121,10 @@ class HandlerModel(BaseModel):
             alone = [key for key in keys if key in self.model_fields_set]
             if kind not in given and alone:
                 raise ValueError(f"{alone[0]} goes with {kind}")
+        if given and "exec" not in given and (self.env_drop or self.env_only is not None):
+            raise ValueError("env_drop and env_only go with exec")
+        if self.env_drop and self.env_only is not None:
+            raise ValueError("env_drop and env_only: give one of them")
         if self.batch and "concurrency" in self.model_fields_set:
             raise ValueError("concurrency and batch: a batch is one process at a time")
         if self.secret_env is not None and self.secret_file is not None:
@@ -146,6 +154,7 @@ class HandlerModel(BaseModel):
             concurrency=1 if self.batch else self.concurrency,
             retry=RetryPolicy(self.max_attempts, self.backoff, self.max_backoff),
             on_dead=self.on_dead,
+            inheritance=Inheritance(tuple(self.env_drop), None if self.env_only is None else tuple(self.env_only)),
         )
 
     def _target(self, folder: Path) -> Target:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from waitctl.domain.errors import MissingCredentialError
+from waitctl.infrastructure.file_trust import read_trusted
 
 _MOST = 64 * 1024
 """Bytes of a file that are read as a secret."""
@@ -18,7 +19,7 @@ def read_secrets(
     """The secrets in these variables, then those in these files, without blanks around them.
 
     ``whose`` is for messages, as in "its". Bytes that are no UTF-8 become lone surrogates. Raises
-    `MissingCredentialError`, which names the variable or the file that holds none.
+    `MissingCredentialError`, which names the variable or the file that holds none, and `UnsafeFileError`.
     """
     environ = os.environ if environ is None else environ
     secrets = []
@@ -31,8 +32,8 @@ def read_secrets(
 
 def _secret_in(path: Path, whose: str) -> str:
     try:
-        with path.open("rb") as file:
-            secret = file.read(_MOST).decode(errors="surrogateescape").strip()
+        content = read_trusted(path, f"{whose} secret", most=_MOST)
+        secret = content.decode(errors="surrogateescape").strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise MissingCredentialError(f"{whose} secret is missing: cannot read {path}: {reason}") from error

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+from itertools import count
 from pathlib import Path
 
 from waitctl.domain.errors import DatabaseDamagedError, DatabaseUnreachableError, InvalidSettingError
-from waitctl.infrastructure.sqlite_file import file_identity
+from waitctl.infrastructure.file_trust import file_identity, opened
+from waitctl.infrastructure.new_files import new_file
 
 
 def back_up(path: Path, copy: Path) -> None:
@@ -18,21 +21,41 @@ def back_up(path: Path, copy: Path) -> None:
     """
     if file_identity(copy) == file_identity(path) or (copy.exists() and not copy.is_file()):
         raise InvalidSettingError(f"{copy} is no place for a copy of {path}")
-    fresh = copy.with_name(f".{copy.name}.{os.urandom(8).hex()}")
     try:
-        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR, 0o600))
-        _copy(path, fresh)
-        fresh.replace(copy)
+        with new_file(copy, replace=True) as (fresh, descriptor):
+            _copy(path, fresh, descriptor)
     except OSError as error:
         raise DatabaseUnreachableError(f"cannot copy {path} to {copy}: {error.strerror}") from error
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
-def _copy(path: Path, fresh: Path) -> None:
+def copy_beside(path: Path, suffix: str) -> None:
+    """Copy the database to a new file beside it, of its name and this suffix; other connections may go on.
+
+    Where that name is taken, a number follows it: nothing is replaced. Raises `DatabaseDamagedError` and
+    `DatabaseUnreachableError`.
+    """
+    for number in count(1):
+        copy = path.with_name(f"{path.name}.{suffix}{'' if number == 1 else f'.{number}'}")
+        if copy.is_symlink() or copy.exists():  # before all the work
+            continue
+        try:
+            with new_file(copy) as (fresh, descriptor):
+                _copy(path, fresh, descriptor)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise DatabaseUnreachableError(f"cannot copy {path} to {copy}: {error.strerror}") from error
+        break
+
+
+def _copy(path: Path, fresh: Path, descriptor: int) -> None:
+    """Copy into the file that is open as ``descriptor``. SQLite knows but its name: it must have opened the same."""
     source, target = sqlite3.connect(path), sqlite3.connect(fresh)
     try:
         target.execute("PRAGMA journal_mode = OFF")  # no other file: nobody reads this one before it is done
+        status = os.fstat(descriptor)
+        if opened((status.st_dev, status.st_ino)) not in {None, 2}:
+            raise OSError(errno.ESTALE, "somebody else moved it away", str(fresh))
         source.backup(target)  # in one step, which sees one moment
         found = what_is_damaged(target)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:

@@ -1,16 +1,19 @@
-"""An SQLite database as a file: made as its owner's alone, looked at, and copied before it changes shape."""
+"""An SQLite database as a file: made as its owner's alone, and looked at."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 import time
 from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
 from waitctl.domain.errors import DatabaseNotFoundError, DatabaseUnreachableError
+from waitctl.infrastructure.file_trust import check_owner
+
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite reads and writes beside a database, by the ends of their names."""
 
 BUSY_SECONDS = 30
 """Seconds that a transaction waits for another process's lock."""
@@ -29,10 +32,11 @@ def require_file(path: Path) -> None:
 def prepare_file(path: Path) -> None:
     """Make the file when there is none, and see that it keeps a write-ahead log.
 
-    Raises `DatabaseUnreachableError` when it cannot be made, SQLAlchemy's `OperationalError` when it stays locked.
+    Raises `DatabaseUnreachableError` when it cannot be made, `UnsafeFileError` when it is somebody else's, and
+    SQLAlchemy's `OperationalError` when it stays locked.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _create_private(path)
     except FileNotFoundError as error:
         raise DatabaseUnreachableError(f"cannot create {path}: {error.strerror}") from error
@@ -40,6 +44,7 @@ def prepare_file(path: Path) -> None:
         return  # the database driver says it better
     except OSError as error:
         raise DatabaseUnreachableError(f"cannot create {path}: {error.strerror}") from error
+    check_owner(path, "the database", BESIDE)
     # The busy handler is not asked when a journal mode changes, so eight first uses need a loop.
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
@@ -69,33 +74,10 @@ def _create_private(path: Path) -> None:
             raise
 
 
-def file_identity(path: Path) -> tuple[int, int] | None:
-    """Which file it is that bears this name now."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+def sqlite_path(database: str) -> Path:
+    """The file of an SQLite URL: a path, or a ``file:`` URI."""
+    if not database.startswith("file:"):
+        return Path(database)
+    from urllib.parse import unquote, urlsplit
 
-
-def is_private(path: Path) -> bool:
-    """Whether the file, with its folder, is this user's own and nobody else's to write."""
-    file = path.resolve()
-    return all(_is_own(place) for place in (file, file.parent) if place.exists())
-
-
-def _is_own(place: Path) -> bool:
-    status = place.stat()
-    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def copy_beside(path: Path, suffix: str) -> None:
-    """Copy the database to a file beside it, of its name and this suffix; other connections may go on."""
-    copy = path.with_name(f"{path.name}.{suffix}")
-    os.close(os.open(copy, os.O_CREAT | os.O_RDWR, 0o600))  # as private as the file itself
-    source, target = sqlite3.connect(path), sqlite3.connect(copy)
-    try:
-        source.backup(target)
-    finally:
-        source.close()
-        target.close()
+    return Path(unquote(urlsplit(database).path))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from waitctl.infrastructure.sqlite_file import file_identity
+from waitctl.infrastructure.file_trust import file_identity
 
 Identity = tuple[int, int] | None
 

@@ -16,7 +16,7 @@ from functools import partial
 from threading import Condition
 from types import TracebackType
 
-from waitctl.application.deliveries.handler_factory import handlers_of, make_handler
+from waitctl.application.deliveries.handler_factory import configured_handlers, make_handler
 from waitctl.application.deliveries.payloads import first_payloads, make_payloads
 from waitctl.application.deliveries.quota import SOON
 from waitctl.application.deliveries.workers import (
@@ -28,6 +28,7 @@ from waitctl.application.deliveries.workers import (
     ResultQueue,
     Returned,
 )
+from waitctl.application.inline_commands import InlineCommands
 from waitctl.domain.deliveries import (
     Capacity,
     Delivered,
@@ -39,6 +40,7 @@ from waitctl.domain.deliveries import (
     is_exhausted,
     settle,
 )
+from waitctl.domain.handlers import INLINE
 from waitctl.domain.pauses import Paused
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
@@ -106,8 +108,9 @@ class Dispatcher:
         self._retried = retried
         self._result_queue = ResultQueue(self._begun_count)
         self._workers = {
-            config.name: HandlerWorkers(config, self._result_queue, limit) for config in handlers_of(settings, database)
+            config.name: HandlerWorkers(config, self._result_queue, limit) for config in configured_handlers(settings)
         }
+        self._inline = InlineCommands(settings, database)
         self._may_start: Callable[[], bool] = lambda: False
         self._changed = Condition()
         self._news = True
@@ -159,6 +162,7 @@ class Dispatcher:
                 workers: room
                 for workers in self._workers.values()
                 if not idle and workers.handler is not None and (room := workers.room_for_leased_batch()) > 0
+                if workers.config.name != INLINE  # whose command it is has to be seen first
             }
             for workers, room in promised.items():
                 workers.promised += room
@@ -243,6 +247,8 @@ class Dispatcher:
                 return False
             free = {name: workers for name, workers in self._workers.items() if workers.room() > 0}
             self._short_of_room = len(free) < len(self._workers)
+        if INLINE in free and self._inline.why_refused() is not None:
+            del free[INLINE]
         if not free:
             return False
 
@@ -293,6 +299,7 @@ class Dispatcher:
             lease_until=now + workers.lease,
             max_attempts=workers.config.retry.max_attempts,
             paused_workflows=paused.workflows,
+            but=self._inline.not_ours(connection, room) if workers.config.name == INLINE else (),
         )
         lapsed, shared = claim(limit=room, lapsed=True) if has_lapsed else ([], set())
         waiting, others = claim(limit=room - len(lapsed)) if len(lapsed) < room else ([], set())

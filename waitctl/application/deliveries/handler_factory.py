@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from waitctl.application.inline_commands import allows_inline
-from waitctl.domain.errors import MissingCredentialError
+from waitctl.application.inline_commands import NOT_OURS, InlineCommands
+from waitctl.domain.errors import MissingCredentialError, UnsafeFileError
 from waitctl.domain.handlers import (
     INLINE,
     ExecConfig,
@@ -30,17 +31,22 @@ if TYPE_CHECKING:
 
 def handlers_of(settings: Settings, database: Database) -> list[HandlerConfig]:
     """The handlers that this host may use on this database."""
-    named = [config for config in settings.handlers.values() if config.name != INLINE]
-    return [*named, settings.inline] if allows_inline(settings, database) else named
+    configs = configured_handlers(settings)
+    return configs if InlineCommands(settings, database).why_refused() is None else configs[:-1]
 
 
-def why_held(handler: str, paused: Paused, usable: Collection[str]) -> str:
+def configured_handlers(settings: Settings) -> list[HandlerConfig]:
+    """The handlers of this host's config, and last the one of inline commands, which may be refused."""
+    return [*(config for config in settings.handlers.values() if config.name != INLINE), settings.inline]
+
+
+def why_held(handler: str, paused: Paused, usable: Collection[str], inline: InlineCommands) -> str:
     """Why deliveries to a handler are held, in words."""
     if paused.everything or handler in paused.handlers:
         return "they are paused"
     if handler not in usable:
         if handler == INLINE:
-            return "others may write to this database, and this host does not allow inline commands"
+            return inline.why_refused() or NOT_OURS
         return "this host's config does not know it"
     return f"workflows are paused: {', '.join(sorted(paused.workflows))}"
 
@@ -54,11 +60,12 @@ def make_handler(config: HandlerConfig, settings: Settings, database: Database) 
         case ExecConfig(argv=argv, batch=batch):
             from waitctl.infrastructure.handlers.exec import ExecHandler
 
-            return ExecHandler(argv, config.timeout, _environment(settings, database), batch=batch)
+            return ExecHandler(argv, config.timeout, _environment(config, settings, database), batch=batch)
         case InlineConfig():
             from waitctl.infrastructure.handlers.exec import InlineHandler
 
-            return InlineHandler(config.timeout, _environment(settings, database))
+            inline = InlineCommands(settings, database)
+            return InlineHandler(config.timeout, _environment(config, settings, database), inline.verifies, NOT_OURS)
         case WebhookConfig(url=url) as webhook:
             from waitctl.infrastructure.handlers.webhook import WebhookHandler
 
@@ -88,8 +95,13 @@ def _notify_handler(channel: str, database: Database) -> Handler:
     )
 
 
-def _environment(settings: Settings, database: Database) -> dict[str, str]:
-    """What makes a command's own `waitctl` speak to the same database."""
+def _environment(config: HandlerConfig, settings: Settings, database: Database) -> dict[str, str]:
+    """What a command inherits: of the tick's variables, and of those that its own `waitctl` finds the database by."""
+    environment = os.environ | _address(settings, database)
+    return {name: value for name, value in environment.items() if config.inheritance.includes(name)}
+
+
+def _address(settings: Settings, database: Database) -> dict[str, str]:
     environment = {"WAITCTL_DATABASE_URL": database.resolved_url}
     if settings.config_file is not None:
         environment["WAITCTL_CONFIG"] = str(settings.config_file)
@@ -106,5 +118,5 @@ def _secret(webhook: WebhookConfig) -> str | None:
     files = [Path(webhook.secret_file)] if webhook.secret_file else []
     try:
         return " ".join(read_secrets(variables, files, "its")) or None
-    except MissingCredentialError as error:
+    except (MissingCredentialError, UnsafeFileError) as error:
         raise HandlerNotReadyError(error.message) from error

@@ -20,8 +20,9 @@ def first_payloads(leased_batch: LeasedBatch, which: slice) -> list[tuple[Delive
     """Deliveries that were leased as they came into being, each with its payload: the only one of its wait."""
     payloads = []
     for delivery, fields in leased_batch.read(which):
+        signature = wait_store.take_signature(fields)
         document = payload_document(delivery, complete_document(fields, (), (delivery,)), (delivery,), None, None)
-        payloads.append((delivery, Payload(delivery.id, document)))
+        payloads.append((delivery, Payload(delivery.id, document, signature)))
     return payloads
 
 
@@ -39,6 +40,7 @@ def make_payloads(
     for wait_id, theirs in wait_store.deliveries_of(connection, list(shared)).items():
         sent[wait_id] = [in_hand.get(each.id, each) for each in theirs]
     waits = {fields["id"]: fields for fields in wait_store.get_fields(connection, list(sent), WAIT_FIELDS)}
+    signatures = {wait_id: wait_store.take_signature(fields) for wait_id, fields in waits.items()}
     listening = wait_store.listeners_of(connection, [each for each in sent if waits[each]["wait_type"] == "for_event"])
     event_ids = [fields["resolution_event_id"] for fields in waits.values() if fields["resolution_event_id"]]
     events = {event.id: event for event in event_store.get_events(connection, event_ids)} if event_ids else {}
@@ -56,5 +58,5 @@ def make_payloads(
             wait = deepcopy(wait)
         event = events.get(wait["resolution_event_id"] or "")
         document = payload_document(delivery, wait, sent[wait_id], event, data.get(wait_id))
-        payloads.append((delivery, Payload(delivery.id, document)))
+        payloads.append((delivery, Payload(delivery.id, document, signatures[wait_id])))
     return payloads

@@ -16,9 +16,11 @@ from functools import partial
 from waitctl.application.deliveries.dispatcher import DeliveryCounts, Dispatcher
 from waitctl.application.deliveries.handler_factory import handlers_of, why_held
 from waitctl.application.deliveries.unknown_handlers import give_up_unknown_handlers
+from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.processor.phases import Phase, Progress, Resolver, Stopped, TickOptions
 from waitctl.application.quarantine import expire
 from waitctl.domain.errors import ClockSkewError
+from waitctl.domain.handlers import INLINE
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.config import Settings
@@ -117,6 +119,7 @@ class Tick:
         self._settings = settings
         self._options = (options or TickOptions()).checked()
         self._interrupted = interrupted
+        self._inline = InlineCommands(settings, database)
         self._actor = f"tick@{host_name()}:{os.getpid()}"
         self.resolver = self._new_resolver()
         self.unready_handlers: dict[str, str] = {}
@@ -212,9 +215,10 @@ class Tick:
         with self._database.read() as connection:
             paused = pauses.paused(connection)
             waiting = delivery_store.backlogs(connection, now=self._database.clock(connection))
-        usable = self.usable_handlers()
+            strange = {INLINE} if self._inline.count_not_ours(connection) else set()
+        usable = self.usable_handlers() - strange
         return {
-            each.handler: why_held(each.handler, paused, usable)
+            each.handler: why_held(each.handler, paused, usable, self._inline)
             for each in waiting
             if each.pending + each.running and each.handler not in self.unready_handlers
             if paused.workflows or paused.everything or each.handler in paused.handlers or each.handler not in usable
@@ -253,7 +257,7 @@ class Tick:
         return replace(
             report,
             finished_at=self._database.real_clock(connection),
-            held=delivery_store.count_held(connection, self.usable_handlers()),
+            held=self._inline.count_held(connection, self.usable_handlers()),
             remaining_due=completion.count_remaining(connection, now=self._database.clock(connection)),
             quarantined=quarantine.count_quarantined(connection),
         )
@@ -268,6 +272,8 @@ class Tick:
                 self.resolver.run_batches(partial(batch, connection))
         if Phase.DELIVER in self._options.only:
             now = self._database.clock(connection)
-            self.resolver.note("delivered", delivery_store.claimable_ids(connection, self.usable_handlers(), now=now))
+            claimable = delivery_store.claimable_ids(connection, self.usable_handlers(), now=now)
+            not_ours = self._inline.not_ours(connection, len(claimable))
+            self.resolver.note("delivered", [each for each in claimable if each not in not_ours])
         report = self._complete(connection, self.report(started_at, DeliveryCounts()))
         return replace(report, delivered=len(progress.ids["delivered"]), ids=progress.ids)

@@ -9,7 +9,7 @@ from datetime import date, datetime, time, timedelta
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
 from waitctl.application.id_lookup import WAIT, find_cursor, find_id, get_by_id
 from waitctl.application.inbox import Inbox
-from waitctl.application.inline_commands import check_inline
+from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
 from waitctl.application.waits.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
@@ -65,6 +65,7 @@ class WaitSchedulingService:
         self._database = Database(database) if isinstance(database, str) else database
         self._actor = actor
         self._settings = settings or Settings(self._database.resolved_url)
+        self._inline = InlineCommands(self._settings, self._database)
         self._host_rules = HostOpeningRules(settings)
         self._inbox = Inbox(settings)
 
@@ -165,7 +166,7 @@ class WaitSchedulingService:
         `InvalidWaitConfigurationError` without a contact; for the rest see `create_fixed_time_wait`.
         """
         query = query.checked()
-        spec = check_inline(spec.checked(), self._settings, self._database)
+        spec = self._inline.checked(spec.checked(), dry_run=dry_run)
         _check_aware(base)
         contact = spec.contact_id
         if contact is None:
@@ -235,7 +236,7 @@ class WaitSchedulingService:
         dry_run: bool,
         connection: Connection | None,
     ) -> WaitCreateResult:
-        spec = check_inline(spec.checked(), self._settings, self._database)
+        spec = self._inline.checked(spec.checked(), dry_run=dry_run)
         tzdata, calendar = tzdata_version(spec.timezone), self._host_rules.calendar(rules)
         _check_aware(base)
 
@@ -270,6 +271,7 @@ class WaitSchedulingService:
         self, connection: Connection, wait: WaitStepExecution, explanation: tuple[str, ...], replace_open: bool
     ) -> WaitCreateResult:
         """Insert ``wait``, or return the same one that is there already."""
+        signature = self._inline.sign(wait)
         for _ in range(10):
             pruned = find_pruned(connection, wait)
             if pruned is not None:
@@ -280,7 +282,13 @@ class WaitSchedulingService:
                     return same_wait(existing, wait, explanation)
                 if existing is not None:
                     self._end(connection, [existing.id], Resolution.CANCELLED, "replaced", now=wait.created_at)
-            if store.insert_wait(connection, wait, reason=self._database.dated("created"), actor=self._actor):
+            if store.insert_wait(
+                connection,
+                wait,
+                reason=self._database.dated("created"),
+                actor=self._actor,
+                signature=signature,
+            ):
                 return WaitCreateResult(wait, created=True, explanation=explanation)
             existing = find_existing(connection, wait)
             if existing is not None and not replace_open:
@@ -362,10 +370,13 @@ class WaitSchedulingService:
 
         with self._database.read(connection) as connection_:
             now = self._database.clock(connection_)
+            pending, dead = delivery_store.count_outbox(connection_)
             return PendingWaitsSummary(
                 store.count_open(connection_, now=now),
                 now,
-                *delivery_store.count_outbox(connection_, handlers),
+                pending,
+                self._inline.count_held(connection_, handlers),
+                dead,
                 paused=tuple(pauses.list_pauses(connection_)),
                 quarantined=quarantine.count_quarantined(connection_),
                 last_tick=ticks.last_tick(connection_),

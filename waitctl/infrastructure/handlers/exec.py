@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from threading import Condition
 
@@ -35,9 +35,10 @@ class ExecHandler:
         self._argv = argv
         self._timeout = timeout
         # A tick that a handler started has that handler's delivery in its environment: none of this one's.
-        variables = os.environ | environment
         self._environment = {
-            os.fsencode(name): os.fsencode(value) for name, value in variables.items() if name not in Payload.VARIABLES
+            os.fsencode(name): os.fsencode(value)
+            for name, value in environment.items()
+            if name not in Payload.VARIABLES
         }
         self._batch = batch
         self._changed = Condition()
@@ -107,10 +108,30 @@ class ExecHandler:
 
 
 class InlineHandler(ExecHandler):
-    """Runs the command that the wait itself brings along, in the folder that it was given in."""
+    """Runs the command that the wait itself brings along, in the folder that it was given in.
 
-    def __init__(self, timeout: timedelta, environment: Mapping[str, str]) -> None:
+    ``verifies`` says whether a wait's command with that signature may run; one that may not is put off, ``otherwise``
+    being why.
+    """
+
+    def __init__(
+        self,
+        timeout: timedelta,
+        environment: Mapping[str, str],
+        verifies: Callable[[str, object, str | None], bool],
+        otherwise: str,
+    ) -> None:
         super().__init__((), timeout, environment)
+        self._verifies = verifies
+        self._otherwise = otherwise
+
+    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+        """Run a wait's command, once it is known to be this user's: others may have written since it was claimed."""
+        (payload,) = payloads
+        wait = payload.document["wait"]
+        if self._verifies(wait["id"], wait["command"], payload.signature):
+            return super().deliver(payloads)
+        return [Deferred(self._otherwise)]
 
     def _command(self, payload: Payload) -> tuple[Sequence[str], str | None]:
         command = payload.document["wait"]["command"]

@@ -12,13 +12,14 @@ from sqlalchemy import Connection
 from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus, Lease
+from waitctl.domain.handlers import INLINE
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, is_one_of, json_rows
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, transitions, waits
 from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
 from waitctl.infrastructure.store import pauses
 from waitctl.infrastructure.store.completion import LIMIT, NOW
-from waitctl.infrastructure.store.waits import literal
+from waitctl.infrastructure.store.waits import literal, take_signature
 
 STATUS = deliveries.c.status
 
@@ -78,14 +79,13 @@ def of_workflows(workflow_ids: Iterable[str]) -> sa.ColumnElement[bool]:
     return theirs.correlate(deliveries)
 
 
-def count_outbox(connection: Connection, handlers: Iterable[str]) -> tuple[int, int, int]:
-    """How many deliveries are not through, how many of those are held, and how many are dead."""
+def count_outbox(connection: Connection) -> tuple[int, int]:
+    """How many deliveries are not through, and how many are dead."""
     unsettled = in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
     pending = sa.select(sa.func.count()).select_from(deliveries).where(unsettled)
     dead = sa.select(sa.func.count()).select_from(deliveries).where(in_status(DeliveryStatus.DEAD))
     return (
         int(connection.execute(pending).scalar_one()),
-        count_held(connection, handlers),
         int(connection.execute(dead).scalar_one()),
     )
 
@@ -166,6 +166,28 @@ def manual_data(connection: Connection, wait_ids: Sequence[str]) -> dict[str, Js
     return {row[0]: row[1] for row in connection.execute(found)}
 
 
+def inline_commands(
+    connection: Connection, *, limit: int, now: datetime | None = None
+) -> list[tuple[str, str, Any, str | None]]:
+    """The first deliveries that commands of waits are to take: their ids, the waits', the commands, the signatures.
+
+    With ``now`` those that can be claimed then, the first to be claimed first; else all that are not through.
+    """
+    parameters = {"limit": limit} | ({} if now is None else {"now": now})
+    rows = connection.execute(_inline_commands(now is not None), parameters).all()
+    return [(row.id, row.wait_id, row.command, take_signature({"command": row.command})) for row in rows]
+
+
+@statement
+def _inline_commands(claimable: bool) -> sa.Select[Any]:
+    """The commands that deliveries to inline commands are about, the longest waiting first."""
+    unsettled = _WAITING | _LAPSED if claimable else in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
+    found = sa.select(deliveries.c.id, deliveries.c.wait_id, waits.c.command)
+    found = found.join_from(deliveries, waits, waits.c.id == deliveries.c.wait_id)
+    to_inline = deliveries.c.handler == literal(INLINE, deliveries.c.handler)
+    return found.where(to_inline, unsettled).order_by(deliveries.c.next_attempt_at).limit(LIMIT)
+
+
 # -- claiming ----------------------------------------------------------------------------------------------------------
 
 
@@ -211,26 +233,32 @@ def claim_deliveries(
     limit: int,
     lapsed: bool = False,
     paused_workflows: Iterable[str] = (),
+    but: Sequence[str] = (),
 ) -> tuple[list[Delivery], set[str]]:
     """Lease the ``limit`` deliveries of a handler that have waited longest; if ``lapsed``, whose leases ran out.
+
+    None of ``but``.
 
     Returns them with the number of the attempt that is to begin (`begin_deliveries` counts it), and those of their
     waits that may have others.
     """
-    parameters: dict[str, Any] = {"of_handler": handler, "now": now, "limit": limit}
+    parameters: dict[str, Any] = {"of_handler": handler, "now": now, "limit": limit, "but": but}
     parameters |= {"lease_until": lease_until, "most_attempts": max_attempts}
-    rows: list[Any] = _claim_deliveries(frozenset(paused_workflows), lapsed).run(connection, **parameters)
+    claim = _claim_deliveries(frozenset(paused_workflows), lapsed, bool(but))
+    rows: list[Any] = claim.run(connection, **parameters)
     return [Delivery(*row[:-1]) for row in rows], {row.wait_id for row in rows if row.shared}
 
 
 @statement
-def _claim_deliveries(paused_workflows: frozenset[str], lapsed: bool) -> Claimed:
+def _claim_deliveries(paused_workflows: frozenset[str], lapsed: bool, but_some: bool) -> Claimed:
     """Lease the deliveries of a handler that have waited longest. Locks them in that order, past the locked ones."""
     # One walk along one index: the two conditions in one would read and sort the whole outbox.
     condition, turn = (_LAPSED, deliveries.c.lease_expires_at) if lapsed else (_WAITING, deliveries.c.next_attempt_at)
     mine = sa.select(deliveries.c.id).where(deliveries.c.handler == sa.bindparam("of_handler", type_=sa.Text))
     if paused_workflows:
         mine = mine.where(~of_workflows(paused_workflows))
+    if but_some:
+        mine = mine.where(sa.not_(is_among(deliveries.c.id, "but")))
     claim = mine.where(condition).order_by(turn).limit(LIMIT).with_for_update(skip_locked=True)
     last = deliveries.c.attempt + sa.bindparam("most_attempts", type_=sa.Integer)
     lease = sa.update(deliveries).values(

@@ -173,6 +173,8 @@ def load(connection: Connection, found: sa.Select[Any], **parameters: Any) -> li
     """The waits of a statement on all their columns, their listeners and deliveries with them."""
     names = waits.c.keys()
     rows = [dict(zip(names, row, strict=True)) for row in connection.execute(found, parameters).all()]
+    for row in rows:
+        take_signature(row)
     listening = listeners_of(connection, [row["id"] for row in rows if row["wait_type"] is WaitType.FOR_EVENT])
     sent = deliveries_of(connection, [row["id"] for row in rows])
     return [
@@ -181,6 +183,13 @@ def load(connection: Connection, found: sa.Select[Any], **parameters: Any) -> li
         )
         for row in rows
     ]
+
+
+def take_signature(fields: JsonObject) -> str | None:
+    """Take the signature out of a wait's command, and return it: nobody else has any business with it."""
+    command = fields["command"]
+    signature = command.pop("mac", None) if isinstance(command, dict) else None
+    return signature if isinstance(signature, str) else None
 
 
 def get_fields(connection: Connection, wait_ids: Sequence[str], names: tuple[str, ...]) -> list[JsonObject]:
@@ -362,12 +371,16 @@ def _count_overdue() -> Any:
 # -- creating ----------------------------------------------------------------------------------------------------------
 
 
-def insert_wait(connection: Connection, wait: WaitStepExecution, *, reason: str, actor: str) -> bool:
+def insert_wait(
+    connection: Connection, wait: WaitStepExecution, *, reason: str, actor: str, signature: str | None = None
+) -> bool:
     """Insert a wait, its listeners and the first line of its audit trail, unless its step or key is taken.
 
-    Returns whether it landed.
+    ``signature`` is that of its command. Returns whether it landed.
     """
     row = {column.name: getattr(wait, column.name) for column in waits.c}
+    if wait.command is not None:
+        row["command"] = wait.command | {"mac": signature}
     if connection.execute(_insert_wait(), row).first() is None:
         return False
     if wait.listeners:
