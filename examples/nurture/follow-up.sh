@@ -7,9 +7,9 @@ event)
     # this handler runs.
     waitctl create for-event form_submit,sms_reply --contact "$WAITCTL_CONTACT_ID" \
         --execution "$WAITCTL_EXECUTION_ID" --step answer --timeout 3d --handler close -o id > /dev/null
-    echo "guide $WAITCTL_CONTACT_ID" >> "$OUTBOX"
+    printf '%s\n' "guide $WAITCTL_CONTACT_ID" >> "$OUTBOX"
     ;;
 timeout)
-    echo "reminder $WAITCTL_CONTACT_ID" >> "$OUTBOX"
+    printf '%s\n' "reminder $WAITCTL_CONTACT_ID" >> "$OUTBOX"
     ;;
 esac

@@ -15,7 +15,7 @@ from waitctl.application.documents import wait_document
 from waitctl.application.waits.results import WaitCreateResult
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.cli.output import Output, OutputOption, outlook, print_document, print_explanation, say, write_line
-from waitctl.cli.session import Session, read_text_argument, session_of
+from waitctl.cli.session import Session, read_text_option, session_of
 from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitConfigurationError
 from waitctl.domain.handlers import INLINE, InlineCommand, parse_routes
@@ -42,6 +42,9 @@ class Common:
     contact: Annotated[str | None, typer.Option("-c", "--contact", metavar="ID", help="Whom it is about.")] = None
     context: Annotated[
         str | None, typer.Option("--context", metavar="JSON|@FILE|-", help="A JSON object for the handler.")
+    ] = None
+    context_raw: Annotated[
+        str | None, typer.Option("--context-raw", metavar="JSON", help="The same, but an @ or a - is only that.")
     ] = None
     handler: Annotated[
         list[str] | None,
@@ -80,9 +83,9 @@ class Common:
     def spec(self, session: Session) -> WaitSpec:
         """Where the wait belongs. Inside a handler the key defaults to the delivery and the step."""
         delivery = os.environ.get("WAITCTL_DELIVERY_ID")
-        context = self.context
-        if context is not None:
-            context = read_text_argument(context, "the context", InvalidWaitConfigurationError)
+        context = read_text_option(
+            "context", self.context, self.context_raw, "the context", InvalidWaitConfigurationError
+        )
         routes = parse_routes(self.handler or ())
         argv = session.inline_command
         return WaitSpec(

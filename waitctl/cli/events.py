@@ -21,7 +21,7 @@ from waitctl.cli.output import (
     tail,
     write_line,
 )
-from waitctl.cli.session import Session, read_text_argument, session_of
+from waitctl.cli.session import Session, read_text_option, session_of
 from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.cli.why import event_why
 from waitctl.domain.errors import InvalidEventError
@@ -48,6 +48,9 @@ def record(
     data: Annotated[
         str | None, typer.Option("--data", metavar="JSON|@FILE|-", help="A JSON object: what happened.")
     ] = None,
+    data_raw: Annotated[
+        str | None, typer.Option("--data-raw", metavar="JSON", help="The same, but an @ or a - is only that.")
+    ] = None,
     external_id: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="The sender's id: the same one is recorded once.")
     ] = None,
@@ -59,12 +62,11 @@ def record(
 ) -> None:
     """Record one event and resume the waits that it matches.
 
+    What somebody else has written belongs behind --data-raw: --data reads the file that an @ names.
     Example: waitctl event record email_click --contact ada@example.org --data '{"url": "https://example.org/plan"}'
     """
-    value = None
-    if data is not None:
-        text = read_text_argument(data, "the data", InvalidEventError)
-        value = parse_json_object(text, "the data", error=InvalidEventError)
+    text = read_text_option("data", data, data_raw, "the data", InvalidEventError)
+    value = None if text is None else parse_json_object(text, "the data", error=InvalidEventError)
     event = make_event(
         event_type,
         contact,

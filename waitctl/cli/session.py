@@ -55,10 +55,11 @@ class Session:
 
     @property
     def actor(self) -> str:
-        """Who the audit trail names: the user, at this host."""
+        """Who the audit trail names: the user as the system knows it, whatever the environment says, at this host."""
         from waitctl.infrastructure.database import host_name
+        from waitctl.infrastructure.file_trust import user_name
 
-        return f"{os.environ.get('USER') or os.environ.get('LOGNAME') or os.getuid()}@{host_name()}"
+        return f"{user_name(os.geteuid())}@{host_name()}"
 
     def say_when_nothing_ticks(self, database: Database) -> None:
         """Say so on standard error, to somebody who looks: without a tick no wait ends."""
@@ -80,6 +81,15 @@ def session_of(context: typer.Context) -> Session:
     session = context.find_object(Session)
     assert session is not None
     return session
+
+
+def read_text_option(
+    name: str, given: str | None, raw: str | None, what: str, error: type[InvalidInputError]
+) -> str | None:
+    """The text of ``--NAME`` as `read_text_argument` has it, or of ``--NAME-raw``, which is itself whatever it says."""
+    if given is not None and raw is not None:
+        raise typer.BadParameter(f"--{name} and --{name}-raw: give one of them", param_hint=f"--{name}")
+    return raw if given is None else read_text_argument(given, what, error)
 
 
 def read_text_argument(value: str, what: str, error: type[InvalidInputError]) -> str:

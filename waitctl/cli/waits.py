@@ -29,7 +29,7 @@ from waitctl.cli.output import (
     tail,
     write_line,
 )
-from waitctl.cli.session import WaitArgument, read_text_argument, session_of
+from waitctl.cli.session import WaitArgument, read_text_option, session_of
 from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidWaitConfigurationError
@@ -277,7 +277,7 @@ def pending(context: typer.Context, output: DocumentOption = Output.HUMAN) -> No
     session = session_of(context)
     with session.database() as database:
         known = [config.name for config in handlers_of(session.settings(), database)]
-        summary = WaitSchedulingService(database).list_pending_waits(handlers=known)
+        summary = WaitSchedulingService(database, settings=session.settings()).list_pending_waits(handlers=known)
         session.say_when_nothing_ticks(database)
     print_document(summary.to_json(), output, human=lambda: _print_summary(summary))
 
@@ -405,6 +405,9 @@ def resume(
     data: Annotated[
         str | None, typer.Option("--data", metavar="JSON|@FILE|-", help="A JSON object for the handler.")
     ] = None,
+    data_raw: Annotated[
+        str | None, typer.Option("--data-raw", metavar="JSON", help="The same, but an @ or a - is only that.")
+    ] = None,
     output: OutputOption = Output.HUMAN,
 ) -> None:
     """Resume a wait by hand.
@@ -412,9 +415,8 @@ def resume(
     Its handler runs with outcome manual. Example: waitctl resume 6f2b9c01d3aa --reason 'they called back'
     """
     session = session_of(context)
-    value = None
-    if data is not None:
-        value = parse_json_object(read_text_argument(data, "the data", InvalidWaitConfigurationError), "the data")
+    text = read_text_option("data", data, data_raw, "the data", InvalidWaitConfigurationError)
+    value = None if text is None else parse_json_object(text, "the data")
     with session.database() as database:
         found = WaitSchedulingService(database, actor=session.actor).resume_wait(wait, reason=reason, data=value)
     print_document(found.to_json(), output, human=lambda: write_line(f"{found.wait.id}  resumed"), id_key="id")
