@@ -10,9 +10,11 @@ FOUND = $(foreach version,$(SUPPORTED),$(shell python$(version) -c 'print("$(ver
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tools that look at the pinned versions, and are none of them.
+TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix chaos check bench sql fmt lock clean
+.PHONY: help demo test matrix chaos check audit sbom bench sql fmt lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +36,30 @@ matrix:  ## check and test on the oldest and on the newest supported Python that
 chaos: $(STAMP)  ## faults on purpose, about six minutes of them; CHAOS="--seed N PART" repeats one
 	$(BIN)/python -m tests.chaos $(CHAOS)
 
-check: $(STAMP)  ## format, lint, types and layers
+check: $(STAMP)  ## format, lint, types, layers and known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory audit
+
+# A check says nothing of what it cannot look up; known vulnerabilities fail it.
+audit: $(TOOLS)/.pip-audit  ## known vulnerabilities of what is pinned, where the advisories can be reached
+	@said=$$($(TOOLS)/bin/pip-audit --vulnerability-service osv --requirement requirements.txt --require-hashes \
+		--disable-pip --progress-spinner off 2>&1); status=$$?; \
+	case $$status,$$said in \
+	0,*) echo "no known vulnerabilities" ;; \
+	*,*'Found '*' known vulnerabilit'*) echo "$$said"; exit 1 ;; \
+	*) echo "not audited: the advisories cannot be reached" ;; \
+	esac
+
+sbom: $(TOOLS)/.cyclonedx-bom  ## what an installation consists of, as CycloneDX: sbom.cdx.json
+	$(TOOLS)/bin/python -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
+		--output-file sbom.cdx.json requirements.txt
+
+$(TOOLS)/.%:
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $* 2>/dev/null && touch $@ || echo "cannot install $*" >&2
 
 bench: $(STAMP)  ## the benchmarks, as ratios against hand-written SQL on both databases
 	$(BIN)/python -m benchmarks
@@ -60,7 +81,7 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 clean:  ## remove everything that make made
-	rm -rf .venv .venv-* build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .tools sbom.cdx.json build dist .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): requirements.txt requirements-dev.txt pyproject.toml
