@@ -86,7 +86,10 @@ def session_of(context: typer.Context) -> Session:
 def read_text_option(
     name: str, given: str | None, raw: str | None, what: str, error: type[InvalidInputError]
 ) -> str | None:
-    """The text of ``--NAME`` as `read_text_argument` has it, or of ``--NAME-raw``, which is itself whatever it says."""
+    """The text of ``--NAME`` as `read_text_argument` has it, or of ``--NAME-raw``, which is itself whatever it says.
+
+    Raises Typer's ``BadParameter`` when both are given.
+    """
     if given is not None and raw is not None:
         raise typer.BadParameter(f"--{name} and --{name}-raw: give one of them", param_hint=f"--{name}")
     return raw if given is None else read_text_argument(given, what, error)

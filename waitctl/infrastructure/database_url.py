@@ -29,7 +29,7 @@ def parse_url(text: str) -> URL:
         raise _invalid() from None
     backend = url.drivername.partition("+")[0]
     if backend == "sqlite" and url.drivername in {"sqlite", "sqlite+pysqlite"}:
-        if url.database in {None, "", ":memory:"}:
+        if url.database in {None, "", ":memory:"} or url.host or url.username or url.password:
             raise InvalidSettingError("an SQLite database needs a file", hint="as in sqlite:///waits.db")
         if "?" in text and not (url.database or "").startswith("file:"):
             raise InvalidSettingError("an SQLite URL takes no parameters", hint="write a ? in a path as %3F")
