@@ -8,12 +8,17 @@ from contextlib import suppress
 from datetime import timedelta
 
 
+_PATIENCE = 1.0
+"""Seconds to wait for a manager that does not read: it must not keep a service from ending."""
+
+
 def notify(state: str) -> None:
-    """Send ``READY=1``, ``WATCHDOG=1``, ``STOPPING=1`` or a ``STATUS=``; nothing where nobody asked for it."""
+    """Send ``READY=1``, ``WATCHDOG=1``, ``STOPPING=1`` or a ``STATUS=``; nothing where nobody asked for it or reads it."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        sender.settimeout(_PATIENCE)
         sender.connect("\0" + address[1:] if address.startswith("@") else address)
         sender.send(state.encode())
 
