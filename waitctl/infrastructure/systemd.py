@@ -7,13 +7,12 @@ import socket
 from contextlib import suppress
 from datetime import timedelta
 
-
 _PATIENCE = 1.0
 """Seconds to wait for a manager that does not read: it must not keep a service from ending."""
 
 
 def notify(state: str) -> None:
-    """Send ``READY=1``, ``WATCHDOG=1``, ``STOPPING=1`` or a ``STATUS=``; nothing where nobody asked for it or reads it."""
+    """Send ``READY=1``, ``WATCHDOG=1``, ``STOPPING=1`` or a ``STATUS=``; nothing where nobody asked."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
