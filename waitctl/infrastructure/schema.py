@@ -84,7 +84,7 @@ def _to_utc(at: datetime | None) -> datetime | None:
 
 
 def _from_text(text: Any) -> datetime | None:
-    """What somebody wrote at the inbox table need not be an instant; the next tick makes it NULL."""
+    """What somebody wrote at the inbox table need not be an instant; whoever meets the row refuses it."""
     try:
         at = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
