@@ -34,6 +34,7 @@ def silence(stage: Stage) -> str:
     asked = [
         (tuple(word.format(wait=wait.out.strip()) for word in words), deadline, codes)
         for words, deadline, codes in DEADLINES
+        if deadline < NOTICED or stage.share >= 1  # a minute of waiting is for the full form
     ]
     first = all_end(stage, asked, inside=False)
     second = all_end(stage, asked, inside=True)
