@@ -13,13 +13,13 @@ import sqlalchemy as sa
 from tests.scene import NOON, Scene
 from waitctl import EventService, Tick, TickOptions, WaitStepExecution, make_event
 
-DATA = {"l": list(range(1500))}
+DATA = {"l": list(range(1200))}
 HEAVY = 4
 
 
 def heavy(number: int = 0, *, holds: bool = True) -> str:
-    """A condition of its own that takes most of a transaction's budget: 1.1 million steps."""
-    return f"size(event.data.l.map(x, x + {number})) == {1500 if holds else 0}"
+    """A condition of its own that takes most of a transaction's budget: 700,000 steps."""
+    return f"size(event.data.l.map(x, x + {number})) == {1200 if holds else 0}"
 
 
 def listen_heavily(scene: Scene, *, first: int = 0, count: int = HEAVY, **options: Any) -> list[WaitStepExecution]:

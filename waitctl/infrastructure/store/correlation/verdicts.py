@@ -20,8 +20,8 @@ from waitctl.infrastructure.database import Database
 
 T = TypeVar("T")
 
-BUDGET = 2_000_000
-"""Steps of conditions (see `conditions.Subject.work`) in one transaction: about a quarter of a second."""
+BUDGET = 1_000_000
+"""Steps of conditions (see `conditions.Subject.work`) in one transaction: about an eighth of a second."""
 
 _EACH = 300
 """Steps that it takes to ask at all."""
