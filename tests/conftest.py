@@ -118,8 +118,8 @@ def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What may take longer than others goes first: at the end, one worker would wait for it alone."""
-    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+    """What takes longer than others goes first."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session")

@@ -142,6 +142,7 @@ ENDED = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_tick_killed_at_any_commit_loses_nothing(
     driver: Driver, url: str, copies: Callable[[], str], tmp_path: Path, when: str

@@ -48,7 +48,7 @@ def expected_outbox() -> tuple[Counter[str], int]:
 
 
 @pytest.mark.usefixtures("uncounted")  # hundreds of processes that do the same
-@pytest.mark.timeout(300)
+@pytest.mark.long
 def test_the_demo_ends_with_what_its_files_say(tmp_path: Path) -> None:
     with Waitctl(tmp_path, None).on_the_path() as environment:
         done = subprocess.run(

@@ -331,7 +331,7 @@ def test_create_against_record_loses_no_wake_up(open_database: Callable[..., Dat
 
 
 @pytest.mark.usefixtures("uncounted")
-@pytest.mark.timeout(400)
+@pytest.mark.long
 def test_create_record_timeout_and_cancel_at_once(open_database: Callable[..., Database]) -> None:
     """1,000 rounds of all four: every wait ends once, what could hear the event heard it, nothing is doubled."""
     creating, recording = WaitSchedulingService(open_database()), EventService(open_database())

@@ -45,7 +45,7 @@ def play(commands: list[str], folder: Path) -> list[str]:
     script = f"\necho {MARK}\n".join(["exec 2>&1", *commands])
     with Waitctl(folder, None).on_the_path() as environment:
         done = subprocess.run(
-            ["sh"], input=script, capture_output=True, text=True, cwd=folder, env=environment, check=False, timeout=500
+            ["sh"], input=script, capture_output=True, text=True, cwd=folder, env=environment, check=False
         )
     return [part.strip("\n") for part in done.stdout.split(f"{MARK}\n")[1:]]
 
@@ -60,7 +60,7 @@ def comparable(output: str) -> str:
 
 
 @pytest.mark.usefixtures("uncounted")
-@pytest.mark.timeout(520)  # many processes, one after the other
+@pytest.mark.long  # many processes, one after the other
 def test_the_tour_prints_what_the_readme_shows(tmp_path: Path) -> None:
     tour = console_commands()
     printed = play([command for command, _ in tour], tmp_path)

@@ -121,7 +121,7 @@ def test_every_command_is_tried(case: Case) -> None:
     assert leaves == set(case.lines) | WITHOUT_DATABASE
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.long
 @pytest.mark.parametrize("state", FAULTS)
 def test_what_a_server_refuses_is_no_bug(case: Case, state: str) -> None:
     case.role.prepare(state, "50ms")
