@@ -72,8 +72,7 @@ class Server:
     def _own(self) -> None:
         self.folder.mkdir(mode=0o700)
         if self._user is not None:
-            for place in (self.folder, *self.folder.parents[:1]):
-                os.chown(place, *_ids(self._user))
+            os.chown(self.folder, *_ids(self._user))
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
