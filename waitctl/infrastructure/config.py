@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.errors import InvalidSettingError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, InlineConfig
-from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
+from waitctl.domain.hours import OpeningHours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
@@ -196,77 +196,13 @@ def _read_document(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
-    """Check the file against its model; built here so that only a host with a config file pays for pydantic."""
-    from typing import Annotated
-
-    from pydantic import (
-        AfterValidator,
-        BaseModel,
-        BeforeValidator,
-        ConfigDict,
-        Field,
-        StringConstraints,
-        model_validator,
-    )
-
-    from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
-
-    name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-    iana = Annotated[str, AfterValidator(lambda value: as_value_error(lambda: check_zone(value)))]
-
-    class CalendarModel(BaseModel):
-        model_config = ConfigDict(extra="forbid", strict=True)
-
-        base: Word | None = None
-        extra: Annotated[dict[date, str], BeforeValidator(_named_dates)] = {}
-        removed: Annotated[frozenset[date], BeforeValidator(lambda value: frozenset(_named_dates(value)))] = frozenset()
-        work_week: Annotated[frozenset[int] | None, BeforeValidator(_read_days)] = None
-        hours: Annotated[Any, BeforeValidator(_read_hours)] = None
-        zone: iana | None = None
-
-    class SourceModel(BaseModel):
-        model_config = ConfigDict(extra="forbid", strict=True)
-
-        format: Word | None = None
-        secret_env: Annotated[tuple[Word, ...], BeforeValidator(_one_or_several)] = ()
-        secret_file: Annotated[tuple[Word, ...], BeforeValidator(_one_or_several)] = ()
-        contact: Word | None = None
-        url: Word | None = None
-        verify: bool = True
-        tolerance: Span | None = None
-        max_quarantined: Annotated[int, Field(ge=0)] = MAX_QUARANTINED
-        max_quarantine_age: Span = MAX_AGE
-
-        @model_validator(mode="after")
-        def _check_verify(self) -> SourceModel:
-            if not self.verify and (self.secret_env or self.secret_file):
-                raise ValueError("name a secret, or say verify = false: not both")
-            return self
-
-    class FileModel(BaseModel):
-        model_config = ConfigDict(extra="forbid", strict=True)
-
-        database_url: Word | None = None
-        timezone: iana | None = None
-        late_tolerance: Span | None = None
-        allow_inline_commands: bool = False
-        on_dead: Word | None = None
-        unknown_handler_after: Span | None = None
-        inline_key_file: Word | None = None
-        calendars: dict[name, CalendarModel] = {}
-        handlers: dict[name, HandlerModel] = {}
-        sources: dict[name, SourceModel] = {}
+    """Check the file against its model, loaded here so that only a host with a config file pays for pydantic."""
+    from waitctl.infrastructure.file_settings import FileModel
 
     model = FileModel.model_validate(document)
     handlers = {name: _handler(path, name, handler.to_config) for name, handler in model.handlers.items()}
-    calendars = {
-        name: CalendarConfig(name, **{key: getattr(calendar, key) for key in CalendarModel.model_fields})
-        for name, calendar in model.calendars.items()
-    }
-    sources = {
-        name: SourceConfig(name, **{key: getattr(source, key) for key in SourceModel.model_fields}, folder=path.parent)
-        for name, source in model.sources.items()
-    }
+    calendars = {name: CalendarConfig(name, **dict(calendar)) for name, calendar in model.calendars.items()}
+    sources = {name: SourceConfig(name, **dict(source), folder=path.parent) for name, source in model.sources.items()}
     plain = {"database_url", "timezone", *_PLAIN} - {"inline", "inline_key_file"}
     key_file = model.inline_key_file
     return model.model_dump(include=plain) | {
@@ -283,60 +219,6 @@ def _handler(path: Path, name: str, to_config: Callable[[str, Path], HandlerConf
         return to_config(name, path.parent)
     except ValueError as error:
         raise InvalidSettingError(f"{path}: handlers.{name}: {error}") from error
-
-
-def _one_or_several(value: object) -> object:
-    """A name, or a list of names."""
-    if value in ([], ""):
-        raise ValueError("name at least one, or leave it out")
-    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-
-
-def _named_dates(value: object) -> dict[date, str]:
-    """Dates as TOML or as texts, in a list or in a table that gives each its name."""
-    if isinstance(value, list):
-        return {_as_date(day): "company holiday" for day in value}
-    if not isinstance(value, dict) or not all(isinstance(name, str) and name for name in value.values()):
-        raise ValueError('write a list of dates, or a table as in { "2026-12-24" = "Christmas Eve" }')
-    return {_as_date(day): name for day, name in value.items()}
-
-
-def _as_date(value: object) -> date:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    try:
-        return date.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
-        raise ValueError(f"{str(value)!r} is not a date") from None
-
-
-def _read_days(value: object) -> frozenset[int]:
-    """``"mon-fri"``, or a list of weekdays."""
-    from waitctl.infrastructure.handler_settings import as_value_error
-
-    text = ",".join(value) if isinstance(value, list) and all(isinstance(day, str) for day in value) else value
-    if not isinstance(text, str):
-        raise ValueError('write the work week as "mon-fri"')
-    return as_value_error(lambda: parse_days(text))
-
-
-def _read_hours(value: object) -> OpeningHours:
-    """A text as for --window, a list of such, or a table of intervals by weekday."""
-    from waitctl.infrastructure.handler_settings import as_value_error
-
-    if isinstance(value, dict):
-        value = [f"{days} {_joined(spans, ',')}" for days, spans in value.items()]
-    text = _joined(value, ";")
-    return as_value_error(lambda: parse_hours(text, "the hours"))
-
-
-def _joined(value: object, separator: str) -> str:
-    """A text, or the texts of a list. Nothing is refused: days without intervals would be open all day."""
-    given = value if isinstance(value, list) else [value]
-    texts = [text for text in given if isinstance(text, str) and text]
-    if not texts or len(texts) < len(given):
-        raise ValueError('write the hours as "mon-fri 09:00-12:00,13:00-17:00"')
-    return separator.join(texts)
 
 
 def _explain(path: Path, error: ValidationError) -> InvalidSettingError:
