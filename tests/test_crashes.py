@@ -126,10 +126,10 @@ def set_up_waits(url: str) -> None:
             asked = WaitSpec(contact, contact_id=contact, handler="nudge")
             timeout = parse_duration("20m")
             service.create_event_wait(EventQuery(("email_open", "page_visit"), timeout=timeout), asked)
-        door = sa.insert(events).values(
+        row = sa.insert(events).values(
             event_type="page_visit", contact_id=" heard", received_at=START + timedelta(minutes=1)
         )
-        database.write(lambda connection: connection.execute(door))
+        database.write(lambda connection: connection.execute(row))
 
 
 ENDED = [

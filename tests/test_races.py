@@ -297,10 +297,10 @@ def test_an_event_in_the_inbox_table_in_time_holds_the_timeout_off(
     wait_id = create_listening(
         open_database(deadline - timedelta(minutes=1)), "ada", timeout_at=deadline, event_types=types
     )
-    door = sa.insert(events).values(
+    row = sa.insert(events).values(
         event_type=TOPIC, contact_id="ada", received_at=deadline - timedelta(seconds=1), correlated_at=None
     )
-    late.write(lambda connection: connection.execute(door))
+    late.write(lambda connection: connection.execute(row))
     assert tick(late, Phase.EXPIRED).timed_out == 0
     assert tick(late, Phase.EVENTS, Phase.EXPIRED).resumed == 1
     assert status_of(late, wait_id).wait.resolution is Resolution.EVENT

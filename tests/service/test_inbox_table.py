@@ -23,7 +23,7 @@ from waitctl.domain.text import MAX_JSON
 
 @pytest.fixture
 def scene(scene: Scene) -> Scene:
-    """What comes in by the door is received on the real clock."""
+    """What comes in by the inbox table is received on the real clock."""
     return scene.on_the_real_clock()
 
 

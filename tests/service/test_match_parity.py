@@ -73,7 +73,7 @@ def test_three_readings_agree(sqlite_scene: Scene, postgres_scene: Scene, cases:
 
 
 def resumed(scene: Scene, cases: list[Any]) -> set[str]:
-    """The executions whose waits the door's events resumed, in a database that is emptied first."""
+    """The executions whose waits the inbox table's events resumed, in a database that is emptied first."""
     for table in ("workflow_wait_executions", "workflow_events", "workflow_wait_transitions"):
         scene.sql(f"DELETE FROM {table}")
     scene.on_the_real_clock()

@@ -152,7 +152,7 @@ def test_bytes_are_verified_and_not_what_they_mean(name: str) -> None:
     refused(name, replace(request_of(name, body), body=json.dumps(json.loads(body)).encode()), OLD)
 
 
-# -- their particulars ------------------------------------------------------------------------------------------------
+# -- what is peculiar to each -----------------------------------------------------------------------------------------
 
 
 def test_mailgun_knows_the_parent_account() -> None:

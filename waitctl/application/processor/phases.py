@@ -1,4 +1,4 @@
-"""How waits end by the clock and by the inbox table: events of the door → due waits → expired listeners, in batches.
+"""How waits end by the clock and by the inbox table: its events → due waits → expired listeners, in batches.
 
 Each batch is one transaction, and any number of processes may overlap: they claim rows past each other.
 """

@@ -251,8 +251,8 @@ def _look_ahead() -> sa.Select[Any]:
         sa.select(column).where(condition, column.is_not(None)).order_by(column).limit(1).scalar_subquery()
         for column, condition in ((waits.c.scheduled_at, SCHEDULED), (listeners.c.expires_at, ACTIVE))
     ]
-    door = sa.exists(sa.select(sa.literal_column("1")).select_from(events).where(events.c.correlated_at.is_(None)))
-    looks: list[Any] = [door, *(sa.type_coerce(at, UtcDateTime) for at in first)]
+    inbox = sa.exists(sa.select(sa.literal_column("1")).select_from(events).where(events.c.correlated_at.is_(None)))
+    looks: list[Any] = [inbox, *(sa.type_coerce(at, UtcDateTime) for at in first)]
     return sa.select(*looks)
 
 

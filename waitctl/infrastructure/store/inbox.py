@@ -100,7 +100,7 @@ def _delete_refused() -> sa.Delete:
 
 
 def forget_pruned(connection: Connection) -> None:
-    """Delete what came by the door and was pruned before: its id is remembered, so it has no effect twice."""
+    """Delete what came by the inbox table and was pruned before: its id is remembered, so it has no effect twice."""
     connection.execute(_forget_pruned())
 
 
