@@ -46,7 +46,7 @@ def under_a_watch(stage: Stage, path: Path, fault: Callable[[Path], AbstractCont
     with started(command, "tick", "--watch", "--interval", "1s") as watch:
         until(lambda: command("pending", "-o", "json").json["last_tick"], "its first round")
         scene = Scene(f"sqlite:///{path}").on_the_real_clock()
-        for number in range(DUE):
+        for number in range(DUE if fault is full else 5):
             scene.create("1h", execution=f"e{number}")
         scene.sql(
             "UPDATE workflow_wait_executions SET scheduled_at = strftime('%Y-%m-%d %H:%M:%f000', 'now', '1 second')"

@@ -12,8 +12,12 @@ from tests.cli.test_cli_faults import Case
 from tests.faults import FAULTS, PlainRole
 
 
+MOST = 8
+"""Commands a state; `tests.cli.test_cli_faults` tries them all."""
+
+
 def refusals(stage: Stage) -> str:
-    """Which commands are tried against which state is for chance to say, unless all are asked for."""
+    """Which commands are tried against which state is for chance to say."""
     tried = sum(refused(stage, state) for state in FAULTS)
     return f"{tried} commands refused in plain words, and {len(FAULTS)} watches went on"
 
@@ -27,7 +31,7 @@ def refused(stage: Stage, state: str) -> int:
         resident = ("tick", "--watch", "--interval", "1s", "-q")
         with started(case.run, *resident, env={"NOTIFY_SOCKET": address}) as watch:
             until(lambda: b"READY=1" in said(), "a watch that is ready")
-            names = stage.random.sample(sorted(case.lines), stage.times(len(case.lines)))
+            names = stage.random.sample(sorted(case.lines), stage.times(MOST))
             case.lines = {name: case.lines[name] for name in names}
             with role.fault(state):
                 for _, ended in case.each():
