@@ -11,7 +11,6 @@ from tests.cli.processes import Waitctl, interrupt
 from tests.cli.test_cli_faults import Case
 from tests.faults import FAULTS, PlainRole
 
-
 MOST = 8
 """Commands a state; `tests.cli.test_cli_faults` tries them all."""
 
