@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 
 from tests.chaos.arguments import arguments
 from tests.chaos.clocks import clocks
+from tests.chaos.disks import disks
 from tests.chaos.failover import failover
 from tests.chaos.kills import kills
 from tests.chaos.poison import poison
+from tests.chaos.refusals import refusals
 from tests.chaos.silence import silence
 from tests.chaos.stage import Stage
 from tests.chaos.stops import stops
@@ -19,7 +21,9 @@ PARTS: Mapping[str, Callable[[Stage], str]] = {
     "stops": stops,
     "silence": silence,
     "failover": failover,
+    "refusals": refusals,
     "poison": poison,
+    "disks": disks,
     "clocks": clocks,
     "zoo": zoo,
     "arguments": arguments,

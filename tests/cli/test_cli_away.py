@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +18,7 @@ from sqlalchemy.engine import make_url
 from tests.chaos.proxy import Proxy, before
 from tests.chaos.stage import Stage
 from tests.chaos.stops import ready_socket
-from tests.cli.processes import Waitctl, finish, interrupt
+from tests.cli.processes import COMMAND, Waitctl, finish, interrupt
 from tests.interleaving import until
 from tests.service.test_await import listeners
 
@@ -148,3 +150,33 @@ def test_ctrl_c_behind_a_silent_network(
     until(blocked(postgres_url), "a statement that waits")
     proxy.silent.set()
     assert interrupt(process).error(130) == "interrupted"
+
+
+MANY_FILES = """
+import os, resource, sys
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+for _ in range(1100):
+    os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+os.execv(sys.executable, sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    "command", [("event", "ingest"), ("tick", "--watch", "-q"), ("await", "{wait}", "--timeout", "1s")]
+)
+def test_more_files_open_than_select_takes(run_on: Waitctl, command: tuple[str, ...]) -> None:
+    wait = run_on("create", "fixed-time", "1h", "-o", "id").ok().out.strip()
+    process = subprocess.Popen(
+        [sys.executable, "-c", MANY_FILES, *COMMAND, *(word.format(wait=wait) for word in command)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=run_on.environment({}),
+        cwd=run_on.folder,
+    )
+    if command[0] == "tick":
+        until(lambda: run_on("pending", "-o", "json").json["last_tick"], "its first round")
+        process.send_signal(signal.SIGTERM)
+    finished = finish(process, b"")
+    assert finished.code == (6 if command[0] == "await" else 0), finished

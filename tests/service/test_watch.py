@@ -227,3 +227,16 @@ def test_systemd_is_told(sqlite_scene: Scene, monkeypatch: pytest.MonkeyPatch, t
         told = b""
         while told != b"STOPPING=1":
             told = notified.recv(100)
+
+
+def test_a_systemd_that_does_not_listen_holds_up_nothing(
+    sqlite_scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("waitctl.infrastructure.systemd._PATIENCE", 0.01)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        sqlite_scene.on_the_real_clock().create()
+        running = Running(sqlite_scene, timedelta(seconds=0.01))
+        until(lambda: running.rounds > 100, "more rounds than there is room for")
+        running.end()
