@@ -353,6 +353,8 @@ class Database:
                     f"{self.name} {found}: this waitctl needs {HEAD}", hint="run: waitctl db upgrade"
                 )
             self.upgrade()
+        if self.path is not None:
+            require_file(self.path)  # or what was taken away just now would pass for what is there
         if self.file is not None:
             self._files = file_identity(self.file), log_identity(self.file)
         self._is_at_head = True
