@@ -163,6 +163,21 @@ def test_mailgun_knows_the_parent_account() -> None:
     verify("mailgun", Request.of(json.dumps(document).encode()), NEW)
 
 
+def test_mailguns_token_cannot_be_cut_into_another_one() -> None:
+    """Timestamp and token are signed as one text: three digits more of it would be milliseconds of the same second."""
+    signature = hex_of(OLD, f"{UNIX}123abc".encode())
+    whole, cut = (
+        {"timestamp": stamp, "token": token, "signature": signature}
+        for stamp, token in ((UNIX, "123abc"), (f"{UNIX}123", "abc"))
+    )
+    event = json.loads(signed("mailgun").body)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    verify("mailgun", Request.of(json.dumps(event | {"signature": whole}).encode()), OLD)
+    refused("mailgun", Request.of(json.dumps(event | {"signature": cut}).encode()), OLD)
+    verify("mailgun-routes", Request.of(urlencode(whole).encode(), form), OLD)
+    refused("mailgun-routes", Request.of(urlencode(cut).encode(), form), OLD)
+
+
 @pytest.mark.parametrize("name", ["hubspot", "twilio"])
 def test_what_signs_the_url_needs_it(name: str) -> None:
     with pytest.raises(MissingCredentialError, match="URL"):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from waitctl.domain.errors import MissingCredentialError
+from waitctl.domain.errors import InvalidSignatureError, MissingCredentialError
 from waitctl.domain.events import EventType
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.providers import ContactPath, Mapped, Once, Provider, Request
@@ -18,6 +19,8 @@ from waitctl.infrastructure.providers.common.signatures import (
     require_fresh,
     require_match,
 )
+
+_SECONDS = re.compile(r"[0-9]{1,10}")
 
 _TYPES: dict[str, str] = {
     "opened": EventType.EMAIL_OPEN,
@@ -67,7 +70,13 @@ def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: t
 
 
 def require_signed(timestamp: str, token: str, given: Sequence[str], secrets: Sequence[str]) -> None:
-    """Raise `InvalidSignatureError` unless one of the secrets signs timestamp and token as one of ``given``."""
+    """Raise `InvalidSignatureError` unless one of the secrets signs timestamp and token as one of ``given``.
+
+    They are signed with nothing between them: a token's first digits would make milliseconds of the seconds, and what
+    is left of it a token that never came before.
+    """
+    if not _SECONDS.fullmatch(timestamp):
+        raise InvalidSignatureError("the signed timestamp is not in seconds")
     message = as_bytes(timestamp + token)
     require_match(map(as_bytes, given), [hex_hmac(key, message) for key in keys(secrets, hmac_key)])
 
