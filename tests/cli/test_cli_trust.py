@@ -196,6 +196,33 @@ def test_a_config_that_others_may_write(run: Waitctl, home: Path, text: str) -> 
     assert str(home) in run("--config", str(config), "pending").error(2)
 
 
+def test_folders_that_the_first_use_makes_are_the_users_alone(run: Waitctl, home: Path) -> None:
+    """With a umask of 002 the folder of the key would otherwise be refused as soon as it is made."""
+    before = os.umask(0o002)
+    try:
+        url = f"sqlite:///{home / 'data' / 'deep' / 'waits.db'}"
+        env = {"XDG_CONFIG_HOME": str(home / "settings" / "deep")}
+        run("--database-url", url, "create", "fixed-time", "1h", "-e", "e", "--", "true", env=env).ok()
+    finally:
+        os.umask(before)
+    made = [home / first / second for first in ("data", "settings") for second in ("", "deep")]
+    assert {folder.stat().st_mode & 0o777 for folder in made} == {0o700}
+
+
+def test_a_database_behind_a_link_to_nothing(run: Waitctl, home: Path) -> None:
+    """One's own is made there, for the user alone; one of somebody else's would say where."""
+    link, target = home / "link.db", home / "target.db"
+    link.symlink_to(target)
+    if IS_ROOT:
+        os.chown(link, 65534, -1, follow_symlinks=False)
+        create = ("--database-url", f"sqlite:///{link}", "create", "fixed-time", "1h", "-e", "e")
+        assert run(*create).error(2) == f"the database is not safe: {link} belongs to nobody"
+        assert not target.exists()
+        os.chown(link, 0, -1, follow_symlinks=False)
+    run("--database-url", f"sqlite:///{link}", "create", "fixed-time", "1h", "-e", "e").ok()
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_config_of_somebody_else(run: Waitctl, home: Path) -> None:
     """By WAITCTL_CONFIG, as in an environment that somebody prepared."""
     config = home / "config.toml"

@@ -115,6 +115,14 @@ def test_without_a_header_or_a_secret_nothing_is_even_kept(run: Waitctl, name: s
     assert (recorded(run), quarantined(run)) == ([], [])
 
 
+def test_a_provider_that_no_config_has_is_no_stream(run: Waitctl) -> None:
+    """A hook that runs with another HOME finds no config: its source would take anybody's lines."""
+    line = b'{"type": "email_open", "contact": "ada@example.org"}\n'
+    args = ("event", "ingest", "--source", "mailgun")
+    assert run(*args, stdin=line).error(2) == "the config has no [sources.mailgun]"
+    run(*args, "--format", "ndjson", "--dry-run", stdin=line)
+
+
 def test_secrets_in_files(run: Waitctl) -> None:
     config = run.folder / "config.toml"
     config.write_text('[sources.shop]\nformat = "calcom"\nsecret_file = ["one", "two"]\n')

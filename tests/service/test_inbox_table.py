@@ -83,6 +83,14 @@ def test_event_without_a_topic_is_refused_by_the_table(scene: Scene, event_type:
         scene.insert_event(event_type, contact_id)
 
 
+def test_a_name_without_end_is_kept_cut(scene: Scene) -> None:
+    """As a payload is: else it would fill what the quarantine holds of a source, and every list of it."""
+    scene.insert_event(source="crm" * 500)
+    scene.tick()
+    ((source, *_),) = quarantined(scene)
+    assert source == ("crm" * 500)[:255]
+
+
 def quarantined(scene: Scene) -> list[tuple[str, str, str, str]]:
     service = WebhookService(scene.database, Settings(scene.url))
     return [(row.source, row.format, row.code, row.message) for row in service.list_quarantined()]

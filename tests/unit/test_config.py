@@ -294,6 +294,7 @@ HOOK = "[handlers.nudge]\nwebhook = 'https://x.example/a'\n"
         (CALENDAR + "zone = 3", "calendars.company.zone: "),
         ("timezone = ", "is not TOML"),
         ("a = 1\na = 2", "is not TOML"),
+        (f"timezone = {'[' * 100_000}", "is nested too deeply"),
     ],
 )
 def test_what_is_wrong_is_named(config: Path, text: str, says: str) -> None:
@@ -303,6 +304,16 @@ def test_what_is_wrong_is_named(config: Path, text: str, says: str) -> None:
     assert str(config) in caught.value.message
     assert "geheim" not in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user is a number alone."""
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(InvalidSettingError, match="no home") as caught:
+        load_settings(environ={})
+    assert caught.value.hint == "set HOME"
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"a = '\xe9'"])

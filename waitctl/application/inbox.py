@@ -12,7 +12,7 @@ from waitctl.domain.errors import InvalidEventError, InvalidInputError, InvalidW
 from waitctl.domain.events import check_event_type_name, check_registered
 from waitctl.domain.instants import OUTSIDE, YEARS, parse_moment
 from waitctl.domain.quarantine import MAX_KEPT, Quarantined
-from waitctl.domain.text import MAX_JSON, check_text, normalize_contact, storable, to_json
+from waitctl.domain.text import MAX_JSON, MAX_TEXT, check_text, normalize_contact, storable, to_json
 from waitctl.infrastructure.config import Settings, SourceConfig
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.ids import new_id
@@ -79,7 +79,7 @@ class Inbox:
         data = store.read_refused(connection, ids)
         kept = dict[str, list[Quarantined]]()
         for row, error in refused:
-            kept.setdefault(storable(row.source), []).append(_quarantined(row, data[row.id], error, now))
+            kept.setdefault(_source(row), []).append(_quarantined(row, data[row.id], error, now))
         for source, quarantined in kept.items():
             keep(connection, quarantined, self._sources.get(source) or SourceConfig(source))
         store.delete_refused(connection, ids)
@@ -120,6 +120,11 @@ def read_instant(text: str) -> datetime:
     raise InvalidEventError(f"occurred_at: {OUTSIDE}")
 
 
+def _source(row: InboxRow) -> str:
+    """Under which name it is kept: as long as a name may be, since nothing else bounds what the table takes."""
+    return storable(row.source[:MAX_TEXT])
+
+
 def _quarantined(row: InboxRow, data: str, error: InvalidInputError, now: datetime) -> Quarantined:
     """The row as a line of a stream would have it, so that it can be looked at and tried again."""
     at = instant(row.occurred_at) if isinstance(row.occurred_at, datetime) else row.occurred_at
@@ -127,7 +132,7 @@ def _quarantined(row: InboxRow, data: str, error: InvalidInputError, now: dateti
     body = f'{to_json(fields)[:-1]},"data":{data}}}'.encode(errors="replace")
     return Quarantined(
         id=new_id(),
-        source=storable(row.source),
+        source=_source(row),
         format=FORMAT,
         code=error.code,
         message=storable(error.message),

@@ -20,6 +20,7 @@ from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.file_trust import OVERRIDE, read_trusted
 from waitctl.infrastructure.secrets import read_secrets
+from waitctl.infrastructure.user_folders import config_folder, data_folder
 from waitctl.infrastructure.zone_rules import use_newest
 
 if TYPE_CHECKING:
@@ -150,16 +151,12 @@ def _config_file(flag: str | None, environ: Mapping[str, str]) -> Path | None:
         if not path.is_file():
             raise InvalidSettingError(f"no config file at {path}")
         return path.absolute()
-    from platformdirs import user_config_path
-
-    default = user_config_path("waitctl", appauthor=False) / "config.toml"
+    default = config_folder() / "config.toml"
     return default if default.is_file() else None
 
 
 def _default_database_url() -> str:
-    from platformdirs import user_data_path
-
-    return f"sqlite:///{user_data_path('waitctl', appauthor=False) / 'waitctl.db'}"
+    return f"sqlite:///{data_folder() / 'waitctl.db'}"
 
 
 def _read_file(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -186,6 +183,8 @@ def _read_document(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         raise InvalidSettingError(f"cannot read {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise InvalidSettingError(f"{path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise InvalidSettingError(f"{path} is nested too deeply") from error
     if unsafe is not None and not document.keys() <= _HARMLESS:
         raise unsafe
     if "allow_unsafe_files" in document:

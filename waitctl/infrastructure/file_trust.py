@@ -92,12 +92,15 @@ def check_files(path: Path, what: str, suffixes: Sequence[str] = ()) -> tuple[in
 def check_owner(path: Path, what: str, suffixes: Sequence[str] = ()) -> None:
     """Check that a file, if it is there, belongs to this user or to root; beside the user's own, those files, too.
 
+    Nor may its name be a link of somebody else's, who would choose what is opened, or made, in its place.
+
     What stands beside a file of root's is whose turn it was to make it: several users share that. Raises
     `UnsafeFileError`.
     """
     if allows_unsafe_files():
         return
     try:
+        _check_owner(path.lstat(), path, what)
         status = path.stat()
     except OSError:
         return  # whoever opens it says it better

@@ -18,6 +18,7 @@ from waitctl.domain.handlers import InlineCommand
 from waitctl.domain.text import to_json
 from waitctl.infrastructure.file_trust import read_trusted
 from waitctl.infrastructure.new_files import new_file
+from waitctl.infrastructure.user_folders import config_folder, make_folder
 
 WHAT = "the key of inline commands"
 
@@ -46,9 +47,7 @@ class InlineKey:
 
 def default_path() -> Path:
     """Where a user's own key stands: in the folder of the config, whichever config file is in use."""
-    from platformdirs import user_config_path
-
-    return user_config_path("waitctl", appauthor=False) / "inline.key"
+    return config_folder() / "inline.key"
 
 
 def read_key(path: Path) -> InlineKey | None:
@@ -70,7 +69,7 @@ def read_key(path: Path) -> InlineKey | None:
 def make_key(path: Path) -> None:
     """Make the file of a key where there is none. Of several at once one does. Raises `MissingCredentialError`."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         with suppress(FileExistsError), new_file(path) as (_, descriptor):
             os.write(descriptor, secrets.token_hex(_BYTES).encode() + b"\n")
     except OSError as error:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from waitctl.domain.errors import DatabaseNotFoundError, DatabaseUnreachableError
 from waitctl.infrastructure.file_trust import check_owner
+from waitctl.infrastructure.user_folders import make_folder
 
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite reads and writes beside a database, by the ends of their names."""
@@ -35,8 +36,9 @@ def prepare_file(path: Path) -> None:
     Raises `DatabaseUnreachableError` when it cannot be made, `UnsafeFileError` when it is somebody else's, and
     SQLAlchemy's `OperationalError` when it stays locked.
     """
+    check_owner(path, "the database")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         _create_private(path)
     except FileNotFoundError as error:
         raise DatabaseUnreachableError(f"cannot create {path}: {error.strerror}") from error
@@ -70,8 +72,11 @@ def _create_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
-        if path.is_dir():
+        target = Path(os.path.realpath(path))
+        if path.is_dir() or target.is_symlink():
             raise
+        if target != path and not target.exists():  # SQLite would make it for all to read
+            _create_private(target)
 
 
 def sqlite_path(database: str) -> Path:

@@ -14,11 +14,14 @@ NDJSON = "ndjson"
 def format_of(settings: Settings, format_: str | None, source: str | None) -> str:
     """The format that was asked for, else that of the source, else NDJSON.
 
-    Raises `InvalidSettingError` for a format that is none, and for a source that the config does not have among others.
+    Raises `InvalidSettingError` for a format that is none, for a source that the config does not have among others,
+    and for one that is called as a provider where no config says so: it may be the config that is missing.
     """
     if source is not None and settings.sources:
         _require_section(settings.sources, source)
     config = settings.sources.get(source or "")
+    if format_ is None and config is None and source in names():
+        raise InvalidSettingError(f"the config has no [sources.{source}]", hint=f"or give --format {NDJSON}")
     chosen = format_ or (config.format if config else None) or NDJSON
     if chosen not in (formats := (NDJSON, *names())):
         where = "--format" if format_ else f"sources.{source}.format"
