@@ -326,18 +326,22 @@ class Database:
 
     def _open(self) -> Engine:
         """The engine of a database that is at head, else an error; an SQLite file is brought there."""
-        with nullcontext() if self._is_current() else self._opening:
-            return self._connectable() if self._is_current() else self._open_anew()
+        if (engine := self._current()) is not None:
+            return engine
+        with self._opening:
+            return self._current() or self._open_anew()
 
-    def _is_current(self) -> bool:
-        """Whether what is open can be gone on with: an SQLite file may have been moved away or replaced."""
-        if self._engine is None or not self._is_at_head:
-            return False
-        return self.path is None or (file_identity(self.path), log_identity(self.path)) == self._files
+    def _current(self) -> Engine | None:
+        """What is open, if it can be gone on with: an SQLite file may have been moved away or replaced."""
+        engine = self._engine if self._is_at_head else None
+        if engine is None or self.file is None:
+            return engine
+        return engine if (file_identity(self.file), log_identity(self.file)) == self._files else None
 
     def _open_anew(self) -> Engine:
+        if self.file is not None:
+            self._let_go(self.file)
         if self.path is not None:
-            self._let_go(self.path)
             if not self.create:
                 require_file(self.path)
             if not self.path.exists():

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from waitctl.infrastructure.file_trust import file_identity
@@ -24,8 +25,15 @@ connection.close()
 
 def log_identity(path: Path) -> tuple[Identity, Identity]:
     """Which files are the log and its index now. SQLite keeps them for as long as anybody has the database open."""
+    log, index = _log_names(path)
+    return file_identity(log), file_identity(index)
+
+
+@lru_cache(maxsize=8)
+def _log_names(path: Path) -> tuple[Path, Path]:
+    """Beside the file itself, wherever links lead. Where they lead elsewhere later, it is another file, too."""
     real = os.path.realpath(path)
-    return file_identity(Path(f"{real}-wal")), file_identity(Path(f"{real}-shm"))
+    return Path(f"{real}-wal"), Path(f"{real}-shm")
 
 
 @contextmanager
