@@ -22,21 +22,23 @@ PAGE = 4096
 
 
 def disks(stage: Stage) -> str:
-    """Each fault under a watch of its own, which has to go on when it has passed."""
-    faults: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
-        "gone": gone,
-        "replaced": replaced,
-        "damaged": damaged,
-        "log": without_log,
-    }
-    for name, fault in faults.items():
-        (stage.folder / name).mkdir()
-        under_a_watch(stage, stage.folder / name / "waits.db", fault)
-    if os.geteuid() != 0:
-        return f"{len(faults)} faults under a watch; no full disk, which only root can mount"
-    with small_disk(stage.folder / "full") as place:
-        under_a_watch(stage, place / "waits.db", full)
-    return f"{len(faults) + 1} faults under a watch"
+    """Each fault under a watch of its own, which has to go on when it has passed; a short form tries some of them."""
+    faults: list[Callable[[Path], AbstractContextManager[None]]] = [gone, replaced, damaged, without_log]
+    if os.geteuid() == 0:  # only root can mount a disk
+        faults.append(full)
+    tried = stage.random.sample(faults, stage.times(len(faults)))
+    for fault in tried:
+        place = stage.folder / fault.__name__
+        with small_disk(place) if fault is full else folder(place):
+            under_a_watch(stage, place / "waits.db", fault)
+    return f"{', '.join(fault.__name__ for fault in tried)} under a watch"
+
+
+@contextmanager
+def folder(place: Path) -> Iterator[None]:
+    """A folder on the disk that all share."""
+    place.mkdir()
+    yield
 
 
 def under_a_watch(stage: Stage, path: Path, fault: Callable[[Path], AbstractContextManager[None]]) -> None:
@@ -118,12 +120,12 @@ def full(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def small_disk(place: Path) -> Iterator[Path]:
+def small_disk(place: Path) -> Iterator[None]:
     """A file system of 16 MiB in memory."""
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=700", "none", place], check=True)
     try:
-        yield place
+        yield
     finally:
         subprocess.run(["umount", "--lazy", place], check=True)
 
