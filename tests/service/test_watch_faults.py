@@ -18,7 +18,7 @@ from sqlalchemy.pool import Pool
 
 from tests.cli.processes import Waitctl
 from tests.faults import FAULTS, PlainRole
-from tests.interleaving import Background, until
+from tests.interleaving import Background, statements, until
 from tests.scene import Scene
 from tests.service.test_watch import MODULE, Running
 from waitctl import Awaited, AwaitService, Database
@@ -360,8 +360,12 @@ def test_who_awaits_ends_at_the_own_deadline(role: PlainRole, postgres_url: str,
 def test_who_awaits_a_wait_of_a_file_that_is_gone_for_a_while(outside: Outside) -> None:
     wait = outside.run("create", "fixed-time", "1h", "-o", "id").ok().out.strip()
     said: list[str] = []
-    running = awaiting(outside.url, wait, said)
-    until(outside.beside("-wal")[0].exists, "who awaits")
+    with statements() as seen:
+        running = awaiting(outside.url, wait, said)
+        looks = (
+            "count(workflow_wait_executions.resolved_at)"  # a database that is not there at the first look is an error
+        )
+        until(lambda: sum(looks in statement for statement, _ in seen) > 1, "who has looked, and looks again")
     with gone(outside):  # whatever it met when the file went
         until(lambda: any("no database at" in line for line in said), "a word about it")
     outside.run("resume", wait).ok()
