@@ -15,7 +15,8 @@ HEAL = ("tick", "-o", "json", "--ignore-clock")
 def clocks(stage: Stage) -> str:
     """On SQLite the host's clock is the only one; PostgreSQL's ticks do not look at it."""
     library = next((str(each) for place in PLACES for each in Path(place).rglob("libfaketimeMT.so.1")), None)
-    assert library is not None, "libfaketime is not there: apt-get install libfaketime"
+    if library is None:
+        return "not tried: libfaketime is not on this machine (apt-get install libfaketime)"
     for kind, url in stage.urls("clocks"):
         command = stage.command(url)
         wait = command("create", "fixed-time", "1h", "-o", "id").ok().out.strip()
