@@ -27,6 +27,11 @@ from waitctl.domain.text import MAX_TEXT, parse_json_object
 from waitctl.domain.waits import WaitSpec, WaitStepExecution
 from waitctl.infrastructure.ids import new_id
 
+OnOption = Annotated[
+    str | None,
+    typer.Option("--on", metavar="DAY", help="The day of the month reached: 15, 'last day', 'first monday'."),
+]
+
 app = typer.Typer(help="Create a wait.", no_args_is_help=True, add_completion=False)
 
 
@@ -73,6 +78,10 @@ class Common:
     max_late: Annotated[
         str | None, typer.Option("--max-late", metavar="DURATION", help="Later than this, it ends without a delivery.")
     ] = None
+    spread: Annotated[
+        str | None,
+        typer.Option("--spread", metavar="DURATION", help="Spread what is due at once over this, each by its id."),
+    ] = None
     base: Annotated[
         str | None, typer.Option("--from", metavar="INSTANT", help="Count from here instead of from now (RFC 3339).")
     ] = None
@@ -110,6 +119,7 @@ class Common:
             window=None if self.window is None else parse_hours(self.window, "--window"),
             late=self.late,
             max_late=None if self.max_late is None else _span(self.max_late, "--max-late"),
+            spread=None if self.spread is None else _span(self.spread, "--spread"),
         )
 
     @property
@@ -162,13 +172,16 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
 def fixed_time(
     *,
     context_: typer.Context,
-    duration: Annotated[str, typer.Argument(metavar="DURATION", help="As in 90m, 2h30m, 3d, '3 days', PT36H, 3bd.")],
+    duration: Annotated[
+        str, typer.Argument(metavar="DURATION", help="As in 90m, 2h30m, 3d, '3 days', PT36H, 1mo, 3bd, 4bh.")
+    ],
     at: Annotated[
         str | None, typer.Option("--at", metavar="H[H][:MM[:SS]]", help="So many calendar days on, at this time.")
     ] = None,
+    on: OnOption = None,
     common: Common,
 ) -> None:
-    """Wait for a span of elapsed time, or for business days.
+    """Wait for a span of elapsed time, for months, business days or open hours.
 
     Example: waitctl create fixed-time 3bd --at 09:00 --tz Europe/Berlin --calendar DE-BY --handler nudge
     """
@@ -179,6 +192,7 @@ def fixed_time(
             duration,
             spec,
             at=at,
+            on=on,
             rules=common.rules,
             **common.how,
         ),
@@ -201,6 +215,7 @@ def until_date(
         str | None,
         typer.Option("--field", metavar="NAME", help="Where the date stands in --context, instead of DATETIME."),
     ] = None,
+    on: OnOption = None,
     roll: Annotated[
         Roll, typer.Option("--roll", help="Where an instant before the date goes that may not go on then.")
     ] = Roll.BACK,
@@ -219,6 +234,7 @@ def until_date(
             spec,
             offset=offset,
             field=field,
+            on=on,
             roll=roll,
             rules=common.rules,
             past=past,

@@ -17,11 +17,12 @@ from whenever import Date, Instant, PlainDateTime, Time, TimeDelta, ZonedDateTim
 from waitctl.domain.errors import InvalidWaitConfigurationError, NoOpeningError
 from waitctl.domain.instants import Adjustment, Dst, to_zone, unless_final
 
-_WHOLE = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-WEEKDAYS = tuple(name[:3] for name in _WHOLE)
+WEEKDAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+WEEKDAYS = tuple(name[:3] for name in WEEKDAY_NAMES)
 MAX_STEPS = 400
 """How far an opening is looked for: days, or rounds through all rules. Past a year nothing new comes."""
 
+_MOST_DAYS = 3660
 DAY = 24 * 60
 _WEEK = 7 * DAY
 _EXAMPLE = "write it as 'mon-fri 09:00-12:00,13:00-17:00' or '22:00-06:00'; parts are joined by ';'"
@@ -48,7 +49,7 @@ def parse_days(text: str) -> frozenset[int]:
 
 def _weekday(name: str) -> int | None:
     """The ISO weekday of its name, whole or cut down to three letters."""
-    found = [day for day, whole in enumerate(_WHOLE, 1) if len(name) >= 3 and whole.startswith(name)]
+    found = [day for day, whole in enumerate(WEEKDAY_NAMES, 1) if len(name) >= 3 and whole.startswith(name)]
     return found[0] if found else None
 
 
@@ -163,6 +164,10 @@ def _clock(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
+Pieces = tuple[tuple[Instant, Instant], ...]
+"""Half-open stretches of time."""
+
+
 class Gate:
     """Opening hours in a zone: lets an instant pass, or holds it back until the next opening.
 
@@ -184,7 +189,8 @@ class Gate:
         self._dst = unless_final(dst)
         self._opens_on = opens_on
         self._from_yesterday = hours.runs_past_midnight
-        self._days: dict[Date, tuple[tuple[Instant, Instant], ...]] = {}
+        self._days: dict[Date, Pieces] = {}
+        self._merged: dict[Date, Pieces] = {}
 
     def pass_through(self, at: ZonedDateTime) -> Instant | None:
         """Return ``None`` when it is open at ``at`` (in this gate's zone), else the next opening.
@@ -241,7 +247,59 @@ class Gate:
             date = date.next_day()
         return None
 
-    def _openings_of(self, date: Date) -> tuple[tuple[Instant, Instant], ...]:
+    def closes_before(self, at: Instant, limit: Instant) -> Instant | None:
+        """When what is open at ``at`` closes, or ``limit`` if it is still open then; ``None`` when it is closed."""
+        date, until = at.to_tz(self.zone).date().prev_day(), at
+        for _ in range(MAX_STEPS):
+            for opens, closes in self._open_on(date):
+                if opens <= until < closes:
+                    until = closes
+            date = date.next_day()
+            if until >= limit or date.at(Time()).assume_tz(self.zone) > until:
+                break
+        return None if until == at else min(until, limit)
+
+    def move_by_open_time(self, at: Instant, span: TimeDelta, *, back: bool = False) -> Instant:
+        """When it will have been open for ``span`` since ``at``, or, ``back``, since when it was until ``at``.
+
+        Raises `NoOpeningError` when it does not open for 400 days, or that takes more than ten years.
+        """
+        date = at.to_tz(self.zone).date().add(days=1 if back else -1)
+        left, idle = span, 0
+        for _ in range(_MOST_DAYS):
+            pieces, idle = self._open_on(date), idle + 1
+            for opens, closes in reversed(pieces) if back else pieces:
+                first, last = (opens, min(closes, at)) if back else (max(opens, at), closes)
+                if first >= last:
+                    continue
+                length, idle = last - first, 0
+                if left <= length:
+                    return last - left if back else first + left
+                left -= length
+            if idle > MAX_STEPS:
+                raise NoOpeningError(f"{self.hours} in {self.zone} does not open within {MAX_STEPS} days of {date}")
+            date = date.add(days=-1 if back else 1)
+        raise NoOpeningError(f"{self.hours} in {self.zone} is not open for so long within ten years of {at}")
+
+    def _open_on(self, date: Date) -> Pieces:
+        """What is open between the midnights that ``date`` lies between, in order and without overlaps."""
+        found = self._merged.get(date)
+        if found is None:
+            if len(self._merged) > 4096:
+                self._merged.clear()
+            start, end = (day.at(Time()).assume_tz(self.zone).to_instant() for day in (date, date.next_day()))
+            pieces = list[tuple[Instant, Instant]]()
+            for opens, closes in self._days.get(date) or self._openings_of(date):
+                first, last = max(opens, start), min(closes, end)
+                if first >= last:
+                    continue
+                if pieces and first <= pieces[-1][1]:
+                    first, last = pieces[-1][0], max(pieces.pop()[1], last)
+                pieces.append((first, last))
+            found = self._merged[date] = tuple(pieces)
+        return found
+
+    def _openings_of(self, date: Date) -> Pieces:
         """The openings to go through on ``date``, in order: its own, and its neighbours' that reach into it.
 
         Clocks that go back past midnight show the day before once more, in the middle of its neighbour.

@@ -20,18 +20,29 @@ from waitctl.domain.durations import Duration, Offset, as_duration, parse_durati
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, InvalidWaitTimeError
 from waitctl.domain.hours import OpeningHours, format_days, parse_days, parse_hours
 from waitctl.domain.instants import Dst, clock, format_instant, parse_moment
+from waitctl.domain.months import DayOfMonth, parse_day_of_month
 from waitctl.domain.text import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
 class FixedTime:
-    """Go on when this much time has passed; with ``at``, so many days on at that time of day."""
+    """Go on when this much time has passed; with ``at``, so many days on at that time of day.
+
+    ``on`` is the day in the month that so many months lead to.
+    """
 
     duration: Duration
     at: Time | None = None
+    on: DayOfMonth | None = None
 
     def __post_init__(self) -> None:
-        if self.at is not None and self.duration.time:
+        if self.on is not None and (not self.duration.months or self.duration.days):
+            minutes = self.duration.months == 0 and self.duration.time
+            raise InvalidWaitConfigurationError(
+                f"{self.duration} --on '{self.on}': a day of the month goes with whole months",
+                hint=("m is minutes and mo months: " if minutes else "") + f"write 1mo --on '{self.on}'",
+            )
+        if self.at is not None and (self.duration.time or self.duration.business_time):
             raise InvalidWaitConfigurationError(
                 f"{self.duration} --at {clock(self.at)}: only whole days go with a time of day",
                 hint="write 3d --at 09:00, or leave --at out",
@@ -44,7 +55,10 @@ class FixedTime:
 
     def to_config(self) -> JsonObject:
         """The intent as `wait_config` keeps it."""
-        return {"duration": str(self.duration)} | ({"at": self.at.format_iso()} if self.at else {})
+        config: JsonObject = {"duration": str(self.duration)}
+        if self.at is not None:
+            config["at"] = self.at.format_iso()
+        return config if self.on is None else config | {"on": str(self.on)}
 
 
 class Past(StrEnum):
@@ -71,7 +85,8 @@ class Roll(StrEnum):
 class UntilDate:
     """Go on at this instant, or at this local time in the wait's zone; ``offset`` before or after it.
 
-    ``field`` is where in the context the date was read.
+    ``field`` is where in the context the date was read, ``field_format`` how, and ``on`` the day to take of the
+    month that it leads to.
     """
 
     moment: datetime | PlainDateTime
@@ -79,6 +94,8 @@ class UntilDate:
     field: str | None = None
     roll: Roll = Roll.BACK
     past: Past = Past.REJECT
+    on: DayOfMonth | None = None
+    field_format: str | None = None
 
     @property
     def is_before(self) -> bool:
@@ -93,6 +110,10 @@ class UntilDate:
             config["offset"] = str(self.offset)
         if self.field is not None:
             config["field"] = self.field
+        if self.field_format is not None:
+            config["field_format"] = self.field_format
+        if self.on is not None:
+            config["on"] = str(self.on)
         if self.is_before and self.roll is Roll.FORWARD:
             config["roll"] = self.roll.value
         return config
@@ -113,6 +134,10 @@ class UntilTime:
 Intent = FixedTime | UntilDate | UntilTime
 
 
+MAX_SPREAD = timedelta(days=7)
+"""A herd may be spread over so much."""
+
+
 class Late(StrEnum):
     """What a tick does with a wait that it finds late."""
 
@@ -125,7 +150,8 @@ class Late(StrEnum):
 class Rules:
     """What an instant must obey, as it was asked for. ``calendar`` is a name; the wait's zone stands beside.
 
-    ``late`` left out means next-window with a window, else fire; past ``max_late`` a wait is skipped.
+    ``late`` left out means next-window with a window, else fire; past ``max_late`` a wait is skipped. ``spread`` is
+    a span over which the waits for one instant are spread.
     """
 
     dst: Dst = Dst.COMPATIBLE
@@ -133,11 +159,13 @@ class Rules:
     window: OpeningHours | None = None
     late: Late | None = None
     max_late: Duration | None = None
+    spread: Duration | None = None
 
     def __post_init__(self) -> None:
-        given: Duration | timedelta | None = self.max_late
-        if isinstance(given, timedelta):  # as Python programs have it
-            object.__setattr__(self, "max_late", as_duration(given))
+        for name in ("max_late", "spread"):
+            given = getattr(self, name)
+            if isinstance(given, timedelta):  # as Python programs have it
+                object.__setattr__(self, name, as_duration(given))
 
     def checked(self) -> Rules:
         """Return these rules when they go together. Raises `InvalidWaitConfigurationError`."""
@@ -145,6 +173,8 @@ class Rules:
             raise InvalidWaitConfigurationError("--late next-window needs a --window or a --calendar")
         if self.late is Late.FIRE and self.max_late is not None:
             raise InvalidWaitConfigurationError("--late fire always fires: it takes no --max-late")
+        if self.spread is not None and self.spread.elapsed > MAX_SPREAD:
+            raise InvalidWaitConfigurationError(f"--spread {self.spread} is more than a week")
         return self
 
     def to_config(self) -> JsonObject:
@@ -155,6 +185,7 @@ class Rules:
             "window": self.window and str(self.window),
             "late": self.late and self.late.value,
             "max_late": None if self.max_late is None else str(self.max_late),
+            "spread": None if not self.spread or self.spread.is_zero else str(self.spread),
         }
         return config | {key: value for key, value in asked.items() if value is not None}
 
@@ -168,6 +199,7 @@ class Rules:
             window=parse_hours(window) if window else None,
             late=Late(config["late"]) if config.get("late") else None,
             max_late=parse_duration(config["max_late"], zero=True) if config.get("max_late") else None,
+            spread=parse_duration(config["spread"]) if config.get("spread") else None,
         )
 
 
@@ -202,12 +234,16 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
 
 
-def parse_fixed_time(text: str, at: str | None = None, *, zero: bool = False) -> FixedTime:
-    """Parse the DURATION of a fixed-time wait and its ``--at``; ``zero``, where something opens, is now or then.
+def parse_fixed_time(text: str, at: str | None = None, on: str | None = None, *, zero: bool = False) -> FixedTime:
+    """Parse the DURATION of a fixed-time wait, ``--at`` and ``--on``; ``zero``, where something opens, is now or then.
 
     Raises `InvalidWaitDurationError`, `InvalidWaitTimeError`, or `InvalidWaitConfigurationError` for ``2h`` at a time.
     """
-    return FixedTime(parse_duration(text, business=True, zero=zero), None if at is None else parse_time_of_day(at))
+    return FixedTime(
+        parse_duration(text, business=True, zero=zero),
+        None if at is None else parse_time_of_day(at),
+        None if on is None else parse_day_of_month(on),
+    )
 
 
 def parse_until_date(
@@ -217,6 +253,7 @@ def parse_until_date(
     *,
     roll: str = Roll.BACK,
     past: str = Past.REJECT,
+    on: str | None = None,
 ) -> UntilDate:
     """Parse RFC 3339 or a local ``2026-12-24 18:00``; a date alone means 00:00.
 
@@ -225,7 +262,8 @@ def parse_until_date(
     """
     distance = None if offset is None else parse_offset(offset, zero=True)
     moment = parse_moment(date, epoch=field is not None)
-    return UntilDate(moment, distance, field, _one_of(Roll, roll), _one_of(Past, past))
+    day = None if on is None else parse_day_of_month(on)
+    return UntilDate(moment, distance, field, _one_of(Roll, roll), _one_of(Past, past), day)
 
 
 def _one_of(choices: type[_Choice], text: str) -> _Choice:
@@ -280,7 +318,7 @@ def parse_time_of_day(text: str) -> Time:
 def read_intent(config: JsonObject) -> Intent:
     """Read back the intent that `wait_config` of a wait for an instant keeps."""
     if "duration" in config:
-        return parse_fixed_time(config["duration"], config.get("at"), zero=True)
+        return parse_fixed_time(config["duration"], config.get("at"), config.get("on"), zero=True)
     if "time" in config:
         return parse_until_time(config["time"], config.get("days"))
     return parse_until_date(
@@ -289,4 +327,5 @@ def read_intent(config: JsonObject) -> Intent:
         config.get("field"),
         roll=config.get("roll", Roll.BACK),
         past=config.get("past", Past.REJECT),
+        on=config.get("on"),
     )

@@ -252,8 +252,10 @@ class EventQuery:
             timeout_window=config.get("timeout_window", False),
         )
 
-    def deadline(self, base: datetime, zone: str, calendar: Calendar | None = None) -> Schedule | None:
-        """The deadline, counted from ``base``: a duration as of a fixed-time wait.
+    def deadline(
+        self, base: datetime, zone: str, calendar: Calendar | None = None, wait_id: str | None = None
+    ) -> Schedule | None:
+        """The deadline, counted from ``base``: a duration as of a fixed-time wait; with ``wait_id`` spread by it.
 
         No weekend or window moves it but with ``timeout_window``. Raises `InvalidTimeoutError` when it lies outside the
         calendar, `CalendarRangeError`, `NoOpeningError`, or `InvalidWaitTimeError` for what the DST rule rejects.
@@ -263,10 +265,12 @@ class EventQuery:
         resolver = IntentResolver(FixedTime(self.timeout), zone, self.rules, calendar)
         try:
             if self.timeout_window:
-                return resolver.resolve(base)
+                return resolver.resolve(base, wait_id)
             schedule = resolver.delay(base)
+            if wait_id is not None:
+                schedule = resolver.spread(schedule, wait_id, gated=False)
             if resolver.opening_rules and not resolver.opening_rules.let_pass(schedule.at):
-                schedule.moves = (*schedule.moves, _DECIDED_ON_TIME)
+                schedule.moves = [*schedule.moves, _DECIDED_ON_TIME]
             return schedule
         except InvalidWaitDateError as cause:
             raise InvalidTimeoutError("the deadline lies beyond the calendar") from cause

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from whenever import Date, Instant, PlainDateTime, Time, ZonedDateTime
@@ -13,6 +13,7 @@ from waitctl.domain.errors import InvalidInputError, InvalidWaitDateError, NoOpe
 from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours, format_days
 from waitctl.domain.instants import OUTSIDE, Adjustment, Dst, clock, refuse_adjusted, show_day, to_zone, unless_final
 from waitctl.domain.intents import Rules
+from waitctl.domain.spreading import Spread, share_of
 
 NOT_ASKED = "not asked for"
 _SHOWN = 12
@@ -81,6 +82,9 @@ class OpeningRules:
         self._elsewhere = calendar.zone if calendar is not None and calendar.zone != zone else None
         self._rolls_days = calendar is not None or weekdays is not None
         self._windows: list[tuple[str, Gate]] = []
+        self._window: Gate | None = None
+        self.counted_by: tuple[str, Gate] | None = None
+        """What says how much open time passes: the calendar's hours, or else the window on its business days."""
         if calendar is not None and calendar.hours is not None:
             hours = Gate(calendar.hours, calendar.zone or zone, rules.dst, calendar.is_business_day)
             self._windows.append((f"opening hours of {calendar.name}", hours))
@@ -92,6 +96,13 @@ class OpeningRules:
                 window = Gate(rules.window, zone, rules.dst, calendar.is_business_day)
                 self._shifts.append(window)
             self._windows.append(("window", window))
+            self._window = window
+        if calendar is not None and calendar.hours is not None:
+            self.counted_by = self._windows[0]
+        elif calendar is not None and rules.window is not None:
+            self.counted_by = ("window", Gate(rules.window, zone, rules.dst, calendar.is_business_day))
+        elif self._windows:
+            self.counted_by = self._windows[0]
 
     def __bool__(self) -> bool:
         """Whether there is anything to pass."""
@@ -101,6 +112,33 @@ class OpeningRules:
     def have_windows(self) -> bool:
         """Whether a window or opening hours can be closed."""
         return bool(self._windows)
+
+    def window_lets_pass(self, at: ZonedDateTime) -> bool:
+        """Whether the window, if there is one beside what counts open time, lets ``at`` pass."""
+        counted = self.counted_by[0] if self.counted_by else ""
+        return self._window is None or counted == "window" or self._window.is_open(at)
+
+    def closes_at(self, at: datetime, limit: datetime) -> datetime:
+        """How long everything that lets ``at`` pass still does, at most until ``limit``; ``limit`` if nothing does."""
+        start, last = Instant(at), Instant(limit)
+        zoned = start.to_tz(self._zone)
+        if self._day_off(zoned, None) is not None:
+            return limit
+        for _, gate in self._windows:
+            closes = gate.closes_before(start, last)
+            if closes is None:
+                return limit
+            last = min(last, closes)
+        while self._rolls_days and (zoned := zoned.date().next_day().at(Time()).assume_tz(self._zone)) < last:
+            if self._day_off(zoned, None) is not None:
+                last = zoned.to_instant()
+        return last.to_stdlib()
+
+    def spread(self, at: datetime, span: timedelta, wait_id: str, limit: datetime | None = None) -> Spread:
+        """The wait's share of ``span`` after ``at``, inside what is open then, and before ``limit``."""
+        last = at + span if limit is None else min(at + span, limit)
+        room = (self.closes_at(at, last) if self else last) - at
+        return Spread(share_of(wait_id, room), span, room)
 
     def let_pass(self, at: datetime) -> bool:
         """Whether everything lets ``at`` pass."""

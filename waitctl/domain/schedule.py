@@ -15,7 +15,7 @@ from whenever import Date, Instant, PlainDateTime, TimeDelta, ZonedDateTime
 
 from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
 from waitctl.domain.durations import Duration, Offset
-from waitctl.domain.errors import InvalidWaitDateError, NoOpeningError
+from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, NoOpeningError
 from waitctl.domain.hours import format_days
 from waitctl.domain.instants import (
     OUTSIDE,
@@ -32,6 +32,7 @@ from waitctl.domain.instants import (
     wall,
 )
 from waitctl.domain.intents import FixedTime, Intent, Past, Roll, Rules, UntilDate, UntilTime
+from waitctl.domain.months import DayOfMonth, ReachedMonth
 from waitctl.domain.opening_rules import OpeningRules, show_days
 
 
@@ -67,6 +68,20 @@ class Counted(NamedTuple):
         )
 
 
+class CountedOpen(NamedTuple):
+    """Open time that was counted, in the wait's zone."""
+
+    offset: Offset
+    name: str
+    start: ZonedDateTime
+    end: ZonedDateTime
+
+    def __str__(self) -> str:
+        start, end = (f"{show_day(at.date())} {clock(at.time())}" for at in (self.start, self.end))
+        way = "back" if self.offset.is_back else "on"
+        return f"open time: {self.offset.duration} {way} from {start} by the {self.name} is {end}"
+
+
 Reading = tuple[datetime | ZonedDateTime, PlainDateTime | None, Callable[[], str]]
 """An intent as it was read: an instant before anything moves it, the wall clock that was meant, the words."""
 
@@ -100,20 +115,27 @@ class IntentResolver:
         goes_back = isinstance(intent, UntilDate) and intent.is_before and intent.roll is Roll.BACK
         self._pass = self.opening_rules.pass_back if goes_back else self.opening_rules.pass_through
 
-    def resolve(self, base: datetime) -> Schedule:
+    def resolve(self, base: datetime, wait_id: str | None = None) -> Schedule:
         """Return the instant that the intent means, counted from ``base`` (aware), once it has passed every rule.
 
-        Raises `InvalidWaitDateError` outside `YEARS`, `InvalidWaitTimeError` for what the DST rule rejects,
-        `NoOpeningError` or `CalendarRangeError`.
+        With ``wait_id`` it is spread as the rules ask for, by that wait's share. Raises `InvalidWaitDateError` outside
+        `YEARS`, `InvalidWaitTimeError` for what the DST rule rejects, `NoOpeningError` or `CalendarRangeError`.
         """
-        if self._date is None:
-            return self._resolve(base, gated=self._is_gated)
         schedule = self._resolve(base, gated=self._is_gated)
-        if self._date.past is Past.NEXT and min(schedule.at, self.delay(base).at) < base:
+        if self._date is not None and self._date.past is Past.NEXT and min(schedule.at, self.delay(base).at) < base:
             schedule = self._next(schedule.asked, base)
-        if self._date.is_before:
+        if self._date is not None and self._date.is_before:
             self._check_before(schedule.at, self._date)
-        return schedule
+        return schedule if wait_id is None else self.spread(schedule, wait_id)
+
+    def spread(self, schedule: Schedule, wait_id: str, *, gated: bool = True) -> Schedule:
+        """The same with its share of ``--spread`` added, before a date that it is before; see `OpeningRules.spread`."""
+        if self._rules.spread is None:
+            return schedule
+        before = self._date_itself(self._date.moment).to_instant() if self._date and self._date.is_before else None
+        rules = self.opening_rules if gated else OpeningRules(self._zone, Rules())
+        found = rules.spread(schedule.at, self._rules.spread.elapsed, wait_id, before and before.to_stdlib())
+        return Schedule(schedule.at + found.moved, schedule.asked, [*schedule.moves, found])
 
     def delay(self, base: datetime) -> Schedule:
         """Return the instant that the intent means before weekends, holidays and windows move it; raises the same."""
@@ -125,7 +147,11 @@ class IntentResolver:
             at, local, asked = self._read(base, moves)
             if gated:
                 zoned = at if isinstance(at, ZonedDateTime) else Instant(at).to_tz(self._zone)
-                at = self._pass(zoned, local, moves)
+                # Open time ends while it is open, or at closing time, which only a window of its own may hold back.
+                counted = bool(moves) and isinstance(moves[-1], CountedOpen)
+                at = (
+                    zoned if counted and self.opening_rules.window_lets_pass(zoned) else self._pass(zoned, local, moves)
+                )
             found = at.to_instant().to_stdlib() if isinstance(at, ZonedDateTime) else at
         except (ValueError, OverflowError) as cause:
             raise InvalidWaitDateError(OUTSIDE) from cause
@@ -139,14 +165,20 @@ class IntentResolver:
 
     def _fixed_time(self, intent: FixedTime, base: datetime, moves: list[object]) -> Reading:
         duration = intent.duration
-        by_date = intent.at is not None or duration.business_days or (self._calendar is not None and duration.days)
+        if duration.business_time:
+            return (
+                self._by_open_time(Instant(base), Offset(duration), moves),
+                None,
+                partial(self._say_open, intent, base),
+            )
+        by_date = intent.at is not None or not duration.is_elapsed or (self._calendar is not None and duration.days)
         if not by_date:
             return base + duration.elapsed, None, lambda: self._say_elapsed(duration, base)
         start = Instant(base).to_tz(self._zone)
-        if intent.at is None and duration.days:
+        if intent.at is None and duration.days and not duration.months:
             local = start.to_plain().add(days=duration.days)  # what follows does the same in four steps
         else:
-            local = self._shift(start.date(), duration, 1, moves).at(intent.at or start.time())
+            local = self._shift(start.date(), duration, 1, moves, intent.on).at(intent.at or start.time())
         zoned = self._to_zone(local, moves, after=start)
         says = partial(self._say_by_date, intent, base)
         return (zoned.add(_exactly(duration.time)), None, says) if duration.time else (zoned, local, says)
@@ -154,23 +186,31 @@ class IntentResolver:
     def _until_date(self, intent: UntilDate, _: datetime, moves: list[object]) -> Reading:
         moment, offset = intent.moment, intent.offset
         says = partial(self._say_date, intent)
-        if offset is None and isinstance(moment, datetime):
-            return moment.astimezone(UTC), None, says
-        if offset is None and isinstance(moment, PlainDateTime):
+        if offset is None and intent.on is None:
+            if isinstance(moment, datetime):
+                return moment.astimezone(UTC), None, says
             return self._to_zone(moment, moves), moment, says
-        return self._offset_date(moment, offset or Offset(Duration()), says, moves)
+        if offset is not None and offset.duration.business_time:
+            start = self._date_itself(moment).to_instant()
+            return self._by_open_time(start, offset, moves), None, says
+        return self._offset_date(moment, offset or Offset(Duration()), intent.on, says, moves)
 
     def _offset_date(
-        self, moment: datetime | PlainDateTime, offset: Offset, says: Callable[[], str], moves: list[object]
+        self,
+        moment: datetime | PlainDateTime,
+        offset: Offset,
+        on: DayOfMonth | None,
+        says: Callable[[], str],
+        moves: list[object],
     ) -> Reading:
         """So many days by the clocks of the zone before or after a date, and so many hours by the watch."""
         duration, hours = offset.duration, _exactly(offset.sign * offset.duration.time)
         if isinstance(moment, datetime):
             zoned = Instant(moment).to_tz(self._zone)
-            if not duration.days and not duration.business_days:
+            if duration.is_elapsed and not duration.days and on is None:
                 return zoned.add(hours), None, says
             moment = zoned.to_plain()
-        local = self._shift(moment.date(), duration, offset.sign, moves).at(moment.time())
+        local = self._shift(moment.date(), duration, offset.sign, moves, on).at(moment.time())
         zoned = self._to_zone(local, moves)
         if (
             offset.is_back
@@ -223,13 +263,40 @@ class IntentResolver:
                 return zoned, local, lambda: self._say_time(intent, base)
         raise AssertionError(f"no {intent.time} within four days of {base} in {self._zone}")
 
-    def _shift(self, start: Date, duration: Duration, sign: int, moves: list[object]) -> Date:
-        if not duration.business_days:
-            return start.add(days=sign * duration.days)
-        calendar = self._calendar or WEEKDAYS_ONLY
-        count = sign * duration.business_days
-        end, skipped = calendar.add_business_days(start, count)
-        moves.append(Counted(count, calendar.name, start, end, skipped))
+    def _shift(
+        self, start: Date, duration: Duration, sign: int, moves: list[object], on: DayOfMonth | None = None
+    ) -> Date:
+        """Months first, the day kept or the month's last one taken, then days, then the day to take of that month."""
+        if duration.business_days:
+            calendar = self._calendar or WEEKDAYS_ONLY
+            count = sign * duration.business_days
+            end, skipped = calendar.add_business_days(start, count)
+            moves.append(Counted(count, calendar.name, start, end, skipped))
+        elif duration.months:
+            reached = start.add(months=sign * duration.months)
+            if on is None and reached.day != start.day:
+                moves.append(ReachedMonth(start, reached, None))
+            end = reached.add(days=sign * duration.days)
+        else:
+            end = start.add(days=sign * duration.days)
+        if on is None:
+            return end
+        day = on.of(end, self._calendar)
+        moves.append(ReachedMonth(start, day, on))
+        return day
+
+    def _by_open_time(self, start: Instant, offset: Offset, moves: list[object]) -> ZonedDateTime:
+        """So much open time after ``start``, or before it."""
+        counted = self.opening_rules.counted_by
+        if counted is None:
+            raise InvalidWaitConfigurationError(
+                f"{offset.duration} counts open time, and nothing says when it is open",
+                hint="name a --calendar that has hours, or a --window 'mon-fri 09:00-17:00'",
+            )
+        name, gate = counted
+        span = _exactly(offset.duration.business_time)
+        end = gate.move_by_open_time(start, span, back=offset.is_back).to_tz(self._zone)
+        moves.append(CountedOpen(offset, name, start.to_tz(self._zone), end))
         return end
 
     def _to_zone(
@@ -248,15 +315,21 @@ class IntentResolver:
     def _say_elapsed(self, duration: Duration, base: datetime) -> str:
         return f"fixed-time {duration}: {Duration(0, duration.elapsed)} of elapsed time after {show(base, self._zone)}"
 
+    def _say_open(self, intent: FixedTime, base: datetime) -> str:
+        return f"fixed-time {intent.duration}: that much open time after {show(base, self._zone)}"
+
     def _say_by_date(self, intent: FixedTime, base: datetime) -> str:
         duration = intent.duration
+        months = [_counted(duration.months, "calendar month")] if duration.months else []
         kind = "business" if duration.business_days else "calendar"
         count = duration.business_days or duration.days
-        days = f"{count} {kind} day{'' if count == 1 else 's'}"
+        days = " and ".join([*months, *([_counted(count, f"{kind} day")] if count or not months else [])])
         rest = f" and {Duration(0, duration.time)} of elapsed time" if duration.time else ""
         when = f"at {clock(intent.at)}" if intent.at else "at the same wall clock"
-        asked = f"fixed-time {duration}" + (f" --at {clock(intent.at)}" if intent.at else "")
-        return f"{asked}: {days}{rest} after {show(base, self._zone)}, {when}"
+        asked = f"fixed-time {duration}" + (f" --on '{intent.on}'" if intent.on else "")
+        asked += f" --at {clock(intent.at)}" if intent.at else ""
+        day = f", on {intent.on.words} of that month" if intent.on else ""
+        return f"{asked}: {days}{rest} after {show(base, self._zone)}{day}, {when}"
 
     def _say_date(self, intent: UntilDate) -> str:
         if isinstance(intent.moment, datetime):
@@ -265,16 +338,21 @@ class IntentResolver:
             asked = f"until-date {wall(intent.moment)}: that local time in {self._zone}"
         if intent.field is not None:
             asked += f", read from {intent.field} of the context"
+        day = f", and of that month {intent.on.words}" if intent.on else ""
         if intent.offset is None:
-            return asked
+            return asked + day
         where = f", days by the clocks of {self._zone}" if intent.offset.duration.days else ""
         if intent.offset.duration.is_zero:
-            return f"{asked}; the date itself"
-        return f"{asked}; {intent.offset.duration} {'before' if intent.offset.is_back else 'after'} it{where}"
+            return f"{asked}; the date itself{day}"
+        return f"{asked}; {intent.offset.duration} {'before' if intent.offset.is_back else 'after'} it{where}{day}"
 
     def _say_time(self, intent: UntilTime, base: datetime) -> str:
         days = f" on {format_days(intent.days)}" if intent.days else ""
         return f"until-time {intent.time}: the next {intent.time}{days} in {self._zone} after {show(base, self._zone)}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _exactly(span: timedelta) -> TimeDelta:

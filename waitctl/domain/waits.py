@@ -228,7 +228,7 @@ class WaitStepExecution:
         if isinstance(intent, UntilDate):
             config["past"] = intent.past.value
             _check_past(resolver.delay(start), start, intent)
-        schedule = resolver.resolve(start)
+        schedule = resolver.resolve(start, wait_id)
         if isinstance(intent, UntilDate):
             _check_past(schedule, start, intent)
         if schedule.at < start:

@@ -10,7 +10,7 @@ from waitctl.domain.calendars import Calendar
 from waitctl.domain.errors import InvalidInputError, UnknownCalendarError
 from waitctl.domain.hours import parse_days
 from waitctl.domain.intents import Rules
-from waitctl.domain.late import LATE_TOLERANCE, Verdict, judge_late
+from waitctl.domain.late import LATE_TOLERANCE, Move, Verdict, judge_late
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.calendars import Calendars
@@ -37,7 +37,7 @@ class HostOpeningRules:
 
     def of(self, zone: str, config: Mapping[str, Any]) -> tuple[Rules, OpeningRules]:
         """The rules in a stored wait's ``wait_config``, and what its instants must pass."""
-        names = ("dst", "calendar", "window", "days", "late", "max_late")
+        names = ("dst", "calendar", "window", "days", "late", "max_late", "spread")
         key = (zone, (config.get("rescheduled") or {}).get("window"), *map(config.get, names))
         if key not in self._known:
             rules = Rules.from_config(config)
@@ -46,24 +46,27 @@ class HostOpeningRules:
         return self._known[key]
 
     def for_event(
-        self, zone: str, config: Mapping[str, Any], *, received_at: datetime, now: datetime
+        self, zone: str, config: Mapping[str, Any], wait_id: str, *, received_at: datetime, now: datetime
     ) -> datetime | None:
         """Until when an event schedules its wait instead of resuming it; ``None`` when it resumes it."""
-        _, opening_rules = self.of(zone, config)
+        rules, opening_rules = self.of(zone, config)
         try:
             opening, moves = opening_rules.next_opening(self.came_at(received_at, now))
         except InvalidInputError:  # nothing opens any more: better late than never
             return None
-        return opening if moves else None
+        return _spread(opening, rules, opening_rules, wait_id) if moves else None
 
     def came_at(self, received_at: datetime, correlated_at: datetime) -> datetime:
         """When an event came: when it was received, unless it was correlated so late that only then counts."""
         return received_at if correlated_at - received_at <= self._late_tolerance else correlated_at
 
-    def late_verdict(self, zone: str, config: Mapping[str, Any], *, scheduled_at: datetime, now: datetime) -> Verdict:
-        """What a tick does with a wait that is due: see `judge_late`."""
+    def late_verdict(
+        self, zone: str, config: Mapping[str, Any], wait_id: str, *, scheduled_at: datetime, now: datetime
+    ) -> Verdict:
+        """What a tick does with a wait that is due: see `judge_late`. What it moves to an opening is spread from it."""
         rules, opening_rules = self.of(zone, config)
-        return judge_late(rules, opening_rules, scheduled_at=scheduled_at, now=now, tolerance=self._late_tolerance)
+        found = judge_late(rules, opening_rules, scheduled_at=scheduled_at, now=now, tolerance=self._late_tolerance)
+        return Move(_spread(found.at, rules, opening_rules, wait_id)) if isinstance(found, Move) else found
 
     def late_before(self, now: datetime) -> datetime:
         """Waits scheduled before this are late."""
@@ -75,6 +78,12 @@ class HostOpeningRules:
         except UnknownCalendarError:
             self.unknown.add(str(rules.calendar))
             return None
+
+
+def _spread(opening: datetime, rules: Rules, opening_rules: OpeningRules, wait_id: str) -> datetime:
+    if rules.spread is None:
+        return opening
+    return opening + opening_rules.spread(opening, rules.spread.elapsed, wait_id).moved
 
 
 def with_zone_rules(config: JsonObject, zone: str) -> JsonObject:

@@ -266,7 +266,7 @@ class Resolver:
             (
                 wait,
                 self.opening_rules.late_verdict(
-                    wait.timezone, wait.wait_config, scheduled_at=wait.scheduled_at, now=now
+                    wait.timezone, wait.wait_config, wait.id, scheduled_at=wait.scheduled_at, now=now
                 ),
             )
             for wait in late

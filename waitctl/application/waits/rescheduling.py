@@ -159,8 +159,8 @@ class ReschedulingService:
         rules = Rules.from_config(config)
         calendar = self._host_rules.calendar(rules)
         if wait.wait_type is WaitType.FOR_EVENT:
-            return EventQuery.from_config(config).deadline(base, zone, calendar)
-        return IntentResolver(read_intent(config), zone, rules, calendar).resolve(base)
+            return EventQuery.from_config(config).deadline(base, zone, calendar, wait.id)
+        return IntentResolver(read_intent(config), zone, rules, calendar).resolve(base, wait.id)
 
     # -- reschedule -----------------------------------------------------------------------------------------------
 
@@ -362,6 +362,10 @@ class ReschedulingService:
         opening, moves = opening_rules.next_opening(came_at)
         if opening < seen.now:
             opening, moves = opening_rules.next_opening(seen.now)
+        span = Rules.from_config(seen.wait.wait_config).spread
+        if span is not None and moves:
+            spread = opening_rules.spread(opening, span.elapsed, seen.wait.id)
+            opening, moves = opening + spread.moved, (*moves, spread)
         return Schedule(opening, lambda: f"its event came at {show(came_at, zone)}", moves)
 
     def _apply(self, moved: Sequence[tuple[WaitStepExecution, WaitStepExecution, str]]) -> int:

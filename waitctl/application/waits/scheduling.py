@@ -77,6 +77,7 @@ class WaitSchedulingService:
         spec: WaitSpec,
         *,
         at: time | str | None = None,
+        on: str | None = None,
         rules: Rules = Rules(),
         base: datetime | None = None,
         replace_open: bool = False,
@@ -86,8 +87,9 @@ class WaitSchedulingService:
         """Wait for a span of elapsed time, as in ``"3d"`` or a `timedelta`, or for business days, as in ``"3bd"``.
 
         ``at`` is a time of day, and makes the duration local calendar days; so does a calendar in ``rules``, which say
-        what the instant must obey. ``base`` is the instant to count from instead of now; ``replace_open`` cancels
-        another open wait of the step first.
+        what the instant must obey. ``"1mo"`` is a calendar month, ``on`` the day of the one that is reached (``"15"``,
+        ``"last friday"``), and ``"4bh"`` is open time of the calendar. ``base`` is the instant to count from instead of
+        now; ``replace_open`` cancels another open wait of the step first.
 
         Raises `InvalidWaitDurationError`, `InvalidWaitTimeError`, `InvalidWaitConfigurationError`,
         `UnknownCalendarError`, `CalendarRangeError`, `NoOpeningError`, `WaitAlreadyOpenError` or
@@ -95,7 +97,7 @@ class WaitSchedulingService:
         """
         may_be_zero = rules.window is not None or rules.calendar is not None
         clock = None if at is None else str(at)
-        intent = parse_fixed_time(duration_text(duration), clock, zero=may_be_zero)
+        intent = parse_fixed_time(duration_text(duration), clock, on, zero=may_be_zero)
         return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_until_date_wait(
@@ -105,6 +107,7 @@ class WaitSchedulingService:
         *,
         offset: timedelta | str | None = None,
         field: str | None = None,
+        on: str | None = None,
         roll: str = Roll.BACK,
         rules: Rules = Rules(),
         base: datetime | None = None,
@@ -116,16 +119,17 @@ class WaitSchedulingService:
         """Wait until an instant, or until a local date and time in the wait's zone.
 
         Instead of a ``date``, ``field`` says where it stands in the context; ``offset`` (``"-2d"``) goes back or on
-        from it. What lies before a date and may not go on then goes back to the latest opening, or on to the next one
-        with ``roll="forward"``, never past the date. ``past="fire"`` makes a date before the base due at once instead
-        of raising `InvalidWaitDateError`, ``"next"`` takes the next opening, or the next day that passes.
+        from it, and ``on`` (``"last friday"``) takes a day of the month that this leads to. What lies before a date and
+        may not go on then goes back to the latest opening, or on to the next one with ``roll="forward"``, never past
+        the date. ``past="fire"`` makes a date before the base due at once instead of raising `InvalidWaitDateError`,
+        ``"next"`` takes the next opening, or the next day that passes.
         For the rest see `create_fixed_time_wait`.
         """
         if (date is None) == (field is None):
             raise InvalidWaitDateError("name either a date or the field of the context that holds it")
         asked = date_text(date or "") if field is None else date_in_context(spec.context, field)
         distance = None if offset is None else duration_text(offset)
-        intent = parse_until_date(asked, distance, field, roll=roll, past=past)
+        intent = parse_until_date(asked, distance, field, roll=roll, past=past, on=on)
         return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_until_time_wait(
@@ -210,13 +214,14 @@ class WaitSchedulingService:
         assert contact is not None
         opening_rules = OpeningRules(spec.timezone, query.rules, calendar)
         opening_rules.next_opening(now)  # a window that never opens is refused here
-        deadline = query.deadline(base or now, spec.timezone, calendar)
+        wait_id = new_id()
+        deadline = query.deadline(base or now, spec.timezone, calendar, wait_id)
         timeout_at = deadline.at if deadline else None
         config = query.to_config() | ({"from": format_instant(base)} if base else {})
         if deadline or opening_rules:
             config = with_zone_rules(config, spec.timezone)
         wait = WaitStepExecution.for_event(
-            new_id(),
+            wait_id,
             spec,
             query.listeners([new_id() for _ in query.types], contact, now=now, timeout_at=timeout_at),
             config,

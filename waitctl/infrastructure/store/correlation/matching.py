@@ -45,7 +45,7 @@ class OpeningFor(Protocol):
     """Until when an event schedules a wait of this zone and configuration; ``None`` when it resumes it."""
 
     def __call__(
-        self, zone: str, config: Mapping[str, Any], *, received_at: datetime, now: datetime
+        self, zone: str, config: Mapping[str, Any], wait_id: str, *, received_at: datetime, now: datetime
     ) -> datetime | None: ...
 
 
@@ -159,7 +159,7 @@ def _pair(row: sa.Row[Any], opening_for: OpeningFor, now: datetime, reason: str)
     """What becomes of a candidate that was chosen: with ``scheduled_at`` its wait is scheduled, else resumed."""
     opening = None
     if row.gated:
-        opening = opening_for(row.timezone, row.wait_config, received_at=row.received_at, now=now)
+        opening = opening_for(row.timezone, row.wait_config, row.wait_id, received_at=row.received_at, now=now)
     outside = f", outside the window: scheduled for {format_instant(opening)}" if opening else ""
     return _ids(row) | {"scheduled_at": opening, "reason": f"{reason}{row.event_id}{outside}"}
 
