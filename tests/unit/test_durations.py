@@ -184,7 +184,7 @@ def test_zero_where_it_is_allowed(text: str) -> None:
 def test_months_hint_at_what_to_write_instead() -> None:
     with pytest.raises(InvalidWaitDurationError) as caught:
         parse_duration("1mo")
-    assert caught.value.hint == "count in days or weeks, or use until-date"
+    assert caught.value.hint == "count in days or weeks; 1m is one minute, 1mo one month"
 
 
 @given(DURATIONS)

@@ -39,10 +39,11 @@ COMMANDS = {
     "pause": ("pausing", "Hold deliveries back; events and deadlines go on."),
     "unpause": ("pausing", "Let held deliveries go."),
     "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),
+    "contact": ("contacts", "Keep the zones of contacts, and forget them."),
     "calendar": ("calendars", "Look at calendars: business days, holidays, hours."),
     "db": ("database", "Migrate the database and look at its schema."),
 }
-GROUPS = frozenset({"create", "event", "delivery", "calendar", "db"})
+GROUPS = frozenset({"contact", "create", "event", "delivery", "calendar", "db"})
 
 
 class LazyGroup(TyperGroup):

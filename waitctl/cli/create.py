@@ -16,6 +16,7 @@ from waitctl.application.waits.results import WaitCreateResult
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.cli.output import Output, OutputOption, outlook, print_document, print_explanation, say, write_line
 from waitctl.cli.session import Session, read_text_option, session_of
+from waitctl.domain.contacts import OF_CONTACT
 from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitConfigurationError
 from waitctl.domain.handlers import INLINE, InlineCommand, parse_routes
@@ -60,7 +61,13 @@ class Common:
     key: Annotated[
         str | None, typer.Option("--key", metavar="KEY", help="Create once for ever under this key (per workflow).")
     ] = None
-    tz: Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="An IANA time zone.")] = None
+    tz: Annotated[
+        str | None, typer.Option("--tz", metavar="ZONE|contact", help="An IANA time zone, or that of the contact.")
+    ] = None
+    tz_field: Annotated[
+        str | None,
+        typer.Option("--tz-field", metavar="KEY", help="Where the zone stands in --context; else as without it."),
+    ] = None
     calendar: Annotated[
         str | None, typer.Option("--calendar", metavar="NAME", help="Business days only: DE-BY, US-CA, NYSE, company.")
     ] = None
@@ -107,7 +114,9 @@ class Common:
             handlers=routes.by_outcome,
             command=None if argv is None else InlineCommand(argv, _folder()),
             idempotency_key=delivery_key(delivery, self.step) if self.key is None and delivery else self.key,
-            timezone=session.settings().timezone if self.tz is None else self.tz,
+            timezone=session.settings().timezone if self.tz in {None, OF_CONTACT} else str(self.tz),
+            zone_field=self.tz_field,
+            zone_of_contact=self.tz == OF_CONTACT,
         )
 
     @property

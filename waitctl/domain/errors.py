@@ -25,7 +25,9 @@
     │   ├── EventListenerNotFoundError
     │   ├── EventNotFoundError
     │   ├── QuarantineNotFoundError
-    │   └── DeliveryNotFoundError
+    │   ├── DeliveryNotFoundError
+    │   ├── ContactNotFoundError
+    │   └── RecurrenceNotFoundError
     ├── ConflictError                        the state does not allow it (exit 4)
     │   ├── WaitExecutionExpiredError          it timed out
     │   ├── EventListenerExpiredError          its deadline has passed
@@ -169,6 +171,14 @@ class QuarantineNotFoundError(NotFoundError):
 
 class DeliveryNotFoundError(NotFoundError):
     """No such delivery."""
+
+
+class ContactNotFoundError(NotFoundError):
+    """Nothing is known of the contact."""
+
+
+class RecurrenceNotFoundError(NotFoundError):
+    """No such recurrence."""
 
 
 class ConflictError(WaitStepError):

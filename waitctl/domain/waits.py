@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from waitctl.domain.calendars import Calendar
+from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
 from waitctl.domain.deliveries import Delivery, Outcome
 from waitctl.domain.errors import (
     EventListenerExpiredError,
@@ -118,7 +119,9 @@ def sources_of(to: WaitExecutionStatus) -> tuple[WaitExecutionStatus, ...]:
 class WaitSpec:
     """What every wait has, whatever it waits for: where it belongs and what happens when it ends.
 
-    ``handlers`` hear of single outcomes, ``handler`` of the others. ``command`` runs instead of ``handler``.
+    ``handlers`` hear of single outcomes, ``handler`` of the others. ``command`` runs instead of ``handler``. The zone
+    is the one that stands under ``zone_field`` of the context, or that of the contact, where that is asked for and
+    known, else ``timezone``.
     """
 
     workflow_execution_id: str
@@ -131,6 +134,8 @@ class WaitSpec:
     timezone: str = "UTC"
     handlers: Mapping[Outcome, str] | None = None
     command: InlineCommand | None = None
+    zone_field: str | None = None
+    zone_of_contact: bool = False
 
     def checked(self) -> WaitSpec:
         """Return this spec validated and normalised. Raises `InvalidWaitConfigurationError`."""
@@ -147,8 +152,18 @@ class WaitSpec:
         if self.context is not None:
             check_json_object(self.context, "the context")
         check_zone(self.timezone)
+        if self.zone_field is not None:
+            check_text(self.zone_field, "the field of the zone")
+        if self.zone_of_contact and self.contact_id is None:
+            raise InvalidWaitConfigurationError("the zone of the contact needs a contact", hint="--contact ID")
         contact = None if self.contact_id is None else normalize_contact(self.contact_id)
         return replace(self, contact_id=contact, handler=self._checked_handler())
+
+    @property
+    def zone_config(self) -> JsonObject:
+        """Where its zone comes from, as `wait_config` keeps it."""
+        config: JsonObject = {} if self.zone_field is None else {TZ_FIELD: self.zone_field}
+        return config | {TZ_CONTACT: True} if self.zone_of_contact else config
 
     def _checked_handler(self) -> str | None:
         named = [self.handler, *(self.handlers or {}).values()]
@@ -222,7 +237,7 @@ class WaitStepExecution:
         spec, rules = spec.checked(), rules.checked()
         start = base or now
         resolver = IntentResolver(intent, spec.timezone, rules, calendar)
-        config = intent.to_config() | rules.to_config()
+        config = intent.to_config() | rules.to_config() | spec.zone_config
         if base is not None:
             config["from"] = format_instant(base)
         if isinstance(intent, UntilDate):
@@ -254,7 +269,9 @@ class WaitStepExecution:
 
         ``late`` is the `late_policy` of its rules: an event outside its window schedules it.
         """
-        wait = cls._open(wait_id, spec.checked(), WaitType.FOR_EVENT, config, now=now, timeout_at=timeout_at)
+        spec = spec.checked()
+        config |= spec.zone_config
+        wait = cls._open(wait_id, spec, WaitType.FOR_EVENT, config, now=now, timeout_at=timeout_at)
         return replace(wait, listeners=listeners, late_policy=late)
 
     @classmethod
@@ -301,7 +318,8 @@ class WaitStepExecution:
             [
                 self.wait_type,
                 _canonical(asked),
-                self.timezone,
+                # Where the zone comes from was asked for, and not what it was then.
+                None if TZ_FIELD in asked or TZ_CONTACT in asked else self.timezone,
                 self.contact_id,
                 self.handler,
                 _canonical(self.context),

@@ -47,6 +47,7 @@ class SourceConfig:
     """One ``[sources.NAME]`` of the config file: how a sender's webhooks are verified and read.
 
     Names of secrets, never the secrets: ``secret_env`` are variables, ``secret_file`` files; several while they rotate.
+    ``timezone``: where its events tell the contact's zone, as in ``data.tz``.
     ``verify``: False where what has no secret is to be taken unverified. ``tolerance``: how far a signed instant may
     lie from now; None for what the provider says. ``max_quarantined``
     and ``max_quarantine_age``: how much of what was refused is kept, and how long.
@@ -57,6 +58,7 @@ class SourceConfig:
     secret_env: tuple[str, ...] = ()
     secret_file: tuple[str, ...] = ()
     contact: str | None = None
+    timezone: str | None = None
     url: str | None = None
     verify: bool = True
     tolerance: timedelta | None = None

@@ -90,6 +90,7 @@ class SourceModel(BaseModel):
     secret_env: Names = ()
     secret_file: Names = ()
     contact: Word | None = None
+    timezone: Annotated[Word, StringConstraints(pattern=r"^data(\.[^.]+)+$")] | None = None
     url: Word | None = None
     verify: bool = True
     tolerance: Span | None = None

@@ -18,6 +18,7 @@ from waitctl.infrastructure.schema import (
     matches,
     metadata,
     quarantine,
+    recurrences,
     transitions,
     waits,
 )
@@ -67,3 +68,13 @@ Index("ix_wait_deliveries_wait", deliveries.c.wait_id)
 Index("ix_wait_deliveries_pending", deliveries.c.handler, deliveries.c.next_attempt_at, **where("status = 'pending'"))
 Index("ix_wait_deliveries_running", deliveries.c.handler, deliveries.c.lease_expires_at, **where("status = 'running'"))
 Index("ix_wait_deliveries_dead", deliveries.c.handler, **where("status = 'dead'"))
+Index(
+    "uq_recurrences_open",
+    recurrences.c.workflow_execution_id,
+    recurrences.c.step_id,
+    unique=True,
+    **where("status IN ('active', 'paused')"),
+)
+Index("uq_recurrences_wait", recurrences.c.wait_id, unique=True, **where("wait_id IS NOT NULL"))
+Index("uq_recurrences_stop", recurrences.c.stop_wait_id, unique=True, **where("stop_wait_id IS NOT NULL"))
+Index("ix_recurrences_next", recurrences.c.next_at, **where("status = 'active'"))

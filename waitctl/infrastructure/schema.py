@@ -43,7 +43,7 @@ from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
 
-HEAD = "0008"
+HEAD = "0011"
 """The newest migration. A test holds it equal to Alembic's head, so that commands need not import Alembic."""
 
 VERSION_TABLE = "waitctl_alembic_version"
@@ -394,4 +394,44 @@ pauses = Table(
     Column("paused_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("kind", "name"),
     CheckConstraint("kind IN ('all', 'handler', 'workflow')", name="kind"),
+)
+
+contacts = Table(
+    "waitctl_contacts",
+    metadata,
+    Column("contact_id", Text, primary_key=True),
+    Column("timezone", Text),
+    Column("data", Json),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# Waits that come again: what each of them is made of, and the one that is open.
+recurrences = Table(
+    "workflow_recurrences",
+    metadata,
+    Column("id", _id(), primary_key=True),
+    Column("workflow_id", Text),
+    Column("workflow_execution_id", Text, nullable=False),
+    Column("step_id", Text, nullable=False),
+    Column("contact_id", Text),
+    Column("rule", Json, nullable=False),
+    Column("rules", Json, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("context", Json),
+    Column("handler", Text),
+    Column("handlers", Json),
+    Column("stop_on", Text),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("actor", Text, nullable=False),
+    Column("occurrence", Integer, nullable=False),  # the number of the open wait, or of the last one
+    Column("anchor_at", UtcDateTime, nullable=False),  # what the rule counts from
+    Column("next_at", UtcDateTime),  # when the open wait is due: how a tick knows that a batch may hold one
+    Column("wait_id", _id()),
+    Column("stop_wait_id", _id()),  # the wait for the event that stops it
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    CheckConstraint("status IN ('active', 'paused', 'stopped', 'finished')", name="status"),
+    CheckConstraint("(status = 'active') = (wait_id IS NOT NULL AND next_at IS NOT NULL)", name="active_has_a_wait"),
 )

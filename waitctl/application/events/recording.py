@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
+from waitctl.application.contacts import note_zones
 from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
 from waitctl.application.id_lookup import EVENT, get_by_id
 from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
 from waitctl.domain.events import Event, check_event_type_name, check_registered
-from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact
+from waitctl.domain.text import JsonObject, check_json_object, check_text, from_json, normalize_contact
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
@@ -119,6 +120,8 @@ class EventService:
         self._actor = actor
         self._host_rules = HostOpeningRules(settings)
         self._verified = settings.verified_sources if settings else frozenset[str]()
+        sources = settings.sources.values() if settings else ()
+        self._zone_fields = {source.name: source.timezone for source in sources if source.timezone}
 
     def record(self, event: Event, connection: Connection | None = None) -> RecordResult:
         """Store one event and resume what it matches, in one transaction.
@@ -218,6 +221,7 @@ class EventService:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
         listened_for = store.insert_presumed_new(connection, encoded.text, encoded.rows, now=now)
         matched = self._correlate(connection, listened_for, verdicts, now) if listened_for else []
+        self._note_zones(connection, encoded.rows)
         return Stored({row.id for row in encoded.rows}, matched, [], has_listeners=bool(listened_for), whole=True)
 
     def store(self, connection: Connection, events: Sequence[Event]) -> Stored:
@@ -242,8 +246,16 @@ class EventService:
             return Stored(set(), [], refused)
         inserted = store.insert_events(connection, text, ids, now=now)
         matched = self._correlate(connection, inserted.listened_for, verdicts, now) if inserted.listened_for else []
+        self._note_zones(connection, [row for row in encoded.rows if row.id in ids - inserted.dropped])
         whole = not refused and not inserted.dropped
         return Stored(ids - inserted.dropped, matched, refused, has_listeners=bool(inserted.listened_for), whole=whole)
+
+    def _note_zones(self, connection: Connection, rows: Sequence[EventRow]) -> None:
+        """Write the zones of contacts that new events tell, of sources whose events do."""
+        for source, field in self._zone_fields.items():
+            telling = [(row.contact_id, from_json(row.data)) for row in rows if row.source == source]
+            if telling:
+                note_zones(connection, self._database, telling, field)
 
     def _correlate(
         self, connection: Connection, event_ids: Sequence[str], verdicts: Verdicts | None, now: datetime

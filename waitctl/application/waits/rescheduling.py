@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
+from waitctl.application.contacts import ContactZones, zone_today
 from waitctl.application.documents import instant
 from waitctl.application.id_lookup import WAIT
 from waitctl.application.waits.explaining import explain_event_wait
@@ -298,6 +299,7 @@ class ReschedulingService:
         if zone is not None:
             check_zone(zone)
         checked, changes, failed = 0, [], []
+        zones = ContactZones(self._database)
         moved: list[tuple[WaitStepExecution, WaitStepExecution, str]] = []
         for seen in self._open_waits(wanted or WaitFilter()):
             wait, place, checked = seen.wait, zone or seen.wait.timezone, checked + 1
@@ -305,6 +307,8 @@ class ReschedulingService:
             if before is not None and before <= seen.now:
                 continue  # a deadline that has passed decides, though no tick has seen it yet
             try:
+                if zone is None:
+                    place = zone_today(wait, zones)
                 planned, config = self._planned(seen, place)
                 after = planned.at if planned else None
                 if before == after and place == wait.timezone:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
+from waitctl.application.contacts import place, place_or_ask
 from waitctl.application.id_lookup import WAIT, find_cursor, find_id, get_by_id
 from waitctl.application.inbox import Inbox
 from waitctl.application.inline_commands import InlineCommands
@@ -179,6 +180,7 @@ class WaitSchedulingService:
         if dry_run:
             now, registered = self._now_and_types()
             _check_registered(query.types, registered)
+            spec = place_or_ask(self._database, spec)
             wait, deadline = self._draft_event_wait(query, spec, base, now)
             return WaitCreateResult(wait, created=False, explanation=explain_event_wait(query, wait, deadline))
 
@@ -188,7 +190,7 @@ class WaitSchedulingService:
             now = self._database.lock_topics(connection_, buckets, exclusive=True)
             registered = event_store.registered_types(connection_)
             _check_registered(query.types, registered)
-            wait, _ = self._draft_event_wait(query, spec, base, now)
+            wait, _ = self._draft_event_wait(query, place(connection_, spec), base, now)
             result = self._insert(connection_, wait, (), replace_open)
             if not result.created:
                 return result
@@ -242,27 +244,29 @@ class WaitSchedulingService:
         connection: Connection | None,
     ) -> WaitCreateResult:
         spec = self._inline.checked(spec.checked(), dry_run=dry_run)
-        tzdata, calendar = tzdata_version(spec.timezone), self._host_rules.calendar(rules)
+        calendar = self._host_rules.calendar(rules)
         _check_aware(base)
 
-        def draft(now: datetime, intent: Intent) -> tuple[WaitStepExecution, Schedule]:
+        def draft(now: datetime, intent: Intent, spec: WaitSpec) -> tuple[WaitStepExecution, Schedule]:
+            tzdata = tzdata_version(spec.timezone)
             return WaitStepExecution.for_time(
                 new_id(), spec, intent, now=now, rules=rules, calendar=calendar, base=base, tzdata=tzdata
             )
 
         if dry_run:
-            wait, schedule = draft(self._now_and_types()[0], intent)
+            wait, schedule = draft(self._now_and_types()[0], intent, place_or_ask(self._database, spec))
             return WaitCreateResult(wait, created=False, explanation=schedule.explanation)
 
         def work(connection_: Connection) -> WaitCreateResult:
             now = self._database.clock(connection_)
+            placed = place(connection_, spec)
             try:
-                wait, schedule = draft(now, intent)
+                wait, schedule = draft(now, intent, placed)
             except InvalidWaitDateError:
                 # The same command run again after its date has passed finds the wait that it made.
                 if not isinstance(intent, UntilDate) or intent.past is not Past.REJECT:
                     raise
-                late, schedule = draft(now, replace(intent, past=Past.FIRE))
+                late, schedule = draft(now, replace(intent, past=Past.FIRE), placed)
                 asked = replace(late, wait_config={**late.wait_config, "past": intent.past.value})
                 existing = find_pruned(connection_, asked) or find_existing(connection_, asked)
                 if existing is None or existing.fingerprint != asked.fingerprint:

@@ -38,7 +38,7 @@ def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
     return sa.literal(value, column.type, literal_execute=True)
 
 
-_OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
+IS_OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ def find_open_wait(connection: Connection, execution_id: str, step_id: str) -> W
 def _find_open_wait() -> sa.Select[Any]:
     """The open wait of a step."""
     execution_id = waits.c.workflow_execution_id == sa.bindparam("execution_id", type_=sa.Text)
-    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), _OPEN)
+    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), IS_OPEN)
 
 
 def find_wait_by_key(connection: Connection, workflow_id: str | None, key: str) -> WaitStepExecution | None:
@@ -149,9 +149,9 @@ def list_statement(wanted: WaitFilter, *, now: datetime) -> sa.Select[Any]:
     if wanted.statuses:
         found = found.where(waits.c.status.in_([literal(each, waits.c.status) for each in wanted.statuses]))
     if wanted.overdue:
-        found = found.where(_OPEN, _ends_at() <= now)
+        found = found.where(IS_OPEN, _ends_at() <= now)
     if wanted.due_before is not None:
-        found = found.where(_OPEN, _ends_at() < wanted.due_before)
+        found = found.where(IS_OPEN, _ends_at() < wanted.due_before)
     return named("list_waits", found)
 
 
@@ -345,7 +345,7 @@ def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
 def _count_open() -> Any:
     """The open waits by type and status."""
     kinds = (waits.c.wait_type, waits.c.status)
-    return sa.select(*kinds, sa.func.count()).where(_OPEN).group_by(*kinds)
+    return sa.select(*kinds, sa.func.count()).where(IS_OPEN).group_by(*kinds)
 
 
 @statement
