@@ -32,6 +32,7 @@ COMMANDS = {
     "await": ("awaiting", "Block until waits have ended."),
     "explain": ("rescheduling", "Say why a wait ends when it does."),
     "reschedule": ("rescheduling", "Give open waits another instant or window."),
+    "update": ("rescheduling", "Give open waits another context."),
     "replan": ("rescheduling", "Compute open waits anew after a change of zone rules or holidays."),
     "why": ("why", "Say what a wait is still waiting for, and which events nearly ended it."),
     "event": ("events", "Record events and look at them."),

@@ -16,6 +16,7 @@ from waitctl.cli.output import (
     ExitCode,
     Output,
     OutputOption,
+    json_text,
     print_card,
     print_document,
     print_list,
@@ -59,7 +60,8 @@ def set_(
         human=lambda: write_line(f"{found.contact_id}  {found.timezone or 'no zone'}"),
     )
     if affected:
-        say(f"note: {affected} open waits go by this zone; waitctl replan --contact {found.contact_id} moves them")
+        go = "wait goes" if affected == 1 else "waits go"
+        say(f"note: {affected} open {go} by this zone; waitctl replan --contact {found.contact_id} shows where to")
 
 
 @app.command("show")
@@ -74,7 +76,7 @@ def show(context: typer.Context, contact: ContactArgument, output: DocumentOptio
     document = (blank if found is None else _document(found)) | {"held": dict(held)}
 
     def human() -> None:
-        kept = () if found is None else (("zone", found.timezone), ("data", found.data))
+        kept = () if found is None else (("zone", found.timezone), ("data", json_text(found.data)))
         print_card(document["contact"], (*kept, *held.items()))
 
     print_document(document, output, human=human)

@@ -224,6 +224,10 @@ def until_date(
         str | None,
         typer.Option("--field", metavar="NAME", help="Where the date stands in --context, instead of DATETIME."),
     ] = None,
+    field_format: Annotated[
+        str | None,
+        typer.Option("--field-format", metavar="FORMAT", help="How it is written there, as in DD.MM.YYYY [HH:mm]."),
+    ] = None,
     on: OnOption = None,
     roll: Annotated[
         Roll, typer.Option("--roll", help="Where an instant before the date goes that may not go on then.")
@@ -243,6 +247,7 @@ def until_date(
             spec,
             offset=offset,
             field=field,
+            field_format=field_format,
             on=on,
             roll=roll,
             rules=common.rules,

@@ -22,11 +22,12 @@ from waitctl.cli.output import (
     tail,
     write_line,
 )
-from waitctl.cli.session import Session, WaitArgument, session_of
+from waitctl.cli.session import Session, WaitArgument, read_text_argument, session_of
 from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.cli.waits import ExecutionOption
+from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.instants import show_local
-from waitctl.domain.text import normalize_contact
+from waitctl.domain.text import normalize_contact, parse_json_object
 from waitctl.domain.waits import WaitFilter, WaitType
 
 app = typer.Typer(add_completion=False)
@@ -71,6 +72,43 @@ def reschedule(
 
     def act(wait: str) -> tuple[WaitStatus, tuple[str, ...]]:
         return service.reschedule_wait(wait, at=at, by=by, window=window, reason=reason)
+
+    done, worst = for_each(waits, act, output)
+
+    def human(_: object) -> None:
+        for found, explanation in done:
+            print_explanation(found.wait, explanation)
+
+    documents = [{**wait_document(found.wait), "explanation": list(why)} for found, why in done]
+    print_list(documents, output, whole=lambda rows: {"waits": rows}, human=human, id_key="id")
+    raise typer.Exit(worst)
+
+
+@app.command("update")
+def update(
+    context: typer.Context,
+    waits: Annotated[list[str], typer.Argument(metavar="WAIT…", help="Ids, or their first or last 8 characters.")],
+    given: Annotated[str, typer.Option("--context", metavar="JSON|@FILE|-", help="The context that they get.")],
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Only what it names; null takes a key away (RFC 7396).")
+    ] = False,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the audit trail.")] = None,
+    output: OutputOption = Output.HUMAN,
+) -> None:
+    """Give open waits another context.
+
+    A date or zone that was read from a field of it is read again, and the wait moves.
+    Example: waitctl update 6f2b9c01d3aa --context '{"appointment": "2026-12-01T09:00:00Z"}'
+    """
+    from waitctl.application.waits.updating import UpdatingService
+
+    session = session_of(context)
+    text = read_text_argument(given, "the context", InvalidWaitConfigurationError)
+    document = parse_json_object(text, "the context")
+    service = UpdatingService(session.database(), actor=session.actor, settings=session.settings())
+
+    def act(wait: str) -> tuple[WaitStatus, tuple[str, ...]]:
+        return service.update_wait(wait, context=document, merge=merge, reason=reason)
 
     done, worst = for_each(waits, act, output)
 

@@ -230,6 +230,42 @@ def _moment(date: str, time: str | None, offset: str | None) -> datetime | Plain
     return at
 
 
+_TOKENS = {"YYYY": "[0-9]{4}", "MM": "[0-9]{2}", "DD": "[0-9]{2}", "HH": "[0-9]{2}", "mm": "[0-9]{2}", "ss": "[0-9]{2}"}
+_TOKEN = re.compile("|".join(_TOKENS))
+
+
+def check_date_format(text: str) -> str:
+    """Return ``text`` when it is a format for `parse_formatted`: ``DD.MM.YYYY``, ``MM/DD/YYYY HH:mm``.
+
+    Raises `InvalidWaitDateError`.
+    """
+    found = _TOKEN.findall(text)
+    rest = _TOKEN.sub("", text)
+    whole = {"YYYY", "MM", "DD"} <= set(found) and len(set(found)) == len(found)
+    if not whole or re.search(r"[A-Za-z0-9]", rest.replace("T", "")) or ("mm" in found and "HH" not in found):
+        raise InvalidWaitDateError(
+            f"{text[:80]!a} is no format of a date",
+            hint="made of YYYY, MM, DD and perhaps HH, mm, ss, as in DD.MM.YYYY or 'MM/DD/YYYY HH:mm'",
+        )
+    return text
+
+
+def parse_formatted(value: object, pattern: str) -> PlainDateTime:
+    """Parse a local date as ``pattern`` has it; without a time of day it means 00:00. Raises `InvalidWaitDateError`."""
+    names = _TOKEN.findall(check_date_format(pattern))
+    parts = [_TOKENS[part] if part in _TOKENS else re.escape(part) for part in re.split(f"({_TOKEN.pattern})", pattern)]
+    expression = "".join(f"({part})" if part in _TOKENS.values() else part for part in parts)
+    matched = re.fullmatch(expression, value.strip()) if isinstance(value, str) else None
+    if matched is None:
+        raise InvalidWaitDateError(f"{value!r} is not a date written as {pattern}")
+    found = dict(zip(names, map(int, matched.groups()), strict=True))
+    try:
+        time = [found.get(name, 0) for name in ("HH", "mm", "ss")]
+        return PlainDateTime(found["YYYY"], found["MM"], found["DD"], *time)
+    except ValueError as cause:
+        raise InvalidWaitDateError(f"{value!r} is not on the calendar") from cause
+
+
 def _number_text(value: float | Decimal) -> str:
     is_number = isinstance(value, int) or isfinite(value)
     if isinstance(value, bool) or not is_number or not 0 <= value < 10**14:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 
 from whenever import PlainDateTime, Time
 
+from waitctl.domain.contacts import value_under
 from waitctl.domain.durations import Duration, Offset, as_duration, parse_duration, parse_offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, InvalidWaitTimeError
 from waitctl.domain.hours import OpeningHours, format_days, parse_days, parse_hours
-from waitctl.domain.instants import Dst, clock, format_instant, parse_moment
+from waitctl.domain.instants import Dst, clock, format_instant, parse_formatted, parse_moment
 from waitctl.domain.months import DayOfMonth, parse_day_of_month
 from waitctl.domain.text import JsonObject
 
@@ -254,16 +255,23 @@ def parse_until_date(
     roll: str = Roll.BACK,
     past: str = Past.REJECT,
     on: str | None = None,
+    field_format: str | None = None,
 ) -> UntilDate:
     """Parse RFC 3339 or a local ``2026-12-24 18:00``; a date alone means 00:00.
 
-    What was found in a ``field`` may be seconds or milliseconds since 1970. Raises `InvalidWaitDateError`,
+    What was found in a ``field`` may be seconds or milliseconds since 1970, or is written as ``field_format`` has it,
+    as in ``DD.MM.YYYY``. Raises `InvalidWaitDateError`,
     `InvalidWaitDurationError` for the offset, or `InvalidWaitConfigurationError`.
     """
     distance = None if offset is None else parse_offset(offset, zero=True)
-    moment = parse_moment(date, epoch=field is not None)
+    if field_format is not None and field is None:
+        raise InvalidWaitConfigurationError("a format is for the date in a --field")
+    if field_format is None:
+        moment = parse_moment(date, epoch=field is not None)
+    else:
+        moment = parse_formatted(date, field_format)
     day = None if on is None else parse_day_of_month(on)
-    return UntilDate(moment, distance, field, _one_of(Roll, roll), _one_of(Past, past), day)
+    return UntilDate(moment, distance, field, _one_of(Roll, roll), _one_of(Past, past), day, field_format)
 
 
 def _one_of(choices: type[_Choice], text: str) -> _Choice:
@@ -289,9 +297,7 @@ def date_in_context(context: JsonObject | None, field: str) -> str | float | Dec
 
     Raises `InvalidWaitDateError` when there is none.
     """
-    found: object = context or {}
-    for name in field.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
+    found = value_under(context, field)
     if isinstance(found, bool) or not isinstance(found, str | int | float | Decimal):
         what = "nothing" if found is None else "no date"
         raise InvalidWaitDateError(f"the context has {what} under {field!a}", hint="--context JSON holds the date")
@@ -321,11 +327,28 @@ def read_intent(config: JsonObject) -> Intent:
         return parse_fixed_time(config["duration"], config.get("at"), config.get("on"), zero=True)
     if "time" in config:
         return parse_until_time(config["time"], config.get("days"))
-    return parse_until_date(
+    intent = parse_until_date(
         config["date"],
         config.get("offset"),
         config.get("field"),
         roll=config.get("roll", Roll.BACK),
         past=config.get("past", Past.REJECT),
         on=config.get("on"),
+    )
+    return replace(intent, field_format=config.get("field_format"))
+
+
+def read_again(config: JsonObject, context: JsonObject | None) -> UntilDate:
+    """The intent of a wait whose date stands in its context, by what stands there now.
+
+    Raises `InvalidWaitDateError` when nothing does.
+    """
+    return parse_until_date(
+        date_in_context(context, config["field"]),
+        config.get("offset"),
+        config["field"],
+        roll=config.get("roll", Roll.BACK),
+        past=config.get("past", Past.REJECT),
+        on=config.get("on"),
+        field_format=config.get("field_format"),
     )

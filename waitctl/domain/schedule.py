@@ -338,6 +338,7 @@ class IntentResolver:
             asked = f"until-date {wall(intent.moment)}: that local time in {self._zone}"
         if intent.field is not None:
             asked += f", read from {intent.field} of the context"
+            asked += f" as {intent.field_format}" if intent.field_format else ""
         day = f", and of that month {intent.on.words}" if intent.on else ""
         if intent.offset is None:
             return asked + day

@@ -108,6 +108,7 @@ class WaitSchedulingService:
         *,
         offset: timedelta | str | None = None,
         field: str | None = None,
+        field_format: str | None = None,
         on: str | None = None,
         roll: str = Roll.BACK,
         rules: Rules = Rules(),
@@ -119,18 +120,19 @@ class WaitSchedulingService:
     ) -> WaitCreateResult:
         """Wait until an instant, or until a local date and time in the wait's zone.
 
-        Instead of a ``date``, ``field`` says where it stands in the context; ``offset`` (``"-2d"``) goes back or on
-        from it, and ``on`` (``"last friday"``) takes a day of the month that this leads to. What lies before a date and
-        may not go on then goes back to the latest opening, or on to the next one with ``roll="forward"``, never past
-        the date. ``past="fire"`` makes a date before the base due at once instead of raising `InvalidWaitDateError`,
-        ``"next"`` takes the next opening, or the next day that passes.
+        Instead of a ``date``, ``field`` says where it stands in the context, and ``field_format`` how it is written
+        there (``"DD.MM.YYYY"``); ``offset`` (``"-2d"``) goes back or on from it, and ``on`` (``"last friday"``) takes a
+        day of the month that this leads to. What lies before a date and may not go on then goes back to the latest
+        opening, or on to the next one with ``roll="forward"``, never past the date. ``past="fire"`` makes a date before
+        the base due at once instead of raising `InvalidWaitDateError`, ``"next"`` takes the next opening, or the next
+        day that passes.
         For the rest see `create_fixed_time_wait`.
         """
         if (date is None) == (field is None):
             raise InvalidWaitDateError("name either a date or the field of the context that holds it")
         asked = date_text(date or "") if field is None else date_in_context(spec.context, field)
         distance = None if offset is None else duration_text(offset)
-        intent = parse_until_date(asked, distance, field, roll=roll, past=past, on=on)
+        intent = parse_until_date(asked, distance, field, roll=roll, past=past, on=on, field_format=field_format)
         return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
 
     def create_until_time_wait(

@@ -161,6 +161,20 @@ def _change_deadlines() -> Claimed:
     return Claimed(claim, steps, claimed_ids)
 
 
+def change_context(connection: Connection, wait_id: str, context: JsonObject | None, *, now: datetime) -> bool:
+    """Give an open wait another context. Returns whether it landed."""
+    given = {"wait_id": wait_id, "given_context": context, "now": now}
+    return connection.execute(_change_context(), given).first() is not None
+
+
+@statement
+def _change_context() -> Any:
+    """Give an open wait another context."""
+    changed = {"context": sa.bindparam("given_context", type_=waits.c.context.type), "updated_at": NOW}
+    wanted = waits.c.id == sa.bindparam("wait_id", type_=ID)
+    return sa.update(waits).values(changed).where(wanted, sa.or_(WAITING, SCHEDULED)).returning(waits.c.id)
+
+
 def open_waits(
     connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
 ) -> list[WaitStepExecution]:
