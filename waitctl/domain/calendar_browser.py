@@ -12,7 +12,6 @@ from whenever import Date, Instant, ZonedDateTime
 
 from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
 from waitctl.domain.errors import CalendarRangeError, NoOpeningError
-from waitctl.domain.hours import Gate
 
 NEXT_HOLIDAYS = 10
 _AHEAD = 10
@@ -121,9 +120,9 @@ def _hours_now(
     calendar: Calendar, at: ZonedDateTime, zone: str
 ) -> tuple[bool | None, datetime | None, datetime | None]:
     """Whether it is open at ``at``, until when, and when it next opens."""
-    if calendar.hours is None:
+    gate = calendar.gate(zone)
+    if gate is None:
         return None, None, None
-    gate = Gate(calendar.hours, zone, opens_on=calendar.is_business_day)
     is_open, closes, opens = None, None, None
     try:
         is_open = gate.is_open(at)

@@ -9,10 +9,12 @@ from datetime import date
 from whenever import Date
 
 from waitctl.domain.errors import CalendarRangeError, NoOpeningError
-from waitctl.domain.hours import MAX_STEPS, OpeningHours
+from waitctl.domain.hours import DAY, MAX_STEPS, Gate, Interval, OpeningHours
+from waitctl.domain.instants import Dst
 
 MONDAY_TO_FRIDAY = frozenset({1, 2, 3, 4, 5})
 WEEKEND = "weekend"
+WHOLE_DAY: tuple[Interval, ...] = ((0, DAY),)
 
 
 def _no_holidays(_: int) -> Mapping[date, str]:
@@ -24,7 +26,8 @@ class Calendar:
     """Which days are business days, and when they open.
 
     ``holidays_of`` gives a year's holidays with their names; ``years`` are those it knows, and asking for another is
-    an error, never "no holidays". ``zone`` is where its days and hours are; without one, where the wait is.
+    an error, never "no holidays". ``zone`` is where its days and hours are; without one, where the wait is. ``worked``
+    are days that count whatever else says they do not, and ``special_hours`` the hours of single such days.
     """
 
     name: str
@@ -33,6 +36,8 @@ class Calendar:
     years: range = range(1, 10000)
     hours: OpeningHours | None = None
     zone: str | None = None
+    worked: frozenset[date] = frozenset()
+    special_hours: Mapping[date, tuple[Interval, ...]] = field(default_factory=dict)
     _days_off: dict[Date, str | None] = field(default_factory=dict, repr=False)
 
     def day_off(self, day: Date) -> str | None:
@@ -51,7 +56,10 @@ class Calendar:
             raise CalendarRangeError(
                 f"the calendar {self.name} knows the years {self.years[0]} to {self.years[-1]}, not {day.year}"
             )
-        holiday = self.holidays_of(day.year).get(day.to_stdlib())
+        plain = day.to_stdlib()
+        if plain in self.worked or plain in self.special_hours:
+            return None
+        holiday = self.holidays_of(day.year).get(plain)
         if holiday is not None:
             return holiday
         return None if day.day_of_week().value in self.work_week else WEEKEND
@@ -59,6 +67,24 @@ class Calendar:
     def is_business_day(self, day: Date) -> bool:
         """Whether ``day`` is one. Raises `CalendarRangeError`."""
         return self.day_off(day) is None
+
+    def hours_on(self, day: Date) -> tuple[Interval, ...]:
+        """When it is open on ``day``, if that is a business day; a worked one without hours has the week's first."""
+        plain = day.to_stdlib()
+        if plain in self.special_hours:
+            return self.special_hours[plain]
+        if self.hours is None:
+            return WHOLE_DAY
+        spans = self.hours.intervals.get(day.day_of_week().value, ())
+        return spans or (next(iter(self.hours.intervals.values())) if plain in self.worked else ())
+
+    def gate(self, zone: str, dst: Dst = Dst.COMPATIBLE) -> Gate | None:
+        """Its opening hours, in its own zone or else in ``zone``; ``None`` when it has none on any day."""
+        if self.hours is None and not self.special_hours:
+            return None
+        week = self.hours or OpeningHours(dict.fromkeys(range(1, 8), WHOLE_DAY))
+        special = self.hours_on if self.worked or self.special_hours else None
+        return Gate(week, self.zone or zone, dst, self.is_business_day, special)
 
     def add_business_days(self, start: Date, count: int) -> tuple[Date, list[tuple[Date, str]]]:
         """Count ``count`` business days on from ``start`` (back when negative), which itself never counts.

@@ -168,12 +168,35 @@ Pieces = tuple[tuple[Instant, Instant], ...]
 """Half-open stretches of time."""
 
 
+def all_but(quiet: OpeningHours) -> OpeningHours:
+    """When it is not quiet, week by week: no interval is longer than a day.
+
+    Raises `InvalidWaitConfigurationError` when it always is.
+    """
+    minutes = sorted(
+        ((day - 1) * DAY + start, (day - 1) * DAY + end)
+        for day, spans in quiet.intervals.items()
+        for start, end in spans
+    )
+    intervals: dict[int, list[Interval]] = {}
+    for (_, ends), (closes, _) in zip(minutes, [*minutes[1:], (minutes[0][0] + _WEEK, 0)], strict=True):
+        opens = ends
+        while opens < closes:
+            day, start = divmod(opens, DAY)
+            until = min(closes - day * DAY, start + DAY)
+            intervals.setdefault(day % 7 + 1, []).append((start, until))
+            opens = day * DAY + until
+    if not intervals:
+        raise InvalidWaitConfigurationError(f"the quiet hours {quiet} leave no time at all")
+    return OpeningHours({day: tuple(sorted(intervals[day])) for day in sorted(intervals)})
+
+
 class Gate:
     """Opening hours in a zone: lets an instant pass, or holds it back until the next opening.
 
-    ``opens_on`` says on which dates the hours hold at all. The openings of a day are worked out once, with the
-    clocks' gaps and folds; after that an instant costs a look-up. ``adjusted`` tells which openings start at a local
-    time that the clocks skip or repeat.
+    ``opens_on`` says on which dates the hours hold at all, and ``special`` which they are where a date may have its
+    own. The openings of a day are worked out once, with the clocks' gaps and folds; after that an instant costs a
+    look-up. ``adjusted`` tells which openings start at a local time that the clocks skip or repeat.
     """
 
     def __init__(
@@ -182,13 +205,15 @@ class Gate:
         zone: str,
         dst: Dst = Dst.COMPATIBLE,
         opens_on: Callable[[Date], bool] = lambda _: True,
+        special: Callable[[Date], tuple[Interval, ...]] | None = None,
     ) -> None:
         self.hours = hours
         self.zone = zone
         self.adjusted: dict[Instant, Adjustment] = {}
         self._dst = unless_final(dst)
         self._opens_on = opens_on
-        self._from_yesterday = hours.runs_past_midnight
+        self._special = special
+        self._from_yesterday = hours.runs_past_midnight or special is not None
         self._days: dict[Date, Pieces] = {}
         self._merged: dict[Date, Pieces] = {}
 
@@ -218,8 +243,7 @@ class Gate:
         """The starts of its intervals after ``since`` and up to ``until``, in no order."""
         date, last = since.to_tz(self.zone).date().prev_day(), until.to_tz(self.zone).date().next_day()
         while date <= last:
-            spans = self.hours.intervals.get(date.day_of_week().value, ()) if self._opens_on(date) else ()
-            for span in spans:
+            for span in self._spans(date):
                 pieces = self._pieces(date, span)
                 if pieces and since < pieces[0][0] <= until:
                     yield pieces[0][0]
@@ -229,8 +253,7 @@ class Gate:
         """Whether it would be open at ``local`` if the clocks of this gate's zone showed that time."""
         minute = local.hour * 60 + local.minute
         for date, past in ((local.date(), minute), (local.date().prev_day(), minute + DAY)):
-            spans = self.hours.intervals.get(date.day_of_week().value, ())
-            if any(start <= past < end for start, end in spans) and self._opens_on(date):
+            if any(start <= past < end for start, end in self._spans(date)):
                 return True
         return False
 
@@ -319,8 +342,13 @@ class Gate:
         return adjustment is not None and adjustment.kind == "fold"
 
     def _belonging_to(self, date: Date) -> list[tuple[Instant, Instant]]:
-        spans = self.hours.intervals.get(date.day_of_week().value, ()) if self._opens_on(date) else ()
-        return [piece for span in spans for piece in self._pieces(date, span)]
+        return [piece for span in self._spans(date) for piece in self._pieces(date, span)]
+
+    def _spans(self, date: Date) -> tuple[Interval, ...]:
+        if self._special is not None:
+            return self._special(date) if self._opens_on(date) else ()
+        spans = self.hours.intervals.get(date.day_of_week().value, ())
+        return spans if spans and self._opens_on(date) else ()
 
     def _pieces(self, date: Date, span: Interval) -> list[tuple[Instant, Instant]]:
         """The instants at which clocks show a time within ``span``: one piece, or several around a change.

@@ -152,7 +152,7 @@ class Rules:
     """What an instant must obey, as it was asked for. ``calendar`` is a name; the wait's zone stands beside.
 
     ``late`` left out means next-window with a window, else fire; past ``max_late`` a wait is skipped. ``spread`` is
-    a span over which the waits for one instant are spread.
+    a span over which the waits for one instant are spread, ``quiet`` hours at which nothing goes on.
     """
 
     dst: Dst = Dst.COMPATIBLE
@@ -161,6 +161,12 @@ class Rules:
     late: Late | None = None
     max_late: Duration | None = None
     spread: Duration | None = None
+    quiet: OpeningHours | None = None
+
+    @property
+    def are_gated(self) -> bool:
+        """Whether a calendar, a window or quiet hours may hold an instant back."""
+        return self.window is not None or self.calendar is not None or self.quiet is not None
 
     def __post_init__(self) -> None:
         for name in ("max_late", "spread"):
@@ -170,7 +176,7 @@ class Rules:
 
     def checked(self) -> Rules:
         """Return these rules when they go together. Raises `InvalidWaitConfigurationError`."""
-        if self.late is Late.NEXT_WINDOW and self.window is None and self.calendar is None:
+        if self.late is Late.NEXT_WINDOW and not self.are_gated:
             raise InvalidWaitConfigurationError("--late next-window needs a --window or a --calendar")
         if self.late is Late.FIRE and self.max_late is not None:
             raise InvalidWaitConfigurationError("--late fire always fires: it takes no --max-late")
@@ -184,6 +190,7 @@ class Rules:
         asked = {
             "calendar": self.calendar,
             "window": self.window and str(self.window),
+            "quiet": self.quiet and str(self.quiet),
             "late": self.late and self.late.value,
             "max_late": None if self.max_late is None else str(self.max_late),
             "spread": None if not self.spread or self.spread.is_zero else str(self.spread),
@@ -198,6 +205,7 @@ class Rules:
             dst=Dst(config.get("dst", Dst.COMPATIBLE)),
             calendar=config.get("calendar"),
             window=parse_hours(window) if window else None,
+            quiet=parse_hours(config["quiet"]) if config.get("quiet") else None,
             late=Late(config["late"]) if config.get("late") else None,
             max_late=parse_duration(config["max_late"], zero=True) if config.get("max_late") else None,
             spread=parse_duration(config["spread"]) if config.get("spread") else None,

@@ -188,7 +188,7 @@ class EventQuery:
     def _check_timeout(self) -> None:
         if self.grace.elapsed and self.timeout is None:
             raise InvalidWaitConfigurationError("--grace needs a --timeout to extend")
-        has_opening = self.rules.window is not None or self.rules.calendar is not None
+        has_opening = self.rules.are_gated
         if self.timeout_window and (self.timeout is None or not has_opening):
             raise InvalidWaitConfigurationError("--timeout-window needs a --timeout, and a --window or a --calendar")
 
@@ -289,7 +289,7 @@ class EventQuery:
                 match_json=self.match_json,
                 exclusive=self.exclusive,
                 where=self.where,
-                gated=self.rules.window is not None or self.rules.calendar is not None,
+                gated=self.rules.are_gated,
                 human=self.human,
                 group_no=number if self.is_grouped else 0,
                 needed=self.count or 1,

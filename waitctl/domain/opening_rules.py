@@ -10,7 +10,7 @@ from whenever import Date, Instant, PlainDateTime, Time, ZonedDateTime
 
 from waitctl.domain.calendars import WEEKEND, Calendar
 from waitctl.domain.errors import InvalidInputError, InvalidWaitDateError, NoOpeningError
-from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours, format_days
+from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours, all_but, format_days
 from waitctl.domain.instants import OUTSIDE, Adjustment, Dst, clock, refuse_adjusted, show_day, to_zone, unless_final
 from waitctl.domain.intents import Rules
 from waitctl.domain.spreading import Spread, share_of
@@ -82,11 +82,10 @@ class OpeningRules:
         self._elsewhere = calendar.zone if calendar is not None and calendar.zone != zone else None
         self._rolls_days = calendar is not None or weekdays is not None
         self._windows: list[tuple[str, Gate]] = []
-        self._window: Gate | None = None
         self.counted_by: tuple[str, Gate] | None = None
         """What says how much open time passes: the calendar's hours, or else the window on its business days."""
-        if calendar is not None and calendar.hours is not None:
-            hours = Gate(calendar.hours, calendar.zone or zone, rules.dst, calendar.is_business_day)
+        hours = None if calendar is None else calendar.gate(zone, rules.dst)
+        if calendar is not None and hours is not None:
             self._windows.append((f"opening hours of {calendar.name}", hours))
         # A shift past midnight that began on a business day lasts into a day off.
         self._shifts = [gate for _, gate in self._windows]
@@ -96,13 +95,14 @@ class OpeningRules:
                 window = Gate(rules.window, zone, rules.dst, calendar.is_business_day)
                 self._shifts.append(window)
             self._windows.append(("window", window))
-            self._window = window
-        if calendar is not None and calendar.hours is not None:
+        if hours is not None:
             self.counted_by = self._windows[0]
         elif calendar is not None and rules.window is not None:
             self.counted_by = ("window", Gate(rules.window, zone, rules.dst, calendar.is_business_day))
         elif self._windows:
             self.counted_by = self._windows[0]
+        if rules.quiet is not None:
+            self._windows.append(("time without quiet hours", Gate(all_but(rules.quiet), zone, rules.dst)))
 
     def __bool__(self) -> bool:
         """Whether there is anything to pass."""
@@ -114,9 +114,10 @@ class OpeningRules:
         return bool(self._windows)
 
     def window_lets_pass(self, at: ZonedDateTime) -> bool:
-        """Whether the window, if there is one beside what counts open time, lets ``at`` pass."""
+        """Whether the windows, if there are any beside what counts open time, let ``at`` pass."""
         counted = self.counted_by[0] if self.counted_by else ""
-        return self._window is None or counted == "window" or self._window.is_open(at)
+        others = [gate for name, gate in self._windows if name != counted]
+        return all(gate.is_open(at if gate.zone == self._zone else at.to_tz(gate.zone)) for gate in others)
 
     def closes_at(self, at: datetime, limit: datetime) -> datetime:
         """How long everything that lets ``at`` pass still does, at most until ``limit``; ``limit`` if nothing does."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from waitctl.domain.calendar_browser import CalendarKind
@@ -45,15 +46,19 @@ class Calendars:
     def _make(self, name: str, above: tuple[str, ...]) -> Calendar:
         config = self._configured.get(name)
         if config is None or name in above[-1:]:  # a configured "DE" may be based on the library's
-            return self._from_library(name, above)
+            observed = all(self._configured[each].observed for each in above)
+            return self._from_library(name, above, observed=observed)
         if name in above:
             raise InvalidSettingError(f"calendars.{name}.base leads back to {name}")
-        if config.base is None:
-            return _adjust(Calendar(name), config)
-        return _adjust(self._make(config.base, (*above, name)), config)
+        base = Calendar(name) if config.base is None else self._make(config.base, (*above, name))
+        if config.ics is not None:
+            from waitctl.infrastructure.ics import with_file
 
-    def _from_library(self, name: str, above: tuple[str, ...]) -> Calendar:
-        make = _find(name)
+            base = with_file(base, (config.folder or Path()) / Path(config.ics).expanduser(), f"calendars.{name}.ics")
+        return _adjust(base, config)
+
+    def _from_library(self, name: str, above: tuple[str, ...], *, observed: bool) -> Calendar:
+        make = _find(name, observed=observed)
         if make is None:
             where = f"calendars.{above[-1]}.base: " if above else ""
             raise UnknownCalendarError(f"{where}{name!a} is not a calendar", hint=self._hint(name, above))
@@ -105,20 +110,37 @@ def _adjust(base: Calendar, config: CalendarConfig) -> Calendar:
         years=base.years,
         hours=config.hours or base.hours,
         zone=config.zone or base.zone,
+        worked=base.worked | config.worked,
+        special_hours={**base.special_hours, **config.half_days},
     )
 
 
-def _find(name: str) -> Callable[[Sequence[int]], HolidayBase] | None:
-    """What makes the library's holidays of some years for ``DE``, ``DE-BY`` or ``NYSE``; in English where it can."""
+def _find(name: str, *, observed: bool) -> Callable[[Sequence[int]], HolidayBase] | None:
+    """What makes the library's holidays of some years for ``DE``, ``DE-BY`` or ``NYSE``; in English where it can.
+
+    ``DE-BY+catholic`` has those of a category beside the public ones. Raises `UnknownCalendarError` for a category that
+    the library does not have there.
+    """
     from holidays import country_holidays, financial_holidays, list_supported_countries, list_supported_financial
 
-    if name in list_supported_financial():
-        return lambda years: financial_holidays(name, years=years, language="en_US")
-    country, dash, part = name.partition("-")
+    plain, *categories = name.split("+")
+    country, dash, part = plain.partition("-")
     countries = list_supported_countries()
-    if country not in countries or (dash and part not in countries[country]):
+    make: Callable[..., HolidayBase]
+    if plain in list_supported_financial():
+        make = partial(financial_holidays, plain)
+    elif country in countries and (not dash or part in countries[country]):
+        make = partial(country_holidays, country, subdiv=part or None)
+    else:
         return None
-    return lambda years: country_holidays(country, subdiv=part or None, years=years, language="en_US")
+    blank = make()
+    if unknown := set(categories) - set(blank.supported_categories):
+        raise UnknownCalendarError(
+            f"{name!a} is not a calendar: {plain} has no category {min(unknown)!a}",
+            hint=f"of {', '.join(blank.supported_categories)}",
+        )
+    wanted = (blank.default_category or "public", *categories) if categories else None
+    return lambda years: make(years=years, language="en_US", observed=observed, categories=wanted)
 
 
 def _libraries_kinds() -> dict[str, CalendarKind]:

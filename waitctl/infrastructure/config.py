@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.errors import InvalidSettingError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, InlineConfig
-from waitctl.domain.hours import OpeningHours
+from waitctl.domain.hours import Interval, OpeningHours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
@@ -31,7 +31,11 @@ INLINE_DEFAULT = HandlerConfig(INLINE, InlineConfig(), timeout=INLINE_TIMEOUT)
 
 @dataclass(frozen=True, slots=True)
 class CalendarConfig:
-    """One ``[calendars.NAME]`` of the config file. ``base`` names another calendar; what is left out is the base's."""
+    """One ``[calendars.NAME]`` of the config file. ``base`` names another calendar; what is left out is the base's.
+
+    ``ics`` is an iCalendar file whose whole days are holidays; without ``observed`` a holiday on a weekend moves to no
+    other day.
+    """
 
     name: str
     base: str | None = None
@@ -40,6 +44,11 @@ class CalendarConfig:
     work_week: frozenset[int] | None = None
     hours: OpeningHours | None = None
     zone: str | None = None
+    worked: frozenset[date] = frozenset()
+    half_days: Mapping[date, tuple[Interval, ...]] = field(default_factory=dict)
+    ics: str | None = None
+    observed: bool = True
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +211,9 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
 
     model = FileModel.model_validate(document)
     handlers = {name: _handler(path, name, handler.to_config) for name, handler in model.handlers.items()}
-    calendars = {name: CalendarConfig(name, **dict(calendar)) for name, calendar in model.calendars.items()}
+    calendars = {
+        name: CalendarConfig(name, **dict(calendar), folder=path.parent) for name, calendar in model.calendars.items()
+    }
     sources = {name: SourceConfig(name, **dict(source), folder=path.parent) for name, source in model.sources.items()}
     plain = {"database_url", "timezone", *_PLAIN} - {"inline", "inline_key_file"}
     key_file = model.inline_key_file

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
+from waitctl.domain.hours import Interval, OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
@@ -54,6 +54,19 @@ def _read_hours(value: object) -> OpeningHours:
     return as_value_error(lambda: parse_hours(text, "the hours"))
 
 
+def _half_days(value: object) -> dict[date, tuple[Interval, ...]]:
+    """Hours of single days: ``{ "2026-12-24" = "09:00-12:00" }``."""
+    if not isinstance(value, dict) or not all(
+        isinstance(spans, str) and spans[:1].isdigit() for spans in value.values()
+    ):
+        raise ValueError('write a table as in { "2026-12-24" = "09:00-12:00" }')
+    return {_as_date(day): _spans(spans) for day, spans in value.items()}
+
+
+def _spans(text: str) -> tuple[Interval, ...]:
+    return as_value_error(lambda: parse_hours(text, "the hours")).intervals[1]
+
+
 def _joined(value: object, separator: str) -> str:
     """A text, or the texts of a list. Nothing is refused: days without intervals would be open all day."""
     given = value if isinstance(value, list) else [value]
@@ -79,6 +92,10 @@ class CalendarModel(BaseModel):
     work_week: Annotated[frozenset[int] | None, BeforeValidator(_read_days)] = None
     hours: Annotated[Any, BeforeValidator(_read_hours)] = None
     zone: Iana | None = None
+    worked: Annotated[frozenset[date], BeforeValidator(lambda value: frozenset(_named_dates(value)))] = frozenset()
+    half_days: Annotated[Any, BeforeValidator(_half_days)] = {}
+    ics: Word | None = None
+    observed: bool = True
 
 
 class SourceModel(BaseModel):

@@ -37,7 +37,7 @@ class HostOpeningRules:
 
     def of(self, zone: str, config: Mapping[str, Any]) -> tuple[Rules, OpeningRules]:
         """The rules in a stored wait's ``wait_config``, and what its instants must pass."""
-        names = ("dst", "calendar", "window", "days", "late", "max_late", "spread")
+        names = ("dst", "calendar", "window", "days", "late", "max_late", "spread", "quiet")
         key = (zone, (config.get("rescheduled") or {}).get("window"), *map(config.get, names))
         if key not in self._known:
             rules = Rules.from_config(config)

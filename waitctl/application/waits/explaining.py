@@ -19,8 +19,9 @@ def explain_event_wait(query: EventQuery, wait: WaitStepExecution, deadline: Sch
     else:
         lines.append(f"deadline: {query.timeout} on, at {format_instant(deadline.at)}")
         lines += map(str, deadline.moves)
-    if query.rules.window is not None or query.rules.calendar is not None:
-        gate = " and ".join(map(str, filter(None, (query.rules.window, query.rules.calendar))))
+    if query.rules.are_gated:
+        named = [*filter(None, (query.rules.window, query.rules.calendar))]
+        gate = " and ".join(map(str, [*named, *([f"all but {query.rules.quiet}"] if query.rules.quiet else [])]))
         lines.append(f"window: an event that comes outside {gate} schedules the wait for the next opening")
     return tuple(lines)
 

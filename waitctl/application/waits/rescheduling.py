@@ -418,7 +418,7 @@ class ReschedulingService:
             wait.id,
             changed.timeout_at,
             changed.timeout_at + grace if changed.timeout_at else None,
-            query.rules.window is not None or query.rules.calendar is not None,
+            query.rules.are_gated,
             changed.wait_config,
             changed.late_policy,
             changed.timezone,

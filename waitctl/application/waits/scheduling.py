@@ -96,7 +96,7 @@ class WaitSchedulingService:
         `UnknownCalendarError`, `CalendarRangeError`, `NoOpeningError`, `WaitAlreadyOpenError` or
         `IdempotencyKeyConflictError`.
         """
-        may_be_zero = rules.window is not None or rules.calendar is not None
+        may_be_zero = rules.are_gated
         clock = None if at is None else str(at)
         intent = parse_fixed_time(duration_text(duration), clock, on, zero=may_be_zero)
         return self._create_time_wait(intent, spec, rules, base, replace_open, dry_run, connection)
