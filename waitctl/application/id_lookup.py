@@ -13,6 +13,7 @@ from waitctl.domain.errors import (
     InvalidWaitConfigurationError,
     NotFoundError,
     QuarantineNotFoundError,
+    RecurrenceNotFoundError,
     WaitExecutionNotFoundError,
 )
 from waitctl.infrastructure.database import Connection
@@ -51,6 +52,8 @@ QUARANTINED = Kind(
     *("a payload in quarantine", "payloads in quarantine", "nothing in quarantine is"),
     QuarantineNotFoundError,
 )
+
+RECURRENCE = Kind(HasId.RECURRENCE, "a recurrence", "recurrences", "no recurrence", RecurrenceNotFoundError)
 
 
 def find_id(connection: Connection, kind: Kind, text: str) -> str:

@@ -40,11 +40,12 @@ COMMANDS = {
     "pause": ("pausing", "Hold deliveries back; events and deadlines go on."),
     "unpause": ("pausing", "Let held deliveries go."),
     "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),
+    "recurring": ("recurring", "Look at waits that come again; pause and stop them."),
     "contact": ("contacts", "Keep the zones of contacts, and forget them."),
     "calendar": ("calendars", "Look at calendars: business days, holidays, hours."),
     "db": ("database", "Migrate the database and look at its schema."),
 }
-GROUPS = frozenset({"contact", "create", "event", "delivery", "calendar", "db"})
+GROUPS = frozenset({"contact", "create", "event", "delivery", "calendar", "db", "recurring"})
 
 
 class LazyGroup(TyperGroup):

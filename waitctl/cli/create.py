@@ -289,6 +289,73 @@ def until_time(
     )
 
 
+@app.command("recurring")
+@common_options
+def recurring(
+    *,
+    context_: typer.Context,
+    every: Annotated[
+        str | None, typer.Option("--every", metavar="DURATION", help="So long after the one before, as in 1w or 1mo.")
+    ] = None,
+    cron: Annotated[
+        str | None, typer.Option("--cron", metavar="EXPRESSION", help="Five fields, as in '0 9 * * mon-fri'.")
+    ] = None,
+    rrule: Annotated[
+        str | None, typer.Option("--rrule", metavar="RULE", help="Of RFC 5545, as in 'FREQ=MONTHLY;BYDAY=1MO'.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="H[H][:MM[:SS]]", help="With --every of days: at this time.")
+    ] = None,
+    on: OnOption = None,
+    fixed: Annotated[
+        bool, typer.Option("--fixed", help="Count --every from the start, and not from the one before.")
+    ] = False,
+    until: Annotated[str | None, typer.Option("--until", metavar="INSTANT", help="No later than this.")] = None,
+    count: Annotated[int | None, typer.Option("--count", metavar="N", help="So many times.")] = None,
+    stop_on: Annotated[
+        str | None, typer.Option("--stop-on", metavar="TYPE[,TYPE…]", help="An event of the contact that stops it.")
+    ] = None,
+    common: Common,
+) -> None:
+    """Wait again and again: each time an ordinary wait, made when the one before has ended.
+
+    What was missed is passed over. Example: waitctl create recurring --cron '0 9 * * mon-fri' --tz Europe/Berlin
+    """
+    from waitctl.application.waits.recurring import recurrence_document
+    from waitctl.cli.recurring import service_of
+    from waitctl.domain.intents import parse_time_of_day
+    from waitctl.domain.months import parse_day_of_month
+    from waitctl.domain.recurrence import RecurrenceRule
+
+    if common.key is not None:
+        raise typer.BadParameter("a recurrence goes by its execution and step", param_hint="--key")
+    rule = RecurrenceRule(
+        every=None if every is None else parse_duration(every, business=True),
+        cron=cron,
+        rrule=rrule,
+        at=None if at is None else parse_time_of_day(at),
+        on=None if on is None else parse_day_of_month(on),
+        fixed=fixed,
+        until=None if until is None else parse_instant(until, "--until"),
+        count=count,
+    )
+    session = session_of(context_)
+    service = service_of(session, create=not common.dry_run)
+    result = service.create(rule, common.spec(session), rules=common.rules, stop_on=stop_on, **common.how)
+    found = result.recurrence
+    document = {**recurrence_document(found), "created": result.created}
+    if common.dry_run:
+        document["explanation"] = list(result.explanation)
+
+    def human() -> None:
+        for line in result.explanation if common.dry_run else ():
+            write_line(line)
+        if not common.dry_run:
+            write_line(f"{found.id}  {'created' if result.created else 'exists'}  {found.status}")
+
+    print_document(document, common.output, human=human, id_key="id")
+
+
 @app.command("for-event")
 @common_options
 def for_event(

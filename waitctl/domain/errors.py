@@ -7,6 +7,7 @@
     │   ├── InvalidWaitDateError
     │   ├── InvalidWaitTimeError
     │   ├── InvalidTimezoneError
+    │   ├── InvalidRecurrenceError             a rule that nobody can follow
     │   ├── UnknownCalendarError
     │   ├── CalendarRangeError                 a year that the calendar does not know
     │   ├── NoOpeningError                     no instant that all rules let pass
@@ -95,6 +96,10 @@ class InvalidWaitTimeError(InvalidInputError):
 
 class InvalidTimezoneError(InvalidInputError):
     """The time zone is not known."""
+
+
+class InvalidRecurrenceError(InvalidInputError):
+    """The rule of a recurrence cannot be followed."""
 
 
 class UnknownCalendarError(InvalidInputError):

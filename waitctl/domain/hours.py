@@ -278,7 +278,7 @@ class Gate:
                 if opens <= until < closes:
                     until = closes
             date = date.next_day()
-            if until >= limit or date.at(Time()).assume_tz(self.zone) > until:
+            if until >= limit or _midnight(date, self.zone) > until:
                 break
         return None if until == at else min(until, limit)
 
@@ -310,7 +310,7 @@ class Gate:
         if found is None:
             if len(self._merged) > 4096:
                 self._merged.clear()
-            start, end = (day.at(Time()).assume_tz(self.zone).to_instant() for day in (date, date.next_day()))
+            start, end = (_midnight(day, self.zone) for day in (date, date.next_day()))
             pieces = list[tuple[Instant, Instant]]()
             for opens, closes in self._days.get(date) or self._openings_of(date):
                 first, last = max(opens, start), min(closes, end)
@@ -377,6 +377,10 @@ class Gate:
 def _local(date: Date, minutes: int) -> PlainDateTime:
     days, minute = divmod(minutes, DAY)
     return date.add(days=days).at(Time(*divmod(minute, 60)))
+
+
+def _midnight(day: Date, zone: str) -> Instant:
+    return day.at(Time()).assume_tz(zone, disambiguation="compatible").to_instant()
 
 
 def _between(one: PlainDateTime, other: PlainDateTime) -> TimeDelta:

@@ -130,7 +130,10 @@ class OpeningRules:
             if closes is None:
                 return limit
             last = min(last, closes)
-        while self._rolls_days and (zoned := zoned.date().next_day().at(Time()).assume_tz(self._zone)) < last:
+        while (
+            self._rolls_days
+            and (zoned := zoned.date().next_day().at(Time()).assume_tz(self._zone, disambiguation="compatible")) < last
+        ):
             if self._day_off(zoned, None) is not None:
                 last = zoned.to_instant()
         return last.to_stdlib()

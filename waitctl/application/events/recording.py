@@ -13,6 +13,7 @@ from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.contacts import note_zones
 from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
 from waitctl.application.id_lookup import EVENT, get_by_id
+from waitctl.application.recurrences import Recurrences
 from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
 from waitctl.domain.events import Event, check_event_type_name, check_registered
 from waitctl.domain.text import JsonObject, check_json_object, check_text, from_json, normalize_contact
@@ -120,6 +121,7 @@ class EventService:
         self._actor = actor
         self._host_rules = HostOpeningRules(settings)
         self._verified = settings.verified_sources if settings else frozenset[str]()
+        self._recurrences = Recurrences(self._database, settings, actor=actor)
         sources = settings.sources.values() if settings else ()
         self._zone_fields = {source.name: source.timezone for source in sources if source.timezone}
 
@@ -262,7 +264,7 @@ class EventService:
     ) -> list[tuple[str, str]]:
         """Without ``verdicts`` the transaction cannot run again: what exceeds its budget is left to the next tick."""
         try:
-            return matching.correlate_events(
+            matched = matching.correlate_events(
                 connection,
                 event_ids,
                 self._host_rules.for_event,
@@ -271,6 +273,9 @@ class EventService:
                 reason=self._database.dated("event "),
                 actor=self._actor,
             )
+            if matched:
+                self._recurrences.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
+            return matched
         except OverBudgetError:
             if verdicts is not None:
                 raise

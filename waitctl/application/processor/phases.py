@@ -19,6 +19,7 @@ from typing import Protocol
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.application.inbox import Inbox
+from waitctl.application.recurrences import Recurrences
 from waitctl.domain.deliveries import Capacity
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidSettingError
@@ -26,6 +27,7 @@ from waitctl.domain.instants import format_instant
 from waitctl.domain.intents import Late, moved_when_late
 from waitctl.domain.late import Fire, Move, Skip
 from waitctl.domain.listeners import topic_bucket
+from waitctl.domain.recurrence import RECURRENCE
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion, due, inbox, pauses, rescheduling
@@ -123,6 +125,7 @@ class Resolver:
         self._counting = Lock()
         self._inbox = Inbox(settings)
         self.opening_rules = HostOpeningRules(settings)
+        self._recurrences = Recurrences(database, settings, actor=actor)
         self.progress = Progress()
 
     def phases(self) -> Sequence[tuple[Phase, Callable[[Connection], int]]]:
@@ -131,6 +134,7 @@ class Resolver:
             (Phase.EVENTS, self._correlate_batch),
             (Phase.DUE, self._late_batch),
             (Phase.DUE, self._due_batch),
+            (Phase.DUE, self._forgotten_batch),
             (Phase.EXPIRED, self._expired_batch),
         )
 
@@ -243,6 +247,8 @@ class Resolver:
             reason=self._database.dated("event "),
             actor=self._actor,
         )
+        if matched:
+            self._recurrences.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
         event_store.mark_correlated(connection, contacts, now=now)
         self.progress.correlated += len(contacts)
         self.progress.resumed += len(matched)
@@ -289,6 +295,8 @@ class Resolver:
                 self.progress.resumed += due.resolve_late(
                     connection, reasons, deliver=deliver, now=now, actor=self._actor
                 )
+        if any(RECURRENCE in wait.wait_config for wait in late):
+            self._recurrences.go_on_due(connection, now=now)
         if moves:
             moved = rescheduling.reschedule_waits(connection, moves, now=now, actor=self._actor)
             self.progress.moved += len(moved)
@@ -308,7 +316,7 @@ class Resolver:
         if self._options.dry_run:
             late_before = self.opening_rules.late_before(now)
             self.note("resumed", due.due_ids(connection, now=now, late_before=late_before))
-        return due.resolve_due(
+        ended, may_recur, leased = due.resolve_due(
             connection,
             now=now,
             late_before=self.opening_rules.late_before(now),
@@ -318,6 +326,14 @@ class Resolver:
             capacities=capacities,
             fields=WAIT_FIELDS,
         )
+        if may_recur:
+            self._recurrences.go_on_due(connection, now=now)
+        return ended, leased
+
+    def _forgotten_batch(self, connection: Connection) -> int:
+        """Go on with recurrences whose wait was ended by something that knows of none; once a run."""
+        self._recurrences.go_on_due(connection, now=self._database.clock(connection))
+        return 0
 
     def _expired_batch(self, connection: Connection) -> int:
         """Time out waits under the lock of their topics.

@@ -11,6 +11,7 @@ from waitctl.application.contacts import place, place_or_ask
 from waitctl.application.id_lookup import WAIT, find_cursor, find_id, get_by_id
 from waitctl.application.inbox import Inbox
 from waitctl.application.inline_commands import InlineCommands
+from waitctl.application.recurrences import Recurrences
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
 from waitctl.application.waits.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
@@ -69,6 +70,7 @@ class WaitSchedulingService:
         self._inline = InlineCommands(self._settings, self._database)
         self._host_rules = HostOpeningRules(settings)
         self._inbox = Inbox(settings)
+        self._recurrences = Recurrences(self._database, settings, actor=actor)
 
     # -- create ---------------------------------------------------------------------------------------------------
 
@@ -486,7 +488,7 @@ class WaitSchedulingService:
         now: datetime,
         data: JsonObject | None = None,
     ) -> set[str]:
-        return completion.end_waits(
+        landed = completion.end_waits(
             connection,
             ids,
             resolution,
@@ -495,6 +497,9 @@ class WaitSchedulingService:
             actor=self._actor,
             data=data,
         )
+        if landed:
+            self._recurrences.go_on_among(connection, list(landed), now=now)
+        return landed
 
     def _get(self, connection: Connection, wait_id: str) -> WaitStepExecution:
         wait = store.get_wait(connection, wait_id)

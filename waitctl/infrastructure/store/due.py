@@ -32,6 +32,7 @@ from waitctl.infrastructure.store.completion import (
     handler_of,
     resolved,
 )
+from waitctl.infrastructure.store.recurrences import IS_DUE
 from waitctl.infrastructure.store.waits import literal, plain_columns, read_fields
 
 
@@ -45,17 +46,19 @@ def resolve_due(
     actor: str,
     capacities: Sequence[Capacity] = (),
     fields: tuple[str, ...] = (),
-) -> tuple[int, list[LeasedBatch]]:
+) -> tuple[int, bool, list[LeasedBatch]]:
     """Resume the ``limit`` waits that have been due longest, past those that another tick has in hand.
 
     Late ones with a policy are left to `claim_late`. Deliveries that ``capacities`` has room for are leased as they
     come into being: a delivery is written twice then instead of three times, and its wait is not read again. Returns
-    how many waits were resumed, and the leased deliveries with these ``fields`` of their waits, the id among them.
+    how many waits were resumed, whether any recurrence is due, so that one of them may come again, and the leased
+    deliveries with these ``fields`` of their waits, the id among them.
     """
     parameters: dict[str, Any] = {"now": now, "late_before": late_before, "limit": limit}
     parameters |= {"reason": reason, "actor": actor, "data": None}
     if not capacities:
-        return int(_resume_due().run(connection, **parameters)[0][0]), []
+        [row] = _resume_due().run(connection, **parameters)
+        return int(row[0]), bool(row.may_recur), []
     until = {each.handler: now + each.lease for each in capacities}
     room = [
         {
@@ -72,14 +75,15 @@ def resolve_due(
         if (of_handler := leased.get(row.of_handler)) is None:
             of_handler = leased[row.of_handler] = LeasedBatch(row.of_handler, fields, now, until[row.of_handler], [])
         of_handler.rows.append(row)
-    return int(rows[0][0]), list(leased.values())
+    return int(rows[0][0]), bool(rows[0].may_recur), list(leased.values())
 
 
 _FIRST = 1
 """The claim of a delivery that is leased as it comes into being."""
 
-_BEFORE_FIELDS = 4
-"""Columns of a row before the wait's: how many waits ended; the delivery's id, handler and last attempt."""
+_BEFORE_FIELDS = 5
+"""Columns of a row before the wait's: how many waits ended, whether any may recur; the delivery's id, handler and last
+attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,12 @@ _DUE_AT = sa.case(
 def _resume_due() -> Claimed:
     """Resume the waits that have been due longest. Locks them in that order, past the locked ones."""
     claim = _claim_due().where(_DUE).order_by(waits.c.scheduled_at).limit(LIMIT).with_for_update(skip_locked=True)
-    return Claimed(claim, lambda claimed: ending_steps(claimed, Resolution.DUE), count)
+    return Claimed(claim, lambda claimed: ending_steps(claimed, Resolution.DUE), _count_and_look)
+
+
+def _count_and_look(claimed: FromClause, _: Rows) -> sa.Select[Any]:
+    """How many there are, and whether any recurrence is due: a look into an index that holds few."""
+    return sa.select(count(claimed, {}).scalar_subquery(), IS_DUE.label("may_recur"))
 
 
 @statement
@@ -145,12 +154,12 @@ def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
     def result(claimed: FromClause, done: Rows) -> sa.Select[Any]:
         """How many there are, in every row; and what is leased, if anything."""
         ended, sent = done["ended"], done.get("sent", deliveries)
-        one = sa.select(count(claimed, {}).scalar_subquery().label("count")).subquery("one")
+        one = sa.select(count(claimed, {}).scalar_subquery().label("count"), IS_DUE.label("may_recur")).subquery("one")
         is_leased = sent.c.status == literal(DeliveryStatus.RUNNING, deliveries.c.status)
         sent_columns = (sent.c.id.label("delivery_id"), sent.c.handler.label("of_handler"), sent.c.max_attempts)
         leased = sa.select(*sent_columns, *ended.c)
         leased_ = leased.join_from(ended, sent, sent.c.wait_id == ended.c.id).where(is_leased).subquery("leased")
-        return sa.select(one.c.count, *leased_.c).select_from(one.outerjoin(leased_, sa.true()))
+        return sa.select(one.c.count, one.c.may_recur, *leased_.c).select_from(one.outerjoin(leased_, sa.true()))
 
     return Claimed(claim, steps, result)
 

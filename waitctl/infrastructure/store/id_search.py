@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from waitctl.infrastructure.schema import deliveries, events, quarantine, waits
+from waitctl.infrastructure.schema import deliveries, events, quarantine, recurrences, waits
 from waitctl.infrastructure.sql_batch import statement
 
 
@@ -19,10 +19,11 @@ class HasId(Enum):
     EVENT = events.name
     DELIVERY = deliveries.name
     QUARANTINED = quarantine.name
+    RECURRENCE = recurrences.name
 
 
 _COLUMNS: dict[HasId, sa.Column[str]] = {
-    HasId(table.name): table.c.id for table in (waits, events, deliveries, quarantine)
+    HasId(table.name): table.c.id for table in (waits, events, deliveries, quarantine, recurrences)
 }
 
 

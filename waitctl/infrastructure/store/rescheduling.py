@@ -17,7 +17,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import OPEN, WaitExecutionStatus, WaitFilter, WaitStepExecution
 from waitctl.infrastructure.dialects import JsonRows, json_rows
-from waitctl.infrastructure.schema import listeners, waits
+from waitctl.infrastructure.schema import listeners, recurrences, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.completion import ID, NOW, SCHEDULED, WAITING, audit, claimed_ids
 from waitctl.infrastructure.store.waits import list_statement, literal, load
@@ -82,7 +82,10 @@ def _reschedule() -> Claimed:
     def steps(claimed: FromClause) -> dict[str, UpdateBase]:
         changed = {"scheduled_at": claimed.c.scheduled_at, **_configured(claimed)}
         move = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, SCHEDULED)
-        return {"moved": move, "audited": audit(claimed, literal(WaitExecutionStatus.SCHEDULED, waits.c.status))}
+        # A tick looks for recurrences by when their open wait is due.
+        due = sa.update(recurrences).values(next_at=claimed.c.scheduled_at).where(recurrences.c.wait_id == claimed.c.id)
+        status = literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
+        return {"moved": move, "audited": audit(claimed, status), "recurring": due}
 
     return Claimed(claim, steps, claimed_ids)
 

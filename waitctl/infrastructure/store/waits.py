@@ -399,6 +399,32 @@ def insert_wait(
     return True
 
 
+def insert_waits(connection: Connection, given: Sequence[WaitStepExecution], *, reason: str, actor: str) -> set[str]:
+    """Insert waits for instants, each with the first line of its audit trail, unless its step or key is taken.
+
+    Returns the ids of those that landed.
+    """
+    if not given:
+        return set()
+    rows = [{column.name: getattr(wait, column.name) for column in waits.c} for wait in given]
+    landed = set(connection.execute(_insert_wait(), rows).scalars())
+    first = [
+        {
+            "wait_id": wait.id,
+            "now": wait.created_at,
+            "status": wait.status,
+            "reason": reason,
+            "actor": actor,
+            "execution_id": wait.workflow_execution_id,
+        }
+        for wait in given
+        if wait.id in landed
+    ]
+    if first:
+        connection.execute(_insert_first_transition(), first)
+    return landed
+
+
 @statement
 def _insert_wait() -> Any:
     """Insert a wait, unless its step or its idempotency key is taken."""

@@ -1,0 +1,359 @@
+"""Waits that come again: by a span, a cron expression or an RRULE, one open wait at a time.
+
+Local times are made in the zone's wall clock and read as any local time is (semantics 3): one that the clocks skip
+moves past the gap, one that comes twice is met once. Expressions are read by `cronsim`, rules by `python-dateutil`,
+both on wall clocks alone; no zone is known to them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+
+from whenever import Date, Instant, PlainDateTime, Time
+
+from waitctl.domain.calendars import Calendar
+from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
+from waitctl.domain.durations import Duration, parse_duration
+from waitctl.domain.errors import InvalidRecurrenceError
+from waitctl.domain.instants import check_zone, clock, format_instant, parse_instant, show_local
+from waitctl.domain.intents import FixedTime, Intent, Past, Rules, UntilDate, parse_time_of_day
+from waitctl.domain.months import DayOfMonth, parse_day_of_month
+from waitctl.domain.schedule import IntentResolver
+from waitctl.domain.text import JsonObject
+from waitctl.domain.waits import WaitSpec
+
+NUMBER, RECURRENCE = "occurrence", "recurrence"
+"""Where `wait_config` says of which recurrence a wait is, and the how many-th."""
+
+MAX_COUNT = 1_000_000
+SHORTEST = timedelta(minutes=1)
+
+_BEFORE = timedelta(hours=3)
+"""How far before an instant local times are looked at that may mean a later one: no change of clocks is longer."""
+
+_MOST_TRIED = 5000
+"""Local times that are tried for one that passes."""
+
+_ALIASES = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+
+
+class RecurrenceStatus(StrEnum):
+    """Where a recurrence stands."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    """by hand, by an event, or because its wait was cancelled"""
+    FINISHED = "finished"
+    """by its rule"""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be another occurrence."""
+        return self in {RecurrenceStatus.ACTIVE, RecurrenceStatus.PAUSED}
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrenceRule:
+    """When it comes again: one of ``every``, ``cron`` and ``rrule``, and when it ends.
+
+    ``at`` and ``on`` belong to ``every``, which counts from when the one before was due, or ended if that was late;
+    ``fixed`` counts from where the recurrence began instead.
+    """
+
+    every: Duration | None = None
+    cron: str | None = None
+    rrule: str | None = None
+    at: Time | None = None
+    on: DayOfMonth | None = None
+    fixed: bool = False
+    until: datetime | None = None
+    count: int | None = None
+
+    def checked(self) -> RecurrenceRule:
+        """Return this rule when it can be followed. Raises `InvalidRecurrenceError` or what its parts raise."""
+        if sum(each is not None for each in (self.every, self.cron, self.rrule)) != 1:
+            raise InvalidRecurrenceError("name one of --every, --cron and --rrule")
+        if self.every is None and (self.at is not None or self.on is not None):
+            raise InvalidRecurrenceError("--at and --on go with --every", hint="--cron '0 9 * * mon-fri' says both")
+        if self.count is not None and not 1 <= self.count <= MAX_COUNT:
+            raise InvalidRecurrenceError(f"--count {self.count} is not between 1 and {MAX_COUNT:,}")
+        if self.every is not None:
+            self._check_every(self.every)
+        if self.cron is not None:
+            parse_cron(self.cron, datetime(2000, 1, 1))  # noqa: DTZ001 (a wall clock)
+        if self.rrule is not None:
+            parse_rrule(self.rrule, datetime(2000, 1, 1), "UTC")  # noqa: DTZ001 (a wall clock)
+        return self
+
+    def _check_every(self, every: Duration) -> None:
+        FixedTime(every, self.at, self.on)
+        if self.fixed and (every.business_days or every.business_time):
+            raise InvalidRecurrenceError(f"--every {every} counts from the one before: leave --fixed out")
+        if every.is_elapsed and every.elapsed < SHORTEST:
+            raise InvalidRecurrenceError(f"--every {every} is less than a minute")
+
+    def __str__(self) -> str:
+        if self.every is None:
+            text = f"cron {self.cron}" if self.cron else f"rrule {self.rrule}"
+        else:
+            text = (
+                f"every {self.every}"
+                + (f" on {self.on}" if self.on else "")
+                + (f" at {clock(self.at)}" if self.at else "")
+            )
+        return text + (", fixed" if self.fixed and self.every else "")
+
+    def to_config(self) -> JsonObject:
+        """The rule as it is stored: what was asked for."""
+        asked = {
+            "every": self.every and str(self.every),
+            "cron": self.cron,
+            "rrule": self.rrule,
+            "at": self.at and self.at.format_iso(),
+            "on": self.on and str(self.on),
+            "fixed": self.fixed or None,
+            "until": self.until and format_instant(self.until),
+            "count": self.count,
+        }
+        return {key: value for key, value in asked.items() if value is not None}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> RecurrenceRule:
+        """Read it back."""
+        every, at, on, until = (config.get(name) for name in ("every", "at", "on", "until"))
+        return cls(
+            every=parse_duration(every, business=True) if every else None,
+            cron=config.get("cron"),
+            rrule=config.get("rrule"),
+            at=parse_time_of_day(at) if at else None,
+            on=parse_day_of_month(on) if on else None,
+            fixed=config.get("fixed", False),
+            until=parse_instant(until, "--until") if until else None,
+            count=config.get("count"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Recurrence:
+    """A recurrence as it is stored. ``occurrence`` is the number of its open wait, or of its last one.
+
+    ``rules`` are what each instant must obey, as `wait_config` keeps them, with where its zone comes from.
+    """
+
+    id: str
+    workflow_id: str | None
+    workflow_execution_id: str
+    step_id: str
+    contact_id: str | None
+    rule: JsonObject
+    rules: JsonObject
+    timezone: str
+    context: JsonObject | None
+    handler: str | None
+    handlers: JsonObject | None
+    stop_on: str | None
+    status: RecurrenceStatus
+    reason: str | None
+    actor: str
+    occurrence: int
+    anchor_at: datetime
+    next_at: datetime | None
+    wait_id: str | None
+    stop_wait_id: str | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def spec(self) -> WaitSpec:
+        """What each of its waits is: in the zone that was named, before anybody looks where its contact is."""
+        from waitctl.domain.deliveries import Outcome
+
+        return WaitSpec(
+            self.workflow_execution_id,
+            self.step_id,
+            self.workflow_id,
+            self.contact_id,
+            self.context,
+            self.handler,
+            timezone=self.timezone,
+            handlers={Outcome(name): handler for name, handler in (self.handlers or {}).items()} or None,
+            zone_field=self.rules.get(TZ_FIELD),
+            zone_of_contact=bool(self.rules.get(TZ_CONTACT)),
+        )
+
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """What makes two recurrences the same."""
+        return (
+            *(self.rule, self.rules, self.timezone, self.contact_id, self.context, self.handler, self.handlers),
+            *(self.workflow_id, self.stop_on),
+        )
+
+
+# -- wall clocks -------------------------------------------------------------------------------------------------------
+
+
+def parse_cron(text: str, after: datetime) -> Iterator[datetime]:
+    """The local times of a cron expression after one. Raises `InvalidRecurrenceError` for what is none."""
+    from cronsim import CronSim, CronSimError
+
+    expression = _ALIASES.get(text.strip().lower(), text.strip())
+    fields = len(expression.split())
+    if fields != 5:
+        raise InvalidRecurrenceError(
+            f"{text[:80]!r} has {fields} fields, and a cron expression five",
+            hint="minute hour day-of-month month day-of-week, as in '0 9 * * mon-fri'; seconds are not among them",
+        )
+    try:
+        return CronSim(expression, after)
+    except CronSimError as error:
+        raise InvalidRecurrenceError(f"{text[:80]!r} is no cron expression: {str(error).lower()}") from error
+
+
+def parse_rrule(text: str, start: datetime, zone: str) -> Any:
+    """The rule of RFC 5545, as `dateutil.rrule` has it, from a local time on. Raises `InvalidRecurrenceError`."""
+    from dateutil.rrule import rrulestr
+
+    rule = text.strip().upper().removeprefix("RRULE:")
+    if "\n" in rule or "FREQ=" not in rule:
+        raise InvalidRecurrenceError(
+            f"{text[:80]!r} is no rule", hint="write it as FREQ=MONTHLY;BYDAY=1MO, without DTSTART: --from says that"
+        )
+    if re.search(r"FREQ=(SECONDLY|MINUTELY)", rule):
+        raise InvalidRecurrenceError(f"{text[:80]!r} comes too often for a rule", hint="--every 15m, or --cron")
+    if found := re.search(r"UNTIL=([0-9]{8}T[0-9]{6})Z", rule):  # wall clocks know no zone
+        until = Instant.parse_iso(found[1] + "Z").to_tz(zone).to_plain().to_stdlib()
+        rule = rule.replace(found[0], f"UNTIL={until:%Y%m%dT%H%M%S}")
+    try:
+        return rrulestr(rule, dtstart=start, cache=False)
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidRecurrenceError(f"{text[:80]!r} is no rule: {error}") from error
+
+
+# -- the next one ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """What the next wait is asked for: its intent, and the instant that this is counted from."""
+
+    intent: Intent
+    base: datetime
+    at: datetime
+
+
+def next_occurrence(
+    rule: RecurrenceRule,
+    zone: str,
+    rules: Rules,
+    calendar: Calendar | None,
+    *,
+    anchor: datetime,
+    base: datetime,
+    after: datetime,
+) -> Occurrence | None:
+    """The first occurrence due after ``after``; ``None`` when the rule has come to its end.
+
+    ``anchor`` is where the recurrence began, ``base`` what ``every`` counts from. What was missed is passed over.
+    Raises what `IntentResolver.resolve` raises.
+    """
+    check_zone(zone)
+    for intent, counted_from in _candidates(rule, zone, anchor=anchor, base=base, after=after):
+        at = IntentResolver(intent, zone, rules, calendar).resolve(counted_from).at
+        if at > after:
+            return None if rule.until is not None and at > rule.until else Occurrence(intent, counted_from, at)
+        if rule.until is not None and at > rule.until:
+            return None
+    return None
+
+
+def _candidates(
+    rule: RecurrenceRule, zone: str, *, anchor: datetime, base: datetime, after: datetime
+) -> Iterator[tuple[Intent, datetime]]:
+    if rule.every is not None and not rule.fixed:
+        yield FixedTime(rule.every, rule.at or _kept_clock(rule.every, anchor, zone), rule.on), base
+        yield FixedTime(rule.every, rule.at or _kept_clock(rule.every, anchor, zone), rule.on), after
+        return
+    if rule.every is not None:
+        found = _multiples(rule, rule.every, zone, anchor, after)
+    else:
+        start = Instant(after).to_tz(zone).to_plain().to_stdlib() - _BEFORE
+        if rule.cron is not None:
+            times: Iterator[datetime] = parse_cron(rule.cron, start)
+        else:
+            first = Instant(anchor).to_tz(zone).to_plain().to_stdlib().replace(microsecond=0)
+            times = parse_rrule(str(rule.rrule), first, zone).xafter(start, inc=False)
+        found = (UntilDate(PlainDateTime(time), past=Past.FIRE) for time in islice(times, _MOST_TRIED))
+    for intent in found:
+        yield intent, after
+
+
+def _kept_clock(every: Duration, anchor: datetime, zone: str) -> Time | None:
+    """Days, weeks and months of a recurrence keep the wall clock that it began at."""
+    if every.time or every.business_time or not (every.days or every.months or every.business_days):
+        return None
+    return Instant(anchor).to_tz(zone).time().replace(nanosecond=0)
+
+
+def _multiples(
+    rule: RecurrenceRule, every: Duration, zone: str, anchor: datetime, after: datetime
+) -> Iterator[UntilDate]:
+    """The anchor and so many times the span after it, each counted from the anchor alone."""
+    start = Instant(anchor).to_tz(zone)
+    at = rule.at or _kept_clock(every, anchor, zone)
+    roughly = timedelta(days=every.days + 30.4375 * every.months) + every.time
+    first = max(1, int((after - anchor - _BEFORE) / roughly) - 1)
+    for number in range(first, first + _MOST_TRIED):
+        if at is None:
+            yield UntilDate(anchor + number * (timedelta(days=every.days) + every.time), past=Past.FIRE)
+            continue
+        day: Date = start.date().add(months=number * every.months).add(days=number * every.days)
+        day = rule.on.of(day) if rule.on is not None else day
+        yield UntilDate(day.at(at), past=Past.FIRE)
+
+
+def preview(
+    rule: RecurrenceRule, zone: str, rules: Rules, calendar: Calendar | None, *, anchor: datetime, count: int
+) -> list[datetime]:
+    """The first ``count`` instants of a rule, as they come if every wait ends when it is due."""
+    found: list[datetime] = []
+    base = after = anchor
+    while len(found) < min(count, rule.count or count):
+        following = next_occurrence(rule, zone, rules, calendar, anchor=anchor, base=base, after=after)
+        if following is None:
+            break
+        found.append(following.at)
+        base = after = following.at
+    return found
+
+
+def explain(rule: RecurrenceRule, zone: str, instants: list[datetime]) -> tuple[str, ...]:
+    """The rule and its first instants, in words."""
+    ends = [f"until {show_local(rule.until, zone)}"] if rule.until else []
+    ends += [f"{rule.count} times"] if rule.count else []
+    asked = f"recurring {rule} in {zone}" + (f", {' or '.join(ends)}" if ends else "")
+    return (asked, *(f"occurrence {number}: {show_local(at, zone)} {zone}" for number, at in enumerate(instants, 1)))
+
+
+def check_comes(found: Occurrence | None, rule: RecurrenceRule) -> Occurrence:
+    """The first occurrence. Raises `InvalidRecurrenceError` when there is none to come."""
+    if found is None:
+        raise InvalidRecurrenceError(
+            f"{rule} has no occurrence to come", hint="its end lies in the past, or before its first occurrence"
+        )
+    return found
