@@ -60,6 +60,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     },
     "mark_waits": {str(to): (to,) for to in (WaitExecutionStatus.ERROR, *TRANSITIONS[WaitExecutionStatus.ERROR])},
     "resume_and_lease": {"": (WAIT_FIELDS,)},
+    "end_recurrences": {"": (False,), "pause": (True,)},
     "claim_late": {"": (False,), "next": (True,)},
     "resume_late": {"": (True,), "silent": (False,)},
     "count_events": _SCOPES | {"judged": ("judged",)},

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.recurrence import NUMBER, RECURRENCE
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType, may_follow
-from waitctl.infrastructure.schema import deliveries, events, listeners, matches, transitions, waits
+from waitctl.infrastructure.schema import deliveries, events, listeners, matches, recurrences, transitions, waits
 
 
 def invariants(connection: sa.Connection) -> None:
@@ -35,8 +36,25 @@ def invariants(connection: sa.Connection) -> None:
         _listeners_follow(wait, heard[wait.id], counted[wait.id], stored)
         _audit_is_continuous(wait, audit[wait.id])
     known = {wait.id for wait in found}
+    _recurrences_go_on(connection, {wait.id: wait for wait in found})
     for kind in (heard, sent, audit, counted):
         assert set(kind) <= known, "rows of a wait that is not there"
+
+
+def _recurrences_go_on(connection: sa.Connection, found: dict[str, sa.Row[Any]]) -> None:
+    """An active recurrence has one open wait, its last; and its waits are numbered without a gap or a repetition."""
+    of = defaultdict(list)
+    for wait in found.values():
+        if RECURRENCE in wait.wait_config:
+            of[wait.wait_config[RECURRENCE]].append(wait)
+    for row in connection.execute(sa.select(recurrences)):
+        made = sorted(of.pop(row.id, []), key=lambda wait: int(wait.wait_config[NUMBER]))
+        assert [wait.wait_config[NUMBER] for wait in made] == list(range(1, row.occurrence + 1)), row
+        opened = [wait.id for wait in made if wait.status.is_open]
+        assert opened == ([row.wait_id] if row.status == "active" else []), row
+        if row.status == "active":
+            assert found[row.wait_id].scheduled_at == row.next_at, row
+    assert not of, "waits of a recurrence that is not there"
 
 
 def _one_delivery(wait: sa.Row[Any], sent: list[sa.Row[Any]]) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,22 @@ import sqlalchemy as sa
 
 from tests.interleaving import until
 from tests.invariants import invariants
-from waitctl import Database, EventQuery, EventService, WaitSchedulingService, WaitSpec, make_event
+from waitctl import (
+    Database,
+    EventQuery,
+    EventService,
+    Late,
+    Rules,
+    WaitSchedulingService,
+    WaitSpec,
+    make_event,
+)
+from waitctl.application.waits.recurring import RecurrenceService
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.durations import parse_duration
+from waitctl.domain.recurrence import RecurrenceRule
 from waitctl.domain.waits import Resolution
-from waitctl.infrastructure.schema import deliveries, events, waits
+from waitctl.infrastructure.schema import deliveries, events, recurrences, waits
 
 DRIVER = Path(__file__).with_name("crash_driver.py")
 START = datetime(2026, 6, 1, tzinfo=UTC)
@@ -296,3 +308,47 @@ def test_an_ingest_killed_at_any_commit_and_run_again_has_every_row_once(
         assert rows(copy, events.c.external_id) == sorted((f"e{number}",) for number in range(2500))
         assert rows(copy, waits.c.resolution) == [(Resolution.EVENT,)] * 4
         assert len(rows(copy, deliveries.c.id)) == 4
+
+
+# -- recurrences -------------------------------------------------------------------------------------------------------
+
+
+def set_up_recurrences(url: str) -> None:
+    """Some that are due, one that ends, one that comes late and is skipped, and one whose stop stands in the inbox."""
+    with Database(url, as_of=START) as database:
+        service, hourly = RecurrenceService(database), RecurrenceRule(every=parse_duration("1h"))
+        for number in range(4):
+            service.create(hourly, WaitSpec(f"hourly {number}", handler="nudge"))
+        service.create(replace(hourly, count=1), WaitSpec("once", handler="nudge"))
+        cron = RecurrenceRule(cron="*/10 * * * *")
+        service.create(cron, WaitSpec("late", handler="nudge"), rules=Rules(late=Late.SKIP))
+        service.create(hourly, WaitSpec("stopped", contact_id="ada"), stop_on="email_click")
+        stop = sa.insert(events).values(event_type="email_click", contact_id="ada", received_at=START)
+        database.write(lambda connection: connection.execute(stop) and None)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_recurrence_is_neither_left_out_nor_doubled(
+    driver: Driver, copies: Callable[[], str], url: str, when: str
+) -> None:
+    set_up_recurrences(url)
+    columns = (
+        recurrences.c.workflow_execution_id,
+        recurrences.c.status,
+        recurrences.c.occurrence,
+        recurrences.c.next_at,
+    )
+    whole = copies()
+    assert driver.run("tick", whole, TICK) == 0
+    wanted = rows(whole, *columns)
+    assert [(name, status, number) for name, status, number, _ in wanted] == [
+        *((f"hourly {number}", "active", 2) for number in range(4)),
+        ("late", "active", 2),
+        ("once", "finished", 1),
+        ("stopped", "stopped", 1),
+    ]
+    for number, crashed in at_every_commit(driver, copies, "tick", when):
+        check(crashed)
+        assert driver.run("tick", crashed, TICK) == 0
+        check(crashed)
+        assert rows(crashed, *columns) == wanted, number

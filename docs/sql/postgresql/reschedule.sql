@@ -26,6 +26,11 @@ WITH claimed AS (
         claimed.from_status AS from_status, 'scheduled' AS anon_2, claimed.reason AS reason,
         :actor::VARCHAR AS anon_3, :data::JSONB AS anon_4
     FROM claimed
+), recurring AS (
+    UPDATE workflow_recurrences
+    SET next_at=claimed.scheduled_at
+    FROM claimed
+    WHERE workflow_recurrences.wait_id = claimed.id
 )
 SELECT claimed.id
 FROM claimed;

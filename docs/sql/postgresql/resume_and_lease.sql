@@ -79,8 +79,8 @@ WITH claimed AS (
         workflow_wait_deliveries.handler, workflow_wait_deliveries.max_attempts,
         workflow_wait_deliveries.status
 )
-SELECT one.count, leased.delivery_id, leased.of_handler, leased.max_attempts, leased.id,
-    leased.workflow_id, leased.workflow_execution_id, leased.step_id, leased.contact_id,
+SELECT one.count, one.may_recur, leased.delivery_id, leased.of_handler, leased.max_attempts,
+    leased.id, leased.workflow_id, leased.workflow_execution_id, leased.step_id, leased.contact_id,
     leased.wait_type, leased.status, leased.scheduled_at, leased.timeout_at, leased.timezone,
     leased.wait_config, leased.context, leased.handler, leased.handlers, leased.command,
     leased.idempotency_key, leased.created_at, leased.updated_at, leased.resolved_at,
@@ -89,7 +89,12 @@ FROM (
     SELECT (
         SELECT count(*) AS count_1
         FROM claimed
-    ) AS count
+    ) AS count, EXISTS (
+        SELECT 1
+        FROM workflow_recurrences
+        WHERE workflow_recurrences.status = 'active'
+          AND workflow_recurrences.next_at <= :now::TIMESTAMP WITH TIME ZONE
+    ) AS may_recur
 ) AS one
 LEFT OUTER JOIN (
     SELECT sent.id AS delivery_id, sent.handler AS of_handler, sent.max_attempts AS max_attempts,

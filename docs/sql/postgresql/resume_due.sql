@@ -45,5 +45,12 @@ WITH claimed AS (
     FROM claimed
     WHERE claimed.handler IS NOT NULL
 )
-SELECT count(*) AS count_1
-FROM claimed;
+SELECT (
+    SELECT count(*) AS count_1
+    FROM claimed
+) AS anon_8, EXISTS (
+    SELECT 1
+    FROM workflow_recurrences
+    WHERE workflow_recurrences.status = 'active'
+      AND workflow_recurrences.next_at <= :now::TIMESTAMP WITH TIME ZONE
+) AS may_recur;

@@ -38,6 +38,12 @@ SELECT waitctl_claimed.id, :now AS anon_1, waitctl_claimed.from_status, 'schedul
 ) + row_number() OVER () AS id
 FROM waitctl_claimed;
 
+-- recurring
+UPDATE workflow_recurrences
+SET next_at=waitctl_claimed.scheduled_at
+FROM waitctl_claimed
+WHERE workflow_recurrences.wait_id = waitctl_claimed.id;
+
 -- told
 SELECT waitctl_claimed.id
 FROM waitctl_claimed;

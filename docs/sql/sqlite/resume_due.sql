@@ -57,5 +57,12 @@ FROM waitctl_claimed
 WHERE waitctl_claimed.handler IS NOT NULL;
 
 -- told
-SELECT count(*) AS count_1
-FROM waitctl_claimed;
+SELECT (
+    SELECT count(*) AS count_1
+    FROM waitctl_claimed
+) AS anon_1, EXISTS (
+    SELECT 1
+    FROM workflow_recurrences
+    WHERE workflow_recurrences.status = 'active'
+      AND workflow_recurrences.next_at <= :now
+) AS may_recur;

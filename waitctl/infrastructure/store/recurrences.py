@@ -112,11 +112,11 @@ def go_on(connection: Connection, following: Sequence[tuple[Recurrence, WaitStep
         {"of": recurrence.id, "wait": wait.id, "at": wait.scheduled_at, "number": recurrence.occurrence + 1, "now": now}
         for recurrence, wait in following
     ]
-    connection.execute(_go_on(), rows)
+    connection.execute(_note_following(), rows)
 
 
 @statement
-def _go_on() -> sa.Update:
+def _note_following() -> sa.Update:
     """Note the open wait that comes next."""
     return (
         sa.update(recurrences)
@@ -125,7 +125,7 @@ def _go_on() -> sa.Update:
             wait_id=sa.bindparam("wait", type_=_ID),
             next_at=sa.bindparam("at", type_=UtcDateTime),
             occurrence=sa.bindparam("number", type_=sa.Integer),
-            status=literal(RecurrenceStatus.ACTIVE.value, recurrences.c.status),
+            status=sa.literal(RecurrenceStatus.ACTIVE.value, sa.Text),
             updated_at=_NOW,
         )
     )
@@ -134,11 +134,11 @@ def _go_on() -> sa.Update:
 def end(connection: Connection, ids: Sequence[str], status: RecurrenceStatus, *, reason: str, now: datetime) -> None:
     """Give open recurrences another status than active: none of them has an open wait any more."""
     given = {"ids": ids, "reason": reason, "now": now, "to_status": status.value}
-    connection.execute(_end(status is RecurrenceStatus.PAUSED), given)
+    connection.execute(_end_recurrences(status is RecurrenceStatus.PAUSED), given)
 
 
 @statement
-def _end(keeps_stop: bool) -> sa.Update:
+def _end_recurrences(keeps_stop: bool) -> sa.Update:
     """Give open recurrences another status than active."""
     changed: dict[str, Any] = {
         "status": sa.bindparam("to_status", type_=sa.Text),

@@ -1,0 +1,10 @@
+-- end_recurrences-pause
+-- Give open recurrences another status than active.
+
+UPDATE workflow_recurrences
+SET status=:to_status, reason=:reason, next_at=:next_at, wait_id=:wait_id, updated_at=:now
+WHERE workflow_recurrences.status IN ('active', 'paused')
+  AND workflow_recurrences.id IN (
+    SELECT value
+    FROM json_each(:ids)
+);
