@@ -15,6 +15,7 @@ import importlib
 # Nothing is imported here that `python -m` has not: the current folder still comes before the standard library then.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from waitctl.application.contacts import ContactInput, ContactService
     from waitctl.application.deliveries.outbox import DeliveryService
     from waitctl.application.deliveries.pausing import PauseService
     from waitctl.application.diagnosis import WhyService
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from waitctl.application.processor.tick import Tick, TickReport
     from waitctl.application.processor.watch import Watch
     from waitctl.application.waits.awaiting import Awaited, AwaitService
+    from waitctl.application.waits.recurring import RecurrenceResult, RecurrenceService
     from waitctl.application.waits.rescheduling import ReschedulingService
     from waitctl.application.waits.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
     from waitctl.application.waits.scheduling import WaitSchedulingService
+    from waitctl.application.waits.updating import UpdatingService
     from waitctl.domain.deliveries import Outcome
     from waitctl.domain.durations import Duration, TimeUnit
     from waitctl.domain.errors import WaitStepError
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from waitctl.domain.intents import Late, Rules
     from waitctl.domain.listeners import EventListener, EventQuery
     from waitctl.domain.pauses import PauseKind
+    from waitctl.domain.recurrence import Recurrence, RecurrenceRule, RecurrenceStatus
     from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitFilter, WaitSpec, WaitStepExecution, WaitType
     from waitctl.infrastructure.config import Settings, load_settings
     from waitctl.infrastructure.database import Database
@@ -46,6 +50,9 @@ _HOMES = {
     "waitctl.application.waits.awaiting": ("AwaitService", "Awaited"),
     "waitctl.application.deliveries.outbox": ("DeliveryService",),
     "waitctl.application.deliveries.pausing": ("PauseService",),
+    "waitctl.application.contacts": ("ContactInput", "ContactService"),
+    "waitctl.application.waits.recurring": ("RecurrenceResult", "RecurrenceService"),
+    "waitctl.application.waits.updating": ("UpdatingService",),
     "waitctl.application.waits.rescheduling": ("ReschedulingService",),
     "waitctl.application.waits.results": ("PendingWaitsSummary", "WaitCreateResult", "WaitStatus"),
     "waitctl.application.waits.scheduling": ("WaitSchedulingService",),
@@ -63,6 +70,7 @@ _HOMES = {
     "waitctl.domain.intents": ("Late", "Rules"),
     "waitctl.domain.listeners": ("EventListener", "EventQuery"),
     "waitctl.domain.pauses": ("PauseKind",),
+    "waitctl.domain.recurrence": ("Recurrence", "RecurrenceRule", "RecurrenceStatus"),
     "waitctl.domain.waits": (
         "WaitSpec",
         "Resolution",
@@ -85,6 +93,8 @@ __version__ = "0.1.0"
 __all__ = [
     "AwaitService",
     "Awaited",
+    "ContactInput",
+    "ContactService",
     "Database",
     "Dead",
     "DeliveryService",
@@ -103,6 +113,11 @@ __all__ = [
     "PauseService",
     "PendingWaitsSummary",
     "RecordResult",
+    "Recurrence",
+    "RecurrenceResult",
+    "RecurrenceRule",
+    "RecurrenceService",
+    "RecurrenceStatus",
     "ReschedulingService",
     "Resolution",
     "Retry",
@@ -112,6 +127,7 @@ __all__ = [
     "TickOptions",
     "TickReport",
     "TimeUnit",
+    "UpdatingService",
     "WaitCreateResult",
     "WaitExecutionStatus",
     "WaitFilter",
@@ -124,7 +140,6 @@ __all__ = [
     "Wakeup",
     "Watch",
     "WhyService",
-    "__version__",
     "load_settings",
     "make_event",
     "parse_hours",

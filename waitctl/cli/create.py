@@ -323,21 +323,12 @@ def recurring(
     """
     from waitctl.application.waits.recurring import recurrence_document
     from waitctl.cli.recurring import service_of
-    from waitctl.domain.intents import parse_time_of_day
-    from waitctl.domain.months import parse_day_of_month
     from waitctl.domain.recurrence import RecurrenceRule
 
     if common.key is not None:
         raise typer.BadParameter("a recurrence goes by its execution and step", param_hint="--key")
-    rule = RecurrenceRule(
-        every=None if every is None else parse_duration(every, business=True),
-        cron=cron,
-        rrule=rrule,
-        at=None if at is None else parse_time_of_day(at),
-        on=None if on is None else parse_day_of_month(on),
-        fixed=fixed,
-        until=None if until is None else parse_instant(until, "--until"),
-        count=count,
+    rule = RecurrenceRule.parse(
+        every=every, cron=cron, rrule=rrule, at=at, on=on, fixed=fixed, until=until, count=count
     )
     session = session_of(context_)
     service = service_of(session, create=not common.dry_run)

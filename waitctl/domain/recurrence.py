@@ -19,7 +19,7 @@ from whenever import Date, Instant, PlainDateTime, Time
 
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
-from waitctl.domain.durations import Duration, parse_duration
+from waitctl.domain.durations import Duration, duration_text, parse_duration
 from waitctl.domain.errors import InvalidRecurrenceError
 from waitctl.domain.instants import check_zone, clock, format_instant, parse_instant, show_local
 from waitctl.domain.intents import FixedTime, Intent, Past, Rules, UntilDate, parse_time_of_day
@@ -84,6 +84,31 @@ class RecurrenceRule:
     until: datetime | None = None
     count: int | None = None
 
+    @classmethod
+    def parse(
+        cls,
+        *,
+        every: str | timedelta | None = None,
+        cron: str | None = None,
+        rrule: str | None = None,
+        at: str | None = None,
+        on: str | None = None,
+        fixed: bool = False,
+        until: datetime | str | None = None,
+        count: int | None = None,
+    ) -> RecurrenceRule:
+        """Read a rule as the command line has it. Raises what its parts raise."""
+        return cls(
+            every=None if every is None else parse_duration(duration_text(every), business=True),
+            cron=cron,
+            rrule=rrule,
+            at=None if at is None else parse_time_of_day(at),
+            on=None if on is None else parse_day_of_month(on),
+            fixed=fixed,
+            until=parse_instant(until, "--until") if isinstance(until, str) else until,
+            count=count,
+        )
+
     def checked(self) -> RecurrenceRule:
         """Return this rule when it can be followed. Raises `InvalidRecurrenceError` or what its parts raise."""
         if sum(each is not None for each in (self.every, self.cron, self.rrule)) != 1:
@@ -135,17 +160,7 @@ class RecurrenceRule:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> RecurrenceRule:
         """Read it back."""
-        every, at, on, until = (config.get(name) for name in ("every", "at", "on", "until"))
-        return cls(
-            every=parse_duration(every, business=True) if every else None,
-            cron=config.get("cron"),
-            rrule=config.get("rrule"),
-            at=parse_time_of_day(at) if at else None,
-            on=parse_day_of_month(on) if on else None,
-            fixed=config.get("fixed", False),
-            until=parse_instant(until, "--until") if until else None,
-            count=config.get("count"),
-        )
+        return cls.parse(**config)
 
 
 @dataclass(frozen=True, slots=True)

@@ -406,7 +406,8 @@ contacts = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# Waits that come again: what each of them is made of, and the one that is open.
+# Waits that come again: what each of them is made of, and the one that is open. No column bears the name of a batch's
+# parameter (reason, actor, data): an UPDATE in a batch would take it.
 recurrences = Table(
     "workflow_recurrences",
     metadata,
@@ -423,8 +424,8 @@ recurrences = Table(
     Column("handlers", Json),
     Column("stop_on", Text),
     Column("status", Text, nullable=False),
-    Column("reason", Text),
-    Column("actor", Text, nullable=False),
+    Column("status_reason", Text),
+    Column("created_by", Text, nullable=False),
     Column("occurrence", Integer, nullable=False),  # the number of the open wait, or of the last one
     Column("anchor_at", UtcDateTime, nullable=False),  # what the rule counts from
     Column("next_at", UtcDateTime),  # when the open wait is due: how a tick knows that a batch may hold one

@@ -2,7 +2,7 @@
 -- Give open recurrences another status than active.
 
 UPDATE workflow_recurrences
-SET status=:to_status, reason=:reason, next_at=:next_at, wait_id=:wait_id, updated_at=:now
+SET status=:to_status, status_reason=:reason, next_at=:next_at, wait_id=:wait_id, updated_at=:now
 WHERE workflow_recurrences.status IN ('active', 'paused')
   AND workflow_recurrences.id IN (
     SELECT value

@@ -49,7 +49,13 @@ def forget(connection: Connection, contact_id: str, *, now: datetime, reason: st
         done = _add(done, _forget_waits(connection, contact_id, ids[start : start + 500]))
     blank = sa.update(events).where(events.c.contact_id == contact_id).values(contact_id=FORGOTTEN, data={})
     done["events"] = _rows(connection, blank)
-    stopped: dict[str, Any] = {"contact_id": None, "context": None, "rule": {}, "status": "stopped", "reason": reason}
+    stopped: dict[str, Any] = {
+        "contact_id": None,
+        "context": None,
+        "rule": {},
+        "status": "stopped",
+        "status_reason": reason,
+    }
     stopped |= {"wait_id": None, "stop_wait_id": None, "next_at": None, "updated_at": now}
     done["recurrences"] = _rows(
         connection,

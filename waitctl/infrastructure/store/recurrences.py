@@ -46,8 +46,14 @@ class Ended:
     wait_config: JsonObject
 
 
+_COLUMNS = {"reason": "status_reason", "actor": "created_by"}
+"""Fields whose columns bear another name."""
+
+_FIELDS = [{name: field for field, name in _COLUMNS.items()}.get(name, name) for name in recurrences.c.keys()]  # noqa: SIM118
+
+
 def _read(row: sa.Row[Any]) -> Recurrence:
-    fields = dict(zip(recurrences.c.keys(), row, strict=False))
+    fields = dict(zip(_FIELDS, row, strict=False))
     return Recurrence(**fields | {"status": RecurrenceStatus(fields["status"])})
 
 
@@ -100,7 +106,7 @@ def _stopped_by() -> sa.Select[Any]:
 
 def insert_recurrence(connection: Connection, recurrence: Recurrence) -> bool:
     """Insert a recurrence, unless its step has an open one. Returns whether it landed."""
-    row = {column.name: getattr(recurrence, column.name) for column in recurrences.c} | {
+    row = {_COLUMNS.get(field, field): getattr(recurrence, field) for field in _FIELDS} | {
         "status": recurrence.status.value
     }
     return connection.execute(insert_new(recurrences).returning(recurrences.c.id), row).first() is not None
@@ -142,7 +148,7 @@ def _end_recurrences(keeps_stop: bool) -> sa.Update:
     """Give open recurrences another status than active."""
     changed: dict[str, Any] = {
         "status": sa.bindparam("to_status", type_=sa.Text),
-        "reason": sa.bindparam("reason", type_=sa.Text),
+        "status_reason": sa.bindparam("reason", type_=sa.Text),
         "wait_id": None,
         "next_at": None,
         "updated_at": _NOW,
