@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -135,6 +136,22 @@ def test_through_a_calendar_and_a_window(scene: Scene) -> None:
         "06 09",
         "09 09",
     ]
+
+
+def test_a_year_of_mondays(scene: Scene, recurring: RecurrenceService) -> None:
+    """Played tick by tick, over both changes of the clocks; on a holiday it is the Tuesday."""
+    scene.database.as_of = datetime(2026, 1, 1, tzinfo=UTC)
+    made = recurring.create(
+        RecurrenceRule(cron="0 9 * * mon"), WaitSpec("e", timezone=BERLIN), rules=Rules(calendar="DE-BY")
+    )
+    zone = ZoneInfo(BERLIN)
+    found = [at.astimezone(zone) for at in due(scene, recurring, made.recurrence, 52)]
+    mondays = [datetime(2026, 1, 5, 9, tzinfo=zone) + timedelta(weeks=n) for n in range(52)]
+    closed = {(4, 6), (5, 25)}  # Easter, Whitsun
+    assert found == [day + timedelta(days=(day.month, day.day) in closed) for day in mondays]
+    assert scene.rescheduling.replan().changes == ()
+    [wait] = open_waits(scene)
+    assert scene.rescheduling.explain_wait(wait.id)[1][-1] == f"occurrence 53 of the recurrence {made.recurrence.id}"
 
 
 # -- its end -------------------------------------------------------------------------------------------------------------

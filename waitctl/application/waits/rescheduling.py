@@ -37,6 +37,7 @@ from waitctl.domain.intents import (
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.opening_rules import OpeningRules
+from waitctl.domain.recurrence import NUMBER, RECURRENCE
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_reason
 from waitctl.domain.waits import WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
@@ -130,6 +131,8 @@ class ReschedulingService:
             lines += explain_event_wait(EventQuery.from_config(asked_config), wait, planned)
         elif planned is not None:
             lines += planned.explanation
+        if RECURRENCE in wait.wait_config:
+            lines.append(f"occurrence {wait.wait_config[NUMBER]} of the recurrence {wait.wait_config[RECURRENCE]}")
         local = self._local_time_set(wait)
         if local is not None:
             planned = local
