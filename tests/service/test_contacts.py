@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from tests.scene import Scene
-from waitctl import EventService, Settings, WaitFilter, WaitSpec, make_event
+from waitctl import EventService, Settings, WaitFilter, WaitSpec, load_settings, make_event
 from waitctl.application.contacts import ContactInput, ContactService
 from waitctl.domain.errors import (
     ContactNotFoundError,
     InvalidInputError,
+    InvalidSettingError,
     InvalidTimezoneError,
     InvalidWaitConfigurationError,
     WaitAlreadyOpenError,
@@ -229,3 +231,13 @@ def test_the_same_event_again_is_still_known(scene: Scene, contacts: ContactServ
     scene.record("email_open", "ada", external_id="1", source="crm")
     contacts.forget_contact("ada")
     assert scene.record("email_open", "ada", external_id="1", source="crm").duplicate
+
+
+def test_where_a_source_tells_the_zone(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[sources.crm]\ntimezone = "data.user.tz"\n')
+    assert load_settings(config=str(file), environ={}).sources["crm"].timezone == "data.user.tz"
+    for wrong in ("tz", "data", "data.", "event.data.tz"):
+        file.write_text(f'[sources.crm]\ntimezone = "{wrong}"\n')
+        with pytest.raises(InvalidSettingError, match=r"sources\.crm\.timezone"):
+            load_settings(config=str(file), environ={})

@@ -101,6 +101,8 @@ def test_before_a_date() -> None:
 
 def test_not_without_an_id() -> None:
     assert IntentResolver(parse_until_time("9"), "UTC", rules()).resolve(EIGHT).at == NINE
+    none = Rules(spread=parse_duration("0", zero=True))
+    assert len(IntentResolver(parse_until_time("9"), "UTC", none).resolve(EIGHT, new_id()).explanation) == 1
 
 
 def test_rules_are_read_back() -> None:

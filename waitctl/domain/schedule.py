@@ -130,7 +130,7 @@ class IntentResolver:
 
     def spread(self, schedule: Schedule, wait_id: str, *, gated: bool = True) -> Schedule:
         """The same with its share of ``--spread`` added, before a date that it is before; see `OpeningRules.spread`."""
-        if self._rules.spread is None:
+        if self._rules.spread is None or self._rules.spread.is_zero:
             return schedule
         before = self._date_itself(self._date.moment).to_instant() if self._date and self._date.is_before else None
         rules = self.opening_rules if gated else OpeningRules(self._zone, Rules())
