@@ -42,7 +42,7 @@ def claim_scaling(setting: Setting) -> list[Comparison]:
 def _milliseconds(database: Database) -> float:
     def batch(connection: Connection) -> None:
         now = database.clock(connection)
-        resolved, _ = due.resolve_due(connection, now=now, late_before=now, limit=DUE, reason="due", actor="benchmark")
+        resolved, *_ = due.resolve_due(connection, now=now, late_before=now, limit=DUE, reason="due", actor="benchmark")
         if resolved != DUE:
             raise SystemExit(f"{resolved} waits were due, not {DUE}")
 

@@ -34,7 +34,7 @@ PATIENCE = 30
 
 def end_due(scene: Scene, connection: Connection, *capacities: Capacity) -> tuple[int, list[due.LeasedBatch]]:
     now = scene.database.clock(connection)
-    return due.resolve_due(
+    ended, _, leased = due.resolve_due(
         connection,
         now=now,
         late_before=now - timedelta(days=1),
@@ -44,6 +44,7 @@ def end_due(scene: Scene, connection: Connection, *capacities: Capacity) -> tupl
         capacities=capacities,
         fields=WAIT_FIELDS,
     )
+    return ended, leased
 
 
 def test_what_it_gets_is_what_a_claim_would_give_it(scene: Scene) -> None:
