@@ -321,7 +321,7 @@ def set_up_recurrences(url: str) -> None:
             service.create(hourly, WaitSpec(f"hourly {number}", handler="nudge"))
         service.create(replace(hourly, count=1), WaitSpec("once", handler="nudge"))
         cron = RecurrenceRule(cron="*/10 * * * *")
-        service.create(cron, WaitSpec("late", handler="nudge"), rules=Rules(late=Late.SKIP))
+        service.create(cron, WaitSpec("late"), rules=Rules(late=Late.SKIP))  # without a handler that is skipped
         service.create(hourly, WaitSpec("stopped", contact_id="ada"), stop_on="email_click")
         stop = sa.insert(events).values(event_type="email_click", contact_id="ada", received_at=START)
         database.write(lambda connection: connection.execute(stop) and None)

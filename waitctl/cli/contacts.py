@@ -59,7 +59,7 @@ def set_(
         output,
         human=lambda: write_line(f"{found.contact_id}  {found.timezone or 'no zone'}"),
     )
-    if affected:
+    if affected and output is Output.HUMAN:
         go = "wait goes" if affected == 1 else "waits go"
         say(f"note: {affected} open {go} by this zone; waitctl replan --contact {found.contact_id} shows where to")
 
