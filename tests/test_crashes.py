@@ -324,7 +324,7 @@ def set_up_recurrences(url: str) -> None:
         service.create(cron, WaitSpec("late"), rules=Rules(late=Late.SKIP))  # without a handler that is skipped
         service.create(hourly, WaitSpec("stopped", contact_id="ada"), stop_on="email_click")
         stop = sa.insert(events).values(event_type="email_click", contact_id="ada", received_at=START)
-        database.write(lambda connection: connection.execute(stop) and None)
+        database.write(lambda connection: connection.execute(stop))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

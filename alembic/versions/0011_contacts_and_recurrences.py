@@ -1,5 +1,7 @@
 """A register of contacts with their zones, and waits that come again."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -17,7 +19,7 @@ CONTACTS = "waitctl_contacts"
 RECURRENCES = "workflow_recurrences"
 
 
-def where(condition: str) -> dict[str, object]:
+def where(condition: str) -> dict[str, Any]:
     return {"postgresql_where": sa.text(condition), "sqlite_where": sa.text(condition)}
 
 

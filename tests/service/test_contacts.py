@@ -101,7 +101,8 @@ def test_the_zone_of_a_field_before_the_contacts_before_the_named_one(scene: Sce
     asked: dict[str, Any] = {"zone_field": "user.tz", "zone_of_contact": True, "timezone": "UTC"}
     in_field = eight(scene, "field", context={"user": {"tz": BERLIN}}, **asked)
     assert (in_field.timezone, in_field.scheduled_at) == (BERLIN, EIGHT_IN_BERLIN)
-    for number, context in enumerate(({"user": {}}, {"user": {"tz": None}}, {"user": {"tz": ""}}, None)):
+    contexts: list[dict[str, Any] | None] = [{"user": {}}, {"user": {"tz": None}}, {"user": {"tz": ""}}, None]
+    for number, context in enumerate(contexts):
         assert eight(scene, f"without{number}", context=context, **asked).timezone == TOKYO
     assert eight(scene, "neither", zone_field="user.tz", timezone=BERLIN).timezone == BERLIN
 

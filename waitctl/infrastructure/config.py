@@ -48,7 +48,7 @@ class CalendarConfig:
     half_days: Mapping[date, tuple[Interval, ...]] = field(default_factory=dict)
     ics: str | None = None
     observed: bool = True
-    folder: Path | None = None
+    folder: Path | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
