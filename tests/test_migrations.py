@@ -28,7 +28,7 @@ from waitctl import Database, EventService, WaitSchedulingService, WaitSpec, mak
 from waitctl.domain.errors import SchemaVersionError
 from waitctl.infrastructure import migrations
 from waitctl.infrastructure.indexes import metadata
-from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
+from waitctl.infrastructure.schema_version import HEAD, VERSION_TABLE
 
 ROOT = Path(__file__).parent.parent
 

@@ -54,7 +54,8 @@ from waitctl.domain.handlers import ExecConfig, HandlerConfig
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.database import host_clock
-from waitctl.infrastructure.schema import HEAD, deliveries, events, listeners, transitions, waits
+from waitctl.infrastructure.schema import deliveries, events, listeners, transitions, waits
+from waitctl.infrastructure.schema_version import HEAD
 from waitctl.infrastructure.store import completion, due
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)

@@ -25,8 +25,8 @@ from waitctl.domain.text import (
     parse_json,
     to_json,
 )
-from waitctl.infrastructure.dialects import instant_text
 from waitctl.infrastructure.ids import new_id
+from waitctl.infrastructure.sql_values import instant_text
 from waitctl.infrastructure.store.events import EventRow, encode_rows
 
 BATCH = 1000

@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from sqlalchemy import Connection
-
 from waitctl.domain.conditions import ConditionError, Subject, sees_context
 from waitctl.domain.text import JsonObject, to_json
 from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.executor import Connection
 
 T = TypeVar("T")
 
