@@ -63,14 +63,14 @@ def existing_url(sqlite_url: str) -> str:
 def test_creating_a_wait_on_sqlite_loads_no_more_than_it_needs(existing_url: str) -> None:
     loaded = loaded_by(CREATE_BY_SERVICE, existing_url)
 
-    assert "sqlalchemy.dialects.sqlite" in loaded
+    assert "sqlite3" in loaded
     assert not loaded & FORBIDDEN
 
 
 def test_the_create_command_on_sqlite_loads_no_more_than_it_needs(existing_url: str) -> None:
     loaded = loaded_by(CREATE_BY_COMMAND, existing_url)
 
-    assert "sqlalchemy.dialects.sqlite" in loaded
+    assert "sqlite3" in loaded
     assert not loaded & (FORBIDDEN - {"pydantic"})  # Typer converts arguments with it
 
 

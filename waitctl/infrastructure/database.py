@@ -22,10 +22,11 @@ from waitctl.domain.errors import (
     UnsafeFileError,
 )
 from waitctl.domain.instants import format_instant
+from waitctl.infrastructure import executor
 from waitctl.infrastructure.database_errors import RESTORE, RETRIED_STATES, of_driver, translated_errors
 from waitctl.infrastructure.database_url import Url, parse_url
 from waitctl.infrastructure.engines import Listener, Postgresql, Sqlite, add_functions, listen
-from waitctl.infrastructure.executor import Connection, Engine
+from waitctl.infrastructure.executor import Engine
 from waitctl.infrastructure.file_trust import check_files, check_owner, file_identity, opened
 from waitctl.infrastructure.patience import Patience
 from waitctl.infrastructure.redaction import redact, remember
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 T = TypeVar("T")
+
+Connection = executor.Connection
+"""What runs our statements in a transaction."""
 
 Caller: TypeAlias = "Connection | sa.Connection"
 """What a caller hands in to make a call part of its own transaction."""

@@ -77,14 +77,14 @@ class Url:
 
     def options(self) -> dict[str, Any]:
         """What libpq is told. Several hosts, each with its port or with none, are lists with commas."""
-        parts = {
+        parts: Mapping[str, Any] = {
             "user": self.username,
             "password": self.password,
             "host": self.host,
             "port": self.port,
             "dbname": self.database,
         }
-        options = {key: value for key, value in parts.items() if value} | self.query
+        options = {key: value for key, value in parts.items() if value} | dict(self.query)
         if isinstance(hosts := options.get("host"), list):  # ?host=h1:1&host=h2:2
             places = [each.partition(":") for each in hosts]
             options["host"] = ",".join(host for host, _, _ in places)

@@ -24,7 +24,7 @@ def _config() -> Config:
     return config
 
 
-def _core(connection: Connection) -> sa.Connection:
+def core(connection: Connection) -> sa.Connection:
     """SQLAlchemy's on the connection's driver connection, of whose transaction it neither begins nor ends anything."""
     engine = sa.create_engine(
         "sqlite+pysqlite://" if connection.dialect == "sqlite" else "postgresql+psycopg://",
@@ -43,7 +43,7 @@ def upgrade(connection: Connection, revision: str) -> None:
     Raises `SchemaVersionError` for a revision that there is not.
     """
     config = _config()
-    config.attributes["connection"] = _core(connection)
+    config.attributes["connection"] = core(connection)
     try:
         command.upgrade(config, revision)
     except CommandError as error:
@@ -53,7 +53,7 @@ def upgrade(connection: Connection, revision: str) -> None:
 def downgrade(connection: Connection, revision: str) -> None:
     """Migrate down to ``revision`` (``base``: no tables) inside the connection's transaction."""
     config = _config()
-    config.attributes["connection"] = _core(connection)
+    config.attributes["connection"] = core(connection)
     command.downgrade(config, revision)
 
 

@@ -114,6 +114,10 @@ def _or_null(convert: Convert) -> Convert:
     return lambda value: None if value is None else convert(value)
 
 
+_BOUND: Mapping[str, Convert] = {"json": to_json, "enum": str}
+_READ: Mapping[str, Convert] = {"json": from_json, "flag": bool}
+
+
 def binder(kind: str, dialect: str) -> Convert:
     """What the driver is given for a parameter of this kind."""
     if kind == "instant":
@@ -122,7 +126,7 @@ def binder(kind: str, dialect: str) -> Convert:
         return lambda value: encode_tuples(value, dialect)
     if kind == "texts":
         return lambda value: encode_texts(value, dialect)
-    return _or_null({"json": to_json, "enum": str}[kind])
+    return _or_null(_BOUND[kind])
 
 
 def reader(kind: str, dialect: str) -> Convert | None:
@@ -133,4 +137,4 @@ def reader(kind: str, dialect: str) -> Convert | None:
         return _or_null(ENUMERATIONS[kind])
     if dialect != "sqlite":  # the driver reads these itself
         return None
-    return _or_null({"json": from_json, "flag": bool}[kind])
+    return _or_null(_READ[kind])

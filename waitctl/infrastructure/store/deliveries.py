@@ -82,7 +82,8 @@ def count_held(connection: Connection, handlers: Iterable[str]) -> int:
 
 def next_attempt_at(connection: Connection, handlers: Sequence[str], *, now: datetime) -> datetime | None:
     """When a delivery to one of ``handlers`` may be tried next, later than now; leases that will run out count."""
-    return connection.execute(kept("next_attempt_at"), {"names": _names(handlers), "now": now}).scalar()
+    at: datetime | None = connection.execute(kept("next_attempt_at"), {"names": _names(handlers), "now": now}).scalar()
+    return at
 
 
 def _names(handlers: Iterable[str]) -> str:

@@ -126,7 +126,10 @@ def insert_presumed_new(connection: Connection, encoded: str, rows: Sequence[Eve
 
 def find_event_id(connection: Connection, source: str, external_id: str) -> str | None:
     """Our id of the event with this (source, id); ``None`` when it is gone or never came."""
-    return connection.execute(kept("find_event_id"), {"source": source, "external_id": external_id}).scalar()
+    found: str | None = connection.execute(
+        kept("find_event_id"), {"source": source, "external_id": external_id}
+    ).scalar()
+    return found
 
 
 def get_event(connection: Connection, event_id: str) -> Event | None:
