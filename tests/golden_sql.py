@@ -189,7 +189,7 @@ def rendered() -> Iterator[tuple[str, str]]:
                 parts = [(each.name, each.text, each.binds, each.given, each.columns) for each in sent]
                 lines.append(f"    {kept(name, *arguments).key!r}: {parts!r},")
         head = f'"""The kept statements as {TITLES[dialect]}\'s driver gets them: `make sql` writes this."""'
-        yield f"{dialect}.py", "\n".join([head, "", "STATEMENTS = {", *lines, "}", ""])
+        yield f"{dialect}.py", "\n".join([head, "", "STATEMENTS = {", *sorted(lines), "}", ""])
 
 
 def main() -> None:
