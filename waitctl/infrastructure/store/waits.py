@@ -77,7 +77,7 @@ def list_waits(
     from waitctl.infrastructure.schema import waits
     from waitctl.infrastructure.store.statements.waits import list_statement
 
-    if wanted == WaitFilter():  # what a dashboard asks every few seconds
+    if not any(getattr(wanted, each.name) for each in fields(wanted)):  # what a dashboard asks every few seconds
         return load(connection, kept("list_newest", after is not None), limit=limit, after=after)
     found = list_statement(wanted, now=now).limit(limit)
     return load(connection, found if after is None else found.where(waits.c.id < after))
