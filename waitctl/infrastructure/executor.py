@@ -118,13 +118,13 @@ class Rows(list[T]):
         return self[0] if self else None
 
     def one(self) -> T:
-        """The only row."""
+        """The only row. Raises ``LookupError`` when there is none, or more."""
         if len(self) != 1:
             raise LookupError(f"{len(self)} rows where one was to be")
         return self[0]
 
     def one_or_none(self) -> T | None:
-        """The only row, if there is one."""
+        """The only row, if there is one. Raises ``LookupError`` when there are more."""
         return self.one() if self else None
 
     def scalars(self: Rows[Row]) -> Rows[Any]:
@@ -136,7 +136,7 @@ class Rows(list[T]):
         return self[0][0] if self else None
 
     def scalar_one(self: Rows[Row]) -> Any:
-        """The first value of the only row."""
+        """The first value of the only row. Raises ``LookupError`` when there is none, or more."""
         return self.one()[0]
 
     def mappings(self: Rows[Row]) -> Rows[dict[str, Any]]:

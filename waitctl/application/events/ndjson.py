@@ -9,8 +9,6 @@ from decimal import Decimal
 from functools import lru_cache, partial
 from typing import BinaryIO
 
-import pydantic_core
-
 from waitctl.domain.errors import InvalidEventError, InvalidSourceError, WaitStepError
 from waitctl.domain.events import check_event_type_name
 from waitctl.domain.instants import parse_instant
@@ -137,6 +135,8 @@ def _read_plain(line: bytes) -> tuple[JsonObject, str] | None:
 
     By pydantic's reader and writer, which take a third of the time.
     """
+    import pydantic_core
+
     if not is_harmless(line):
         return None
     try:

@@ -74,11 +74,17 @@ def list_waits(
     connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
 ) -> list[WaitStepExecution]:
     """Waits by id, newest first, older than the wait ``after``."""
+    if not any(getattr(wanted, each.name) for each in fields(wanted)):  # what a dashboard asks every few seconds
+        return load(connection, kept("list_newest", after is not None), limit=limit, after=after)
+    return _list_wanted(connection, wanted, now=now, limit=limit, after=after)
+
+
+def _list_wanted(
+    connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
+) -> list[WaitStepExecution]:
     from waitctl.infrastructure.schema import waits
     from waitctl.infrastructure.store.statements.waits import list_statement
 
-    if not any(getattr(wanted, each.name) for each in fields(wanted)):  # what a dashboard asks every few seconds
-        return load(connection, kept("list_newest", after is not None), limit=limit, after=after)
     found = list_statement(wanted, now=now).limit(limit)
     return load(connection, found if after is None else found.where(waits.c.id < after))
 
