@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from waitctl.domain.deliveries import Capacity, Delivery, DeliveryStatus, Lease, Outcome
@@ -44,6 +45,7 @@ def resolve_due(
         {
             "handler": each.handler,
             "room": each.room,
+            "begins": each.begins,
             "lease_until": until[each.handler],
             "most_attempts": each.max_attempts,
         }
@@ -55,19 +57,28 @@ def resolve_due(
         if (of_handler := leased.get(row.of_handler)) is None:
             of_handler = leased[row.of_handler] = LeasedBatch(row.of_handler, fields, now, until[row.of_handler], [])
         of_handler.rows.append(row)
+    for of_handler in leased.values():
+        of_handler.rows.sort(key=_IS_BEGUN, reverse=True)
     return int(rows[0][0]), list(leased.values())
+
+
+_IS_BEGUN = attrgetter("attempt")
+"""One for a delivery that begins as it comes into being, none for one that is leased alone."""
 
 
 _FIRST = 1
 """The claim of a delivery that is leased as it comes into being."""
 
-_BEFORE_FIELDS = 4
-"""Columns of a row before the wait's: how many waits ended; the delivery's id, handler and last attempt."""
+_BEFORE_FIELDS = 5
+"""Columns of a row before the wait's: how many waits ended; the delivery's id, handler, attempt and last attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeasedBatch:
-    """Deliveries of one handler that were leased as they came into being, by one statement; yet to be read."""
+    """Deliveries of one handler that were leased as they came into being, by one statement; yet to be read.
+
+    Those that are begun come first.
+    """
 
     handler: str
     fields: tuple[str, ...]
@@ -79,6 +90,11 @@ class LeasedBatch:
     def leases(self) -> list[Lease]:
         """The first of each."""
         return [Lease(row.delivery_id, _FIRST) for row in self.rows]
+
+    @property
+    def begun(self) -> int:
+        """How many are begun."""
+        return sum(map(_IS_BEGUN, self.rows))
 
     def read(self, which: slice) -> list[tuple[Delivery, JsonObject]]:
         """Those of them, each with the fields of its wait as documents have them."""

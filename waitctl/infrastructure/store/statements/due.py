@@ -60,7 +60,7 @@ def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
 
     def steps(claimed: FromClause) -> dict[str, UpdateBase]:
         steps = ending_steps(claimed, Resolution.DUE)
-        names = ("id", "wait_id", "handler", "max_attempts", "status")
+        names = ("id", "wait_id", "handler", "attempt", "max_attempts", "status")
         steps["ended"] = steps["ended"].returning(*columns)
         steps["sent"] = _leased_outbox(claimed, capacities).returning(*(deliveries.c[name] for name in names))
         return steps
@@ -70,8 +70,8 @@ def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
         ended, sent = done["ended"], done.get("sent", deliveries)
         one = sa.select(count(claimed, {}).scalar_subquery().label("count")).subquery("one")
         is_leased = sent.c.status == literal(DeliveryStatus.RUNNING, deliveries.c.status)
-        sent_columns = (sent.c.id.label("delivery_id"), sent.c.handler.label("of_handler"), sent.c.max_attempts)
-        leased = sa.select(*sent_columns, *ended.c)
+        ids = (sent.c.id.label("delivery_id"), sent.c.handler.label("of_handler"))
+        leased = sa.select(*ids, sent.c.attempt, sent.c.max_attempts, *ended.c)
         leased_ = leased.join_from(ended, sent, sent.c.wait_id == ended.c.id).where(is_leased).subquery("leased")
         return sa.select(one.c.count, *leased_.c).select_from(one.outerjoin(leased_, sa.true()))
 
@@ -124,6 +124,7 @@ def _resume_late(deliver: bool) -> Claimed:
 _CAPACITY: Mapping[str, Any] = {
     "handler": sa.Text(),
     "room": sa.Integer(),
+    "begins": sa.Integer(),
     "lease_until": deliveries.c.lease_expires_at.type,
     "most_attempts": sa.Integer(),
 }
@@ -149,7 +150,9 @@ def _leased_outbox(claimed: FromClause, capacities: FromClause) -> UpdateBase:
         "handler": placed_.c.handler,
         "outcome": resolved(placed_, Resolution.DUE, deliveries.c.outcome),
         "status": sa.cast(sa.case((leased, running), else_=pending), deliveries.c.status.type),
-        "attempt": sa.literal_column("0"),
+        "attempt": sa.case(
+            (capacities.c.begins >= placed_.c.place, sa.literal_column("1")), else_=sa.literal_column("0")
+        ),
         "claims": sa.case((leased, sa.literal_column(str(_FIRST))), else_=sa.literal_column("0")),
         "max_attempts": capacities.c.most_attempts,
         "lease_expires_at": capacities.c.lease_until,
