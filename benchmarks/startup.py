@@ -26,7 +26,7 @@ OWN = 60.0
 
 
 def startup(setting: Setting) -> list[Comparison]:
-    """`waitctl --help` against an app of two commands; what scripts start, against the imports of Typer and a driver."""
+    """`waitctl --help` against an app of two commands; scripts against the imports of Typer and a driver."""
     for package in (Path(waitctl.__file__).parent, Path(__file__).parent):
         compileall.compile_dir(package, quiet=1)
     help_ = _alternate(["-m", "waitctl", "--help"], ["-m", "benchmarks.reference_help", "--help"], {}, setting)

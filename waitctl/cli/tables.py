@@ -7,10 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from waitctl.cli.output import GAP, clean, console, write_plainly
+from waitctl.cli import output
+from waitctl.cli.output import clean, console, write_plainly
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+GAP = output.GAP
 
 _SHORTEST = 8
 """Characters that a column is cut to before another one is dropped."""
