@@ -38,7 +38,7 @@ def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
     return sa.literal(value, column.type, literal_execute=True)
 
 
-_OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
+OPEN_WAIT = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -47,6 +47,17 @@ _OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted
 def get_wait(connection: Connection, wait_id: str) -> WaitStepExecution | None:
     """The wait with this id, its listeners and deliveries with it."""
     return next(iter(load(connection, _get_wait(), wait_id=wait_id)), None)
+
+
+def get_waits(connection: Connection, wait_ids: Sequence[str]) -> dict[str, WaitStepExecution]:
+    """The waits with these ids, by id."""
+    return {wait.id: wait for wait in load(connection, _get_waits(), ids=wait_ids)}
+
+
+@statement
+def _get_waits() -> sa.Select[Any]:
+    """The waits with these ids."""
+    return sa.select(waits).where(is_among(waits.c.id))
 
 
 @statement
@@ -64,7 +75,7 @@ def find_open_wait(connection: Connection, execution_id: str, step_id: str) -> W
 def _find_open_wait() -> sa.Select[Any]:
     """The open wait of a step."""
     execution_id = waits.c.workflow_execution_id == sa.bindparam("execution_id", type_=sa.Text)
-    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), _OPEN)
+    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), OPEN_WAIT)
 
 
 def find_wait_by_key(connection: Connection, workflow_id: str | None, key: str) -> WaitStepExecution | None:
@@ -149,9 +160,9 @@ def list_statement(wanted: WaitFilter, *, now: datetime) -> sa.Select[Any]:
     if wanted.statuses:
         found = found.where(waits.c.status.in_([literal(each, waits.c.status) for each in wanted.statuses]))
     if wanted.overdue:
-        found = found.where(_OPEN, _ends_at() <= now)
+        found = found.where(OPEN_WAIT, _ends_at() <= now)
     if wanted.due_before is not None:
-        found = found.where(_OPEN, _ends_at() < wanted.due_before)
+        found = found.where(OPEN_WAIT, _ends_at() < wanted.due_before)
     return named("list_waits", found)
 
 
@@ -345,7 +356,7 @@ def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
 def _count_open() -> Any:
     """The open waits by type and status."""
     kinds = (waits.c.wait_type, waits.c.status)
-    return sa.select(*kinds, sa.func.count()).where(_OPEN).group_by(*kinds)
+    return sa.select(*kinds, sa.func.count()).where(OPEN_WAIT).group_by(*kinds)
 
 
 @statement
