@@ -140,19 +140,23 @@ class WaitSpec:
             (self.workflow_id, "the workflow"),
             (self.handler, "the handler"),
             (self.idempotency_key, "the key"),
-            *((name, f"the handler of {outcome}") for outcome, name in (self.handlers or {}).items()),
         ):
             if value is not None:
                 check_text(value, what)
+        for outcome, name in self.handlers.items() if self.handlers else ():
+            check_text(name, f"the handler of {outcome}")
         if self.context is not None:
             check_json_object(self.context, "the context")
         check_zone(self.timezone)
         contact = None if self.contact_id is None else normalize_contact(self.contact_id)
-        return replace(self, contact_id=contact, handler=self._checked_handler())
+        handler = self._checked_handler()
+        if contact == self.contact_id and handler == self.handler:
+            return self
+        return replace(self, contact_id=contact, handler=handler)
 
     def _checked_handler(self) -> str | None:
-        named = [self.handler, *(self.handlers or {}).values()]
-        if self.command is None and INLINE in named:
+        is_named = self.handler == INLINE or (self.handlers is not None and INLINE in self.handlers.values())
+        if self.command is None and is_named:
             raise InvalidWaitConfigurationError(f"the handler {INLINE!r} is what runs the command of a wait")
         if self.command is None:
             return self.handler

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from waitctl.application.waits.creating import WaitCreator, check_types
 from waitctl.application.waits.requests import WaitRequest
@@ -41,8 +42,7 @@ _AHEAD = 1
 """Batches that lie ready while the database takes one in."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(NamedTuple):
     """A wait that is asked for, `checked`. ``is_apart``: its step or its key is another's of the batch before it."""
 
     place: int
@@ -101,13 +101,16 @@ class _Batch:
             self.buckets.update(request.buckets)
 
     def _is_apart(self, request: WaitRequest) -> bool:
+        """Whether another has its step or its key, or it has a command, which is signed for its own wait."""
         spec = request.spec
-        claims: list[tuple[str | None, ...]] = [(spec.workflow_execution_id, spec.step_id)]
+        step = (spec.workflow_execution_id, spec.step_id)
+        is_taken = step in self._taken
+        self._taken.add(step)
         if spec.idempotency_key is not None:
-            claims.append(("key", spec.workflow_id, spec.idempotency_key))
-        is_taken = not self._taken.isdisjoint(claims)
-        self._taken.update(claims)
-        return is_taken or spec.command is not None  # a command is signed for its own wait
+            key = ("key", spec.workflow_id, spec.idempotency_key)
+            is_taken |= key in self._taken
+            self._taken.add(key)
+        return is_taken or spec.command is not None
 
 
 @dataclass(slots=True)

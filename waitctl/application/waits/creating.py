@@ -66,7 +66,8 @@ class WaitCreator:
         """The request, once it may be stored; see `create` for what it raises."""
         checked = request.checked()
         self._host_rules.calendar(checked.rules)  # one that is not known is said before a database is made
-        return replace(checked, spec=self._inline.checked(checked.spec, dry_run=dry_run))
+        self._inline.checked(checked.spec, dry_run=dry_run)
+        return checked
 
     def explain(self, request: WaitRequest) -> WaitCreateResult:
         """What it would come to now, and why; without making a database that is not there."""

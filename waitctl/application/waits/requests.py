@@ -116,6 +116,8 @@ class WaitRequest:
         spec = self.spec.checked()
         if isinstance(asked, EventQuery) and spec.contact_id is None:
             raise InvalidWaitConfigurationError("an event wait needs a contact", hint="--contact ID")
+        if spec is self.spec and asked is self.asked:
+            return self
         return WaitRequest(asked, spec, self.rules, self.base, self.replace_open)
 
     @property

@@ -1,0 +1,459 @@
+"""`waitctl create --file`: a wait a line, of NDJSON or CSV.
+
+A line is what the command line would be: its keys are the long names of the options of `create`, and each is defined
+there alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import io
+import os
+import sys
+import tempfile
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, BinaryIO, get_args, get_origin
+
+import pydantic_core
+import typer
+from typer.models import OptionInfo
+
+from waitctl.application.events.ndjson import MAX_LINE, read_lines
+from waitctl.application.waits.requests import WaitRequest
+from waitctl.application.waits.results import CreateTotals, Rejection
+from waitctl.application.waits.scheduling import WaitSchedulingService
+from waitctl.cli import stopping
+from waitctl.cli.create import FORMS, Asked, FileFormat, delivery_key, warn_of_unknown_handlers
+from waitctl.cli.output import (
+    ExitCode,
+    Interrupted,
+    Output,
+    json_text,
+    print_document,
+    print_explanation,
+    say,
+    write_line,
+)
+from waitctl.cli.session import Session
+from waitctl.cli.streams import open_input, progress
+from waitctl.domain.errors import DatabaseError, InvalidWaitConfigurationError, WaitStepError
+from waitctl.domain.text import JsonObject, is_harmless, parse_json, parse_json_object, to_json
+from waitctl.domain.waits import WaitSpec
+from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.ids import new_id
+
+_NOT_OF_A_LINE = frozenset({"context_", "context_raw", "dry_run", "output", "quiet"})
+"""Parameters that say how a command is run."""
+
+_ITS_OWN = ("execution", "step", "workflow", "contact", "context", "key")
+"""What differs from line to line; of the rest a file has few combinations, and each is read once."""
+
+_MOST_FORMS = 10_000
+"""Combinations that are remembered."""
+
+
+# -- a line ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameter:
+    """A parameter of a form: its name in Python, and what its values are."""
+
+    name: str
+    kind: Any
+    is_required: bool
+
+
+@cache
+def parameters_of(form: str) -> Mapping[str, _Parameter]:
+    """The keys of a line of this form: the long names of its options, and the names of its arguments."""
+    found: dict[str, _Parameter] = {}
+    for parameter in inspect.signature(FORMS[form]).parameters.values():
+        if parameter.name in _NOT_OF_A_LINE:
+            continue
+        kind, info = get_args(parameter.annotation)[:2]
+        long = (
+            [name for name in info.param_decls or () if name.startswith("--")] if isinstance(info, OptionInfo) else []
+        )
+        key = long[0].removeprefix("--") if long else parameter.name
+        found[key] = _Parameter(parameter.name, _plain(kind), parameter.default is inspect.Parameter.empty)
+    return found
+
+
+def _plain(kind: Any) -> Any:
+    """The type of a value that is given."""
+    if get_origin(kind) is Annotated:
+        return _plain(get_args(kind)[0])
+    if isinstance(kind, UnionType):
+        return next(each for each in get_args(kind) if each is not type(None))
+    return kind
+
+
+class LineReader:
+    """Reads lines, each a JSON object, as requests."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._delivery = os.environ.get("WAITCTL_DELIVERY_ID")
+        self._forms: dict[object, WaitRequest] = {}
+        self.handlers: set[str | None] = set()
+        """Those that lines have named."""
+        self.unnamed = 0
+        """Lines with neither an execution nor a key: a second run cannot know them again."""
+
+    def read(self, number: int, fields: JsonObject) -> WaitRequest:
+        """What the line of this number asks for.
+
+        Raises `InvalidWaitConfigurationError` for keys or types that no option has, and what the form raises.
+        """
+        rest = {key.replace("_", "-"): value for key, value in fields.items() if value is not None}
+        own = {key: rest.pop(key) for key in _ITS_OWN if key in rest}
+        spec = self._spec(number, own)
+        if any(key.endswith("field") for key in rest):  # it reads the context of this line
+            return self._form(rest, spec)
+        known: object = tuple(rest.items())
+        try:
+            found = self._forms.get(known)
+        except TypeError:  # a list, or an object
+            known = to_json(rest)
+            found = self._forms.get(known)
+        if found is None:
+            if len(self._forms) >= _MOST_FORMS:
+                self._forms.clear()
+            found = self._forms[known] = self._form(rest, spec)
+        whole = _merged(spec, found.spec)
+        return WaitRequest(found.asked, whole, found.rules, found.base, found.replace_open)
+
+    def _spec(self, number: int, own: JsonObject) -> WaitSpec:
+        for key, value in own.items():
+            if not isinstance(value, str) and key != "context":
+                raise InvalidWaitConfigurationError(f"{key!r} must be a string")
+        context = own.get("context")
+        if isinstance(context, str):
+            context = parse_json_object(context, "the context")
+        execution, step, key = own.get("execution"), own.get("step", "wait"), own.get("key")
+        if execution is None and key is None and self._delivery is None:
+            self.unnamed += 1
+        if key is None and self._delivery is not None:
+            # A handler that runs twice gives the same file twice.
+            key = delivery_key(self._delivery, f"{number if execution is None else execution}:{step}")
+        return WaitSpec(
+            new_id() if execution is None else execution,
+            step,
+            own.get("workflow"),
+            own.get("contact"),
+            context,
+            idempotency_key=key,
+        )
+
+    def _form(self, rest: JsonObject, spec: WaitSpec) -> WaitRequest:
+        """What is asked for by a line of this ``rest`` with this ``spec``."""
+        kind = rest.get("type")
+        if kind is None:
+            raise InvalidWaitConfigurationError("'type' is missing", hint=f"one of {', '.join(FORMS)}")
+        form = kind.replace("_", "-") if isinstance(kind, str) else ""
+        if form not in FORMS:
+            raise InvalidWaitConfigurationError(f"there is no type {kind!a}", hint=f"one of {', '.join(FORMS)}")
+        asked = Asked()
+        parameters = parameters_of(form)
+        given = {
+            parameter.name: parameter.default
+            for parameter in inspect.signature(FORMS[form]).parameters.values()
+            if parameter.name != "context_"
+        }
+        for key, value in rest.items():
+            if key != "type":
+                if key not in parameters:
+                    raise _unknown(key, parameters)
+                given[parameters[key].name] = _value(key, value, parameters[key].kind)
+        for key, parameter in parameters.items():
+            if parameter.is_required and given[parameter.name] is inspect.Parameter.empty:
+                raise InvalidWaitConfigurationError(f"{key!r} is missing", hint=f"waitctl create {form} --help")
+        given["context_raw"] = None if spec.context is None else to_json(spec.context)
+        FORMS[form](context_=asked, **given)
+        shared = asked.common.spec(self._session)
+        self.handlers.update([shared.handler, *(shared.handlers or {}).values()])
+        return asked.request(_merged(spec, shared))
+
+
+def _merged(spec: WaitSpec, shared: WaitSpec) -> WaitSpec:
+    """What the line has of its own, with what its form has said."""
+    return WaitSpec(
+        spec.workflow_execution_id,
+        spec.step_id,
+        spec.workflow_id,
+        spec.contact_id,
+        spec.context,
+        shared.handler,
+        spec.idempotency_key,
+        shared.timezone,
+        shared.handlers,
+    )
+
+
+def _unknown(key: str, parameters: Iterable[str]) -> InvalidWaitConfigurationError:
+    near = get_close_matches(key, [*parameters, "type"], 1)
+    return InvalidWaitConfigurationError(
+        f"unknown key {key!a}", hint=f"did you mean {near[0]!r}?" if near else "the long names of the form's options"
+    )
+
+
+def _value(key: str, value: object, kind: Any) -> Any:
+    """A value as the command line gives it to the form. Raises `InvalidWaitConfigurationError`."""
+    if kind is bool:
+        return _yes_or_no(key, value)
+    if kind is int:
+        return _whole_number(key, value)
+    if get_origin(kind) is list:
+        return _texts(key, value)
+    if isinstance(value, dict) and key.endswith("json"):
+        return to_json(value)
+    if key == "types" and isinstance(value, list):
+        value = ",".join(_texts(key, value))
+    if not isinstance(value, str):
+        raise InvalidWaitConfigurationError(f"{key!r} must be a string")
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        choices = [str(each.value) for each in kind]
+        if value not in choices:
+            raise InvalidWaitConfigurationError(f"{key!r}: {value!a} is none of {', '.join(choices)}")
+        return kind(value)
+    return value
+
+
+def _whole_number(key: str, value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    raise InvalidWaitConfigurationError(f"{key!r} must be a whole number")
+
+
+def _yes_or_no(key: str, value: object) -> bool:
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    raise InvalidWaitConfigurationError(f"{key!r} must be true or false")
+
+
+def _texts(key: str, value: object) -> list[str]:
+    """What may be repeated: a text, a list of them, or an object whose pairs are KEY=VALUE."""
+    if isinstance(value, dict):
+        value = [f"{name}={text if isinstance(text, str) else to_json(text)}" for name, text in value.items()]
+    texts = value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in texts):
+        raise InvalidWaitConfigurationError(f"{key!r} must be a string, or a list of strings")
+    return texts
+
+
+# -- the lines of a file -----------------------------------------------------------------------------------------------
+
+Line = tuple[int, Callable[[], JsonObject]]
+"""A line's number, and what reads its fields or says what is wrong with it."""
+
+
+def _json_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[Line]:
+    for number, line in lines:
+        yield number, lambda line=line: _read_json(line)  # type: ignore[misc]
+
+
+def _read_json(line: bytes) -> JsonObject:
+    if len(line) > MAX_LINE:
+        raise InvalidWaitConfigurationError(f"the line is longer than {MAX_LINE:,} bytes")
+    fields: object = None
+    if is_harmless(line):
+        try:
+            fields = pydantic_core.from_json(line, cache_strings="keys")
+        except ValueError:
+            fields = None  # the other reader says it better
+    if fields is None:
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidWaitConfigurationError(f"the line is not UTF-8: {error.reason}") from error
+        fields = parse_json(text, "the line")
+    if not isinstance(fields, dict):
+        raise InvalidWaitConfigurationError("the line is no JSON object")
+    return fields
+
+
+def _csv_lines(stream: BinaryIO, stop: stopping.Stoppable) -> Iterator[Line]:
+    """The records of a CSV file under its header; ``context.NAME`` is a key of the context.
+
+    Raises `InvalidWaitConfigurationError` for a header with a name that no form has.
+    """
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="strict", newline="")
+    rows = csv.reader(text)
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        _check_header(header)
+        before = rows.line_num
+        for row in rows:
+            if stop.stopped:
+                return
+            number, before = before + 1, rows.line_num
+            if any(row):
+                yield number, lambda row=row: _read_record(header, row)  # type: ignore[misc]
+    except UnicodeDecodeError as error:
+        raise InvalidWaitConfigurationError("the file is not UTF-8") from error
+    except csv.Error as error:
+        raise InvalidWaitConfigurationError(f"line {rows.line_num}: {error}") from error
+
+
+def _check_header(header: Sequence[str]) -> None:
+    known = {"type"}.union(*map(parameters_of, FORMS))
+    for name in header:
+        if name.replace("_", "-") not in known and not name.startswith("context."):
+            raise _unknown(name, known)
+    if "type" not in header:
+        raise InvalidWaitConfigurationError("the header has no column 'type'", hint="type,duration,execution,…")
+
+
+def _read_record(header: Sequence[str], row: Sequence[str]) -> JsonObject:
+    if len(row) > len(header):
+        raise InvalidWaitConfigurationError(f"it has {len(row)} cells, and the header {len(header)}")
+    fields: JsonObject = {}
+    context: JsonObject = {}
+    for name, cell in zip(header, row, strict=False):
+        if not cell:
+            continue
+        if name.startswith("context."):
+            context[name.removeprefix("context.")] = cell
+        elif name in fields:  # a column that is there twice: what may be repeated
+            fields[name] = [*_texts(name, fields[name]), cell]
+        else:
+            fields[name] = cell
+    if context:
+        given = fields.get("context")
+        fields["context"] = (parse_json_object(given, "the context") if given else {}) | context
+    return fields
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def create_from_file(session: Session, file: str, format_: FileFormat | None, *, dry_run: bool, output: Output) -> None:
+    """Create the waits of a file, and print what became of them. Exits 1 when a line was refused."""
+    if session.inline_command is not None:
+        raise InvalidWaitConfigurationError("a command behind -- is for one wait", hint="name a --handler in the lines")
+    chosen = format_ or (FileFormat.CSV if file.lower().endswith(".csv") else FileFormat.NDJSON)
+    with ExitStack() as stack:
+        database = _database(session, stack, dry_run=dry_run)
+        stream = stack.enter_context(open_input(file, InvalidWaitConfigurationError))
+        run = _Run(session, WaitSchedulingService(database, actor=session.actor, settings=session.settings()), output)
+        show = stack.enter_context(progress(stream, output))
+        stop = stack.enter_context(stopping.Stoppable(database.patience.hurry))
+        held = stop.input(stream)
+        lines = (
+            _csv_lines(held, stop) if chosen is FileFormat.CSV else _json_lines(stop.until_stopped(read_lines(held)))
+        )
+        try:
+            run.create(lines, show, dry_run=dry_run)
+        except DatabaseError:
+            if run.totals.received:
+                run.print_totals()  # of what is created, whatever became of the rest
+            raise
+        if not dry_run:
+            session.say_when_nothing_ticks(database)
+    if stop.stopped:
+        raise Interrupted(f"{totals_line(run.totals)}; run it again: what has an execution or a key is known again")
+    warn_of_unknown_handlers(run.reader.handlers, session)
+    run.print_totals()
+    if dry_run and output is Output.HUMAN:
+        say("nothing was written")
+    elif run.reader.unnamed and output is Output.HUMAN:
+        say(f"{run.reader.unnamed:,} had neither an execution nor a key: run again, they are created again")
+    raise typer.Exit(ExitCode.FAILURE if run.totals.rejected else ExitCode.OK)
+
+
+def _database(session: Session, stack: ExitStack, *, dry_run: bool) -> Database:
+    """The database; for a dry run without one, one that is thrown away."""
+    database = stack.enter_context(session.database(create=not dry_run))
+    if not dry_run or database.path is None or database.path.exists():
+        return database
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="waitctl-")))
+    return stack.enter_context(Database(f"sqlite:///{folder / 'waitctl.db'}", as_of=database.as_of))
+
+
+def totals_line(totals: CreateTotals) -> str:
+    """The totals in words."""
+    return (
+        f"{totals.received:,} received, {totals.created:,} created, {totals.existing:,} there already, "
+        f"{totals.rejected:,} rejected"
+    )
+
+
+class _Run:
+    """One file, and what has become of it so far."""
+
+    def __init__(self, session: Session, service: WaitSchedulingService, output: Output) -> None:
+        self.reader = LineReader(session)
+        self.totals = CreateTotals()
+        self._service = service
+        self._output = output
+        self._numbers = array("Q")
+        self._explanation: tuple[str, ...] | None = None
+        self._print_explanation: Callable[[], None] = lambda: None
+
+    def create(self, lines: Iterable[Line], show: Callable[[str, int], None], *, dry_run: bool) -> None:
+        """Create what the lines ask for."""
+        # The thread that talks to the database needs Python only for moments, but every few milliseconds.
+        sys.setswitchinterval(0.00005)
+
+        def on_batch(so_far: CreateTotals) -> None:
+            self.totals = so_far
+            show(totals_line(so_far), so_far.received)
+
+        self._service.create_waits(
+            self._requests(lines, explain=dry_run),
+            on_rejection=self._say_rejection,
+            on_batch=on_batch,
+            dry_run=dry_run,
+        )
+
+    def _requests(self, lines: Iterable[Line], *, explain: bool) -> Iterator[WaitRequest | WaitStepError]:
+        for number, read in lines:
+            self._numbers.append(number)
+            try:
+                request = self.reader.read(number, read())
+                if explain and self._explanation is None:
+                    self._explain(request)
+            except WaitStepError as error:
+                yield error
+            else:
+                yield request
+
+    def _explain(self, request: WaitRequest) -> None:
+        result = self._service.create_wait(request, dry_run=True)
+        self._explanation = result.explanation
+        self._print_explanation = lambda: print_explanation(result.wait, result.explanation)
+
+    def _say_rejection(self, rejection: Rejection) -> None:
+        number, error = self._numbers[rejection.place - 1], rejection.error
+        if self._output.is_json:
+            document = {"code": error.code, "message": error.message, "hint": error.hint, "line": number}
+            print(json_text({"error": document}), file=sys.stderr)  # noqa: T201
+        else:
+            say(f"line {number}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+
+    def print_totals(self) -> None:
+        """Print what has become of it, and of a dry run the explanation of the first line."""
+        document = self.totals.to_json()
+        if self._explanation is not None:
+            document["explanation"] = list(self._explanation)
+
+        def human() -> None:
+            self._print_explanation()
+            write_line(totals_line(self.totals))
+
+        print_document(document, self._output, human=human)
