@@ -39,8 +39,7 @@ def write_waits(file: Path, count: int) -> None:
 def _create(url: str, file: Path, count: int) -> float:
     """Waits a second."""
     command = [sys.executable, "-m", "waitctl", "--database-url", url, "create", "--file", str(file), "-o", "json"]
-    rate = count / seconds(lambda: run(command))
-    return rate
+    return count / seconds(lambda: run(command))
 
 
 def create_file(setting: Setting) -> list[Comparison]:

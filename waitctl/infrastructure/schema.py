@@ -43,7 +43,7 @@ from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
 
-HEAD = "0008"
+HEAD = "0010"
 """The newest migration. A test holds it equal to Alembic's head, so that commands need not import Alembic."""
 
 VERSION_TABLE = "waitctl_alembic_version"
@@ -354,6 +354,15 @@ deliveries = Table(
     Column("claims", Integer, nullable=False, server_default=text("0")),  # how often it was leased: the fence
     CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="leased_while_running"),
     CheckConstraint("(status = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at_when_delivered"),
+)
+
+# The end of what handlers have said, for as long as there is the delivery. Few say anything, and a tick reads none.
+outputs = Table(
+    "workflow_delivery_outputs",
+    metadata,
+    Column("delivery_id", _id(), ForeignKey(deliveries.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("output", Text, nullable=False),
 )
 
 tombstones = Table(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import starmap
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -61,6 +61,53 @@ def list_deliveries(
     if statuses:
         found = found.where(in_status(*statuses))
     return list(starmap(Delivery, connection.execute(found).all()))
+
+
+class NamedDelivery(NamedTuple):
+    """A delivery by what people know it by."""
+
+    delivery_id: str
+    wait_id: str
+    execution: str
+    step: str
+    handler: str
+    status: DeliveryStatus
+    attempt: int
+    max_attempts: int | None
+    next_attempt_at: datetime
+    last_error: str | None
+
+
+def name_deliveries(connection: Connection, delivery_ids: Collection[str]) -> list[NamedDelivery]:
+    """These deliveries, and whose they are."""
+    found = connection.execute(_name_deliveries(), {"ids": sorted(delivery_ids)})
+    return [NamedDelivery(*row) for row in found]
+
+
+@statement
+def _name_deliveries() -> sa.Select[Any]:
+    """Deliveries, and the execution and step of their waits."""
+    return _named().where(is_among(deliveries.c.id)).order_by(deliveries.c.id)
+
+
+def _named() -> sa.Select[Any]:
+    own = [deliveries.c[name] for name in ("status", "attempt", "max_attempts", "next_attempt_at", "last_error")]
+    whose = (deliveries.c.wait_id, waits.c.workflow_execution_id, waits.c.step_id, deliveries.c.handler)
+    return sa.select(deliveries.c.id, *whose, *own).join_from(deliveries, waits, waits.c.id == deliveries.c.wait_id)
+
+
+def held_between(
+    connection: Connection, handlers: Iterable[str], first: str, end: str, *, limit: int
+) -> list[NamedDelivery]:
+    """Deliveries that wait for other handlers than ``handlers``, or for a pause to end; their ids between these."""
+    paused = pauses.paused(connection)
+    found = _named().where(in_status(DeliveryStatus.PENDING), deliveries.c.id >= first, deliveries.c.id < end)
+    if not paused.everything:
+        held: sa.ColumnElement[bool] = deliveries.c.handler.not_in(sorted(set(handlers) - paused.handlers))
+        if paused.workflows:
+            held = sa.or_(held, of_workflows(paused.workflows))
+        found = found.where(held)
+    return [NamedDelivery(*row) for row in connection.execute(found.order_by(deliveries.c.id).limit(limit))]
 
 
 def dead_ids(connection: Connection, *, handler: str | None = None, workflow_id: str | None = None) -> list[str]:

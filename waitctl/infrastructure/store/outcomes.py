@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import DeliveryStatus, Lease, Settlement
+from waitctl.domain.deliveries import DeliveryStatus, Lease, Output, Settlement
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, sources_of
-from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, json_ids, json_rows
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
+from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, json_ids, json_rows, replace_known
+from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, outputs, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store import pauses
 from waitctl.infrastructure.store.completion import NOW, audit, claimed_ids
@@ -99,6 +99,37 @@ def _settle_deliveries() -> Any:
         "last_error": settled.c.error,
     }
     return sa.update(deliveries).values(changed).where(on_lease(settled)).returning(deliveries.c.id)
+
+
+def keep_outputs(connection: Connection, said: Iterable[Output]) -> None:
+    """Keep the end of what handlers have said, each on the lease that it was said under, instead of what was before."""
+    rows = (
+        {"id": each.lease.delivery_id, "claim": each.lease.claim, "attempt": each.attempt, "output": each.text}
+        for each in sorted(said)
+    )
+    connection.execute(_keep_outputs(), {"said": json_rows(rows)})
+
+
+@statement
+def _keep_outputs() -> Any:
+    """Keep what handlers have said in attempts that no later claim has overtaken."""
+    said = JsonRows("said", LEASE | {"attempt": sa.Integer(), "output": sa.Text()})
+    is_latest = sa.and_(deliveries.c.id == said.c.id, deliveries.c.claims == said.c.claim)
+    rows = sa.select(said.c.id, said.c.attempt, said.c.output).where(is_latest)
+    return replace_known(outputs, "delivery_id").from_select(["delivery_id", "attempt", "output"], rows)
+
+
+def get_output(connection: Connection, delivery_id: str) -> tuple[str, int] | None:
+    """The end of what a delivery's handler has said, and in which attempt; ``None`` when it has said nothing."""
+    row = connection.execute(_get_output(), {"delivery_id": delivery_id}).one_or_none()
+    return None if row is None else (row.output, row.attempt)
+
+
+@statement
+def _get_output() -> sa.Select[Any]:
+    """The end of what a delivery's handler has said."""
+    own = outputs.c.delivery_id == sa.bindparam("delivery_id", type_=outputs.c.delivery_id.type)
+    return sa.select(outputs.c.output, outputs.c.attempt).where(own)
 
 
 def insert_dead_letter_notices(connection: Connection, handlers: Mapping[str, str], *, now: datetime) -> None:

@@ -24,6 +24,11 @@ def last_tick_at(connection: Connection) -> datetime | None:
     return max(seen, default=None)
 
 
+def last_finished_at(connection: Connection) -> datetime | None:
+    """The latest instant, on the real clock, at which a tick finished; a resident one does so once a minute."""
+    return connection.execute(sa.select(sa.func.max(ticks.c.finished_at, type_=UtcDateTime))).scalar()
+
+
 @dataclass(frozen=True, slots=True)
 class LastTick:
     """When a tick was last seen to run, on the real clock, and where."""
