@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, BinaryIO, get_args, get_origin
@@ -98,12 +99,37 @@ def _plain(kind: Any) -> Any:
     return kind
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where a line with these keys has what. ``own`` gets what is of `_ITS_OWN`, ``rest`` what is called ``names``."""
+
+    names: tuple[str, ...]
+    own: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    rest: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    reads_context: bool
+
+    @classmethod
+    def of(cls, keys: Sequence[str]) -> _Layout:
+        """The layout of lines with these keys, with None behind their values."""
+        names = [key.replace("_", "-") for key in keys]
+        own = [names.index(name) if name in names else len(names) for name in _ITS_OWN]
+        rest = [place for place, name in enumerate(names) if name not in _ITS_OWN]
+        none = len(names)
+        return cls(
+            tuple(names[place] for place in rest),
+            itemgetter(*own),
+            itemgetter(*rest, none, none),  # two at least, or it is no tuple
+            any(names[place].endswith("field") for place in rest),
+        )
+
+
 class LineReader:
     """Reads lines, each a JSON object, as requests."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._delivery = os.environ.get("WAITCTL_DELIVERY_ID")
+        self._layouts: dict[tuple[str, ...], _Layout] = {}
         self._forms: dict[object, WaitRequest] = {}
         self.handlers: set[str | None] = set()
         """Those that lines have named."""
@@ -115,48 +141,66 @@ class LineReader:
 
         Raises `InvalidWaitConfigurationError` for keys or types that no option has, and what the form raises.
         """
-        rest = {key.replace("_", "-"): value for key, value in fields.items() if value is not None}
-        own = {key: rest.pop(key) for key in _ITS_OWN if key in rest}
-        spec = self._spec(number, own)
-        if any(key.endswith("field") for key in rest):  # it reads the context of this line
-            return self._form(rest, spec)
-        known: object = tuple(rest.items())
+        keys = tuple(fields)
+        layout = self._layouts.get(keys)
+        if layout is None:
+            layout = self._layouts[keys] = _Layout.of(keys)
+        values = (*fields.values(), None)
+        own: tuple[Any, ...] = layout.own(values)
+        execution, step, workflow, contact, context, key = own
+        for name, text in (
+            ("execution", execution),
+            ("step", step),
+            ("workflow", workflow),
+            ("contact", contact),
+            ("key", key),
+        ):
+            if text is not None and type(text) is not str:
+                raise InvalidWaitConfigurationError(f"{name!r} must be a string")
+        if type(context) is str:
+            context = parse_json_object(context, "the context")
+        step = "wait" if step is None else step
+        if key is None:
+            key = self._key(number, execution, step)
+        execution = new_id() if execution is None else execution
+
+        def spec(shared: WaitSpec) -> WaitSpec:
+            zone, handler, handlers = shared.timezone, shared.handler, shared.handlers
+            return WaitSpec(execution, step, workflow, contact, context, handler, key, zone, handlers)
+
+        shared = self._shared(layout, values, context, spec)
+        return WaitRequest(shared.asked, spec(shared.spec), shared.rules, shared.base, shared.replace_open)
+
+    def _key(self, number: int, execution: str | None, step: str) -> str | None:
+        """The key of a line that has none: inside a handler, which may run twice, one of the delivery and the line."""
+        if self._delivery is not None:
+            return delivery_key(self._delivery, f"{number if execution is None else execution}:{step}")
+        self.unnamed += execution is None
+        return None
+
+    def _shared(
+        self, layout: _Layout, values: tuple[Any, ...], context: JsonObject | None, spec: Callable[[WaitSpec], WaitSpec]
+    ) -> WaitRequest:
+        """What other lines, too, ask for that differ in nothing but where they belong."""
+        rest = layout.rest(values)
+        known: object = (layout.names, rest)
         try:
             found = self._forms.get(known)
         except TypeError:  # a list, or an object
-            known = to_json(rest)
+            known = (layout.names, to_json(rest))
             found = self._forms.get(known)
         if found is None:
+            found = self._form(dict(zip(layout.names, rest, strict=False)), context, spec)
+            if layout.reads_context:
+                return found
             if len(self._forms) >= _MOST_FORMS:
                 self._forms.clear()
-            found = self._forms[known] = self._form(rest, spec)
-        whole = _merged(spec, found.spec)
-        return WaitRequest(found.asked, whole, found.rules, found.base, found.replace_open)
+            self._forms[known] = found
+        return found
 
-    def _spec(self, number: int, own: JsonObject) -> WaitSpec:
-        for key, value in own.items():
-            if not isinstance(value, str) and key != "context":
-                raise InvalidWaitConfigurationError(f"{key!r} must be a string")
-        context = own.get("context")
-        if isinstance(context, str):
-            context = parse_json_object(context, "the context")
-        execution, step, key = own.get("execution"), own.get("step", "wait"), own.get("key")
-        if execution is None and key is None and self._delivery is None:
-            self.unnamed += 1
-        if key is None and self._delivery is not None:
-            # A handler that runs twice gives the same file twice.
-            key = delivery_key(self._delivery, f"{number if execution is None else execution}:{step}")
-        return WaitSpec(
-            new_id() if execution is None else execution,
-            step,
-            own.get("workflow"),
-            own.get("contact"),
-            context,
-            idempotency_key=key,
-        )
-
-    def _form(self, rest: JsonObject, spec: WaitSpec) -> WaitRequest:
-        """What is asked for by a line of this ``rest`` with this ``spec``."""
+    def _form(self, rest: JsonObject, context: JsonObject | None, spec: Callable[[WaitSpec], WaitSpec]) -> WaitRequest:
+        """What is asked for by a line of this ``rest`` and ``context``."""
+        rest = {key: value for key, value in rest.items() if value is not None}
         kind = rest.get("type")
         if kind is None:
             raise InvalidWaitConfigurationError("'type' is missing", hint=f"one of {', '.join(FORMS)}")
@@ -178,26 +222,11 @@ class LineReader:
         for key, parameter in parameters.items():
             if parameter.is_required and given[parameter.name] is inspect.Parameter.empty:
                 raise InvalidWaitConfigurationError(f"{key!r} is missing", hint=f"waitctl create {form} --help")
-        given["context_raw"] = None if spec.context is None else to_json(spec.context)
+        given["context_raw"] = None if context is None else to_json(context)
         FORMS[form](context_=asked, **given)
         shared = asked.common.spec(self._session)
         self.handlers.update([shared.handler, *(shared.handlers or {}).values()])
-        return asked.request(_merged(spec, shared))
-
-
-def _merged(spec: WaitSpec, shared: WaitSpec) -> WaitSpec:
-    """What the line has of its own, with what its form has said."""
-    return WaitSpec(
-        spec.workflow_execution_id,
-        spec.step_id,
-        spec.workflow_id,
-        spec.contact_id,
-        spec.context,
-        shared.handler,
-        spec.idempotency_key,
-        shared.timezone,
-        shared.handlers,
-    )
+        return asked.request(spec(shared))
 
 
 def _unknown(key: str, parameters: Iterable[str]) -> InvalidWaitConfigurationError:

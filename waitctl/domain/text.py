@@ -169,16 +169,19 @@ def check_json_object(
     """Return ``value`` when it is a JSON object that both databases can store; see `parse_json_object`."""
     if not isinstance(value, dict):
         raise error(f"{what} must be a JSON object, not {_json_type(value)}")
-    _check_depth(value, what, error)
     try:
         encoded = to_json(value)
+    except RecursionError:
+        encoded = "[" * (MAX_DEPTH + 1)
     except (ValueError, TypeError) as cause:
+        _check_depth(value, what, error)
         reason = "a number is too large" if "Out of range" in str(cause) else str(cause)
         raise error(f"{what} is not valid JSON: {reason}") from cause
+    if encoded.count("{") + encoded.count("[") > MAX_DEPTH:  # with fewer it cannot be too deep, as hardly any is
+        _check_depth(value, what, error)
     if _NOT_STORABLE.search(encoded) or ("\\u0000" in encoded and _holds_nul(value)):
         raise error(f"{what} holds NUL or lone surrogates, which no database stores")
-    size = len(encoded.encode())
-    if size > limit:
+    if len(encoded) > limit // 4 and (size := len(encoded.encode())) > limit:
         raise error(f"{what} is {size:,} bytes long: at most {limit:,}")
     return value
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
+
+import pydantic_core
 
 from waitctl.application.waits.creating import WaitCreator, check_types
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import CreateTotals, Rejection
 from waitctl.domain.errors import DatabaseError, WaitStepError
 from waitctl.domain.listeners import TOPIC_BUCKETS, EventQuery
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.dialects import as_tuples
@@ -84,7 +86,7 @@ class _Batch:
         plan = self._numbers.setdefault(shared, len(self.plans))
         if plan == len(self.plans):
             self.plans.append(request)
-        context = None if spec.context is None else to_json(spec.context)
+        context = None if spec.context is None else pydantic_core.to_json(spec.context).decode()
         row = NewWait(
             new_id(),
             str(plan),
@@ -120,6 +122,11 @@ class _Stored:
     created: int = 0
     existing: int = 0
     rejected: list[Rejection] = field(default_factory=list)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing of it was there."""
+        return not self.existing
 
 
 class BatchCreator:
@@ -199,24 +206,34 @@ class BatchCreator:
 
     def _write_after(self, before: Future[_Stored] | None, batch: _Batch) -> _Stored:
         """Write a batch, unless the one before it failed: there it ends."""
-        if before is not None:
-            before.result()
-        return self._write(batch, None)
+        # Where a file has come to what is there already, the next is likely to be so, too.
+        likely_new = before is None or before.result().is_new
+        return self._write(batch, None, likely_new=likely_new)
 
-    def _write(self, batch: _Batch, connection: Connection | None) -> _Stored:
+    def _write(self, batch: _Batch, connection: Connection | None, *, likely_new: bool = False) -> _Stored:
         if not batch.items:
             return _Stored()
-        return write_within_budget(
-            self._database, partial(self._store, batch), connection, rollback=self._dry_run and connection is None
-        )
 
-    def _store(self, batch: _Batch, connection: Connection, verdicts: Verdicts) -> _Stored:
+        def write(presumed_new: bool) -> _Stored:
+            return write_within_budget(
+                self._database,
+                partial(self._store, batch, presumed_new),
+                connection,
+                rollback=self._dry_run and connection is None,
+            )
+
+        if likely_new and not self._database.is_sqlite:
+            with suppress(store.NotAllNewError):
+                return write(presumed_new=True)
+        return write(presumed_new=False)
+
+    def _store(self, batch: _Batch, presumed_new: bool, connection: Connection, verdicts: Verdicts) -> _Stored:
         now = self._database.lock_topics(connection, sorted(batch.buckets), exclusive=True)
         models = self._models(connection, batch, now)
         together = [item for item in batch.items if item.plan in models and not item.is_apart]
         in_the_way = self._in_the_way(connection, together, models)
         together = [item for item in together if item.row.id not in in_the_way]
-        landed = self._insert(connection, batch, together, models, now)
+        landed = self._insert(connection, batch, together, models, now, presumed_new=presumed_new)
         stored = _Stored(created=len(together) if landed is None else len(landed))
         done = {item.row.id for item in together} if landed is None else landed
         if landed is not None:
@@ -267,6 +284,8 @@ class BatchCreator:
         together: Sequence[_Item],
         models: Mapping[int, WaitStepExecution],
         now: datetime,
+        *,
+        presumed_new: bool,
     ) -> set[str] | None:
         if not together:
             return None
@@ -287,8 +306,14 @@ class BatchCreator:
                 for place, listener in enumerate(model.listeners)
             ],
         )
-        reason = self._database.dated("created")
-        return store.insert_waits(connection, new, now=now, reason=reason, actor=self._creator.actor)
+        return store.insert_waits(
+            connection,
+            new,
+            now=now,
+            reason=self._database.dated("created"),
+            actor=self._creator.actor,
+            presumed_new=presumed_new,
+        )
 
     def _find_same(
         self, connection: Connection, items: Sequence[_Item], models: Mapping[int, WaitStepExecution]
