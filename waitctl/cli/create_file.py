@@ -279,8 +279,9 @@ def _texts(key: str, value: object) -> list[str]:
     """What may be repeated: a text, a list of them, or an object whose pairs are KEY=VALUE."""
     if isinstance(value, dict):
         value = [f"{name}={text if isinstance(text, str) else to_json(text)}" for name, text in value.items()]
-    texts = value if isinstance(value, list) else [value]
-    if not all(isinstance(text, str) for text in texts):
+    given = value if isinstance(value, list) else [value]
+    texts = [text for text in given if isinstance(text, str)]
+    if len(texts) < len(given):
         raise InvalidWaitConfigurationError(f"{key!r} must be a string, or a list of strings")
     return texts
 
