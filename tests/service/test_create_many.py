@@ -57,12 +57,12 @@ def _requests(chance: random.Random) -> list[WaitRequest]:
 def _different(chance: random.Random) -> Iterator[WaitRequest]:
     window = Rules(window=parse_hours("mon-fri 09:00-17:00"))
     queries = [
-        EventQuery(("email_open",), timeout=timedelta(hours=2)),
+        EventQuery(("email_open",), timeout=parse_duration("2h")),
         EventQuery(("email_open", "sms_reply"), exclusive=True),
         EventQuery(("email_open",), match={"n": "3"}),
         EventQuery(("email_open",), count=2),
         EventQuery(("email_open",), where="event.data.n > 2"),
-        EventQuery(("email_open",), rules=window, lookback=timedelta(hours=1)),
+        EventQuery(("email_open",), rules=window, lookback=parse_duration("1h")),
         EventQuery(("strange",)),
     ]
     for _ in range(50):
@@ -169,7 +169,7 @@ def test_a_batch_does_what_as_many_single_creates_do(scene: Scene, tmp_path: Pat
 def test_what_goes_in_together_is_what_would_have_gone_in_alone(scene: Scene) -> None:
     late = Rules(window=parse_hours("mon-fri 09:00-17:00"), max_late=parse_duration("2h"))
     spec = WaitSpec("e", "s", "w", " Ada@Example.org", {"a": [1, {"b": "ä\u2028"}]}, "nudge", "key", "Europe/Berlin")
-    query = EventQuery(("email_open", "sms_reply"), match_json={"n": [1]}, timeout=timedelta(days=1), human=True)
+    query = EventQuery(("email_open", "sms_reply"), match_json={"n": [1]}, timeout=parse_duration("1d"), human=True)
     requests = [
         WaitRequest.fixed_time("3d", spec, rules=late, base=NOON - 4 * timedelta(days=1)),
         WaitRequest.for_event(query, replace(spec, step_id="t", idempotency_key=None)),
@@ -212,7 +212,11 @@ def test_a_run_that_was_broken_off_goes_on_where_it_was(scene: Scene) -> None:
 def test_errors_among_the_requests_keep_their_places(scene: Scene) -> None:
     refused: list[Rejection] = []
     wrong = InvalidWaitConfigurationError("nonsense")
-    requests = [WaitRequest.fixed_time("1h", E), wrong, WaitRequest.fixed_time("2h", E)]
+    requests: list[WaitRequest | WaitStepError] = [
+        WaitRequest.fixed_time("1h", E),
+        wrong,
+        WaitRequest.fixed_time("2h", E),
+    ]
     assert scene.waits.create_waits(requests, on_rejection=refused.append) == CreateTotals(3, 1, 0, 2)
     assert [(each.place, type(each.error)) for each in refused] == [
         (2, InvalidWaitConfigurationError),

@@ -15,7 +15,7 @@ import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import Enum
 from functools import cache
@@ -47,7 +47,7 @@ from waitctl.cli.output import (
 from waitctl.cli.session import Session
 from waitctl.cli.streams import open_input, progress
 from waitctl.domain.errors import DatabaseError, InvalidWaitConfigurationError, WaitStepError
-from waitctl.domain.text import JsonObject, is_harmless, parse_json, parse_json_object, to_json
+from waitctl.domain.text import JsonObject, StorableObject, is_harmless, parse_json, parse_json_object, to_json
 from waitctl.domain.waits import WaitSpec
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.ids import new_id
@@ -107,6 +107,8 @@ class _Layout:
     own: Callable[[tuple[Any, ...]], tuple[Any, ...]]
     rest: Callable[[tuple[Any, ...]], tuple[Any, ...]]
     reads_context: bool
+    forms: dict[object, WaitRequest] = field(default_factory=dict)
+    """By the values of `rest`, or their JSON, what was asked for by a line that had them."""
 
     @classmethod
     def of(cls, keys: Sequence[str]) -> _Layout:
@@ -130,7 +132,6 @@ class LineReader:
         self._session = session
         self._delivery = os.environ.get("WAITCTL_DELIVERY_ID")
         self._layouts: dict[tuple[str, ...], _Layout] = {}
-        self._forms: dict[object, WaitRequest] = {}
         self.handlers: set[str | None] = set()
         """Those that lines have named."""
         self.unnamed = 0
@@ -148,14 +149,10 @@ class LineReader:
         values = (*fields.values(), None)
         own: tuple[Any, ...] = layout.own(values)
         execution, step, workflow, contact, context, key = own
-        for name, text in (
-            ("execution", execution),
-            ("step", step),
-            ("workflow", workflow),
-            ("contact", contact),
-            ("key", key),
-        ):
+        texts = (execution, step, workflow, contact, key)
+        for text in texts:
             if text is not None and type(text) is not str:
+                name = ("execution", "step", "workflow", "contact", "key")[texts.index(text)]
                 raise InvalidWaitConfigurationError(f"{name!r} must be a string")
         if type(context) is str:
             context = parse_json_object(context, "the context")
@@ -164,12 +161,19 @@ class LineReader:
             key = self._key(number, execution, step)
         execution = new_id() if execution is None else execution
 
-        def spec(shared: WaitSpec) -> WaitSpec:
-            zone, handler, handlers = shared.timezone, shared.handler, shared.handlers
-            return WaitSpec(execution, step, workflow, contact, context, handler, key, zone, handlers)
-
-        shared = self._shared(layout, values, context, spec)
-        return WaitRequest(shared.asked, spec(shared.spec), shared.rules, shared.base, shared.replace_open)
+        known: Any = layout.rest(values)
+        try:
+            found = layout.forms.get(known)
+        except TypeError:  # a list, or an object
+            known = to_json(known)
+            found = layout.forms.get(known)
+        if found is None:
+            spec = WaitSpec(execution, step, workflow, contact, context, idempotency_key=key)
+            return self._form(layout, known, layout.rest(values), spec)
+        shared = found.spec
+        zone, handler, handlers = shared.timezone, shared.handler, shared.handlers
+        spec = WaitSpec(execution, step, workflow, contact, context, handler, key, zone, handlers)
+        return WaitRequest(found.asked, spec, found.rules, found.base, found.replace_open)
 
     def _key(self, number: int, execution: str | None, step: str) -> str | None:
         """The key of a line that has none: inside a handler, which may run twice, one of the delivery and the line."""
@@ -178,28 +182,19 @@ class LineReader:
         self.unnamed += execution is None
         return None
 
-    def _shared(
-        self, layout: _Layout, values: tuple[Any, ...], context: JsonObject | None, spec: Callable[[WaitSpec], WaitSpec]
-    ) -> WaitRequest:
-        """What other lines, too, ask for that differ in nothing but where they belong."""
-        rest = layout.rest(values)
-        known: object = (layout.names, rest)
-        try:
-            found = self._forms.get(known)
-        except TypeError:  # a list, or an object
-            known = (layout.names, to_json(rest))
-            found = self._forms.get(known)
-        if found is None:
-            found = self._form(dict(zip(layout.names, rest, strict=False)), context, spec)
-            if layout.reads_context:
-                return found
-            if len(self._forms) >= _MOST_FORMS:
-                self._forms.clear()
-            self._forms[known] = found
-        return found
+    def _form(self, layout: _Layout, known: object, values: tuple[Any, ...], spec: WaitSpec) -> WaitRequest:
+        """What is asked for by a line of this layout; kept for the next that differ in nothing but where they belong.
 
-    def _form(self, rest: JsonObject, context: JsonObject | None, spec: Callable[[WaitSpec], WaitSpec]) -> WaitRequest:
-        """What is asked for by a line of this ``rest`` and ``context``."""
+        Unless it is read out of the context, which is each line's own.
+        """
+        request = self._read_form(dict(zip(layout.names, values, strict=False)), spec)
+        if not layout.reads_context:
+            if len(layout.forms) >= _MOST_FORMS:
+                layout.forms.clear()
+            layout.forms[known] = request
+        return request
+
+    def _read_form(self, rest: JsonObject, spec: WaitSpec) -> WaitRequest:
         rest = {key: value for key, value in rest.items() if value is not None}
         kind = rest.get("type")
         if kind is None:
@@ -222,11 +217,12 @@ class LineReader:
         for key, parameter in parameters.items():
             if parameter.is_required and given[parameter.name] is inspect.Parameter.empty:
                 raise InvalidWaitConfigurationError(f"{key!r} is missing", hint=f"waitctl create {form} --help")
-        given["context_raw"] = None if context is None else to_json(context)
+        given["context_raw"] = None if spec.context is None else to_json(spec.context)
         FORMS[form](context_=asked, **given)
         shared = asked.common.spec(self._session)
         self.handlers.update([shared.handler, *(shared.handlers or {}).values()])
-        return asked.request(spec(shared))
+        zone, handler, handlers = shared.timezone, shared.handler, shared.handlers
+        return asked.request(replace(spec, timezone=zone, handler=handler, handlers=handlers))
 
 
 def _unknown(key: str, parameters: Iterable[str]) -> InvalidWaitConfigurationError:
@@ -300,12 +296,7 @@ def _json_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[Line]:
 def _read_json(line: bytes) -> JsonObject:
     if len(line) > MAX_LINE:
         raise InvalidWaitConfigurationError(f"the line is longer than {MAX_LINE:,} bytes")
-    fields: object = None
-    if is_harmless(line):
-        try:
-            fields = pydantic_core.from_json(line, cache_strings="keys")
-        except ValueError:
-            fields = None  # the other reader says it better
+    fields = _read_plain(line)
     if fields is None:
         try:
             text = line.decode()
@@ -315,6 +306,21 @@ def _read_json(line: bytes) -> JsonObject:
     if not isinstance(fields, dict):
         raise InvalidWaitConfigurationError("the line is no JSON object")
     return fields
+
+
+def _read_plain(line: bytes) -> JsonObject | None:
+    """The object of a line as nearly all are, its context known to be storable; ``None``: it needs a closer look."""
+    if not is_harmless(line):
+        return None
+    try:
+        fields = pydantic_core.from_json(line, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        return None  # the other reader says it better
+    if isinstance(fields, dict) and isinstance(context := fields.get("context"), dict):
+        storable = fields["context"] = StorableObject(context)
+        storable.text = pydantic_core.to_json(context).decode()
+        return None if "Infinity" in storable.text else fields  # a number beyond a double, or a text that says so
+    return fields if isinstance(fields, dict) else None
 
 
 def _csv_lines(stream: BinaryIO, stop: stopping.Stoppable) -> Iterator[Line]:

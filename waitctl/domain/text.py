@@ -159,6 +159,13 @@ def is_harmless(text: bytes) -> bool:
     return plain and len(text) <= _SHORT and text.count(b"{") + text.count(b"[") <= MAX_DEPTH
 
 
+class StorableObject(dict[str, Any]):
+    """A JSON object that is known to be storable, and its JSON: what reads many has seen so at a glance."""
+
+    __slots__ = ("text",)
+    text: str
+
+
 def check_json_object(
     value: object,
     what: str,
@@ -167,6 +174,8 @@ def check_json_object(
     limit: int = MAX_JSON,
 ) -> JsonObject:
     """Return ``value`` when it is a JSON object that both databases can store; see `parse_json_object`."""
+    if isinstance(value, StorableObject):
+        return value
     if not isinstance(value, dict):
         raise error(f"{what} must be a JSON object, not {_json_type(value)}")
     try:

@@ -134,25 +134,31 @@ class WaitSpec:
 
     def checked(self) -> WaitSpec:
         """Return this spec validated and normalised. Raises `InvalidWaitConfigurationError`."""
-        check_text(self.workflow_execution_id, "the execution")
-        check_text(self.step_id, "the step")
-        for value, what in (
-            (self.workflow_id, "the workflow"),
-            (self.handler, "the handler"),
-            (self.idempotency_key, "the key"),
-        ):
-            if value is not None:
-                check_text(value, what)
+        contact = self.check_own()
+        if self.handler is not None:
+            check_text(self.handler, "the handler")
         for outcome, name in self.handlers.items() if self.handlers else ():
             check_text(name, f"the handler of {outcome}")
-        if self.context is not None:
-            check_json_object(self.context, "the context")
         check_zone(self.timezone)
-        contact = None if self.contact_id is None else normalize_contact(self.contact_id)
         handler = self._checked_handler()
         if contact == self.contact_id and handler == self.handler:
             return self
         return replace(self, contact_id=contact, handler=handler)
+
+    def check_own(self) -> str | None:
+        """Check what hardly two waits have in common. Returns the contact as it is stored.
+
+        Raises `InvalidWaitConfigurationError`.
+        """
+        check_text(self.workflow_execution_id, "the execution")
+        check_text(self.step_id, "the step")
+        if self.workflow_id is not None:
+            check_text(self.workflow_id, "the workflow")
+        if self.idempotency_key is not None:
+            check_text(self.idempotency_key, "the key")
+        if self.context is not None:
+            check_json_object(self.context, "the context")
+        return None if self.contact_id is None else normalize_contact(self.contact_id)
 
     def _checked_handler(self) -> str | None:
         is_named = self.handler == INLINE or (self.handlers is not None and INLINE in self.handlers.values())

@@ -22,8 +22,8 @@ from waitctl.application.waits.creating import WaitCreator, check_types
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import CreateTotals, Rejection
 from waitctl.domain.errors import DatabaseError, WaitStepError
-from waitctl.domain.listeners import TOPIC_BUCKETS, EventQuery
-from waitctl.domain.text import JsonObject
+from waitctl.domain.listeners import TOPIC_BUCKETS, EventQuery, topic_bucket
+from waitctl.domain.text import JsonObject, StorableObject
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.dialects import as_tuples
@@ -45,7 +45,7 @@ _AHEAD = 1
 
 
 class _Item(NamedTuple):
-    """A wait that is asked for, `checked`. ``is_apart``: its step or its key is another's of the batch before it."""
+    """A wait that is asked for. ``is_apart``: its step or its key is another's of the batch before it."""
 
     place: int
     request: WaitRequest
@@ -80,27 +80,35 @@ class _Batch:
     def is_full(self) -> bool:
         return len(self) >= BATCH or self.size >= BATCH_BYTES
 
-    def add(self, place: int, request: WaitRequest) -> None:
-        spec = request.spec
-        shared = (id(request.asked), id(request.rules), request.base, spec.timezone, spec.handler, id(spec.handlers))
-        plan = self._numbers.setdefault(shared, len(self.plans))
-        if plan == len(self.plans):
-            self.plans.append(request)
-        context = None if spec.context is None else pydantic_core.to_json(spec.context).decode()
+    def add(self, place: int, request: WaitRequest, creator: WaitCreator, *, dry_run: bool) -> None:
+        """Take one in. Raises what `WaitCreator.checked` raises."""
+        spec, asked = request.spec, request.asked
+        shared = (
+            *(id(asked), id(request.rules), request.base, spec.timezone, spec.handler, id(spec.handlers)),
+            spec.command,
+        )
+        plan = self._numbers.get(shared)
+        if plan is None:
+            checked = creator.checked(request, dry_run=dry_run)
+            contact = checked.spec.contact_id
+            plan = self._numbers[shared] = len(self.plans)
+            self.plans.append(checked)
+        elif (contact := spec.check_own()) is None and isinstance(asked, EventQuery):
+            creator.checked(request, dry_run=dry_run)  # it says what is missing
         row = NewWait(
             new_id(),
             str(plan),
             spec.workflow_id,
             spec.workflow_execution_id,
             spec.step_id,
-            spec.contact_id,
-            context,
+            contact,
+            _json(spec.context),
             spec.idempotency_key,
         )
         self.items.append(_Item(place, request, plan, row, self._is_apart(request)))
-        self.size += len(context or "")
-        if isinstance(request.asked, EventQuery) and len(self.buckets) < TOPIC_BUCKETS:
-            self.buckets.update(request.buckets)
+        self.size += len(row.context or "")
+        if isinstance(asked, EventQuery) and contact is not None and len(self.buckets) < TOPIC_BUCKETS:
+            self.buckets.update(topic_bucket(event_type, contact) for event_type in asked.types)
 
     def _is_apart(self, request: WaitRequest) -> bool:
         """Whether another has its step or its key, or it has a command, which is signed for its own wait."""
@@ -177,7 +185,7 @@ class BatchCreator:
             try:
                 if isinstance(request, WaitStepError):
                     raise request
-                batch.add(place, self._creator.checked(request, dry_run=self._dry_run))
+                batch.add(place, request, self._creator, dry_run=self._dry_run)
             except WaitStepError as error:
                 batch.rejected.append(Rejection(place, error))
             if batch.is_full:
@@ -324,7 +332,7 @@ class BatchCreator:
         same = set[str]()
         for item in items:
             existing = there.get(taken.get(item.row.id, ""))
-            if existing is not None and existing.fingerprint == _belonging(models[item.plan], item.request).fingerprint:
+            if existing is not None and existing.fingerprint == _belonging(models[item.plan], item).fingerprint:
                 same.add(item.row.id)
         return same
 
@@ -334,7 +342,8 @@ class BatchCreator:
         try:
             # What is replaced and then not created is not to stay cancelled.
             with connection.begin_nested() if item.request.replace_open else nullcontext():
-                result = self._creator.create_at(connection, item.request, verdicts, now)
+                request = self._creator.checked(item.request, dry_run=self._dry_run)
+                result = self._creator.create_at(connection, request, verdicts, now)
         except DatabaseError:
             raise
         except WaitStepError as error:
@@ -348,7 +357,13 @@ def _shared(model: object, names: Iterable[str]) -> JsonObject:
     return {name: getattr(model, name) for name in names}
 
 
-def _belonging(model: WaitStepExecution, request: WaitRequest) -> WaitStepExecution:
-    """The wait that the request asks for, of which ``model`` has all but where it belongs."""
-    spec = request.spec
-    return replace(model, workflow_id=spec.workflow_id, contact_id=spec.contact_id, context=spec.context)
+def _belonging(model: WaitStepExecution, item: _Item) -> WaitStepExecution:
+    """The wait that is asked for, of which ``model`` has all but where it belongs."""
+    row = item.row
+    return replace(model, workflow_id=row.workflow_id, contact_id=row.contact_id, context=item.request.spec.context)
+
+
+def _json(context: JsonObject | None) -> str | None:
+    if context is None:
+        return None
+    return context.text if isinstance(context, StorableObject) else pydantic_core.to_json(context).decode()
