@@ -379,7 +379,10 @@ def _read_record(header: Sequence[str], row: Sequence[str]) -> JsonObject:
 
 
 def create_from_file(session: Session, file: str, format_: FileFormat | None, *, dry_run: bool, output: Output) -> None:
-    """Create the waits of a file, and print what became of them. Exits 1 when a line was refused."""
+    """Create the waits of a file, and print what became of them. Exits 1 when a line was refused.
+
+    Raises `InvalidWaitConfigurationError` for a file that cannot be read, and `Interrupted` when it was.
+    """
     if session.inline_command is not None:
         raise InvalidWaitConfigurationError("a command behind -- is for one wait", hint="name a --handler in the lines")
     chosen = format_ or (FileFormat.CSV if file.lower().endswith(".csv") else FileFormat.NDJSON)
