@@ -63,7 +63,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "paused": (frozenset({"billing"}), False, False),
         "but": (frozenset(), False, True),
     },
-    **dict.fromkeys(("create_waits", "create_presumed_new"), {"": (False,), "listening": (True,)}),
+    **{name: {"": (False,), "listening": (True,)} for name in ("create_waits", "create_presumed_new")},
     "mark_waits": {str(to): (to,) for to in (WaitExecutionStatus.ERROR, *TRANSITIONS[WaitExecutionStatus.ERROR])},
     "resume_and_lease": {"": (WAIT_FIELDS,)},
     "claim_late": {"": (False,), "next": (True,)},

@@ -463,11 +463,13 @@ class _Run:
     def _requests(self, lines: Iterable[Line], *, explain: bool) -> Iterator[WaitRequest | WaitStepError]:
         for number, read in lines:
             self._numbers.append(number)
+            unnamed = self.reader.unnamed
             try:
                 request = self.reader.read(number, read())
                 if explain and self._explanation is None:
                     self._explain(request)
             except WaitStepError as error:
+                self.reader.unnamed = unnamed
                 yield error
             else:
                 yield request
