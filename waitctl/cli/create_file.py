@@ -82,10 +82,9 @@ def parameters_of(form: str) -> Mapping[str, _Parameter]:
         if parameter.name in _NOT_OF_A_LINE:
             continue
         kind, info = get_args(parameter.annotation)[:2]
-        long = (
-            [name for name in info.param_decls or () if name.startswith("--")] if isinstance(info, OptionInfo) else []
-        )
-        key = long[0].removeprefix("--") if long else parameter.name
+        # Within `Annotated` Typer has the first of an option's names as its default.
+        names = (info.default, *(info.param_decls or ())) if isinstance(info, OptionInfo) else ()
+        key = next((name[2:] for name in names if isinstance(name, str) and name[:2] == "--"), parameter.name)
         found[key] = _Parameter(parameter.name, _plain(kind), parameter.default is inspect.Parameter.empty)
     return found
 
