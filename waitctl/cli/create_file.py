@@ -58,6 +58,8 @@ _NOT_OF_A_LINE = frozenset({"context_", "context_raw", "dry_run", "output", "qui
 _ITS_OWN = ("execution", "step", "workflow", "contact", "context", "key")
 """What differs from line to line; of the rest a file has few combinations, and each is read once."""
 
+_TEXT = frozenset({str, type(None)})
+
 _MOST_FORMS = 10_000
 """Combinations that are remembered."""
 
@@ -148,11 +150,8 @@ class LineReader:
         values = (*fields.values(), None)
         own: tuple[Any, ...] = layout.own(values)
         execution, step, workflow, contact, context, key = own
-        texts = (execution, step, workflow, contact, key)
-        for text in texts:
-            if text is not None and type(text) is not str:
-                name = ("execution", "step", "workflow", "contact", "key")[texts.index(text)]
-                raise InvalidWaitConfigurationError(f"{name!r} must be a string")
+        if not {type(execution), type(step), type(workflow), type(contact), type(key)} <= _TEXT:
+            raise _no_text(own)
         if type(context) is str:
             context = parse_json_object(context, "the context")
         step = "wait" if step is None else step
@@ -222,6 +221,11 @@ class LineReader:
         self.handlers.update([shared.handler, *(shared.handlers or {}).values()])
         zone, handler, handlers = shared.timezone, shared.handler, shared.handlers
         return asked.request(replace(spec, timezone=zone, handler=handler, handlers=handlers))
+
+
+def _no_text(own: Sequence[object]) -> InvalidWaitConfigurationError:
+    wrong = [name for name, value in zip(_ITS_OWN, own, strict=True) if type(value) not in _TEXT and name != "context"]
+    return InvalidWaitConfigurationError(f"{wrong[0]!r} must be a string")
 
 
 def _unknown(key: str, parameters: Iterable[str]) -> InvalidWaitConfigurationError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.deliveries import Delivery, Outcome
@@ -114,6 +115,9 @@ def sources_of(to: WaitExecutionStatus) -> tuple[WaitExecutionStatus, ...]:
     return tuple(status for status, targets in TRANSITIONS.items() if status and to in targets)
 
 
+_known_text = lru_cache(check_text)  # many waits are of few workflows, and of few steps
+
+
 @dataclass(frozen=True, slots=True)
 class WaitSpec:
     """What every wait has, whatever it waits for: where it belongs and what happens when it ends.
@@ -151,9 +155,9 @@ class WaitSpec:
         Raises `InvalidWaitConfigurationError`.
         """
         check_text(self.workflow_execution_id, "the execution")
-        check_text(self.step_id, "the step")
+        _known_text(self.step_id, "the step")
         if self.workflow_id is not None:
-            check_text(self.workflow_id, "the workflow")
+            _known_text(self.workflow_id, "the workflow")
         if self.idempotency_key is not None:
             check_text(self.idempotency_key, "the key")
         if self.context is not None:

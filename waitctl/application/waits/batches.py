@@ -76,10 +76,6 @@ class _Batch:
     def __len__(self) -> int:
         return len(self.items) + len(self.rejected)
 
-    @property
-    def is_full(self) -> bool:
-        return len(self) >= BATCH or self.size >= BATCH_BYTES
-
     def add(self, place: int, request: WaitRequest, creator: WaitCreator, *, dry_run: bool) -> None:
         """Take one in. Raises what `WaitCreator.checked` raises."""
         spec, asked = request.spec, request.asked
@@ -188,7 +184,7 @@ class BatchCreator:
                 batch.add(place, request, self._creator, dry_run=self._dry_run)
             except WaitStepError as error:
                 batch.rejected.append(Rejection(place, error))
-            if batch.is_full:
+            if len(batch.items) + len(batch.rejected) >= BATCH or batch.size >= BATCH_BYTES:
                 yield self._encoded(batch)
                 batch = _Batch()
         if len(batch):

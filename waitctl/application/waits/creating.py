@@ -152,7 +152,7 @@ class WaitCreator:
         intent = request.asked
         if not isinstance(intent, UntilDate) or intent.past is not Past.REJECT:
             return None
-        late, schedule = self.draft(replace(request, asked=replace(intent, past=Past.FIRE)), now)
+        late, schedule = self.draft(request._replace(asked=replace(intent, past=Past.FIRE)), now)
         asked = replace(late, wait_config={**late.wait_config, "past": intent.past.value})
         existing = find_pruned(connection, asked) or find_existing(connection, asked)
         if existing is None or existing.fingerprint != asked.fingerprint:

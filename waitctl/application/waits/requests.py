@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from waitctl.domain.durations import Duration, duration_text
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError
@@ -23,8 +23,7 @@ from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.waits import WaitSpec
 
 
-@dataclass(frozen=True, slots=True)
-class WaitRequest:
+class WaitRequest(NamedTuple):
     """A wait that is asked for: what to wait for, by which rules, and where it belongs.
 
     ``base`` is the instant to count from instead of now; ``replace_open`` cancels another open wait of the step first.
