@@ -7,6 +7,7 @@ there alone.
 from __future__ import annotations
 
 import csv
+import gc
 import inspect
 import io
 import os
@@ -57,6 +58,9 @@ _NOT_OF_A_LINE = frozenset({"context_", "context_raw", "dry_run", "output", "qui
 
 _ITS_OWN = ("execution", "step", "workflow", "contact", "context", "key")
 """What differs from line to line; of the rest a file has few combinations, and each is read once."""
+
+_OBJECTS_BETWEEN_COLLECTIONS = 200_000
+"""What the collector of garbage lets pass before it looks."""
 
 _TEXT = frozenset({str, type(None)})
 
@@ -287,13 +291,8 @@ def _texts(key: str, value: object) -> list[str]:
 
 # -- the lines of a file -----------------------------------------------------------------------------------------------
 
-Line = tuple[int, Callable[[], JsonObject]]
-"""A line's number, and what reads its fields or says what is wrong with it."""
-
-
-def _json_lines(lines: Iterable[tuple[int, bytes]]) -> Iterator[Line]:
-    for number, line in lines:
-        yield number, lambda line=line: _read_json(line)  # type: ignore[misc]
+Line = tuple[int, Any]
+"""A line's number, and what it is made of."""
 
 
 def _read_json(line: bytes) -> JsonObject:
@@ -342,7 +341,7 @@ def _csv_lines(stream: BinaryIO, stop: stopping.Stoppable) -> Iterator[Line]:
                 return
             number, before = before + 1, rows.line_num
             if any(row):
-                yield number, lambda row=row: _read_record(header, row)  # type: ignore[misc]
+                yield number, (header, row)
     except UnicodeDecodeError as error:
         raise InvalidWaitConfigurationError("the file is not UTF-8") from error
     except csv.Error as error:
@@ -358,7 +357,8 @@ def _check_header(header: Sequence[str]) -> None:
         raise InvalidWaitConfigurationError("the header has no column 'type'", hint="type,duration,execution,…")
 
 
-def _read_record(header: Sequence[str], row: Sequence[str]) -> JsonObject:
+def _read_record(record: tuple[Sequence[str], Sequence[str]]) -> JsonObject:
+    header, row = record
     if len(row) > len(header):
         raise InvalidWaitConfigurationError(f"it has {len(row)} cells, and the header {len(header)}")
     fields: JsonObject = {}
@@ -396,11 +396,10 @@ def create_from_file(session: Session, file: str, format_: FileFormat | None, *,
         show = stack.enter_context(progress(stream, output))
         stop = stack.enter_context(stopping.Stoppable(database.patience.hurry))
         held = stop.input(stream)
-        lines = (
-            _csv_lines(held, stop) if chosen is FileFormat.CSV else _json_lines(stop.until_stopped(read_lines(held)))
-        )
+        is_csv = chosen is FileFormat.CSV
+        lines: Iterator[Line] = _csv_lines(held, stop) if is_csv else stop.until_stopped(read_lines(held))
         try:
-            run.create(lines, show, dry_run=dry_run)
+            run.create(lines, _read_record if is_csv else _read_json, show, dry_run=dry_run)
         except DatabaseError:
             if run.totals.received:
                 run.print_totals()  # of what is created, whatever became of the rest
@@ -447,28 +446,42 @@ class _Run:
         self._explanation: tuple[str, ...] | None = None
         self._print_explanation: Callable[[], None] = lambda: None
 
-    def create(self, lines: Iterable[Line], show: Callable[[str, int], None], *, dry_run: bool) -> None:
-        """Create what the lines ask for."""
+    def create(
+        self,
+        lines: Iterable[Line],
+        parse: Callable[[Any], JsonObject],
+        show: Callable[[str, int], None],
+        *,
+        dry_run: bool,
+    ) -> None:
+        """Create what the lines ask for, of which ``parse`` reads the fields."""
         # The thread that talks to the database needs Python only for moments, but every few milliseconds.
         sys.setswitchinterval(0.00005)
+        gc.freeze()
+        gc.set_threshold(
+            _OBJECTS_BETWEEN_COLLECTIONS
+        )  # a thousand lines are ten thousand objects, none of them garbage
 
         def on_batch(so_far: CreateTotals) -> None:
             self.totals = so_far
             show(totals_line(so_far), so_far.received)
 
         self._service.create_waits(
-            self._requests(lines, explain=dry_run),
+            self._requests(lines, parse, explain=dry_run),
             on_rejection=self._say_rejection,
             on_batch=on_batch,
             dry_run=dry_run,
         )
 
-    def _requests(self, lines: Iterable[Line], *, explain: bool) -> Iterator[WaitRequest | WaitStepError]:
-        for number, read in lines:
-            self._numbers.append(number)
+    def _requests(
+        self, lines: Iterable[Line], parse: Callable[[Any], JsonObject], *, explain: bool
+    ) -> Iterator[WaitRequest | WaitStepError]:
+        read, numbered = self.reader.read, self._numbers.append
+        for number, line in lines:
+            numbered(number)
             unnamed = self.reader.unnamed
             try:
-                request = self.reader.read(number, read())
+                request = read(number, parse(line))
                 if explain and self._explanation is None:
                     self._explain(request)
             except WaitStepError as error:

@@ -39,6 +39,8 @@ def check_text(value: str, what: str, *, error: type[InvalidInputError] = Invali
 
     Raises ``error`` otherwise, naming ``what``.
     """
+    if value.isprintable() and 0 < len(value) <= MAX_TEXT and not value.isspace():
+        return value  # as nearly all are
     if not value.strip():
         raise error(f"{what} is empty")
     if len(value) > MAX_TEXT:
