@@ -159,7 +159,7 @@ class LineReader:
         if type(context) is str:
             context = parse_json_object(context, "the context")
         step = "wait" if step is None else step
-        if key is None:
+        if key is None and (execution is None or self._delivery is not None):
             key = self._key(number, execution, step)
         execution = new_id() if execution is None else execution
 

@@ -78,7 +78,7 @@ def normalize_contact(value: str, *, error: type[InvalidInputError] = InvalidWai
     Raises ``error`` when nothing is left or it is no valid text.
     """
     contact = value.strip()
-    if contact[:9].lower() == "whatsapp:":
+    if contact[8:9] == ":" and contact[:8].lower() == "whatsapp":
         contact = contact[9:].strip()
     if not contact.isascii():
         contact = unicodedata.normalize("NFC", contact)

@@ -25,7 +25,7 @@ from waitctl.domain.intents import FIRST_DUE_AT, FixedTime, Intent, Late, Past, 
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventListener
 from waitctl.domain.schedule import IntentResolver, Schedule
-from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact, to_json
+from waitctl.domain.text import JsonObject, StorableObject, check_json_object, check_text, normalize_contact, to_json
 
 NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT})
 """What `wait_config` holds beside what was asked for."""
@@ -160,7 +160,7 @@ class WaitSpec:
             _known_text(self.workflow_id, "the workflow")
         if self.idempotency_key is not None:
             check_text(self.idempotency_key, "the key")
-        if self.context is not None:
+        if self.context is not None and type(self.context) is not StorableObject:
             check_json_object(self.context, "the context")
         return None if self.contact_id is None else normalize_contact(self.contact_id)
 

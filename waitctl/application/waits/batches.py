@@ -70,6 +70,8 @@ class _Batch:
     text: str = ""
     """All waits, encoded while the database is busy with others."""
     size: int = 0
+    has_keys: bool = False
+    has_apart: bool = False
     _numbers: dict[tuple[object, ...], int] = field(default_factory=dict)
     _taken: set[tuple[str | None, ...]] = field(default_factory=set)
 
@@ -110,13 +112,15 @@ class _Batch:
         """Whether another has its step or its key, or it has a command, which is signed for its own wait."""
         spec = request.spec
         step = (spec.workflow_execution_id, spec.step_id)
-        is_taken = step in self._taken
+        is_apart = step in self._taken or spec.command is not None
         self._taken.add(step)
         if spec.idempotency_key is not None:
+            self.has_keys = True
             key = ("key", spec.workflow_id, spec.idempotency_key)
-            is_taken |= key in self._taken
+            is_apart |= key in self._taken
             self._taken.add(key)
-        return is_taken or spec.command is not None
+        self.has_apart |= is_apart
+        return is_apart
 
 
 @dataclass(slots=True)
@@ -234,11 +238,15 @@ class BatchCreator:
     def _store(self, batch: _Batch, presumed_new: bool, connection: Connection, verdicts: Verdicts) -> _Stored:
         now = self._database.lock_topics(connection, sorted(batch.buckets), exclusive=True)
         models = self._models(connection, batch, now)
-        together = [item for item in batch.items if item.plan in models and not item.is_apart]
-        in_the_way = self._in_the_way(connection, together, models)
-        together = [item for item in together if item.row.id not in in_the_way]
+        together = batch.items
+        if batch.has_apart or len(models) < len(batch.plans):
+            together = [item for item in together if item.plan in models and not item.is_apart]
+        if in_the_way := self._in_the_way(connection, batch, together, models):
+            together = [item for item in together if item.row.id not in in_the_way]
         landed = self._insert(connection, batch, together, models, now, presumed_new=presumed_new)
         stored = _Stored(created=len(together) if landed is None else len(landed))
+        if landed is None and len(together) == len(batch.items):
+            return stored  # as a rule
         done = {item.row.id for item in together} if landed is None else landed
         if landed is not None:
             same = self._find_same(connection, [item for item in together if item.row.id not in landed], models)
@@ -263,14 +271,14 @@ class BatchCreator:
         return models
 
     def _in_the_way(
-        self, connection: Connection, items: Sequence[_Item], models: Mapping[int, WaitStepExecution]
+        self, connection: Connection, batch: _Batch, items: Sequence[_Item], models: Mapping[int, WaitStepExecution]
     ) -> Collection[str]:
         """The waits that something makes a case of their own: a key that is remembered, an event that is there."""
-        keyed = [item.claims for item in items if item.row.idempotency_key is not None]
+        keyed = [item.claims for item in items if item.row.idempotency_key is not None] if batch.has_keys else []
         found = store.find_pruned_keys(connection, keyed) if keyed else set[str]()
-        listening = [item for item in items if models[item.plan].listeners]
-        if not listening:
+        if not batch.buckets:
             return found
+        listening = [item for item in items if models[item.plan].listeners]
         types = {listener.event_type for item in listening for listener in models[item.plan].listeners}
         if store.types_at_inbox(connection, types):
             return found.union(item.row.id for item in listening)
@@ -296,7 +304,7 @@ class BatchCreator:
         rows = batch.text if len(together) == len(batch.items) else [item.row for item in together]
         listeners = [
             NewListener(new_id(), item.row.id, item.row.plan, str(place), item.row.contact_id or "")
-            for item in together
+            for item in (together if batch.buckets else ())
             for place in range(len(models[item.plan].listeners))
         ]
         new = NewBatch(
