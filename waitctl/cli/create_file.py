@@ -6,18 +6,15 @@ there alone.
 
 from __future__ import annotations
 
-import csv
 import gc
 import inspect
 import io
 import os
 import sys
-import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from enum import Enum
 from functools import cache
 from operator import itemgetter
@@ -233,6 +230,8 @@ def _no_text(own: Sequence[object]) -> InvalidWaitConfigurationError:
 
 
 def _unknown(key: str, parameters: Iterable[str]) -> InvalidWaitConfigurationError:
+    from difflib import get_close_matches
+
     near = get_close_matches(key, [*parameters, "type"], 1)
     return InvalidWaitConfigurationError(
         f"unknown key {key!a}", hint=f"did you mean {near[0]!r}?" if near else "the long names of the form's options"
@@ -330,6 +329,8 @@ def _csv_lines(stream: BinaryIO, stop: stopping.Stoppable) -> Iterator[Line]:
 
     Raises `InvalidWaitConfigurationError` for a header with a name that no form has.
     """
+    import csv
+
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="strict", newline="")
     rows = csv.reader(text)
     try:
@@ -422,6 +423,8 @@ def _database(session: Session, stack: ExitStack, *, dry_run: bool) -> Database:
     database = stack.enter_context(session.database(create=not dry_run))
     if not dry_run or database.path is None or database.path.exists():
         return database
+    import tempfile
+
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="waitctl-")))
     return stack.enter_context(Database(f"sqlite:///{folder / 'waitctl.db'}", as_of=database.as_of))
 
@@ -456,7 +459,7 @@ class _Run:
     ) -> None:
         """Create what the lines ask for, of which ``parse`` reads the fields."""
         # The thread that talks to the database needs Python only for moments, but every few milliseconds.
-        sys.setswitchinterval(0.00005)
+        sys.setswitchinterval(0.0005)
         gc.freeze()
         gc.set_threshold(
             _OBJECTS_BETWEEN_COLLECTIONS

@@ -40,8 +40,8 @@ BATCH = 1000
 BATCH_BYTES = 8 * 1024 * 1024
 """Characters of contexts a transaction, or one wait more: a thousand of the largest would fill the memory."""
 
-_AHEAD = 1
-"""Batches that lie ready while the database takes one in."""
+_AHEAD = 2
+"""Batches that lie ready, or are read, while the database takes one in."""
 
 
 class _Item(NamedTuple):
