@@ -13,8 +13,8 @@ from tests.cli.processes import Waitctl, finish
 from tests.cli.test_cli_help import commands
 from tests.interleaving import until
 from waitctl.cli.app import load
-from waitctl.cli.create_file import LineReader, parameters_of
 from waitctl.cli.session import Session
+from waitctl.cli.wait_lines import LineReader, parameters_of
 from waitctl.domain.errors import WaitStepError
 
 COUNTS = ("received", "created", "existing", "rejected")
