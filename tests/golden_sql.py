@@ -39,6 +39,11 @@ ONLY = {
     "insert_events_and_sum_up": "postgresql",
     "insert_presumed_new": "postgresql",
     "look_for_exceptions": "postgresql",
+    "create_waits": "postgresql",
+    "create_presumed_new": "postgresql",
+    "store_waits": "sqlite",
+    "note_stored": "sqlite",
+    "store_listeners": "sqlite",
 }
 
 _SCOPES = {"events": ("events",), "wait": ("wait",)}
@@ -64,6 +69,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "paused": (frozenset({"billing"}), False, False),
         "but": (frozenset(), False, True),
     },
+    **{name: {"": (False,), "listening": (True,)} for name in ("create_waits", "create_presumed_new")},
     "mark_waits": {str(to): (to,) for to in (WaitExecutionStatus.ERROR, *TRANSITIONS[WaitExecutionStatus.ERROR])},
     "resume_and_lease": {"": (WAIT_FIELDS,)},
     "claim_late": {"": (False,), "next": (True,)},
