@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import textwrap
@@ -193,8 +194,10 @@ def rendered() -> Iterator[tuple[str, str]]:
             for arguments in ARGUMENTS.get(name, {"": ()}).values():
                 sent = render_kept(name, arguments, dialect)
                 parts = [(each.name, each.text, each.binds, each.given, each.columns) for each in sent]
-                lines.append(f"    {kept(name, *arguments).key!r}: {parts!r},")
-        head = f'"""The kept statements as {TITLES[dialect]}\'s driver gets them: `make sql` writes this."""'
+                lines.append(f"    {kept(name, *arguments).key!r}: {json.dumps(parts)!r},")
+        head = (
+            f'"""The kept statements as {TITLES[dialect]}\'s driver gets them, each as JSON: `make sql` writes this."""'
+        )
         yield f"{dialect}.py", "\n".join([head, "", "STATEMENTS = {", *sorted(lines), "}", ""])
 
 
