@@ -25,8 +25,15 @@ if TYPE_CHECKING:
     from waitctl.application.processor.watch import Watch
     from waitctl.application.waits.awaiting import Awaited, AwaitService
     from waitctl.application.waits.recurring import RecurrenceResult, RecurrenceService
+    from waitctl.application.waits.requests import WaitRequest
     from waitctl.application.waits.rescheduling import ReschedulingService
-    from waitctl.application.waits.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
+    from waitctl.application.waits.results import (
+        CreateTotals,
+        PendingWaitsSummary,
+        Rejection,
+        WaitCreateResult,
+        WaitStatus,
+    )
     from waitctl.application.waits.scheduling import WaitSchedulingService
     from waitctl.application.waits.updating import UpdatingService
     from waitctl.domain.deliveries import Outcome
@@ -54,7 +61,14 @@ _HOMES = {
     "waitctl.application.waits.recurring": ("RecurrenceResult", "RecurrenceService"),
     "waitctl.application.waits.updating": ("UpdatingService",),
     "waitctl.application.waits.rescheduling": ("ReschedulingService",),
-    "waitctl.application.waits.results": ("PendingWaitsSummary", "WaitCreateResult", "WaitStatus"),
+    "waitctl.application.waits.requests": ("WaitRequest",),
+    "waitctl.application.waits.results": (
+        "CreateTotals",
+        "PendingWaitsSummary",
+        "Rejection",
+        "WaitCreateResult",
+        "WaitStatus",
+    ),
     "waitctl.application.waits.scheduling": ("WaitSchedulingService",),
     "waitctl.application.processor.phases": ("TickOptions",),
     "waitctl.application.processor.tick": ("Tick", "TickReport"),
@@ -95,6 +109,7 @@ __all__ = [
     "Awaited",
     "ContactInput",
     "ContactService",
+    "CreateTotals",
     "Database",
     "Dead",
     "DeliveryService",
@@ -118,6 +133,7 @@ __all__ = [
     "RecurrenceRule",
     "RecurrenceService",
     "RecurrenceStatus",
+    "Rejection",
     "ReschedulingService",
     "Resolution",
     "Retry",
@@ -131,6 +147,7 @@ __all__ = [
     "WaitCreateResult",
     "WaitExecutionStatus",
     "WaitFilter",
+    "WaitRequest",
     "WaitSchedulingService",
     "WaitSpec",
     "WaitStatus",

@@ -13,7 +13,6 @@ from waitctl.domain.waits import Resolution, WaitSpec, WaitStepExecution
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import contacts as store
-from waitctl.infrastructure.store import forgetting as forget_store
 
 FORGET_REASON = "contact forgotten"
 
@@ -122,6 +121,8 @@ class ContactService:
         Its open waits are cancelled first, so that nothing is sent any more. The audit stays, without the person.
         Raises `ContactNotFoundError` when nothing is held.
         """
+        from waitctl.infrastructure.store import forgetting as forget_store
+
         contact_id = normalize_contact(contact)
         if dry_run:
             return self.get_contact(contact_id)[1]
@@ -162,7 +163,7 @@ def _write(connection: Connection, given: ContactInput, database: Database) -> N
 # -- which zone that puts a wait in ------------------------------------------------------------------------------------
 
 
-def place(connection: Connection, spec: WaitSpec) -> WaitSpec:
+def in_its_zone(connection: Connection, spec: WaitSpec) -> WaitSpec:
     """The spec in the zone of its context or its contact, if it goes by one that is known.
 
     Raises `InvalidTimezoneError` for a field of the context that holds no zone.
@@ -173,13 +174,13 @@ def place(connection: Connection, spec: WaitSpec) -> WaitSpec:
     return spec if found is None else replace(spec, timezone=found)
 
 
-def place_or_ask(database: Database, spec: WaitSpec) -> WaitSpec:
+def in_its_zone_or_ask(database: Database, spec: WaitSpec) -> WaitSpec:
     """The same for a dry run, which makes no database that is not there."""
     if not spec.zone_of_contact or (database.path is not None and not database.path.exists()):
         found = zone_in_context(spec.context, spec.zone_field) if spec.zone_field is not None else None
         return spec if found is None else replace(spec, timezone=found)
     with database.read() as connection:
-        return place(connection, spec)
+        return in_its_zone(connection, spec)
 
 
 class ContactZones:

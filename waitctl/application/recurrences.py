@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
-from waitctl.application.contacts import place
+from waitctl.application.contacts import in_its_zone
 from waitctl.domain.errors import InvalidInputError
 from waitctl.domain.instants import parse_instant
 from waitctl.domain.intents import FixedTime, Rules, read_intent
@@ -25,7 +25,7 @@ from waitctl.domain.waits import Resolution, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
-from waitctl.infrastructure.store import completion, waits
+from waitctl.infrastructure.store import completion, creation
 from waitctl.infrastructure.store import recurrences as store
 from waitctl.infrastructure.store.recurrences import Ended
 from waitctl.infrastructure.zone_rules import tzdata_version
@@ -93,6 +93,18 @@ class Recurrences:
         """
         return self._next(connection, recurrence, base=base, after=max(base, now), now=now)
 
+    def insert(
+        self, connection: Connection, found: Sequence[WaitStepExecution], *, reason: str, now: datetime
+    ) -> set[str]:
+        """Insert waits that come next. Returns the ids of those whose step and key were free."""
+        if not found:
+            return set()
+        batch = creation.each_its_own(found)
+        landed = creation.insert_waits(
+            connection, batch, now=now, reason=self._database.dated(reason), actor=self._actor
+        )
+        return {wait.id for wait in found} if landed is None else landed
+
     def _go_on(self, connection: Connection, ended: Sequence[Ended], now: datetime) -> None:
         following: list[tuple[Recurrence, WaitStepExecution]] = []
         over: dict[tuple[RecurrenceStatus, str], list[Recurrence]] = {}
@@ -110,8 +122,7 @@ class Recurrences:
                 over.setdefault((RecurrenceStatus.FINISHED, FINISHED), []).append(recurrence)
             else:
                 following.append((recurrence, wait))
-        reason = self._database.dated("created: it comes again")
-        landed = waits.insert_waits(connection, [wait for _, wait in following], reason=reason, actor=self._actor)
+        landed = self.insert(connection, [wait for _, wait in following], reason="created: it comes again", now=now)
         over_taken = [recurrence for recurrence, wait in following if wait.id not in landed]
         if over_taken:
             over.setdefault((RecurrenceStatus.STOPPED, TAKEN), []).extend(over_taken)
@@ -147,7 +158,7 @@ class Recurrences:
         number = recurrence.occurrence + 1
         if rule.count is not None and number > rule.count:
             return None
-        spec, calendar = place(connection, recurrence.spec), self._host_rules.calendar(rules)
+        spec, calendar = in_its_zone(connection, recurrence.spec), self._host_rules.calendar(rules)
         found = next_occurrence(
             rule, spec.timezone, rules, calendar, anchor=recurrence.anchor_at, base=base, after=after
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
-from waitctl.application.contacts import place_or_ask
+from waitctl.application.contacts import in_its_zone_or_ask
 from waitctl.application.documents import instant
 from waitctl.application.id_lookup import RECURRENCE as RECURRENCE_ID
 from waitctl.application.id_lookup import find_id
@@ -32,7 +32,6 @@ from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import recurrences as store
-from waitctl.infrastructure.store import waits as wait_store
 
 _SHOWN = 5
 """Occurrences that a dry run names."""
@@ -102,7 +101,7 @@ class RecurrenceService:
         self, rule: RecurrenceRule, spec: WaitSpec, rules: Rules, base: datetime | None, stop_on: str | None
     ) -> RecurrenceResult:
         now = self._now()
-        spec, anchor = place_or_ask(self._database, spec), base or now
+        spec, anchor = in_its_zone_or_ask(self._database, spec), base or now
         calendar = self._host_rules.calendar(rules)
         instants = preview(rule, spec.timezone, rules, calendar, anchor=anchor, count=_SHOWN)
         first = next_occurrence(
@@ -148,7 +147,7 @@ class RecurrenceService:
         if wait is None:
             check_comes(None, rule)
         assert wait is not None
-        if not wait_store.insert_waits(connection, [wait], reason=self._database.dated("created"), actor=self._actor):
+        if not self._recurrences.insert(connection, [wait], reason="created", now=now):
             raise WaitAlreadyOpenError(
                 f"execution {wait.workflow_execution_id!r}, step {wait.step_id!r} has an open wait",
                 hint="cancel it first; or give this one another --step",
@@ -208,7 +207,7 @@ class RecurrenceService:
             return []
         rule, rules = RecurrenceRule.from_config(recurrence.rule), Rules.from_config(recurrence.rules)
         left = count if rule.count is None else min(count, rule.count - recurrence.occurrence + 1)
-        spec, found = place_or_ask(self._database, recurrence.spec), [recurrence.next_at]
+        spec, found = in_its_zone_or_ask(self._database, recurrence.spec), [recurrence.next_at]
         while len(found) < left:
             following = next_occurrence(
                 rule,
@@ -259,9 +258,7 @@ class RecurrenceService:
                     connection, [found], RecurrenceStatus.FINISHED, reason="its rule has ended", now=now
                 )
                 return self._get(connection, found.id)
-            if not wait_store.insert_waits(
-                connection, [wait], reason=self._database.dated("created: it goes on"), actor=self._actor
-            ):
+            if not self._recurrences.insert(connection, [wait], reason="created: it goes on", now=now):
                 raise WaitAlreadyOpenError("the step of the recurrence has another open wait", hint="cancel it first")
             store.go_on(connection, [(found, wait)], now=now)
             return self._get(connection, found.id)

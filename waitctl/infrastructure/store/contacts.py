@@ -4,49 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy import Connection
 
 from waitctl.domain.contacts import TZ_CONTACT, Contact
 from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.dialects import insert_new, is_among
-from waitctl.infrastructure.schema import contacts, events, listeners, recurrences, waits
-from waitctl.infrastructure.sql_batch import statement
-from waitctl.infrastructure.store.waits import IS_OPEN
-
-_CONTACT = sa.bindparam("contact_id", type_=sa.Text)
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import kept
 
 
 def get_contact(connection: Connection, contact_id: str) -> Contact | None:
     """The contact of the register."""
-    row = connection.execute(_get_contact(), {"contact_id": contact_id}).one_or_none()
+    row = connection.execute(kept("get_contact"), {"contact_id": contact_id}).one_or_none()
     return None if row is None else Contact(*row)
-
-
-@statement
-def _get_contact() -> sa.Select[Any]:
-    """The contact of the register."""
-    return sa.select(*contacts.c).where(contacts.c.contact_id == _CONTACT)
 
 
 def zones_of(connection: Connection, contact_ids: Sequence[str]) -> Mapping[str, str]:
     """The zones of those of these contacts that have one."""
-    return {row[0]: row[1] for row in connection.execute(_zones_of(), {"ids": contact_ids})}
-
-
-@statement
-def _zones_of() -> sa.Select[Any]:
-    """The zones of these contacts."""
-    found = sa.select(contacts.c.contact_id, contacts.c.timezone)
-    return found.where(is_among(contacts.c.contact_id), contacts.c.timezone.is_not(None))
+    return {row[0]: row[1] for row in connection.execute(kept("zones_of"), {"ids": contact_ids})}
 
 
 def put_contact(
     connection: Connection, contact_id: str, timezone: str | None, data: JsonObject | None, *, now: datetime
 ) -> None:
     """Write a contact; what is ``None`` stays as it was."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.dialects import insert_new
+    from waitctl.infrastructure.schema import contacts
+
     row = {"contact_id": contact_id, "timezone": timezone, "data": data, "created_at": now, "updated_at": now}
     if connection.execute(insert_new(contacts).returning(contacts.c.contact_id), row).first() is None:
         given = {name: row[name] for name in ("timezone", "data") if row[name] is not None}
@@ -60,6 +44,10 @@ def put_contact(
 
 def list_contacts(connection: Connection, *, limit: int, after: str | None) -> list[Contact]:
     """Contacts by their ids, beyond ``after``; a ``limit`` of 0 is none."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import contacts
+
     found = sa.select(*contacts.c).order_by(contacts.c.contact_id)
     if after is not None:
         found = found.where(contacts.c.contact_id > after)
@@ -68,22 +56,36 @@ def list_contacts(connection: Connection, *, limit: int, after: str | None) -> l
 
 def delete_contact(connection: Connection, contact_id: str) -> bool:
     """Take a contact out of the register. Returns whether it was there."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import contacts
+
     gone = sa.delete(contacts).where(contacts.c.contact_id == contact_id).returning(contacts.c.contact_id)
     return connection.execute(gone).first() is not None
 
 
 def count_open_by_zone(connection: Connection, contact_id: str) -> int:
     """How many open waits go by the zone of this contact."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import waits
+    from waitctl.infrastructure.store.statements.waits import OPEN_WAIT
+
     goes_by = waits.c.wait_config[TZ_CONTACT].as_boolean()
-    found = sa.select(sa.func.count()).select_from(waits).where(IS_OPEN, waits.c.contact_id == contact_id, goes_by)
+    found = sa.select(sa.func.count()).select_from(waits).where(OPEN_WAIT, waits.c.contact_id == contact_id, goes_by)
     return int(connection.execute(found).scalar_one())
 
 
 def count_held(connection: Connection, contact_id: str) -> Mapping[str, int]:
     """How many rows of each kind are about this contact."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import events, listeners, recurrences, waits
+    from waitctl.infrastructure.store.statements.waits import OPEN_WAIT
+
     kinds = {
         "waits": (waits, waits.c.contact_id == contact_id),
-        "open": (waits, sa.and_(waits.c.contact_id == contact_id, IS_OPEN)),
+        "open": (waits, sa.and_(waits.c.contact_id == contact_id, OPEN_WAIT)),
         "listeners": (listeners, listeners.c.contact_id == contact_id),
         "events": (events, events.c.contact_id == contact_id),
         "recurrences": (recurrences, recurrences.c.contact_id == contact_id),

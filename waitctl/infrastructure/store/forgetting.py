@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
 
 from waitctl.domain.contacts import FORGOTTEN
 from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import (
     contacts,
     deliveries,
@@ -26,7 +26,7 @@ from waitctl.infrastructure.schema import (
     transitions,
     waits,
 )
-from waitctl.infrastructure.store.waits import IS_OPEN, literal
+from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal
 
 _PRIVATE = ("match", "match_json", "where")
 """What a wait's configuration may say about a person: what its events must hold."""
@@ -34,7 +34,7 @@ _PRIVATE = ("match", "match_json", "where")
 
 def open_waits_of(connection: Connection, contact_id: str) -> list[str]:
     """The ids of the open waits about this contact."""
-    return list(connection.execute(sa.select(waits.c.id).where(waits.c.contact_id == contact_id, IS_OPEN)).scalars())
+    return list(connection.execute(sa.select(waits.c.id).where(waits.c.contact_id == contact_id, OPEN_WAIT)).scalars())
 
 
 def forget(connection: Connection, contact_id: str, *, now: datetime, reason: str) -> Mapping[str, int]:
