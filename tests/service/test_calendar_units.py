@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from tests.scene import NOON, Scene
-from waitctl import ReschedulingService, Rules, Settings, WaitSchedulingService, WaitSpec, WaitType, parse_hours
+from waitctl import (
+    ReschedulingService,
+    Rules,
+    Settings,
+    WaitRequest,
+    WaitSchedulingService,
+    WaitSpec,
+    WaitType,
+    parse_hours,
+)
 from waitctl.domain.durations import parse_duration
 from waitctl.infrastructure.config import CalendarConfig
 
@@ -131,3 +140,26 @@ def test_ten_zones_make_ten_ramps(scene: Scene) -> None:
         counts[((wait.scheduled_at or NOON) - NOON) // timedelta(hours=1)] += 1
     assert sorted(counts) == list(range(8, 18))
     assert set(counts.values()) == {20}
+
+
+def test_many_at_once_are_a_ramp_and_each_in_its_zone(scene: Scene) -> None:
+    """As one by one: what goes by the wait's id, or by its own context, is not shared by what was asked alike."""
+    rules = Rules(spread=RAMP)
+    zones = ("Europe/Berlin", "Asia/Tokyo")
+    requests = [
+        WaitRequest.until_time(
+            "20:00", WaitSpec(f"many{n}", context={"tz": zones[n % 2]}, zone_field="tz"), rules=rules
+        )
+        for n in range(60)
+    ]
+    totals = scene.waits.create_waits(requests)
+    assert (totals.created, totals.rejected) == (60, 0)
+    waits = [each.wait for each in scene.waits.list_waits(limit=100)[0]]
+    assert {wait.timezone for wait in waits} == set(zones)
+    opens = {"Europe/Berlin": datetime(2026, 3, 1, 19, tzinfo=UTC), "Asia/Tokyo": datetime(2026, 3, 2, 11, tzinfo=UTC)}
+    assert all(
+        timedelta() <= (wait.scheduled_at or NOON) - opens[wait.timezone] < timedelta(minutes=30) for wait in waits
+    )
+    assert len({wait.scheduled_at for wait in waits}) > 50
+    assert scene.rescheduling.replan().changes == ()
+    assert scene.waits.create_waits(requests).existing == 60
