@@ -17,10 +17,11 @@ import sqlalchemy as sa
 
 import waitctl.infrastructure.store as store
 from waitctl.application.documents import WAIT_FIELDS
-from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, WaitFilter
+from waitctl.domain.filters import WaitFilter
+from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus
 from waitctl.infrastructure.schema import waits
 from waitctl.infrastructure.sql_batch import STATEMENTS, Claimed
-from waitctl.infrastructure.store.waits import list_statement
+from waitctl.infrastructure.store.filters import list_statement
 
 FOLDER = Path(__file__).parents[1] / "docs" / "sql"
 
