@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from waitctl.cli.output import ExitCode, Interrupted, prepare_streams, print_error
+from waitctl.cli.output import ExitCode, Interrupted, be_quiet, prepare_streams, print_error
 from waitctl.cli.session import Session
 from waitctl.domain.errors import InvalidWaitDurationError, InvalidWaitTimeError, WaitStepError
 
@@ -23,12 +23,12 @@ from waitctl.domain.errors import InvalidWaitDurationError, InvalidWaitTimeError
 COMMANDS = {
     "create": ("create", "Create a wait."),
     "status": ("waits", "Show a wait, or the waits of an execution."),
-    "list": ("waits", "List waits, newest first."),
+    "list": ("selection", "List waits, newest first."),
     "pending": ("waits", "Count what is open."),
     "upcoming": ("upcoming", "Show when waits will fire or time out, as a histogram."),
     "history": ("waits", "Show a wait's audit trail."),
-    "cancel": ("waits", "Cancel waits."),
-    "resume": ("waits", "Resume a wait by hand."),
+    "cancel": ("selection", "Cancel waits: those named, or the open ones that a filter means."),
+    "resume": ("selection", "Resume a wait by hand, or the open ones that a filter means."),
     "await": ("awaiting", "Block until waits have ended."),
     "explain": ("rescheduling", "Say why a wait ends when it does."),
     "reschedule": ("rescheduling", "Give open waits another instant or window."),
@@ -62,9 +62,41 @@ def load(name: str) -> Any:
     """Import the command ``name``."""
     module = import_module(f"waitctl.cli.{COMMANDS[name][0]}")
     loaded = typer.main.get_command(module.app)
-    if name in GROUPS or not isinstance(loaded, TyperGroup):
-        return loaded
-    return loaded.commands[name]
+    if name not in GROUPS and isinstance(loaded, TyperGroup):
+        loaded = loaded.commands[name]
+    _add_quiet(loaded, _quiet_option())
+    return loaded
+
+
+def _quiet_option() -> Any:
+    """The option that every command has."""
+    lonely = typer.Typer(add_completion=False)
+
+    @lonely.command()
+    def command(
+        quiet: Annotated[
+            bool, typer.Option("-q", "--quiet", callback=_be_quiet, help="Print only data and errors.")
+        ] = False,
+    ) -> None:
+        pass
+
+    [option] = typer.main.get_command(lonely).params
+    option.expose_value = False
+    return option
+
+
+def _be_quiet(wanted: bool) -> None:
+    if wanted:
+        be_quiet(True)
+
+
+def _add_quiet(command: Any, option: Any) -> None:
+    """Give the option to a command and to all below it, but to those that have one of their own."""
+    runs = not isinstance(command, TyperGroup) or command.invoke_without_command
+    if runs and not any("-q" in each.opts for each in command.params):
+        command.params.append(option)
+    for child in getattr(command, "commands", {}).values():
+        _add_quiet(child, option)
 
 
 app = typer.Typer(
@@ -120,6 +152,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Prints errors; raises nothing."""
     prepare_streams()
+    be_quiet(False)
     arguments, inline = _split_inline_command(arguments)
     try:
         code = typer.main.get_command(app).main(

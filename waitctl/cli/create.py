@@ -324,6 +324,7 @@ def _create(
     create: Callable[[WaitSchedulingService, WaitSpec], WaitCreateResult],
 ) -> None:
     session = session_of(context)
+    session.say_when_time_is_pretended()
     with session.database(create=True) as database:
         result = create(
             WaitSchedulingService(database, actor=session.actor, settings=session.settings()),

@@ -75,6 +75,8 @@ def tick(
         ignore_clock=ignore_clock,
     ).checked()
     session = session_of(context)
+    if not quiet:
+        session.say_when_time_is_pretended()
     if watch:
         _watch(session, options, _interval(interval), output, quiet=quiet)
         return
@@ -86,7 +88,7 @@ def tick(
         if report.held and not quiet:
             _say_what_is_held(run)
     _say_what_is_missing(run)
-    if quiet or (output is Output.HUMAN and report.did_nothing and not sys.stdout.isatty()):
+    if quiet or (output.is_for_people and report.did_nothing and not sys.stdout.isatty()):
         return  # cron mails what is printed
     print_document(report.to_json(), output, human=lambda: _print_report(report))
 
@@ -121,7 +123,7 @@ def _watch(session: Session, options: TickOptions, interval: timedelta, output: 
     with session.database() as database, Wakeup(database) as signal_:
         interrupted = _on_signal(database.patience.hurry, signal_.wake)
         resident = Watch(database, session.settings(), options, signal_, interrupted=interrupted.is_set)
-        told = _Teller(quiet=quiet or output is not Output.HUMAN)
+        told = _Teller(quiet=quiet or not output.is_for_people)
         with redirect_stdout(sys.stderr):
             report = resident.run(interval, beat=told.hear, say=say)
     _say_what_is_missing(resident.tick)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
-from waitctl.application.id_lookup import EVENT, get_by_id
+from waitctl.application.id_lookup import EVENT, find_cursor, get_by_id
 from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
 from waitctl.domain.events import Event, check_event_type_name, check_registered
 from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact
@@ -283,8 +283,12 @@ class EventService:
         since: datetime | None = None,
         unmatched: bool = False,
         limit: int = 50,
+        after: str | None = None,
     ) -> list[Event]:
-        """Events, newest first. Raises `InvalidEventTypeError` or `InvalidEventError` for what none can have."""
+        """Events, newest first, older than the event ``after`` (its id, or a head or tail of it).
+
+        Raises `InvalidEventTypeError` or `InvalidEventError` for what none can have.
+        """
         if event_type is not None:
             check_event_type_name(event_type)
         with self._database.read() as connection:
@@ -295,6 +299,7 @@ class EventService:
                 since=since,
                 unmatched=unmatched,
                 limit=limit,
+                after=find_cursor(connection, EVENT, after) if after else None,
             )
 
     # -- event types ----------------------------------------------------------------------------------------------

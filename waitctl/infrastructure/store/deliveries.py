@@ -52,10 +52,17 @@ def _get_deliveries() -> sa.Select[Any]:
 
 
 def list_deliveries(
-    connection: Connection, *, statuses: Sequence[DeliveryStatus], handler: str | None, limit: int
+    connection: Connection,
+    *,
+    statuses: Sequence[DeliveryStatus],
+    handler: str | None,
+    limit: int,
+    after: str | None = None,
 ) -> list[Delivery]:
-    """Deliveries, newest first."""
+    """Deliveries, newest first, older than the delivery ``after``."""
     found = sa.select(deliveries).order_by(deliveries.c.id.desc()).limit(limit)
+    if after is not None:
+        found = found.where(deliveries.c.id < after)
     if handler is not None:
         found = found.where(deliveries.c.handler == handler)
     if statuses:

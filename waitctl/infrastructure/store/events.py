@@ -236,9 +236,12 @@ def list_events(
     since: datetime | None,
     unmatched: bool,
     limit: int,
+    after: str | None = None,
 ) -> list[Event]:
-    """Events, newest first. ``unmatched``: those that no wait took, nor counted."""
-    found = sa.select(events).order_by(events.c.received_at.desc(), events.c.id.desc()).limit(limit)
+    """Events by id, newest first, older than the event ``after``. ``unmatched``: those no wait took, nor counted."""
+    found = sa.select(events).order_by(events.c.id.desc()).limit(limit)
+    if after is not None:
+        found = found.where(events.c.id < after)
     if event_type is not None:
         found = found.where(events.c.event_type == event_type)
     if contact_id is not None:

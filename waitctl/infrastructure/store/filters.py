@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +13,9 @@ from waitctl.domain.deliveries import Outcome
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution
+from waitctl.infrastructure.dialects import is_among
 from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
-from waitctl.infrastructure.sql_batch import named
+from waitctl.infrastructure.sql_batch import named, statement
 from waitctl.infrastructure.store.waits import IS_OPEN, OpenCounts, complete, literal, load, of_execution, open_counts
 
 PAGE = 1000
@@ -86,23 +87,54 @@ def list_waits(
     order: WaitOrder = NEWEST_FIRST,
 ) -> list[WaitStepExecution]:
     """A page of waits in an order, beyond the wait ``after``, which must be there unless by `SortKey.CREATED`."""
-    found = list_statement(wanted, now=now, order=order).limit(limit)
-    if after is not None:
-        key = _sort_key(order.key)
-        place = sa.select(key, waits.c.id).where(waits.c.id == after)
-        beyond = waits.c.id if order.key is SortKey.CREATED else sa.tuple_(key, waits.c.id)
-        last = sa.literal(after, waits.c.id.type) if order.key is SortKey.CREATED else place.scalar_subquery()
-        found = found.where(beyond < last if order.descending else beyond > last)
-    return load(connection, found)
+    return load(connection, _beyond(after, order, list_statement(wanted, now=now, order=order)).limit(limit))
+
+
+def lock_waits(
+    connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
+) -> list[WaitStepExecution]:
+    """A page of waits, oldest first, which nobody changes until the transaction ends. Locks the waits by id."""
+    order = WaitOrder(SortKey.CREATED)
+    found = _beyond(after, order, list_statement(wanted, now=now, order=order))
+    return load(connection, found.limit(limit).with_for_update(of=waits))
+
+
+def get_waits(connection: Connection, wait_ids: Sequence[str]) -> list[WaitStepExecution]:
+    """The waits with these ids, oldest first."""
+    return load(connection, _get_waits(), ids=wait_ids)
+
+
+@statement
+def _get_waits() -> sa.Select[Any]:
+    """The waits with these ids."""
+    return sa.select(waits).where(is_among(waits.c.id)).order_by(waits.c.id)
 
 
 def iterate_waits(
-    connection: Connection, wanted: WaitFilter, *, now: datetime, order: WaitOrder
+    connection: Connection,
+    wanted: WaitFilter,
+    *,
+    now: datetime,
+    limit: int | None,
+    after: str | None,
+    order: WaitOrder,
 ) -> Iterator[WaitStepExecution]:
-    """Every wait that is meant, in an order that no index gives: sorted once, and read `PAGE` at a time."""
-    found = list_statement(wanted, now=now, order=order).execution_options(yield_per=PAGE)
-    for rows in connection.execute(found).partitions():
-        yield from complete(connection, rows)
+    """As many of the same, or all: sorted once, since no index gives the order, and read `PAGE` at a time."""
+    found = _beyond(after, order, list_statement(wanted, now=now, order=order))
+    with connection.execute(found.limit(limit).execution_options(yield_per=PAGE)) as result:
+        for rows in result.partitions():
+            yield from complete(connection, rows)
+
+
+def _beyond(after: str | None, order: WaitOrder, found: sa.Select[Any]) -> sa.Select[Any]:
+    if after is None:
+        return found
+    key = _sort_key(order.key)
+    if order.key is SortKey.CREATED:
+        return found.where(key < after if order.descending else key > after)
+    place = sa.select(key, waits.c.id).where(waits.c.id == after).scalar_subquery()
+    here = sa.tuple_(key, waits.c.id)
+    return found.where(here < place if order.descending else here > place)
 
 
 def list_statement(wanted: WaitFilter, *, now: datetime, order: WaitOrder = NEWEST_FIRST) -> sa.Select[Any]:
