@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from waitctl.application.deliveries.outbox import DeliveryService
 from waitctl.application.deliveries.pausing import PauseService
 from waitctl.application.documents import BACKLOG_FIELDS, DELIVERY_FIELDS, backlog_document, delivery_document
 from waitctl.application.inline_commands import InlineCommands
+from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.cli.listing import Listing, Rows, Shape, print_rows, takes_listing, takes_shape
 from waitctl.cli.output import (
     STATUS_STYLES,
@@ -18,6 +20,7 @@ from waitctl.cli.output import (
     Output,
     OutputOption,
     for_each,
+    local,
     print_card,
     print_document,
     print_list,
@@ -37,7 +40,8 @@ from waitctl.domain.pauses import Paused
 app = typer.Typer(help="Look at deliveries, and put dead ones right.", no_args_is_help=True, add_completion=False)
 
 DeliveriesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="ID…", help="Ids, or their first or last 8 or more characters.")
+    list[str] | None,
+    typer.Argument(metavar="ID…", help="Ids, or their first or last 8 or more characters."),
 ]
 
 
@@ -153,7 +157,8 @@ def handlers(*, context: typer.Context, shape: Shape) -> None:
 def show(
     context: typer.Context,
     delivery: Annotated[
-        str, typer.Argument(metavar="ID", help="A delivery's id, or its first or last 8 or more characters.")
+        str,
+        typer.Argument(metavar="ID", help="A delivery's id, or its first or last 8 or more characters."),
     ],
     output: OutputOption = Output.HUMAN,
 ) -> None:
@@ -163,10 +168,14 @@ def show(
     """
     with session_of(context).database() as database:
         found = DeliveryService(database).get_delivery(delivery)
-    print_document(delivery_document(found), output, human=lambda: _print_delivery(found), id_key="delivery_id")
+        wait = WaitSchedulingService(database).get_wait_status(found.wait_id)
+    zone, now = wait.wait.timezone, wait.now
+    print_document(
+        delivery_document(found), output, human=lambda: _print_delivery(found, zone, now), id_key="delivery_id"
+    )
 
 
-def _print_delivery(delivery: Delivery) -> None:
+def _print_delivery(delivery: Delivery, zone: str, now: datetime) -> None:
     print_card(
         f"{delivery.outcome} to {delivery.handler}  {delivery.status}",
         [
@@ -176,12 +185,12 @@ def _print_delivery(delivery: Delivery) -> None:
             ("attempt", f"{delivery.attempt} of {delivery.max_attempts or '?'}"),
             (
                 "next attempt",
-                format_instant(delivery.next_attempt_at) if delivery.status is DeliveryStatus.PENDING else None,
+                local(delivery.next_attempt_at, zone, now) if delivery.status is DeliveryStatus.PENDING else None,
             ),
-            ("lease until", delivery.lease_expires_at and format_instant(delivery.lease_expires_at)),
+            ("lease until", local(delivery.lease_expires_at, zone, now)),
             ("last error", delivery.last_error),
-            ("created", format_instant(delivery.created_at)),
-            ("delivered", delivery.delivered_at and format_instant(delivery.delivered_at)),
+            ("created", local(delivery.created_at, zone, now)),
+            ("delivered", local(delivery.delivered_at, zone, now)),
         ],
         style=STATUS_STYLES[delivery.status],
     )

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from waitctl.application.documents import EVENT_FIELDS, event_document
-from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, make_event
+from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, RecordResult, make_event
 from waitctl.cli import ingest, quarantine
 from waitctl.cli.listing import Listing, Rows, Shape, print_rows, takes_listing, takes_shape
 from waitctl.cli.output import (
     Output,
     OutputOption,
+    count,
     print_card,
     print_document,
     relative,
@@ -27,7 +28,7 @@ from waitctl.cli.why import event_why
 from waitctl.domain.errors import InvalidEventError
 from waitctl.domain.events import Event
 from waitctl.domain.filters import instant_of, parse_when
-from waitctl.domain.instants import format_instant, parse_instant
+from waitctl.domain.instants import format_instant, parse_instant, show_soon
 from waitctl.domain.text import parse_json_object, to_json
 
 app = typer.Typer(help="Record events and look at them.", no_args_is_help=True, add_completion=False)
@@ -82,11 +83,22 @@ def record(
         if result.duplicate:
             write_line(f"{result.event_id or '-'}  seen before: no effect")
             return
-        write_line(f"{result.event_id}  recorded, resumed {len(result.matched)}")
-        for wait_id in result.matched:
+        write_line(f"{result.event_id}  {_became(result)}")
+        for wait_id in (*result.matched, *(each.wait_id for each in result.held)):
             write_line(f"  {wait_id}")
 
     print_document(result.to_json(), output, human=human, id_key="event_id")
+
+
+def _became(result: RecordResult) -> str:
+    """As in ``recorded, 1 wait resumed, 1 wait held until Mon 2026-03-02 09:00 Europe/Berlin``."""
+    said = ["recorded"]
+    if result.matched or not result.held:
+        said.append(f"{count(len(result.matched), 'wait')} resumed")
+    until = sorted({show_soon(each.until, each.timezone) for each in result.held})
+    if result.held:
+        said.append(f"{count(len(result.held), 'wait')} held until {' and '.join(until)}")
+    return ", ".join(said)
 
 
 app.command("ingest")(ingest.ingest)
@@ -173,7 +185,8 @@ def _resumed(wait_ids: Sequence[str]) -> str:
 def show(
     context: typer.Context,
     event: Annotated[
-        str, typer.Argument(metavar="EVENT", help="An event's id, or its first or last 8 or more characters.")
+        str,
+        typer.Argument(metavar="EVENT", help="An event's id, or its first or last 8 or more characters."),
     ],
     output: OutputOption = Output.HUMAN,
 ) -> None:
@@ -248,13 +261,14 @@ def types_add(
 
     Example: waitctl event types add cart_abandoned --description 'a cart was left behind'
     """
-    new = _service(session_of(context)).add_type(name, description)
+    new = _service(session_of(context), create=True).add_type(name, description)
     write_line(f"{name}  {'added' if new else 'is registered already'}")
 
 
 @types.command("remove")
 def types_remove(
-    context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", help="One's own.")]
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One's own.")],
 ) -> None:
     """Forget an event type of one's own that no open wait listens to.
 

@@ -22,6 +22,7 @@ from waitctl.cli.output import (
     Interrupted,
     Output,
     clean,
+    count,
     json_text,
     print_document,
     print_error,
@@ -144,15 +145,15 @@ def report_refusals(result: WebhookResult, output: Output) -> None:
 def totals_line(totals: IngestTotals) -> str:
     """The totals in words."""
     return (
-        f"{totals.received:,} received, {totals.recorded:,} recorded, {totals.duplicates:,} duplicates, "
-        f"{totals.ignored:,} ignored, {totals.rejected:,} rejected, {totals.matched:,} waits resumed"
+        f"{totals.received:,} received, {totals.recorded:,} recorded, {count(totals.duplicates, 'duplicate')}, "
+        f"{totals.ignored:,} ignored, {totals.rejected:,} rejected, {count(totals.matched, 'wait')} resumed"
     )
 
 
 def _print_result(result: WebhookResult) -> None:
     write_line(totals_line(result.totals))
-    for name, count in result.ignored_types.items():
-        write_line(clean(f"  ignored {name}: {count:,}"))
+    for name, number in result.ignored_types.items():
+        write_line(clean(f"  ignored {name}: {number:,}"))
     if result.ignored_types:
         say("events of types that are not registered are ignored; waitctl event types add NAME registers one")
     if result.recorded is not None:

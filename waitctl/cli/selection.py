@@ -84,7 +84,8 @@ def cancel(
     *,
     context: typer.Context,
     waits: Annotated[
-        list[str] | None, typer.Argument(metavar="WAIT…", help="Ids, or their first or last 8 or more characters.")
+        list[str] | None,
+        typer.Argument(metavar="WAIT…", help="Ids, or their first or last 8 or more characters."),
     ] = None,
     filters: Filters,
     everything: AllOption = False,
@@ -120,7 +121,8 @@ def resume(
     *,
     context: typer.Context,
     wait: Annotated[
-        str | None, typer.Argument(metavar="WAIT", help="A wait's id, or its first or last 8 or more characters.")
+        str | None,
+        typer.Argument(metavar="WAIT", help="A wait's id, or its first or last 8 or more characters."),
     ] = None,
     filters: Filters,
     everything: AllOption = False,

@@ -14,10 +14,10 @@ from typing import Annotated
 
 import typer
 
-from waitctl.application.processor.phases import Phase, TickOptions
+from waitctl.application.processor.phases import Phase, Stopped, TickOptions
 from waitctl.application.processor.tick import Tick, TickReport
 from waitctl.application.processor.watch import Watch
-from waitctl.cli.output import DocumentOption, ExitCode, Output, print_document, say, write_line
+from waitctl.cli.output import DocumentOption, ExitCode, Output, count, print_document, say, write_line
 from waitctl.cli.session import Session, session_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError
@@ -178,7 +178,10 @@ def _on_signal(*tell: Callable[[], None]) -> threading.Event:
 
 def _print_report(report: TickReport) -> None:
     would = "would have " if report.ids is not None else ""
-    write_line(f"{would}{_done(report) or 'nothing to do'} ({report.stopped.replace('_', ' ')})")
+    stopped = report.stopped.replace("_", " ")
+    if report.stopped is Stopped.IDLE and report.remaining_due:
+        stopped = "nothing more for this run"  # --only leaves them, or another tick has them in hand
+    write_line(f"{would}{_done(report) or 'nothing to do'} ({stopped})")
     for what, ids in (report.ids or {}).items():
         for identifier in ids:
             write_line(f"  {what.replace('_', ' ')}  {identifier}")
@@ -186,16 +189,18 @@ def _print_report(report: TickReport) -> None:
 
 def _done(report: TickReport) -> str:
     done = (
-        ("correlated", report.correlated, "events"),
-        ("resumed", report.resumed, "waits"),
-        ("timed out", report.timed_out, "waits"),
-        ("moved", report.moved, "waits to their next opening"),
-        ("delivered", report.delivered, ""),
-        ("to retry", report.retried, ""),
-        ("dead", report.dead, ""),
-        ("stale", report.stale, ""),
-        ("held", report.held, ""),
-        ("still due", report.remaining_due, ""),
-        ("in quarantine", report.quarantined, "webhooks"),
+        ("correlated", report.correlated, "event", ""),
+        ("resumed", report.resumed, "wait", ""),
+        ("timed out", report.timed_out, "wait", ""),
+        ("moved", report.moved, "wait", " to the next opening"),
+        ("delivered", report.delivered, "", ""),
+        ("to retry", report.retried, "", ""),
+        ("dead", report.dead, "", ""),
+        ("stale", report.stale, "", ""),
+        ("held", report.held, "", ""),
+        ("still due", report.remaining_due, "wait", ""),
+        ("in quarantine", report.quarantined, "webhook", ""),
     )
-    return ", ".join(f"{what} {count:,} {unit}".rstrip() for what, count, unit in done if count)
+    return ", ".join(
+        f"{what} {count(number, noun) if noun else f'{number:,}'}{rest}" for what, number, noun, rest in done if number
+    )

@@ -15,6 +15,7 @@ from waitctl.application.waits.idempotency import find_existing, find_pruned, ma
 from waitctl.application.waits.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
 from waitctl.domain.durations import Duration, duration_text
 from waitctl.domain.errors import (
+    InvalidTimeoutError,
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
     WaitAlreadyOpenError,
@@ -187,6 +188,8 @@ class WaitSchedulingService:
             registered = event_store.registered_types(connection_)
             _check_registered(query.types, registered)
             wait, _ = self._draft_event_wait(query, spec, base, now)
+            if query.until is not None and wait.timeout_at is not None and wait.timeout_at <= now:
+                return _made_before(connection_, wait)
             result = self._insert(connection_, wait, (), replace_open)
             if not result.created:
                 return result
@@ -208,11 +211,11 @@ class WaitSchedulingService:
         self, query: EventQuery, spec: WaitSpec, base: datetime | None, now: datetime
     ) -> tuple[WaitStepExecution, Schedule | None]:
         """The wait as it would be at ``now``, and how its deadline came about."""
-        contact, calendar = spec.contact_id, self._host_rules.calendar(query.rules)
+        contact, (calendar, counted_by) = spec.contact_id, self._host_rules.calendars_of(query)
         assert contact is not None
         opening_rules = OpeningRules(spec.timezone, query.rules, calendar)
         opening_rules.next_opening(now)  # a window that never opens is refused here
-        deadline = query.deadline(base or now, spec.timezone, calendar)
+        deadline = query.deadline(base or now, spec.timezone, calendar, counted_by)
         timeout_at = deadline.at if deadline else None
         config = query.to_config() | ({"from": format_instant(base)} if base else {})
         if deadline or opening_rules:
@@ -504,6 +507,18 @@ class WaitSchedulingService:
 def _check_aware(at: datetime | None) -> None:
     if at is not None and at.tzinfo is None:
         raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
+
+
+def _made_before(connection: Connection, wait: WaitStepExecution) -> WaitCreateResult:
+    """The same command run again after its deadline has passed finds the wait that it made.
+
+    Raises `InvalidTimeoutError` when there is none.
+    """
+    existing = find_pruned(connection, wait) or find_existing(connection, wait)
+    if existing is None or existing.fingerprint != wait.fingerprint:
+        assert wait.timeout_at is not None
+        raise InvalidTimeoutError(f"the deadline has passed: --until {format_instant(wait.timeout_at)}")
+    return WaitCreateResult(existing, created=False)
 
 
 def _check_registered(event_types: Sequence[str], registered: set[str]) -> None:

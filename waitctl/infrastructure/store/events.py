@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from waitctl.domain.events import Event
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import to_json
+from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.dialects import (
     JsonRows,
     Tuples,
@@ -23,7 +24,7 @@ from waitctl.infrastructure.dialects import (
     instant_text,
     json_ids,
 )
-from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, tombstones
+from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, tombstones, waits
 from waitctl.infrastructure.sql_batch import by_dialect, statement
 from waitctl.infrastructure.store.waits import literal
 
@@ -226,6 +227,39 @@ def get_event(connection: Connection, event_id: str) -> Event | None:
 def get_events(connection: Connection, event_ids: Sequence[str]) -> list[Event]:
     """The events with these ids."""
     return _load(connection, sa.select(events).where(events.c.id.in_(event_ids))) if event_ids else []
+
+
+@dataclass(frozen=True, slots=True)
+class HeldWait:
+    """A wait that an event has ended, but for its window: it is scheduled for the next opening."""
+
+    wait_id: str
+    until: datetime
+    timezone: str
+
+
+def held_by(connection: Connection, event_id: str) -> list[HeldWait]:
+    """The waits that this event has scheduled for their next opening, oldest first."""
+    return [HeldWait(*row) for row in connection.execute(_held_by(), {"event_id": event_id})]
+
+
+@statement
+def _held_by() -> sa.Select[Any]:
+    """The waits that an event has scheduled for their next opening; by the listeners and matches that it took."""
+    event_id = sa.bindparam("event_id", type_=events.c.id.type)
+    taken = sa.union(
+        sa.select(listeners.c.wait_id).where(listeners.c.matched_event_id == event_id),
+        sa.select(matches.c.wait_id).where(matches.c.event_id == event_id),
+    )
+    return (
+        sa.select(waits.c.id, waits.c.scheduled_at, waits.c.timezone)
+        .where(
+            waits.c.id.in_(taken),
+            waits.c.resolution_event_id == event_id,
+            waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status),
+        )
+        .order_by(waits.c.id)
+    )
 
 
 def list_events(

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from waitctl.infrastructure.schema import deliveries, events, quarantine, waits
+from waitctl.infrastructure.schema import deliveries, events, quarantine, transitions, waits
 from waitctl.infrastructure.sql_batch import statement
 
 
@@ -35,6 +35,22 @@ def is_id(connection: Connection, kind: HasId, whole_id: str) -> bool:
 def _find_id(column: sa.Column[str]) -> sa.Select[Any]:
     """The id, if there is one."""
     return sa.select(column).where(column == sa.bindparam("id", type_=column.type))
+
+
+def is_execution(connection: Connection, text: str) -> bool:
+    """Whether there is a wait of the execution ``text``."""
+    return connection.execute(_find_execution(), {"execution_id": text}).first() is not None
+
+
+@statement
+def _find_execution() -> sa.Select[Any]:
+    """A wait of the execution, if there is one: by the first line of its audit trail."""
+    table = transitions.c
+    return (
+        sa.select(table.wait_id)
+        .where(table.workflow_execution_id == sa.bindparam("execution_id", type_=sa.Text))
+        .limit(1)
+    )
 
 
 def find_ids(connection: Connection, kind: HasId, fragment: str, limit: int) -> list[str]:
