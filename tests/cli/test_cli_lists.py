@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.cli.processes import Waitctl
+from tests.cli.processes import Waitctl, finish
 from tests.cli.terminal import on_a_terminal, shown_and_said
 from waitctl import WaitSchedulingService, WaitSpec
 from waitctl.cli.formats import yaml_text
@@ -134,6 +136,20 @@ def test_wide_shows_every_column_and_ids_whole(many: Waitctl) -> None:
     header, row = on_a_terminal(many, "list", "-o", "wide", "--limit", "1", columns=400)
     assert {"WORKFLOW", "HANDLER", "CREATED", "KEY"} <= set(header.split())
     assert row.split()[0] == many("list", "-o", "id", "--limit", "1").ok().lines[0]
+
+
+def test_a_list_is_watched_until_ctrl_c(many: Waitctl) -> None:
+    ours, theirs = os.openpty()
+    process = many.start("list", "--watch", "--limit", "3", env={"TERM": "xterm", "COLUMNS": "100"}, stdout=theirs)
+    os.close(theirs)
+    seen = b""
+    while seen.count(b"\n") < 4:
+        seen += os.read(ours, 4096)
+    process.send_signal(signal.SIGINT)
+    finished = finish(process)
+    os.close(ours)
+    assert (finished.code, seen.startswith(b"\x1b[H\x1b[2J")) == (0, True), finished
+    assert "3 shown, and there are more" in finished.err
 
 
 @pytest.mark.parametrize("listing", [("event", "list"), ("delivery", "list"), ("event", "types"), ("calendar", "list")])

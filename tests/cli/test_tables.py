@@ -55,6 +55,7 @@ def full(run: Waitctl) -> Waitctl:
     run("create", "for-event", "email_open", "-e", long, "-c", "ada@example.org", "--match", "a=b", "-o", "id").ok()
     run("event", "record", "email_open", "-c", "ada@example.org", "--id", long, "--data", '{"a":"c"}').ok()
     run("--config", str(config), "tick", "-q")
+    run("event", "ingest", "--format", "standardwebhooks", "--no-verify", "--source", "y" * 200, stdin="no JSON")
     return run
 
 
@@ -66,6 +67,8 @@ def full(run: Waitctl) -> Waitctl:
         (("delivery", "list"), ("delivery", "show")),
         (("event", "list"), ("event", "show")),
         (("status", "--execution", "x" * 255), ("history",)),
+        (("list", "--sort", "due", "--columns", "wait,execution,step,key,created"), ("status",)),
+        (("event", "quarantine", "list"), ("event", "quarantine", "show")),
     ],
 )
 def test_what_a_table_shows_can_be_pasted_back(
