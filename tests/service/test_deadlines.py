@@ -34,7 +34,7 @@ def test_so_many_business_days_at_a_time_of_day(scene: Scene) -> None:
     found = unless_paid(scene, "3bd", at=at, timeout_calendar="DE").wait
     assert found.timeout_at == datetime(2026, 3, 4, 8, tzinfo=UTC)
     good_friday = unless_paid(scene.at(31 * 24 * 60), "3bd", execution="easter", at=at, timeout_calendar="DE").wait
-    assert good_friday.timeout_at == datetime(2026, 4, 7, 7, tzinfo=UTC)  # Wednesday, then Thursday, Tuesday
+    assert good_friday.timeout_at == datetime(2026, 4, 8, 7, tzinfo=UTC)  # Thursday, and past Easter Tuesday, Wednesday
     why = scene.rescheduling.explain_wait(found.id)[1]
     assert any(line.startswith("deadline: 3bd on at 09:00, counted by DE, at 2026-03-04") for line in why)
 

@@ -307,7 +307,7 @@ def _usage(error: typer.TyperException, arguments: Sequence[str]) -> ExitCode:
 
 def _nearest_choice(message: str) -> str | None:
     """What somebody who mistyped one of a few values has most likely meant."""
-    found = re.search(r"'(.+)' is not one of ('.+')", message)
+    found = re.search(r"'([^']+)' is not one of ('.+')", message)
     if found is None:
         return None
     from difflib import get_close_matches

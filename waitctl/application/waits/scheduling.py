@@ -179,6 +179,8 @@ class WaitSchedulingService:
             now, registered = self._now_and_types()
             _check_registered(query.types, registered)
             wait, deadline = self._draft_event_wait(query, spec, base, now)
+            if _is_past(query, wait, now):
+                raise _has_passed(wait)
             return WaitCreateResult(wait, created=False, explanation=explain_event_wait(query, wait, deadline))
 
         def work(connection_: Connection, verdicts: Verdicts) -> WaitCreateResult:
@@ -188,7 +190,7 @@ class WaitSchedulingService:
             registered = event_store.registered_types(connection_)
             _check_registered(query.types, registered)
             wait, _ = self._draft_event_wait(query, spec, base, now)
-            if query.until is not None and wait.timeout_at is not None and wait.timeout_at <= now:
+            if _is_past(query, wait, now):
                 return _made_before(connection_, wait)
             result = self._insert(connection_, wait, (), replace_open)
             if not result.created:
@@ -509,6 +511,16 @@ def _check_aware(at: datetime | None) -> None:
         raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
 
 
+def _is_past(query: EventQuery, wait: WaitStepExecution, now: datetime) -> bool:
+    """Whether the instant that a wait was to last until has passed; a timeout of a ``base`` in the past may have."""
+    return query.until is not None and wait.timeout_at is not None and wait.timeout_at <= now
+
+
+def _has_passed(wait: WaitStepExecution) -> InvalidTimeoutError:
+    at = "" if wait.timeout_at is None else format_instant(wait.timeout_at)
+    return InvalidTimeoutError(f"the deadline has passed: --until {at}")
+
+
 def _made_before(connection: Connection, wait: WaitStepExecution) -> WaitCreateResult:
     """The same command run again after its deadline has passed finds the wait that it made.
 
@@ -516,8 +528,7 @@ def _made_before(connection: Connection, wait: WaitStepExecution) -> WaitCreateR
     """
     existing = find_pruned(connection, wait) or find_existing(connection, wait)
     if existing is None or existing.fingerprint != wait.fingerprint:
-        assert wait.timeout_at is not None
-        raise InvalidTimeoutError(f"the deadline has passed: --until {format_instant(wait.timeout_at)}")
+        raise _has_passed(wait)
     return WaitCreateResult(existing, created=False)
 
 
