@@ -11,11 +11,18 @@ from waitctl.application.id_lookup import WAIT, find_cursor, find_id, get_by_id
 from waitctl.application.inbox import Inbox
 from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.waits.explaining import explain_event_wait
-from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
+from waitctl.application.waits.idempotency import (
+    deadline_has_passed,
+    find_existing,
+    find_pruned,
+    has_passed,
+    made_before,
+    may_replace,
+    same_wait,
+)
 from waitctl.application.waits.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
 from waitctl.domain.durations import Duration, duration_text
 from waitctl.domain.errors import (
-    InvalidTimeoutError,
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
     WaitAlreadyOpenError,
@@ -179,8 +186,8 @@ class WaitSchedulingService:
             now, registered = self._now_and_types()
             _check_registered(query.types, registered)
             wait, deadline = self._draft_event_wait(query, spec, base, now)
-            if _is_past(query, wait, now):
-                raise _has_passed(wait)
+            if deadline_has_passed(query, wait, now):
+                raise has_passed(wait)
             return WaitCreateResult(wait, created=False, explanation=explain_event_wait(query, wait, deadline))
 
         def work(connection_: Connection, verdicts: Verdicts) -> WaitCreateResult:
@@ -190,8 +197,8 @@ class WaitSchedulingService:
             registered = event_store.registered_types(connection_)
             _check_registered(query.types, registered)
             wait, _ = self._draft_event_wait(query, spec, base, now)
-            if _is_past(query, wait, now):
-                return _made_before(connection_, wait)
+            if deadline_has_passed(query, wait, now):
+                return made_before(connection_, wait)
             result = self._insert(connection_, wait, (), replace_open)
             if not result.created:
                 return result
@@ -509,27 +516,6 @@ class WaitSchedulingService:
 def _check_aware(at: datetime | None) -> None:
     if at is not None and at.tzinfo is None:
         raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
-
-
-def _is_past(query: EventQuery, wait: WaitStepExecution, now: datetime) -> bool:
-    """Whether the instant that a wait was to last until has passed; a timeout of a ``base`` in the past may have."""
-    return query.until is not None and wait.timeout_at is not None and wait.timeout_at <= now
-
-
-def _has_passed(wait: WaitStepExecution) -> InvalidTimeoutError:
-    at = "" if wait.timeout_at is None else format_instant(wait.timeout_at)
-    return InvalidTimeoutError(f"the deadline has passed: --until {at}")
-
-
-def _made_before(connection: Connection, wait: WaitStepExecution) -> WaitCreateResult:
-    """The same command run again after its deadline has passed finds the wait that it made.
-
-    Raises `InvalidTimeoutError` when there is none.
-    """
-    existing = find_pruned(connection, wait) or find_existing(connection, wait)
-    if existing is None or existing.fingerprint != wait.fingerprint:
-        raise _has_passed(wait)
-    return WaitCreateResult(existing, created=False)
 
 
 def _check_registered(event_types: Sequence[str], registered: set[str]) -> None:
