@@ -13,7 +13,7 @@ import typer
 from waitctl.application.paging import in_pages
 from waitctl.cli.formats import csv_text, yaml_lines
 from waitctl.cli.option_sets import takes
-from waitctl.cli.output import Output, OutputOption, json_text, say, write_id, write_line, write_text
+from waitctl.cli.output import Output, OutputOption, json_text, say, write_csv, write_id, write_line, write_text
 from waitctl.cli.tables import Column, choose, print_table
 
 T = TypeVar("T")
@@ -187,9 +187,12 @@ def _chosen(document: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
 
 def _write_lines(documents: Iterator[Any], keys: Sequence[str], *, as_csv: bool) -> None:
     if as_csv:
-        write_text(csv_text([], keys))
+        write_csv(csv_text([], keys))
     for document in documents:
-        write_text(csv_text([document], keys, header=False) if as_csv else f"{json_text(document)}\n")
+        if as_csv:
+            write_csv(csv_text([document], keys, header=False))
+        else:
+            write_line(json_text(document))
 
 
 def _write_table(rows: Rows[T], shown: Iterator[T], shape: Shape) -> None:

@@ -187,8 +187,13 @@ def write_line(line: str) -> None:
 
 
 def write_text(text: str) -> None:
-    """Lines of data on standard output, their ends with them: as they are for a program, harmless to a terminal."""
-    sys.stdout.write("\n".join(map(clean, text.split("\n"))) if sys.stdout.isatty() else text)
+    """Lines of data on standard output, their ends with them."""
+    sys.stdout.write(text)
+
+
+def write_csv(text: str) -> None:
+    """Lines of CSV: as they are for a program, harmless to a terminal, since nothing in them is escaped."""
+    write_text("\n".join(map(clean, text.split("\n"))) if sys.stdout.isatty() else text)
 
 
 def write_id(value: object) -> None:
@@ -215,7 +220,7 @@ def print_document(document: Any, output: Output, *, human: Callable[[], None], 
         case Output.YAML:
             write_text(yaml_text(document))
         case Output.CSV:
-            write_text(csv_text([document], list(document)))
+            write_csv(csv_text([document], list(document)))
         case Output.HUMAN | Output.WIDE:
             human()
 
@@ -249,7 +254,7 @@ def print_list(
         case Output.YAML:
             write_text(yaml_text(whole(rows)))
         case Output.CSV:
-            write_text(csv_text(rows, list(rows[0]) if rows else []))
+            write_csv(csv_text(rows, list(rows[0]) if rows else []))
         case Output.HUMAN | Output.WIDE:
             human(rows)
 
