@@ -179,7 +179,7 @@ USAGE = [
     ("usage", "-o json has no columns", ["list", "--columns", "wait"]),
     ("invalid_wait_configuration", "nothing to sort by", ["list", "--sort", "age"]),
     ("usage", "for a terminal", ["list", "--watch"]),
-    ("usage", "did you mean for-event?", ["list", "--type", "for_events"]),
+    ("usage", "'for_events' is not one of 'fixed-time'", ["list", "--type", "for_events"]),
     ("invalid_wait_date", "--due-before", ["list", "--due-before", "soon"]),
     ("usage", "frobnicate", ["frobnicate"]),
     ("usage", "--frob", ["pending", "--frob"]),

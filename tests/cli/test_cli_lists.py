@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.cli.processes import Waitctl, finish
 from tests.cli.terminal import on_a_terminal, shown_and_said
-from waitctl import WaitSchedulingService, WaitSpec
+from waitctl import Database, WaitSchedulingService, WaitSpec
 from waitctl.cli.formats import yaml_text
 from waitctl.cli.listing import Listing, Rows, print_rows
 from waitctl.cli.output import Output
@@ -34,10 +34,11 @@ def many(run: Waitctl) -> Waitctl:
 
 def with_waits(run: Waitctl, number: int) -> None:
     assert run.url is not None
-    service = WaitSchedulingService(run.url)
-    for each in range(number):
-        spec = WaitSpec(f"e{each:02}", step_id=f"s{each % 3}", contact_id="ada" if each % 2 else "bob")
-        service.create_fixed_time_wait(f"{each % 7 + 1}h", spec)
+    with Database(run.url) as database:
+        service = WaitSchedulingService(database)
+        for each in range(number):
+            spec = WaitSpec(f"e{each:02}", step_id=f"s{each % 3}", contact_id="ada" if each % 2 else "bob")
+            service.create_fixed_time_wait(f"{each % 7 + 1}h", spec)
 
 
 # -- how many ----------------------------------------------------------------------------------------------------------
@@ -149,7 +150,6 @@ def test_a_list_is_watched_until_ctrl_c(many: Waitctl) -> None:
     finished = finish(process)
     os.close(ours)
     assert (finished.code, seen.startswith(b"\x1b[H\x1b[2J")) == (0, True), finished
-    assert "3 shown, and there are more" in finished.err
 
 
 @pytest.mark.parametrize("listing", [("event", "list"), ("delivery", "list"), ("event", "types"), ("calendar", "list")])

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import typer
-from typer._click.shell_completion import ShellComplete
+from typer._completion_classes import ZshComplete
 
 from tests.cli.processes import Waitctl
-from waitctl import EventService, WaitSchedulingService, WaitSpec, make_event
+from waitctl import Database, EventService, WaitSchedulingService, WaitSpec, make_event
 from waitctl.cli.app import app
 
 Tab = Callable[[str], dict[str, str | None]]
@@ -26,14 +26,14 @@ def tab(monkeypatch: pytest.MonkeyPatch, url: str) -> Tab:
     def offered(line: str) -> dict[str, str | None]:
         *words, incomplete = line.split(" ")
         command: Any = typer.main.get_command(app)
-        found = ShellComplete(command, {}, "waitctl", "_WAITCTL_COMPLETE").get_completions(words, incomplete)
+        found = ZshComplete(command, {}, "waitctl", "_WAITCTL_COMPLETE").get_completions(words, incomplete)
         return {each.value: each.help for each in found}
 
     return offered
 
 
-def test_waits_and_executions(tab: Tab, url: str) -> None:
-    service = WaitSchedulingService(url)
+def test_waits_and_executions(tab: Tab, database: Database) -> None:
+    service = WaitSchedulingService(database)
     first = service.create_fixed_time_wait("1h", WaitSpec("order-17", step_id="remind")).wait
     second = service.create_fixed_time_wait("1h", WaitSpec("order-18")).wait
     service.cancel_wait(second.id)
@@ -47,8 +47,8 @@ def test_waits_and_executions(tab: Tab, url: str) -> None:
     assert list(tab("status -e ")) == ["order-18", "order-17"]
 
 
-def test_events_and_their_types(tab: Tab, url: str) -> None:
-    events = EventService(url)
+def test_events_and_their_types(tab: Tab, database: Database) -> None:
+    events = EventService(database)
     events.add_type("payment")
     event = events.record(make_event("payment", "ada"))
     assert event.event_id is not None
@@ -59,8 +59,8 @@ def test_events_and_their_types(tab: Tab, url: str) -> None:
     assert "sms_reply" in tab("event list --type ")
 
 
-def test_deliveries(tab: Tab, url: str) -> None:
-    service = WaitSchedulingService(url)
+def test_deliveries(tab: Tab, database: Database) -> None:
+    service = WaitSchedulingService(database)
     wait = service.resume_wait(service.create_fixed_time_wait("1h", WaitSpec("e", handler="nudge")).wait.id).wait
     [delivery] = wait.deliveries
     assert tab("delivery retry ") == {delivery.id[-12:]: "manual to nudge: pending"}

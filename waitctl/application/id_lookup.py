@@ -16,6 +16,7 @@ from waitctl.domain.errors import (
     WaitExecutionNotFoundError,
     WaitStepError,
 )
+from waitctl.domain.text import holds_control
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.store import id_search
 from waitctl.infrastructure.store.id_search import HasId
@@ -70,7 +71,7 @@ def find_id(connection: Connection, kind: Kind, text: str) -> str:
         if not found:
             raise kind.not_found(text)
     except WaitStepError as error:
-        if kind is WAIT and id_search.is_execution(connection, text):
+        if kind is WAIT and not holds_control(text) and id_search.is_execution(connection, text):
             from shlex import quote  # only on the way out
 
             error.hint = f"it is an execution: waitctl status --execution {quote(text)} shows its waits"

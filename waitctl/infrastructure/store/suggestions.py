@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from waitctl.infrastructure.schema import deliveries, event_types, events, quarantine, waits
 from waitctl.infrastructure.sql_batch import statement
 
-_NEWEST = sa.literal_column("500")
+_NEWEST: sa.ColumnElement[int] = sa.literal_column("500")
 
 
 def newest_waits(connection: Connection) -> list[tuple[str, ...]]:
