@@ -101,11 +101,11 @@ def lock_waits(
 
 def get_waits(connection: Connection, wait_ids: Sequence[str]) -> list[WaitStepExecution]:
     """The waits with these ids, oldest first."""
-    return load(connection, _get_waits(), ids=wait_ids)
+    return load(connection, _get_selected_waits(), ids=wait_ids)
 
 
 @statement
-def _get_waits() -> sa.Select[Any]:
+def _get_selected_waits() -> sa.Select[Any]:
     """The waits with these ids."""
     return sa.select(waits).where(is_among(waits.c.id)).order_by(waits.c.id)
 
