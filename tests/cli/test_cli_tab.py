@@ -54,7 +54,7 @@ def test_events_and_their_types(tab: Tab, database: Database) -> None:
     assert event.event_id is not None
     assert tab("event show ") == {event.event_id[-12:]: "payment of ada"}
     assert list(tab("event record pay")) == ["payment"]
-    assert list(tab("create for-event email_open,pa")) == ["email_open,payment"]
+    assert list(tab("create for-event email_open,pay")) == ["email_open,payment"]
     assert list(tab("create for-event email_open|email_c")) == ["email_open|email_click"]
     assert "sms_reply" in tab("event list --type ")
 
