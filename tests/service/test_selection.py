@@ -67,7 +67,7 @@ def test_what_was_given_from_now_means_the_same_on_every_page(scene: Scene) -> N
 
 
 def test_a_sorted_list_is_read_in_parts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("waitctl.infrastructure.store.filters.PAGE", 2)
+    monkeypatch.setattr("waitctl.application.paging.PAGE", 2)
     for number in range(5):
         scene.create(f"{5 - number}h", f"e{number}")
     chosen = WaitSelection(scene.database, WaitFilter())

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from waitctl.cli.output import ExitCode, Interrupted, be_quiet, prepare_streams, print_error
+from waitctl.cli.plain_values import take_plain_values
 from waitctl.cli.session import Session
 from waitctl.domain.errors import InvalidWaitDurationError, InvalidWaitTimeError, WaitStepError
 
@@ -99,7 +100,7 @@ def _panel(name: str) -> str:
 def load(name: str) -> Any:
     """Import the command ``name``."""
     module = import_module(f"waitctl.cli.{COMMANDS[name][0]}")
-    loaded = typer.main.get_command(module.app)
+    loaded = take_plain_values(typer.main.get_command(module.app))
     if name not in GROUPS and isinstance(loaded, TyperGroup):
         loaded = loaded.commands[name]
     _complete(loaded, _quiet_option())
@@ -211,7 +212,7 @@ def run(arguments: Sequence[str]) -> int:
     be_quiet(False)
     arguments, inline = _split_inline_command(arguments)
     try:
-        code = typer.main.get_command(app).main(
+        code = take_plain_values(typer.main.get_command(app)).main(
             arguments, prog_name="waitctl", standalone_mode=False, obj=Session(inline_command=inline)
         )
         sys.stdout.flush()

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from waitctl.cli.output import Tail, clean, console, write_line
+from waitctl.cli.output import GAP, Tail, clean, console, write_line
 
 if TYPE_CHECKING:
     from rich.text import Text
-
-GAP = 2
-"""Blanks between two columns."""
 
 _SHORTEST = 8
 """Characters that a column is cut to before another one is dropped."""
@@ -73,47 +70,48 @@ def print_table(
     if names is not None:
         shown = [replace(column, kept=True) for column in shown]  # who names a column wants to see it
 
-    def cells(row: Sequence[object]) -> list[Text]:
-        return [_text(row[place], wide=wide) for place in places]
-
-    left = map(cells, rows)
-    first = list(islice(left, _AT_ONCE))
-    widths = _natural_widths(shown, first)
     fits = sys.stdout.isatty() and not wide
-    if fits:
-        widths = fit(shown, widths, console().width)
+    left = ([_plain(row[place], wide=wide) if not fits else row[place] for place in places] for row in rows)
+    first = list(islice(left, _AT_ONCE))
+    natural = [
+        max(_width(_plain(text)) for text in (column.name, *(row[place] for row in first)))
+        for place, column in enumerate(shown)
+    ]
+    widths = fit(shown, natural, console().width) if fits else natural
     write = _write_fitted if fits else _write_plain
-    write([], widths, shown)
+    write([], widths, [column.name for column in shown])
     for part in chain([first], iter(lambda: list(islice(left, _AT_ONCE)), [])):
         write(part, widths)
 
 
-def _natural_widths(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> list[int]:
-    return [
-        max(text.cell_len for text in (_text(column.name), *(row[place] for row in rows)))
-        for place, column in enumerate(columns)
-    ]
-
-
-def _write_fitted(rows: Sequence[Sequence[Text]], widths: Sequence[int], header: Sequence[Column] = ()) -> None:
+def _write_fitted(rows: Sequence[Sequence[object]], widths: Sequence[int], header: Sequence[str] = ()) -> None:
     from rich.table import Table
 
     shown = [place for place, width in enumerate(widths) if width]
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0), show_header=bool(header))
     for place in shown:
-        name = header[place].name if header else ""
+        name = header[place] if header else ""
         table.add_column(name, no_wrap=True, overflow="ellipsis", width=widths[place])
     for row in rows:
-        table.add_row(*(row[place] for place in shown))
+        table.add_row(*(_text(row[place]) for place in shown))
     if rows or header:
         console().print(table)
 
 
-def _write_plain(rows: Sequence[Sequence[Text]], widths: Sequence[int], header: Sequence[Column] = ()) -> None:
-    titles = [[_text(column.name) for column in header]] if header else []
-    for row in chain(titles, rows):
-        padded = (text.plain + " " * (width - text.cell_len) for text, width in zip(row, widths, strict=True))
+def _write_plain(rows: Sequence[Sequence[object]], widths: Sequence[int], header: Sequence[str] = ()) -> None:
+    """Without rich, which takes longer to import than a short command to run."""
+    for row in chain([header] if header else [], rows):
+        padded = (f"{cell}{' ' * (width - _width(str(cell)))}" for cell, width in zip(row, widths, strict=True))
         write_line((" " * GAP).join(padded).rstrip())
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
@@ -141,9 +139,13 @@ def fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[i
     return widths
 
 
-def _text(cell: object, *, wide: bool = False) -> Text:
-    from rich.text import Text
-
+def _plain(cell: object, *, wide: bool = False) -> str:
     if isinstance(cell, Tail) and wide:
         cell = cell.whole
-    return cell if isinstance(cell, Text) else Text(clean("" if cell is None else cell))
+    return getattr(cell, "plain", None) or clean("" if cell is None else cell)
+
+
+def _text(cell: object) -> Text:
+    from rich.text import Text
+
+    return cell if isinstance(cell, Text) else Text(_plain(cell))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
+from waitctl.application import paging
 from waitctl.application.id_lookup import WAIT, find_cursor, find_id
 from waitctl.application.paging import in_pages
 from waitctl.application.waits.results import WaitStatus
@@ -43,8 +44,8 @@ class WaitSelection:
     def read(self, *, order: WaitOrder = NEWEST_FIRST, limit: int | None = None, after: str | None = None) -> Rows:
         """The waits, ``limit`` at most, or all, beyond the wait ``after`` (its id, or a head or tail of it).
 
-        By their age in pages, each in a transaction of its own; in another order in a single one, since they are sorted
-        once: close the generator if you do not take all. What is given from now is read from when this is called.
+        In pages, each in a transaction of its own. In another order than by their age they are sorted once: then the
+        ids of all are held meanwhile. What is given from now on is read from when this is called.
         """
         with self._database.read() as connection:
             start = self._database.clock(connection)
@@ -69,8 +70,12 @@ class WaitSelection:
     def _sorted(self, wanted: WaitFilter, limit: int | None, after: str | None, order: WaitOrder) -> Rows:
         with self._database.read() as connection:
             now = self._database.clock(connection)
-            for wait in store.iterate_waits(connection, wanted, now=now, limit=limit, after=after, order=order):
-                yield WaitStatus(wait, now)
+            ids = store.list_ids(connection, wanted, now=now, limit=limit, after=after, order=order)
+        for start in range(0, len(ids), paging.PAGE):
+            with self._database.read() as connection:
+                now = self._database.clock(connection)
+                page = {wait.id: wait for wait in store.get_waits(connection, ids[start : start + paging.PAGE])}
+            yield from (WaitStatus(page[each], now) for each in ids[start : start + paging.PAGE] if each in page)
 
     # -- end by hand ----------------------------------------------------------------------------------------------
 
