@@ -119,7 +119,7 @@ def count_statements(wanted: WaitFilter, *, now: datetime) -> tuple[sa.Select[An
     counts: sa.Select[Any] = sa.select(*kinds, sa.func.count()).where(*held).group_by(*kinds)
     ends = sa.select(_ends_at().label("at")).where(*held).subquery()
     at = sa.type_coerce(ends.c.at, UtcDateTime)
-    overdue: sa.Select[Any] = sa.select(
+    overdue: Any = sa.select(
         sa.func.count().filter(at <= now),
         sa.func.min(at, type_=UtcDateTime).filter(at <= now),
         sa.func.min(at, type_=UtcDateTime).filter(at > now),
