@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.cli.processes import Waitctl
 from tests.cli.terminal import on_a_terminal
-from waitctl.cli.tables import GAP, Column, fit
+from waitctl.cli.output import GAP
+from waitctl.cli.tables import Column, fit
 
 WIDTHS = (60, 80, 100, 140)
 TAIL = re.compile(r"\b[0-9a-f]{12}\b")

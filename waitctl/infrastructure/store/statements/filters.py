@@ -112,7 +112,7 @@ def _get_selected_waits() -> sa.Select[Any]:
     return sa.select(waits).where(is_among(waits.c.id)).order_by(waits.c.id)
 
 
-def count_statements(wanted: WaitFilter, *, now: datetime) -> tuple[sa.Select[Any], sa.Select[Any]]:
+def count_statements(wanted: WaitFilter, *, now: datetime) -> tuple[sa.Executable, sa.Executable]:
     """The open waits among those that are meant by type and status; how many are overdue, since when, what is next."""
     held = [*clauses(wanted, now=now), IS_OPEN]
     kinds = (waits.c.wait_type, waits.c.status)
