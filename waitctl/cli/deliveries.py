@@ -19,6 +19,7 @@ from waitctl.cli.output import (
     ExitCode,
     Output,
     OutputOption,
+    clean,
     for_each,
     local,
     print_card,
@@ -167,15 +168,16 @@ def show(
     Example: waitctl delivery show 6f2b9c01d3aa
     """
     with session_of(context).database() as database:
-        found = DeliveryService(database).get_delivery(delivery)
+        service = DeliveryService(database)
+        found = service.get_delivery(delivery)
+        said = service.get_output(found)
         wait = WaitSchedulingService(database).get_wait_status(found.wait_id)
     zone, now = wait.wait.timezone, wait.now
-    print_document(
-        delivery_document(found), output, human=lambda: _print_delivery(found, zone, now), id_key="delivery_id"
-    )
+    document = delivery_document(found) | {"output": said and said[0]}
+    print_document(document, output, human=lambda: _print_delivery(found, said, zone, now), id_key="delivery_id")
 
 
-def _print_delivery(delivery: Delivery, zone: str, now: datetime) -> None:
+def _print_delivery(delivery: Delivery, said: tuple[str, int] | None, zone: str, now: datetime) -> None:
     print_card(
         f"{delivery.outcome} to {delivery.handler}  {delivery.status}",
         [
@@ -194,6 +196,11 @@ def _print_delivery(delivery: Delivery, zone: str, now: datetime) -> None:
         ],
         style=STATUS_STYLES[delivery.status],
     )
+    if said is not None:
+        text, attempt = said
+        write_line(f"output of attempt {attempt}:")
+        for line in text.splitlines():
+            write_line(f"  {clean(line)}")
 
 
 @app.command("retry")

@@ -11,10 +11,9 @@ from waitctl.domain.deliveries import Outcome
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus
-from waitctl.infrastructure.dialects import is_among
 from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
-from waitctl.infrastructure.sql_batch import named, statement
-from waitctl.infrastructure.store.statements.waits import IS_OPEN, literal, of_execution
+from waitctl.infrastructure.sql_batch import named
+from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal, of_execution
 
 
 def clauses(wanted: WaitFilter, *, now: datetime) -> list[sa.ColumnElement[bool]]:
@@ -52,7 +51,7 @@ def _ending(wanted: WaitFilter, now: datetime) -> list[sa.ColumnElement[bool]]:
         held.append(_ends_at() < wanted.due_before)
     if wanted.due_after is not None:
         held.append(_ends_at() >= wanted.due_after)
-    return [IS_OPEN, *held] if held else []
+    return [OPEN_WAIT, *held] if held else []
 
 
 def _ends_at() -> sa.ColumnElement[Any]:
@@ -106,15 +105,9 @@ def ids_statement(wanted: WaitFilter, *, now: datetime, order: WaitOrder) -> sa.
     return list_statement(wanted, now=now, order=order).with_only_columns(waits.c.id)
 
 
-@statement
-def _get_selected_waits() -> sa.Select[Any]:
-    """The waits with these ids."""
-    return sa.select(waits).where(is_among(waits.c.id)).order_by(waits.c.id)
-
-
 def count_statements(wanted: WaitFilter, *, now: datetime) -> tuple[sa.Executable, sa.Executable]:
     """The open waits among those that are meant by type and status; how many are overdue, since when, what is next."""
-    held = [*clauses(wanted, now=now), IS_OPEN]
+    held = [*clauses(wanted, now=now), OPEN_WAIT]
     kinds = (waits.c.wait_type, waits.c.status)
     counts = sa.select(*kinds, sa.func.count()).where(*held).group_by(*kinds)
     ends = sa.select(_ends_at().label("at")).where(*held).subquery()

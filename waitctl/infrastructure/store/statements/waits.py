@@ -23,7 +23,13 @@ def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
     return sa.literal(value, column.type, literal_execute=True)
 
 
-IS_OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
+OPEN_WAIT = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
+
+
+@statement
+def _get_waits() -> sa.Select[Any]:
+    """The waits with these ids."""
+    return sa.select(waits).where(is_among(waits.c.id))
 
 
 @statement
@@ -36,7 +42,7 @@ def _get_wait() -> sa.Select[Any]:
 def _find_open_wait() -> sa.Select[Any]:
     """The open wait of a step."""
     execution_id = waits.c.workflow_execution_id == sa.bindparam("execution_id", type_=sa.Text)
-    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), IS_OPEN)
+    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), OPEN_WAIT)
 
 
 @statement
@@ -137,7 +143,7 @@ def _count_ended() -> Any:
 def _count_open() -> Any:
     """The open waits by type and status."""
     kinds = (waits.c.wait_type, waits.c.status)
-    return sa.select(*kinds, sa.func.count()).where(IS_OPEN).group_by(*kinds)
+    return sa.select(*kinds, sa.func.count()).where(OPEN_WAIT).group_by(*kinds)
 
 
 @statement

@@ -1,4 +1,4 @@
--- get_selected_waits
+-- get_waits
 -- The waits with these ids.
 
 SELECT workflow_wait_executions.id, workflow_wait_executions.workflow_id,
@@ -14,5 +14,7 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.workflow_id,
     workflow_wait_executions.late_policy, workflow_wait_executions.handlers,
     workflow_wait_executions.command
 FROM workflow_wait_executions
-WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
-ORDER BY workflow_wait_executions.id;
+WHERE workflow_wait_executions.id IN (
+    SELECT value
+    FROM json_each(:ids)
+);
