@@ -11,9 +11,8 @@ from waitctl.domain.deliveries import Outcome
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus
-from waitctl.infrastructure.dialects import is_among
 from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
-from waitctl.infrastructure.sql_batch import named, statement
+from waitctl.infrastructure.sql_batch import named
 from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal, of_execution
 
 
@@ -106,20 +105,14 @@ def ids_statement(wanted: WaitFilter, *, now: datetime, order: WaitOrder) -> sa.
     return list_statement(wanted, now=now, order=order).with_only_columns(waits.c.id)
 
 
-@statement
-def _get_selected_waits() -> sa.Select[Any]:
-    """The waits with these ids."""
-    return sa.select(waits).where(is_among(waits.c.id)).order_by(waits.c.id)
-
-
-def count_statements(wanted: WaitFilter, *, now: datetime) -> tuple[sa.Select[Any], sa.Select[Any]]:
+def count_statements(wanted: WaitFilter, *, now: datetime) -> tuple[sa.Executable, sa.Executable]:
     """The open waits among those that are meant by type and status; how many are overdue, since when, what is next."""
     held = [*clauses(wanted, now=now), OPEN_WAIT]
     kinds = (waits.c.wait_type, waits.c.status)
-    counts: sa.Select[Any] = sa.select(*kinds, sa.func.count()).where(*held).group_by(*kinds)
+    counts = sa.select(*kinds, sa.func.count()).where(*held).group_by(*kinds)
     ends = sa.select(_ends_at().label("at")).where(*held).subquery()
     at = sa.type_coerce(ends.c.at, UtcDateTime)
-    overdue: Any = sa.select(
+    overdue = sa.select(
         sa.func.count().filter(at <= now),
         sa.func.min(at, type_=UtcDateTime).filter(at <= now),
         sa.func.min(at, type_=UtcDateTime).filter(at > now),
