@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.processes import Waitctl
+from tests.golden_docs import files, leaves
+from waitctl.cli.helping import TOPICS, read_topic
 from waitctl.cli.output import ExitCode
 from waitctl.domain.handlers import ExecConfig
 from waitctl.domain.waits import TRANSITIONS
@@ -97,10 +99,13 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_the_front_page_leads_to_every_page() -> None:
-    front = ROOT / "docs" / "index.md"
-    linked = set(re.findall(r"\]\((\w[\w-]*\.md)\)", front.read_text(encoding="utf-8")))
+    """By its links, and by the site's navigation."""
+    front = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    site = (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    pages = {page.name for page in PAGES[1:]}
 
-    assert linked == {page.name for page in PAGES[1:]} - {"index.md"}
+    assert set(re.findall(r"\]\((\w[\w-]*\.md)\)", front)) == pages - {"index.md"}
+    assert {name for name in re.findall(r'"([\w-]+\.md)"', site) if name.islower()} == pages
 
 
 def test_the_readme_is_short() -> None:
@@ -118,11 +123,32 @@ def test_the_drawing_is_the_transition_table() -> None:
 
 
 def test_the_exit_codes_are_the_programs() -> None:
-    table = (ROOT / "docs" / "scripts.md").read_text(encoding="utf-8").partition("## Exit codes")[2]
+    codes = re.findall(r"^\| ([0-9]+) \|", read_topic("exit-codes"), re.MULTILINE)
 
-    assert [int(code) for code in re.findall(r"^\| ([0-9]+) \|", table, re.MULTILINE)] == [
-        code.value for code in ExitCode
-    ]
+    assert [int(code) for code in codes] == [code.value for code in ExitCode]
+
+
+@pytest.mark.parametrize(("name", "text"), files(), ids=[name for name, _ in files()])
+def test_what_is_made_from_the_program_is_up_to_date(name: str, text: str) -> None:
+    assert (ROOT / name).read_text(encoding="utf-8") == text, "make docs-reference writes it anew"
+
+
+def test_every_topic_is_in_a_page() -> None:
+    taken_in = {
+        found for page in PAGES for found in re.findall(r"<!-- topic: (\S+) -->", page.read_text(encoding="utf-8"))
+    }
+
+    assert taken_in == set(TOPICS) - {"config"}  # which has the page of the configuration
+
+
+def test_the_man_page_holds_every_command_and_topic() -> None:
+    text = (ROOT / "man" / "waitctl.1").read_text(encoding="utf-8").replace("\\-", "-")
+
+    assert [line for line in text.splitlines() if line.startswith("'") or "`" in line[4:]][1:] == []
+    for path, _ in leaves():
+        assert f".SS {path}" in text
+    for topic in TOPICS:
+        assert f".SH {topic.upper()}" in text
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=named)
