@@ -177,6 +177,16 @@ def with_topics(page: str) -> str:
     return re.sub(r"<!-- topic: ([\w-]+) -->.*?<!-- end of topic -->", fill, page, flags=re.DOTALL)
 
 
+def with_examples(page: str) -> str:
+    """The page with the scripts that it shows."""
+
+    def fill(found: re.Match[str]) -> str:
+        text = (ROOT / "examples" / found[1]).read_text(encoding="utf-8").strip()
+        return f"<!-- example: {found[1]} -->\n\n```sh\n{text}\n```\n\n<!-- end of example -->"
+
+    return re.sub(r"<!-- example: (\S+) -->.*?<!-- end of example -->", fill, page, flags=re.DOTALL)
+
+
 # -- man page ----------------------------------------------------------------------------------------------------------
 
 
@@ -259,8 +269,8 @@ def files() -> Iterator[tuple[str, str]]:
     yield "man/waitctl.1", man_page()
     for page in sorted((ROOT / "docs").glob("*.md")):
         text = page.read_text(encoding="utf-8")
-        if "<!-- topic: " in text:
-            yield f"docs/{page.name}", with_topics(text)
+        if "<!-- topic: " in text or "<!-- example: " in text:
+            yield f"docs/{page.name}", with_examples(with_topics(text))
 
 
 def main() -> None:
