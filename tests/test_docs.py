@@ -130,9 +130,10 @@ def test_the_exit_codes_are_the_programs() -> None:
     assert [int(code) for code in codes] == [code.value for code in ExitCode]
 
 
-@pytest.mark.parametrize(("name", "text"), files(), ids=[name for name, _ in files()])
-def test_what_is_made_from_the_program_is_up_to_date(name: str, text: str) -> None:
-    assert (ROOT / name).read_text(encoding="utf-8") == text, "make docs-reference writes it anew"
+def test_what_is_made_from_the_program_is_up_to_date() -> None:
+    stale = [name for name, text in files() if (ROOT / name).read_text(encoding="utf-8") != text]
+
+    assert stale == [], "make docs-reference writes them anew"
 
 
 def test_every_topic_is_in_a_page() -> None:

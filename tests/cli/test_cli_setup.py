@@ -160,6 +160,7 @@ def test_without_cron_it_says_what_else_there_is(here: Waitctl) -> None:
 
     assert "no crontab" in refused.error(2)
     assert "--systemd" in refused.err
+    assert not (here.folder / ".config").exists()
 
 
 # -- config ------------------------------------------------------------------------------------------------------------
@@ -264,7 +265,7 @@ def test_show_without_a_file_says_how_to_make_one(here: Waitctl) -> None:
     shown = here("config", "show")
 
     assert shown.code == 0
-    assert re.search(r'^timezone +"UTC" *$', shown.out, re.MULTILINE)
+    assert re.search(r'^timezone += "UTC"$', shown.out, re.MULTILINE)
     assert "waitctl init" in shown.err
 
 

@@ -90,6 +90,12 @@ class Setup:
     """Whether the config file names this database, or will once it is made."""
 
     @property
+    def is_missing(self) -> bool:
+        """Whether the database is a file that is not there yet."""
+        parsed = parse_url(self.database_url)
+        return parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists()
+
+    @property
     def config_text(self) -> str:
         """A config file with comments."""
         return _CONFIG.format(database_url=_toml_text(self._url_to_write()))
@@ -182,11 +188,16 @@ def add_to_crontab(setup: Setup) -> bool:
 _PRINT = "waitctl init --cron --print prints the line"
 
 
-def _crontab(argument: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def require_crontab() -> str:
+    """The program that keeps crontabs. Raises `InvalidSettingError` where there is none."""
     program = shutil.which("crontab")
     if program is None:
         raise InvalidSettingError("there is no crontab on this host", hint=f"{_PRINT}; --systemd makes units")
-    return subprocess.run([program, argument], input=text or "", capture_output=True, text=True, check=False)
+    return program
+
+
+def _crontab(argument: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([require_crontab(), argument], input=text or "", capture_output=True, text=True, check=False)
 
 
 def units_folder() -> Path:
@@ -211,9 +222,10 @@ def _program() -> tuple[str, ...]:
 def _absolute(url: str) -> str:
     """The URL, an SQLite file by its whole path: what ticks stands in another folder."""
     parsed = parse_url(url)
-    if parsed.get_backend_name() != "sqlite" or (parsed.database or "").startswith("file:"):
+    file = parsed.database or ""
+    if parsed.get_backend_name() != "sqlite" or file.startswith("file:") or Path(file).is_absolute():
         return url
-    return f"sqlite:///{Path(parsed.database or '').absolute()}"
+    return f"sqlite:///{Path(file).absolute()}"
 
 
 def _toml_text(text: str) -> str:

@@ -9,7 +9,6 @@ import typer
 
 from waitctl.cli.output import DocumentOption, ExitCode, Output, print_document, say, write_line
 from waitctl.cli.session import session_of
-from waitctl.cli.tables import Column, print_table
 
 if TYPE_CHECKING:
     from waitctl.infrastructure.config_report import ConfigReport, Problem
@@ -40,12 +39,10 @@ def show(
         document["origins"] = {setting.key: setting.origin for setting in report.settings}
 
     def human() -> None:
-        columns = [Column("KEY", 10, whole=True, kept=True), Column("VALUE", 5)]
-        rows = [[setting.key, _as_toml(setting.value)] for setting in report.settings]
-        if origin:
-            columns.append(Column("ORIGIN", 7))
-            rows = [[*row, setting.origin] for row, setting in zip(rows, report.settings, strict=True)]
-        print_table(columns, rows)
+        widest = max(len(setting.key) for setting in report.settings)
+        for setting in report.settings:
+            line = f"{setting.key:{widest}} = {_as_toml(setting.value)}"
+            write_line(f"{line}  # {setting.origin}" if origin else line)
         if report.file is None:
             say("there is no config file; waitctl init makes one")
 

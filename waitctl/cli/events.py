@@ -236,7 +236,7 @@ def types_add(
 
     Example: waitctl event types add cart_abandoned --description 'a cart was left behind'
     """
-    new = _service(session_of(context)).add_type(name, description)
+    new = _service(session_of(context), create=True).add_type(name, description)
     write_line(f"{name}  {'added' if new else 'is registered already'}")
 
 

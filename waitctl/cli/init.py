@@ -59,8 +59,10 @@ def _print(setup: Setup, *, cron: bool, systemd: bool) -> None:
 
 
 def _make(setup: Setup, *, cron: bool, systemd: bool, output: Output) -> None:
-    from waitctl.application.setup import add_to_crontab, units_folder, write_new
+    from waitctl.application.setup import add_to_crontab, require_crontab, units_folder, write_new
 
+    if cron:
+        require_crontab()  # before anything is made
     made: list[str] = []
     kept: list[str] = []
 
@@ -98,6 +100,8 @@ def _tell(setup: Setup, made: list[str], kept: list[str], line: str | None) -> N
     for path in kept:
         write_line(f"kept      {path}  (it was there already)")
     write_line(f"database  {_shown_url(setup)}")
+    if setup.is_missing:
+        say("the first wait, event or event type makes the database")
     if line and "crontab" in made:
         write_line(f"every minute: {line.removeprefix('* * * * * ')}")
     if (folder := shared_folder()) is not None:
