@@ -45,8 +45,8 @@ def newcomer(tmp_path: Path) -> Newcomer:
     venv.create(tool, with_pip=False)
     build("wheel", tmp_path / "wheel")
     (wheel,) = (tmp_path / "wheel").iterdir()
-    pip = [sys.executable, "-m", "pip", "--python", tool / "bin" / "python", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", wheel], check=True, cwd=tmp_path)
+    pip = [sys.executable, "-m", "pip", "--python", str(tool / "bin" / "python"), "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True, cwd=tmp_path)
     # The libraries are the ones that run this test; an editable waitctl among them is a .pth file, which is not read so.
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     site = tool / "lib" / version / "site-packages"

@@ -56,7 +56,7 @@ def check(context: typer.Context, output: DocumentOption = Output.HUMAN) -> None
     """Say everything that is wrong with the settings, each with its line and an example of what is right.
 
     Looks also at the programs and files that the config names, and at who may write to them. Exit status 2 when
-    something is wrong. Example: waitctl --config /etc/waitctl/config.toml config check
+    something is wrong. Example: waitctl config check
     """
     report = _report(context)
     file = "" if report.file is None else str(report.file)

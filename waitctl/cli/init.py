@@ -99,9 +99,8 @@ def _tell(setup: Setup, made: list[str], kept: list[str], line: str | None) -> N
         write_line(f"made      {path}")
     for path in kept:
         write_line(f"kept      {path}  (it was there already)")
-    write_line(f"database  {_shown_url(setup)}")
-    if setup.is_missing:
-        say("the first wait, event or event type makes the database")
+    yet = "  (the first wait, event or event type makes it)" if setup.is_missing else ""
+    write_line(f"database  {_shown_url(setup)}{yet}")
     if line and "crontab" in made:
         write_line(f"every minute: {line.removeprefix('* * * * * ')}")
     if (folder := shared_folder()) is not None:

@@ -210,7 +210,7 @@ def _of_this_host(document: dict[str, Any], file: Path | None, environ: Mapping[
             if shutil.which(program, path=environ.get("PATH", os.defpath)) is None:
                 missing = "no program that can be run at" if "/" in program else "no program in PATH is called"
                 yield ("handlers", name, "exec"), f"{missing} {program}", None
-    secrets = [
+    secrets: list[tuple[tuple[str, ...], str]] = [
         ((kind, name, "secret_file"), each)
         for kind in ("handlers", "sources")
         for name, given in _tables(document, kind)

@@ -77,7 +77,8 @@ def _function(value: str) -> str:
 
 def says(meaning: str, example: str) -> FieldInfo:
     """What a key means, as the reference and the man page print it, and an example of it as TOML."""
-    return Field(description=meaning, examples=[example])
+    field: FieldInfo = Field(description=meaning, examples=[example])
+    return field
 
 
 Span = Annotated[timedelta, BeforeValidator(_duration)]
