@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from tests.chaos.proxy import before
 from tests.cli.processes import SMALL_PIPE, Waitctl, finish, interrupt
-from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
+from waitctl.infrastructure.schema_version import HEAD, VERSION_TABLE
 
 TIME = ("create", "fixed-time", "1h")
 

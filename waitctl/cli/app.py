@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from waitctl.cli.output import ExitCode, Interrupted, prepare_streams, print_error
+from waitctl.cli.plain_values import take_plain_values
 from waitctl.cli.session import Session
 from waitctl.domain.errors import InvalidWaitDurationError, InvalidWaitTimeError, WaitStepError
 
@@ -64,7 +65,7 @@ class LazyGroup(TyperGroup):
 def load(name: str) -> Any:
     """Import the command ``name``."""
     module = import_module(f"waitctl.cli.{COMMANDS[name][0]}")
-    loaded = typer.main.get_command(module.app)
+    loaded = take_plain_values(typer.main.get_command(module.app))
     if name in GROUPS or not isinstance(loaded, TyperGroup):
         return loaded
     return loaded.commands[name]
@@ -125,7 +126,7 @@ def run(arguments: Sequence[str]) -> int:
     prepare_streams()
     arguments, inline = _split_inline_command(arguments)
     try:
-        code = typer.main.get_command(app).main(
+        code = take_plain_values(typer.main.get_command(app)).main(
             arguments, prog_name="waitctl", standalone_mode=False, obj=Session(inline_command=inline)
         )
         sys.stdout.flush()

@@ -41,7 +41,7 @@ from waitctl.domain.schedule import Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_reason, check_text, normalize_contact
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitFilter, WaitSpec, WaitStepExecution
 from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database, host_clock
+from waitctl.infrastructure.database import Caller, Connection, Database, host_clock
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import events as event_store
@@ -81,7 +81,7 @@ class WaitSchedulingService:
         base: datetime | None = None,
         replace_open: bool = False,
         dry_run: bool = False,
-        connection: Connection | None = None,
+        connection: Caller | None = None,
     ) -> WaitCreateResult:
         """Wait for a span of elapsed time, as in ``"3d"`` or a `timedelta`, or for business days, as in ``"3bd"``.
 
@@ -111,7 +111,7 @@ class WaitSchedulingService:
         past: str = Past.REJECT,
         replace_open: bool = False,
         dry_run: bool = False,
-        connection: Connection | None = None,
+        connection: Caller | None = None,
     ) -> WaitCreateResult:
         """Wait until an instant, or until a local date and time in the wait's zone.
 
@@ -138,7 +138,7 @@ class WaitSchedulingService:
         base: datetime | None = None,
         replace_open: bool = False,
         dry_run: bool = False,
-        connection: Connection | None = None,
+        connection: Caller | None = None,
     ) -> WaitCreateResult:
         """Wait until clocks in the wait's zone next show ``time`` (``"09:00"``), strictly after now.
 
@@ -156,7 +156,7 @@ class WaitSchedulingService:
         base: datetime | None = None,
         replace_open: bool = False,
         dry_run: bool = False,
-        connection: Connection | None = None,
+        connection: Caller | None = None,
     ) -> WaitCreateResult:
         """Wait for an event of the contact, or for the query's timeout, whichever comes first.
 
@@ -234,7 +234,7 @@ class WaitSchedulingService:
         base: datetime | None,
         replace_open: bool,
         dry_run: bool,
-        connection: Connection | None,
+        connection: Caller | None,
     ) -> WaitCreateResult:
         spec = self._inline.checked(spec.checked(), dry_run=dry_run)
         tzdata, calendar = tzdata_version(spec.timezone), self._host_rules.calendar(rules)
@@ -305,7 +305,7 @@ class WaitSchedulingService:
 
     # -- inspect --------------------------------------------------------------------------------------------------
 
-    def find_wait_id(self, text: str, connection: Connection | None = None) -> str:
+    def find_wait_id(self, text: str, connection: Caller | None = None) -> str:
         """The full id for an id, or for a head or tail of one of at least 8 hexadecimal digits.
 
         Raises `InvalidWaitConfigurationError`, `WaitExecutionNotFoundError` or `AmbiguousIdError` (naming up to 10).
@@ -313,13 +313,13 @@ class WaitSchedulingService:
         with self._database.read(connection) as connection_:
             return find_id(connection_, WAIT, text)
 
-    def get_wait_status(self, wait_id: str, connection: Connection | None = None) -> WaitStatus:
+    def get_wait_status(self, wait_id: str, connection: Caller | None = None) -> WaitStatus:
         """A wait with its listeners and deliveries. Takes what `find_wait_id` takes, and raises what it raises."""
         with self._database.read(connection) as connection_:
             wait = get_by_id(connection_, WAIT, wait_id, store.get_wait)
             return WaitStatus(wait, self._database.clock(connection_))
 
-    def get_step_status(self, execution_id: str, step_id: str, connection: Connection | None = None) -> WaitStatus:
+    def get_step_status(self, execution_id: str, step_id: str, connection: Caller | None = None) -> WaitStatus:
         """The latest wait of a step. Raises `WaitExecutionNotFoundError`."""
         check_text(execution_id, "the execution")
         check_text(step_id, "the step")
@@ -329,7 +329,7 @@ class WaitSchedulingService:
                 raise WaitExecutionNotFoundError(f"no wait of execution {execution_id!r}, step {step_id!r}")
             return WaitStatus(found[-1], self._database.clock(connection_))
 
-    def get_execution_status(self, execution_id: str, connection: Connection | None = None) -> list[WaitStatus]:
+    def get_execution_status(self, execution_id: str, connection: Caller | None = None) -> list[WaitStatus]:
         """Every wait of an execution, oldest first. Raises `WaitExecutionNotFoundError` when there is none."""
         check_text(execution_id, "the execution")
         with self._database.read(connection) as connection_:
@@ -345,7 +345,7 @@ class WaitSchedulingService:
         *,
         limit: int = 50,
         after: str | None = None,
-        connection: Connection | None = None,
+        connection: Caller | None = None,
     ) -> tuple[list[WaitStatus], str | None]:
         """Waits, newest first, and the id to pass as ``after`` for the next page (``None`` on the last)."""
         wanted = wanted or WaitFilter()
@@ -362,7 +362,7 @@ class WaitSchedulingService:
         return page, page[-1].wait.id if len(found) > limit else None
 
     def list_pending_waits(
-        self, *, handlers: Sequence[str] = (), connection: Connection | None = None
+        self, *, handlers: Sequence[str] = (), connection: Caller | None = None
     ) -> PendingWaitsSummary:
         """Count what is open. ``handlers`` are those that this host knows; deliveries to others are held."""
         from waitctl.infrastructure.store import deliveries as delivery_store
@@ -383,16 +383,14 @@ class WaitSchedulingService:
                 real_now=self._database.real_clock(connection_),
             )
 
-    def get_history(self, wait_id: str, connection: Connection | None = None) -> list[Transition]:
+    def get_history(self, wait_id: str, connection: Caller | None = None) -> list[Transition]:
         """A wait's audit trail, oldest first."""
         with self._database.read(connection) as connection_:
             return store.history(connection_, find_id(connection_, WAIT, wait_id))
 
     # -- end by hand ----------------------------------------------------------------------------------------------
 
-    def cancel_wait(
-        self, wait_id: str, *, reason: str | None = None, connection: Connection | None = None
-    ) -> WaitStatus:
+    def cancel_wait(self, wait_id: str, *, reason: str | None = None, connection: Caller | None = None) -> WaitStatus:
         """Cancel an open wait; cancelling a cancelled one changes nothing.
 
         Raises `WaitExecutionExpiredError` or `IllegalTransitionError` when it ended otherwise.
@@ -405,7 +403,7 @@ class WaitSchedulingService:
         step_id: str | None = None,
         *,
         reason: str | None = None,
-        connection: Connection | None = None,
+        connection: Caller | None = None,
     ) -> list[WaitStatus]:
         """Cancel the open waits of an execution (and step). Returns those that it cancelled; there may be none."""
         check_text(execution_id, "the execution")
@@ -429,7 +427,7 @@ class WaitSchedulingService:
         *,
         reason: str | None = None,
         data: JsonObject | None = None,
-        connection: Connection | None = None,
+        connection: Caller | None = None,
     ) -> WaitStatus:
         """Resume an open wait by hand. ``data`` goes to its handler and into the audit trail.
 
@@ -446,7 +444,7 @@ class WaitSchedulingService:
         resolution: Resolution,
         reason: str | None,
         data: JsonObject | None,
-        connection: Connection | None,
+        connection: Caller | None,
     ) -> WaitStatus:
         if reason is not None:
             check_reason(reason)
