@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import textwrap
@@ -39,6 +40,11 @@ ONLY = {
     "insert_events_and_sum_up": "postgresql",
     "insert_presumed_new": "postgresql",
     "look_for_exceptions": "postgresql",
+    "create_waits": "postgresql",
+    "create_presumed_new": "postgresql",
+    "store_waits": "sqlite",
+    "note_stored": "sqlite",
+    "store_listeners": "sqlite",
 }
 
 _SCOPES = {"events": ("events",), "wait": ("wait",)}
@@ -64,6 +70,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "paused": (frozenset({"billing"}), False, False),
         "but": (frozenset(), False, True),
     },
+    **{name: {"": (False,), "listening": (True,)} for name in ("create_waits", "create_presumed_new")},
     "mark_waits": {str(to): (to,) for to in (WaitExecutionStatus.ERROR, *TRANSITIONS[WaitExecutionStatus.ERROR])},
     "resume_and_lease": {"": (WAIT_FIELDS,)},
     "claim_late": {"": (False,), "next": (True,)},
@@ -187,8 +194,10 @@ def rendered() -> Iterator[tuple[str, str]]:
             for arguments in ARGUMENTS.get(name, {"": ()}).values():
                 sent = render_kept(name, arguments, dialect)
                 parts = [(each.name, each.text, each.binds, each.given, each.columns) for each in sent]
-                lines.append(f"    {kept(name, *arguments).key!r}: {parts!r},")
-        head = f'"""The kept statements as {TITLES[dialect]}\'s driver gets them: `make sql` writes this."""'
+                lines.append(f"    {kept(name, *arguments).key!r}: {json.dumps(parts)!r},")
+        head = (
+            f'"""The kept statements as {TITLES[dialect]}\'s driver gets them, each as JSON: `make sql` writes this."""'
+        )
         yield f"{dialect}.py", "\n".join([head, "", "STATEMENTS = {", *sorted(lines), "}", ""])
 
 

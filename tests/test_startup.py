@@ -29,7 +29,7 @@ COMMANDS_OF_SCRIPTS = (
 MAY_LOAD = {"annotated_doc", "platformdirs", "shellingham", "typer", "uuid_utils", "waitctl", "whenever"}
 """Packages: the first four are Typer's own, and its needs."""
 
-MAY_LOAD_ON_POSTGRESQL = MAY_LOAD | {"psycopg", "psycopg_binary", "typing_extensions"}
+MAY_LOAD_ON_POSTGRESQL = MAY_LOAD | {"cython_runtime", "psycopg", "psycopg_binary", "typing_extensions"}
 
 CREATE_BY_SERVICE = """
 from waitctl import WaitSpec, WaitSchedulingService

@@ -237,10 +237,20 @@ def test_check_names_files_that_others_may_write_or_read(here: Waitctl) -> None:
 
 
 def test_check_looks_at_the_environment(here: Waitctl) -> None:
-    checked = here("config", "check", "-o", "json", env={"WAITCTL_AS_OF": "tomorrow", "WAITCTL_TIMEZONE": "Berlin"})
+    checked = here(
+        "config",
+        "check",
+        "-o",
+        "json",
+        env={"WAITCTL_AS_OF": "tomorrow", "WAITCTL_TIMEZONE": "Berlin", "WAITCTL_LOG_FORMAT": "xml"},
+    )
 
     assert checked.code == 2
-    assert [problem["key"] for problem in checked.json["problems"]] == ["WAITCTL_TIMEZONE", "WAITCTL_AS_OF"]
+    assert [problem["key"] for problem in checked.json["problems"]] == [
+        "WAITCTL_TIMEZONE",
+        "WAITCTL_LOG_FORMAT",
+        "WAITCTL_AS_OF",
+    ]
 
 
 def test_show_says_what_holds_and_where_it_comes_from(here: Waitctl) -> None:

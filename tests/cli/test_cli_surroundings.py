@@ -171,7 +171,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["typer", "sqlalchemy"])
+@pytest.mark.parametrize("module", ["typer", "waitctl.infrastructure.database"])
 def test_ctrl_c_while_a_command_is_loading(run: Waitctl, module: str) -> None:
     """Most of a short run is imports."""
     command = [sys.executable, "-c", INTERRUPTED_IMPORT, module, "event", "ingest"]

@@ -7,7 +7,6 @@ import re
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any
@@ -186,6 +185,8 @@ def _handle(error: Exception, arguments: Sequence[str]) -> ExitCode:
 
 def _show_traceback(arguments: Sequence[str]) -> None:
     """How it came to the error, but for the secrets of the URLs that it may be about."""
+    import traceback
+
     from waitctl.infrastructure.redaction import redact, remember
 
     for text in (*arguments, os.environ.get("WAITCTL_DATABASE_URL", "")):

@@ -22,8 +22,15 @@ from waitctl.domain.errors import WaitStepError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
+from waitctl.domain.logs import LogFormat
 from waitctl.infrastructure.calendars import Calendars
-from waitctl.infrastructure.config import UNKNOWN_HANDLER_AFTER, CalendarConfig, default_database_url, find_config_file
+from waitctl.infrastructure.config import (
+    UNKNOWN_HANDLER_AFTER,
+    CalendarConfig,
+    default_database_url,
+    find_config_file,
+    log_format_of,
+)
 from waitctl.infrastructure.database_url import parse_url
 from waitctl.infrastructure.file_settings import CalendarModel, FileModel
 from waitctl.infrastructure.file_trust import OVERRIDE, check_files, read_trusted
@@ -33,13 +40,18 @@ from waitctl.infrastructure.redaction import MASK, redact
 from waitctl.infrastructure.sqlite_file import BESIDE
 from waitctl.infrastructure.toml_lines import key_lines, nearest_line
 
-VARIABLES = {"database_url": "WAITCTL_DATABASE_URL", "timezone": "WAITCTL_TIMEZONE"}
+VARIABLES = {
+    "database_url": "WAITCTL_DATABASE_URL",
+    "timezone": "WAITCTL_TIMEZONE",
+    "log_format": "WAITCTL_LOG_FORMAT",
+}
 """The variables that stand above a key of the file."""
 
 DEFAULTS = {
     "timezone": "UTC",
     "late_tolerance": LATE_TOLERANCE,
     "unknown_handler_after": UNKNOWN_HANDLER_AFTER,
+    "log_format": LogFormat.HUMAN,
 }
 """What holds for a key that the model leaves empty."""
 
@@ -124,6 +136,7 @@ _Found = Iterator[tuple[tuple[str, ...], str, str | None]]
 def _of_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
     checks = {
         "WAITCTL_TIMEZONE": (check_zone, "Europe/Berlin"),
+        "WAITCTL_LOG_FORMAT": (lambda text: log_format_of({"WAITCTL_LOG_FORMAT": text}), "json"),
         "WAITCTL_AS_OF": (lambda text: parse_instant(text, "WAITCTL_AS_OF"), "2026-03-02T09:00:00Z"),
     }
     for name, (check, example) in checks.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +30,6 @@ from waitctl.infrastructure.file_trust import check_files, check_owner, file_ide
 from waitctl.infrastructure.patience import Patience
 from waitctl.infrastructure.redaction import redact, remember
 from waitctl.infrastructure.schema_version import HEAD, read_revision, refuse_newer
-from waitctl.infrastructure.sqlite_backup import back_up, copy_beside, what_is_damaged
 from waitctl.infrastructure.sqlite_file import (
     BESIDE,
     prepare_file,
@@ -283,6 +281,8 @@ class Database:
         """Run SQLite's quick check. Raises `DatabaseDamagedError` with the first thing that it finds."""
         if self.path is None:
             return
+        from waitctl.infrastructure.sqlite_backup import what_is_damaged
+
         with translated_errors(lambda: self.name), self._connectable().connect() as driver:
             if (found := what_is_damaged(driver)) is not None:
                 raise DatabaseDamagedError(f"{self.name} is damaged: {found}", hint=RESTORE)
@@ -296,6 +296,8 @@ class Database:
             raise InvalidSettingError(
                 "only an SQLite file is copied by waitctl", hint="PostgreSQL has pg_dump and pg_basebackup"
             )
+        from waitctl.infrastructure.sqlite_backup import back_up
+
         require_file(self.path)
         back_up(self.path, copy)
 
@@ -309,6 +311,7 @@ class Database:
             if self.path is not None:
                 prepare_file(self.path)
             from waitctl.infrastructure import migrations
+            from waitctl.infrastructure.sqlite_backup import copy_beside
 
             with self._connectable().begin(write=True) as session, self.patience.unlimited():
                 if not self.is_sqlite:
@@ -390,7 +393,7 @@ def _session(connection: Caller) -> Connection:
 
 def host_name() -> str:
     """This host's name, for the audit and the heartbeat."""
-    return socket.gethostname()
+    return os.uname().nodename
 
 
 def host_clock() -> datetime:

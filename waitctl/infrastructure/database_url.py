@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode
 
 from waitctl.domain.errors import InvalidSettingError
 
@@ -43,12 +42,10 @@ class Url:
         if found is None:
             raise ValueError("no URL")
         query: dict[str, str | list[str]] = {}
-        for key, value in parse_qsl(found["query"] or ""):
+        for key, value in _pairs(found["query"]):
             before = query.get(key)
             query[key] = value if before is None else [*([before] if isinstance(before, str) else before), value]
-        username, password, database = (
-            None if found[name] is None else unquote(found[name]) for name in ("username", "password", "database")
-        )
+        username, password, database = (_unquoted(found[name]) for name in ("username", "password", "database"))
         port = int(found["port"]) if found["port"] else None
         return cls(found["drivername"], username, password, found["host"] or found["literal"], port, database, query)
 
@@ -62,6 +59,8 @@ class Url:
 
     def render_as_string(self, *, hide_password: bool = True) -> str:
         """The URL as a text."""
+        from urllib.parse import quote, quote_plus
+
         text = f"{self.drivername}://"
         if self.username is not None:
             text += quote(self.username, safe=" +")
@@ -90,6 +89,22 @@ class Url:
             options["host"] = ",".join(host for host, _, _ in places)
             options["port"] = ",".join(port for _, _, port in places)
         return options
+
+
+def _pairs(query: str | None) -> Sequence[tuple[str, str]]:
+    if not query:
+        return ()
+    from urllib.parse import parse_qsl
+
+    return parse_qsl(query)
+
+
+def _unquoted(text: str | None) -> str | None:
+    if text is None or "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
 
 
 def _values(value: str | list[str]) -> Sequence[str]:
@@ -136,6 +151,8 @@ def _hosts_as_options(text: str) -> str:
     places = [_HOST.fullmatch(each) for each in hosts.split(",")]
     if len(places) == 1:
         return text
+    from urllib.parse import urlencode
+
     if not all(places):
         raise _invalid("its hosts cannot be read")
     path, _, query = rest.partition("?")

@@ -397,6 +397,34 @@ def insert_new(table: sa.Table, target: str = "") -> sa.Insert:
     return sa.insert(table).ext(_OrNothing(target))
 
 
+class _OrReplace(SyntaxExtension, sa.ClauseElement):
+    """The end of an INSERT that overwrites the other columns of a row whose key is there."""
+
+    _traverse_internals = [  # noqa: RUF012 (SQLAlchemy's form)
+        ("key", sa.sql.visitors.InternalTraversal.dp_string),
+        ("others", sa.sql.visitors.InternalTraversal.dp_string_list),
+    ]
+
+    def __init__(self, key: str, others: Sequence[str]) -> None:
+        self.key, self.others = key, list(others)
+
+    def apply_to_insert(self, insert: sa.Insert) -> None:
+        """Called by SQLAlchemy."""
+        insert.apply_syntax_extension_point(self.append_replacing_same_type, "post_values")
+
+
+@compiles(_OrReplace)
+def _or_replace(element: _OrReplace, compiler: SQLCompiler, **_: Any) -> str:
+    quote = compiler.preparer.quote
+    changed = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in element.others)
+    return f"ON CONFLICT ({quote(element.key)}) DO UPDATE SET {changed}"
+
+
+def replace_known(table: sa.Table, key: str) -> sa.Insert:
+    """An INSERT that overwrites the row with its key, if there is one."""
+    return sa.insert(table).ext(_OrReplace(key, [column.name for column in table.c if column.name != key]))
+
+
 class _NumberedInsert(sa.Insert):
     """See `insert_numbered`."""
 

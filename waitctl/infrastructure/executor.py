@@ -202,6 +202,18 @@ class Connection:
             cursor.close()
         return rows
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of the transaction that an error undoes alone."""
+        self.execute("SAVEPOINT waitctl")
+        try:
+            yield
+        except BaseException:
+            self.execute("ROLLBACK TO SAVEPOINT waitctl")
+            self.execute("RELEASE SAVEPOINT waitctl")
+            raise
+        self.execute("RELEASE SAVEPOINT waitctl")
+
     def _cursor(self) -> Any:
         """One that hands out tuples, and ids as texts, whatever a caller's connection is set to."""
         cursor = self.driver.cursor()

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone
+from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error, says
 
@@ -152,6 +153,10 @@ class FileModel(BaseModel):
     ] = None
     inline_key_file: Annotated[
         Word | None, says("The key that hosts share to sign inline commands.", '"inline.key"')
+    ] = None
+    log_format: Annotated[
+        Annotated[LogFormat, Field(strict=False)] | None,
+        says("How a tick writes its log: human, json, or journal for systemd.", '"json"'),
     ] = None
     calendars: Annotated[dict[Name, CalendarModel], says("Calendars of your own.", "[calendars.company]")] = {}
     handlers: Annotated[dict[Name, HandlerModel], says("What runs when a wait has ended.", "[handlers.nudge]")] = {}

@@ -6,6 +6,7 @@ nobody has rendered yet, SQLAlchemy is imported and renders it now.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -43,8 +44,8 @@ class Kept:
     def sent(self, dialect: str) -> Sequence[Sent]:
         """What is sent for it, in its order."""
         if (sent := self._sent.get(dialect)) is None:
-            parts = _rendered(dialect).get(self.key)
-            sent = self._build(dialect) if parts is None else [Sent(dialect, *part) for part in parts]
+            text = _rendered(dialect).get(self.key)  # as text, since a command needs a few of them
+            sent = self._build(dialect) if text is None else [Sent(dialect, *part) for part in json.loads(text)]
             self._sent[dialect] = sent
         return sent
 
@@ -82,7 +83,7 @@ def by_dialect(session: Connection, *, sqlite: T, postgresql: T) -> T:
     return sqlite if session.dialect == "sqlite" else postgresql
 
 
-def _rendered(dialect: str) -> dict[str, Any]:
+def _rendered(dialect: str) -> dict[str, str]:
     if dialect == "sqlite":
         from waitctl.infrastructure.rendered.sqlite import STATEMENTS
     else:

@@ -329,6 +329,15 @@ deliveries = Table(
     CheckConstraint("(status = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at_when_delivered"),
 )
 
+# The end of what handlers have said, for as long as there is the delivery. Few say anything, and a tick reads none.
+outputs = Table(
+    "workflow_delivery_outputs",
+    metadata,
+    Column("delivery_id", _id(), ForeignKey(deliveries.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("output", Text, nullable=False),
+)
+
 tombstones = Table(
     "waitctl_tombstones",
     metadata,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import starmap
-from typing import Any
+from typing import Any, NamedTuple
 
 from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus, Lease
 from waitctl.domain.text import JsonObject
@@ -48,6 +48,46 @@ def list_deliveries(
     if statuses:
         found = found.where(in_status(*statuses))
     return list(starmap(Delivery, connection.execute(found).all()))
+
+
+class NamedDelivery(NamedTuple):
+    """A delivery by what people know it by."""
+
+    delivery_id: str
+    wait_id: str
+    execution: str
+    step: str
+    handler: str
+    status: DeliveryStatus
+    attempt: int
+    max_attempts: int | None
+    next_attempt_at: datetime
+    last_error: str | None
+
+
+def name_deliveries(connection: Connection, delivery_ids: Collection[str]) -> list[NamedDelivery]:
+    """These deliveries, and whose they are."""
+    found = connection.execute(kept("name_deliveries"), {"ids": sorted(delivery_ids)})
+    return [NamedDelivery(*row) for row in found]
+
+
+def held_between(
+    connection: Connection, handlers: Iterable[str], first: str, end: str, *, limit: int
+) -> list[NamedDelivery]:
+    """Deliveries that wait for other handlers than ``handlers``, or for a pause to end; their ids between these."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import deliveries
+    from waitctl.infrastructure.store.statements.deliveries import in_status, of_workflows, whose_deliveries
+
+    paused = pauses.paused(connection)
+    found = whose_deliveries().where(in_status(DeliveryStatus.PENDING), deliveries.c.id >= first, deliveries.c.id < end)
+    if not paused.everything:
+        held: sa.ColumnElement[bool] = deliveries.c.handler.not_in(sorted(set(handlers) - paused.handlers))
+        if paused.workflows:
+            held = sa.or_(held, of_workflows(paused.workflows))
+        found = found.where(held)
+    return [NamedDelivery(*row) for row in connection.execute(found.order_by(deliveries.c.id).limit(limit))]
 
 
 def dead_ids(connection: Connection, *, handler: str | None = None, workflow_id: str | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 
-from waitctl.domain.deliveries import Lease, Settlement
+from waitctl.domain.deliveries import Lease, Output, Settlement
 from waitctl.domain.waits import TRANSITIONS, WaitExecutionStatus
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
@@ -48,6 +48,21 @@ def settle_deliveries(connection: Connection, settlements: Iterable[Settlement])
         for each in sorted(settlements, key=attrgetter("lease"))
     )
     return set(connection.execute(kept("settle_deliveries"), {"settled": json_rows(rows)}).scalars())
+
+
+def keep_outputs(connection: Connection, said: Iterable[Output]) -> None:
+    """Keep the end of what handlers have said, each on the lease that it was said under, instead of what was before."""
+    rows = (
+        {"id": each.lease.delivery_id, "claim": each.lease.claim, "attempt": each.attempt, "output": each.text}
+        for each in sorted(said)
+    )
+    connection.execute(kept("keep_outputs"), {"said": json_rows(rows)})
+
+
+def get_output(connection: Connection, delivery_id: str) -> tuple[str, int] | None:
+    """The end of what a delivery's handler has said, and in which attempt; ``None`` when it has said nothing."""
+    row = connection.execute(kept("get_output"), {"delivery_id": delivery_id}).one_or_none()
+    return None if row is None else (row.output, row.attempt)
 
 
 def insert_dead_letter_notices(connection: Connection, handlers: Mapping[str, str], *, now: datetime) -> None:

@@ -19,6 +19,12 @@ def last_tick_at(connection: Connection) -> datetime | None:
     return max(seen, default=None)
 
 
+def last_finished_at(connection: Connection) -> datetime | None:
+    """The latest instant, on the real clock, at which a tick finished; a resident one does so once a minute."""
+    at: datetime | None = connection.execute(kept("last_finished_at")).scalar()
+    return at
+
+
 @dataclass(frozen=True, slots=True)
 class LastTick:
     """When a tick was last seen to run, on the real clock, and where."""

@@ -36,6 +36,11 @@ def get_wait(connection: Connection, wait_id: str) -> WaitStepExecution | None:
     return next(iter(load(connection, kept("get_wait"), wait_id=wait_id)), None)
 
 
+def get_waits(connection: Connection, wait_ids: Sequence[str]) -> dict[str, WaitStepExecution]:
+    """The waits with these ids, by id."""
+    return {wait.id: wait for wait in load(connection, kept("get_waits"), ids=wait_ids)}
+
+
 def find_open_wait(connection: Connection, execution_id: str, step_id: str) -> WaitStepExecution | None:
     """The open wait of a step."""
     return next(iter(load(connection, kept("find_open_wait"), execution_id=execution_id, step_id=step_id)), None)

@@ -184,3 +184,16 @@ def _retry_deliveries() -> Any:
     may_be = in_status(DeliveryStatus.DEAD, DeliveryStatus.DROPPED, DeliveryStatus.PENDING)
     retry = sa.update(deliveries).values(changed).where(is_among(deliveries.c.id), may_be)
     return retry.returning(deliveries.c.id)
+
+
+@statement
+def _name_deliveries() -> sa.Select[Any]:
+    """Deliveries, and the execution and step of their waits."""
+    return whose_deliveries().where(is_among(deliveries.c.id)).order_by(deliveries.c.id)
+
+
+def whose_deliveries() -> sa.Select[Any]:
+    """Deliveries, and the execution and step of their waits."""
+    own = [deliveries.c[name] for name in ("status", "attempt", "max_attempts", "next_attempt_at", "last_error")]
+    whose = (deliveries.c.wait_id, waits.c.workflow_execution_id, waits.c.step_id, deliveries.c.handler)
+    return sa.select(deliveries.c.id, *whose, *own).join_from(deliveries, waits, waits.c.id == deliveries.c.wait_id)

@@ -12,8 +12,8 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, sources_of
-from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
+from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, replace_known
+from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, outputs, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.statements.completion import LIMIT, NOW, audit, claimed_ids
 from waitctl.infrastructure.store.statements.deliveries import LEASE, STATUS, in_status, of_workflows, on_lease
@@ -145,3 +145,19 @@ def _mark_waits(to: WaitExecutionStatus) -> Claimed:
         return {"marked": marked, "audited": audit(claimed, status)}
 
     return Claimed(claim, steps, claimed_ids)
+
+
+@statement
+def _keep_outputs() -> Any:
+    """Keep what handlers have said in attempts that no later claim has overtaken."""
+    said = JsonRows("said", LEASE | {"attempt": sa.Integer(), "output": sa.Text()})
+    is_latest = sa.and_(deliveries.c.id == said.c.id, deliveries.c.claims == said.c.claim)
+    rows = sa.select(said.c.id, said.c.attempt, said.c.output).where(is_latest)
+    return replace_known(outputs, "delivery_id").from_select(["delivery_id", "attempt", "output"], rows)
+
+
+@statement
+def _get_output() -> sa.Select[Any]:
+    """The end of what a delivery's handler has said."""
+    own = outputs.c.delivery_id == sa.bindparam("delivery_id", type_=outputs.c.delivery_id.type)
+    return sa.select(outputs.c.output, outputs.c.attempt).where(own)

@@ -19,6 +19,12 @@ def _last_ticks() -> Any:
 
 
 @statement
+def _last_finished_at() -> Any:
+    """When, on the real clock, a tick finished last."""
+    return sa.select(sa.func.max(ticks.c.finished_at, type_=UtcDateTime))
+
+
+@statement
 def _last_tick() -> Any:
     """When and where a tick was last seen to run."""
     seen_at = sa.func.coalesce(ticks.c.finished_at, ticks.c.started_at, type_=UtcDateTime)

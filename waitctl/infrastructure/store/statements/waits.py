@@ -24,7 +24,13 @@ def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
     return sa.literal(value, column.type, literal_execute=True)
 
 
-_OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
+OPEN_WAIT = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
+
+
+@statement
+def _get_waits() -> sa.Select[Any]:
+    """The waits with these ids."""
+    return sa.select(waits).where(is_among(waits.c.id))
 
 
 @statement
@@ -37,7 +43,7 @@ def _get_wait() -> sa.Select[Any]:
 def _find_open_wait() -> sa.Select[Any]:
     """The open wait of a step."""
     execution_id = waits.c.workflow_execution_id == sa.bindparam("execution_id", type_=sa.Text)
-    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), _OPEN)
+    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), OPEN_WAIT)
 
 
 @statement
@@ -92,9 +98,9 @@ def list_statement(wanted: WaitFilter, *, now: datetime) -> sa.Select[Any]:
     if wanted.statuses:
         found = found.where(waits.c.status.in_([literal(each, waits.c.status) for each in wanted.statuses]))
     if wanted.overdue:
-        found = found.where(_OPEN, _ends_at() <= now)
+        found = found.where(OPEN_WAIT, _ends_at() <= now)
     if wanted.due_before is not None:
-        found = found.where(_OPEN, _ends_at() < wanted.due_before)
+        found = found.where(OPEN_WAIT, _ends_at() < wanted.due_before)
     return named("list_waits", found)
 
 
@@ -173,7 +179,7 @@ def _count_ended() -> Any:
 def _count_open() -> Any:
     """The open waits by type and status."""
     kinds = (waits.c.wait_type, waits.c.status)
-    return sa.select(*kinds, sa.func.count()).where(_OPEN).group_by(*kinds)
+    return sa.select(*kinds, sa.func.count()).where(OPEN_WAIT).group_by(*kinds)
 
 
 @statement
