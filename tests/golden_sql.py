@@ -16,12 +16,13 @@ import sqlalchemy as sa
 
 import waitctl.infrastructure.kept as kept_module
 from waitctl.application.documents import WAIT_FIELDS
-from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, WaitFilter
+from waitctl.domain.filters import WaitFilter
+from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.rendering import load_statements, render_kept
 from waitctl.infrastructure.sql_batch import STATEMENTS, Claimed
 from waitctl.infrastructure.store.id_search import HasId
-from waitctl.infrastructure.store.statements.waits import list_statement
+from waitctl.infrastructure.store.statements.filters import list_statement
 
 FOLDER = Path(__file__).parents[1] / "docs" / "sql"
 RENDERED = Path(kept_module.__file__).parent / "rendered"
