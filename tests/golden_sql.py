@@ -60,7 +60,6 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     },
     "mark_waits": {str(to): (to,) for to in (WaitExecutionStatus.ERROR, *TRANSITIONS[WaitExecutionStatus.ERROR])},
     "resume_and_lease": {"": (WAIT_FIELDS,)},
-    "claim_late": {"": (False,), "next": (True,)},
     "resume_late": {"": (True,), "silent": (False,)},
     "count_events": _SCOPES | {"judged": ("judged",)},
     **dict.fromkeys(

@@ -202,7 +202,7 @@ def test_finding_expired_listeners(large: Database) -> None:
     now = datetime(2026, 7, 1, 0, 10, tzinfo=UTC)
 
     def expire(connection: sa.Connection) -> None:
-        found = completion.expired_listeners(connection, now=now, limit=5)
+        found, _ = completion.expired_listeners(connection, now=now, limit=5)
         ids = {wait_id for wait_id, *_ in found}
         assert completion.resolve_expired(connection, ids, now=now, reason="timeout", actor="test") == 5
 

@@ -6,6 +6,7 @@ SELECT (
     FROM workflow_wait_executions
     WHERE workflow_wait_executions.status = 'scheduled'
       AND workflow_wait_executions.scheduled_at <= :now
+      AND (workflow_wait_executions.scheduled_at, workflow_wait_executions.id) > (:due_at, :due_id)
 ) AS anon_1, (
     SELECT count(DISTINCT workflow_wait_executions.id) AS count_2
     FROM workflow_wait_executions
@@ -21,4 +22,6 @@ SELECT (
         WHERE heard.wait_id = workflow_wait_executions.id
           AND workflow_events.correlated_at IS NULL
     ))
+      AND (workflow_event_listeners.expires_at, workflow_event_listeners.id) > (:expires_at,
+          :expires_id)
 ) AS anon_2;

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause
@@ -30,6 +30,38 @@ ID = waits.c.id.type
 ACTIVE = listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
 WAITING = waits.c.status == literal(WaitExecutionStatus.WAITING, waits.c.status)
 SCHEDULED = waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
+
+
+# -- the low-water mark ------------------------------------------------------------------------------------------------
+
+
+class Mark(NamedTuple):
+    """A place in the order of an index by instant and id, before which nothing is known to be left.
+
+    What a claim has ended stays in the index until no snapshot can see it and a vacuum has come by. A claim that begins
+    at the front reads all of it again, each time: 400 ms for a million.
+    """
+
+    at: datetime
+    id: str = "00000000-0000-0000-0000-000000000000"
+
+
+FIRST = Mark(datetime.min.replace(tzinfo=UTC))
+"""Before everything."""
+
+
+def beyond(at: sa.Column[Any], key: sa.Column[Any], name: str = "low") -> sa.ColumnElement[bool]:
+    """Whether a row lies beyond the mark that `mark_parameters` makes parameters of; by an index on both columns.
+
+    With the id, since many may be due at one instant.
+    """
+    mark = sa.tuple_(sa.bindparam(f"{name}_at", type_=UtcDateTime), sa.bindparam(f"{name}_id", type_=ID))
+    return sa.tuple_(at, key) > mark
+
+
+def mark_parameters(mark: Mark, name: str = "low") -> dict[str, Any]:
+    """The parameters of `beyond`."""
+    return {f"{name}_at": mark.at, f"{name}_id": mark.id}
 
 
 # -- what ending means -------------------------------------------------------------------------------------------------
@@ -154,13 +186,16 @@ _DOOR_IS_EMPTY = ~sa.exists(
 _EXPIRED = sa.and_(ACTIVE, listeners.c.expires_at <= NOW, WAITING, _DOOR_IS_EMPTY)
 
 
-def expired_listeners(connection: Connection, *, now: datetime, limit: int) -> list[tuple[str, str, str]]:
-    """The listeners of the ``limit`` waits that expired first, to lock their topics before `resolve_expired`.
+def expired_listeners(
+    connection: Connection, *, now: datetime, limit: int, low: Mark = FIRST
+) -> tuple[list[tuple[str, str, str]], Mark]:
+    """The listeners of the ``limit`` waits that expired first beyond ``low``, to lock their topics.
 
-    (wait, event type, contact): every listener of a wait, since an event for any of them may have come in time.
+    (wait, event type, contact): every listener of a wait, since an event for any of them may have come in time. And the
+    mark beyond which the next ones lie.
     """
-    found = connection.execute(_find_expired(), {"now": now, "limit": limit})
-    return [(row[0], row[1], row[2]) for row in found]
+    rows = connection.execute(_find_expired(), {"now": now, "limit": limit, **mark_parameters(low)}).all()
+    return [(row[0], row[1], row[2]) for row in rows], max((Mark(row[3], row[4]) for row in rows), default=low)
 
 
 @statement
@@ -169,15 +204,17 @@ def _find_expired() -> sa.Select[Any]:
     # Of a grouped wait some may have matched already: the first one that still listens.
     listens = _heard.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
     first = ~sa.exists().where(_heard.c.wait_id == waits.c.id, listens, _heard.c.id < listeners.c.id)
+    place = (listeners.c.expires_at, listeners.c.id)
     page = (
-        sa.select(waits.c.id)
+        sa.select(waits.c.id, listeners.c.expires_at, listeners.c.id.label("listener_id"))
         .select_from(_LISTENED)
-        .where(_EXPIRED, first)
-        .order_by(listeners.c.expires_at)
+        .where(_EXPIRED, beyond(*place), first)
+        .order_by(*place)
         .limit(LIMIT)
         .subquery("page")
     )
-    found = sa.select(listeners.c.wait_id, listeners.c.event_type, listeners.c.contact_id)
+    topic = (listeners.c.wait_id, listeners.c.event_type, listeners.c.contact_id)
+    found = sa.select(*topic, page.c.expires_at, page.c.listener_id)
     return found.join(page, page.c.id == listeners.c.wait_id)
 
 
@@ -215,17 +252,20 @@ def expired_ids(connection: Connection, *, now: datetime) -> list[str]:
     return list(connection.execute(found, {"now": now}).scalars())
 
 
-def count_remaining(connection: Connection, *, now: datetime) -> int:
-    """How many waits a tick at ``now`` would still end."""
-    row = connection.execute(_count_remaining(), {"now": now}).one()
+def count_remaining(connection: Connection, *, now: datetime, due_low: Mark = FIRST, expires_low: Mark = FIRST) -> int:
+    """How many waits beyond these marks a tick at ``now`` would still end."""
+    low = mark_parameters(due_low, "due") | mark_parameters(expires_low, "expires")
+    row = connection.execute(_count_remaining(), {"now": now, **low}).one()
     return int(row[0]) + int(row[1])
 
 
 @statement
 def _count_remaining() -> sa.Select[Any]:
     """How many waits are due, and how many have expired."""
-    due = sa.select(sa.func.count()).select_from(waits).where(SCHEDULED, waits.c.scheduled_at <= NOW)
-    expired = sa.select(sa.func.count(waits.c.id.distinct())).select_from(_LISTENED).where(_EXPIRED)
+    is_due = sa.and_(SCHEDULED, waits.c.scheduled_at <= NOW, beyond(waits.c.scheduled_at, waits.c.id, "due"))
+    due = sa.select(sa.func.count()).select_from(waits).where(is_due)
+    has_expired = sa.and_(_EXPIRED, beyond(listeners.c.expires_at, listeners.c.id, "expires"))
+    expired = sa.select(sa.func.count(waits.c.id.distinct())).select_from(_LISTENED).where(has_expired)
     return sa.select(due.scalar_subquery(), expired.scalar_subquery())
 
 
@@ -238,9 +278,10 @@ class Ahead:
     expires_at: datetime | None
 
 
-def look_ahead(connection: Connection) -> Ahead:
-    """Three looks into indexes, in one statement: what a resident tick asks before it does anything."""
-    row = connection.execute(_look_ahead()).one()
+def look_ahead(connection: Connection, *, due_low: Mark = FIRST, expires_low: Mark = FIRST) -> Ahead:
+    """Three looks into indexes, in one statement: what a tick asks before it does anything. Beyond these marks."""
+    low = mark_parameters(due_low, "due") | mark_parameters(expires_low, "expires")
+    row = connection.execute(_look_ahead(), low).one()
     return Ahead(bool(row[0]), row[1], row[2])
 
 
@@ -248,8 +289,11 @@ def look_ahead(connection: Connection) -> Ahead:
 def _look_ahead() -> sa.Select[Any]:
     """The next instants that end a wait, and whether an event of the inbox table is yet to be correlated."""
     first = [
-        sa.select(column).where(condition, column.is_not(None)).order_by(column).limit(1).scalar_subquery()
-        for column, condition in ((waits.c.scheduled_at, SCHEDULED), (listeners.c.expires_at, ACTIVE))
+        sa.select(at).where(condition, beyond(at, key, name)).order_by(at, key).limit(1).scalar_subquery()
+        for at, key, condition, name in (
+            (waits.c.scheduled_at, waits.c.id, SCHEDULED, "due"),
+            (listeners.c.expires_at, listeners.c.id, ACTIVE, "expires"),
+        )
     ]
     inbox = sa.exists(sa.select(sa.literal_column("1")).select_from(events).where(events.c.correlated_at.is_(None)))
     looks: list[Any] = [inbox, *(sa.type_coerce(at, UtcDateTime) for at in first)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import starmap
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -92,14 +92,56 @@ def count_outbox(connection: Connection) -> tuple[int, int]:
 
 def count_held(connection: Connection, handlers: Iterable[str]) -> int:
     """How many deliveries wait for a handler that is not one of ``handlers``, or for the end of a pause."""
-    unsettled = sa.select(sa.func.count()).where(in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING))
     paused = pauses.paused(connection)
+    awake = set(handlers) - paused.handlers
+    if not paused.everything and not paused.workflows:
+        return sum(each.unsettled for each in unsettled_between(connection, awake))
+    unsettled = sa.select(sa.func.count()).where(in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING))
     if not paused.everything:
-        held: sa.ColumnElement[bool] = deliveries.c.handler.not_in(sorted(set(handlers) - paused.handlers))
-        if paused.workflows:
-            held = sa.or_(held, of_workflows(paused.workflows))
+        held = sa.or_(deliveries.c.handler.not_in(sorted(awake)), of_workflows(paused.workflows))
         unsettled = unsettled.where(held)
     return int(connection.execute(unsettled).scalar_one())
+
+
+class Gap(NamedTuple):
+    """Between two names of handlers, or after the last one: how many deliveries to others are not through."""
+
+    after: str
+    before: str | None
+    unsettled: int
+
+    @property
+    def condition(self) -> sa.ColumnElement[bool]:
+        """Whether a delivery is to one of those."""
+        behind = deliveries.c.handler > self.after
+        return behind if self.before is None else sa.and_(behind, deliveries.c.handler < self.before)
+
+
+def unsettled_between(connection: Connection, handlers: Iterable[str]) -> list[Gap]:
+    """Where there are deliveries that are not through, to handlers other than these.
+
+    What these have in the indexes is not read: it may be a million entries, dead ones among them.
+    """
+    rows = connection.execute(_unsettled_between(), {"names": _names({"", *handlers})})
+    return [gap for gap in starmap(Gap, rows) if gap.unsettled]
+
+
+@statement
+def _unsettled_between() -> sa.Select[Any]:
+    """How many deliveries are not through that the indexes have between these names of handlers."""
+    name = JsonRows("names", {"name": sa.Text()}).c.name
+    gaps = sa.select(name.label("after"), sa.func.lead(name).over(order_by=name).label("before")).subquery("gaps")
+
+    def count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        """By a sub-select for each gap: a join would be made the other way round, by reading the whole index."""
+        unsettled = (DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
+        of_status = [sa.select(sa.func.count()).where(in_status(each), condition) for each in unsettled]
+        pending, running = (each.select_from(deliveries).correlate(gaps).scalar_subquery() for each in of_status)
+        return pending + running
+
+    behind = deliveries.c.handler > gaps.c.after
+    between = count(sa.and_(behind, deliveries.c.handler < gaps.c.before))
+    return sa.select(*gaps.c, sa.case((gaps.c.before.is_(None), count(behind)), else_=between))
 
 
 def next_attempt_at(connection: Connection, handlers: Sequence[str], *, now: datetime) -> datetime | None:
@@ -208,19 +250,43 @@ def claimable_ids(connection: Connection, handlers: Iterable[str], *, now: datet
     return list(connection.execute(found.order_by(deliveries.c.next_attempt_at), {"now": now}).scalars())
 
 
-def claimable_handlers(connection: Connection, handlers: Sequence[str], *, now: datetime) -> dict[str, bool]:
-    """Those of ``handlers`` that have something to be handed out now, and whether a lease of theirs ran out."""
-    rows = connection.execute(_claimable_handlers(), {"names": _names(handlers), "now": now})
-    return {name: bool(has_lapsed) for name, has_lapsed in rows}
+class Turns(NamedTuple):
+    """Of one handler: since when its first delivery waits, and its first lease is over. ``None``: there is none."""
+
+    waiting: datetime | None
+    lapsed: datetime | None
+
+
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+def first_turns(connection: Connection, lows: Mapping[str, Turns], *, now: datetime) -> dict[str, Turns]:
+    """The first turns of those handlers that may be handed something now.
+
+    Only from the instants of ``lows`` on, a handler's own: what was claimed stays in the index as long as anybody can
+    see it, and would be read again by each look.
+    """
+    names = json_rows(
+        {"name": name, "waiting_low": low.waiting or EARLIEST, "lapsed_low": low.lapsed or EARLIEST}
+        for name, low in lows.items()
+    )
+    rows = connection.execute(_first_turns(), {"names": names, "now": now}).all()
+    return {row[0]: Turns(row[1], row[2]) for row in rows if row[1] is not None or row[2] is not None}
 
 
 @statement
-def _claimable_handlers() -> sa.Select[Any]:
-    """Those of these handlers that may be handed something now, and whether a lease of theirs ran out."""
-    name = JsonRows("names", {"name": sa.Text()}).c.name
-    mine: sa.Select[Any] = sa.select(sa.literal_column("1")).where(deliveries.c.handler == name)
-    has_lapsed = sa.exists(mine.where(_LAPSED))
-    return sa.select(name, has_lapsed.label("has_lapsed")).where(sa.exists(mine.where(_WAITING)) | has_lapsed)
+def _first_turns() -> sa.Select[Any]:
+    """Since when the first delivery of each of these handlers waits, and since when its first lease is over."""
+    lows = {"waiting_low": UtcDateTime(), "lapsed_low": UtcDateTime()}
+    names = JsonRows("names", {"name": sa.Text(), **lows})
+
+    def first(condition: sa.ColumnElement[bool], turn: sa.ColumnElement[Any], low: sa.ColumnElement[Any]) -> Any:
+        mine = sa.select(turn).where(deliveries.c.handler == names.c.name, condition, turn >= low)
+        return sa.type_coerce(mine.order_by(turn).limit(sa.literal_column("1")).scalar_subquery(), UtcDateTime)
+
+    waiting = first(_WAITING, deliveries.c.next_attempt_at, names.c.waiting_low)
+    lapsed = first(_LAPSED, deliveries.c.lease_expires_at, names.c.lapsed_low)
+    return sa.select(names.c.name, waiting.label("waiting"), lapsed.label("lapsed"))
 
 
 def claim_deliveries(
@@ -231,18 +297,19 @@ def claim_deliveries(
     lease_until: datetime,
     max_attempts: int,
     limit: int,
+    low: datetime = EARLIEST,
     lapsed: bool = False,
     paused_workflows: Iterable[str] = (),
     but: Sequence[str] = (),
 ) -> tuple[list[Delivery], set[str]]:
     """Lease the ``limit`` deliveries of a handler that have waited longest; if ``lapsed``, whose leases ran out.
 
-    None of ``but``.
+    Only from the instant ``low`` on, and none of ``but``.
 
     Returns them with the number of the attempt that is to begin (`begin_deliveries` counts it), and those of their
     waits that may have others.
     """
-    parameters: dict[str, Any] = {"of_handler": handler, "now": now, "limit": limit, "but": but}
+    parameters: dict[str, Any] = {"of_handler": handler, "now": now, "low": low, "limit": limit, "but": but}
     parameters |= {"lease_until": lease_until, "most_attempts": max_attempts}
     claim = _claim_deliveries(frozenset(paused_workflows), lapsed, bool(but))
     rows: list[Any] = claim.run(connection, **parameters)
@@ -259,7 +326,12 @@ def _claim_deliveries(paused_workflows: frozenset[str], lapsed: bool, but_some: 
         mine = mine.where(~of_workflows(paused_workflows))
     if but_some:
         mine = mine.where(sa.not_(is_among(deliveries.c.id, "but")))
-    claim = mine.where(condition).order_by(turn).limit(LIMIT).with_for_update(skip_locked=True)
+    claim = (
+        mine.where(condition, turn >= sa.bindparam("low", type_=UtcDateTime))
+        .order_by(turn)
+        .limit(LIMIT)
+        .with_for_update(skip_locked=True)
+    )
     last = deliveries.c.attempt + sa.bindparam("most_attempts", type_=sa.Integer)
     lease = sa.update(deliveries).values(
         status=literal(DeliveryStatus.RUNNING, STATUS),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause
@@ -22,17 +22,29 @@ from waitctl.infrastructure.dialects import JsonRows, instant_in, json_rows
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
 from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
 from waitctl.infrastructure.store.completion import (
+    FIRST,
     ID,
     LIMIT,
     NOW,
     SCHEDULED,
+    Mark,
+    beyond,
     claimed_ids,
     count,
     ending_steps,
     handler_of,
+    mark_parameters,
     resolved,
 )
 from waitctl.infrastructure.store.waits import literal, plain_columns, read_fields
+
+
+class ResumedBatch(NamedTuple):
+    """What `resolve_due` did: how many waits it resumed, up to which of them, and the deliveries that it leased."""
+
+    ended: int
+    up_to: Mark
+    leased: list[LeasedBatch]
 
 
 def resolve_due(
@@ -43,19 +55,20 @@ def resolve_due(
     limit: int,
     reason: str,
     actor: str,
+    low: Mark = FIRST,
     capacities: Sequence[Capacity] = (),
     fields: tuple[str, ...] = (),
-) -> tuple[int, list[LeasedBatch]]:
-    """Resume the ``limit`` waits that have been due longest, past those that another tick has in hand.
+) -> ResumedBatch:
+    """Resume the ``limit`` waits beyond ``low`` that have been due longest, past those that another tick has in hand.
 
     Late ones with a policy are left to `claim_late`. Deliveries that ``capacities`` has room for are leased as they
-    come into being: a delivery is written twice then instead of three times, and its wait is not read again. Returns
-    how many waits were resumed, and the leased deliveries with these ``fields`` of their waits, the id among them.
+    come into being: a delivery is written twice then instead of three times, and its wait is not read again. The leased
+    deliveries come with these ``fields`` of their waits, the id among them.
     """
-    parameters: dict[str, Any] = {"now": now, "late_before": late_before, "limit": limit}
+    parameters: dict[str, Any] = {"now": now, "late_before": late_before, "limit": limit, **mark_parameters(low)}
     parameters |= {"reason": reason, "actor": actor, "data": None}
     if not capacities:
-        return int(_resume_due().run(connection, **parameters)[0][0]), []
+        return _resumed(_resume_due().run(connection, **parameters), low, [])
     until = {each.handler: now + each.lease for each in capacities}
     room = [
         {
@@ -68,18 +81,25 @@ def resolve_due(
     ]
     rows = _resume_and_lease(fields).run(connection, **parameters, capacities=json_rows(room))
     leased: dict[str, LeasedBatch] = {}
-    for row in rows if rows[0].delivery_id is not None else ():
+    for row in rows if rows and rows[0].delivery_id is not None else ():
         if (of_handler := leased.get(row.of_handler)) is None:
             of_handler = leased[row.of_handler] = LeasedBatch(row.of_handler, fields, now, until[row.of_handler], [])
         of_handler.rows.append(row)
-    return int(rows[0][0]), list(leased.values())
+    return _resumed(rows, low, list(leased.values()))
 
 
-_FIRST = 1
+def _resumed(rows: Sequence[sa.Row[Any]], low: Mark, leased: list[LeasedBatch]) -> ResumedBatch:
+    """Read the head of every row, which says how many there are and which is the last; no rows: none."""
+    if not rows:
+        return ResumedBatch(0, low, [])
+    return ResumedBatch(int(rows[0].ended), Mark(rows[0].up_to_at, rows[0].up_to_id), leased)
+
+
+_FIRST_CLAIM = 1
 """The claim of a delivery that is leased as it comes into being."""
 
-_BEFORE_FIELDS = 4
-"""Columns of a row before the wait's: how many waits ended; the delivery's id, handler and last attempt."""
+_BEFORE_FIELDS = 6
+"""Columns of a row before the wait's: how many waits ended and which last; the delivery's id, handler, attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +115,7 @@ class LeasedBatch:
     @property
     def leases(self) -> list[Lease]:
         """The first of each."""
-        return [Lease(row.delivery_id, _FIRST) for row in self.rows]
+        return [Lease(row.delivery_id, _FIRST_CLAIM) for row in self.rows]
 
     def read(self, which: slice) -> list[tuple[Delivery, JsonObject]]:
         """Those of them, each with the fields of its wait as documents have them."""
@@ -104,7 +124,7 @@ class LeasedBatch:
             wait = read_fields(self.fields, row[_BEFORE_FIELDS:])
             attempt = (DeliveryStatus.RUNNING, 1, row.max_attempts, self.created_at, self.lease_until)
             fields = (row.delivery_id, wait["id"], self.handler, Outcome.DUE, *attempt, None, self.created_at, None)
-            delivery = Delivery(*fields, claims=_FIRST)
+            delivery = Delivery(*fields, claims=_FIRST_CLAIM)
             read.append((delivery, wait))
         return read
 
@@ -124,15 +144,13 @@ _DUE_AT = sa.case(
 @statement
 def _resume_due() -> Claimed:
     """Resume the waits that have been due longest. Locks them in that order, past the locked ones."""
-    claim = _claim_due().where(_DUE).order_by(waits.c.scheduled_at).limit(LIMIT).with_for_update(skip_locked=True)
-    return Claimed(claim, lambda claimed: ending_steps(claimed, Resolution.DUE), count)
+    return Claimed(_claim_longest_due(), lambda claimed: ending_steps(claimed, Resolution.DUE), _how_many_up_to)
 
 
 @statement
 def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
     """Resume due waits, and lease as many deliveries as handlers have room for. Locks as `resume_due`."""
     capacities = JsonRows("capacities", _CAPACITY)
-    claim = _claim_due().where(_DUE).order_by(waits.c.scheduled_at).limit(LIMIT).with_for_update(skip_locked=True)
     columns = plain_columns(fields)
 
     def steps(claimed: FromClause) -> dict[str, UpdateBase]:
@@ -145,14 +163,28 @@ def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
     def result(claimed: FromClause, done: Rows) -> sa.Select[Any]:
         """How many there are, in every row; and what is leased, if anything."""
         ended, sent = done["ended"], done.get("sent", deliveries)
-        one = sa.select(count(claimed, {}).scalar_subquery().label("count")).subquery("one")
+        one = _how_many_up_to(claimed, {}).subquery("one")
         is_leased = sent.c.status == literal(DeliveryStatus.RUNNING, deliveries.c.status)
         sent_columns = (sent.c.id.label("delivery_id"), sent.c.handler.label("of_handler"), sent.c.max_attempts)
         leased = sa.select(*sent_columns, *ended.c)
         leased_ = leased.join_from(ended, sent, sent.c.wait_id == ended.c.id).where(is_leased).subquery("leased")
-        return sa.select(one.c.count, *leased_.c).select_from(one.outerjoin(leased_, sa.true()))
+        return sa.select(*one.c, *leased_.c).select_from(one.outerjoin(leased_, sa.true()))
 
-    return Claimed(claim, steps, result)
+    return Claimed(_claim_longest_due(), steps, result)
+
+
+def _claim_longest_due() -> sa.Select[Any]:
+    place = (waits.c.scheduled_at, waits.c.id)
+    claim = _claim_due().add_columns(waits.c.scheduled_at).where(_DUE, beyond(*place))
+    return claim.order_by(*place).limit(LIMIT).with_for_update(skip_locked=True)
+
+
+def _how_many_up_to(claimed: FromClause, _: Rows) -> sa.Select[Any]:
+    """How many were claimed, and the last of them."""
+    how_many = count(claimed, {}).scalar_subquery().label("ended")
+    up_to = (claimed.c.scheduled_at.label("up_to_at"), claimed.c.id.label("up_to_id"))
+    last_first = (claimed.c.scheduled_at.desc(), claimed.c.id.desc())
+    return sa.select(how_many, *up_to).order_by(*last_first).limit(sa.literal_column("1"))
 
 
 def _claim_due() -> sa.Select[Any]:
@@ -184,30 +216,23 @@ class LateWait:
     wait_config: JsonObject
 
 
-def claim_late(
-    connection: Connection, *, late_before: datetime, limit: int, after: tuple[datetime, str] | None
-) -> list[LateWait]:
-    """Lock the ``limit`` waits with a policy that are late longest, beyond ``after`` (instant and id)."""
-    at, wait_id = after or (None, None)
-    parameters = {"late_before": late_before, "limit": limit, "after_at": at, "after_id": wait_id}
-    return [LateWait(*row) for row in connection.execute(_claim_late(after is not None), parameters)]
+def claim_late(connection: Connection, *, late_before: datetime, limit: int, low: Mark = FIRST) -> list[LateWait]:
+    """Lock the ``limit`` waits with a policy beyond ``low`` that are late longest."""
+    parameters = {"late_before": late_before, "limit": limit, **mark_parameters(low)}
+    return [LateWait(*row) for row in connection.execute(_claim_late(), parameters)]
 
 
 @statement
-def _claim_late(goes_on: bool) -> sa.Select[Any]:
+def _claim_late() -> sa.Select[Any]:
     """The waits with a policy that are late longest, past the locked ones. Locks them in that order."""
-    found = (
+    place = (waits.c.scheduled_at, waits.c.id)
+    return (
         sa.select(waits.c.id, waits.c.scheduled_at, waits.c.timezone, waits.c.wait_config)
-        .where(SCHEDULED, _HAS_POLICY, waits.c.scheduled_at < _LATE_BEFORE)
-        .order_by(waits.c.scheduled_at, waits.c.id)
+        .where(SCHEDULED, _HAS_POLICY, waits.c.scheduled_at < _LATE_BEFORE, beyond(*place))
+        .order_by(*place)
         .limit(LIMIT)
         .with_for_update(skip_locked=True)
     )
-    if not goes_on:
-        return found
-    after_at, after_id = sa.bindparam("after_at", type_=UtcDateTime), sa.bindparam("after_id", type_=ID)
-    beyond = sa.and_(waits.c.scheduled_at == after_at, waits.c.id > after_id)
-    return found.where(sa.or_(waits.c.scheduled_at > after_at, beyond))
 
 
 def resolve_late(
@@ -269,7 +294,7 @@ def _leased_outbox(claimed: FromClause, capacities: FromClause) -> UpdateBase:
         "outcome": resolved(placed_, Resolution.DUE, deliveries.c.outcome),
         "status": sa.cast(sa.case((leased, running), else_=pending), deliveries.c.status.type),
         "attempt": sa.literal_column("0"),
-        "claims": sa.case((leased, sa.literal_column(str(_FIRST))), else_=sa.literal_column("0")),
+        "claims": sa.case((leased, sa.literal_column(str(_FIRST_CLAIM))), else_=sa.literal_column("0")),
         "max_attempts": capacities.c.most_attempts,
         "lease_expires_at": capacities.c.lease_until,
         "next_attempt_at": NOW,

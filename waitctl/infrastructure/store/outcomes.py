@@ -21,7 +21,15 @@ from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store import pauses
 from waitctl.infrastructure.store.completion import NOW, audit, claimed_ids
-from waitctl.infrastructure.store.deliveries import LEASE, STATUS, in_status, lease_rows, of_workflows, on_lease
+from waitctl.infrastructure.store.deliveries import (
+    LEASE,
+    STATUS,
+    in_status,
+    lease_rows,
+    of_workflows,
+    on_lease,
+    unsettled_between,
+)
 from waitctl.infrastructure.store.waits import literal
 
 # -- settling ----------------------------------------------------------------------------------------------------------
@@ -132,13 +140,13 @@ def _insert_notices() -> sa.Insert:
 def unclaimed(connection: Connection, known: Iterable[str], *, before: datetime, limit: int) -> list[tuple[str, str]]:
     """Deliveries (id, handler) that wait since before then for handlers other than these; no paused ones."""
     paused = pauses.paused(connection)
-    if paused.everything:
+    if paused.everything or not (gaps := unsettled_between(connection, {*known, *paused.handlers})):
         return []
     found = (
         sa.select(deliveries.c.id, deliveries.c.handler)
         .where(
             in_status(DeliveryStatus.PENDING),
-            deliveries.c.handler.not_in(sorted({*known, *paused.handlers})),
+            sa.or_(*(gap.condition for gap in gaps)),
             deliveries.c.created_at <= before,
             deliveries.c.next_attempt_at <= before,
         )
