@@ -172,17 +172,18 @@ def claimed_ids(claimed: FromClause, _: Rows) -> sa.Select[Any]:
 _LISTENED = waits.join(listeners, listeners.c.wait_id == waits.c.id)
 _heard = listeners.alias("heard")
 
-# An event of the inbox table that nobody has correlated yet may have come in time, for any listener of the wait: the
-# deadline decides, not the sweeper.
-_DOOR_IS_EMPTY = ~sa.exists(
-    sa.select(sa.literal_column("1"))
-    .select_from(
-        _heard.join(
-            events, sa.and_(events.c.contact_id == _heard.c.contact_id, events.c.event_type == _heard.c.event_type)
-        )
-    )
-    .where(_heard.c.wait_id == waits.c.id, events.c.correlated_at.is_(None))
-)
+
+def _door_is_empty(wait_id: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    """Whether the inbox table holds no event for any listener of the wait that nobody has correlated yet.
+
+    It may have come in time: the deadline decides, not the sweeper.
+    """
+    topic = sa.and_(events.c.contact_id == _heard.c.contact_id, events.c.event_type == _heard.c.event_type)
+    waiting: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(_heard.join(events, topic))
+    return ~sa.exists(waiting.where(_heard.c.wait_id == wait_id, events.c.correlated_at.is_(None)))
+
+
+_DOOR_IS_EMPTY = _door_is_empty(waits.c.id)
 _EXPIRED = sa.and_(ACTIVE, listeners.c.expires_at <= NOW, WAITING, _DOOR_IS_EMPTY)
 
 
@@ -264,8 +265,12 @@ def _count_remaining() -> sa.Select[Any]:
     """How many waits are due, and how many have expired."""
     is_due = sa.and_(SCHEDULED, waits.c.scheduled_at <= NOW, beyond(waits.c.scheduled_at, waits.c.id, "due"))
     due = sa.select(sa.func.count()).select_from(waits).where(is_due)
-    has_expired = sa.and_(_EXPIRED, beyond(listeners.c.expires_at, listeners.c.id, "expires"))
-    expired = sa.select(sa.func.count(waits.c.id.distinct())).select_from(_LISTENED).where(has_expired)
+    # The wait's status by a sub-select: a join may be made from the waits, all of which may be dead.
+    status = sa.select(waits.c.status).where(waits.c.id == listeners.c.wait_id).scalar_subquery()
+    is_waiting = status == literal(WaitExecutionStatus.WAITING, waits.c.status)
+    has_expired = sa.and_(ACTIVE, listeners.c.expires_at <= NOW, is_waiting, _door_is_empty(listeners.c.wait_id))
+    expires_beyond = beyond(listeners.c.expires_at, listeners.c.id, "expires")
+    expired = sa.select(sa.func.count(listeners.c.wait_id.distinct())).where(has_expired, expires_beyond)
     return sa.select(due.scalar_subquery(), expired.scalar_subquery())
 
 
