@@ -352,6 +352,27 @@ def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> 
     check(explained(large, count)[-1:], "ix_wait_executions_scheduled", "ix_event_listeners_expires")
 
 
+# What else an index is there for: who looks into it.
+LOOKS: dict[str, Callable[[sa.Connection], object]] = {
+    "ix_wait_executions_late": lambda connection: due.claim_late(connection, late_before=NOW, limit=5),
+    "ix_wait_deliveries_running": lambda connection: delivery_store.claim_deliveries(
+        connection, "nudge", now=NOW, lease_until=NOW, max_attempts=8, limit=5, lapsed=True
+    ),
+    "ix_wait_deliveries_wait": lambda connection: delivery_store.claim_deliveries(
+        connection, "nudge", now=NOW, lease_until=NOW, max_attempts=8, limit=5
+    ),
+    "ix_wait_deliveries_dead": lambda connection: delivery_store.dead_ids(connection, handler="nudge"),
+    "ix_event_listeners_event": lambda connection: event_store.get_events(
+        connection, [str(connection.execute(sa.select(metadata.tables["workflow_events"].c.id).limit(1)).scalar())]
+    ),
+}
+
+
+@pytest.mark.parametrize("index", LOOKS)
+def test_what_an_index_is_there_for(large: Database, index: str) -> None:
+    assert index in "\n".join(explained(large, LOOKS[index]))
+
+
 def test_finding_uncorrelated_events(large: Database) -> None:
     def claim(connection: sa.Connection) -> object:
         return inbox.claim_oldest(connection, 100)
