@@ -195,7 +195,7 @@ class Life:
         def batch(connection: sa.Connection) -> int:
             ended = "SELECT id FROM workflow_wait_executions WHERE status = 'resumed' ORDER BY id LIMIT :limit"
             ids = list(connection.execute(sa.text(ended), {"limit": BATCH}).scalars())
-            parameter = sa.bindparam("ids", expanding=True)
+            parameter: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
             for table in TABLES:
                 gone = sa.text(f"DELETE FROM {table} WHERE wait_id IN :ids").bindparams(parameter)
                 connection.execute(gone, {"ids": ids})
