@@ -13,6 +13,13 @@ depends_on = None
 
 WALKED = (
     ("ix_wait_executions_scheduled", "workflow_wait_executions", "scheduled_at", "status = 'scheduled'"),
+    # Behind the one above: of two that serve it as well SQLite takes the younger.
+    (
+        "ix_wait_executions_late",
+        "workflow_wait_executions",
+        "scheduled_at",
+        "status = 'scheduled' AND late_policy IS NOT NULL",
+    ),
     ("ix_event_listeners_expires", "workflow_event_listeners", "expires_at", "status = 'active'"),
 )
 

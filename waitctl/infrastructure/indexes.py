@@ -33,7 +33,12 @@ def where(condition: str) -> dict[str, Any]:
 # With the id, since many may be due at one instant: a claim begins where the last one has ended.
 Index("ix_wait_executions_scheduled", waits.c.scheduled_at, waits.c.id, **where("status = 'scheduled'"))
 # Few waits may do anything but fire when they are late; a tick looks them up without reading the others that are due.
-Index("ix_wait_executions_late", waits.c.scheduled_at, **where("status = 'scheduled' AND late_policy IS NOT NULL"))
+Index(
+    "ix_wait_executions_late",
+    waits.c.scheduled_at,
+    waits.c.id,
+    **where("status = 'scheduled' AND late_policy IS NOT NULL"),
+)
 Index("uq_wait_executions_open", waits.c.workflow_execution_id, waits.c.step_id, unique=True, **where(OPEN))
 Index(
     "uq_wait_executions_key",
