@@ -28,11 +28,14 @@ from waitctl import (
 from waitctl.application.processor.phases import Phase
 from waitctl.domain.handlers import HandlerConfig, PythonConfig
 from waitctl.domain.waits import WaitFilter
+from waitctl.infrastructure import schema
+from waitctl.infrastructure.dialects import is_among
+from waitctl.infrastructure.executor import Connection
 
 HOUR = timedelta(hours=1)
 BATCH = 1000
-TABLES = ("workflow_wait_transitions", "workflow_wait_deliveries", "workflow_event_listeners")
-"""Those that carry a wait's id."""
+TABLES = (schema.waits, schema.transitions, schema.deliveries, schema.listeners)
+"""The waits, and what carries their ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +87,13 @@ class _Sqlite:
 
     def size(self) -> int:
         with self._database.read() as connection:
-            pages, size = (
-                connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("page_count", "page_size")
-            )
+            pages, size = (connection.execute(f"PRAGMA {name}").scalar() for name in ("page_count", "page_size"))
         assert pages is not None
         assert size is not None
         return int(pages * size)
 
     def settle(self) -> None:
-        self._database.write(lambda connection: connection.exec_driver_sql("ANALYZE"))
+        self._database.write(lambda connection: connection.execute("ANALYZE"))
 
 
 class Life:
@@ -136,7 +137,7 @@ class Life:
                 ),
             )
 
-    def _create(self, name: str, connection: sa.Connection | None = None) -> None:
+    def _create(self, name: str, connection: Connection | None = None) -> None:
         spec = WaitSpec(
             name,
             "nudge",
@@ -147,7 +148,7 @@ class Life:
         )
         self._service.create_fixed_time_wait("1h", spec, base=self._past, connection=connection)
 
-    def _create_many(self, connection: sa.Connection) -> None:
+    def _create_many(self, connection: Connection) -> None:
         for number in range(self._half):
             self._create(f"many-{number}", connection)
 
@@ -155,7 +156,7 @@ class Life:
         for number in range(self._few):
             self._create(f"one-{number}")
 
-    def _listen_many(self, connection: sa.Connection) -> None:
+    def _listen_many(self, connection: Connection) -> None:
         for number in range(self._half):
             spec = WaitSpec(f"event-{number}", "nudge", contact_id=f"event-{number}@example.org", handler="nudge")
             self._service.create_event_wait(EventQuery(("email_open",)), spec, connection=connection)
@@ -192,15 +193,13 @@ class Life:
     def _delete(self) -> None:
         """What has been delivered, with all that carries its id: what pruning comes down to."""
 
-        def batch(connection: sa.Connection) -> int:
-            ended = "SELECT id FROM workflow_wait_executions WHERE status = 'resumed' ORDER BY id LIMIT :limit"
-            ids = list(connection.execute(sa.text(ended), {"limit": BATCH}).scalars())
-            parameter: sa.BindParameter[str] = sa.bindparam("ids", expanding=True)
-            for table in TABLES:
-                gone = sa.text(f"DELETE FROM {table} WHERE wait_id IN :ids").bindparams(parameter)
-                connection.execute(gone, {"ids": ids})
-            gone = sa.text("DELETE FROM workflow_wait_executions WHERE id IN :ids").bindparams(parameter)
-            return connection.execute(gone, {"ids": ids}).rowcount
+        def batch(connection: Connection) -> int:
+            waits, ids = schema.waits, "ids"
+            ended = sa.select(waits.c.id).where(waits.c.status == WaitExecutionStatus.RESUMED).order_by(waits.c.id)
+            found = {ids: list(connection.execute(ended.limit(BATCH)).scalars())}
+            for table in TABLES[1:]:
+                connection.execute(sa.delete(table).where(is_among(table.c.wait_id, ids)), found)
+            return int(connection.execute(sa.delete(waits).where(is_among(waits.c.id, ids)), found).rowcount)
 
         deleted = 0
         while (count := self._database.write(batch)) == BATCH:

@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from waitctl.application.looks import WholeLooks
 from waitctl.application.processor.phases import Phase, Resolver
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.handlers import HandlerConfig, PythonConfig
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.store import completion, due
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store.completion import Mark
@@ -69,7 +69,7 @@ def pinned(cluster_and_template: Any) -> Iterator[Database]:
     with Database(url, as_of=NOW) as database:
 
         def run(script: str) -> None:
-            database.write(lambda connection: [connection.exec_driver_sql(each) for each in script.split(";")[:-1]])
+            database.write(lambda connection: [connection.execute(each) for each in script.split(";")[:-1]])
 
         run(ENDED)
         with psycopg.connect(database.url.render_as_string(hide_password=False).replace("+psycopg", "")) as somebody:
@@ -80,16 +80,16 @@ def pinned(cluster_and_template: Any) -> Iterator[Database]:
     cluster.drop(name)
 
 
-def pages_read(database: Database, work: Callable[[sa.Connection], Any]) -> int:
+def pages_read(database: Database, work: Callable[[Connection], Any]) -> int:
     """The most pages that one of the statements reads which ``work`` runs."""
 
-    def explain(connection: sa.Connection) -> list[int]:
+    def explain(connection: Connection) -> list[int]:
         with statements() as seen:
             work(connection)
         plans = [
             "\n".join(
                 row[0]
-                for row in connection.exec_driver_sql(
+                for row in connection.execute(
                     f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SUMMARY OFF) {statement}", parameters
                 )
             )
@@ -110,7 +110,7 @@ def _pages(plan: str) -> int:
 
 RECENT = NOW - timedelta(minutes=1)
 
-LOOKS: dict[str, Callable[[sa.Connection, datetime], Any]] = {
+LOOKS: dict[str, Callable[[Connection, datetime], Any]] = {
     "ahead": lambda connection, low: completion.look_ahead(connection, due_low=Mark(low), expires_low=Mark(low)),
     "due": lambda connection, low: due.resolve_due(
         connection, now=NOW, late_before=NOW, limit=1000, reason="due", actor="test", low=Mark(low)
@@ -164,7 +164,7 @@ def test_many_at_one_instant_are_not_read_again(database: Database) -> None:
     )
     now, low, ended = NOON + timedelta(hours=1), completion.FIRST, []
 
-    def claim(connection: sa.Connection) -> due.ResumedBatch:
+    def claim(connection: Connection) -> due.ResumedBatch:
         return due.resolve_due(connection, now=now, late_before=now, limit=3, reason="due", actor="test", low=low)
 
     while (batch := database.write(claim)).ended:

@@ -6,20 +6,16 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import starmap
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
-
 from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import WaitExecutionNotFoundError
-from waitctl.domain.listeners import EventListener, ListenerStatus
+from waitctl.domain.listeners import EventListener
 from waitctl.domain.text import JsonObject, from_json
 from waitctl.domain.waits import (
-    ENUMERATIONS,
     INSTANTS,
     OPEN,
     Resolution,
@@ -28,58 +24,31 @@ from waitctl.domain.waits import (
     WaitStepExecution,
     WaitType,
 )
-from waitctl.infrastructure.dialects import insert_new, insert_numbered, is_among, read_rfc3339, rfc3339
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, matches, tombstones, transitions, waits
-from waitctl.infrastructure.sql_batch import named, statement
-
-
-def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
-    """``value`` as text in the statement: under a generic plan a bound status loses the partial index."""
-    return sa.literal(value, column.type, literal_execute=True)
-
-
-_OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
-
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import Statement, kept
+from waitctl.infrastructure.sql_values import read_rfc3339
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
 def get_wait(connection: Connection, wait_id: str) -> WaitStepExecution | None:
     """The wait with this id, its listeners and deliveries with it."""
-    return next(iter(load(connection, _get_wait(), wait_id=wait_id)), None)
+    return next(iter(load(connection, kept("get_wait"), wait_id=wait_id)), None)
 
 
-@statement
-def _get_wait() -> sa.Select[Any]:
-    """The wait with this id."""
-    return sa.select(waits).where(waits.c.id == sa.bindparam("wait_id", type_=waits.c.id.type))
+def get_waits(connection: Connection, wait_ids: Sequence[str]) -> dict[str, WaitStepExecution]:
+    """The waits with these ids, by id."""
+    return {wait.id: wait for wait in load(connection, kept("get_waits"), ids=wait_ids)}
 
 
 def find_open_wait(connection: Connection, execution_id: str, step_id: str) -> WaitStepExecution | None:
     """The open wait of a step."""
-    return next(iter(load(connection, _find_open_wait(), execution_id=execution_id, step_id=step_id)), None)
-
-
-@statement
-def _find_open_wait() -> sa.Select[Any]:
-    """The open wait of a step."""
-    execution_id = waits.c.workflow_execution_id == sa.bindparam("execution_id", type_=sa.Text)
-    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), _OPEN)
+    return next(iter(load(connection, kept("find_open_wait"), execution_id=execution_id, step_id=step_id)), None)
 
 
 def find_wait_by_key(connection: Connection, workflow_id: str | None, key: str) -> WaitStepExecution | None:
     """The wait that was created with this idempotency key in this workflow."""
-    return next(iter(load(connection, _find_wait_by_key(), workflow_id=workflow_id or "", key=key)), None)
-
-
-@statement
-def _find_wait_by_key() -> sa.Select[Any]:
-    """The wait with this idempotency key in this workflow."""
-    workflow_id = sa.func.coalesce(waits.c.workflow_id, sa.literal_column("''"))
-    return sa.select(waits).where(
-        workflow_id == sa.bindparam("workflow_id", type_=sa.Text),
-        waits.c.idempotency_key == sa.bindparam("key", type_=sa.Text),
-    )
+    return next(iter(load(connection, kept("find_wait_by_key"), workflow_id=workflow_id or "", key=key)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,85 +63,40 @@ class Tombstone:
 
 def find_tombstone(connection: Connection, workflow_id: str | None, key: str) -> Tombstone | None:
     """What is left of the pruned wait with this key."""
-    row = connection.execute(_find_tombstone(), {"workflow_id": workflow_id or "", "key": key}).one_or_none()
+    row = connection.execute(kept("find_tombstone"), {"workflow_id": workflow_id or "", "key": key}).one_or_none()
     return Tombstone(*row) if row else None
-
-
-@statement
-def _find_tombstone() -> sa.Select[Any]:
-    """What is left of the pruned wait with this idempotency key."""
-    table = tombstones.c
-    return sa.select(table.wait_id, table.fingerprint, table.resolution, table.resolved_at).where(
-        table.kind == sa.literal_column("'wait_key'"),
-        table.scope == sa.bindparam("workflow_id", type_=sa.Text),
-        table.key == sa.bindparam("key", type_=sa.Text),
-    )
 
 
 def waits_of_execution(
     connection: Connection, execution_id: str, step_id: str | None = None
 ) -> list[WaitStepExecution]:
     """The waits of an execution (and step), oldest first."""
-    found = _waits_of_execution(step_id is not None)
+    found = kept("waits_of_execution", step_id is not None)
     return load(connection, found, execution_id=execution_id, step_id=step_id)
-
-
-@statement
-def _waits_of_execution(of_step: bool) -> sa.Select[Any]:
-    """The waits of an execution, or of one of its steps."""
-    found = sa.select(waits).where(_of_execution(sa.bindparam("execution_id", type_=sa.Text)))
-    if of_step:
-        found = found.where(waits.c.step_id == sa.bindparam("step_id", type_=sa.Text))
-    return found.order_by(waits.c.created_at, waits.c.id)
 
 
 def list_waits(
     connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
 ) -> list[WaitStepExecution]:
     """Waits by id, newest first, older than the wait ``after``."""
+    if not any(getattr(wanted, each.name) for each in fields(wanted)):  # what a dashboard asks every few seconds
+        return load(connection, kept("list_newest", after is not None), limit=limit, after=after)
+    return _list_wanted(connection, wanted, now=now, limit=limit, after=after)
+
+
+def _list_wanted(
+    connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
+) -> list[WaitStepExecution]:
+    from waitctl.infrastructure.schema import waits
+    from waitctl.infrastructure.store.statements.waits import list_statement
+
     found = list_statement(wanted, now=now).limit(limit)
     return load(connection, found if after is None else found.where(waits.c.id < after))
 
 
-def list_statement(wanted: WaitFilter, *, now: datetime) -> sa.Select[Any]:
-    """The waits that are wanted, newest first."""
-    found = sa.select(waits).order_by(waits.c.id.desc())
-    for column, value in (
-        (waits.c.wait_type, wanted.wait_type),
-        (waits.c.contact_id, wanted.contact_id),
-        (waits.c.workflow_id, wanted.workflow_id),
-    ):
-        if value is not None:
-            found = found.where(column == value)
-    if wanted.execution_id is not None:
-        found = found.where(_of_execution(wanted.execution_id))
-    if wanted.statuses:
-        found = found.where(waits.c.status.in_([literal(each, waits.c.status) for each in wanted.statuses]))
-    if wanted.overdue:
-        found = found.where(_OPEN, _ends_at() <= now)
-    if wanted.due_before is not None:
-        found = found.where(_OPEN, _ends_at() < wanted.due_before)
-    return named("list_waits", found)
-
-
-def _ends_at() -> sa.ColumnElement[Any]:
-    """When a tick would end an open wait: its instant, or the end of its listeners' grace."""
-    expires = (
-        sa.select(sa.func.min(listeners.c.expires_at))
-        .where(
-            listeners.c.wait_id == waits.c.id, listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
-        )
-        .scalar_subquery()
-    )
-    return sa.case(
-        (waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status), waits.c.scheduled_at), else_=expires
-    )
-
-
-def load(connection: Connection, found: sa.Select[Any], **parameters: Any) -> list[WaitStepExecution]:
+def load(connection: Connection, found: Statement, **parameters: Any) -> list[WaitStepExecution]:
     """The waits of a statement on all their columns, their listeners and deliveries with them."""
-    names = waits.c.keys()
-    rows = [dict(zip(names, row, strict=True)) for row in connection.execute(found, parameters).all()]
+    rows = [dict(row) for row in connection.execute(found, parameters).mappings()]
     for row in rows:
         take_signature(row)
     listening = listeners_of(connection, [row["id"] for row in rows if row["wait_type"] is WaitType.FOR_EVENT])
@@ -194,26 +118,7 @@ def take_signature(fields: JsonObject) -> str | None:
 
 def get_fields(connection: Connection, wait_ids: Sequence[str], names: tuple[str, ...]) -> list[JsonObject]:
     """These columns of the waits with these ids, enumerations and instants as documents have them."""
-    return [read_fields(names, row) for row in connection.execute(_get_fields(names), {"ids": wait_ids}).all()]
-
-
-@statement
-def _get_fields(names: tuple[str, ...]) -> sa.Select[Any]:
-    """These columns of the waits with these ids, as documents have them."""
-    return sa.select(*plain_columns(names)).where(is_among(waits.c.id))
-
-
-def plain_columns(names: Sequence[str]) -> list[sa.ColumnElement[Any]]:
-    """These columns of the waits for `read_fields`: what the driver would make an object of as text."""
-
-    def plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-        if column.name in ENUMERATIONS:
-            return sa.type_coerce(column, sa.Text).label(column.name)
-        if column.name in INSTANTS:
-            return rfc3339(column).label(column.name)
-        return sa.cast(column, sa.Text).label(column.name) if column.name in _DOCUMENTS else column
-
-    return [plain(waits.c[name]) for name in names]
+    return [read_fields(names, row) for row in connection.execute(kept("get_fields", names), {"ids": wait_ids}).all()]
 
 
 def read_fields(names: Sequence[str], row: Iterable[Any]) -> JsonObject:
@@ -238,47 +143,23 @@ def deliveries_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, 
     """The deliveries of these waits, oldest first."""
     sent: dict[str, list[Delivery]] = {}
     if wait_ids:
-        for delivery in starmap(Delivery, connection.execute(_deliveries_of(), {"ids": wait_ids}).all()):
+        for delivery in starmap(Delivery, connection.execute(kept("deliveries_of"), {"ids": wait_ids}).all()):
             sent.setdefault(delivery.wait_id, []).append(delivery)
     return sent
-
-
-@statement
-def _deliveries_of() -> sa.Select[Any]:
-    """The deliveries of these waits, oldest first."""
-    return sa.select(deliveries).where(is_among(deliveries.c.wait_id)).order_by(deliveries.c.id)
 
 
 def listeners_of(connection: Connection, wait_ids: Sequence[str]) -> dict[str, list[EventListener]]:
     """The listeners of these waits, each with what it has counted."""
     if not wait_ids:
         return {}
-    counted = {row[0]: row[1] for row in connection.execute(_count_matches(), {"ids": wait_ids})}
+    counted = {row[0]: row[1] for row in connection.execute(kept("count_matches"), {"ids": wait_ids})}
     by_wait: dict[str, list[EventListener]] = {}
-    for row in connection.execute(_listeners_of(), {"ids": wait_ids}).mappings():
+    for row in connection.execute(kept("listeners_of"), {"ids": wait_ids}).mappings():
         fields = dict(row)
         wait_id = fields.pop("wait_id")
         number = counted.get(fields["id"], 0) if fields["group_no"] else int(row["matched_event_id"] is not None)
         by_wait.setdefault(wait_id, []).append(EventListener(**fields, matched_count=number))
     return by_wait
-
-
-@statement
-def _count_matches() -> sa.Select[Any]:
-    """How many events the listeners of these waits have counted."""
-    counts = sa.select(matches.c.listener_id, sa.func.count()).where(is_among(matches.c.wait_id))
-    return counts.group_by(matches.c.listener_id)
-
-
-@statement
-def _listeners_of() -> sa.Select[Any]:
-    """The listeners of these waits, oldest first."""
-    return sa.select(listeners).where(is_among(listeners.c.wait_id)).order_by(listeners.c.id)
-
-
-def _of_execution(execution_id: Any) -> sa.ColumnElement[bool]:
-    """By the first line of the audit trail, which has the index."""
-    return waits.c.id.in_(sa.select(transitions.c.wait_id).where(transitions.c.workflow_execution_id == execution_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,29 +176,15 @@ class Transition:
 
 def history(connection: Connection, wait_id: str) -> list[Transition]:
     """A wait's audit trail, oldest first."""
-    return [Transition(*row) for row in connection.execute(_history(), {"wait_id": wait_id})]
-
-
-@statement
-def _history() -> sa.Select[Any]:
-    """A wait's audit trail, oldest first."""
-    table = transitions.c
-    found = sa.select(table.at, table.from_status, table.to_status, table.reason, table.actor, table.data)
-    return found.where(table.wait_id == sa.bindparam("wait_id", type_=table.wait_id.type)).order_by(table.id)
+    return [Transition(*row) for row in connection.execute(kept("history"), {"wait_id": wait_id})]
 
 
 def count_ended(connection: Connection, wait_ids: Sequence[str]) -> int:
     """How many of these waits have ended. Raises `WaitExecutionNotFoundError` when one is gone."""
-    there, ended = connection.execute(_count_ended(), {"ids": wait_ids}).one()
+    there, ended = connection.execute(kept("count_ended"), {"ids": wait_ids}).one()
     if there < len(wait_ids):
         raise WaitExecutionNotFoundError("a wait is gone: it ended long ago and was pruned")
     return int(ended)
-
-
-@statement
-def _count_ended() -> Any:
-    """How many of these waits there are, and how many of them have ended."""
-    return sa.select(sa.func.count(), sa.func.count(waits.c.resolved_at)).where(is_among(waits.c.id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,40 +202,17 @@ def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
     """Count the open waits."""
     by_type: dict[WaitType, int] = dict.fromkeys(WaitType, 0)
     by_status: dict[WaitExecutionStatus, int] = dict.fromkeys(sorted(OPEN, reverse=True), 0)
-    for wait_type, status, count in connection.execute(_count_open()):
+    for wait_type, status, count in connection.execute(kept("count_open")):
         by_type[wait_type] += count
         by_status[status] += count
-    return OpenCounts(by_type, by_status, *connection.execute(_count_overdue(), {"now": now}).one())
-
-
-@statement
-def _count_open() -> Any:
-    """The open waits by type and status."""
-    kinds = (waits.c.wait_type, waits.c.status)
-    return sa.select(*kinds, sa.func.count()).where(_OPEN).group_by(*kinds)
-
-
-@statement
-def _count_overdue() -> Any:
-    """How many open waits are overdue, since when, and when the next one ends."""
-    now = sa.bindparam("now", type_=UtcDateTime)
-    ends = sa.union_all(
-        sa.select(waits.c.scheduled_at.label("at")).where(
-            waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
-        ),
-        sa.select(sa.func.min(listeners.c.expires_at))
-        .where(listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status))
-        .group_by(listeners.c.wait_id),
-    ).subquery()
-    at = sa.type_coerce(ends.c.at, UtcDateTime)
-    return sa.select(
-        sa.func.count().filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at > now),
-    )
+    return OpenCounts(by_type, by_status, *connection.execute(kept("count_overdue"), {"now": now}).one())
 
 
 # -- creating ----------------------------------------------------------------------------------------------------------
+
+
+_COLUMNS = [each.name for each in fields(WaitStepExecution) if each.name not in {"listeners", "deliveries"}]
+_LISTENER_COLUMNS = [each.name for each in fields(EventListener) if each.name != "matched_count"]
 
 
 def insert_wait(
@@ -378,49 +222,19 @@ def insert_wait(
 
     ``signature`` is that of its command. Returns whether it landed.
     """
-    row = {column.name: getattr(wait, column.name) for column in waits.c}
+    row = {name: getattr(wait, name) for name in _COLUMNS}
     if wait.command is not None:
         row["command"] = wait.command | {"mac": signature}
-    if connection.execute(_insert_wait(), row).first() is None:
+    if connection.execute(kept("insert_wait"), row).first() is None:
         return False
     if wait.listeners:
         connection.execute(
-            _insert_listeners(),
+            kept("insert_listeners"),
             [
-                {
-                    column.name: wait.id if column.name == "wait_id" else getattr(listener, column.name)
-                    for column in listeners.c
-                }
+                {"wait_id": wait.id} | {name: getattr(listener, name) for name in _LISTENER_COLUMNS}
                 for listener in wait.listeners
             ],
         )
     first = {"wait_id": wait.id, "now": wait.created_at, "status": wait.status, "reason": reason, "actor": actor}
-    connection.execute(_insert_first_transition(), first | {"execution_id": wait.workflow_execution_id})
+    connection.execute(kept("insert_first_transition"), first | {"execution_id": wait.workflow_execution_id})
     return True
-
-
-@statement
-def _insert_wait() -> Any:
-    """Insert a wait, unless its step or its idempotency key is taken."""
-    return insert_new(waits).returning(waits.c.id)
-
-
-@statement
-def _insert_listeners() -> sa.Insert:
-    """Insert the listeners of a new wait."""
-    return sa.insert(listeners)
-
-
-@statement
-def _insert_first_transition() -> sa.Insert:
-    """The first line of a wait's audit trail, which says of which execution it is."""
-    given = {
-        transitions.c.wait_id: "wait_id",
-        transitions.c.at: "now",
-        transitions.c.to_status: "status",
-        transitions.c.reason: "reason",
-        transitions.c.actor: "actor",
-        transitions.c.workflow_execution_id: "execution_id",
-    }
-    columns = {column: sa.bindparam(name, type_=column.type) for column, name in given.items()}
-    return insert_numbered(columns, transitions.c.id)

@@ -1,7 +1,7 @@
--- unsettled_between
+-- count_unsettled_between
 -- How many deliveries are not through that the indexes have between these names of handlers.
 
-SELECT gaps."after", gaps."before", CASE WHEN (gaps."before" IS NULL) THEN (
+SELECT CASE WHEN (gaps."before" IS NULL) THEN (
     SELECT count(*) AS count_1
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.status = 'pending'
