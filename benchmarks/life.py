@@ -225,7 +225,7 @@ def _lived(setting: Setting, kind: str, count: int, few: int) -> Iterator[Life]:
 
 def life(setting: Setting) -> list[Comparison]:
     """Print the table; there is nothing that it is compared with."""
-    count, few, rounds = (1_000, 50, 2) if setting.quick else (6_000, 300, 5)
+    count, few, rounds = (1_000, 50, 2) if setting.quick else (2_000, 200, 5)
     costs: dict[str, dict[str, list[Cost]]] = {}
     for number in range(rounds):
         for kind in ("postgresql", "sqlite") if number % 2 else ("sqlite", "postgresql"):
