@@ -26,8 +26,8 @@ from waitctl import (
     WaitSpec,
 )
 from waitctl.application.processor.phases import Phase
+from waitctl.domain.filters import WaitFilter
 from waitctl.domain.handlers import HandlerConfig, PythonConfig
-from waitctl.domain.waits import WaitFilter
 from waitctl.infrastructure import schema
 from waitctl.infrastructure.dialects import is_among
 from waitctl.infrastructure.executor import Connection
