@@ -16,12 +16,13 @@ import sqlalchemy as sa
 
 import waitctl.infrastructure.kept as kept_module
 from waitctl.application.documents import WAIT_FIELDS
-from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, WaitFilter
+from waitctl.domain.filters import WaitFilter
+from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.rendering import load_statements, render_kept
 from waitctl.infrastructure.sql_batch import STATEMENTS, Claimed
 from waitctl.infrastructure.store.id_search import HasId
-from waitctl.infrastructure.store.statements.waits import list_statement
+from waitctl.infrastructure.store.statements.filters import list_statement
 
 FOLDER = Path(__file__).parents[1] / "docs" / "sql"
 RENDERED = Path(kept_module.__file__).parent / "rendered"
@@ -58,7 +59,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "list_newest": {"": (False,), "after": (True,)},
     "find_unclaimed": {"": (frozenset(),), "paused": (frozenset({"billing"}),)},
     "delete_older": {"": (False,), "source": (True,)},
-    "count_held": {"": (frozenset(),), "paused": (frozenset({"billing"}),)},
+    "count_held": {"": (frozenset({"billing"}),)},
     "get_fields": {"": (WAIT_FIELDS,)},
     "waits_of_execution": {"": (False,), "step": (True,)},
     "count_upcoming": {"": (False,), "workflow": (True,)},
@@ -74,7 +75,6 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "mark_waits": {str(to): (to,) for to in (WaitExecutionStatus.ERROR, *TRANSITIONS[WaitExecutionStatus.ERROR])},
     "resume_and_lease": {"": (WAIT_FIELDS,)},
     "end_recurrences": {"": (False,), "pause": (True,)},
-    "claim_late": {"": (False,), "next": (True,)},
     "resume_late": {"": (True,), "silent": (False,)},
     "count_events": _SCOPES | {"judged": ("judged",)},
     **dict.fromkeys(

@@ -19,8 +19,8 @@ from waitctl.domain.errors import (
     WaitExecutionExpiredError,
     WaitExecutionNotFoundError,
 )
+from waitctl.domain.filters import WaitFilter
 from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import WaitFilter
 
 UNKNOWN = "01900000-0000-7000-8000-000000000000"
 
@@ -125,7 +125,7 @@ def test_filters(scene: Scene) -> None:
         "later",
         "due",
     ]
-    assert ids(scene, wait_type=WaitType.FOR_EVENT) == ["patient", "listening"]
+    assert ids(scene, wait_types=[WaitType.FOR_EVENT]) == ["patient", "listening"]
     assert ids(scene, execution_id="later") == ["later"]
     assert ids(scene, contact_id="ada") == ["gone", "listening", "due"]
     assert ids(scene, workflow_id="w") == ["due"]

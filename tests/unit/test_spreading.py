@@ -60,7 +60,7 @@ def test_every_form_is_spread(intent: Intent) -> None:
 
 def test_of_a_deadline_too() -> None:
     query = EventQuery(("email_open",), timeout=parse_duration("1h"), rules=rules()).checked()
-    found = [query.deadline(EIGHT, "UTC", None, new_id()) for _ in range(100)]
+    found = [query.deadline(EIGHT, "UTC", wait_id=new_id()) for _ in range(100)]
     assert all(deadline and NINE <= deadline.at < NINE + HALF_AN_HOUR for deadline in found)
     assert len({deadline.at for deadline in found if deadline}) > 50
 

@@ -1,4 +1,4 @@
-"""The table of docs/time.md is what the program does: every cell of it is worked out anew."""
+"""The table of docs/time-forms.md is what the program does: every cell of it is worked out anew."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from waitctl.domain.recurrence import RecurrenceRule, next_occurrence
 from waitctl.domain.schedule import resolve
 from waitctl.infrastructure.calendars import Calendars
 
-PAGE = (Path(__file__).parents[2] / "docs" / "time.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "time-forms.md").read_text(encoding="utf-8")
 ZONE, CALENDAR = "Europe/Berlin", "DE-BY"
 COLUMNS = ("an ordinary day", "a gap", "a fold", "a holiday")
 

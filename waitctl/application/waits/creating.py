@@ -14,7 +14,7 @@ from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import WaitCreateResult
-from waitctl.domain.errors import InvalidWaitDateError, WaitAlreadyOpenError
+from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitDateError, WaitAlreadyOpenError
 from waitctl.domain.events import EventType, check_registered
 from waitctl.domain.instants import format_instant
 from waitctl.domain.intents import Past, UntilDate
@@ -68,6 +68,8 @@ class WaitCreator:
     def checked(self, request: WaitRequest, *, dry_run: bool = False) -> WaitRequest:
         """The request, once it may be stored; see `create` for what it raises."""
         checked = request.checked()
+        if isinstance(checked.asked, EventQuery):
+            self._host_rules.calendars_of(checked.asked)
         self._host_rules.calendar(checked.rules)  # one that is not known is said before a database is made
         self._inline.checked(checked.spec, dry_run=dry_run)
         return checked
@@ -102,7 +104,10 @@ class WaitCreator:
         `InvalidWaitTimeError`, `InvalidTimeoutError` or `InvalidWaitConfigurationError`.
         """
         if isinstance(request.asked, EventQuery):
-            return self._draft_event_wait(request.asked, request, now, wait_id or new_id())
+            wait, deadline = self._draft_event_wait(request.asked, request, now, wait_id or new_id())
+            if request.asked.until is not None and wait.timeout_at is not None and wait.timeout_at <= now:
+                raise InvalidTimeoutError(f"the deadline has passed: --until {format_instant(wait.timeout_at)}")
+            return wait, deadline
         return WaitStepExecution.for_time(
             wait_id or new_id(),
             request.spec,
@@ -118,11 +123,11 @@ class WaitCreator:
         self, query: EventQuery, request: WaitRequest, now: datetime, wait_id: str
     ) -> tuple[WaitStepExecution, Schedule | None]:
         spec, base = request.spec, request.base
-        contact, calendar = spec.contact_id, self._host_rules.calendar(query.rules)
+        contact, (calendar, counted_by) = spec.contact_id, self._host_rules.calendars_of(query)
         assert contact is not None
         opening_rules = OpeningRules(spec.timezone, query.rules, calendar)
         opening_rules.next_opening(now)  # a window that never opens is refused here
-        deadline = query.deadline(base or now, spec.timezone, calendar, wait_id)
+        deadline = query.deadline(base or now, spec.timezone, calendar, counted_by, wait_id)
         timeout_at = deadline.at if deadline else None
         config = query.to_config() | ({"from": format_instant(base)} if base else {})
         if deadline or opening_rules:
@@ -145,11 +150,11 @@ class WaitCreator:
     ) -> WaitCreateResult:
         """Create what was `checked` at ``now``; the locks of its topics must be held. Raises as `create` does."""
         request = request._replace(spec=in_its_zone(connection, request.spec))
-        if isinstance(request.asked, EventQuery):
-            return self._create_event_wait(connection, request.asked, request, verdicts, now)
         try:
+            if isinstance(request.asked, EventQuery):
+                return self._create_event_wait(connection, request.asked, request, verdicts, now)
             wait, schedule = self.draft(request, now)
-        except InvalidWaitDateError:
+        except (InvalidTimeoutError, InvalidWaitDateError):
             if (found := self._find_passed(connection, request, now)) is None:
                 raise
             return found
@@ -158,10 +163,15 @@ class WaitCreator:
     def _find_passed(self, connection: Connection, request: WaitRequest, now: datetime) -> WaitCreateResult | None:
         """What the same request has created before its date had passed; ``None`` when there is nothing like it."""
         intent = request.asked
-        if not isinstance(intent, UntilDate) or intent.past is not Past.REJECT:
+        if isinstance(intent, EventQuery):
+            if intent.until is None:
+                return None
+            asked, schedule = self._draft_event_wait(intent, request, now, new_id())
+        elif isinstance(intent, UntilDate) and intent.past is Past.REJECT:
+            late, schedule = self.draft(request._replace(asked=replace(intent, past=Past.FIRE)), now)
+            asked = replace(late, wait_config={**late.wait_config, "past": intent.past.value})
+        else:
             return None
-        late, schedule = self.draft(request._replace(asked=replace(intent, past=Past.FIRE)), now)
-        asked = replace(late, wait_config={**late.wait_config, "past": intent.past.value})
         existing = find_pruned(connection, asked) or find_existing(connection, asked)
         if existing is None or existing.fingerprint != asked.fingerprint:
             return None

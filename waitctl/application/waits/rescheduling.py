@@ -22,6 +22,7 @@ from waitctl.domain.errors import (
     InvalidWaitDateError,
     ReplanTooLargeError,
 )
+from waitctl.domain.filters import WaitFilter
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import check_zone, format_instant, parse_instant, show
 from waitctl.domain.intents import (
@@ -40,7 +41,7 @@ from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.recurrence import NUMBER, RECURRENCE
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_reason
-from waitctl.domain.waits import WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
+from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution, WaitType
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import events as event_store
@@ -163,7 +164,8 @@ class ReschedulingService:
         rules = Rules.from_config(config)
         calendar = self._host_rules.calendar(rules)
         if wait.wait_type is WaitType.FOR_EVENT:
-            return EventQuery.from_config(config).deadline(base, zone, calendar, wait.id)
+            query = EventQuery.from_config(config)
+            return query.deadline(base, zone, *self._host_rules.calendars_of(query), wait.id)
         return IntentResolver(read_intent(config), zone, rules, calendar).resolve(base, wait.id)
 
     # -- reschedule -----------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from waitctl.domain.filters import WaitFilter
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import OPEN, WaitFilter, WaitStepExecution
+from waitctl.domain.waits import OPEN, WaitStepExecution
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows
@@ -103,7 +104,7 @@ def open_waits(
 
     from waitctl.infrastructure.schema import waits
     from waitctl.infrastructure.store.statements.completion import WAITING
-    from waitctl.infrastructure.store.statements.waits import list_statement
+    from waitctl.infrastructure.store.statements.filters import list_statement
 
     found = list_statement(replace(wanted, statuses=tuple(sorted(OPEN))), now=now)
     found = found.order_by(None).order_by(waits.c.id).limit(limit).where(sa.or_(WAITING, waits.c.scheduled_at > now))

@@ -20,7 +20,6 @@ from waitctl.domain.waits import (
     OPEN,
     Resolution,
     WaitExecutionStatus,
-    WaitFilter,
     WaitStepExecution,
     WaitType,
 )
@@ -73,25 +72,6 @@ def waits_of_execution(
     """The waits of an execution (and step), oldest first."""
     found = kept("waits_of_execution", step_id is not None)
     return load(connection, found, execution_id=execution_id, step_id=step_id)
-
-
-def list_waits(
-    connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
-) -> list[WaitStepExecution]:
-    """Waits by id, newest first, older than the wait ``after``."""
-    if not any(getattr(wanted, each.name) for each in fields(wanted)):  # what a dashboard asks every few seconds
-        return load(connection, kept("list_newest", after is not None), limit=limit, after=after)
-    return _list_wanted(connection, wanted, now=now, limit=limit, after=after)
-
-
-def _list_wanted(
-    connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
-) -> list[WaitStepExecution]:
-    from waitctl.infrastructure.schema import waits
-    from waitctl.infrastructure.store.statements.waits import list_statement
-
-    found = list_statement(wanted, now=now).limit(limit)
-    return load(connection, found if after is None else found.where(waits.c.id < after))
 
 
 def load(connection: Connection, found: Statement, **parameters: Any) -> list[WaitStepExecution]:
@@ -200,12 +180,18 @@ class OpenCounts:
 
 def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
     """Count the open waits."""
+    found = [(row[0], row[1], row[2]) for row in connection.execute(kept("count_open"))]
+    return open_counts(found, connection.execute(kept("count_overdue"), {"now": now}).one())
+
+
+def open_counts(found: Iterable[tuple[WaitType, WaitExecutionStatus, int]], overdue: Iterable[Any]) -> OpenCounts:
+    """The counts from rows of (type, status, number), and from how many are overdue, since when, and what is next."""
     by_type: dict[WaitType, int] = dict.fromkeys(WaitType, 0)
     by_status: dict[WaitExecutionStatus, int] = dict.fromkeys(sorted(OPEN, reverse=True), 0)
-    for wait_type, status, count in connection.execute(kept("count_open")):
+    for wait_type, status, count in found:
         by_type[wait_type] += count
         by_status[status] += count
-    return OpenCounts(by_type, by_status, *connection.execute(kept("count_overdue"), {"now": now}).one())
+    return OpenCounts(by_type, by_status, *overdue)
 
 
 # -- creating ----------------------------------------------------------------------------------------------------------

@@ -6,16 +6,15 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import ENUMERATIONS, INSTANTS, OPEN, WaitExecutionStatus, WaitFilter
+from waitctl.domain.waits import ENUMERATIONS, INSTANTS, OPEN, WaitExecutionStatus
 from waitctl.infrastructure.dialects import insert_new, insert_numbered, is_among, rfc3339
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, matches, tombstones, transitions, waits
-from waitctl.infrastructure.sql_batch import named, statement
+from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.waits import _DOCUMENTS
 
 
@@ -70,7 +69,7 @@ def _find_tombstone() -> sa.Select[Any]:
 @statement
 def _waits_of_execution(of_step: bool) -> sa.Select[Any]:
     """The waits of an execution, or of one of its steps."""
-    found = sa.select(waits).where(_of_execution(sa.bindparam("execution_id", type_=sa.Text)))
+    found = sa.select(waits).where(of_execution(sa.bindparam("execution_id", type_=sa.Text)))
     if of_step:
         found = found.where(waits.c.step_id == sa.bindparam("step_id", type_=sa.Text))
     return found.order_by(waits.c.created_at, waits.c.id)
@@ -81,41 +80,6 @@ def _list_newest(goes_on: bool) -> sa.Select[Any]:
     """Waits by id, newest first, or those older than one."""
     found = sa.select(waits).order_by(waits.c.id.desc()).limit(sa.bindparam("limit", type_=sa.Integer))
     return found.where(waits.c.id < sa.bindparam("after", type_=waits.c.id.type)) if goes_on else found
-
-
-def list_statement(wanted: WaitFilter, *, now: datetime) -> sa.Select[Any]:
-    """The waits that are wanted, newest first."""
-    found = sa.select(waits).order_by(waits.c.id.desc())
-    for column, value in (
-        (waits.c.wait_type, wanted.wait_type),
-        (waits.c.contact_id, wanted.contact_id),
-        (waits.c.workflow_id, wanted.workflow_id),
-    ):
-        if value is not None:
-            found = found.where(column == value)
-    if wanted.execution_id is not None:
-        found = found.where(_of_execution(wanted.execution_id))
-    if wanted.statuses:
-        found = found.where(waits.c.status.in_([literal(each, waits.c.status) for each in wanted.statuses]))
-    if wanted.overdue:
-        found = found.where(OPEN_WAIT, _ends_at() <= now)
-    if wanted.due_before is not None:
-        found = found.where(OPEN_WAIT, _ends_at() < wanted.due_before)
-    return named("list_waits", found)
-
-
-def _ends_at() -> sa.ColumnElement[Any]:
-    """When a tick would end an open wait: its instant, or the end of its listeners' grace."""
-    expires = (
-        sa.select(sa.func.min(listeners.c.expires_at))
-        .where(
-            listeners.c.wait_id == waits.c.id, listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
-        )
-        .scalar_subquery()
-    )
-    return sa.case(
-        (waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status), waits.c.scheduled_at), else_=expires
-    )
 
 
 @statement
@@ -156,7 +120,7 @@ def _listeners_of() -> sa.Select[Any]:
     return sa.select(listeners).where(is_among(listeners.c.wait_id)).order_by(listeners.c.id)
 
 
-def _of_execution(execution_id: Any) -> sa.ColumnElement[bool]:
+def of_execution(execution_id: Any) -> sa.ColumnElement[bool]:
     """By the first line of the audit trail, which has the index."""
     return waits.c.id.in_(sa.select(transitions.c.wait_id).where(transitions.c.workflow_execution_id == execution_id))
 
