@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 import waitctl.infrastructure.store as store
 from waitctl.application.documents import WAIT_FIELDS
+from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus
 from waitctl.infrastructure.schema import waits
@@ -46,6 +47,7 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 # What statements that differ by an argument are shown for, by the word that their files' names end in.
 ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    "count_by_handler": {"running": (DeliveryStatus.RUNNING,), "dead": (DeliveryStatus.DEAD,)},
     "find_id": {"": (waits.c.id,)},
     "find_ids": {"": (waits.c.id,)},
     "get_fields": {"": (WAIT_FIELDS,)},

@@ -9,13 +9,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from waitctl.domain.counts import CAP
 from waitctl.domain.deliveries import Outcome
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution
 from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
 from waitctl.infrastructure.sql_batch import named
-from waitctl.infrastructure.store.waits import IS_OPEN, OpenCounts, complete, literal, load, of_execution, open_counts
+from waitctl.infrastructure.store.completion import ACTIVE, SCHEDULED
+from waitctl.infrastructure.store.overview import OpenCounts, open_counts, percentiles
+from waitctl.infrastructure.store.waits import IS_OPEN, complete, literal, load, of_execution
 
 PAGE = 1000
 """Waits that are read at once."""
@@ -129,16 +132,21 @@ def _sort_key(key: SortKey) -> sa.ColumnElement[Any]:
 
 
 def count_open(connection: Connection, wanted: WaitFilter, *, now: datetime) -> OpenCounts:
-    """Count the open waits among those that are meant, as `store.waits.count_open` does for all."""
+    """Count the open waits among those that are meant, as `overview.count_open` does for all."""
     held = [*clauses(wanted, now=now), IS_OPEN]
-    kinds = (waits.c.wait_type, waits.c.status)
-    counts = sa.select(*kinds, sa.func.count()).where(*held).group_by(*kinds)
-    ends = sa.select(_ends_at().label("at")).where(*held).subquery()
-    at = sa.type_coerce(ends.c.at, UtcDateTime)
-    overdue = sa.select(
-        sa.func.count().filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at > now),
+    more = sa.literal_column(str(CAP + 1), sa.Integer)
+    some = sa.select(waits.c.wait_type, waits.c.status).where(*held).limit(more).subquery()
+    counts = sa.select(*some.c, sa.func.count()).group_by(*some.c)
+    ends = sa.select(_ends_at().label("at")).where(*held, _ends_at() <= now).limit(more)
+    due = sa.select(waits.c.scheduled_at).where(*held, SCHEDULED, waits.c.scheduled_at > now)
+    expires = (
+        sa.select(listeners.c.expires_at)
+        .join(waits, waits.c.id == listeners.c.wait_id)
+        .where(*held, ACTIVE, listeners.c.expires_at > now)
     )
+    following = [
+        connection.execute(found.order_by(column).limit(1)).scalar()
+        for found, column in ((due, waits.c.scheduled_at), (expires, listeners.c.expires_at))
+    ]
     found = [(row[0], row[1], row[2]) for row in connection.execute(counts)]
-    return open_counts(found, connection.execute(overdue).one())
+    return open_counts(found, connection.execute(percentiles(ends)).all(), following)

@@ -5,7 +5,7 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import starmap
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import WaitExecutionNotFoundError
-from waitctl.domain.listeners import EventListener, ListenerStatus
+from waitctl.domain.listeners import EventListener
 from waitctl.domain.text import JsonObject, from_json
 from waitctl.domain.waits import (
     ENUMERATIONS,
@@ -28,7 +28,7 @@ from waitctl.domain.waits import (
     WaitType,
 )
 from waitctl.infrastructure.dialects import insert_new, insert_numbered, is_among, read_rfc3339, rfc3339
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, matches, tombstones, transitions, waits
+from waitctl.infrastructure.schema import deliveries, listeners, matches, tombstones, transitions, waits
 from waitctl.infrastructure.sql_batch import statement
 
 
@@ -279,60 +279,6 @@ def count_ended(connection: Connection, wait_ids: Sequence[str]) -> int:
 def _count_ended() -> Any:
     """How many of these waits there are, and how many of them have ended."""
     return sa.select(sa.func.count(), sa.func.count(waits.c.resolved_at)).where(is_among(waits.c.id))
-
-
-@dataclass(frozen=True, slots=True)
-class OpenCounts:
-    """The open waits by type and status, how many are overdue since when, and when the next one is due."""
-
-    by_type: Mapping[WaitType, int]
-    by_status: Mapping[WaitExecutionStatus, int]
-    overdue: int
-    oldest_overdue_at: datetime | None
-    next_due_at: datetime | None
-
-
-def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
-    """Count the open waits."""
-    found = [(row[0], row[1], row[2]) for row in connection.execute(_count_open())]
-    return open_counts(found, connection.execute(_count_overdue(), {"now": now}).one())
-
-
-def open_counts(found: Iterable[tuple[WaitType, WaitExecutionStatus, int]], overdue: Iterable[Any]) -> OpenCounts:
-    """The counts from rows of (type, status, number), and from how many are overdue, since when, and what is next."""
-    by_type: dict[WaitType, int] = dict.fromkeys(WaitType, 0)
-    by_status: dict[WaitExecutionStatus, int] = dict.fromkeys(sorted(OPEN, reverse=True), 0)
-    for wait_type, status, count in found:
-        by_type[wait_type] += count
-        by_status[status] += count
-    return OpenCounts(by_type, by_status, *overdue)
-
-
-@statement
-def _count_open() -> Any:
-    """The open waits by type and status."""
-    kinds = (waits.c.wait_type, waits.c.status)
-    return sa.select(*kinds, sa.func.count()).where(IS_OPEN).group_by(*kinds)
-
-
-@statement
-def _count_overdue() -> Any:
-    """How many open waits are overdue, since when, and when the next one ends."""
-    now = sa.bindparam("now", type_=UtcDateTime)
-    ends = sa.union_all(
-        sa.select(waits.c.scheduled_at.label("at")).where(
-            waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
-        ),
-        sa.select(sa.func.min(listeners.c.expires_at))
-        .where(listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status))
-        .group_by(listeners.c.wait_id),
-    ).subquery()
-    at = sa.type_coerce(ends.c.at, UtcDateTime)
-    return sa.select(
-        sa.func.count().filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at > now),
-    )
 
 
 # -- creating ----------------------------------------------------------------------------------------------------------
