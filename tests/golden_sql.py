@@ -20,7 +20,7 @@ from waitctl.application.documents import WAIT_FIELDS
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus
-from waitctl.infrastructure.schema import waits
+from waitctl.infrastructure.schema import deliveries, tombstones, transitions, waits, webhook_tokens
 from waitctl.infrastructure.sql_batch import STATEMENTS, Claimed
 from waitctl.infrastructure.store.filters import list_statement
 
@@ -48,6 +48,8 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 # What statements that differ by an argument are shown for, by the word that their files' names end in.
 ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "count_by_handler": {"running": (DeliveryStatus.RUNNING,), "dead": (DeliveryStatus.DEAD,)},
+    "delete_of": {"waits": (waits.name,), "deliveries": (deliveries.name,), "transitions": (transitions.name,)},
+    "forget": {"tombstones": (tombstones.name,), "tokens": (webhook_tokens.name,)},
     "find_id": {"": (waits.c.id,)},
     "find_ids": {"": (waits.c.id,)},
     "get_fields": {"": (WAIT_FIELDS,)},

@@ -16,7 +16,7 @@ UPKEEP = "waitctl_upkeep"
 WAITS = "workflow_wait_executions"
 TICKS = "waitctl_ticks"
 
-TEXTS = ("day", "measure", "workflow_id", "wait_type", "step_id", "handler", "source", "outcome")
+TEXTS = ("measure", "day", "workflow_id", "wait_type", "step_id", "handler", "source", "outcome")
 ENDED = sa.text("resolved_at IS NOT NULL")
 
 

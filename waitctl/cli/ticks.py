@@ -63,7 +63,7 @@ def _print_runs(found: Runs, zone: str) -> None:
                 relative(run.tick.started_at, found.now),
                 _took(run),
                 f"{run.tick.host}:{run.tick.pid}",
-                _did(run),
+                did(run),
             )
         )
         if run.gap is not None:
@@ -89,7 +89,7 @@ def _took(run: Run) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else format_timedelta(run.tick.finished_at - run.tick.started_at)
 
 
-def _did(run: Run) -> str:
+def did(run: Run) -> str:
     report = run.to_json()
     counts = [
         f"{name.replace('_', ' ')} {report[name]:,}"

@@ -63,6 +63,20 @@ def _joined(value: object, separator: str) -> str:
     return separator.join(texts)
 
 
+def _http_url(value: str) -> str:
+    """An address that can be asked; what it holds may be as good as a password, and is not repeated."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("write an address, as in https://hc-ping.com/UUID")
+    return value
+
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Iana = Annotated[str, AfterValidator(lambda value: as_value_error(lambda: check_zone(value)))]
 Names = Annotated[tuple[Word, ...], BeforeValidator(_one_or_several)]
@@ -114,6 +128,9 @@ class FileModel(BaseModel):
     allow_inline_commands: bool = False
     on_dead: Word | None = None
     unknown_handler_after: Span | None = None
+    retention: Span | None = None
+    tombstone_retention: Span | None = None
+    ping_url: Annotated[Word, AfterValidator(_http_url)] | None = None
     inline_key_file: Word | None = None
     calendars: dict[Name, CalendarModel] = {}
     handlers: dict[Name, HandlerModel] = {}

@@ -398,19 +398,19 @@ pauses = Table(
 
 # What has come to an end, by the day in UTC and by what it was: totals and histograms that outlive the rows. `bucket`
 # is an upper bound in seconds (see `domain/histograms.py`), `total` the sum of what is counted in it. What a measure
-# has no use for is an empty text, so that one key says all.
+# has no use for is an empty text, so that one key says all; so is the day of what is counted over all days and groups.
 rollups = Table(
     "waitctl_rollups",
     metadata,
     *(
         Column(name, Text, nullable=False)
-        for name in ("day", "measure", "workflow_id", "wait_type", "step_id", "handler", "source", "outcome")
+        for name in ("measure", "day", "workflow_id", "wait_type", "step_id", "handler", "source", "outcome")
     ),
     Column("bucket", _big, nullable=False),
     Column("count", _big, nullable=False),
     Column("total", _big, nullable=False),
     PrimaryKeyConstraint(
-        *("day", "measure", "workflow_id", "wait_type", "step_id", "handler", "source", "outcome", "bucket")
+        *("measure", "day", "workflow_id", "wait_type", "step_id", "handler", "source", "outcome", "bucket")
     ),
 )
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 
 from waitctl.application.deliveries.dispatcher import Dispatcher
 from waitctl.application.processor.phases import Phase, Stopped, TickOptions
@@ -54,6 +53,7 @@ class Watch:
         self._good_rounds = 0
         self._looked_at: datetime | None = None
         self._earlier: TickReport | None = None
+        self._upkeep_at = 0.0
         self.tick = self._new_tick()
 
     def _new_tick(self) -> Tick:
@@ -120,7 +120,7 @@ class Watch:
                 self._rounds_of(tick, tick_id, started_at, dispatcher, interval, beat)
                 tick.resolver.stop(Stopped.INTERRUPTED)
                 report = tick.report(started_at, dispatcher.counts)
-                return self._add(self._database.write(partial(tick.finish, tick_id, report)))
+                return self._add(tick.write_finish(tick_id, report))
             except DatabaseError:
                 report = tick.report(started_at, dispatcher.counts)
                 self._earlier = self._add(replace(report, finished_at=host_clock()))
@@ -148,13 +148,22 @@ class Watch:
                     if time.monotonic() - beaten_at >= _HEARTBEAT:
                         beaten_at = time.monotonic()
                         self._database.write(tick.give_up_unknown_handlers)
-                        self._database.write(partial(tick.finish, tick_id, report))
+                        tick.write_finish(tick_id, report)
                     beat(self._add(report))
-                    if not has_done:  # else look ahead anew: what is next has changed
+                    if not has_done and not self._keep_up(tick):  # else look ahead anew: what is next has changed
                         self._signal.wait(self._pause(ahead, interval))
             finally:
                 dispatcher.finish()
             delivering.result()
+
+    def _keep_up(self, tick: Tick) -> bool:
+        """Do a step of upkeep, now and then, when nothing is due. Returns whether there is more of it."""
+        if time.monotonic() < self._upkeep_at:
+            return False
+        if tick.upkeep.step():
+            return True
+        self._upkeep_at = time.monotonic() + _HEARTBEAT
+        return False
 
     def _pause(self, ahead: _Outlook, interval: timedelta) -> float:
         pause = ahead.pause(interval)

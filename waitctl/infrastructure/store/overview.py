@@ -19,7 +19,7 @@ from waitctl.domain.waits import OPEN, WaitExecutionStatus, WaitType
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store import pauses
-from waitctl.infrastructure.store.completion import ACTIVE, NOW, SCHEDULED
+from waitctl.infrastructure.store.completion import ACTIVE, LIMIT, NOW, SCHEDULED
 from waitctl.infrastructure.store.deliveries import in_status, of_workflows
 
 _MORE = sa.literal_column(str(CAP + 1), sa.Integer)
@@ -269,3 +269,40 @@ def _count_of_workflows(connection: Connection, handlers: Iterable[str], workflo
             mine = sa.select(_ONE).where(in_status(status), deliveries.c.handler == handler, theirs).order_by(at)
             held += int(connection.execute(sa.select(_count(mine))).scalar_one())
     return held
+
+
+# -- live --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NextDue:
+    """A wait for a time that is due next."""
+
+    id: str
+    execution_id: str
+    step_id: str
+    scheduled_at: datetime
+
+
+def next_due(connection: Connection, *, limit: int) -> list[NextDue]:
+    """The waits for a time that are due first."""
+    return [NextDue(*row) for row in connection.execute(_next_due(), {"limit": limit})]
+
+
+@statement
+def _next_due() -> sa.Select[Any]:
+    """The waits for a time that are due first."""
+    columns = (waits.c.id, waits.c.workflow_execution_id, waits.c.step_id, waits.c.scheduled_at)
+    return sa.select(*columns).where(SCHEDULED).order_by(waits.c.scheduled_at).limit(LIMIT)
+
+
+def count_ended_since(connection: Connection, since: datetime) -> int:
+    """How many waits have ended since then, up to the cap."""
+    return int(connection.execute(_count_ended_since(), {"now": since}).scalar_one())
+
+
+@statement
+def _count_ended_since() -> sa.Select[Any]:
+    """How many waits have ended lately."""
+    ended = sa.select(_ONE).where(waits.c.resolved_at >= NOW).order_by(waits.c.resolved_at)
+    return sa.select(_count(ended))
