@@ -33,7 +33,7 @@ from waitctl.domain.counts import CAP
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.listeners import Mode
 from waitctl.infrastructure.indexes import metadata
-from waitctl.infrastructure.store import completion, due, inbox, overview, upcoming
+from waitctl.infrastructure.store import completion, due, health, inbox, overview, pruning, rollups, upcoming
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
@@ -369,6 +369,24 @@ def test_looking_at_what_is_open(large: Database) -> None:
     indexes = ("ix_wait_executions_scheduled", "ix_event_listeners_expires", "ix_wait_deliveries_pending")
     plans = explained(large, look)[1:]  # the first one is our own
     check(plans, *indexes)
+
+
+def test_upkeep(large: Database) -> None:
+    """What ended in a span is found by when it did; events by the clocks in their ids."""
+    past = datetime(2026, 4, 30, tzinfo=UTC)
+
+    def keep_up(connection: sa.Connection) -> None:
+        rollups.end_of_chunk(connection, past, limit=5)
+        rollups.roll_up_waits(connection, past, past + timedelta(hours=1))
+        rollups.not_yet(connection, past + timedelta(hours=10))
+        found = pruning.claim_ended(connection, before=past, after=past - timedelta(days=90), limit=5)
+        assert len(found) == 5
+        assert pruning.delete_waits(connection, found, now=NOW)["transitions"] == 10
+        health.progress_at(connection)
+        overview.count_ended_since(connection, past)
+        overview.next_due(connection, limit=5)
+
+    check(explained(large, keep_up), "ix_wait_executions_resolved", "ix_wait_deliveries_wait")
 
 
 def test_finding_uncorrelated_events(large: Database) -> None:

@@ -276,6 +276,6 @@ def test_buckets() -> None:
     assert [bucket_of(value, SECONDS) for value in (0, 1, 4, 61, 10**9)] == [0, 1, 5, 120, BEYOND]
     assert list(SECONDS) == sorted(SECONDS) and list(HANDLER_MILLISECONDS) == sorted(HANDLER_MILLISECONDS)
     counts = {5: 1, 0: 2, BEYOND: 1}
-    assert cumulative(counts) == [(0, 2), (5, 3)]
+    assert cumulative(counts, (1, 5)) == [(0, 2), (1, 2), (5, 3)]
     assert [percentile(counts, share) for share in (0.5, 0.75, 0.9)] == [0, 5, BEYOND]
     assert percentile({}, 0.5) is None

@@ -99,6 +99,7 @@ class Common:
             command=None if argv is None else InlineCommand(argv, _folder()),
             idempotency_key=delivery_key(delivery, self.step) if self.key is None and delivery else self.key,
             timezone=session.settings().timezone if self.tz is None else self.tz,
+            traceparent=os.environ.get("TRACEPARENT"),
         )
 
     @property

@@ -27,10 +27,14 @@ def bucket_of(value: float, bounds: Iterable[int]) -> int:
     return next((bound for bound in bounds if value <= bound), BEYOND)
 
 
-def cumulative(counts: Mapping[int, int]) -> list[tuple[int, int]]:
-    """(upper bound, how many are at most that), in order, as Prometheus has them; without `BEYOND`."""
-    bounds = sorted(counts)
-    sums = accumulate(counts[bound] for bound in bounds)
+def cumulative(counts: Mapping[int, int], every: Iterable[int]) -> list[tuple[int, int]]:
+    """(upper bound, how many are at most that), in order, as Prometheus has them; without `BEYOND`.
+
+    Each of ``every`` bound is there, whether anything was counted in it or not.
+    """
+    whole = dict.fromkeys(every, 0) | dict(counts)
+    bounds = sorted(whole)
+    sums = accumulate(whole[bound] for bound in bounds)
     return [(bound, count) for bound, count in zip(bounds, sums, strict=True) if bound != BEYOND]
 
 

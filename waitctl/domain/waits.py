@@ -25,8 +25,9 @@ from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventListener
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact, to_json
+from waitctl.domain.traces import KEY, read_traceparent
 
-NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT})
+NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT, KEY})
 """What `wait_config` holds beside what was asked for."""
 
 
@@ -131,6 +132,8 @@ class WaitSpec:
     timezone: str = "UTC"
     handlers: Mapping[Outcome, str] | None = None
     command: InlineCommand | None = None
+    traceparent: str | None = None
+    """The span that creates it, as W3C Trace Context writes it; anything else is ignored."""
 
     def checked(self) -> WaitSpec:
         """Return this spec validated and normalised. Raises `InvalidWaitConfigurationError`."""
@@ -271,6 +274,8 @@ class WaitStepExecution:
     ) -> WaitStepExecution:
         late = scheduled_at is not None and scheduled_at < now
         _check_routes(spec, wait_type)
+        if (link := read_traceparent(spec.traceparent)) is not None:
+            config = config | {KEY: link}
         return cls(
             id=wait_id,
             workflow_id=spec.workflow_id,

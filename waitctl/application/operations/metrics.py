@@ -15,7 +15,7 @@ from waitctl.application.waits.results import PendingWaitsSummary
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.counts import told
 from waitctl.domain.errors import InvalidSettingError
-from waitctl.domain.histograms import cumulative
+from waitctl.domain.histograms import HANDLER_MILLISECONDS, SECONDS, cumulative
 from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
@@ -154,12 +154,12 @@ def _metrics(values: _Values) -> Iterator[Metric]:
 def _histograms(values: _Values) -> Iterator[Metric]:
     from prometheus_client.core import HistogramMetricFamily
 
-    def buckets(counts: dict[int, int], unit: float) -> list[tuple[str, float]]:
-        bounds = [(str(round(bound * unit, 3)), float(count)) for bound, count in cumulative(counts)]
+    def buckets(counts: dict[int, int], every: Iterable[int], unit: float) -> list[tuple[str, float]]:
+        bounds = [(str(round(bound * unit, 3)), float(count)) for bound, count in cumulative(counts, every)]
         return [*bounds, ("+Inf", float(sum(counts.values())))]
 
     late = HistogramMetricFamily("waitctl_lateness_seconds", "How late waits were ended that end by the clock.")
-    late.add_metric([], buckets(values.late, _SECONDS), values.late_sum)
+    late.add_metric([], buckets(values.late, SECONDS, _SECONDS), values.late_sum)
     yield late
     took = HistogramMetricFamily("waitctl_handler_seconds", "How long handlers took.", labels=["handler"])
     counts: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
@@ -168,7 +168,9 @@ def _histograms(values: _Values) -> Iterator[Metric]:
         counts[handler][bucket] += count
         sums[handler] += total
     for handler in sorted(counts):
-        took.add_metric([handler], buckets(counts[handler], _MILLISECONDS), sums[handler] * _MILLISECONDS)
+        took.add_metric(
+            [handler], buckets(counts[handler], HANDLER_MILLISECONDS, _MILLISECONDS), sums[handler] * _MILLISECONDS
+        )
     yield took
 
 

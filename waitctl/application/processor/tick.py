@@ -150,6 +150,7 @@ class Tick:
 
     def _run(self) -> TickReport:
         self.resolver = self._new_resolver()
+        self.upkeep = Upkeep.of(self._database, self._settings)
         if self._options.dry_run:
             return self._database.write(self._dry_run, rollback=True)
         tick_id, started_at = self._database.write(self.start)
