@@ -63,12 +63,16 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a handler can take right now: at most ``room`` deliveries, leased for so long and tried so often."""
+    """What a handler can take right now: at most ``room`` deliveries, leased for so long and tried so often.
+
+    The first ``begins`` of them begin at once, so that their attempt counts from the start.
+    """
 
     handler: str
     room: int
     lease: timedelta
     max_attempts: int
+    begins: int = 0
 
 
 class Lease(NamedTuple):

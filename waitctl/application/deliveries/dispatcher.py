@@ -169,12 +169,15 @@ class Dispatcher:
             }
             for workers, room in promised.items():
                 workers.promised += room
+        kept = {workers: workers.reserve(room) for workers, room in promised.items()}
         try:
             yield [
-                Capacity(workers.config.name, room, workers.lease, workers.config.retry.max_attempts)
+                Capacity(workers.config.name, room, workers.lease, workers.config.retry.max_attempts, kept[workers][1])
                 for workers, room in promised.items()
             ]
         finally:
+            for workers in promised:
+                workers.let_go(kept[workers])
             with self._changed:
                 for workers, room in promised.items():
                     workers.promised -= room
@@ -184,10 +187,12 @@ class Dispatcher:
     def take(self, leased_batch: LeasedBatch, room: int) -> None:
         """Hand out deliveries that were leased for the ``room`` of their handler's capacity."""
         leases = leased_batch.leases
+        begun, waiting = Leased(leases, partial(first_payloads, leased_batch)).split(leased_batch.begun)
         with self._changed:
             workers = self._workers[leased_batch.handler]
             workers.took(len(leases), room)
-            workers.add(Leased(leases, partial(first_payloads, leased_batch)))
+            workers.add_begun(begun, self._may_start)
+            workers.add(waiting)
             self._changed.notify_all()  # who found nothing in hand looks for interrupts from now on
 
     # -- claiming -------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -61,6 +62,7 @@ def resolve_due(
         {
             "handler": each.handler,
             "room": each.room,
+            "begins": each.begins,
             "lease_until": until[each.handler],
             "most_attempts": each.max_attempts,
         }
@@ -72,19 +74,28 @@ def resolve_due(
         if (of_handler := leased.get(row.of_handler)) is None:
             of_handler = leased[row.of_handler] = LeasedBatch(row.of_handler, fields, now, until[row.of_handler], [])
         of_handler.rows.append(row)
+    for of_handler in leased.values():
+        of_handler.rows.sort(key=_IS_BEGUN, reverse=True)
     return int(rows[0][0]), list(leased.values())
+
+
+_IS_BEGUN = attrgetter("attempt")
+"""One for a delivery that begins as it comes into being, none for one that is leased alone."""
 
 
 _FIRST = 1
 """The claim of a delivery that is leased as it comes into being."""
 
-_BEFORE_FIELDS = 4
-"""Columns of a row before the wait's: how many waits ended; the delivery's id, handler and last attempt."""
+_BEFORE_FIELDS = 5
+"""Columns of a row before the wait's: how many waits ended; the delivery's id, handler, attempt and last attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeasedBatch:
-    """Deliveries of one handler that were leased as they came into being, by one statement; yet to be read."""
+    """Deliveries of one handler that were leased as they came into being, by one statement; yet to be read.
+
+    Those that are begun come first.
+    """
 
     handler: str
     fields: tuple[str, ...]
@@ -96,6 +107,11 @@ class LeasedBatch:
     def leases(self) -> list[Lease]:
         """The first of each."""
         return [Lease(row.delivery_id, _FIRST) for row in self.rows]
+
+    @property
+    def begun(self) -> int:
+        """How many are begun."""
+        return sum(map(_IS_BEGUN, self.rows))
 
     def read(self, which: slice) -> list[tuple[Delivery, JsonObject]]:
         """Those of them, each with the fields of its wait as documents have them."""
@@ -137,7 +153,7 @@ def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
 
     def steps(claimed: FromClause) -> dict[str, UpdateBase]:
         steps = ending_steps(claimed, Resolution.DUE)
-        names = ("id", "wait_id", "handler", "max_attempts", "status")
+        names = ("id", "wait_id", "handler", "attempt", "max_attempts", "status")
         steps["ended"] = steps["ended"].returning(*columns)
         steps["sent"] = _leased_outbox(claimed, capacities).returning(*(deliveries.c[name] for name in names))
         return steps
@@ -147,8 +163,8 @@ def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
         ended, sent = done["ended"], done.get("sent", deliveries)
         one = sa.select(count(claimed, {}).scalar_subquery().label("count")).subquery("one")
         is_leased = sent.c.status == literal(DeliveryStatus.RUNNING, deliveries.c.status)
-        sent_columns = (sent.c.id.label("delivery_id"), sent.c.handler.label("of_handler"), sent.c.max_attempts)
-        leased = sa.select(*sent_columns, *ended.c)
+        ids = (sent.c.id.label("delivery_id"), sent.c.handler.label("of_handler"))
+        leased = sa.select(*ids, sent.c.attempt, sent.c.max_attempts, *ended.c)
         leased_ = leased.join_from(ended, sent, sent.c.wait_id == ended.c.id).where(is_leased).subquery("leased")
         return sa.select(one.c.count, *leased_.c).select_from(one.outerjoin(leased_, sa.true()))
 
@@ -243,6 +259,7 @@ def _resume_late(deliver: bool) -> Claimed:
 _CAPACITY: Mapping[str, Any] = {
     "handler": sa.Text(),
     "room": sa.Integer(),
+    "begins": sa.Integer(),
     "lease_until": deliveries.c.lease_expires_at.type,
     "most_attempts": sa.Integer(),
 }
@@ -268,7 +285,9 @@ def _leased_outbox(claimed: FromClause, capacities: FromClause) -> UpdateBase:
         "handler": placed_.c.handler,
         "outcome": resolved(placed_, Resolution.DUE, deliveries.c.outcome),
         "status": sa.cast(sa.case((leased, running), else_=pending), deliveries.c.status.type),
-        "attempt": sa.literal_column("0"),
+        "attempt": sa.case(
+            (capacities.c.begins >= placed_.c.place, sa.literal_column("1")), else_=sa.literal_column("0")
+        ),
         "claims": sa.case((leased, sa.literal_column(str(_FIRST))), else_=sa.literal_column("0")),
         "max_attempts": capacities.c.most_attempts,
         "lease_expires_at": capacities.c.lease_until,
