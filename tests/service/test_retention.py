@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from tests.invariants import invariants
 from tests.scene import MINUTE, NOON, Scene
@@ -279,3 +283,65 @@ def test_buckets() -> None:
     assert cumulative(counts, (1, 5)) == [(0, 2), (1, 2), (5, 3)]
     assert [percentile(counts, share) for share in (0.5, 0.75, 0.9)] == [0, 5, BEYOND]
     assert percentile({}, 0.5) is None
+
+
+def size(scene: Scene) -> int:
+    """Pages of the tables, once what is gone has been cleared away."""
+    if scene.database.is_sqlite:
+        return int(scene.sql("PRAGMA page_count")[0][0])
+    with psycopg.connect(scene.url, autocommit=True) as connection:
+        connection.execute("VACUUM")
+    names = ", ".join(f"'{name}'" for name in TABLES.values())
+    (row,) = scene.sql(f"SELECT sum(pg_total_relation_size(oid)) / 8192 FROM pg_class WHERE relname IN ({names})")
+    return int(row[0])
+
+
+def test_the_database_stays_as_small_as_what_is_kept(scene: Scene, tmp_path: Path) -> None:
+    """Rounds of a day each, of which two are kept: the size is flat over the last half."""
+    scene.handle(tmp_path, "true")
+    settings = Settings(scene.url, handlers=scene.handlers, retention=2 * DAY)
+    sizes = []
+    for day in range(12):
+        scene.at(day * 24 * 60)
+        for number in range(60):
+            scene.create("1m", f"{day}-{number}", context={"filler": "x" * 300})
+        Tick(scene.at(day * 24 * 60 + 2).database, settings).run()
+        sizes.append(size(scene))
+    assert max(sizes[6:]) <= 1.1 * min(sizes[6:]), sizes
+    assert count(scene, "waits")[0] <= 3 * 60
+
+
+def test_a_key_is_not_lost_while_its_wait_is_pruned(postgres_scene: Scene) -> None:
+    """The wait goes right after a create's first look: at the wait, or else at what is left of it."""
+    scene = postgres_scene
+    scene.waits.resume_wait(scene.create(idempotency_key="k").wait.id)
+    scene.at(100 * 24 * 60)
+    gone: list[int] = []
+
+    def prune_behind_it(_: Any, cursor: Any, statement: str, *__: Any) -> None:
+        if not gone and re.search(r"FROM (waitctl_tombstones|workflow_wait_executions)\b", statement):
+            gone.append(0)
+            with Database(scene.url, as_of=scene.database.as_of) as other:
+                gone[0] = Upkeep(other, older_than=90 * DAY).run().waits
+
+    event.listen(Engine, "after_cursor_execute", prune_behind_it)
+    try:
+        again = scene.create(idempotency_key="k")
+    finally:
+        event.remove(Engine, "after_cursor_execute", prune_behind_it)
+    assert gone == [1]
+    assert (again.created, again.wait.status) == (False, "resumed")
+    assert not scene.create(idempotency_key="k").created
+
+
+def test_a_file_gives_room_back(sqlite_scene: Scene) -> None:
+    scene = sqlite_scene
+    assert scene.sql("PRAGMA auto_vacuum")[0][0] == 2
+    many = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 4000) SELECT zeroblob(4000) FROM c"
+    scene.sql("CREATE TABLE filler (page BLOB)")
+    scene.sql(f"INSERT INTO filler {many}")
+    scene.sql("DROP TABLE filler")
+    before = size(scene)
+    prune(scene)
+    assert before > 4000 and size(scene) <= before - 2500
+    assert 900 <= scene.sql("PRAGMA freelist_count")[0][0] <= 1100, "what new waits will need stays"

@@ -68,11 +68,13 @@ class Upkeep:
         self._older_than = older_than
         self._tombstones = tombstones
         self.pruned = Pruned()
-        self._stages = [self._roll_up_waits, self._roll_up_events]
+        self._stages: list[Callable[[Connection], bool]] = [self._roll_up_waits, self._roll_up_events]
         if older_than is not None:
             self._stages += [self._prune_waits, self._prune_events, self._prune_quarantine]
         if tombstones is not None:
             self._stages.append(self._forget)
+        if older_than is not None:
+            self._stages.append(pruning.give_back)
         self._begin()
 
     @classmethod

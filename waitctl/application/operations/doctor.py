@@ -194,7 +194,9 @@ def _bloat(facts: Facts) -> Judged:
 
 
 _PIN_REMEDY = "end it: SELECT pid, xact_start, query FROM pg_stat_activity ORDER BY xact_start"
-_SQLITE_BLOAT = "new waits will take the room; to give it back at a quiet time, run VACUUM in the sqlite3 shell"
+_SQLITE_BLOAT = (
+    "new waits will take the room; with retention in the config a tick gives it back, or VACUUM in sqlite3 does"
+)
 
 
 # -- the processor -----------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from waitctl.infrastructure.schema import (
     waits,
     webhook_tokens,
 )
-from waitctl.infrastructure.sql_batch import statement
+from waitctl.infrastructure.sql_batch import by_dialect, statement
 from waitctl.infrastructure.store.completion import LIMIT, NOW
 from waitctl.infrastructure.store.deliveries import in_status
 from waitctl.infrastructure.store.waits import load
@@ -222,3 +222,31 @@ def count_quarantined(connection: Connection, *, before: datetime) -> int:
 def delete_quarantined(connection: Connection, *, before: datetime) -> int:
     """Forget payloads that were kept before an instant. Returns how many."""
     return connection.execute(sa.delete(quarantine).where(quarantine.c.received_at < before)).rowcount
+
+
+# -- room --------------------------------------------------------------------------------------------------------------
+
+_PAGES_AT_ONCE = 1000
+
+
+def give_back(connection: Connection) -> bool:
+    """Give pages of an SQLite file that nothing needs back to the disk, some at once. Returns whether more can go.
+
+    Those that new waits will need soon stay: a quarter of what is in use. A file that an older waitctl made gives
+    nothing back. PostgreSQL's autovacuum does this by itself.
+    """
+    return by_dialect(connection, sqlite=_give_back_sqlite, postgresql=lambda _: False)(connection)
+
+
+def _give_back_sqlite(connection: Connection) -> bool:
+    free, pages = (
+        int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in ("freelist_count", "page_count")
+    )
+    spare = free - max(_PAGES_AT_ONCE, (pages - free) // 4)
+    if spare <= 0:
+        return False
+    driver: Any = connection.connection.driver_connection
+    for _ in range(min(spare, _PAGES_AT_ONCE)):
+        driver.execute("PRAGMA incremental_vacuum(1)")  # frees a page a step, and Python's driver makes one step of it
+    left = int(connection.exec_driver_sql("PRAGMA freelist_count").scalar_one())
+    return left < free and spare > _PAGES_AT_ONCE
