@@ -132,7 +132,8 @@ class InlineCommands:
 
         held = overview.count_held(connection, handlers, found)
         paused = pauses.paused(connection)
-        if INLINE not in handlers or paused.everything or INLINE in paused.handlers:
+        none_waits = not any(each.handler == INLINE and each.pending + each.running for each in found)
+        if none_waits or INLINE not in handlers or paused.everything or INLINE in paused.handlers:
             return held
         return held + self.count_not_ours(connection)
 

@@ -81,6 +81,7 @@ def read_facts(settings: Settings, database: Database, host: Callable[[], dateti
     inline = InlineCommands(settings, database)
     known = [config.name for config in handlers_of(settings, database)]
     summary = WaitSchedulingService(database, settings=settings).list_pending_waits(handlers=known)
+    waits_inline = any(each.handler == INLINE and each.pending + each.running for each in summary.backlogs)
     with database.read() as connection:
         return Facts(
             settings,
@@ -94,7 +95,7 @@ def read_facts(settings: Settings, database: Database, host: Callable[[], dateti
             health.orphans(connection),
             health.bloat(connection),
             pauses.paused(connection),
-            frozenset(known) - ({INLINE} if inline.count_not_ours(connection) else set()),
+            frozenset(known) - ({INLINE} if waits_inline and inline.count_not_ours(connection) else set()),
             host(),
         )
 

@@ -144,28 +144,28 @@ def find_old_events(connection: Connection, *, before: datetime, first_id: str, 
 @statement
 def _find_old_events() -> sa.Select[Any]:
     """Events that were received long ago and that no wait which is still there refers to, by the clock in their ids."""
-    kind = events.c.id.type
     referred = sa.exists().where(listeners.c.matched_event_id == events.c.id)
     counted = sa.exists().where(matches.c.event_id == events.c.id)
-    return (
-        sa.select(events.c.id)
-        .where(
-            events.c.id >= sa.bindparam("first_id", type_=kind),
-            events.c.id < sa.bindparam("last_id", type_=kind),
-            events.c.received_at < BEFORE,
-            events.c.correlated_at.is_not(None),
-            ~referred,
-            ~counted,
-        )
-        .order_by(events.c.id)
-        .limit(LIMIT)
+    return _old_events().where(~referred, ~counted).order_by(events.c.id).limit(LIMIT)
+
+
+def _old_events() -> sa.Select[Any]:
+    kind = events.c.id.type
+    return sa.select(events.c.id).where(
+        events.c.id >= sa.bindparam("first_id", type_=kind),
+        events.c.id < sa.bindparam("last_id", type_=kind),
+        events.c.received_at < BEFORE,
+        events.c.correlated_at.is_not(None),
     )
 
 
 def count_old_events(connection: Connection, *, before: datetime, first_id: str, last_id: str) -> int:
-    """How many events `find_old_events` finds in all."""
-    found = _find_old_events().limit(None).order_by(None).subquery()
-    parameters = {"before": before, "first_id": first_id, "last_id": last_id}
+    """How many events `find_old_events` finds in all, once the waits that `delete_waits` deletes are gone."""
+    stays = waits.c.id.not_in(_ended().with_only_columns(waits.c.id))
+    referred = sa.exists().where(listeners.c.matched_event_id == events.c.id, waits.c.id == listeners.c.wait_id, stays)
+    counted = sa.exists().where(matches.c.event_id == events.c.id, waits.c.id == matches.c.wait_id, stays)
+    found = _old_events().where(~referred, ~counted).subquery()
+    parameters = {"before": before, "after": datetime(1970, 1, 1, tzinfo=UTC), "first_id": first_id, "last_id": last_id}
     return int(connection.execute(sa.select(sa.func.count()).select_from(found), parameters).scalar_one())
 
 
