@@ -281,6 +281,12 @@ def test_a_database_that_is_away(tmp_path: Path) -> None:
         assert plugin(scene).severity is severity
 
 
+def test_a_url_that_cannot_be_read() -> None:
+    found = {each.check: each for each in examine(lambda: Settings("mysql://x"), lambda _: Database("mysql://x"))}
+    assert (found["config"].state, found["database"].state) == (State.OK, State.FAIL)
+    assert found["overdue"].state is State.UNKNOWN
+
+
 def test_a_config_that_others_may_write(tmp_path: Path, migrated_sqlite_url: str) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[handlers.nudge]\nexec = ["/bin/true"]\n')

@@ -111,14 +111,16 @@ def examine(
     ``host`` is this host's clock.
     """
     found: dict[str, Judged] = {"tzdata": _tzdata(frozenset())}
+    broken = "config"
     try:
         settings = load()
         found["config"] = _config(settings)
+        broken = "database"
         with open_(settings) as database:
             found["config"] = _handlers(settings, database) or found["config"]
             _examine_database(settings, database, found, host)
-    except WaitStepError as error:  # nothing else can be found out without them
-        found.setdefault("config", (FAIL, error.message, error.hint))
+    except WaitStepError as error:  # nothing else can be found out without it
+        found[broken] = (FAIL, error.message, error.hint)
     return [Finding(name, *found.get(name, (State.UNKNOWN, "not looked at: see the others", None))) for name in CHECKS]
 
 
