@@ -143,6 +143,6 @@ def payload_document(
         "data": data,
         "dead": delivery_document(dead) if dead else None,
         "late_seconds": wait["late_seconds"],
-        "trace_links": trace_links(wait["wait_config"], event and event.data),
+        "trace_links": trace_links(wait["wait_config"], None if event is None else event.data),
         "wait": wait,
     }

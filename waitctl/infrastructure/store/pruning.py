@@ -235,7 +235,11 @@ def give_back(connection: Connection) -> bool:
     Those that new waits will need soon stay: a quarter of what is in use. A file that an older waitctl made gives
     nothing back. PostgreSQL's autovacuum does this by itself.
     """
-    return by_dialect(connection, sqlite=_give_back_sqlite, postgresql=lambda _: False)(connection)
+    return by_dialect(connection, sqlite=_give_back_sqlite, postgresql=_gives_back_itself)(connection)
+
+
+def _gives_back_itself(_: Connection) -> bool:
+    return False
 
 
 def _give_back_sqlite(connection: Connection) -> bool:
