@@ -71,7 +71,7 @@ def top(run: Waitctl, *arguments: str) -> Iterator[Screen]:
 
 def test_top_shows_what_changes_and_quits(run: Waitctl) -> None:
     run("create", "fixed-time", "3d", "-e", "first").ok()
-    with top(run, "--interval", "500ms") as screen:
+    with top(run, "--interval", "1s") as screen:
         screen.until("waitctl", "dead", "NEXT DUE", "first")
         run("create", "fixed-time", "2d", "-e", "second").ok()
         screen.until("second")
@@ -95,7 +95,7 @@ def test_top_follows_its_window_at_once(run: Waitctl) -> None:
 def test_top_waits_for_a_database_that_is_away(run: Waitctl) -> None:
     run("create", "fixed-time", "3d", "-e", "first").ok()
     file = run.folder / "waits.db"
-    with top(run, "--interval", "500ms") as screen:
+    with top(run, "--interval", "1s") as screen:
         screen.until("first")
         away = [
             each for each in (file, *(file.with_name(file.name + end) for end in ("-wal", "-shm"))) if each.exists()

@@ -10,7 +10,13 @@ WHERE workflow_wait_executions.resolved_at >= :after
     SELECT *
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-      AND workflow_wait_deliveries.status IN ('pending', 'running')
+      AND workflow_wait_deliveries.status = 'pending'
+))
+  AND NOT (EXISTS (
+    SELECT *
+    FROM workflow_wait_deliveries
+    WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
+      AND workflow_wait_deliveries.status = 'running'
 ))
 ORDER BY workflow_wait_executions.resolved_at
 LIMIT :limit

@@ -66,11 +66,13 @@ def _claim_ended() -> sa.Select[Any]:
 
 
 def _ended() -> sa.Select[Any]:
-    unsettled = sa.exists().where(
-        deliveries.c.wait_id == waits.c.id, in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
-    )
+    # A condition each: of both together PostgreSQL knows no index, and reads the whole outbox.
+    settled = [
+        ~sa.exists().where(deliveries.c.wait_id == waits.c.id, in_status(status))
+        for status in (DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
+    ]
     columns = (waits.c.id, waits.c.resolved_at, waits.c.idempotency_key.is_not(None))
-    return sa.select(*columns).where(waits.c.resolved_at >= AFTER, waits.c.resolved_at < BEFORE, ~unsettled)
+    return sa.select(*columns).where(waits.c.resolved_at >= AFTER, waits.c.resolved_at < BEFORE, *settled)
 
 
 def count_ended(connection: Connection, *, before: datetime) -> dict[str, int]:
