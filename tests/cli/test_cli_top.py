@@ -78,7 +78,6 @@ def test_top_shows_what_changes_and_quits(run: Waitctl) -> None:
         run("tick", "-q").ok()
         screen.until("served", "nothing to do")
         os.write(screen.ours, b"xq")
-        os.write(screen.ours, b"q")
         assert screen.ended() == 0
 
 

@@ -76,8 +76,10 @@ class _Keys:
             if self._woken in ready:
                 os.read(self._woken, 1024)
                 return False
-            if self._descriptor in ready and os.read(self._descriptor, 1024)[:1] in {b"q", b"Q", b"\x04", b""}:
-                return True
+            if self._descriptor in ready:
+                typed = os.read(self._descriptor, 1024)
+                if not typed or not {*b"qQ\x04"}.isdisjoint(typed):
+                    return True
         return False
 
 
