@@ -25,6 +25,7 @@ HOMES = {
     "deliver-webhook": "benchmarks.deliveries:webhook",
     "watch": "benchmarks.deliveries:watch",
     "memory": "benchmarks.memory:memory",
+    "create-file": "benchmarks.create_file:create_file",
     "claim-scaling": "benchmarks.claim_scaling:claim_scaling",
     "resolution": "benchmarks.resolution:resolution",
     "startup": "benchmarks.startup:startup",

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import Database, PauseKind, Rules, Settings, WaitSpec, load_settings
@@ -23,6 +22,7 @@ from waitctl.domain.health import Finding, State
 from waitctl.infrastructure import migrations
 from waitctl.infrastructure.config import SourceConfig
 from waitctl.infrastructure.database import host_clock
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.providers import Request
 from waitctl.infrastructure.store import ticks
 
@@ -42,7 +42,7 @@ def states(found: dict[str, Finding]) -> dict[str, str]:
 def beat(scene: Scene, at: datetime) -> None:
     """A tick was seen then, which did nothing."""
 
-    def work(connection: sa.Connection) -> None:
+    def work(connection: Connection) -> None:
         tick_id = ticks.insert_tick(connection, host="web-1", pid=7, started_at=at, as_of=None, handlers=())
         ticks.finish_tick(connection, tick_id, finished_at=at, report={})
 

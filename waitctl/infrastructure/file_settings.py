@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone
+from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
 
@@ -132,6 +133,7 @@ class FileModel(BaseModel):
     tombstone_retention: Span | None = None
     ping_url: Annotated[Word, AfterValidator(_http_url)] | None = None
     inline_key_file: Word | None = None
+    log_format: Annotated[LogFormat, Field(strict=False)] | None = None
     calendars: dict[Name, CalendarModel] = {}
     handlers: dict[Name, HandlerModel] = {}
     sources: dict[Name, SourceModel] = {}

@@ -24,7 +24,7 @@ from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database, host_clock
 from waitctl.infrastructure.handlers import HandlerNotReadyError
-from waitctl.infrastructure.schema import HEAD
+from waitctl.infrastructure.schema_version import HEAD
 from waitctl.infrastructure.store import health, pauses
 from waitctl.infrastructure.zone_rules import use_newest
 

@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
-
-from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import WaitExecutionStatus
-from waitctl.infrastructure.dialects import quarter_of
-from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
-from waitctl.infrastructure.sql_batch import statement
-from waitctl.infrastructure.store.waits import literal
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +27,7 @@ def count_upcoming(
     connection: Connection, *, now: datetime, until: datetime, workflow_id: str | None
 ) -> UpcomingCounts:
     """Count the scheduled waits by their instant, and the event waits by the end of their listeners' grace."""
-    counted = _count_upcoming(workflow_id is not None)
+    counted = kept("count_upcoming", workflow_id is not None)
     aside = {_OVERDUE: 0, _LATER: 0}
     within: tuple[dict[int, int], dict[int, int]] = ({}, {})
     parameters = {"now": now, "until": until, "workflow_id": workflow_id}
@@ -47,42 +39,4 @@ def count_upcoming(
     return UpcomingCounts(aside[_OVERDUE], aside[_LATER], *within)
 
 
-@statement
-def _count_upcoming(of_workflow: bool) -> sa.CompoundSelect[Any]:
-    """The scheduled waits by their instant, and the event waits by the end of their listeners' grace, by quarter hours.
-
-    Both in one statement, so that a wait which goes from one to the other meanwhile is counted once.
-    """
-    scheduled = sa.select(waits.c.scheduled_at.label("at"), waits.c.id.label("wait_id")).where(
-        waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status), waits.c.scheduled_at.is_not(None)
-    )
-    timeouts = sa.select(listeners.c.expires_at.label("at"), listeners.c.wait_id).where(
-        listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status), listeners.c.expires_at.is_not(None)
-    )
-    if of_workflow:
-        workflow_id = sa.bindparam("workflow_id", type_=sa.Text)
-        scheduled = scheduled.where(waits.c.workflow_id == workflow_id)
-        # A look-up per listener: from a join PostgreSQL may go through the workflow's whole history.
-        theirs = sa.select(waits.c.workflow_id).where(waits.c.id == listeners.c.wait_id).scalar_subquery()
-        timeouts = timeouts.where(theirs == workflow_id)
-    return sa.union_all(*(_by_quarter(kind, ends) for kind, ends in enumerate((scheduled, timeouts))))
-
-
 _OVERDUE, _WITHIN, _LATER = -1, 0, 1
-
-
-def _by_quarter(kind: int, ends: sa.Select[Any]) -> sa.Select[Any]:
-    """Rows of (kind, place, quarter, count). A wait that listens to several types counts once: they expire together."""
-    at = ends.selected_columns.at
-    now, until = (sa.bindparam(name, type_=UtcDateTime) for name in ("now", "until"))
-    overdue, within, later = (sa.literal_column(str(place), sa.Integer) for place in (_OVERDUE, _WITHIN, _LATER))
-    place = sa.case((at <= now, overdue), (at >= until, later), else_=within)
-    quarter = sa.case((sa.and_(at > now, at < until), quarter_of(at)), else_=sa.literal_column("0"))
-    columns = (place.label("place"), quarter.label("quarter"), ends.selected_columns.wait_id)
-    placed = ends.with_only_columns(*columns).subquery("placed")
-    return sa.select(
-        sa.literal_column(str(kind), sa.Integer),
-        placed.c.place,
-        placed.c.quarter,
-        sa.func.count(placed.c.wait_id.distinct()),
-    ).group_by(placed.c.place, placed.c.quarter)
