@@ -136,7 +136,7 @@ def test_a_tick_tells_a_dead_mans_switch(run: Waitctl, tmp_path: Path, switch: s
     run(*tick, "--dry-run").ok()
     assert Switch.heard == []
     run(*tick, "-q").ok()
-    assert Switch.heard == [("/ping/uuid/start", ""), ("/ping/uuid", "resumed 1 waits")]
+    assert Switch.heard == [("/ping/uuid/start", ""), ("/ping/uuid", "resumed 1 wait")]
 
     (tmp_path / "waits.db").rename(tmp_path / "away.db")
     run(*tick).error(5)

@@ -38,7 +38,7 @@ def ticks(
     wanted = parse_when(since, "--since")
     if isinstance(wanted, timedelta):
         wanted = -abs(wanted)  # what has run lies behind, whichever way it is written
-    if limit is None and output is Output.HUMAN and sys.stdout.isatty():
+    if limit is None and output.is_for_people and sys.stdout.isatty():
         limit = _ON_A_TERMINAL
     session = session_of(context)
     with session.database() as database:

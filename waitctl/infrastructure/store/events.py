@@ -150,6 +150,20 @@ def get_events(connection: Connection, event_ids: Sequence[str]) -> list[Event]:
     return _load(connection, sa.select(events).where(events.c.id.in_(event_ids))) if event_ids else []
 
 
+@dataclass(frozen=True, slots=True)
+class HeldWait:
+    """A wait that an event has ended, but for its window: it is scheduled for the next opening."""
+
+    wait_id: str
+    until: datetime
+    timezone: str
+
+
+def held_by(connection: Connection, event_id: str) -> list[HeldWait]:
+    """The waits that this event has scheduled for their next opening, oldest first."""
+    return [HeldWait(*row) for row in connection.execute(kept("held_by"), {"event_id": event_id})]
+
+
 def list_events(
     connection: Connection,
     *,
@@ -158,13 +172,16 @@ def list_events(
     since: datetime | None,
     unmatched: bool,
     limit: int,
+    after: str | None = None,
 ) -> list[Event]:
-    """Events, newest first. ``unmatched``: those that no wait took, nor counted."""
+    """Events by id, newest first, older than the event ``after``. ``unmatched``: those no wait took, nor counted."""
     import sqlalchemy as sa
 
     from waitctl.infrastructure.schema import events, listeners, matches
 
-    found = sa.select(events).order_by(events.c.received_at.desc(), events.c.id.desc()).limit(limit)
+    found = sa.select(events).order_by(events.c.id.desc()).limit(limit)
+    if after is not None:
+        found = found.where(events.c.id < after)
     if event_type is not None:
         found = found.where(events.c.event_type == event_type)
     if contact_id is not None:

@@ -17,7 +17,7 @@ from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
 from waitctl.infrastructure.sql_batch import named, statement
 from waitctl.infrastructure.store.statements.completion import ACTIVE, SCHEDULED
 from waitctl.infrastructure.store.statements.overview import percentiles
-from waitctl.infrastructure.store.statements.waits import IS_OPEN, literal, of_execution
+from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal, of_execution
 
 
 def clauses(wanted: WaitFilter, *, now: datetime) -> list[sa.ColumnElement[bool]]:
@@ -55,7 +55,7 @@ def _ending(wanted: WaitFilter, now: datetime) -> list[sa.ColumnElement[bool]]:
         held.append(_ends_at() < wanted.due_before)
     if wanted.due_after is not None:
         held.append(_ends_at() >= wanted.due_after)
-    return [IS_OPEN, *held] if held else []
+    return [OPEN_WAIT, *held] if held else []
 
 
 def _ends_at() -> sa.ColumnElement[Any]:
@@ -122,7 +122,7 @@ def count_statements(
 
     The first two look at no more than `CAP` and one.
     """
-    held = [*clauses(wanted, now=now), IS_OPEN]
+    held = [*clauses(wanted, now=now), OPEN_WAIT]
     more = sa.literal_column(str(CAP + 1), sa.Integer)
     some = sa.select(waits.c.wait_type, waits.c.status).where(*held).limit(more).subquery()
     counts = sa.select(*some.c, sa.func.count()).group_by(*some.c)

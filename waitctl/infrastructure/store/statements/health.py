@@ -13,7 +13,7 @@ from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, wa
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.completion import ACTIVE, NOW, SCHEDULED
 from waitctl.infrastructure.store.statements.deliveries import in_status
-from waitctl.infrastructure.store.statements.waits import IS_OPEN, literal
+from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal
 
 _MORE = sa.literal_column(str(CAP + 1), sa.Integer)
 _ONE = sa.literal_column("1", sa.Integer)
@@ -64,7 +64,7 @@ def _orphans() -> sa.Select[Any]:
     unsettled = in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
     gone = ~sa.exists().where(waits.c.id == deliveries.c.wait_id)
     lost = sa.select(_ONE).select_from(deliveries).where(unsettled, gone).limit(_MORE).subquery()
-    is_open = sa.exists().where(waits.c.id == listeners.c.wait_id, IS_OPEN)
+    is_open = sa.exists().where(waits.c.id == listeners.c.wait_id, OPEN_WAIT)
     left = sa.select(_ONE).select_from(listeners).where(ACTIVE, ~is_open).limit(_MORE).subquery()
     counts: list[Any] = [sa.select(sa.func.count()).select_from(each).scalar_subquery() for each in (lost, left)]
     return sa.select(*counts)
