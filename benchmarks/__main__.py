@@ -25,6 +25,8 @@ HOMES = {
     "deliver-webhook": "benchmarks.deliveries:webhook",
     "watch": "benchmarks.deliveries:watch",
     "memory": "benchmarks.memory:memory",
+    "life": "benchmarks.life:life",
+    "hosts": "benchmarks.hosts:hosts",
     "create-file": "benchmarks.create_file:create_file",
     "claim-scaling": "benchmarks.claim_scaling:claim_scaling",
     "resolution": "benchmarks.resolution:resolution",
@@ -46,7 +48,8 @@ def main() -> int:
         for name in arguments.names or HOMES:
             module, _, function = HOMES[name].partition(":")
             comparisons += getattr(import_module(module), function)(setting)
-    print(table(comparisons))
+    if comparisons:
+        print(table(comparisons))
     return 0 if all(each.is_ok for each in comparisons) else 1
 
 

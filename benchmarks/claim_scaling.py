@@ -41,9 +41,9 @@ def claim_scaling(setting: Setting) -> list[Comparison]:
 def _milliseconds(database: Database) -> float:
     def batch(connection: Connection) -> None:
         now = database.clock(connection)
-        resolved, _ = due.resolve_due(connection, now=now, late_before=now, limit=DUE, reason="due", actor="benchmark")
-        if resolved != DUE:
-            raise SystemExit(f"{resolved} waits were due, not {DUE}")
+        done = due.resolve_due(connection, now=now, late_before=now, limit=DUE, reason="due", actor="benchmark")
+        if done.ended != DUE:
+            raise SystemExit(f"{done.ended} waits were due, not {DUE}")
 
     return 1000 * seconds(lambda: database.write(batch, rollback=True))
 

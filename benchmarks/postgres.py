@@ -41,6 +41,11 @@ class Cluster:
             self._started = self._stack.enter_context(_started())
         return self._started
 
+    @property
+    def program(self) -> str:
+        """The server's psql."""
+        return self._start()[1]
+
     def psql(self, database: str, script: str) -> str:
         """Run a script, each statement its own transaction, and return what it prints."""
         url, psql = self._start()

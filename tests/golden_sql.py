@@ -66,6 +66,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "list_newest": {"": (False,), "after": (True,)},
     "find_unclaimed": {"": (frozenset(),), "paused": (frozenset({"billing"}),)},
     "delete_older": {"": (False,), "source": (True,)},
+    "count_held": {"": (frozenset({"billing"}),)},
     "get_fields": {"": (WAIT_FIELDS,)},
     "waits_of_execution": {"": (False,), "step": (True,)},
     "count_upcoming": {"": (False,), "workflow": (True,)},
@@ -80,7 +81,6 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     **{name: {"": (False,), "listening": (True,)} for name in ("create_waits", "create_presumed_new")},
     "mark_waits": {str(to): (to,) for to in (WaitExecutionStatus.ERROR, *TRANSITIONS[WaitExecutionStatus.ERROR])},
     "resume_and_lease": {"": (WAIT_FIELDS,)},
-    "claim_late": {"": (False,), "next": (True,)},
     "resume_late": {"": (True,), "silent": (False,)},
     "count_events": _SCOPES | {"judged": ("judged",)},
     **dict.fromkeys(

@@ -135,7 +135,7 @@ def test_a_tick_goes_past_what_another_has_in_hand(postgres_url: str) -> None:
 
         def claim_and_dawdle(connection: Connection) -> tuple[int, TickReport]:
             now = host_clock()
-            claimed, _ = due.resolve_due(connection, now=now, late_before=now, limit=4, reason="due", actor="slow")
+            claimed = due.resolve_due(connection, now=now, late_before=now, limit=4, reason="due", actor="slow").ended
             return claimed, tick(fast, Phase.DUE, batch_size=100)
 
         claimed, report = slow.write(claim_and_dawdle)

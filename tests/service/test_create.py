@@ -223,7 +223,7 @@ def test_event_wait_that_cannot_be(
 def test_near_misses_of_event_types_are_named(scene: Scene) -> None:
     with pytest.raises(InvalidEventTypeError) as caught:
         scene.listen("email_opne")
-    assert caught.value.hint == "did you mean email_open?"
+    assert caught.value.hint == "did you mean email_open? waitctl event types add email_opne registers it"
 
 
 def test_deadline_beyond_the_calendar_is_refused(scene: Scene) -> None:

@@ -32,7 +32,7 @@ LEASE = timedelta(minutes=7)
 PATIENCE = 30
 
 
-def end_due(scene: Scene, connection: Connection, *capacities: Capacity) -> tuple[int, list[due.LeasedBatch]]:
+def end_due(scene: Scene, connection: Connection, *capacities: Capacity) -> due.ResumedBatch:
     now = scene.database.clock(connection)
     return due.resolve_due(
         connection,
@@ -60,7 +60,7 @@ def test_what_it_gets_is_what_a_claim_would_give_it(scene: Scene) -> None:
     scene.at(100)
 
     def work(connection: Connection) -> None:
-        ended, (leased_batch,) = end_due(scene, connection, Capacity("nudge", 10, LEASE, 8))
+        ended, _, (leased_batch,) = end_due(scene, connection, Capacity("nudge", 10, LEASE, 8))
         assert (ended, leased_batch.handler, len(leased_batch.rows)) == (2, "nudge", 2)
         first = dict(first_payloads(leased_batch, slice(None)))
         assert first
@@ -89,7 +89,7 @@ def test_each_handler_gets_what_it_has_room_for(scene: Scene) -> None:
         Capacity("other", 100, LEASE, 2),
         Capacity("absent", 9, LEASE, 8),
     )
-    ended, leased = scene.database.write(lambda connection: end_due(scene, connection, *capacities))
+    ended, _, leased = scene.database.write(lambda connection: end_due(scene, connection, *capacities))
     assert (ended, sorted((each.handler, len(each.rows)) for each in leased)) == (12, [("nudge", 3), ("other", 5)])
     rows = scene.sql(
         "SELECT handler, CAST(status AS text), attempt, claims, max_attempts, count(*), count(lease_expires_at) "
@@ -118,7 +118,9 @@ def test_one_that_an_event_had_scheduled_is_left_to_the_dispatcher(scene: Scene)
     scene.record()
     assert scene.statuses(parked) == "scheduled"
     scene.at(24 * 60)
-    ended, leased = scene.database.write(lambda connection: end_due(scene, connection, Capacity("nudge", 10, LEASE, 8)))
+    ended, _, leased = scene.database.write(
+        lambda connection: end_due(scene, connection, Capacity("nudge", 10, LEASE, 8))
+    )
     assert (ended, leased) == (1, [])
     (delivery,) = scene.deliveries.list_deliveries()
     assert (delivery.status, delivery.outcome) == ("pending", "event")

@@ -120,14 +120,17 @@ class InlineCommands:
 
     def count_held(self, connection: Connection, handlers: Collection[str]) -> int:
         """How many deliveries wait: for other handlers, for a pause to end, or for the user who made their command."""
-        from waitctl.infrastructure.store import overview
+        from waitctl.infrastructure.store import deliveries as store
+        from waitctl.infrastructure.store import pauses
 
-        return self.count_held_of(
-            connection, handlers, overview.backlogs(connection, now=self._database.clock(connection))
-        )
+        held = store.count_held(connection, handlers)
+        paused = pauses.paused(connection)
+        if INLINE not in handlers or paused.everything or INLINE in paused.handlers:
+            return held
+        return held + self.count_not_ours(connection)
 
     def count_held_of(self, connection: Connection, handlers: Collection[str], found: Sequence[Backlog]) -> int:
-        """`count_held`, from the backlogs of all handlers."""
+        """`count_held` up to the cap, from the backlogs of all handlers."""
         from waitctl.infrastructure.store import overview, pauses
 
         held = overview.count_held(connection, handlers, found)

@@ -11,7 +11,7 @@ from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone
 from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
-from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
+from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error, says
 
 
 def _one_or_several(value: object) -> object:
@@ -88,12 +88,26 @@ class CalendarModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    base: Word | None = None
-    extra: Annotated[dict[date, str], BeforeValidator(_named_dates)] = {}
-    removed: Annotated[frozenset[date], BeforeValidator(lambda value: frozenset(_named_dates(value)))] = frozenset()
-    work_week: Annotated[frozenset[int] | None, BeforeValidator(_read_days)] = None
-    hours: Annotated[Any, BeforeValidator(_read_hours)] = None
-    zone: Iana | None = None
+    base: Annotated[Word | None, says("The calendar that this one changes.", '"DE-BY"')] = None
+    extra: Annotated[
+        dict[date, str],
+        BeforeValidator(_named_dates),
+        says("Further holidays: a list of dates, or a table of names.", '{ "2026-12-24" = "Christmas Eve" }'),
+    ] = {}
+    removed: Annotated[
+        frozenset[date],
+        BeforeValidator(lambda value: frozenset(_named_dates(value))),
+        says("Holidays of the base that are worked.", '["2026-08-15"]'),
+    ] = frozenset()
+    work_week: Annotated[
+        frozenset[int] | None, BeforeValidator(_read_days), says("The days that are worked.", '"mon-fri"')
+    ] = None
+    hours: Annotated[
+        Any, BeforeValidator(_read_hours), says("The opening hours.", '"mon-fri 09:00-12:00,13:00-17:00"')
+    ] = None
+    zone: Annotated[
+        Iana | None, says("Where its days and hours are; left out, where the wait is.", '"Europe/Berlin"')
+    ] = None
 
 
 class SourceModel(BaseModel):
@@ -101,15 +115,25 @@ class SourceModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    format: Word | None = None
-    secret_env: Names = ()
-    secret_file: Names = ()
-    contact: Word | None = None
-    url: Word | None = None
-    verify: bool = True
-    tolerance: Span | None = None
-    max_quarantined: Annotated[int, Field(ge=0)] = MAX_QUARANTINED
-    max_quarantine_age: Span = MAX_AGE
+    format: Annotated[Word | None, says("Who sends it: a format of `waitctl event providers`.", '"typeform"')] = None
+    secret_env: Annotated[Names, says("The variable with the secret; a list while secrets rotate.", '"HOOK_KEY"')] = ()
+    secret_file: Annotated[
+        Names,
+        says("The file with the secret, beside the config file; a list while secrets rotate.", '"typeform.secret"'),
+    ] = ()
+    contact: Annotated[
+        Word | None, says("Where in the payload the contact stands, if not where the format has it.", '"user_id"')
+    ] = None
+    url: Annotated[
+        Word | None,
+        says("The hook's URL as the sender has it, where that is signed.", '"https://example.org/hooks/sms"'),
+    ] = None
+    verify: Annotated[bool, says("False takes unverified what has no secret.", "false")] = True
+    tolerance: Annotated[Span | None, says("How old a signature may be; left out, as the provider has it.", '"5m"')] = (
+        None
+    )
+    max_quarantined: Annotated[int, Field(ge=0), says("How many refused payloads are kept.", "1000")] = MAX_QUARANTINED
+    max_quarantine_age: Annotated[Span, says("How long a refused payload is kept.", '"30d"')] = MAX_AGE
 
     @model_validator(mode="after")
     def _check_verify(self) -> SourceModel:
@@ -123,17 +147,39 @@ class FileModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    database_url: Word | None = None
-    timezone: Iana | None = None
-    late_tolerance: Span | None = None
-    allow_inline_commands: bool = False
-    on_dead: Word | None = None
-    unknown_handler_after: Span | None = None
-    retention: Span | None = None
-    tombstone_retention: Span | None = None
-    ping_url: Annotated[Word, AfterValidator(_http_url)] | None = None
-    inline_key_file: Word | None = None
-    log_format: Annotated[LogFormat, Field(strict=False)] | None = None
-    calendars: dict[Name, CalendarModel] = {}
-    handlers: dict[Name, HandlerModel] = {}
-    sources: dict[Name, SourceModel] = {}
+    database_url: Annotated[
+        Word | None,
+        says(
+            "The database: sqlite:///FILE or postgresql://…; left out, a file in the user's data folder.",
+            '"postgresql://waitctl@db.example.org/waitctl"',
+        ),
+    ] = None
+    timezone: Annotated[Iana | None, says("The zone of waits that name none; left out, UTC.", '"Europe/Berlin"')] = None
+    late_tolerance: Annotated[
+        Span | None, says("How late a tick may be before closed windows hold a wait back.", '"5m"')
+    ] = None
+    allow_inline_commands: Annotated[
+        bool, says("Whether commands behind -- run on PostgreSQL; they need inline_key_file, too.", "true")
+    ] = False
+    on_dead: Annotated[Word | None, says("The handler that is told of dead deliveries.", '"tell-ops"')] = None
+    unknown_handler_after: Annotated[
+        Span | None, says("How long a delivery waits for a host that knows its handler.", '"24h"')
+    ] = None
+    retention: Annotated[Span | None, says("How long what has ended is kept; left out, for ever.", '"90d"')] = None
+    tombstone_retention: Annotated[
+        Span | None, says("How long keys and ids of what was pruned are remembered; left out, for ever.", '"1000d"')
+    ] = None
+    ping_url: Annotated[
+        Annotated[Word, AfterValidator(_http_url)] | None,
+        says("Where a tick tells a dead man's switch that it has run.", '"https://hc-ping.com/UUID"'),
+    ] = None
+    inline_key_file: Annotated[
+        Word | None, says("The key that hosts share to sign inline commands.", '"inline.key"')
+    ] = None
+    log_format: Annotated[
+        Annotated[LogFormat, Field(strict=False)] | None,
+        says("How a tick writes its log: human, json, or journal for systemd.", '"json"'),
+    ] = None
+    calendars: Annotated[dict[Name, CalendarModel], says("Calendars of your own.", "[calendars.company]")] = {}
+    handlers: Annotated[dict[Name, HandlerModel], says("What runs when a wait has ended.", "[handlers.nudge]")] = {}
+    sources: Annotated[dict[Name, SourceModel], says("Who sends webhooks.", "[sources.typeform]")] = {}

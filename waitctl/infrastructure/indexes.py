@@ -33,11 +33,18 @@ def where(condition: str) -> dict[str, Any]:
     return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
 
 
+# With the id, since many may be due at one instant: a claim begins where the last one has ended.
+Index("ix_wait_executions_scheduled", waits.c.scheduled_at, waits.c.id, **where("status = 'scheduled'"))
 Index("ix_wait_executions_scheduled", waits.c.scheduled_at, **where("status = 'scheduled'"))
 # For what is counted and pruned by when it ended. Its entries come in the order of their keys, at the index's end.
 Index("ix_wait_executions_resolved", waits.c.resolved_at, **where("resolved_at IS NOT NULL"))
 # Few waits may do anything but fire when they are late; a tick looks them up without reading the others that are due.
-Index("ix_wait_executions_late", waits.c.scheduled_at, **where("status = 'scheduled' AND late_policy IS NOT NULL"))
+Index(
+    "ix_wait_executions_late",
+    waits.c.scheduled_at,
+    waits.c.id,
+    **where("status = 'scheduled' AND late_policy IS NOT NULL"),
+)
 Index("uq_wait_executions_open", waits.c.workflow_execution_id, waits.c.step_id, unique=True, **where(OPEN))
 Index(
     "uq_wait_executions_key",
@@ -52,7 +59,7 @@ Index(
     "ix_wait_transitions_execution", transitions.c.workflow_execution_id, **where("workflow_execution_id IS NOT NULL")
 )
 Index("ix_event_listeners_lookup", listeners.c.contact_id, listeners.c.event_type, **where("status = 'active'"))
-Index("ix_event_listeners_expires", listeners.c.expires_at, **where("status = 'active'"))
+Index("ix_event_listeners_expires", listeners.c.expires_at, listeners.c.id, **where("status = 'active'"))
 Index("ix_event_listeners_wait", listeners.c.wait_id)
 Index("ix_event_listeners_event", listeners.c.matched_event_id, **where("matched_event_id IS NOT NULL"))
 Index(

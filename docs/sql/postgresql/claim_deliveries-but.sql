@@ -9,6 +9,7 @@ WITH claimed AS (
           E'\n') AS UUID[]))
       AND workflow_wait_deliveries.status = 'pending'
       AND workflow_wait_deliveries.next_attempt_at <= :now::TIMESTAMP WITH TIME ZONE
+      AND workflow_wait_deliveries.next_attempt_at >= :low::TIMESTAMP WITH TIME ZONE
     ORDER BY workflow_wait_deliveries.next_attempt_at
     LIMIT :limit::INTEGER
     FOR UPDATE SKIP LOCKED

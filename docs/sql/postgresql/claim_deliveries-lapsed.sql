@@ -7,6 +7,7 @@ WITH claimed AS (
     WHERE workflow_wait_deliveries.handler = :of_handler::VARCHAR
       AND workflow_wait_deliveries.status = 'running'
       AND workflow_wait_deliveries.lease_expires_at <= :now::TIMESTAMP WITH TIME ZONE
+      AND workflow_wait_deliveries.lease_expires_at >= :low::TIMESTAMP WITH TIME ZONE
     ORDER BY workflow_wait_deliveries.lease_expires_at
     LIMIT :limit::INTEGER
     FOR UPDATE SKIP LOCKED

@@ -7,6 +7,7 @@ WITH claimed AS (
     WHERE workflow_wait_deliveries.handler = :of_handler::VARCHAR
       AND workflow_wait_deliveries.status = 'pending'
       AND workflow_wait_deliveries.next_attempt_at <= :now::TIMESTAMP WITH TIME ZONE
+      AND workflow_wait_deliveries.next_attempt_at >= :low::TIMESTAMP WITH TIME ZONE
     ORDER BY workflow_wait_deliveries.next_attempt_at
     LIMIT :limit::INTEGER
     FOR UPDATE SKIP LOCKED

@@ -7,6 +7,8 @@ FROM workflow_wait_executions
 WHERE workflow_wait_executions.status = 'scheduled'
   AND workflow_wait_executions.late_policy IS NOT NULL
   AND workflow_wait_executions.scheduled_at < :late_before::TIMESTAMP WITH TIME ZONE
+  AND (workflow_wait_executions.scheduled_at,
+      workflow_wait_executions.id) > (:low_at::TIMESTAMP WITH TIME ZONE, :low_id::UUID)
 ORDER BY workflow_wait_executions.scheduled_at, workflow_wait_executions.id
 LIMIT :limit::INTEGER
 FOR UPDATE SKIP LOCKED;

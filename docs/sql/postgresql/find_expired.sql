@@ -2,10 +2,11 @@
 -- The listeners of the waits that expired first. Locks nothing: their topics come first.
 
 SELECT workflow_event_listeners.wait_id, workflow_event_listeners.event_type,
-    workflow_event_listeners.contact_id
+    workflow_event_listeners.contact_id, page.expires_at, page.listener_id
 FROM workflow_event_listeners
 JOIN (
-    SELECT workflow_wait_executions.id AS id
+    SELECT workflow_wait_executions.id AS id, workflow_event_listeners.expires_at AS expires_at,
+        workflow_event_listeners.id AS listener_id
     FROM workflow_wait_executions
     JOIN workflow_event_listeners ON workflow_event_listeners.wait_id = workflow_wait_executions.id
     WHERE workflow_event_listeners.status = 'active'
@@ -19,6 +20,8 @@ JOIN (
         WHERE heard.wait_id = workflow_wait_executions.id
           AND workflow_events.correlated_at IS NULL
     ))
+      AND (workflow_event_listeners.expires_at,
+          workflow_event_listeners.id) > (:low_at::TIMESTAMP WITH TIME ZONE, :low_id::UUID)
       AND NOT (EXISTS (
         SELECT *
         FROM workflow_event_listeners AS heard
@@ -26,6 +29,6 @@ JOIN (
           AND heard.status = 'active'
           AND heard.id < workflow_event_listeners.id
     ))
-    ORDER BY workflow_event_listeners.expires_at
+    ORDER BY workflow_event_listeners.expires_at, workflow_event_listeners.id
     LIMIT :limit::INTEGER
 ) AS page ON page.id = workflow_event_listeners.wait_id;

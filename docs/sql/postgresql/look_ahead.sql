@@ -9,14 +9,16 @@ SELECT EXISTS (
     SELECT workflow_wait_executions.scheduled_at
     FROM workflow_wait_executions
     WHERE workflow_wait_executions.status = 'scheduled'
-      AND workflow_wait_executions.scheduled_at IS NOT NULL
-    ORDER BY workflow_wait_executions.scheduled_at
+      AND (workflow_wait_executions.scheduled_at,
+          workflow_wait_executions.id) > (:due_at::TIMESTAMP WITH TIME ZONE, :due_id::UUID)
+    ORDER BY workflow_wait_executions.scheduled_at, workflow_wait_executions.id
     LIMIT :param_2::INTEGER
 ) AS anon_2, (
     SELECT workflow_event_listeners.expires_at
     FROM workflow_event_listeners
     WHERE workflow_event_listeners.status = 'active'
-      AND workflow_event_listeners.expires_at IS NOT NULL
-    ORDER BY workflow_event_listeners.expires_at
+      AND (workflow_event_listeners.expires_at,
+          workflow_event_listeners.id) > (:expires_at::TIMESTAMP WITH TIME ZONE, :expires_id::UUID)
+    ORDER BY workflow_event_listeners.expires_at, workflow_event_listeners.id
     LIMIT :param_4::INTEGER
 ) AS anon_3;

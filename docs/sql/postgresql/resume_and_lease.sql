@@ -11,13 +11,16 @@ WITH claimed AS (
         THEN coalesce(CAST(workflow_wait_executions.wait_config ->> 'first_due_at' AS TIMESTAMP WITH TIME ZONE),
         workflow_wait_executions.scheduled_at)
         ELSE workflow_wait_executions.scheduled_at END AS due_at,
-        workflow_wait_executions.resolution_event_id AS event_id
+        workflow_wait_executions.resolution_event_id AS event_id,
+        workflow_wait_executions.scheduled_at AS scheduled_at
     FROM workflow_wait_executions
     WHERE workflow_wait_executions.status = 'scheduled'
       AND workflow_wait_executions.scheduled_at <= :now::TIMESTAMP WITH TIME ZONE
       AND (workflow_wait_executions.late_policy IS NULL
           OR workflow_wait_executions.scheduled_at >= :late_before::TIMESTAMP WITH TIME ZONE)
-    ORDER BY workflow_wait_executions.scheduled_at
+      AND (workflow_wait_executions.scheduled_at,
+          workflow_wait_executions.id) > (:low_at::TIMESTAMP WITH TIME ZONE, :low_id::UUID)
+    ORDER BY workflow_wait_executions.scheduled_at, workflow_wait_executions.id
     LIMIT :limit::INTEGER
     FOR UPDATE SKIP LOCKED
 ), ended AS (
@@ -80,17 +83,20 @@ WITH claimed AS (
         workflow_wait_deliveries.handler, workflow_wait_deliveries.attempt,
         workflow_wait_deliveries.max_attempts, workflow_wait_deliveries.status
 )
-SELECT one.count, leased.delivery_id, leased.of_handler, leased.attempt, leased.max_attempts,
-    leased.id, leased.workflow_id, leased.workflow_execution_id, leased.step_id, leased.contact_id,
-    leased.wait_type, leased.status, leased.scheduled_at, leased.timeout_at, leased.timezone,
-    leased.wait_config, leased.context, leased.handler, leased.handlers, leased.command,
-    leased.idempotency_key, leased.created_at, leased.updated_at, leased.resolved_at,
-    leased.resolution, leased.resolution_event_id, leased.late_seconds
+SELECT one.ended, one.up_to_at, one.up_to_id, leased.delivery_id, leased.of_handler, leased.attempt,
+    leased.max_attempts, leased.id, leased.workflow_id, leased.workflow_execution_id,
+    leased.step_id, leased.contact_id, leased.wait_type, leased.status, leased.scheduled_at,
+    leased.timeout_at, leased.timezone, leased.wait_config, leased.context, leased.handler,
+    leased.handlers, leased.command, leased.idempotency_key, leased.created_at, leased.updated_at,
+    leased.resolved_at, leased.resolution, leased.resolution_event_id, leased.late_seconds
 FROM (
     SELECT (
         SELECT count(*) AS count_1
         FROM claimed
-    ) AS count
+    ) AS ended, claimed.scheduled_at AS up_to_at, claimed.id AS up_to_id
+    FROM claimed
+    ORDER BY claimed.scheduled_at DESC, claimed.id DESC
+    LIMIT 1
 ) AS one
 LEFT OUTER JOIN (
     SELECT sent.id AS delivery_id, sent.handler AS of_handler, sent.attempt AS attempt,

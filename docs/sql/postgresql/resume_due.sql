@@ -11,13 +11,16 @@ WITH claimed AS (
         THEN coalesce(CAST(workflow_wait_executions.wait_config ->> 'first_due_at' AS TIMESTAMP WITH TIME ZONE),
         workflow_wait_executions.scheduled_at)
         ELSE workflow_wait_executions.scheduled_at END AS due_at,
-        workflow_wait_executions.resolution_event_id AS event_id
+        workflow_wait_executions.resolution_event_id AS event_id,
+        workflow_wait_executions.scheduled_at AS scheduled_at
     FROM workflow_wait_executions
     WHERE workflow_wait_executions.status = 'scheduled'
       AND workflow_wait_executions.scheduled_at <= :now::TIMESTAMP WITH TIME ZONE
       AND (workflow_wait_executions.late_policy IS NULL
           OR workflow_wait_executions.scheduled_at >= :late_before::TIMESTAMP WITH TIME ZONE)
-    ORDER BY workflow_wait_executions.scheduled_at
+      AND (workflow_wait_executions.scheduled_at,
+          workflow_wait_executions.id) > (:low_at::TIMESTAMP WITH TIME ZONE, :low_id::UUID)
+    ORDER BY workflow_wait_executions.scheduled_at, workflow_wait_executions.id
     LIMIT :limit::INTEGER
     FOR UPDATE SKIP LOCKED
 ), ended AS (
@@ -45,5 +48,10 @@ WITH claimed AS (
     FROM claimed
     WHERE claimed.handler IS NOT NULL
 )
-SELECT count(*) AS count_1
-FROM claimed;
+SELECT (
+    SELECT count(*) AS count_1
+    FROM claimed
+) AS ended, claimed.scheduled_at AS up_to_at, claimed.id AS up_to_id
+FROM claimed
+ORDER BY claimed.scheduled_at DESC, claimed.id DESC
+LIMIT 1;

@@ -17,6 +17,7 @@ WHERE workflow_wait_deliveries.handler = :of_handler
 ))
   AND workflow_wait_deliveries.status = 'pending'
   AND workflow_wait_deliveries.next_attempt_at <= :now
+  AND workflow_wait_deliveries.next_attempt_at >= :low
 ORDER BY workflow_wait_deliveries.next_attempt_at
 LIMIT :limit
 OFFSET :param_2;

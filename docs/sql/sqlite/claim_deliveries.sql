@@ -11,6 +11,7 @@ FROM workflow_wait_deliveries
 WHERE workflow_wait_deliveries.handler = :of_handler
   AND workflow_wait_deliveries.status = 'pending'
   AND workflow_wait_deliveries.next_attempt_at <= :now
+  AND workflow_wait_deliveries.next_attempt_at >= :low
 ORDER BY workflow_wait_deliveries.next_attempt_at
 LIMIT :limit
 OFFSET :param_2;

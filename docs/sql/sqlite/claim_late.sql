@@ -7,6 +7,7 @@ FROM workflow_wait_executions
 WHERE workflow_wait_executions.status = 'scheduled'
   AND workflow_wait_executions.late_policy IS NOT NULL
   AND workflow_wait_executions.scheduled_at < :late_before
+  AND (workflow_wait_executions.scheduled_at, workflow_wait_executions.id) > (:low_at, :low_id)
 ORDER BY workflow_wait_executions.scheduled_at, workflow_wait_executions.id
 LIMIT :limit
 OFFSET :param_2;

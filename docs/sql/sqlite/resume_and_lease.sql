@@ -5,7 +5,7 @@
 DELETE FROM waitctl_claimed;
 
 -- claimed
-INSERT INTO waitctl_claimed (id, from_status, handler, due_at, event_id)
+INSERT INTO waitctl_claimed (id, from_status, handler, due_at, event_id, scheduled_at)
 SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status, coalesce(CASE
     WHEN (workflow_wait_executions.resolution_event_id IS NULL)
     THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_1) AS VARCHAR)
@@ -15,13 +15,14 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_stat
     THEN coalesce(substr(replace(replace(json_extract(workflow_wait_executions.wait_config,
     '$.first_due_at'), 'T', ' '), 'Z', '.000000'), 1, 26), workflow_wait_executions.scheduled_at)
     ELSE workflow_wait_executions.scheduled_at END AS due_at,
-    workflow_wait_executions.resolution_event_id AS event_id
+    workflow_wait_executions.resolution_event_id AS event_id, workflow_wait_executions.scheduled_at
 FROM workflow_wait_executions
 WHERE workflow_wait_executions.status = 'scheduled'
   AND workflow_wait_executions.scheduled_at <= :now
   AND (workflow_wait_executions.late_policy IS NULL
       OR workflow_wait_executions.scheduled_at >= :late_before)
-ORDER BY workflow_wait_executions.scheduled_at
+  AND (workflow_wait_executions.scheduled_at, workflow_wait_executions.id) > (:low_at, :low_id)
+ORDER BY workflow_wait_executions.scheduled_at, workflow_wait_executions.id
 LIMIT :limit
 OFFSET :param_2;
 
@@ -82,17 +83,21 @@ LEFT OUTER JOIN (
 RETURNING id, wait_id, handler, attempt, max_attempts, status;
 
 -- told
-SELECT one.count, leased.delivery_id, leased.of_handler, leased.attempt, leased.max_attempts,
-    leased.id, leased.workflow_id, leased.workflow_execution_id, leased.step_id, leased.contact_id,
-    leased.wait_type, leased.status, leased.scheduled_at, leased.timeout_at, leased.timezone,
-    leased.wait_config, leased.context, leased.handler, leased.handlers, leased.command,
-    leased.idempotency_key, leased.created_at, leased.updated_at, leased.resolved_at,
-    leased.resolution, leased.resolution_event_id, leased.late_seconds
+SELECT one.ended, one.up_to_at, one.up_to_id, leased.delivery_id, leased.of_handler, leased.attempt,
+    leased.max_attempts, leased.id, leased.workflow_id, leased.workflow_execution_id,
+    leased.step_id, leased.contact_id, leased.wait_type, leased.status, leased.scheduled_at,
+    leased.timeout_at, leased.timezone, leased.wait_config, leased.context, leased.handler,
+    leased.handlers, leased.command, leased.idempotency_key, leased.created_at, leased.updated_at,
+    leased.resolved_at, leased.resolution, leased.resolution_event_id, leased.late_seconds
 FROM (
     SELECT (
         SELECT count(*) AS count_1
         FROM waitctl_claimed
-    ) AS count
+    ) AS ended, waitctl_claimed.scheduled_at AS up_to_at, waitctl_claimed.id AS up_to_id
+    FROM waitctl_claimed
+    ORDER BY waitctl_claimed.scheduled_at DESC, waitctl_claimed.id DESC
+    LIMIT 1
+    OFFSET :param_1
 ) AS one
 LEFT OUTER JOIN (
     SELECT workflow_wait_deliveries.id AS delivery_id,

@@ -5,7 +5,7 @@
 DELETE FROM waitctl_claimed;
 
 -- claimed
-INSERT INTO waitctl_claimed (id, from_status, handler, due_at, event_id)
+INSERT INTO waitctl_claimed (id, from_status, handler, due_at, event_id, scheduled_at)
 SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status, coalesce(CASE
     WHEN (workflow_wait_executions.resolution_event_id IS NULL)
     THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_1) AS VARCHAR)
@@ -15,13 +15,14 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_stat
     THEN coalesce(substr(replace(replace(json_extract(workflow_wait_executions.wait_config,
     '$.first_due_at'), 'T', ' '), 'Z', '.000000'), 1, 26), workflow_wait_executions.scheduled_at)
     ELSE workflow_wait_executions.scheduled_at END AS due_at,
-    workflow_wait_executions.resolution_event_id AS event_id
+    workflow_wait_executions.resolution_event_id AS event_id, workflow_wait_executions.scheduled_at
 FROM workflow_wait_executions
 WHERE workflow_wait_executions.status = 'scheduled'
   AND workflow_wait_executions.scheduled_at <= :now
   AND (workflow_wait_executions.late_policy IS NULL
       OR workflow_wait_executions.scheduled_at >= :late_before)
-ORDER BY workflow_wait_executions.scheduled_at
+  AND (workflow_wait_executions.scheduled_at, workflow_wait_executions.id) > (:low_at, :low_id)
+ORDER BY workflow_wait_executions.scheduled_at, workflow_wait_executions.id
 LIMIT :limit
 OFFSET :param_2;
 
@@ -57,5 +58,11 @@ FROM waitctl_claimed
 WHERE waitctl_claimed.handler IS NOT NULL;
 
 -- told
-SELECT count(*) AS count_1
-FROM waitctl_claimed;
+SELECT (
+    SELECT count(*) AS count_1
+    FROM waitctl_claimed
+) AS ended, waitctl_claimed.scheduled_at AS up_to_at, waitctl_claimed.id AS up_to_id
+FROM waitctl_claimed
+ORDER BY waitctl_claimed.scheduled_at DESC, waitctl_claimed.id DESC
+LIMIT 1
+OFFSET :param_1;

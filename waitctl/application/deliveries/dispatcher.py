@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from threading import Condition
 from types import TracebackType
@@ -31,6 +31,7 @@ from waitctl.application.deliveries.workers import (
     Returned,
 )
 from waitctl.application.inline_commands import InlineCommands
+from waitctl.application.looks import WholeLooks
 from waitctl.domain.deliveries import (
     Capacity,
     Delivered,
@@ -50,7 +51,13 @@ from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import outcomes, pauses
+from waitctl.infrastructure.store.deliveries import Turns
 from waitctl.infrastructure.store.due import LeasedBatch
+
+_COMMITTED_WITHIN = timedelta(seconds=5)
+"""How long ago deliveries may have come into being that are not to be seen yet: their transaction goes on."""
+
+_UNKNOWN = Turns(None, None)
 
 _LOOK_AGAIN = 0.2
 """Seconds after which somebody who interrupts is noticed while handlers run."""
@@ -122,6 +129,8 @@ class Dispatcher:
         self._short_of_room = True
         self._more = True
         self._failure: BaseException | None = None
+        self._whole_looks = WholeLooks()
+        self._lows: dict[str, Turns] = {}
         self.counts = DeliveryCounts()
         self.unready: dict[str, str] = {}
         """Handlers that had something to do and that this host cannot use, and why. Their deliveries are held."""
@@ -262,17 +271,21 @@ class Dispatcher:
         if not free:
             return False
 
-        def work(connection: Connection) -> tuple[list[str], list[_Claim]]:
+        def work(connection: Connection) -> tuple[dict[str, Turns], dict[str, Turns], list[_Claim]]:
             now, paused = self._database.clock(connection), pauses.paused(connection)
             names = [] if paused.everything else [name for name in free if name not in paused.handlers]
-            wanted = store.claimable_handlers(connection, names, now=now)
-            return list(wanted), [
-                self._claim_for(connection, workers, room, paused, now, has_lapsed=wanted[name])
+            wanted = self._first_turns(connection, names, now)
+            claims = [
+                self._claim_for(connection, workers, room, paused, now, wanted[name])
                 for name, workers in ((name, free[name]) for name in wanted)
                 if workers.handler is not None and (room := workers.room()) > 0
             ]
+            settled = now - _COMMITTED_WITHIN
+            lows = {name: Turns(*(min(at or settled, settled) for at in wanted.get(name, _UNKNOWN))) for name in names}
+            return wanted, lows, claims
 
-        wanted, claims = self._database.write(work, is_news=lambda _: False)  # a lease is nobody else's business
+        wanted, lows, claims = self._database.write(work, is_news=lambda _: False)  # a lease is nobody else's business
+        self._lows |= lows
         exhausted: list[tuple[HandlerWorkers, Settlement]] = []
         for claim in claims:
             claim.workers.took(len(claim.addressed), claim.room)
@@ -290,6 +303,13 @@ class Dispatcher:
             return True
         return False
 
+    def _first_turns(self, connection: Connection, names: Collection[str], now: datetime) -> dict[str, Turns]:
+        """Which of these handlers may be handed something, and from which instants on: what is before is gone."""
+        if self._whole_looks.seconds_left:
+            return store.first_turns(connection, {name: self._lows.get(name, _UNKNOWN) for name in names}, now=now)
+        with self._whole_looks.timed():
+            return store.first_turns(connection, dict.fromkeys(names, _UNKNOWN), now=now)
+
     def _claim_for(
         self,
         connection: Connection,
@@ -297,8 +317,7 @@ class Dispatcher:
         room: int,
         paused: Paused,
         now: datetime,
-        *,
-        has_lapsed: bool,
+        turns: Turns,
     ) -> _Claim:
         """Claim those whose lease ran out, and then those that wait."""
         claim = partial(
@@ -311,8 +330,10 @@ class Dispatcher:
             paused_workflows=paused.workflows,
             but=self._inline.not_ours(connection, room) if workers.config.name == INLINE else (),
         )
-        lapsed, shared = claim(limit=room, lapsed=True) if has_lapsed else ([], set())
-        waiting, others = claim(limit=room - len(lapsed)) if len(lapsed) < room else ([], set())
+        nothing: tuple[list[Delivery], set[str]] = [], set()
+        lapsed, shared = claim(limit=room, lapsed=True, low=turns.lapsed) if turns.lapsed else nothing
+        left = room - len(lapsed)
+        waiting, others = claim(limit=left, low=turns.waiting) if turns.waiting and left else nothing
         addressed = make_payloads(connection, [*lapsed, *waiting], shared | others)
         return _Claim(workers, room, addressed, frozenset(delivery.id for delivery in lapsed))
 

@@ -1,6 +1,8 @@
 """How waits end by the clock and by the inbox table: its events → due waits → expired listeners, in batches.
 
-Each batch is one transaction, and any number of processes may overlap: they claim rows past each other.
+Each batch is one transaction, and any number of processes may overlap: they claim rows past each other. A batch begins
+where the one before it ended, since what has ended stays in the indexes as long as anybody can see it and each batch
+would read it again. What is dated to before that meanwhile, the next run finds: it looks at all of it (`look_ahead`).
 """
 
 from __future__ import annotations
@@ -32,9 +34,10 @@ from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion, due, inbox, pauses, rescheduling
 from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store.completion import FIRST, Ahead, Mark
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts, write_within_budget
-from waitctl.infrastructure.store.due import LateWait, LeasedBatch
+from waitctl.infrastructure.store.due import LateWait, LeasedBatch, ResumedBatch
 from waitctl.infrastructure.store.rescheduling import Rescheduled
 
 
@@ -45,6 +48,10 @@ class Phase(StrEnum):
     DUE = "due"
     EXPIRED = "expired"
     DELIVER = "deliver"
+
+
+_COMMITTED_WITHIN = timedelta(minutes=1)
+"""How long ago a wait that is not to be seen yet may have been made that is due at once: its transaction goes on."""
 
 
 class Stopped(StrEnum):
@@ -86,7 +93,6 @@ class Progress:
     resumed: int = 0
     timed_out: int = 0
     moved: int = 0
-    late_up_to: tuple[datetime, str] | None = None
     stopped: Stopped = Stopped.IDLE
     ids: dict[str, list[str]] = field(default_factory=dict)
 
@@ -126,6 +132,33 @@ class Resolver:
         self._inbox = Inbox(settings)
         self.opening_rules = HostOpeningRules(settings)
         self.progress = Progress()
+        self._late_low = FIRST
+        self._looked_from: dict[Phase, Mark] = dict.fromkeys((Phase.DUE, Phase.EXPIRED), FIRST)
+        self._low = dict(self._looked_from)
+        self._reached: dict[Phase, Mark] = {}
+
+    def look_ahead(self, connection: Connection, *, whole: bool = True) -> Ahead:
+        """What the clock and the inbox table will ask for next; batches begin there.
+
+        ``whole``: from the front of the indexes; otherwise beyond what has been ended or looked at.
+        """
+        low = dict.fromkeys(self._low, FIRST) if whole else self._low
+        ahead = completion.look_ahead(connection, due_low=low[Phase.DUE], expires_low=low[Phase.EXPIRED])
+        settled = self._database.clock(connection) - _COMMITTED_WITHIN
+        for phase, at in ((Phase.DUE, ahead.due_at), (Phase.EXPIRED, ahead.expires_at)):
+            self._low[phase] = max(low[phase], Mark(settled if at is None else min(at, settled)))
+        self._looked_from, self._late_low = dict(self._low), self._low[Phase.DUE]
+        return ahead
+
+    def count_remaining(self, connection: Connection) -> int:
+        """How many waits are due or have expired of those that the last look found or that came after."""
+        low = self._looked_from
+        return completion.count_remaining(
+            connection,
+            now=self._database.clock(connection),
+            due_low=low[Phase.DUE],
+            expires_low=low[Phase.EXPIRED],
+        )
 
     def phases(self) -> Sequence[tuple[Phase, Callable[[Connection], int]]]:
         """The batches, in their order; each says how much it has done."""
@@ -141,7 +174,6 @@ class Resolver:
 
         Returns whether any did.
         """
-        self.progress.late_up_to = None
         wanted = self._options.only.intersection(only)
         resolved = sink.look if sink else lambda: None
         done = False
@@ -175,7 +207,10 @@ class Resolver:
     def _write(self, phase: Phase, batch: Callable[[Connection], int]) -> int:
         """Run a batch in a transaction of its own."""
         if phase is not Phase.EVENTS:
-            return self._database.write(batch)
+            self._reached = {}
+            done = self._database.write(batch)
+            self._low |= self._reached  # only now: a batch that is run again after a deadlock begins where it did
+            return done
         try:
             return write_within_budget(self._database, self._correlate, may_go_on=self.may_go_on)
         except OverBudgetError:
@@ -201,14 +236,15 @@ class Resolver:
         """A batch of due waits, whose deliveries go right to the handlers that have room for them."""
         with sink.capacities() as capacities:
             room = {each.handler: each.room for each in capacities}
-            ended, leased = self._database.write(partial(self._due, capacities=capacities))
-            for leased_batch in leased:
+            done = self._database.write(partial(self._due, low=self._low[Phase.DUE], capacities=capacities))
+            for leased_batch in done.leased:
                 sink.take(leased_batch, room[leased_batch.handler])
-        if sum(len(leased_batch.rows) for leased_batch in leased) < ended:
+        if sum(len(leased_batch.rows) for leased_batch in done.leased) < done.ended:
             sink.look()
         with self._counting:
-            self.progress.resumed += ended
-        return ended
+            self.progress.resumed += done.ended
+            self._low[Phase.DUE] = max(self._low[Phase.DUE], done.up_to)
+        return done.ended
 
     def run_batches(self, batch: Callable[[], int], resolved: Callable[[], None] = lambda: None) -> bool:
         """Run batches of one phase until one comes back short of full. Returns whether they did anything."""
@@ -278,11 +314,11 @@ class Resolver:
             connection,
             late_before=self.opening_rules.late_before(now),
             limit=self._options.batch_size,
-            after=self.progress.late_up_to,
+            low=self._late_low,
         )
         if not late:
             return 0
-        self.progress.late_up_to = (late[-1].scheduled_at, late[-1].id)
+        self._late_low = Mark(late[-1].scheduled_at, late[-1].id)
         verdicts = [
             (
                 wait,
@@ -316,11 +352,12 @@ class Resolver:
         return len(late)
 
     def _due_batch(self, connection: Connection) -> int:
-        ended, _ = self._due(connection)
-        self.progress.resumed += ended
-        return ended
+        done = self._due(connection, low=self._low[Phase.DUE])
+        self._reached[Phase.DUE] = done.up_to
+        self.progress.resumed += done.ended
+        return done.ended
 
-    def _due(self, connection: Connection, *, capacities: Sequence[Capacity] = ()) -> tuple[int, list[LeasedBatch]]:
+    def _due(self, connection: Connection, *, low: Mark, capacities: Sequence[Capacity] = ()) -> ResumedBatch:
         now = self._database.clock(connection)
         if capacities:
             paused = pauses.paused(connection)
@@ -336,6 +373,7 @@ class Resolver:
             limit=self._options.batch_size,
             reason=self._database.dated("due"),
             actor=self._actor,
+            low=low,
             capacities=capacities,
             fields=WAIT_FIELDS,
         )
@@ -346,8 +384,11 @@ class Resolver:
         With the lock in hand, every event that was received before the clock is read is committed and correlated: the
         deadline decides, not which transaction was faster.
         """
-        listening = completion.expired_listeners(
-            connection, now=self._database.clock(connection), limit=self._options.batch_size
+        listening, self._reached[Phase.EXPIRED] = completion.expired_listeners(
+            connection,
+            now=self._database.clock(connection),
+            limit=self._options.batch_size,
+            low=self._low[Phase.EXPIRED],
         )
         if not listening:
             return 0

@@ -29,8 +29,8 @@ from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock, host_name
 from waitctl.infrastructure.ids import first_id_at
-from waitctl.infrastructure.store import completion, overview, pauses, quarantine, rollups, ticks
 from waitctl.infrastructure.store import deliveries as delivery_store
+from waitctl.infrastructure.store import overview, pauses, quarantine, rollups, ticks
 from waitctl.infrastructure.store.deliveries import NamedDelivery
 
 _GRACE = 8.0
@@ -164,6 +164,8 @@ class Tick:
             return self._database.write(self._dry_run, rollback=True)
         tick_id, started_at = self._database.write(self.start)
         began = time.monotonic()
+        with self._database.read() as connection:
+            self.resolver.look_ahead(connection)
         counts = DeliveryCounts()
         if Phase.DELIVER in self._options.only:
             counts = self._resolve_and_deliver()
@@ -314,7 +316,7 @@ class Tick:
             report,
             finished_at=self._database.real_clock(connection),
             held=self._inline.count_held(connection, self.usable_handlers()),
-            remaining_due=completion.count_remaining(connection, now=self._database.clock(connection)),
+            remaining_due=self.resolver.count_remaining(connection),
             quarantined=quarantine.count_quarantined(connection),
         )
 
@@ -323,6 +325,7 @@ class Tick:
         progress = Progress(ids={"correlated": [], "resumed": [], "timed_out": [], "moved": [], "delivered": []})
         self.resolver.progress = progress
         started_at = self._database.real_clock(connection)
+        self.resolver.look_ahead(connection)
         for phase, batch in self.resolver.phases():
             if phase in self._options.only:
                 self.resolver.run_batches(partial(batch, connection))

@@ -6,11 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from waitctl.application import logs
 from waitctl.application.deliveries.dispatcher import Dispatcher
+from waitctl.application.looks import WholeLooks
 from waitctl.application.processor.phases import Phase, Stopped, TickOptions
 from waitctl.application.processor.tick import Tick, TickReport, check_clock
 from waitctl.application.trouble import Trouble, heals
@@ -19,7 +21,6 @@ from waitctl.domain.instants import format_instant
 from waitctl.infrastructure import systemd
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
-from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.wakeup import Wakeup
 
@@ -57,6 +58,7 @@ class Watch:
         self._rounds = 0
         self._good_rounds = 0
         self._looked_at: datetime | None = None
+        self._whole_looks = WholeLooks()
         self._earlier: TickReport | None = None
         self._upkeep_at = 0.0
         self._next_said: datetime | None = _NEVER
@@ -185,14 +187,18 @@ class Watch:
 
     def _pause(self, ahead: _Outlook, interval: timedelta) -> float:
         pause = ahead.pause(interval)
+        if not ahead.is_whole:
+            pause = min(pause, self._whole_looks.seconds_left)
         return pause if self._good_rounds > 1 else min(pause, _TRY_AGAIN.total_seconds())
 
     def _look_ahead(self) -> _Outlook:
         """What is to do now, and when there will be something: one transaction of two looks."""
+        is_whole = not self._whole_looks.seconds_left
         with self._database.read() as connection:
             self._check_clock(connection)
             now = self._database.clock(connection)
-            ahead = completion.look_ahead(connection)
+            with self._whole_looks.timed() if is_whole else nullcontext():
+                ahead = self.tick.resolver.look_ahead(connection, whole=is_whole)
             names = sorted(self.tick.usable_handlers())
             attempt_at = delivery_store.next_attempt_at(connection, names, now=now) if names else None
         due = {
@@ -203,7 +209,7 @@ class Watch:
         times = [at - now for at in (ahead.due_at, ahead.expires_at, attempt_at) if at is not None]
         until = min(times, default=None)
         phases = frozenset(phase for phase, is_due in due.items() if is_due)
-        return _Outlook(phases, until, None if until is None else now + until)
+        return _Outlook(phases, until, None if until is None else now + until, is_whole=is_whole)
 
     def _check_clock(self, connection: Connection) -> None:
         """See what a fresh tick would see: whether the only clock there is was set back meanwhile."""
@@ -216,11 +222,15 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class _Outlook:
-    """The phases that have something to do, and how long until the next has; that may be over."""
+    """The phases that have something to do, and how long until the next has; that may be over.
+
+    Unless ``is_whole``, as far as one sees from the low-water mark on.
+    """
 
     phases: frozenset[Phase]
     until: timedelta | None
     due_at: datetime | None = None
+    is_whole: bool = True
 
     def pause(self, interval: timedelta) -> float:
         """Seconds to wait when a round has done nothing: what is overdue all the same, others have in hand."""

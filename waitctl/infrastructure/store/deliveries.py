@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import starmap
 from typing import Any, NamedTuple
 
@@ -112,6 +112,27 @@ def dead_ids(connection: Connection, *, handler: str | None = None, workflow_id:
     return list(connection.execute(found).scalars())
 
 
+def count_held(connection: Connection, handlers: Iterable[str]) -> int:
+    """How many deliveries wait for a handler that is not one of ``handlers``, or for the end of a pause."""
+    paused = pauses.paused(connection)
+    if paused.everything:
+        return int(connection.execute(kept("count_unsettled")).scalar_one())
+    awake = sorted(set(handlers) - paused.handlers)
+    if not paused.workflows:
+        return count_unsettled_but(connection, awake)
+    held = kept("count_held", frozenset(paused.workflows))
+    return int(connection.execute(held, {"names": _names(awake)}).scalar_one())
+
+
+def count_unsettled_but(connection: Connection, handlers: Iterable[str]) -> int:
+    """How many deliveries are not through, to other handlers than these.
+
+    What these have in the indexes is not read: it may be a million entries, dead ones among them.
+    """
+    names = {"names": _names({"", *handlers})}
+    return sum(row[0] for row in connection.execute(kept("count_unsettled_between"), names))
+
+
 def next_attempt_at(connection: Connection, handlers: Sequence[str], *, now: datetime) -> datetime | None:
     """When a delivery to one of ``handlers`` may be tried next, later than now; leases that will run out count."""
     at: datetime | None = connection.execute(kept("next_attempt_at"), {"names": _names(handlers), "now": now}).scalar()
@@ -163,10 +184,28 @@ def claimable_ids(connection: Connection, handlers: Iterable[str], *, now: datet
     return list(connection.execute(found.order_by(deliveries.c.next_attempt_at), {"now": now}).scalars())
 
 
-def claimable_handlers(connection: Connection, handlers: Sequence[str], *, now: datetime) -> dict[str, bool]:
-    """Those of ``handlers`` that have something to be handed out now, and whether a lease of theirs ran out."""
-    rows = connection.execute(kept("claimable_handlers"), {"names": _names(handlers), "now": now})
-    return {name: bool(has_lapsed) for name, has_lapsed in rows}
+class Turns(NamedTuple):
+    """Of one handler: since when its first delivery waits, and its first lease is over. ``None``: there is none."""
+
+    waiting: datetime | None
+    lapsed: datetime | None
+
+
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+def first_turns(connection: Connection, lows: Mapping[str, Turns], *, now: datetime) -> dict[str, Turns]:
+    """The first turns of those handlers that may be handed something now.
+
+    Only from the instants of ``lows`` on, a handler's own: what was claimed stays in the index as long as anybody can
+    see it, and would be read again by each look.
+    """
+    names = json_rows(
+        {"name": name, "waiting_low": low.waiting or EARLIEST, "lapsed_low": low.lapsed or EARLIEST}
+        for name, low in lows.items()
+    )
+    rows = connection.execute(kept("first_turns"), {"names": names, "now": now}).all()
+    return {row[0]: Turns(row[1], row[2]) for row in rows if row[1] is not None or row[2] is not None}
 
 
 def claim_deliveries(
@@ -177,18 +216,19 @@ def claim_deliveries(
     lease_until: datetime,
     max_attempts: int,
     limit: int,
+    low: datetime = EARLIEST,
     lapsed: bool = False,
     paused_workflows: Iterable[str] = (),
     but: Sequence[str] = (),
 ) -> tuple[list[Delivery], set[str]]:
     """Lease the ``limit`` deliveries of a handler that have waited longest; if ``lapsed``, whose leases ran out.
 
-    None of ``but``.
+    Only from the instant ``low`` on, and none of ``but``.
 
     Returns them with the number of the attempt that is to begin (`begin_deliveries` counts it), and those of their
     waits that may have others.
     """
-    parameters: dict[str, Any] = {"of_handler": handler, "now": now, "limit": limit, "but": but}
+    parameters: dict[str, Any] = {"of_handler": handler, "now": now, "low": low, "limit": limit, "but": but}
     parameters |= {"lease_until": lease_until, "most_attempts": max_attempts}
     claim = kept("claim_deliveries", frozenset(paused_workflows), lapsed, bool(but))
     rows: list[Any] = claim.run(connection, **parameters)

@@ -9,14 +9,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from waitctl.domain.deliveries import Capacity, Delivery, DeliveryStatus, Lease, Outcome
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows
+from waitctl.infrastructure.store.completion import FIRST, Mark, mark_parameters
 from waitctl.infrastructure.store.waits import read_fields
+
+
+class ResumedBatch(NamedTuple):
+    """What `resolve_due` did: how many waits it resumed, up to which of them, and the deliveries that it leased."""
+
+    ended: int
+    up_to: Mark
+    leased: list[LeasedBatch]
 
 
 def resolve_due(
@@ -27,19 +36,20 @@ def resolve_due(
     limit: int,
     reason: str,
     actor: str,
+    low: Mark = FIRST,
     capacities: Sequence[Capacity] = (),
     fields: tuple[str, ...] = (),
-) -> tuple[int, list[LeasedBatch]]:
-    """Resume the ``limit`` waits that have been due longest, past those that another tick has in hand.
+) -> ResumedBatch:
+    """Resume the ``limit`` waits beyond ``low`` that have been due longest, past those that another tick has in hand.
 
     Late ones with a policy are left to `claim_late`. Deliveries that ``capacities`` has room for are leased as they
-    come into being: a delivery is written twice then instead of three times, and its wait is not read again. Returns
-    how many waits were resumed, and the leased deliveries with these ``fields`` of their waits, the id among them.
+    come into being: a delivery is written twice then instead of three times, and its wait is not read again. The leased
+    deliveries come with these ``fields`` of their waits, the id among them.
     """
-    parameters: dict[str, Any] = {"now": now, "late_before": late_before, "limit": limit}
+    parameters: dict[str, Any] = {"now": now, "late_before": late_before, "limit": limit, **mark_parameters(low)}
     parameters |= {"reason": reason, "actor": actor, "data": None}
     if not capacities:
-        return int(kept("resume_due").run(connection, **parameters)[0][0]), []
+        return _resumed(kept("resume_due").run(connection, **parameters), low, [])
     until = {each.handler: now + each.lease for each in capacities}
     room = [
         {
@@ -53,24 +63,31 @@ def resolve_due(
     ]
     rows = kept("resume_and_lease", fields).run(connection, **parameters, capacities=json_rows(room))
     leased: dict[str, LeasedBatch] = {}
-    for row in rows if rows[0].delivery_id is not None else ():
+    for row in rows if rows and rows[0].delivery_id is not None else ():
         if (of_handler := leased.get(row.of_handler)) is None:
             of_handler = leased[row.of_handler] = LeasedBatch(row.of_handler, fields, now, until[row.of_handler], [])
         of_handler.rows.append(row)
     for of_handler in leased.values():
         of_handler.rows.sort(key=_IS_BEGUN, reverse=True)
-    return int(rows[0][0]), list(leased.values())
+    return _resumed(rows, low, list(leased.values()))
+
+
+def _resumed(rows: Sequence[Row], low: Mark, leased: list[LeasedBatch]) -> ResumedBatch:
+    """Read the head of every row, which says how many there are and which is the last; no rows: none."""
+    if not rows:
+        return ResumedBatch(0, low, [])
+    return ResumedBatch(int(rows[0].ended), Mark(rows[0].up_to_at, rows[0].up_to_id), leased)
 
 
 _IS_BEGUN = attrgetter("attempt")
 """One for a delivery that begins as it comes into being, none for one that is leased alone."""
 
 
-_FIRST = 1
+_FIRST_CLAIM = 1
 """The claim of a delivery that is leased as it comes into being."""
 
-_BEFORE_FIELDS = 5
-"""Columns of a row before the wait's: how many waits ended; the delivery's id, handler, attempt and last attempt."""
+_BEFORE_FIELDS = 7
+"""Columns of a row before the wait's: how many waits ended and which last; the delivery's id, handler and attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +106,7 @@ class LeasedBatch:
     @property
     def leases(self) -> list[Lease]:
         """The first of each."""
-        return [Lease(row.delivery_id, _FIRST) for row in self.rows]
+        return [Lease(row.delivery_id, _FIRST_CLAIM) for row in self.rows]
 
     @property
     def begun(self) -> int:
@@ -103,7 +120,7 @@ class LeasedBatch:
             wait = read_fields(self.fields, row[_BEFORE_FIELDS:])
             attempt = (DeliveryStatus.RUNNING, 1, row.max_attempts, self.created_at, self.lease_until)
             fields = (row.delivery_id, wait["id"], self.handler, Outcome.DUE, *attempt, None, self.created_at, None)
-            delivery = Delivery(*fields, claims=_FIRST)
+            delivery = Delivery(*fields, claims=_FIRST_CLAIM)
             read.append((delivery, wait))
         return read
 
@@ -132,13 +149,10 @@ class LateWait:
     wait_config: JsonObject
 
 
-def claim_late(
-    connection: Connection, *, late_before: datetime, limit: int, after: tuple[datetime, str] | None
-) -> list[LateWait]:
-    """Lock the ``limit`` waits with a policy that are late longest, beyond ``after`` (instant and id)."""
-    at, wait_id = after or (None, None)
-    parameters = {"late_before": late_before, "limit": limit, "after_at": at, "after_id": wait_id}
-    return [LateWait(*row) for row in connection.execute(kept("claim_late", after is not None), parameters)]
+def claim_late(connection: Connection, *, late_before: datetime, limit: int, low: Mark = FIRST) -> list[LateWait]:
+    """Lock the ``limit`` waits with a policy beyond ``low`` that are late longest."""
+    parameters = {"late_before": late_before, "limit": limit, **mark_parameters(low)}
+    return [LateWait(*row) for row in connection.execute(kept("claim_late"), parameters)]
 
 
 def resolve_late(

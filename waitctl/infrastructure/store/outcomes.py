@@ -15,7 +15,7 @@ from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_ids, json_rows
 from waitctl.infrastructure.store import pauses
-from waitctl.infrastructure.store.deliveries import lease_rows
+from waitctl.infrastructure.store.deliveries import count_unsettled_but, lease_rows
 
 
 def deliver(connection: Connection, leases: Iterable[Lease], *, now: datetime) -> int:
@@ -77,9 +77,10 @@ def insert_dead_letter_notices(connection: Connection, handlers: Mapping[str, st
 def unclaimed(connection: Connection, known: Iterable[str], *, before: datetime, limit: int) -> list[tuple[str, str]]:
     """Deliveries (id, handler) that wait since before then for handlers other than these; no paused ones."""
     paused = pauses.paused(connection)
-    if paused.everything:
+    others = {*known, *paused.handlers}
+    if paused.everything or not count_unsettled_but(connection, others):
         return []
-    names = json_rows({"name": each} for each in sorted({*known, *paused.handlers}))
+    names = json_rows({"name": each} for each in sorted(others))
     found = kept("find_unclaimed", frozenset(paused.workflows))
     rows = connection.execute(found, {"names": names, "before": before, "limit": limit}).all()
     return [(row[0], row[1]) for row in rows]

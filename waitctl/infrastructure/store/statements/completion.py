@@ -29,6 +29,18 @@ WAITING = waits.c.status == literal(WaitExecutionStatus.WAITING, waits.c.status)
 SCHEDULED = waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
 
 
+# -- the low-water mark ------------------------------------------------------------------------------------------------
+
+
+def beyond(at: sa.Column[Any], key: sa.Column[Any], name: str = "low") -> sa.ColumnElement[bool]:
+    """Whether a row lies beyond the mark that `mark_parameters` makes parameters of; by an index on both columns.
+
+    With the id, since many may be due at one instant.
+    """
+    mark = sa.tuple_(sa.bindparam(f"{name}_at", type_=UtcDateTime), sa.bindparam(f"{name}_id", type_=ID))
+    return sa.tuple_(at, key) > mark
+
+
 # -- what ending means -------------------------------------------------------------------------------------------------
 
 
@@ -137,17 +149,18 @@ def claimed_ids(claimed: FromClause, _: Rows) -> sa.Select[Any]:
 _LISTENED = waits.join(listeners, listeners.c.wait_id == waits.c.id)
 _heard = listeners.alias("heard")
 
-# An event of the inbox table that nobody has correlated yet may have come in time, for any listener of the wait: the
-# deadline decides, not the sweeper.
-_DOOR_IS_EMPTY = ~sa.exists(
-    sa.select(sa.literal_column("1"))
-    .select_from(
-        _heard.join(
-            events, sa.and_(events.c.contact_id == _heard.c.contact_id, events.c.event_type == _heard.c.event_type)
-        )
-    )
-    .where(_heard.c.wait_id == waits.c.id, events.c.correlated_at.is_(None))
-)
+
+def _door_is_empty(wait_id: sa.Column[Any]) -> sa.ColumnElement[bool]:
+    """Whether the inbox table holds no event for any listener of the wait that nobody has correlated yet.
+
+    It may have come in time: the deadline decides, not the sweeper.
+    """
+    topic = sa.and_(events.c.contact_id == _heard.c.contact_id, events.c.event_type == _heard.c.event_type)
+    waiting: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(_heard.join(events, topic))
+    return ~sa.exists(waiting.where(_heard.c.wait_id == wait_id, events.c.correlated_at.is_(None)))
+
+
+_DOOR_IS_EMPTY = _door_is_empty(waits.c.id)
 _EXPIRED = sa.and_(ACTIVE, listeners.c.expires_at <= NOW, WAITING, _DOOR_IS_EMPTY)
 
 
@@ -157,15 +170,17 @@ def _find_expired() -> sa.Select[Any]:
     # Of a grouped wait some may have matched already: the first one that still listens.
     listens = _heard.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
     first = ~sa.exists().where(_heard.c.wait_id == waits.c.id, listens, _heard.c.id < listeners.c.id)
+    place = (listeners.c.expires_at, listeners.c.id)
     page = (
-        sa.select(waits.c.id)
+        sa.select(waits.c.id, listeners.c.expires_at, listeners.c.id.label("listener_id"))
         .select_from(_LISTENED)
-        .where(_EXPIRED, first)
-        .order_by(listeners.c.expires_at)
+        .where(_EXPIRED, beyond(*place), first)
+        .order_by(*place)
         .limit(LIMIT)
         .subquery("page")
     )
-    found = sa.select(listeners.c.wait_id, listeners.c.event_type, listeners.c.contact_id)
+    topic = (listeners.c.wait_id, listeners.c.event_type, listeners.c.contact_id)
+    found = sa.select(*topic, page.c.expires_at, page.c.listener_id)
     return found.join(page, page.c.id == listeners.c.wait_id)
 
 
@@ -191,8 +206,14 @@ def _time_out_expired() -> Claimed:
 @statement
 def _count_remaining() -> sa.Select[Any]:
     """How many waits are due, and how many have expired."""
-    due = sa.select(sa.func.count()).select_from(waits).where(SCHEDULED, waits.c.scheduled_at <= NOW)
-    expired = sa.select(sa.func.count(waits.c.id.distinct())).select_from(_LISTENED).where(_EXPIRED)
+    is_due = sa.and_(SCHEDULED, waits.c.scheduled_at <= NOW, beyond(waits.c.scheduled_at, waits.c.id, "due"))
+    due = sa.select(sa.func.count()).select_from(waits).where(is_due)
+    # The wait's status by a sub-select: a join may be made from the waits, all of which may be dead.
+    status = sa.select(waits.c.status).where(waits.c.id == listeners.c.wait_id).scalar_subquery()
+    is_waiting = status == literal(WaitExecutionStatus.WAITING, waits.c.status)
+    has_expired = sa.and_(ACTIVE, listeners.c.expires_at <= NOW, is_waiting, _door_is_empty(listeners.c.wait_id))
+    expires_beyond = beyond(listeners.c.expires_at, listeners.c.id, "expires")
+    expired = sa.select(sa.func.count(listeners.c.wait_id.distinct())).where(has_expired, expires_beyond)
     return sa.select(due.scalar_subquery(), expired.scalar_subquery())
 
 
@@ -200,8 +221,11 @@ def _count_remaining() -> sa.Select[Any]:
 def _look_ahead() -> sa.Select[Any]:
     """The next instants that end a wait, and whether an event of the inbox table is yet to be correlated."""
     first = [
-        sa.select(column).where(condition, column.is_not(None)).order_by(column).limit(1).scalar_subquery()
-        for column, condition in ((waits.c.scheduled_at, SCHEDULED), (listeners.c.expires_at, ACTIVE))
+        sa.select(at).where(condition, beyond(at, key, name)).order_by(at, key).limit(1).scalar_subquery()
+        for at, key, condition, name in (
+            (waits.c.scheduled_at, waits.c.id, SCHEDULED, "due"),
+            (listeners.c.expires_at, listeners.c.id, ACTIVE, "expires"),
+        )
     ]
     inbox = sa.exists(sa.select(sa.literal_column("1")).select_from(events).where(events.c.correlated_at.is_(None)))
     looks: list[Any] = [inbox, *(sa.type_coerce(at, UtcDateTime) for at in first)]

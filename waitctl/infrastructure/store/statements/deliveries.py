@@ -26,6 +26,9 @@ def in_status(*statuses: DeliveryStatus) -> sa.ColumnElement[bool]:
     return STATUS.in_([literal(status, STATUS) for status in statuses])
 
 
+_UNSETTLED = in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
+
+
 @statement
 def _get_deliveries() -> sa.Select[Any]:
     """The deliveries with these ids."""
@@ -36,6 +39,40 @@ def of_workflows(workflow_ids: Iterable[str]) -> sa.ColumnElement[bool]:
     """Whether a delivery is of a wait of one of these workflows."""
     theirs = sa.exists().where(waits.c.id == deliveries.c.wait_id, waits.c.workflow_id.in_(sorted(workflow_ids)))
     return theirs.correlate(deliveries)
+
+
+@statement
+def _count_unsettled() -> sa.Select[Any]:
+    """How many deliveries are not through."""
+    return sa.select(sa.func.count()).select_from(deliveries).where(_UNSETTLED)
+
+
+@statement
+def _count_held(paused_workflows: frozenset[str]) -> sa.Select[Any]:
+    """How many deliveries wait for a handler that is none of these, or are of a workflow that is paused."""
+    names = JsonRows("names", {"name": sa.Text()})
+    held: sa.ColumnElement[bool] = deliveries.c.handler.not_in(sa.select(names.c.name))
+    if paused_workflows:
+        held = sa.or_(held, of_workflows(paused_workflows))
+    return sa.select(sa.func.count()).select_from(deliveries).where(_UNSETTLED, held)
+
+
+@statement
+def _count_unsettled_between() -> sa.Select[Any]:
+    """How many deliveries are not through that the indexes have between these names of handlers."""
+    name = JsonRows("names", {"name": sa.Text()}).c.name
+    gaps = sa.select(name.label("after"), sa.func.lead(name).over(order_by=name).label("before")).subquery("gaps")
+
+    def count(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+        """By a sub-select for each gap: a join would be made the other way round, by reading the whole index."""
+        unsettled = (DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
+        of_status = [sa.select(sa.func.count()).where(in_status(each), condition) for each in unsettled]
+        pending, running = (each.select_from(deliveries).correlate(gaps).scalar_subquery() for each in of_status)
+        return pending + running
+
+    behind = deliveries.c.handler > gaps.c.after
+    between = count(sa.and_(behind, deliveries.c.handler < gaps.c.before))
+    return sa.select(sa.case((gaps.c.before.is_(None), count(behind)), else_=between))
 
 
 @statement
@@ -79,12 +116,18 @@ _LAPSED = sa.and_(in_status(DeliveryStatus.RUNNING), deliveries.c.lease_expires_
 
 
 @statement
-def _claimable_handlers() -> sa.Select[Any]:
-    """Those of these handlers that may be handed something now, and whether a lease of theirs ran out."""
-    name = JsonRows("names", {"name": sa.Text()}).c.name
-    mine: sa.Select[Any] = sa.select(sa.literal_column("1")).where(deliveries.c.handler == name)
-    has_lapsed = sa.exists(mine.where(_LAPSED))
-    return sa.select(name, has_lapsed.label("has_lapsed")).where(sa.exists(mine.where(_WAITING)) | has_lapsed)
+def _first_turns() -> sa.Select[Any]:
+    """Since when the first delivery of each of these handlers waits, and since when its first lease is over."""
+    lows = {"waiting_low": UtcDateTime(), "lapsed_low": UtcDateTime()}
+    names = JsonRows("names", {"name": sa.Text(), **lows})
+
+    def first(condition: sa.ColumnElement[bool], turn: sa.ColumnElement[Any], low: sa.ColumnElement[Any]) -> Any:
+        mine = sa.select(turn).where(deliveries.c.handler == names.c.name, condition, turn >= low)
+        return sa.type_coerce(mine.order_by(turn).limit(sa.literal_column("1")).scalar_subquery(), UtcDateTime)
+
+    waiting = first(_WAITING, deliveries.c.next_attempt_at, names.c.waiting_low)
+    lapsed = first(_LAPSED, deliveries.c.lease_expires_at, names.c.lapsed_low)
+    return sa.select(names.c.name, waiting.label("waiting"), lapsed.label("lapsed"))
 
 
 @statement
@@ -97,7 +140,12 @@ def _claim_deliveries(paused_workflows: frozenset[str], lapsed: bool, but_some: 
         mine = mine.where(~of_workflows(paused_workflows))
     if but_some:
         mine = mine.where(sa.not_(is_among(deliveries.c.id, "but")))
-    claim = mine.where(condition).order_by(turn).limit(LIMIT).with_for_update(skip_locked=True)
+    claim = (
+        mine.where(condition, turn >= sa.bindparam("low", type_=UtcDateTime))
+        .order_by(turn)
+        .limit(LIMIT)
+        .with_for_update(skip_locked=True)
+    )
     last = deliveries.c.attempt + sa.bindparam("most_attempts", type_=sa.Integer)
     lease = sa.update(deliveries).values(
         status=literal(DeliveryStatus.RUNNING, STATUS),

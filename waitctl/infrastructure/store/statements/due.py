@@ -18,12 +18,13 @@ from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.dialects import JsonRows, instant_in
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
 from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
-from waitctl.infrastructure.store.due import _FIRST
+from waitctl.infrastructure.store.due import _FIRST_CLAIM
 from waitctl.infrastructure.store.statements.completion import (
     ID,
     LIMIT,
     NOW,
     SCHEDULED,
+    beyond,
     claimed_ids,
     count,
     ending_steps,
@@ -47,15 +48,13 @@ _DUE_AT = sa.case(
 @statement
 def _resume_due() -> Claimed:
     """Resume the waits that have been due longest. Locks them in that order, past the locked ones."""
-    claim = _claim_due().where(_DUE).order_by(waits.c.scheduled_at).limit(LIMIT).with_for_update(skip_locked=True)
-    return Claimed(claim, lambda claimed: ending_steps(claimed, Resolution.DUE), count)
+    return Claimed(_claim_longest_due(), lambda claimed: ending_steps(claimed, Resolution.DUE), _how_many_up_to)
 
 
 @statement
 def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
     """Resume due waits, and lease as many deliveries as handlers have room for. Locks as `resume_due`."""
     capacities = JsonRows("capacities", _CAPACITY)
-    claim = _claim_due().where(_DUE).order_by(waits.c.scheduled_at).limit(LIMIT).with_for_update(skip_locked=True)
     columns = plain_columns(fields)
 
     def steps(claimed: FromClause) -> dict[str, UpdateBase]:
@@ -68,14 +67,28 @@ def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
     def result(claimed: FromClause, done: Rows) -> sa.Select[Any]:
         """How many there are, in every row; and what is leased, if anything."""
         ended, sent = done["ended"], done.get("sent", deliveries)
-        one = sa.select(count(claimed, {}).scalar_subquery().label("count")).subquery("one")
+        one = _how_many_up_to(claimed, {}).subquery("one")
         is_leased = sent.c.status == literal(DeliveryStatus.RUNNING, deliveries.c.status)
         ids = (sent.c.id.label("delivery_id"), sent.c.handler.label("of_handler"))
         leased = sa.select(*ids, sent.c.attempt, sent.c.max_attempts, *ended.c)
         leased_ = leased.join_from(ended, sent, sent.c.wait_id == ended.c.id).where(is_leased).subquery("leased")
-        return sa.select(one.c.count, *leased_.c).select_from(one.outerjoin(leased_, sa.true()))
+        return sa.select(*one.c, *leased_.c).select_from(one.outerjoin(leased_, sa.true()))
 
-    return Claimed(claim, steps, result)
+    return Claimed(_claim_longest_due(), steps, result)
+
+
+def _claim_longest_due() -> sa.Select[Any]:
+    place = (waits.c.scheduled_at, waits.c.id)
+    claim = _claim_due().add_columns(waits.c.scheduled_at).where(_DUE, beyond(*place))
+    return claim.order_by(*place).limit(LIMIT).with_for_update(skip_locked=True)
+
+
+def _how_many_up_to(claimed: FromClause, _: Rows) -> sa.Select[Any]:
+    """How many were claimed, and the last of them."""
+    how_many = count(claimed, {}).scalar_subquery().label("ended")
+    up_to = (claimed.c.scheduled_at.label("up_to_at"), claimed.c.id.label("up_to_id"))
+    last_first = (claimed.c.scheduled_at.desc(), claimed.c.id.desc())
+    return sa.select(how_many, *up_to).order_by(*last_first).limit(sa.literal_column("1"))
 
 
 def _claim_due() -> sa.Select[Any]:
@@ -89,20 +102,16 @@ def _claim_due() -> sa.Select[Any]:
 
 
 @statement
-def _claim_late(goes_on: bool) -> sa.Select[Any]:
+def _claim_late() -> sa.Select[Any]:
     """The waits with a policy that are late longest, past the locked ones. Locks them in that order."""
-    found = (
+    place = (waits.c.scheduled_at, waits.c.id)
+    return (
         sa.select(waits.c.id, waits.c.scheduled_at, waits.c.timezone, waits.c.wait_config)
-        .where(SCHEDULED, _HAS_POLICY, waits.c.scheduled_at < _LATE_BEFORE)
-        .order_by(waits.c.scheduled_at, waits.c.id)
+        .where(SCHEDULED, _HAS_POLICY, waits.c.scheduled_at < _LATE_BEFORE, beyond(*place))
+        .order_by(*place)
         .limit(LIMIT)
         .with_for_update(skip_locked=True)
     )
-    if not goes_on:
-        return found
-    after_at, after_id = sa.bindparam("after_at", type_=UtcDateTime), sa.bindparam("after_id", type_=ID)
-    beyond = sa.and_(waits.c.scheduled_at == after_at, waits.c.id > after_id)
-    return found.where(sa.or_(waits.c.scheduled_at > after_at, beyond))
 
 
 @statement
@@ -153,7 +162,7 @@ def _leased_outbox(claimed: FromClause, capacities: FromClause) -> UpdateBase:
         "attempt": sa.case(
             (capacities.c.begins >= placed_.c.place, sa.literal_column("1")), else_=sa.literal_column("0")
         ),
-        "claims": sa.case((leased, sa.literal_column(str(_FIRST))), else_=sa.literal_column("0")),
+        "claims": sa.case((leased, sa.literal_column(str(_FIRST_CLAIM))), else_=sa.literal_column("0")),
         "max_attempts": capacities.c.most_attempts,
         "lease_expires_at": capacities.c.lease_until,
         "next_attempt_at": NOW,
