@@ -16,12 +16,15 @@ import sqlalchemy as sa
 
 import waitctl.infrastructure.kept as kept_module
 from waitctl.application.documents import WAIT_FIELDS
+from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.rendering import load_statements, render_kept
+from waitctl.infrastructure.schema import deliveries, tombstones, transitions, waits, webhook_tokens
 from waitctl.infrastructure.sql_batch import STATEMENTS, Claimed
 from waitctl.infrastructure.store.id_search import HasId
+from waitctl.infrastructure.store.overview import UNSETTLED
 from waitctl.infrastructure.store.statements.filters import list_statement
 
 FOLDER = Path(__file__).parents[1] / "docs" / "sql"
@@ -54,6 +57,10 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 # What statements that differ by an argument are shown for, by the word that their files' names end in.
 ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    "count_by_handler": {"running": (DeliveryStatus.RUNNING,), "dead": (DeliveryStatus.DEAD,)},
+    "count_of_workflows": {str(each): (each, frozenset({"billing"})) for each in UNSETTLED},
+    "delete_of": {"waits": (waits.name,), "deliveries": (deliveries.name,), "transitions": (transitions.name,)},
+    "forget": {"tombstones": (tombstones.name,), "tokens": (webhook_tokens.name,)},
     "find_id": _KINDS,
     "find_ids": _KINDS,
     "list_newest": {"": (False,), "after": (True,)},

@@ -22,7 +22,7 @@ from waitctl.application.processor.phases import Phase, Resolver
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.handlers import HandlerConfig, PythonConfig
 from waitctl.infrastructure.executor import Connection
-from waitctl.infrastructure.store import completion, due
+from waitctl.infrastructure.store import completion, due, overview
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store.completion import Mark
 from waitctl.infrastructure.store.deliveries import Turns
@@ -255,7 +255,7 @@ def test_nothing_that_is_created_beside_ticks_is_lost(url: str, batches: list[li
         open_ = [each for each in made if service.get_wait_status(each).wait.status.is_open]
         assert not open_
         with database.read() as connection:
-            assert delivery_store.count_outbox(connection) == (0, 0)
+            assert overview.backlogs(connection, now=NOW) == []
 
 
 def test_a_look_that_is_dear_is_rarer() -> None:

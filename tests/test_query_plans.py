@@ -29,12 +29,13 @@ from waitctl import (
 )
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.processor.phases import Phase
+from waitctl.domain.counts import CAP
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.listeners import Mode
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.indexes import metadata
 from waitctl.infrastructure.migrations import core
-from waitctl.infrastructure.store import completion, due, inbox, upcoming
+from waitctl.infrastructure.store import completion, due, health, inbox, overview, pruning, rollups, upcoming
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
@@ -349,6 +350,40 @@ def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> 
             assert sum(counted.timeouts.values()) == 120
 
     check(explained(large, count)[-1:], "ix_wait_executions_scheduled", "ix_event_listeners_expires")
+
+
+def test_looking_at_what_is_open(large: Database) -> None:
+    """A screen reads some of what is open, and nothing of the history; the handlers without reading the outbox."""
+
+    def look(connection: Connection) -> None:
+        connection.execute("UPDATE workflow_wait_deliveries SET status = 'pending', delivered_at = NULL, attempt = 0")
+        connection.execute("ANALYZE workflow_wait_deliveries")
+        counts = overview.count_open(connection, now=NOW)
+        assert counts.open > CAP
+        overview.count_listeners(connection, now=NOW)
+        assert [each.pending for each in overview.backlogs(connection, now=NOW)] == [CAP + 1]
+
+    indexes = ("ix_wait_executions_scheduled", "ix_event_listeners_expires", "ix_wait_deliveries_pending")
+    plans = explained(large, look)[1:]  # the first one is our own
+    check(plans, *indexes)
+
+
+def test_upkeep(large: Database) -> None:
+    """What ended in a span is found by when it did; events by the clocks in their ids."""
+    past = datetime(2026, 4, 30, tzinfo=UTC)
+
+    def keep_up(connection: Connection) -> None:
+        rollups.end_of_chunk(connection, past, limit=5)
+        rollups.roll_up_waits(connection, past, past + timedelta(hours=1))
+        rollups.not_yet(connection, past + timedelta(hours=10))
+        found = pruning.claim_ended(connection, before=past, after=past - timedelta(days=90), limit=5)
+        assert len(found) == 5
+        assert pruning.delete_waits(connection, found, now=NOW)["transitions"] == 10
+        health.progress_at(connection)
+        overview.count_ended_since(connection, past)
+        overview.next_due(connection, limit=5)
+
+    check(explained(large, keep_up), "ix_wait_executions_resolved")
 
 
 def claim_late(connection: Connection) -> object:

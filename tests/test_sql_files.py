@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from tests.golden_sql import DIALECTS, FOLDER, RENDERED, files, lay_out, render, rendered
 from tests.interleaving import statements
 from waitctl import Database, Settings, Tick, WaitSchedulingService, WaitSpec
+from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_batch import STATEMENTS, statement
-from waitctl.infrastructure.sql_values import json_rows
 
 TEXTS = dict(files())
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -170,11 +170,11 @@ def test_the_package_holds_what_is_sent() -> None:
 
 
 def test_what_nobody_has_rendered_is_rendered_when_it_is_asked_for(url: str) -> None:
-    unusual = kept("count_held", frozenset({"billing", "shop"}))
+    unusual = kept("count_of_workflows", DeliveryStatus.PENDING, frozenset({"billing", "shop"}))
     with Database(url) as database:
         database.upgrade()
         with database.read() as connection:
-            assert connection.execute(unusual, {"names": json_rows([{"name": "nudge"}])}).scalar_one() == 0
+            assert connection.execute(unusual, {"of_handler": "nudge"}).scalar_one() == 0
 
 
 # -- dialects ----------------------------------------------------------------------------------------------------------

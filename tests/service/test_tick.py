@@ -57,6 +57,7 @@ def test_report_and_its_document(scene: Scene) -> None:
         "held",
         "remaining_due",
         "quarantined",
+        "pruned",
         "stopped",
     ]
     assert document["as_of"] == "2026-03-01T13:00:00Z"

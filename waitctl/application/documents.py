@@ -11,6 +11,7 @@ from waitctl.domain.events import Event
 from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import EventListener
 from waitctl.domain.text import JsonObject
+from waitctl.domain.traces import trace_links
 from waitctl.domain.waits import ENUMERATIONS, INSTANTS, WaitStepExecution
 
 if TYPE_CHECKING:
@@ -155,5 +156,6 @@ def payload_document(
         "data": data,
         "dead": delivery_document(dead) if dead else None,
         "late_seconds": wait["late_seconds"],
+        "trace_links": trace_links(wait["wait_config"], None if event is None else event.data),
         "wait": wait,
     }

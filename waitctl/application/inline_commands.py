@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
+from waitctl.domain.deliveries import Backlog
 from waitctl.domain.errors import InlineCommandsNotAllowedError, MissingCredentialError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, InlineCommand
 from waitctl.domain.waits import WaitSpec, WaitStepExecution
@@ -125,6 +126,17 @@ class InlineCommands:
         held = store.count_held(connection, handlers)
         paused = pauses.paused(connection)
         if INLINE not in handlers or paused.everything or INLINE in paused.handlers:
+            return held
+        return held + self.count_not_ours(connection)
+
+    def count_held_of(self, connection: Connection, handlers: Collection[str], found: Sequence[Backlog]) -> int:
+        """`count_held` up to the cap, from the backlogs of all handlers."""
+        from waitctl.infrastructure.store import overview, pauses
+
+        held = overview.count_held(connection, handlers, found)
+        paused = pauses.paused(connection)
+        none_waits = not any(each.handler == INLINE and each.pending + each.running for each in found)
+        if none_waits or INLINE not in handlers or paused.everything or INLINE in paused.handlers:
             return held
         return held + self.count_not_ours(connection)
 

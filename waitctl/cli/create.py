@@ -141,6 +141,7 @@ class Common:
             timezone=session.settings().timezone if self.tz in {None, OF_CONTACT} else str(self.tz),
             zone_field=self.tz_field,
             zone_of_contact=self.tz == OF_CONTACT,
+            traceparent=os.environ.get("TRACEPARENT"),
         )
 
     @property

@@ -8,10 +8,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from datetime import timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,12 +26,19 @@ from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import parse_instant
 from waitctl.domain.logs import FailOn, LogFormat
+from waitctl.infrastructure.redaction import redact
 from waitctl.infrastructure.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.pings import Pings
 
 app = typer.Typer(add_completion=False)
 
 _EVERY = 5.0
 """Seconds between two lines of a resident tick."""
+
+_PING_EVERY = 60.0
+"""Seconds between two of its pings."""
 
 
 @app.command("tick")
@@ -93,8 +100,8 @@ def tick(
     database = session.database(as_of=None if as_of is None else parse_instant(as_of, "--as-of"))
     with database:
         run = Tick(database, session.settings(), options, interrupted=_on_signal(database.patience.hurry).is_set)
-        with redirect_stdout(sys.stderr):  # what functions print is words; data is the report alone
-            report = run.run()
+        with redirect_stdout(sys.stderr), _pinged(None if dry_run else session.settings().ping_url) as told:
+            report = told(run.run())  # what functions print is words; data is the report alone
         if report.held and not quiet:
             _say_what_is_held(run)
     _say_what_is_missing(run)
@@ -115,6 +122,32 @@ def _failures(text: str) -> frozenset[FailOn]:
 def _exit_code(report: TickReport, failures: frozenset[FailOn]) -> ExitCode:
     seen = {FailOn.DEAD: report.dead, FailOn.HELD: report.held}
     return ExitCode.FAILURE if any(seen[each] for each in failures) else ExitCode.OK
+
+
+@contextmanager
+def _pinged(url: str | None) -> Iterator[Callable[[TickReport], TickReport]]:
+    """Tell a dead man's switch that a run begins, and how it ends: what is yielded is told of the report."""
+    if url is None:
+        yield lambda report: report
+        return
+    from waitctl.infrastructure.pings import Pings
+
+    words: list[str] = []
+
+    def note(report: TickReport) -> TickReport:
+        words.append(_done(report))
+        return report
+
+    pings = Pings(url)
+    pings.start()
+    try:
+        yield note
+    except BaseException as error:
+        pings.failure(f"{type(error).__name__}: {redact(str(error))}")
+        raise
+    pings.success("".join(words))
+    if pings.trouble is not None:
+        _say_warning(pings.trouble)
 
 
 def _say_what_is_missing(run: Tick) -> None:
@@ -148,7 +181,7 @@ def _watch(session: Session, options: TickOptions, interval: timedelta, output: 
     with session.database() as database, Wakeup(database) as signal_:
         interrupted = _on_signal(database.patience.hurry, signal_.wake)
         resident = Watch(database, session.settings(), options, signal_, interrupted=interrupted.is_set)
-        told = _Teller(quiet=quiet or not output.is_for_people)
+        told = _Teller(session.settings().ping_url, quiet=quiet or not output.is_for_people)
         with redirect_stdout(sys.stderr):
             report = resident.run(interval, beat=told.hear, say=_say_warning)
     _say_what_is_missing(resident.tick)
@@ -162,15 +195,27 @@ def _say_warning(message: str) -> None:
 
 
 class _Teller:
-    """Says what a resident tick has done: a line when there is something new, at most one in five seconds."""
+    """Says what a resident tick has done: a line when there is something new, at most one in five seconds.
 
-    def __init__(self, *, quiet: bool) -> None:
+    And tells a dead man's switch once a minute.
+    """
+
+    def __init__(self, ping_url: str | None, *, quiet: bool) -> None:
         self._quiet = quiet
+        self._pings: Pings | None = None
+        self._pinged_at = -_PING_EVERY
+        if ping_url is not None:
+            from waitctl.infrastructure.pings import Pings
+
+            self._pings = Pings(ping_url)
         self._said: str | None = None
         self._said_at = -_EVERY
 
     def hear(self, report: TickReport) -> None:
         line = _done(report)
+        if self._pings is not None and time.monotonic() - self._pinged_at >= _PING_EVERY:
+            self._pinged_at = time.monotonic()
+            self._pings.beat(line)
         if self._quiet or line in {self._said, ""} or time.monotonic() - self._said_at < _EVERY:
             return
         self._said, self._said_at = line, time.monotonic()
@@ -230,6 +275,7 @@ def _done(report: TickReport) -> str:
         ("held", report.held, "", ""),
         ("still due", report.remaining_due, "wait", ""),
         ("in quarantine", report.quarantined, "webhook", ""),
+        ("pruned", report.pruned, "", ""),
     )
     return ", ".join(
         f"{what} {count(number, noun) if noun else f'{number:,}'}{rest}" for what, number, noun, rest in done if number

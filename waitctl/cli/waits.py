@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +31,7 @@ from waitctl.cli.output import (
 )
 from waitctl.cli.session import WaitArgument, session_of
 from waitctl.cli.tables import Column, id_column, print_table
+from waitctl.domain.counts import in_words
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.instants import show
 from waitctl.domain.listeners import EventListener, progress
@@ -248,18 +250,24 @@ def pending(*, context: typer.Context, filters: Filters, output: DocumentOption 
 
 
 def _print_summary(summary: PendingWaitsSummary) -> None:
-    counts = summary.counts
-    overdue = f"{counts.overdue:,}"
+    counts, listeners = summary.counts, summary.listeners
+    overdue = in_words(counts.overdue)
     if counts.oldest_overdue_at is not None:
         overdue += f", the oldest due {relative(counts.oldest_overdue_at, summary.now)}"
-    deliveries = f"{summary.deliveries_pending:,} pending, {summary.deliveries_held:,} of them held"
+    deliveries = f"{in_words(summary.deliveries_pending)} pending, {in_words(summary.deliveries_held)} of them held"
+    if summary.oldest_due_seconds:
+        deliveries += f", due for {format_timedelta(timedelta(seconds=summary.oldest_due_seconds))}"
+    listening = f"{in_words(listeners.active)} active, {in_words(listeners.expiring_1h)} expire within an hour"
+    if listeners.expired_unswept:
+        listening += f", {in_words(listeners.expired_unswept)} expired and not swept"
     print_card(
-        f"{sum(counts.by_status.values()):,} open",
+        f"{in_words(counts.open)} open",
         [
-            *((f"{kind.replace('_', '-')}", f"{count:,}") for kind, count in counts.by_type.items() if count),
+            *((f"{kind.replace('_', '-')}", in_words(count)) for kind, count in counts.by_type.items() if count),
             ("overdue", overdue),
             ("next due", None if counts.next_due_at is None else relative(counts.next_due_at, summary.now)),
-            ("deliveries", f"{deliveries}, {summary.deliveries_dead:,} dead"),
+            ("listeners", listening if listeners.active else None),
+            ("deliveries", f"{deliveries}, {in_words(summary.deliveries_dead)} dead"),
             ("quarantined", f"{summary.quarantined:,} webhooks" if summary.quarantined else None),
             ("last tick", _last_tick(summary)),
             ("paused", ", ".join(f"{pause.kind} {pause.name}".strip() for pause in summary.paused)),

@@ -27,8 +27,9 @@ from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventListener
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, StorableObject, check_json_object, check_text, normalize_contact, to_json
+from waitctl.domain.traces import KEY, read_traceparent
 
-NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT})
+NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT, KEY})
 """What `wait_config` holds beside what was asked for."""
 
 
@@ -140,6 +141,8 @@ class WaitSpec:
     command: InlineCommand | None = None
     zone_field: str | None = None
     zone_of_contact: bool = False
+    traceparent: str | None = None
+    """The span that creates it, as W3C Trace Context writes it; anything else is ignored."""
 
     def checked(self) -> WaitSpec:
         """Return this spec validated and normalised. Raises `InvalidWaitConfigurationError`."""
@@ -302,6 +305,8 @@ class WaitStepExecution:
     ) -> WaitStepExecution:
         late = scheduled_at is not None and scheduled_at < now
         _check_routes(spec, wait_type)
+        if (link := read_traceparent(spec.traceparent)) is not None:
+            config = config | {KEY: link}
         return cls(
             id=wait_id,
             workflow_id=spec.workflow_id,

@@ -108,6 +108,12 @@ class Settings:
     """How inline commands run: ``[handlers.--]`` without anything to run."""
     on_dead: str | None = None
     unknown_handler_after: timedelta = UNKNOWN_HANDLER_AFTER
+    retention: timedelta | None = None
+    """How long what has ended is kept by a tick; None: for ever."""
+    tombstone_retention: timedelta | None = None
+    """How long the keys and ids of what was pruned are remembered; None: for ever."""
+    ping_url: str | None = None
+    """Where a tick tells a dead man's switch that it has run."""
     log_format: LogFormat = LogFormat.HUMAN
     inline_key_file: Path | None = None
     """The key by which several hosts know each other's inline commands; left out, this user's own."""
@@ -157,8 +163,7 @@ def load_settings(
 
 _PLAIN = (
     *("late_tolerance", "allow_inline_commands", "inline", "on_dead", "unknown_handler_after"),
-    "inline_key_file",
-    "log_format",
+    *("retention", "tombstone_retention", "ping_url", "inline_key_file", "log_format"),
 )
 
 _HARMLESS = frozenset({"timezone", "late_tolerance", "unknown_handler_after", "calendars", "log_format"})

@@ -371,22 +371,22 @@ def _scalar_text_sqlite(element: scalar_text, compiler: SQLCompiler, **settings:
 # -- inserting ---------------------------------------------------------------------------------------------------------
 
 
-class _OrNothing(SyntaxExtension, sa.ClauseElement):
-    """The end of an INSERT that drops rows whose unique key is there."""
+class _OnConflict(SyntaxExtension, sa.ClauseElement):
+    """The end of an INSERT: what becomes of rows whose unique key is there."""
 
-    _traverse_internals = [("target", sa.sql.visitors.InternalTraversal.dp_string)]  # noqa: RUF012 (SQLAlchemy's form)
+    _traverse_internals = [("action", sa.sql.visitors.InternalTraversal.dp_string)]  # noqa: RUF012 (SQLAlchemy's form)
 
-    def __init__(self, target: str) -> None:
-        self.target = target
+    def __init__(self, action: str) -> None:
+        self.action = action
 
     def apply_to_insert(self, insert: sa.Insert) -> None:
         """Called by SQLAlchemy."""
         insert.apply_syntax_extension_point(self.append_replacing_same_type, "post_values")
 
 
-@compiles(_OrNothing)
-def _or_nothing(element: _OrNothing, compiler: SQLCompiler, **_: Any) -> str:
-    return f"ON CONFLICT {element.target} DO NOTHING" if element.target else "ON CONFLICT DO NOTHING"
+@compiles(_OnConflict)
+def _on_conflict(element: _OnConflict, compiler: SQLCompiler, **_: Any) -> str:
+    return f"ON CONFLICT {element.action}"
 
 
 def insert_new(table: sa.Table, target: str = "") -> sa.Insert:
@@ -394,7 +394,7 @@ def insert_new(table: sa.Table, target: str = "") -> sa.Insert:
 
     For a hot table say which key, and of which rows, as SQL: PostgreSQL looks every unique index up otherwise.
     """
-    return sa.insert(table).ext(_OrNothing(target))
+    return sa.insert(table).ext(_OnConflict(f"{target} DO NOTHING".lstrip()))
 
 
 class _OrReplace(SyntaxExtension, sa.ClauseElement):
@@ -450,3 +450,10 @@ def insert_numbered(columns: Mapping[sa.Column[Any], sa.ColumnElement[Any]], num
 @compiles(_NumberedInsert, "sqlite")
 def _numbered_insert_sqlite(element: _NumberedInsert, compiler: SQLCompiler, **settings: Any) -> str:
     return compiler.process(element.numbered, **settings)
+
+
+def add_to(table: sa.Table, *sums: str) -> sa.Insert:
+    """An INSERT that adds these columns to a row whose primary key is there already."""
+    key = ", ".join(column.name for column in table.primary_key.columns)
+    changed = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in sums)
+    return sa.insert(table).ext(_OnConflict(f"({key}) DO UPDATE SET {changed}"))

@@ -77,6 +77,20 @@ def _joined(value: object, separator: str) -> str:
     return separator.join(texts)
 
 
+def _http_url(value: str) -> str:
+    """An address that can be asked; what it holds may be as good as a password, and is not repeated."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(value)
+        known = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("write an address, as in https://hc-ping.com/UUID")
+    return value
+
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Iana = Annotated[str, AfterValidator(lambda value: as_value_error(lambda: check_zone(value)))]
 Names = Annotated[tuple[Word, ...], BeforeValidator(_one_or_several)]
@@ -179,6 +193,14 @@ class FileModel(BaseModel):
     on_dead: Annotated[Word | None, says("The handler that is told of dead deliveries.", '"tell-ops"')] = None
     unknown_handler_after: Annotated[
         Span | None, says("How long a delivery waits for a host that knows its handler.", '"24h"')
+    ] = None
+    retention: Annotated[Span | None, says("How long what has ended is kept; left out, for ever.", '"90d"')] = None
+    tombstone_retention: Annotated[
+        Span | None, says("How long keys and ids of what was pruned are remembered; left out, for ever.", '"1000d"')
+    ] = None
+    ping_url: Annotated[
+        Annotated[Word, AfterValidator(_http_url)] | None,
+        says("Where a tick tells a dead man's switch that it has run.", '"https://hc-ping.com/UUID"'),
     ] = None
     inline_key_file: Annotated[
         Word | None, says("The key that hosts share to sign inline commands.", '"inline.key"')

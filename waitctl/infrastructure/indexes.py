@@ -19,8 +19,11 @@ from waitctl.infrastructure.schema import (
     metadata,
     quarantine,
     recurrences,
+    ticks,
+    tombstones,
     transitions,
     waits,
+    webhook_tokens,
 )
 
 __all__ = ["metadata"]
@@ -33,6 +36,9 @@ def where(condition: str) -> dict[str, Any]:
 
 # With the id, since many may be due at one instant: a claim begins where the last one has ended.
 Index("ix_wait_executions_scheduled", waits.c.scheduled_at, waits.c.id, **where("status = 'scheduled'"))
+Index("ix_wait_executions_scheduled", waits.c.scheduled_at, **where("status = 'scheduled'"))
+# For what is counted and pruned by when it ended. Its entries come in the order of their keys, at the index's end.
+Index("ix_wait_executions_resolved", waits.c.resolved_at, **where("resolved_at IS NOT NULL"))
 # Few waits may do anything but fire when they are late; a tick looks them up without reading the others that are due.
 Index(
     "ix_wait_executions_late",
@@ -84,3 +90,7 @@ Index(
 Index("uq_recurrences_wait", recurrences.c.wait_id, unique=True, **where("wait_id IS NOT NULL"))
 Index("uq_recurrences_stop", recurrences.c.stop_wait_id, unique=True, **where("stop_wait_id IS NOT NULL"))
 Index("ix_recurrences_next", recurrences.c.next_at, **where("status = 'active'"))
+Index("ix_ticks_started", ticks.c.started_at)
+Index("ix_ticks_finished", ticks.c.finished_at)
+Index("ix_tombstones_created", tombstones.c.created_at)
+Index("ix_webhook_tokens_seen", webhook_tokens.c.seen_at)

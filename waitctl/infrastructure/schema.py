@@ -418,3 +418,30 @@ recurrences = Table(
     CheckConstraint("status IN ('active', 'paused', 'stopped', 'finished')", name="status"),
     CheckConstraint("(status = 'active') = (wait_id IS NOT NULL AND next_at IS NOT NULL)", name="active_has_a_wait"),
 )
+
+# What has come to an end, by the day in UTC and by what it was: totals and histograms that outlive the rows. `bucket`
+# is an upper bound in seconds (see `domain/histograms.py`), `total` the sum of what is counted in it. What a measure
+# has no use for is an empty text, so that one key says all; so is the day of what is counted over all days and groups.
+rollups = Table(
+    "waitctl_rollups",
+    metadata,
+    *(
+        Column(name, Text, nullable=False)
+        for name in ("measure", "day", "workflow_id", "wait_type", "step_id", "handler", "source", "outcome")
+    ),
+    Column("bucket", _big, nullable=False),
+    Column("count", _big, nullable=False),
+    Column("total", _big, nullable=False),
+    PrimaryKeyConstraint(
+        *("measure", "day", "workflow_id", "wait_type", "step_id", "handler", "source", "outcome", "bucket")
+    ),
+)
+
+# Up to which instant upkeep has come. A row that somebody has locked is work that somebody does.
+upkeep = Table(
+    "waitctl_upkeep",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("until_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("name"),
+)

@@ -1,9 +1,22 @@
 -- last_tick
--- When and where a tick was last seen to run.
+-- The tick that started last, and the one that was seen last.
 
-SELECT coalesce(waitctl_ticks.finished_at, waitctl_ticks.started_at) AS coalesce_1,
-    waitctl_ticks.host
-FROM waitctl_ticks
-ORDER BY coalesce(waitctl_ticks.finished_at, waitctl_ticks.started_at) DESC
-LIMIT 1
-OFFSET :param_1;
+SELECT anon_1.at, anon_1.host
+FROM (
+    SELECT waitctl_ticks.started_at AS at, waitctl_ticks.host AS host
+    FROM waitctl_ticks
+    WHERE waitctl_ticks.started_at IS NOT NULL
+    ORDER BY waitctl_ticks.started_at DESC
+    LIMIT 1
+    OFFSET :param_1
+) AS anon_1
+UNION ALL
+SELECT anon_2.at, anon_2.host
+FROM (
+    SELECT waitctl_ticks.finished_at AS at, waitctl_ticks.host AS host
+    FROM waitctl_ticks
+    WHERE waitctl_ticks.finished_at IS NOT NULL
+    ORDER BY waitctl_ticks.finished_at DESC
+    LIMIT 1
+    OFFSET :param_2
+) AS anon_2;

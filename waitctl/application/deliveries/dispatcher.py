@@ -17,6 +17,7 @@ from threading import Condition
 from types import TracebackType
 
 from waitctl.application import logs
+from waitctl.application.deliveries.attempts import AttemptCounts
 from waitctl.application.deliveries.handler_factory import configured_handlers, make_handler
 from waitctl.application.deliveries.payloads import first_payloads, make_payloads
 from waitctl.application.deliveries.quota import SOON
@@ -110,7 +111,9 @@ class Dispatcher:
         actor: str,
         limit: int = 1000,
         retried: Callable[[], None] = lambda: None,
+        attempts: AttemptCounts | None = None,
     ) -> None:
+        self._attempts = attempts or AttemptCounts()
         self._database = database
         self._actor = actor
         self._settings = settings
@@ -417,6 +420,7 @@ class Dispatcher:
         failed: list[tuple[HandlerWorkers, Delivery, NotDelivered, float]] = []
         for each in finished:
             for delivery, result in each.results or ():
+                self._attempts.count(each.workers.config.name, result, each.seconds)
                 if result.output:
                     said.append(Output(delivery.lease, delivery.attempt, result.output))
                 if isinstance(result, Delivered):

@@ -87,6 +87,8 @@ class Returned:
     leases: Sequence[Lease]
     results: Sequence[tuple[Delivery, HandlerResult]] | None
     failure: BaseException | None = None
+    seconds: float = 0.0
+    """How long the handler took."""
 
 
 class ResultQueue:
@@ -305,10 +307,10 @@ class HandlerWorkers:
                 continue
             try:
                 addressed = call.read()
+                began = time.monotonic()
                 results = self._deliver([payload for _, payload in addressed])
-                self._bring_back(
-                    call, [(delivery, result) for (delivery, _), result in zip(addressed, results, strict=True)]
-                )
+                paired = [(delivery, result) for (delivery, _), result in zip(addressed, results, strict=True)]
+                self._bring_back(call, paired, seconds=time.monotonic() - began)
             except BaseException as error:  # noqa: BLE001 (raised again where the run is)
                 self._bring_back(call, (), error)
 
@@ -325,6 +327,8 @@ class HandlerWorkers:
         call: Call,
         results: Sequence[tuple[Delivery, HandlerResult]] | None,
         failure: BaseException | None = None,
+        *,
+        seconds: float = 0.0,
     ) -> None:
         leases = call.leases
         with self._changing:
@@ -333,7 +337,7 @@ class HandlerWorkers:
             if call.care is Care.ALONE:
                 self.has_one_alone = False
             is_short = self._is_short()
-        self._result_queue.put(Returned(self, call, leases, results, failure), is_short=is_short)
+        self._result_queue.put(Returned(self, call, leases, results, failure, seconds), is_short=is_short)
 
     def take_back(self) -> list[Lease]:
         """Take back what is leased and has not begun."""

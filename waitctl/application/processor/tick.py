@@ -14,21 +14,23 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from waitctl.application import logs
+from waitctl.application.deliveries.attempts import AttemptCounts
 from waitctl.application.deliveries.dispatcher import DeliveryCounts, Dispatcher
 from waitctl.application.deliveries.handler_factory import handlers_of, why_held
 from waitctl.application.deliveries.unknown_handlers import give_up_unknown_handlers
 from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.processor.phases import Phase, Progress, Resolver, Stopped, TickOptions
 from waitctl.application.quarantine import expire
+from waitctl.application.retention import Upkeep
 from waitctl.domain.errors import ClockSkewError
 from waitctl.domain.handlers import INLINE
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database, host_name
+from waitctl.infrastructure.database import Connection, Database, host_clock, host_name
 from waitctl.infrastructure.ids import first_id_at
 from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import pauses, quarantine, ticks
+from waitctl.infrastructure.store import overview, pauses, quarantine, rollups, ticks
 from waitctl.infrastructure.store.deliveries import NamedDelivery
 
 _GRACE = 8.0
@@ -56,7 +58,7 @@ def check_clock(last: datetime, now: datetime) -> None:
         )
 
 
-_COUNTED = ("correlated", "resumed", "timed_out", "moved", "delivered", "retried", "dead", "stale")
+_COUNTED = ("correlated", "resumed", "timed_out", "moved", "delivered", "retried", "dead", "stale", "pruned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class TickReport:
     held: int = 0
     remaining_due: int = 0
     quarantined: int = 0
+    pruned: int = 0
     stopped: Stopped = Stopped.IDLE
     ids: dict[str, list[str]] | None = None
 
@@ -130,6 +133,8 @@ class Tick:
         self._inline = InlineCommands(settings, database)
         self._actor = f"tick@{host_name()}:{os.getpid()}"
         self.resolver = self._new_resolver()
+        self.upkeep = Upkeep.of(database, settings)
+        self._attempts = AttemptCounts()
         self._held_since = _LONG_AGO
         self.unready_handlers: dict[str, str] = {}
         """Handlers that had something to do and that this host could not use, and why. Their deliveries are held."""
@@ -154,9 +159,11 @@ class Tick:
 
     def _run(self) -> TickReport:
         self.resolver = self._new_resolver()
+        self.upkeep = Upkeep.of(self._database, self._settings)
         if self._options.dry_run:
             return self._database.write(self._dry_run, rollback=True)
         tick_id, started_at = self._database.write(self.start)
+        began = time.monotonic()
         with self._database.read() as connection:
             self.resolver.look_ahead(connection)
         counts = DeliveryCounts()
@@ -164,9 +171,17 @@ class Tick:
             counts = self._resolve_and_deliver()
         else:
             self.resolver.resolve()
-        report = self._database.write(partial(self.finish, tick_id, self.report(started_at, counts)))
+        if self._options.only == frozenset(Phase):
+            self.upkeep.run_beside(time.monotonic() - began, self.resolver.may_go_on)
+        report = self.write_finish(tick_id, self.report(started_at, counts))
         self.say_newly_held(report)
         return report
+
+    def write_finish(self, tick_id: int, report: TickReport) -> TickReport:
+        """`finish` in a transaction of its own; and add to the totals what was counted since the last time."""
+        if rows := self._attempts.take(host_clock()):
+            self._database.write(partial(rollups.add, rows=rows), is_news=lambda _: False)
+        return self._database.write(partial(self.finish, tick_id, report))
 
     def start(self, connection: Connection) -> tuple[int, datetime]:
         """Begin the heartbeat. Returns its number, and since when."""
@@ -209,7 +224,12 @@ class Tick:
     def dispatcher(self, retried: Callable[[], None] = lambda: None) -> Dispatcher:
         """A new one, for what this host may deliver; ``retried`` as `Dispatcher` has it."""
         made = Dispatcher(
-            self._database, self._settings, actor=self._actor, limit=self._options.batch_size, retried=retried
+            self._database,
+            self._settings,
+            actor=self._actor,
+            limit=self._options.batch_size,
+            retried=retried,
+            attempts=self._attempts,
         )
         self.unready_handlers = made.unready
         return made
@@ -235,7 +255,7 @@ class Tick:
         """Why deliveries are held, by handler; those of `unready_handlers` have said it themselves."""
         with self._database.read() as connection:
             paused = pauses.paused(connection)
-            waiting = delivery_store.backlogs(connection, now=self._database.clock(connection))
+            waiting = overview.backlogs(connection, now=self._database.clock(connection))
             strange = {INLINE} if self._inline.count_not_ours(connection) else set()
         usable = self.usable_handlers() - strange
         return {
@@ -274,6 +294,7 @@ class Tick:
             resumed=progress.resumed,
             timed_out=progress.timed_out,
             moved=progress.moved,
+            pruned=self.upkeep.pruned.waits + self.upkeep.pruned.events,
             stopped=progress.stopped,
             **asdict(counts),
         )

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 from waitctl.application import logs
 from waitctl.application.deliveries.dispatcher import Dispatcher
@@ -61,6 +60,7 @@ class Watch:
         self._looked_at: datetime | None = None
         self._whole_looks = WholeLooks()
         self._earlier: TickReport | None = None
+        self._upkeep_at = 0.0
         self._next_said: datetime | None = _NEVER
         self._next_said_at = -_HEARTBEAT
         self.tick = self._new_tick()
@@ -129,7 +129,7 @@ class Watch:
                 self._rounds_of(tick, tick_id, started_at, dispatcher, interval, beat)
                 tick.resolver.stop(Stopped.INTERRUPTED)
                 report = tick.report(started_at, dispatcher.counts)
-                return self._add(self._database.write(partial(tick.finish, tick_id, report)))
+                return self._add(tick.write_finish(tick_id, report))
             except DatabaseError:
                 report = tick.report(started_at, dispatcher.counts)
                 self._earlier = self._add(replace(report, finished_at=host_clock()))
@@ -157,14 +157,23 @@ class Watch:
                     if time.monotonic() - beaten_at >= _HEARTBEAT:
                         beaten_at = time.monotonic()
                         tick.give_up_unknown_handlers()
-                        tick.say_newly_held(self._database.write(partial(tick.finish, tick_id, report)))
+                        tick.say_newly_held(tick.write_finish(tick_id, report))
                     beat(self._add(report))
                     self._say_next(ahead, has_done=has_done)
-                    if not has_done:  # else look ahead anew: what is next has changed
+                    if not has_done and not self._keep_up(tick):  # else look ahead anew: what is next has changed
                         self._signal.wait(self._pause(ahead, interval))
             finally:
                 dispatcher.finish()
             delivering.result()
+
+    def _keep_up(self, tick: Tick) -> bool:
+        """Do a step of upkeep, now and then, when nothing is due. Returns whether there is more of it."""
+        if time.monotonic() < self._upkeep_at:
+            return False
+        if tick.upkeep.step():
+            return True
+        self._upkeep_at = time.monotonic() + _HEARTBEAT
+        return False
 
     def _say_next(self, ahead: _Outlook, *, has_done: bool) -> None:
         """Log what is next: at the first round, and then where it has changed, at most once a minute."""

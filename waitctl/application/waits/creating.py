@@ -209,15 +209,17 @@ class WaitCreator:
         """Insert ``wait``, or return the same one that is there already."""
         signature = self._inline.sign(wait)
         for _ in range(10):
-            pruned = find_pruned(connection, wait)
-            if pruned is not None:
-                return WaitCreateResult(pruned, created=False, explanation=explanation)
-            if wait.idempotency_key is not None or replace_open:
-                existing = find_existing(connection, wait)
-                if existing is not None and not (replace_open and may_replace(existing, wait)):
+            looks = wait.idempotency_key is not None or replace_open
+            existing = find_existing(connection, wait) if looks else None
+            if existing is None or existing.idempotency_key != wait.idempotency_key:
+                # In this order: what is pruned between the two looks is seen by the second.
+                pruned = find_pruned(connection, wait)
+                if pruned is not None:
+                    return WaitCreateResult(pruned, created=False, explanation=explanation)
+            if existing is not None:
+                if not (replace_open and may_replace(existing, wait)):
                     return same_wait(existing, wait, explanation)
-                if existing is not None:
-                    self._replace(connection, existing, now=wait.created_at)
+                self._replace(connection, existing, now=wait.created_at)
             if store.insert_wait(
                 connection, wait, reason=self.database.dated("created"), actor=self.actor, signature=signature
             ):

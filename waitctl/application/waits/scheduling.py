@@ -263,21 +263,20 @@ class WaitSchedulingService:
 
         ``handlers`` are those that this host knows; deliveries to others are held.
         """
-        wanted = (wanted or WaitFilter()).checked()
-        from waitctl.infrastructure.store import deliveries as delivery_store
-        from waitctl.infrastructure.store import pauses, quarantine, ticks
+        from waitctl.infrastructure.store import overview, pauses, quarantine, ticks
 
+        wanted = (wanted or WaitFilter()).checked()
         with self._database.read(connection) as connection_:
             now = self._database.clock(connection_)
-            pending, dead = delivery_store.count_outbox(connection_)
+            backlogs = overview.backlogs(connection_, now=now)
             return PendingWaitsSummary(
-                store.count_open(connection_, now=now)
+                overview.count_open(connection_, now=now)
                 if wanted.is_empty
                 else filtered.count_open(connection_, wanted, now=now),
                 now,
-                pending,
-                self._inline.count_held(connection_, handlers),
-                dead,
+                overview.count_listeners(connection_, now=now),
+                backlogs,
+                self._inline.count_held_of(connection_, handlers, backlogs),
                 paused=tuple(pauses.list_pauses(connection_)),
                 quarantined=quarantine.count_quarantined(connection_),
                 last_tick=ticks.last_tick(connection_),

@@ -48,6 +48,9 @@ class Payload:
     )
     """The essentials, for the environment of a command."""
 
+    LINKS: ClassVar = "WAITCTL_TRACE_LINKS"
+    """And the traces, where there are any, between blanks."""
+
     @property
     def essentials(self) -> tuple[str, ...]:
         """The values of `VARIABLES`, in their order."""
@@ -62,6 +65,11 @@ class Payload:
             wait["contact_id"] or "",
             event["type"] if event else "",
         )
+
+    @property
+    def trace_links(self) -> str:
+        """The traces that it is to be linked to, between blanks; plain letters and digits."""
+        return " ".join(self.document.get("trace_links", ()))
 
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -38,7 +38,7 @@ class ExecHandler:
         self._environment = {
             os.fsencode(name): os.fsencode(value)
             for name, value in environment.items()
-            if name not in Payload.VARIABLES
+            if name not in {*Payload.VARIABLES, Payload.LINKS}
         }
         self._batch = batch
         self._changed = Condition()
@@ -139,7 +139,9 @@ class InlineHandler(ExecHandler):
 
 
 def _essentials(payload: Payload) -> dict[bytes, bytes]:
-    values = zip(Payload.VARIABLES, payload.essentials, strict=True)
+    values = [*zip(Payload.VARIABLES, payload.essentials, strict=True)]
+    if links := payload.trace_links:
+        values.append((Payload.LINKS, links))
     return {os.fsencode(name): os.fsencode(value) for name, value in values}
 
 

@@ -138,6 +138,8 @@ class WebhookHandler:
             f"webhook-id: {payload.delivery_id}",
             f"webhook-timestamp: {int(now.timestamp())}",
         ]
+        if links := payload.trace_links:
+            lines.append(f"waitctl-trace-links: {links}")
         if self._signers:
             at, text = now.astimezone(UTC), body.decode()
             signatures = " ".join(signer.sign(payload.delivery_id, at, text) for signer in self._signers)

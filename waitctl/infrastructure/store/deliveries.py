@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import starmap
 from typing import Any, NamedTuple
 
-from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus, Lease
+from waitctl.domain.deliveries import Delivery, DeliveryStatus, Lease
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
@@ -112,12 +112,6 @@ def dead_ids(connection: Connection, *, handler: str | None = None, workflow_id:
     return list(connection.execute(found).scalars())
 
 
-def count_outbox(connection: Connection) -> tuple[int, int]:
-    """How many deliveries are not through, and how many are dead."""
-    unsettled = connection.execute(kept("count_unsettled")).scalar_one()
-    return int(unsettled), int(connection.execute(kept("count_dead")).scalar_one())
-
-
 def count_held(connection: Connection, handlers: Iterable[str]) -> int:
     """How many deliveries wait for a handler that is not one of ``handlers``, or for the end of a pause."""
     paused = pauses.paused(connection)
@@ -147,36 +141,6 @@ def next_attempt_at(connection: Connection, handlers: Sequence[str], *, now: dat
 
 def _names(handlers: Iterable[str]) -> str:
     return json_rows({"name": each} for each in handlers)
-
-
-def backlogs(connection: Connection, *, now: datetime) -> list[Backlog]:
-    """What every handler with anything unsettled or dead has before it; what is through does not count."""
-    import sqlalchemy as sa
-
-    from waitctl.infrastructure.schema import UtcDateTime, deliveries
-    from waitctl.infrastructure.store.statements.deliveries import _WAITING, in_status
-
-    pending = in_status(DeliveryStatus.PENDING)
-    due = _WAITING
-
-    def count(condition: sa.ColumnElement[bool], name: str) -> sa.Label[int]:
-        return sa.func.count(sa.case((condition, 1))).label(name)
-
-    found = (
-        sa.select(
-            deliveries.c.handler,
-            count(pending, "pending"),
-            count(due, "due"),
-            count(sa.and_(pending, deliveries.c.last_error.is_not(None)), "failing"),
-            count(in_status(DeliveryStatus.RUNNING), "running"),
-            count(in_status(DeliveryStatus.DEAD), "dead"),
-            sa.func.min(sa.case((due, deliveries.c.next_attempt_at)), type_=UtcDateTime).label("oldest_due_at"),
-        )
-        .where(in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING, DeliveryStatus.DEAD))
-        .group_by(deliveries.c.handler)
-        .order_by(deliveries.c.handler)
-    )
-    return [Backlog(**row) for row in connection.execute(found, {"now": now}).mappings()]
 
 
 def manual_data(connection: Connection, wait_ids: Sequence[str]) -> dict[str, JsonObject]:

@@ -8,7 +8,8 @@ from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
-from waitctl.infrastructure.store.waits import OpenCounts, load, open_counts
+from waitctl.infrastructure.store.overview import OpenCounts, open_counts
+from waitctl.infrastructure.store.waits import load
 
 
 def list_waits(
@@ -51,9 +52,10 @@ def list_ids(
 
 
 def count_open(connection: Connection, wanted: WaitFilter, *, now: datetime) -> OpenCounts:
-    """Count the open waits among those that are meant, as `store.waits.count_open` does for all."""
+    """Count the open waits among those that are meant, as `overview.count_open` does for all."""
     from waitctl.infrastructure.store.statements.filters import count_statements
 
-    counts, overdue = count_statements(wanted, now=now)
+    counts, overdue, following = count_statements(wanted, now=now)
     found = [(row[0], row[1], row[2]) for row in connection.execute(counts)]
-    return open_counts(found, connection.execute(overdue).one())
+    next_at = [connection.execute(each).scalar() for each in following]
+    return open_counts(found, connection.execute(overdue).all(), next_at)

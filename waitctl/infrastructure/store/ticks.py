@@ -35,8 +35,9 @@ class LastTick:
 
 def last_tick(connection: Connection) -> LastTick | None:
     """The tick that was seen last; a resident one is seen once a minute."""
-    row = connection.execute(kept("last_tick")).one_or_none()
-    return None if row is None else LastTick(*row)
+    rows = [row for row in connection.execute(kept("last_tick")) if row.at is not None]
+    last = max(rows, key=lambda row: row.at, default=None)
+    return None if last is None else LastTick(last.at, last.host)
 
 
 def set_clock_back(connection: Connection, last: datetime, now: datetime, note: str) -> None:
@@ -96,3 +97,28 @@ def handlers_known_since(connection: Connection, since: datetime) -> set[str]:
 def finish_tick(connection: Connection, tick_id: int, *, finished_at: datetime, report: JsonObject) -> None:
     """Say that a tick has finished, and what it did."""
     connection.execute(kept("finish_tick"), {"tick": tick_id, "at": finished_at, "said": report})
+
+
+@dataclass(frozen=True, slots=True)
+class TickRow:
+    """A run as it was noted. No ``finished_at`` and no report: it runs, or something ended it."""
+
+    started_at: datetime
+    finished_at: datetime | None
+    host: str
+    pid: int
+    as_of: datetime | None
+    report: JsonObject | None
+
+
+def list_ticks(connection: Connection, *, since: datetime, limit: int | None = None) -> list[TickRow]:
+    """The runs that started since then, and those that were still seen, newest first."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import ticks
+
+    table = ticks.c
+    columns = (table.started_at, table.finished_at, table.host, table.pid, table.as_of, table.report)
+    found = sa.select(*columns).where(sa.or_(table.started_at >= since, table.finished_at >= since))
+    found = found.order_by(table.started_at.desc(), table.id.desc())
+    return [TickRow(*row) for row in connection.execute(found if limit is None else found.limit(limit))]

@@ -5,7 +5,7 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import starmap
@@ -17,7 +17,6 @@ from waitctl.domain.listeners import EventListener
 from waitctl.domain.text import JsonObject, from_json
 from waitctl.domain.waits import (
     INSTANTS,
-    OPEN,
     Resolution,
     WaitExecutionStatus,
     WaitStepExecution,
@@ -165,33 +164,6 @@ def count_ended(connection: Connection, wait_ids: Sequence[str]) -> int:
     if there < len(wait_ids):
         raise WaitExecutionNotFoundError("a wait is gone: it ended long ago and was pruned")
     return int(ended)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenCounts:
-    """The open waits by type and status, how many are overdue since when, and when the next one is due."""
-
-    by_type: Mapping[WaitType, int]
-    by_status: Mapping[WaitExecutionStatus, int]
-    overdue: int
-    oldest_overdue_at: datetime | None
-    next_due_at: datetime | None
-
-
-def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
-    """Count the open waits."""
-    found = [(row[0], row[1], row[2]) for row in connection.execute(kept("count_open"))]
-    return open_counts(found, connection.execute(kept("count_overdue"), {"now": now}).one())
-
-
-def open_counts(found: Iterable[tuple[WaitType, WaitExecutionStatus, int]], overdue: Iterable[Any]) -> OpenCounts:
-    """The counts from rows of (type, status, number), and from how many are overdue, since when, and what is next."""
-    by_type: dict[WaitType, int] = dict.fromkeys(WaitType, 0)
-    by_status: dict[WaitExecutionStatus, int] = dict.fromkeys(sorted(OPEN, reverse=True), 0)
-    for wait_type, status, count in found:
-        by_type[wait_type] += count
-        by_status[status] += count
-    return OpenCounts(by_type, by_status, *overdue)
 
 
 # -- creating ----------------------------------------------------------------------------------------------------------

@@ -48,12 +48,6 @@ def _count_unsettled() -> sa.Select[Any]:
 
 
 @statement
-def _count_dead() -> sa.Select[Any]:
-    """How many deliveries are dead."""
-    return sa.select(sa.func.count()).select_from(deliveries).where(in_status(DeliveryStatus.DEAD))
-
-
-@statement
 def _count_held(paused_workflows: frozenset[str]) -> sa.Select[Any]:
     """How many deliveries wait for a handler that is none of these, or are of a workflow that is paused."""
     names = JsonRows("names", {"name": sa.Text()})

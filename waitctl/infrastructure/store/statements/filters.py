@@ -7,12 +7,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from waitctl.domain.counts import CAP
 from waitctl.domain.deliveries import Outcome
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
 from waitctl.infrastructure.sql_batch import named
+from waitctl.infrastructure.store.statements.completion import ACTIVE, SCHEDULED
+from waitctl.infrastructure.store.statements.overview import percentiles
 from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal, of_execution
 
 
@@ -105,16 +108,23 @@ def ids_statement(wanted: WaitFilter, *, now: datetime, order: WaitOrder) -> sa.
     return list_statement(wanted, now=now, order=order).with_only_columns(waits.c.id)
 
 
-def count_statements(wanted: WaitFilter, *, now: datetime) -> tuple[sa.Executable, sa.Executable]:
-    """The open waits among those that are meant by type and status; how many are overdue, since when, what is next."""
+def count_statements(
+    wanted: WaitFilter, *, now: datetime
+) -> tuple[sa.Select[Any], sa.Select[Any], list[sa.Select[Any]]]:
+    """The open waits among those that are meant by type and status; the `percentiles` of the overdue; what ends next.
+
+    The first two look at no more than `CAP` and one.
+    """
     held = [*clauses(wanted, now=now), OPEN_WAIT]
-    kinds = (waits.c.wait_type, waits.c.status)
-    counts = sa.select(*kinds, sa.func.count()).where(*held).group_by(*kinds)
-    ends = sa.select(_ends_at().label("at")).where(*held).subquery()
-    at = sa.type_coerce(ends.c.at, UtcDateTime)
-    overdue = sa.select(
-        sa.func.count().filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at > now),
+    more = sa.literal_column(str(CAP + 1), sa.Integer)
+    some = sa.select(waits.c.wait_type, waits.c.status).where(*held).limit(more).subquery()
+    counts = sa.select(*some.c, sa.func.count()).group_by(*some.c)
+    ends = sa.select(_ends_at().label("at")).where(*held, _ends_at() <= now).limit(more)
+    due = sa.select(waits.c.scheduled_at).where(*held, SCHEDULED, waits.c.scheduled_at > now)
+    expires = (
+        sa.select(listeners.c.expires_at)
+        .join(waits, waits.c.id == listeners.c.wait_id)
+        .where(*held, ACTIVE, listeners.c.expires_at > now)
     )
-    return counts, overdue
+    first = [found.order_by(found.selected_columns[0]).limit(1) for found in (due, expires)]
+    return counts, percentiles(ends), first

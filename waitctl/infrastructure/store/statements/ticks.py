@@ -25,10 +25,14 @@ def _last_finished_at() -> Any:
 
 
 @statement
-def _last_tick() -> Any:
-    """When and where a tick was last seen to run."""
-    seen_at = sa.func.coalesce(ticks.c.finished_at, ticks.c.started_at, type_=UtcDateTime)
-    return sa.select(seen_at, ticks.c.host).order_by(seen_at.desc()).limit(sa.literal_column("1"))
+def _last_tick() -> sa.CompoundSelect[Any]:
+    """The tick that started last, and the one that was seen last."""
+    one: sa.ColumnElement[int] = sa.literal_column("1")
+    looks = (
+        sa.select(column.label("at"), ticks.c.host).where(column.is_not(None)).order_by(column.desc()).limit(one)
+        for column in (ticks.c.started_at, ticks.c.finished_at)
+    )
+    return sa.union_all(*(sa.select(look.subquery()) for look in looks))
 
 
 @statement

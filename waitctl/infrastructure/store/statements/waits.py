@@ -10,10 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import ENUMERATIONS, INSTANTS, OPEN, WaitExecutionStatus
+from waitctl.domain.waits import ENUMERATIONS, INSTANTS, OPEN
 from waitctl.infrastructure.dialects import insert_new, insert_numbered, is_among, rfc3339
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, matches, tombstones, transitions, waits
+from waitctl.infrastructure.schema import deliveries, listeners, matches, tombstones, transitions, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.waits import _DOCUMENTS
 
@@ -121,7 +120,7 @@ def _listeners_of() -> sa.Select[Any]:
 
 
 def of_execution(execution_id: Any) -> sa.ColumnElement[bool]:
-    """By the first line of the audit trail, which has the index."""
+    """Whether a wait is of this execution: by the first line of the audit trail, which has the index."""
     return waits.c.id.in_(sa.select(transitions.c.wait_id).where(transitions.c.workflow_execution_id == execution_id))
 
 
@@ -137,33 +136,6 @@ def _history() -> sa.Select[Any]:
 def _count_ended() -> Any:
     """How many of these waits there are, and how many of them have ended."""
     return sa.select(sa.func.count(), sa.func.count(waits.c.resolved_at)).where(is_among(waits.c.id))
-
-
-@statement
-def _count_open() -> Any:
-    """The open waits by type and status."""
-    kinds = (waits.c.wait_type, waits.c.status)
-    return sa.select(*kinds, sa.func.count()).where(OPEN_WAIT).group_by(*kinds)
-
-
-@statement
-def _count_overdue() -> Any:
-    """How many open waits are overdue, since when, and when the next one ends."""
-    now = sa.bindparam("now", type_=UtcDateTime)
-    ends = sa.union_all(
-        sa.select(waits.c.scheduled_at.label("at")).where(
-            waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
-        ),
-        sa.select(sa.func.min(listeners.c.expires_at))
-        .where(listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status))
-        .group_by(listeners.c.wait_id),
-    ).subquery()
-    at = sa.type_coerce(ends.c.at, UtcDateTime)
-    return sa.select(
-        sa.func.count().filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at > now),
-    )
 
 
 @statement

@@ -1,0 +1,23 @@
+-- claim_ended
+-- The waits that ended longest ago and whose deliveries are through. Locks them, past the locked ones.
+
+SELECT workflow_wait_executions.id, workflow_wait_executions.resolved_at,
+    workflow_wait_executions.idempotency_key IS NOT NULL AS anon_1
+FROM workflow_wait_executions
+WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
+  AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
+  AND NOT (EXISTS (
+    SELECT *
+    FROM workflow_wait_deliveries
+    WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
+      AND workflow_wait_deliveries.status = 'pending'
+))
+  AND NOT (EXISTS (
+    SELECT *
+    FROM workflow_wait_deliveries
+    WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
+      AND workflow_wait_deliveries.status = 'running'
+))
+ORDER BY workflow_wait_executions.resolved_at
+LIMIT :limit::INTEGER
+FOR UPDATE SKIP LOCKED;

@@ -1,0 +1,8 @@
+-- delete_of-deliveries
+-- Delete these waits, or what is theirs; their listeners, and what was said at their deliveries, go with them.
+
+DELETE FROM workflow_wait_deliveries
+WHERE workflow_wait_deliveries.wait_id IN (
+    SELECT value
+    FROM json_each(:ids)
+);

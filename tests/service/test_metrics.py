@@ -1,0 +1,108 @@
+"""Metrics as prometheus_client's own parser reads them; counters go on when what they counted is pruned."""
+
+from __future__ import annotations
+
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.scene import Scene
+from waitctl import Settings
+from waitctl.application.operations.metrics import metrics_text, write_textfile
+from waitctl.application.retention import Upkeep
+from waitctl.domain.errors import InvalidSettingError
+
+
+def samples(scene: Scene) -> dict[str, float]:
+    """Every sample by its name and labels, as Prometheus writes them."""
+    text = metrics_text(Settings(scene.url, handlers=scene.handlers), scene.database)
+    found = {}
+    for family in text_string_to_metric_families(text):
+        assert family.name.startswith("waitctl_") and family.documentation.endswith("."), family
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            found[sample.name + (f"{{{labels}}}" if labels else "")] = sample.value
+    return found
+
+
+def test_an_empty_database(scene: Scene) -> None:
+    found = samples(scene)
+    assert found["waitctl_oldest_due_age_seconds"] == 0
+    assert found["waitctl_last_tick_age_seconds"] == float("inf")
+    assert found["waitctl_waits{status=waiting}"] == found["waitctl_waits{status=scheduled}"] == 0
+    assert found["waitctl_resolved_total{resolution=due}"] == 0
+    assert found["waitctl_lateness_seconds_bucket{le=+Inf}"] == 0
+
+
+def test_everything_is_counted_once_before_and_after_it_is_pruned(scene: Scene, tmp_path: Path) -> None:
+    scene.handle(tmp_path, "true")
+    scene.handle(tmp_path, "exit 1", "flaky", max_attempts=3)
+    scene.create("1m", "due", handler="nudge")
+    scene.create("1m", "fails", handler="flaky")
+    scene.listen(execution="by event")
+    scene.waits.cancel_wait(scene.create(execution="cancelled").wait.id)
+    scene.create("5d", "open")
+    scene.listen("sms_reply", execution="listens", timeout="90m")
+    scene.record(source="crm", external_id="1")
+    scene.at(2).tick()
+    scene.at(60)
+    first = samples(scene)
+    assert first["waitctl_waits{status=scheduled}"] == first["waitctl_waits{status=waiting}"] == 1
+    assert first["waitctl_listeners{state=expiring_1h}"] == 1
+    assert first["waitctl_deliveries{handler=flaky,status=pending}"] == 1
+    counters = {
+        "waitctl_resolved_total{resolution=due}": 2,
+        "waitctl_resolved_total{resolution=event}": 1,
+        "waitctl_resolved_total{resolution=cancelled}": 1,
+        "waitctl_resolved_total{resolution=timeout}": 0,
+        "waitctl_events_total{source=crm}": 1,
+        "waitctl_lateness_seconds_count": 2,
+        "waitctl_lateness_seconds_sum": 120,
+        "waitctl_lateness_seconds_bucket{le=45.0}": 0,
+        "waitctl_lateness_seconds_bucket{le=60.0}": 2,
+        "waitctl_delivery_attempts_total{handler=nudge,result=delivered}": 1,
+        "waitctl_delivery_attempts_total{handler=flaky,result=failed}": 1,
+        "waitctl_handler_seconds_count{handler=nudge}": 1,
+    }
+    late = {name: value for name, value in counters.items() if "le=45.0" not in name}
+    assert {name: first.get(name) for name in late} == late
+    assert 0 < first["waitctl_handler_seconds_sum{handler=nudge}"] < 20
+    scene.handlers.clear()
+    Upkeep(scene.at(200 * 24 * 60).database, older_than=timedelta(days=90)).run()
+    assert scene.sql("SELECT count(*) FROM workflow_wait_executions")[0][0] == 3, "two are open, one is not through"
+    after = samples(scene)
+    assert {name: after.get(name) for name in late} == late
+    assert after["waitctl_oldest_due_age_seconds"] > 0
+    assert after["waitctl_deliveries_held"] == 1
+
+
+def test_what_is_late(scene: Scene) -> None:
+    scene.create("1h")
+    scene.listen(timeout="2h", execution="listens")
+    found = samples(scene.at(123))
+    assert (found["waitctl_oldest_due_age_seconds"], found["waitctl_overdue"]) == (63 * 60, 2)
+    assert found["waitctl_listeners{state=expired_unswept}"] == 1
+    scene.tick()
+    assert samples(scene)["waitctl_oldest_due_age_seconds"] == 0
+    assert samples(scene)["waitctl_last_tick_age_seconds"] < 60
+
+
+def test_a_textfile_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "waitctl.prom"
+    for text in ("first\n", "second\n"):
+        write_textfile(path, text)
+        assert path.read_text() == text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644, "the exporter is another user"
+    assert [each.name for each in tmp_path.iterdir()] == ["waitctl.prom"]
+    for nowhere in (tmp_path / "none" / "waitctl.prom", tmp_path):
+        with pytest.raises(InvalidSettingError, match="cannot write"):
+            write_textfile(nowhere, "third\n")
+    assert [each.name for each in tmp_path.iterdir()] == ["waitctl.prom"]
+
+
+def test_labels_are_escaped(scene: Scene) -> None:
+    scene.waits.resume_wait(scene.create(handler='odd "name"\\').wait.id)
+    assert samples(scene)['waitctl_deliveries{handler=odd "name"\\,status=pending}'] == 1

@@ -1,0 +1,111 @@
+"""Statements on the totals that outlive what is pruned: filled in passing, apart from the transactions of a tick.
+
+What has come to an end is counted once, by the instants at which it did: those before a mark are in the table, the
+others are counted where they stand. Who holds the mark's row counts; the others find it locked and go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from waitctl.infrastructure.executor import Connection, Row
+from waitctl.infrastructure.kept import kept
+from waitctl.infrastructure.sql_values import json_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """A row of the totals: ``count`` of what the texts name, their values, which sum to ``total``, below ``bucket``."""
+
+    day: str
+    """In UTC; empty for all days."""
+    measure: str
+    bucket: int
+    count: int
+    total: int
+    workflow_id: str = ""
+    wait_type: str = ""
+    step_id: str = ""
+    handler: str = ""
+    source: str = ""
+    outcome: str = ""
+
+
+# -- marks -------------------------------------------------------------------------------------------------------------
+
+
+def lock_mark(connection: Connection, name: str) -> datetime | None:
+    """Up to which instant this work has been done; it is the caller's now. ``None`` when somebody else is at it."""
+    at: datetime | None = connection.execute(kept("lock_mark"), {"name": name}).scalar()
+    return at
+
+
+def move_mark(connection: Connection, name: str, until: datetime) -> None:
+    """Note that this work is done up to an instant."""
+    connection.execute(kept("move_mark"), {"mark": name, "until": until})
+
+
+def mark_at(connection: Connection, name: str) -> datetime:
+    """Up to which instant this work has been done."""
+    at: datetime = connection.execute(kept("mark_at"), {"name": name}).scalar_one()
+    return at
+
+
+# -- waits that ended --------------------------------------------------------------------------------------------------
+
+
+def end_of_chunk(connection: Connection, since: datetime, *, limit: int) -> datetime | None:
+    """The instant at which the ``limit``-th wait after ``since`` ended; ``None`` when there are fewer."""
+    at: datetime | None = connection.execute(kept("end_of_chunk"), {"since": since, "limit": limit}).scalar()
+    return at
+
+
+def roll_up_waits(connection: Connection, since: datetime, until: datetime) -> None:
+    """Add the waits that ended from ``since`` and before ``until`` to the totals."""
+    connection.execute(kept("roll_up_waits"), {"since": since, "until": until})
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+
+
+def end_of_events(connection: Connection, first_id: str, *, limit: int) -> str | None:
+    """The id of the ``limit``-th event from an id on; ``None`` when there are fewer."""
+    found: str | None = connection.execute(kept("end_of_events"), {"first_id": first_id, "limit": limit}).scalar()
+    return found
+
+
+def roll_up_events(connection: Connection, first_id: str, last_id: str) -> None:
+    """Add the events with ids from ``first_id`` and before ``last_id`` to the totals, by source."""
+    connection.execute(kept("roll_up_events"), {"first_id": first_id, "last_id": last_id})
+
+
+# -- what ticks count themselves ---------------------------------------------------------------------------------------
+
+
+_KEY = ("measure", "day", "workflow_id", "wait_type", "step_id", "handler", "source", "outcome", "bucket")
+
+
+def add(connection: Connection, rows: Iterable[Rollup]) -> None:
+    """Add rows to the totals."""
+    if given := sorted(rows, key=lambda row: tuple(getattr(row, name) for name in _KEY)):
+        connection.execute(kept("add_rows"), {"given": json_rows(asdict(row) for row in given)})
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def totals(connection: Connection, measure: str) -> list[Row]:
+    """Rows of (handler, source, outcome, bucket, count, total) over all days and groups."""
+    return connection.execute(kept("totals"), {"measure": measure}).all()
+
+
+def not_yet(connection: Connection, since: datetime) -> list[Row]:
+    """What ended from ``since`` on and is in no total yet: rows of (measure, resolution, bucket, count, total)."""
+    return connection.execute(kept("not_yet"), {"since": since}).all()
+
+
+def events_not_yet(connection: Connection, first_id: str) -> dict[str, int]:
+    """How many events came from an id on, by source."""
+    return {row[0]: row[1] for row in connection.execute(kept("events_not_yet"), {"first_id": first_id})}

@@ -1,0 +1,179 @@
+"""Statements on the totals that outlive what is pruned: filled in passing, apart from the transactions of a tick.
+
+What has come to an end is counted once, by the instants at which it did: those before a mark are in the table, the
+others are counted where they stand. Who holds the mark's row counts; the others find it locked and go on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from waitctl.domain.histograms import BEYOND, SECONDS
+from waitctl.domain.waits import Resolution, WaitType
+from waitctl.infrastructure.dialects import JsonRows, add_to, rfc3339, seconds_between
+from waitctl.infrastructure.schema import UtcDateTime, events, rollups, upkeep, waits
+from waitctl.infrastructure.sql_batch import statement
+from waitctl.infrastructure.store.statements.waits import literal
+
+FROM = sa.bindparam("since", type_=UtcDateTime)
+UNTIL = sa.bindparam("until", type_=UtcDateTime)
+FIRST_ID = sa.bindparam("first_id", type_=events.c.id.type)
+LAST_ID = sa.bindparam("last_id", type_=events.c.id.type)
+
+_ONE = sa.literal_column("1", rollups.c.count.type)
+_ZERO = sa.literal_column("0", rollups.c.count.type)
+_KEY = rollups.primary_key.columns
+
+
+@statement
+def _lock_mark() -> sa.Select[Any]:
+    """Lock a mark of upkeep, unless somebody else has it: a row that is locked is work that somebody does."""
+    mine = upkeep.c.name == sa.bindparam("name", type_=sa.Text)
+    return sa.select(upkeep.c.until_at).where(mine).with_for_update(skip_locked=True)
+
+
+@statement
+def _mark_at() -> sa.Select[Any]:
+    """Up to which instant work is done."""
+    return sa.select(upkeep.c.until_at).where(upkeep.c.name == sa.bindparam("name", type_=sa.Text))
+
+
+@statement
+def _move_mark() -> sa.Update:
+    """Note up to which instant work is done."""
+    return sa.update(upkeep).values(until_at=UNTIL).where(upkeep.c.name == sa.bindparam("mark", type_=sa.Text))
+
+
+@statement
+def _end_of_chunk() -> sa.Select[Any]:
+    """When the last wait of a chunk of those that ended did so."""
+    ended = sa.select(waits.c.resolved_at).where(waits.c.resolved_at >= FROM).order_by(waits.c.resolved_at)
+    return ended.offset(sa.bindparam("limit", type_=sa.Integer)).limit(1)
+
+
+@statement
+def _roll_up_waits() -> sa.Insert:
+    """Add waits that ended to the totals: how they did, how late, and how long an event took to come."""
+    ended = sa.and_(waits.c.resolved_at >= FROM, waits.c.resolved_at < UNTIL)
+    late = waits.c.late_seconds
+    took = seconds_between(waits.c.created_at, waits.c.resolved_at)
+    by_event = sa.and_(
+        waits.c.resolution == literal(Resolution.EVENT, waits.c.resolution),
+        waits.c.wait_type == literal(WaitType.FOR_EVENT, waits.c.wait_type),
+    )
+    by_clock = waits.c.resolution.in_(
+        [literal(each, waits.c.resolution) for each in (Resolution.DUE, Resolution.TIMEOUT)]
+    )
+    parts = [
+        part
+        for whole in (False, True)
+        for part in (
+            _measured("ended", _ZERO, _ZERO, whole=whole).where(ended),
+            _measured("late", _bucket(late), late, whole=whole).where(ended, by_clock, late.is_not(None)),
+            _measured("to_event", _bucket(took), took, whole=whole).where(ended, by_event),
+        )
+    ]
+    return _add(sa.union_all(*parts))
+
+
+def _bucket(seconds: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The upper bound of the bucket that so many seconds are counted in."""
+    bounds: list[Any] = [(seconds <= sa.literal_column(str(bound)), sa.literal_column(str(bound))) for bound in SECONDS]
+    return sa.case(*bounds, else_=sa.literal_column(str(BEYOND)))
+
+
+def _measured(
+    measure: str, bucket: sa.ColumnElement[Any], value: sa.ColumnElement[Any], *, whole: bool
+) -> sa.Select[Any]:
+    """A row a wait, with the texts of `rollups` in their order, its bucket and its value.
+
+    ``whole``: as a part of what is counted over all days and groups.
+    """
+    empty = sa.literal_column("''", sa.Text)
+    groups = [
+        sa.func.substr(rfc3339(waits.c.resolved_at), 1, 10),
+        sa.func.coalesce(waits.c.workflow_id, empty),
+        sa.cast(waits.c.wait_type, sa.Text),
+        waits.c.step_id,
+        sa.func.coalesce(waits.c.handler, empty),
+    ]
+    texts = [
+        sa.literal_column(f"'{measure}'", sa.Text),
+        *(empty if whole else text for text in groups),
+        empty,
+        sa.cast(waits.c.resolution, sa.Text),
+    ]
+    named = [text.label(column.name) for text, column in zip(texts, _KEY, strict=False)]
+    return sa.select(*named, sa.cast(bucket, rollups.c.bucket.type).label("bucket"), value.label("value"))
+
+
+def _add(measured: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Insert:
+    """Add rows to the totals: how many there are of each key, and what their values sum to."""
+    each = measured.subquery("measured")
+    keys = [each.c[column.name] for column in _KEY]
+    # PostgreSQL sums big integers to a numeric.
+    total = sa.cast(sa.func.sum(each.c.value), rollups.c.total.type)
+    summed = sa.select(*keys, sa.func.count(), total).where(sa.true()).group_by(*keys)
+    return add_to(rollups, "count", "total").from_select([*(column.name for column in _KEY), "count", "total"], summed)
+
+
+@statement
+def _end_of_events() -> sa.Select[Any]:
+    """The last event of a chunk, by the clock in its id."""
+    later = sa.select(events.c.id).where(events.c.id >= FIRST_ID).order_by(events.c.id)
+    return later.offset(sa.bindparam("limit", type_=sa.Integer)).limit(1)
+
+
+@statement
+def _roll_up_events() -> sa.Insert:
+    """Add events to the totals, by source: those whose ids, which begin with a clock, lie between two."""
+    empty = sa.literal_column("''", sa.Text)
+    parts = []
+    for day in (sa.func.substr(rfc3339(events.c.received_at), 1, 10), empty):
+        texts = [sa.literal_column("'event'", sa.Text), day, empty, empty, empty, empty, events.c.source, empty]
+        named = [text.label(column.name) for text, column in zip(texts, _KEY, strict=False)]
+        columns = [*named, sa.cast(_ZERO, rollups.c.bucket.type).label("bucket"), _ZERO.label("value")]
+        parts.append(sa.select(*columns).where(events.c.id >= FIRST_ID, events.c.id < LAST_ID))
+    return _add(sa.union_all(*parts))
+
+
+@statement
+def _add_rows() -> sa.Insert:
+    """Add what a tick has counted itself to the totals, sorted by key: the order in which rows are locked."""
+    names = [column.name for column in rollups.c]
+    given = JsonRows("given", {column.name: column.type for column in rollups.c})
+    found = sa.select(*(given.c[name] for name in names)).where(sa.true())
+    return add_to(rollups, "count", "total").from_select(names, found)
+
+
+@statement
+def _totals() -> sa.Select[Any]:
+    """What is counted of a measure over all days."""
+    table = rollups.c
+    found = sa.select(table.handler, table.source, table.outcome, table.bucket, table.count, table.total)
+    of_measure = table.measure == sa.bindparam("measure", type_=sa.Text)
+    return found.where(of_measure, table.day == sa.literal_column("''"))
+
+
+@statement
+def _not_yet() -> sa.Select[Any]:
+    """The waits that ended since the totals were filled: how they did, and how late."""
+    ended = waits.c.resolved_at >= FROM
+    late = waits.c.late_seconds
+    by_clock = waits.c.resolution.in_(
+        [literal(each, waits.c.resolution) for each in (Resolution.DUE, Resolution.TIMEOUT)]
+    )
+    each = sa.union_all(
+        _measured("ended", _ZERO, _ZERO, whole=True).where(ended),
+        _measured("late", _bucket(late), late, whole=True).where(ended, by_clock, late.is_not(None)),
+    ).subquery("measured")
+    keys = (each.c.measure, each.c.outcome, each.c.bucket)
+    return sa.select(*keys, sa.func.count(), sa.cast(sa.func.sum(each.c.value), rollups.c.total.type)).group_by(*keys)
+
+
+@statement
+def _events_not_yet() -> sa.Select[Any]:
+    """The events since the totals were filled, by source."""
+    return sa.select(events.c.source, sa.func.count()).where(events.c.id >= FIRST_ID).group_by(events.c.source)
