@@ -16,6 +16,7 @@ from tests.interleaving import Background, at_once, until_blocked
 from tests.invariants import invariants
 from tests.scene import NOON, Scene
 from waitctl import (
+    ContactService,
     CreateTotals,
     Database,
     EventQuery,
@@ -30,10 +31,13 @@ from waitctl import (
     make_event,
     parse_hours,
 )
+from waitctl.application.contacts import ContactInput
 from waitctl.application.waits import batches
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidWaitConfigurationError, UnsafeConnectionError, WaitAlreadyOpenError
+from waitctl.domain.instants import format_instant
 from waitctl.domain.intents import Past
+from waitctl.domain.spreading import share_of
 from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.database import Connection
 
@@ -183,6 +187,39 @@ def test_what_goes_in_together_is_what_would_have_gone_in_alone(scene: Scene) ->
         assert [replace(each, id="") for each in made.listeners] == [replace(each, id="") for each in alone.listeners]
         assert replace(made, listeners=()) == replace(alone, id=made.id, listeners=())
         assert [each.reason for each in scene.waits.get_history(made.id)] == ["as of 2026-03-01T12:00:00Z: created"]
+
+
+def test_what_depends_on_the_single_wait_is_its_own(scene: Scene) -> None:
+    """A spread goes by each wait's id, a zone by its contact or context, though all were asked for by one object."""
+    spread, hour = Rules(spread=parse_duration("30m")), timedelta(hours=1)
+    query = EventQuery(("email_open",), timeout=parse_duration("1h"), rules=spread)
+    until = EventQuery(("email_open",), until="2026-03-01T13:00:00Z", rules=spread)
+    ContactService(scene.database).set_contact(ContactInput("ada", "Asia/Tokyo"))
+    placed = [
+        (WaitSpec("z1", contact_id="ada", zone_of_contact=True), "2026-03-02T00:00:00Z"),
+        (WaitSpec("z2", contact_id="bob", zone_of_contact=True), "2026-03-02T09:00:00Z"),
+        (WaitSpec("z3", zone_field="tz", context={"tz": "America/New_York"}), "2026-03-01T14:00:00Z"),
+        (WaitSpec("z4", zone_field="tz", context={}), "2026-03-02T09:00:00Z"),
+        (WaitSpec("z5"), "2026-03-02T09:00:00Z"),
+    ]
+    requests = [
+        *(WaitRequest.fixed_time("1h", WaitSpec(f"f{n}"), rules=spread) for n in range(10)),
+        *(WaitRequest.for_event(query, WaitSpec(f"t{n}", contact_id="ada")) for n in range(10)),
+        *(WaitRequest.for_event(until, WaitSpec(f"u{n}", contact_id="ada")) for n in range(10)),
+        *(WaitRequest.until_time("09:00", spec) for spec, _ in placed),
+    ]
+    assert scene.waits.create_waits(requests) == CreateTotals(35, 35)
+    found = {status.wait.workflow_execution_id: status.wait for status in scene.waits.list_waits(limit=100)[0]}
+    for name, instant in ((spec.workflow_execution_id, instant) for spec, instant in placed):
+        assert format_instant(found.pop(name).scheduled_at or NOON) == instant, name
+    shares = set()
+    for wait in found.values():
+        share = share_of(wait.id, hour / 2)
+        assert (wait.scheduled_at or wait.timeout_at) == NOON + hour + share
+        assert all(listener.timeout_at == wait.timeout_at for listener in wait.listeners)
+        shares.add(share)
+    assert len(shares) > 20
+    assert scene.waits.create_waits(requests) == CreateTotals(35, 0, 35)
 
 
 # -- what becomes of each ----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,21 @@ def test_of_a_deadline_too() -> None:
     found = [query.deadline(EIGHT, "UTC", wait_id=new_id()) for _ in range(100)]
     assert all(deadline and NINE <= deadline.at < NINE + HALF_AN_HOUR for deadline in found)
     assert len({deadline.at for deadline in found if deadline}) > 50
+
+
+@pytest.mark.parametrize("timeout_window", [False, True])
+@pytest.mark.parametrize("asked", [{"until": "2026-11-27T09:00:00Z"}, {"timeout": parse_duration("1h")}])
+def test_of_a_deadline_that_another_calendar_counts(asked: dict[str, Any], timeout_window: bool) -> None:
+    """What the window of the wait leaves of the span counts for a deadline that goes by the window."""
+    window = rules(window=parse_hours("07:00-09:10"))
+    query = EventQuery(
+        ("email_open",), **asked, rules=window, timeout_window=timeout_window, timeout_calendar="mine"
+    ).checked()
+    mine = Calendar("mine", hours=parse_hours("mon-fri 00:00-09:05"))
+    found = [query.deadline(EIGHT, "UTC", None, mine, wait_id=new_id()) for _ in range(200)]
+    room = timedelta(minutes=10) if timeout_window else HALF_AN_HOUR
+    assert all(each and NINE <= each.at < NINE + room and each.before_spread == NINE for each in found)
+    assert max(each.at for each in found if each) > NINE + room * 0.8
 
 
 @pytest.mark.parametrize(
