@@ -61,7 +61,8 @@ def play(commands: list[str], folder: Path) -> list[str]:
 def comparable(output: str, home: Path = Path("/home/ada")) -> str:
     """The output without what differs every time: ids and who ran it where. Runs of blanks count as one."""
     output = output.replace(str(home), "/home/ada")
-    output = output.replace(f"{ROOT}/examples", "/usr/local/share/waitctl/examples")
+    for examples in (ROOT / "examples", Path(sys.prefix) / "share" / "waitctl" / "examples"):
+        output = output.replace(str(examples), "/usr/local/share/waitctl/examples")
     output = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "<id>", output)
     output = re.sub(r"\b[0-9a-f]{12}\b", "<tail>", output)
     output = re.sub(rf"\b{re.escape(user_name(os.geteuid()))}@", "ada@", output)

@@ -32,7 +32,7 @@ USAGE = [
     ("invalid_wait_configuration", "nothing says when it is open", ["create", "fixed-time", "4bh"]),
     ("invalid_wait_configuration", "no day of a month", ["create", "fixed-time", "1mo", "--on", "31 feb"]),
     ("invalid_wait_configuration", "more than a week", [*TIME, "--spread", "8d"]),
-    ("invalid_wait_configuration", "no time at all", [*TIME, "--quiet", "mon-sun"]),
+    ("invalid_wait_configuration", "no time at all", [*TIME, "--quiet-hours", "mon-sun"]),
     ("invalid_wait_configuration", "needs a contact", [*TIME, "--tz", "contact"]),
     ("invalid_timezone", "+02:00", [*TIME, "--tz-field", "tz", "--context", '{"tz": "+02:00"}']),
     (

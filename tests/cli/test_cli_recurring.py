@@ -105,5 +105,5 @@ def test_months_open_time_and_ramps(run: Waitctl) -> None:
         assert run("create", *form, *office).ok().json["scheduled_at"] == at
     event = ("for-event", "sms_reply", "-c", "ada")
     assert run("create", *event, "--timeout", "4bh", *office).ok().json["timeout_at"] == "2098-06-23T08:00:00Z"
-    spread = run("create", "fixed-time", "1h", "--spread", "30m", "--quiet", "22:00-08:00", *office).ok().json
+    spread = run("create", "fixed-time", "1h", "--spread", "30m", "--quiet-hours", "22:00-08:00", *office).ok().json
     assert (spread["wait_config"]["spread"], spread["wait_config"]["quiet"]) == ("30m", "22:00-08:00")

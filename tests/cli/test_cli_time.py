@@ -231,5 +231,5 @@ def test_event_outside_the_window(run: Waitctl) -> None:
 def test_tick_after_an_outage(run: Waitctl) -> None:
     run("create", "fixed-time", "1h", "--window", "mon-fri 09:00-17:00", "--from", "2026-11-27T10:00:00Z").ok()
     night = run("tick", "--as-of", "2026-11-28T03:00:00Z").ok()
-    assert night.lines == ["moved 1 waits to their next opening (idle)"]
+    assert night.lines == ["moved 1 wait to the next opening (idle)"]
     assert run("tick", "--as-of", "2026-11-30T09:00:00Z", "-o", "json").ok().json["resumed"] == 1

@@ -97,7 +97,7 @@ class Common:
         typer.Option("--window", metavar="HOURS", help="Only then, as in 'mon-fri 09:00-12:00,13:00-17:00'."),
     ] = None
     quiet_hours: Annotated[
-        str | None, typer.Option("--quiet", metavar="HOURS", help="Never then, as in '22:00-08:00'.")
+        str | None, typer.Option("--quiet-hours", metavar="HOURS", help="Never then, as in '22:00-08:00'.")
     ] = None
     dst: Annotated[Dst, typer.Option("--dst", help="What a local time means that the clocks skip or repeat.")] = (
         Dst.COMPATIBLE
@@ -151,7 +151,7 @@ class Common:
             dst=self.dst,
             calendar=self.calendar,
             window=None if self.window is None else parse_hours(self.window, "--window"),
-            quiet=None if self.quiet_hours is None else parse_hours(self.quiet_hours, "--quiet"),
+            quiet=None if self.quiet_hours is None else parse_hours(self.quiet_hours, "--quiet-hours"),
             late=self.late,
             max_late=None if self.max_late is None else _span(self.max_late, "--max-late"),
             spread=None if self.spread is None else _span(self.spread, "--spread"),
