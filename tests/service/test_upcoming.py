@@ -356,7 +356,7 @@ def test_bars_fit_the_terminal(sqlite_scene: Scene, tmp_path: Path, env: dict[st
         ("invalid_wait_date", "past", ["--until", "2020-01-01T00:00:00Z"]),
         ("invalid_wait_date", "past", ["--until", "2026-03-01T12:00:00Z"]),
         ("invalid_wait_date", "'soon'", ["--until", "soon"]),
-        ("invalid_wait_date", "more than zero", ["--until", "0s"]),
+        ("invalid_wait_date", "past", ["--until", "0s"]),
         ("invalid_wait_date", "--until", ["--until", "-2d"]),
         ("invalid_wait_date", "business", ["--until", "3bd"]),
         ("invalid_wait_date", "2026-03-02", ["--until", "2026-03-02"]),
