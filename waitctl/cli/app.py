@@ -36,6 +36,7 @@ COMMANDS = {
     "why": ("why", "Say what a wait is still waiting for, and which events nearly ended it."),
     "event": ("events", "Record events and look at them."),
     "tick": ("tick", "Process what is due, once."),
+    "serve": ("serve", "Serve webhooks, the API and the dashboard over HTTP."),
     "pause": ("pausing", "Hold deliveries back; events and deadlines go on."),
     "unpause": ("pausing", "Let held deliveries go."),
     "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),

@@ -22,6 +22,7 @@ from waitctl.domain.errors import (
     NotFoundError,
     WaitStepError,
 )
+from waitctl.domain.text import escape_steering
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -109,9 +110,6 @@ _CONTROL = re.compile(
 )
 """Characters that steer a terminal, or that nobody sees: those of Unicode's categories Cc and Cf, and line ends."""
 
-_STEERING = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What JSON may hold as it is and a terminal obeys: C1 and bidirectional controls."""
-
 
 def clean(value: object) -> str:
     """The value as text that cannot steer a terminal or hide anything: no control, escape or invisible characters."""
@@ -122,7 +120,7 @@ def json_text(document: Any, indent: int | None = None) -> str:
     """The document, compact unless indented; what would steer a terminal is escaped, and reads the same."""
     separators = (",", ":") if indent is None else None
     text = json.dumps(document, ensure_ascii=False, indent=indent, separators=separators)
-    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return escape_steering(text)
 
 
 def print_error(code: str, message: str, hint: str | None, *, as_json: bool) -> None:

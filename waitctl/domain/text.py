@@ -265,6 +265,15 @@ def _parse_float(digits: str) -> float | str:
     return value if isfinite(value) else digits
 
 
+_STEERING = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What JSON may hold as it is and a terminal obeys: C1 and bidirectional controls."""
+
+
+def escape_steering(text: str) -> str:
+    """JSON in which what would steer a terminal is escaped; it reads the same."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def to_json(value: object) -> str:
     """Encode as compact JSON, characters as they are. Raises ``ValueError`` for NaN and Infinity."""
     return _COMPACT.encode(value)

@@ -20,11 +20,14 @@ from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.file_trust import OVERRIDE, read_trusted
 from waitctl.infrastructure.secrets import read_secrets
+from waitctl.infrastructure.serve_settings import ServeConfig, TokenConfig
 from waitctl.infrastructure.user_folders import config_folder, data_folder
 from waitctl.infrastructure.zone_rules import use_newest
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+    from waitctl.infrastructure.file_settings import ServeModel
 
 INLINE_DEFAULT = HandlerConfig(INLINE, InlineConfig(), timeout=INLINE_TIMEOUT)
 
@@ -94,6 +97,7 @@ class Settings:
     unknown_handler_after: timedelta = timedelta(hours=24)
     inline_key_file: Path | None = None
     """The key by which several hosts know each other's inline commands; left out, this user's own."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
 
     @property
     def verified_sources(self) -> frozenset[str]:
@@ -138,6 +142,7 @@ def load_settings(
 _PLAIN = (
     *("late_tolerance", "allow_inline_commands", "inline", "on_dead", "unknown_handler_after"),
     "inline_key_file",
+    "serve",
 )
 
 _HARMLESS = frozenset({"timezone", "late_tolerance", "unknown_handler_after", "calendars"})
@@ -202,7 +207,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     handlers = {name: _handler(path, name, handler.to_config) for name, handler in model.handlers.items()}
     calendars = {name: CalendarConfig(name, **dict(calendar)) for name, calendar in model.calendars.items()}
     sources = {name: SourceConfig(name, **dict(source), folder=path.parent) for name, source in model.sources.items()}
-    plain = {"database_url", "timezone", *_PLAIN} - {"inline", "inline_key_file"}
+    plain = {"database_url", "timezone", *_PLAIN} - {"inline", "inline_key_file", "serve"}
     key_file = model.inline_key_file
     return model.model_dump(include=plain) | {
         "inline_key_file": None if key_file is None else path.parent / Path(key_file).expanduser(),
@@ -210,7 +215,14 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         "handlers": handlers,
         "calendars": calendars,
         "sources": sources,
+        "serve": _serve(path.parent, model.serve),
     }
+
+
+def _serve(folder: Path, model: ServeModel) -> ServeConfig:
+    tokens = {name: TokenConfig(name, **dict(token), folder=folder) for name, token in model.tokens.items()}
+    files = {key: folder / Path(name).expanduser() for key in ("tls_cert", "tls_key") if (name := getattr(model, key))}
+    return ServeConfig(**dict(model) | {"tls_cert": None, "tls_key": None, "tokens": tokens} | files)
 
 
 def _handler(path: Path, name: str, to_config: Callable[[str, Path], HandlerConfig]) -> HandlerConfig:

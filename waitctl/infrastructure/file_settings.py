@@ -11,6 +11,7 @@ from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
+from waitctl.infrastructure.serve_settings import MAX_REQUESTS, MAX_TICK_AGE, Scope
 
 
 def _one_or_several(value: object) -> object:
@@ -63,6 +64,12 @@ def _joined(value: object, separator: str) -> str:
     return separator.join(texts)
 
 
+def _read_scopes(value: object) -> frozenset[Scope]:
+    if not isinstance(value, list) or not value or not all(each in set(Scope) for each in value):
+        raise ValueError(f"write a list of {', '.join(Scope)}")
+    return frozenset(map(Scope, value))
+
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Iana = Annotated[str, AfterValidator(lambda value: as_value_error(lambda: check_zone(value)))]
 Names = Annotated[tuple[Word, ...], BeforeValidator(_one_or_several)]
@@ -103,6 +110,42 @@ class SourceModel(BaseModel):
         return self
 
 
+class TokenModel(BaseModel):
+    """One ``[serve.tokens.NAME]``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    token_env: Names = ()
+    token_file: Names = ()
+    scopes: Annotated[frozenset[Scope], BeforeValidator(_read_scopes)]
+
+    @model_validator(mode="after")
+    def _check_named(self) -> TokenModel:
+        if not (self.token_env or self.token_file):
+            raise ValueError("say where the token is: token_env or token_file")
+        return self
+
+
+class ServeModel(BaseModel):
+    """The ``[serve]`` section."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    tokens: dict[Name, TokenModel] = {}
+    hosts: Names = ()
+    max_tick_age: Span = MAX_TICK_AGE
+    max_requests: Annotated[int, Field(ge=1, le=65_535)] = MAX_REQUESTS
+    root_path: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""
+    tls_cert: Word | None = None
+    tls_key: Word | None = None
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> ServeModel:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together")
+        return self
+
+
 class FileModel(BaseModel):
     """The whole file."""
 
@@ -118,3 +161,4 @@ class FileModel(BaseModel):
     calendars: dict[Name, CalendarModel] = {}
     handlers: dict[Name, HandlerModel] = {}
     sources: dict[Name, SourceModel] = {}
+    serve: ServeModel = ServeModel()

@@ -1,0 +1,62 @@
+"""Whether anything has changed: one thread asks for all who wait, while anybody does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+
+from waitctl.domain.errors import DatabaseError
+from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.wakeup import Wakeup
+
+_LOOK_AGAIN = 1.0
+"""Seconds after which one looks again, whether or not the database has said anything."""
+
+
+class News:
+    """Wakes whoever waits for a change: after one that PostgreSQL tells of, else once a second."""
+
+    def __init__(self, database_url: str) -> None:
+        self._database = Database(database_url, create=False)  # its own: it hears what the others of us write, too
+        self._waiting = set[asyncio.Future[None]]()
+        self._thread: threading.Thread | None = None
+        self._wakeup: Wakeup | None = None
+        self.closing = False
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until something may have changed, for so long at most, or until the server stops."""
+        if self.closing:
+            return
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._waiting.add(future)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._listen, args=(loop,), name="news", daemon=True)
+            self._thread.start()
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(future, seconds)
+        finally:
+            self._waiting.discard(future)
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        with Wakeup(self._database) as wakeup:
+            self._wakeup = wakeup
+            while not self.closing:
+                with suppress(DatabaseError):
+                    wakeup.wait(_LOOK_AGAIN)
+                with suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(self._tell)
+            self._wakeup = None
+
+    def _tell(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def close(self) -> None:
+        """Let everybody go who waits; called by a signal handler, too."""
+        self.closing = True
+        if (wakeup := self._wakeup) is not None:
+            wakeup.wake()

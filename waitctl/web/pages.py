@@ -1,0 +1,10 @@
+"""stub"""
+
+
+
+def routes():
+    return []
+
+
+def error_page(request, error):
+    return None
