@@ -17,10 +17,12 @@ import sqlalchemy as sa
 
 import waitctl.infrastructure.store as store
 from waitctl.application.documents import WAIT_FIELDS
-from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus, WaitFilter
+from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.domain.filters import WaitFilter
+from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus
 from waitctl.infrastructure.schema import waits
 from waitctl.infrastructure.sql_batch import STATEMENTS, Claimed
-from waitctl.infrastructure.store.waits import list_statement
+from waitctl.infrastructure.store.filters import list_statement
 
 FOLDER = Path(__file__).parents[1] / "docs" / "sql"
 
@@ -45,6 +47,7 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 # What statements that differ by an argument are shown for, by the word that their files' names end in.
 ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    "count_by_handler": {"running": (DeliveryStatus.RUNNING,), "dead": (DeliveryStatus.DEAD,)},
     "find_id": {"": (waits.c.id,)},
     "find_ids": {"": (waits.c.id,)},
     "get_fields": {"": (WAIT_FIELDS,)},

@@ -29,10 +29,11 @@ from waitctl import (
 )
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.processor.phases import Phase
+from waitctl.domain.counts import CAP
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.listeners import Mode
 from waitctl.infrastructure.indexes import metadata
-from waitctl.infrastructure.store import completion, due, inbox, upcoming
+from waitctl.infrastructure.store import completion, due, inbox, overview, upcoming
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
@@ -350,6 +351,24 @@ def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> 
             assert sum(counted.timeouts.values()) == 1439
 
     check(explained(large, count)[-1:], "ix_wait_executions_scheduled", "ix_event_listeners_expires")
+
+
+def test_looking_at_what_is_open(large: Database) -> None:
+    """A screen reads some of what is open, and nothing of the history; the handlers without reading the outbox."""
+
+    def look(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(
+            "UPDATE workflow_wait_deliveries SET status = 'pending', delivered_at = NULL, attempt = 0"
+        )
+        connection.exec_driver_sql("ANALYZE workflow_wait_deliveries")
+        counts = overview.count_open(connection, now=NOW)
+        assert counts.open > CAP
+        overview.count_listeners(connection, now=NOW)
+        assert [each.pending for each in overview.backlogs(connection, now=NOW)] == [CAP + 1]
+
+    indexes = ("ix_wait_executions_scheduled", "ix_event_listeners_expires", "ix_wait_deliveries_pending")
+    plans = explained(large, look)[1:]  # the first one is our own
+    check(plans, *indexes)
 
 
 def test_finding_uncorrelated_events(large: Database) -> None:

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     from waitctl.domain.durations import Duration, TimeUnit
     from waitctl.domain.errors import WaitStepError
     from waitctl.domain.events import Event, EventType
+    from waitctl.domain.filters import WaitFilter
     from waitctl.domain.handlers import Dead, InlineCommand, Retry
     from waitctl.domain.hours import OpeningHours, parse_hours
     from waitctl.domain.instants import Dst
     from waitctl.domain.intents import Late, Rules
     from waitctl.domain.listeners import EventListener, EventQuery
     from waitctl.domain.pauses import PauseKind
-    from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitFilter, WaitSpec, WaitStepExecution, WaitType
+    from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitSpec, WaitStepExecution, WaitType
     from waitctl.infrastructure.config import Settings, load_settings
     from waitctl.infrastructure.database import Database
     from waitctl.infrastructure.wakeup import Wakeup
@@ -57,6 +58,7 @@ _HOMES = {
     "waitctl.domain.durations": ("Duration", "TimeUnit"),
     "waitctl.domain.errors": ("WaitStepError",),
     "waitctl.domain.events": ("Event", "EventType"),
+    "waitctl.domain.filters": ("WaitFilter",),
     "waitctl.domain.handlers": ("Dead", "InlineCommand", "Retry"),
     "waitctl.domain.hours": ("OpeningHours", "parse_hours"),
     "waitctl.domain.instants": ("Dst",),
@@ -67,7 +69,6 @@ _HOMES = {
         "WaitSpec",
         "Resolution",
         "WaitExecutionStatus",
-        "WaitFilter",
         "WaitStepExecution",
         "WaitType",
     ),

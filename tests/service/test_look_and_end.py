@@ -19,8 +19,8 @@ from waitctl.domain.errors import (
     WaitExecutionExpiredError,
     WaitExecutionNotFoundError,
 )
+from waitctl.domain.filters import WaitFilter
 from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import WaitFilter
 
 UNKNOWN = "01900000-0000-7000-8000-000000000000"
 
@@ -125,7 +125,7 @@ def test_filters(scene: Scene) -> None:
         "later",
         "due",
     ]
-    assert ids(scene, wait_type=WaitType.FOR_EVENT) == ["patient", "listening"]
+    assert ids(scene, wait_types=[WaitType.FOR_EVENT]) == ["patient", "listening"]
     assert ids(scene, execution_id="later") == ["later"]
     assert ids(scene, contact_id="ada") == ["gone", "listening", "due"]
     assert ids(scene, workflow_id="w") == ["due"]
@@ -148,11 +148,14 @@ def test_pending_counts(scene: Scene) -> None:
         "by_status": {"waiting": 0, "scheduled": 0},
         "overdue": 0,
         "oldest_overdue_seconds": None,
+        "overdue_age": {"p50": None, "p95": None, "max": None},
         "next_due_at": None,
-        "deliveries": {"pending": 0, "held": 0, "dead": 0},
+        "listeners": {"active": 0, "expiring_1h": 0, "expired_unswept": 0},
+        "deliveries": {"pending": 0, "held": 0, "dead": 0, "oldest_due_seconds": None},
         "quarantined": 0,
         "paused": [],
         "last_tick": None,
+        "capped": [],
     }
     scene.create("1h", "a")
     scene.create("5h", "b")
@@ -167,11 +170,14 @@ def test_pending_counts(scene: Scene) -> None:
         "by_status": {"waiting": 2, "scheduled": 3},
         "overdue": 2,
         "oldest_overdue_seconds": 2400,
+        "overdue_age": {"p50": 600, "p95": 2400, "max": 2400},
         "next_due_at": "2026-03-01T17:00:00Z",
-        "deliveries": {"pending": 1, "held": 1, "dead": 0},
+        "listeners": {"active": 3, "expiring_1h": 0, "expired_unswept": 2},
+        "deliveries": {"pending": 1, "held": 1, "dead": 0, "oldest_due_seconds": 6000},
         "quarantined": 0,
         "paused": [],
         "last_tick": None,
+        "capped": [],
     }
     assert scene.waits.list_pending_waits(handlers=["nudge"]).deliveries_held == 0
 

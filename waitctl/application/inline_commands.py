@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
+from waitctl.domain.deliveries import Backlog
 from waitctl.domain.errors import InlineCommandsNotAllowedError, MissingCredentialError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, InlineCommand
 from waitctl.domain.waits import WaitSpec, WaitStepExecution
@@ -119,10 +120,17 @@ class InlineCommands:
 
     def count_held(self, connection: Connection, handlers: Collection[str]) -> int:
         """How many deliveries wait: for other handlers, for a pause to end, or for the user who made their command."""
-        from waitctl.infrastructure.store import deliveries as store
-        from waitctl.infrastructure.store import pauses
+        from waitctl.infrastructure.store import overview
 
-        held = store.count_held(connection, handlers)
+        return self.count_held_of(
+            connection, handlers, overview.backlogs(connection, now=self._database.clock(connection))
+        )
+
+    def count_held_of(self, connection: Connection, handlers: Collection[str], found: Sequence[Backlog]) -> int:
+        """`count_held`, from the backlogs of all handlers."""
+        from waitctl.infrastructure.store import overview, pauses
+
+        held = overview.count_held(connection, handlers, found)
         paused = pauses.paused(connection)
         if INLINE not in handlers or paused.everything or INLINE in paused.handlers:
             return held

@@ -37,6 +37,7 @@ COMMANDS = {
     "event": ("events", "Record events and look at them."),
     "tick": ("tick", "Process what is due, once."),
     "serve": ("serve", "Serve webhooks, the API and the dashboard over HTTP."),
+    "ticks": ("ticks", "List the runs of the processor, newest first."),
     "pause": ("pausing", "Hold deliveries back; events and deadlines go on."),
     "unpause": ("pausing", "Let held deliveries go."),
     "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
 from waitctl.application.documents import wait_document
 from waitctl.application.waits.results import WaitCreateResult
 from waitctl.application.waits.scheduling import WaitSchedulingService
+from waitctl.cli.option_sets import takes
 from waitctl.cli.output import Output, OutputOption, outlook, print_document, print_explanation, say, write_line
 from waitctl.cli.session import Session, read_text_option, session_of
 from waitctl.domain.durations import Duration, parse_duration
@@ -132,29 +132,8 @@ def delivery_key(delivery_id: str, step_id: str) -> str:
     return f"{delivery_id}:{sha256(step_id.encode()).hexdigest()}"
 
 
-def common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command every option of `Common`; it gets them as one argument, ``common``."""
-    hints = get_type_hints(Common, include_extras=True)
-    options = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=Common.__dataclass_fields__[name].default,
-            annotation=hints[name],
-        )
-        for name in hints
-    ]
-    signature = inspect.signature(command, eval_str=True)
-    own = [parameter for parameter in signature.parameters.values() if parameter.name != "common"]
-
-    def with_options(**arguments: Any) -> None:
-        common = Common(**{name: arguments.pop(name) for name in hints})
-        command(**arguments, common=common)
-
-    vars(with_options)["__signature__"] = signature.replace(parameters=[*own, *options])
-    with_options.__doc__ = command.__doc__
-    with_options.__name__ = command.__name__
-    return with_options
+common_options = takes("common", Common)
+"""Give a command every option of `Common`; it gets them as one argument, ``common``."""
 
 
 @app.command("fixed-time")

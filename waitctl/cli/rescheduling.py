@@ -9,6 +9,7 @@ import typer
 from waitctl.application.documents import wait_document
 from waitctl.application.waits.rescheduling import Change, Replan, ReschedulingService
 from waitctl.application.waits.results import WaitStatus
+from waitctl.cli.filters import AllOption, Filters, require_some, takes_filters
 from waitctl.cli.output import (
     DocumentOption,
     ExitCode,
@@ -24,10 +25,7 @@ from waitctl.cli.output import (
 )
 from waitctl.cli.session import Session, WaitArgument, session_of
 from waitctl.cli.tables import Column, id_column, print_table
-from waitctl.cli.waits import ExecutionOption
 from waitctl.domain.instants import show_local
-from waitctl.domain.text import normalize_contact
-from waitctl.domain.waits import WaitFilter, WaitType
 
 app = typer.Typer(add_completion=False)
 
@@ -84,13 +82,12 @@ def reschedule(
 
 
 @app.command("replan")
+@takes_filters
 def replan(
+    *,
     context: typer.Context,
-    everything: Annotated[bool, typer.Option("--all", help="Every open wait.")] = False,
-    execution: ExecutionOption = None,
-    workflow: Annotated[str | None, typer.Option("-w", "--workflow", metavar="ID", help="Only of this one.")] = None,
-    contact: Annotated[str | None, typer.Option("-c", "--contact", metavar="ID", help="Only about them.")] = None,
-    kind: Annotated[WaitType | None, typer.Option("--type", help="Only of this type.")] = None,
+    everything: AllOption = False,
+    filters: Filters,
     tz: Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="Give them this zone.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Write it; without, only show what would change.")] = False,
     cap: Annotated[int, typer.Option("--max", metavar="N", min=0, help="Refuse to change more waits.")] = 1000,
@@ -101,14 +98,8 @@ def replan(
     From what was asked, by the rules of today. Shows what would change; --apply writes it. Overdue waits stay as they
     are, and no wait becomes due by it. Example: waitctl replan --all --apply
     """
-    wanted = WaitFilter(
-        execution_id=execution,
-        workflow_id=workflow,
-        contact_id=None if contact is None else normalize_contact(contact),
-        wait_type=kind,
-    )
-    if everything == (wanted != WaitFilter()):
-        raise typer.BadParameter("name --all, or which waits", param_hint="--all")
+    wanted = filters.wanted
+    require_some(wanted, everything=everything)
     found = _service(session_of(context)).replan(wanted, zone=tz, apply=apply, cap=cap)
     print_document(found.to_json(), output, human=lambda: _print_replan(found, applied=apply))
     raise typer.Exit(ExitCode.FAILURE if found.failed else ExitCode.OK)

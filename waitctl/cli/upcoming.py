@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,10 +11,9 @@ from whenever import Instant
 from waitctl.application.waits.upcoming import Upcoming, list_upcoming
 from waitctl.cli.output import DocumentOption, Output, console, print_document, say
 from waitctl.cli.session import session_of
-from waitctl.domain.durations import parse_duration
-from waitctl.domain.errors import InvalidWaitDateError, InvalidWaitDurationError
+from waitctl.domain.filters import parse_when
 from waitctl.domain.hours import WEEKDAYS
-from waitctl.domain.instants import clock, offset_of, parse_instant
+from waitctl.domain.instants import clock, offset_of
 from waitctl.domain.upcoming import Bucket, Grain
 
 if TYPE_CHECKING:
@@ -48,23 +45,11 @@ def upcoming(
     --until 30d --tz Europe/Berlin
     """
     session = session_of(context)
-    end = None if until is None else _parse_until(until)
+    end = None if until is None else parse_when(until, "--until")
     zone = session.settings().timezone if tz is None else tz
     with session.database() as database:
         found = list_upcoming(database, grain=by, until=end, timezone=zone, workflow_id=workflow)
     print_document(found.to_json(), output, human=lambda: _print_histogram(found))
-
-
-def _parse_until(text: str) -> datetime | timedelta:
-    if re.match(r"\s*[0-9]{4}-", text):
-        return parse_instant(text, "--until")
-    try:
-        return parse_duration(text).elapsed
-    except InvalidWaitDurationError as error:
-        raise InvalidWaitDateError(
-            f"--until: {error.message}",
-            hint="write a duration from now, as in 2d, or an instant, as in 2026-12-24T18:00:00Z",
-        ) from error
 
 
 # -- for people --------------------------------------------------------------------------------------------------------

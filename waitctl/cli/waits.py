@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from waitctl.application.deliveries.handler_factory import handlers_of
 from waitctl.application.documents import instant
 from waitctl.application.waits.results import PendingWaitsSummary, WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
+from waitctl.cli.filters import Filters, takes_filters
 from waitctl.cli.output import (
     STATUS_STYLES,
     DocumentOption,
@@ -31,12 +33,13 @@ from waitctl.cli.output import (
 )
 from waitctl.cli.session import WaitArgument, read_text_option, session_of
 from waitctl.cli.tables import Column, id_column, print_table
+from waitctl.domain.counts import in_words
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidWaitConfigurationError
-from waitctl.domain.instants import parse_instant, show_local
+from waitctl.domain.instants import show_local
 from waitctl.domain.listeners import EventListener, progress
 from waitctl.domain.text import parse_json_object, to_json
-from waitctl.domain.waits import NOT_ASKED, WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
+from waitctl.domain.waits import NOT_ASKED, WaitExecutionStatus, WaitStepExecution
 
 app = typer.Typer(add_completion=False)
 
@@ -212,19 +215,11 @@ def _when(found: WaitStatus) -> str:
 
 
 @app.command("list")
+@takes_filters
 def list_(
+    *,
     context: typer.Context,
-    status: Annotated[
-        list[WaitExecutionStatus] | None, typer.Option("--status", help="Only in this status (repeatable).")
-    ] = None,
-    kind: Annotated[WaitType | None, typer.Option("--type", help="Only of this type.")] = None,
-    execution: ExecutionOption = None,
-    contact: Annotated[str | None, typer.Option("-c", "--contact", metavar="ID", help="Only about them.")] = None,
-    workflow: Annotated[str | None, typer.Option("-w", "--workflow", metavar="ID", help="Only of this one.")] = None,
-    overdue: Annotated[bool, typer.Option("--overdue", help="Only what a tick would end now.")] = False,
-    due_before: Annotated[
-        str | None, typer.Option("--due-before", metavar="INSTANT", help="Only open ones that end before this.")
-    ] = None,
+    filters: Filters,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="How many at most.")] = 50,
     after: Annotated[
         str | None, typer.Option("--after", metavar="ID", help="The page after this wait: `next` of the last one.")
@@ -235,17 +230,7 @@ def list_(
 
     Example: waitctl list --status waiting --contact ada@example.org -o ndjson
     """
-    from waitctl.domain.text import normalize_contact
-
-    wanted = WaitFilter(
-        statuses=status or (),
-        wait_type=kind,
-        execution_id=execution,
-        contact_id=None if contact is None else normalize_contact(contact),
-        workflow_id=workflow,
-        overdue=overdue,
-        due_before=None if due_before is None else parse_instant(due_before, "--due-before"),
-    )
+    wanted = filters.wanted
     session = session_of(context)
     with session.database() as database:
         session.say_when_nothing_ticks(database)
@@ -269,7 +254,8 @@ def list_(
 
 
 @app.command("pending")
-def pending(context: typer.Context, output: DocumentOption = Output.HUMAN) -> None:
+@takes_filters
+def pending(*, context: typer.Context, filters: Filters, output: DocumentOption = Output.HUMAN) -> None:
     """Count what is open.
 
     Example: waitctl pending -o json
@@ -277,24 +263,32 @@ def pending(context: typer.Context, output: DocumentOption = Output.HUMAN) -> No
     session = session_of(context)
     with session.database() as database:
         known = [config.name for config in handlers_of(session.settings(), database)]
-        summary = WaitSchedulingService(database, settings=session.settings()).list_pending_waits(handlers=known)
+        summary = WaitSchedulingService(database, settings=session.settings()).list_pending_waits(
+            filters.wanted, handlers=known
+        )
         session.say_when_nothing_ticks(database)
     print_document(summary.to_json(), output, human=lambda: _print_summary(summary))
 
 
 def _print_summary(summary: PendingWaitsSummary) -> None:
-    counts = summary.counts
-    overdue = f"{counts.overdue:,}"
+    counts, listeners = summary.counts, summary.listeners
+    overdue = in_words(counts.overdue)
     if counts.oldest_overdue_at is not None:
         overdue += f", the oldest due {relative(counts.oldest_overdue_at, summary.now)}"
-    deliveries = f"{summary.deliveries_pending:,} pending, {summary.deliveries_held:,} of them held"
+    deliveries = f"{in_words(summary.deliveries_pending)} pending, {in_words(summary.deliveries_held)} of them held"
+    if summary.oldest_due_seconds:
+        deliveries += f", due for {format_timedelta(timedelta(seconds=summary.oldest_due_seconds))}"
+    listening = f"{in_words(listeners.active)} active, {in_words(listeners.expiring_1h)} expire within an hour"
+    if listeners.expired_unswept:
+        listening += f", {in_words(listeners.expired_unswept)} expired and not swept"
     print_card(
-        f"{sum(counts.by_status.values()):,} open",
+        f"{in_words(counts.open)} open",
         [
-            *((f"{kind.replace('_', '-')}", f"{count:,}") for kind, count in counts.by_type.items() if count),
+            *((f"{kind.replace('_', '-')}", in_words(count)) for kind, count in counts.by_type.items() if count),
             ("overdue", overdue),
             ("next due", None if counts.next_due_at is None else relative(counts.next_due_at, summary.now)),
-            ("deliveries", f"{deliveries}, {summary.deliveries_dead:,} dead"),
+            ("listeners", listening if listeners.active else None),
+            ("deliveries", f"{deliveries}, {in_words(summary.deliveries_dead)} dead"),
             ("quarantined", f"{summary.quarantined:,} webhooks" if summary.quarantined else None),
             ("last tick", _last_tick(summary)),
             ("paused", ", ".join(f"{pause.kind} {pause.name}".strip() for pause in summary.paused)),

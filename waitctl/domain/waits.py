@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -367,19 +367,6 @@ class WaitStepExecution:
             None: "",
         }[self.resolution]
         return f"{how}, status {self.status}" + (f", at {format_instant(self.resolved_at)}" if self.resolved_at else "")
-
-
-@dataclass(frozen=True, slots=True)
-class WaitFilter:
-    """Which waits to list; what is left out does not matter."""
-
-    statuses: Sequence[WaitExecutionStatus] = ()
-    wait_type: WaitType | None = None
-    execution_id: str | None = None
-    contact_id: str | None = None
-    workflow_id: str | None = None
-    overdue: bool = False
-    due_before: datetime | None = None
 
 
 _WAIT_TYPES: Mapping[type, WaitType] = {

@@ -18,8 +18,11 @@ from waitctl.infrastructure.schema import (
     matches,
     metadata,
     quarantine,
+    ticks,
+    tombstones,
     transitions,
     waits,
+    webhook_tokens,
 )
 
 __all__ = ["metadata"]
@@ -31,6 +34,8 @@ def where(condition: str) -> dict[str, Any]:
 
 
 Index("ix_wait_executions_scheduled", waits.c.scheduled_at, **where("status = 'scheduled'"))
+# For what is counted and pruned by when it ended. Its entries come in the order of their keys, at the index's end.
+Index("ix_wait_executions_resolved", waits.c.resolved_at, **where("resolved_at IS NOT NULL"))
 # Few waits may do anything but fire when they are late; a tick looks them up without reading the others that are due.
 Index("ix_wait_executions_late", waits.c.scheduled_at, **where("status = 'scheduled' AND late_policy IS NOT NULL"))
 Index("uq_wait_executions_open", waits.c.workflow_execution_id, waits.c.step_id, unique=True, **where(OPEN))
@@ -67,3 +72,7 @@ Index("ix_wait_deliveries_wait", deliveries.c.wait_id)
 Index("ix_wait_deliveries_pending", deliveries.c.handler, deliveries.c.next_attempt_at, **where("status = 'pending'"))
 Index("ix_wait_deliveries_running", deliveries.c.handler, deliveries.c.lease_expires_at, **where("status = 'running'"))
 Index("ix_wait_deliveries_dead", deliveries.c.handler, **where("status = 'dead'"))
+Index("ix_ticks_started", ticks.c.started_at)
+Index("ix_ticks_finished", ticks.c.finished_at)
+Index("ix_tombstones_created", tombstones.c.created_at)
+Index("ix_webhook_tokens_seen", webhook_tokens.c.seen_at)

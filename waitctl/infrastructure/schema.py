@@ -43,7 +43,7 @@ from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
 
-HEAD = "0008"
+HEAD = "0012"
 """The newest migration. A test holds it equal to Alembic's head, so that commands need not import Alembic."""
 
 VERSION_TABLE = "waitctl_alembic_version"
@@ -394,4 +394,31 @@ pauses = Table(
     Column("paused_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("kind", "name"),
     CheckConstraint("kind IN ('all', 'handler', 'workflow')", name="kind"),
+)
+
+# What has come to an end, by the day in UTC and by what it was: totals and histograms that outlive the rows. `bucket`
+# is an upper bound in seconds (see `domain/histograms.py`), `total` the sum of what is counted in it. What a measure
+# has no use for is an empty text, so that one key says all.
+rollups = Table(
+    "waitctl_rollups",
+    metadata,
+    *(
+        Column(name, Text, nullable=False)
+        for name in ("day", "measure", "workflow_id", "wait_type", "step_id", "handler", "source", "outcome")
+    ),
+    Column("bucket", _big, nullable=False),
+    Column("count", _big, nullable=False),
+    Column("total", _big, nullable=False),
+    PrimaryKeyConstraint(
+        *("day", "measure", "workflow_id", "wait_type", "step_id", "handler", "source", "outcome", "bucket")
+    ),
+)
+
+# Up to which instant upkeep has come. A row that somebody has locked is work that somebody does.
+upkeep = Table(
+    "waitctl_upkeep",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("until_at", UtcDateTime, nullable=False),
+    PrimaryKeyConstraint("name"),
 )

@@ -9,7 +9,7 @@ from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus
 from waitctl.domain.errors import IllegalTransitionError
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import deliveries as store
-from waitctl.infrastructure.store import outcomes
+from waitctl.infrastructure.store import outcomes, overview
 
 
 class DeliveryService:
@@ -29,7 +29,7 @@ class DeliveryService:
     def list_backlogs(self, known: Collection[str] = ()) -> list[Backlog]:
         """What each handler has before it, by name: those in the outbox, and the others in ``known``."""
         with self._database.read() as connection:
-            found = store.backlogs(connection, now=self._database.clock(connection))
+            found = overview.backlogs(connection, now=self._database.clock(connection))
         idle = set(known).difference(each.handler for each in found)
         return sorted([*found, *map(Backlog, idle)], key=lambda each: each.handler)
 

@@ -25,7 +25,7 @@ from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_name
-from waitctl.infrastructure.store import completion, pauses, quarantine, ticks
+from waitctl.infrastructure.store import completion, overview, pauses, quarantine, ticks
 from waitctl.infrastructure.store import deliveries as delivery_store
 
 _GRACE = 8.0
@@ -214,7 +214,7 @@ class Tick:
         """Why deliveries are held, by handler; those of `unready_handlers` have said it themselves."""
         with self._database.read() as connection:
             paused = pauses.paused(connection)
-            waiting = delivery_store.backlogs(connection, now=self._database.clock(connection))
+            waiting = overview.backlogs(connection, now=self._database.clock(connection))
             strange = {INLINE} if self._inline.count_not_ours(connection) else set()
         usable = self.usable_handlers() - strange
         return {

@@ -21,6 +21,7 @@ from waitctl.domain.errors import (
     InvalidWaitDateError,
     ReplanTooLargeError,
 )
+from waitctl.domain.filters import WaitFilter
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import check_zone, format_instant, parse_instant, show
 from waitctl.domain.intents import (
@@ -38,7 +39,7 @@ from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_reason
-from waitctl.domain.waits import WaitExecutionStatus, WaitFilter, WaitStepExecution, WaitType
+from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution, WaitType
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import events as event_store

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from waitctl.application.documents import pause_document, wait_document
+from waitctl.domain.counts import capped, told
+from waitctl.domain.deliveries import Backlog
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import WaitStepExecution
-from waitctl.infrastructure.store.waits import OpenCounts
+from waitctl.infrastructure.store.overview import ListenerCounts, OpenCounts
 
 if TYPE_CHECKING:
     from waitctl.domain.pauses import Pause
@@ -45,13 +48,13 @@ class WaitStatus:
 
 @dataclass(frozen=True, slots=True)
 class PendingWaitsSummary:
-    """The open waits and the deliveries that are not through."""
+    """The open waits, their listeners, and the deliveries that are not through. Counts stop at `CAP`."""
 
     counts: OpenCounts
     now: datetime
-    deliveries_pending: int
-    deliveries_held: int
-    deliveries_dead: int
+    listeners: ListenerCounts
+    backlogs: Sequence[Backlog] = ()
+    deliveries_held: int = 0
     paused: tuple[Pause, ...] = ()
     quarantined: int = 0
     last_tick: LastTick | None = None
@@ -59,10 +62,25 @@ class PendingWaitsSummary:
     """Now on the clock that ticks are noted by, whatever time is pretended."""
 
     @property
+    def deliveries_pending(self) -> int:
+        """How many deliveries are not through."""
+        return sum(each.pending + each.running for each in self.backlogs)
+
+    @property
+    def deliveries_dead(self) -> int:
+        """How many are dead."""
+        return sum(each.dead for each in self.backlogs)
+
+    @property
+    def oldest_due_seconds(self) -> int | None:
+        """How long the delivery has been due that could have been tried first."""
+        oldest = min((each.oldest_due_at for each in self.backlogs if each.oldest_due_at is not None), default=None)
+        return self._age(oldest)
+
+    @property
     def oldest_overdue_seconds(self) -> int | None:
         """How long the wait that is overdue longest has been so."""
-        oldest = self.counts.oldest_overdue_at
-        return None if oldest is None else int((self.now - oldest).total_seconds())
+        return self._age(self.counts.oldest_overdue_at)
 
     @property
     def last_tick_age(self) -> timedelta | None:
@@ -71,28 +89,52 @@ class PendingWaitsSummary:
             return None
         return max(self.real_now - self.last_tick.at, timedelta(0))
 
+    def _age(self, at: datetime | None) -> int | None:
+        return None if at is None else int((self.now - at).total_seconds())
+
     def _last_tick_document(self) -> JsonObject | None:
         if self.last_tick is None or self.last_tick_age is None:
             return None
         age = int(self.last_tick_age.total_seconds())
         return {"at": format_instant(self.last_tick.at), "age_seconds": age, "host": self.last_tick.host}
 
+    def _counted(self) -> dict[str, int]:
+        """Every count by the path that it has in the document."""
+        return {
+            "open": self.counts.open,
+            **{f"by_type.{kind.value}": count for kind, count in self.counts.by_type.items()},
+            **{f"by_status.{status.value}": count for status, count in self.counts.by_status.items()},
+            "overdue": self.counts.overdue,
+            "deliveries.pending": self.deliveries_pending,
+            "deliveries.held": self.deliveries_held,
+            "deliveries.dead": self.deliveries_dead,
+            **{f"listeners.{name}": count for name, count in asdict(self.listeners).items()},
+        }
+
     def to_json(self) -> JsonObject:
-        """The document of `waitctl pending`."""
+        """The document of `waitctl pending`; ``capped`` names the counts of which there are more."""
         counts = self.counts
         return {
-            "open": sum(counts.by_status.values()),
-            "by_type": {kind.value: count for kind, count in counts.by_type.items()},
-            "by_status": {status.value: count for status, count in counts.by_status.items()},
-            "overdue": counts.overdue,
+            "open": told(counts.open),
+            "by_type": {kind.value: told(count) for kind, count in counts.by_type.items()},
+            "by_status": {status.value: told(count) for status, count in counts.by_status.items()},
+            "overdue": told(counts.overdue),
             "oldest_overdue_seconds": self.oldest_overdue_seconds,
+            "overdue_age": {
+                "p50": self._age(counts.median_overdue_at),
+                "p95": self._age(counts.p95_overdue_at),
+                "max": self.oldest_overdue_seconds,
+            },
             "next_due_at": format_instant(counts.next_due_at) if counts.next_due_at else None,
+            "listeners": {name: told(count) for name, count in asdict(self.listeners).items()},
             "deliveries": {
-                "pending": self.deliveries_pending,
-                "held": self.deliveries_held,
-                "dead": self.deliveries_dead,
+                "pending": told(self.deliveries_pending),
+                "held": told(self.deliveries_held),
+                "dead": told(self.deliveries_dead),
+                "oldest_due_seconds": self.oldest_due_seconds,
             },
             "quarantined": self.quarantined,
             "paused": [pause_document(pause) for pause in self.paused],
             "last_tick": self._last_tick_document(),
+            "capped": capped(self._counted()),
         }

@@ -21,6 +21,7 @@ from waitctl.domain.errors import (
     WaitExecutionNotFoundError,
 )
 from waitctl.domain.events import EventType, check_registered
+from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.instants import format_instant
 from waitctl.domain.intents import (
     Intent,
@@ -38,13 +39,14 @@ from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.schedule import Schedule
-from waitctl.domain.text import JsonObject, check_json_object, check_reason, check_text, normalize_contact
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitFilter, WaitSpec, WaitStepExecution
+from waitctl.domain.text import JsonObject, check_json_object, check_reason, check_text
+from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitSpec, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store import filters as filtered
 from waitctl.infrastructure.store import waits as store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
@@ -345,38 +347,44 @@ class WaitSchedulingService:
         *,
         limit: int = 50,
         after: str | None = None,
+        order: WaitOrder = NEWEST_FIRST,
         connection: Connection | None = None,
     ) -> tuple[list[WaitStatus], str | None]:
-        """Waits, newest first, and the id to pass as ``after`` for the next page (``None`` on the last)."""
-        wanted = wanted or WaitFilter()
-        for text, what in ((wanted.execution_id, "the execution"), (wanted.workflow_id, "the workflow")):
-            if text is not None:
-                check_text(text, what)
-        if wanted.contact_id is not None:
-            wanted = replace(wanted, contact_id=normalize_contact(wanted.contact_id))
+        """Waits in an order, newest first, and the id to pass as ``after`` for the next page (``None`` on the last)."""
+        wanted = (wanted or WaitFilter()).checked()
+        find_place = find_cursor if order.key is SortKey.CREATED else find_id
         with self._database.read(connection) as connection_:
-            last = find_cursor(connection_, WAIT, after) if after else None
+            last = find_place(connection_, WAIT, after) if after else None
             now = self._database.clock(connection_)
-            found = store.list_waits(connection_, wanted, now=now, limit=limit + 1, after=last)
+            found = filtered.list_waits(connection_, wanted, now=now, limit=limit + 1, after=last, order=order)
         page = [WaitStatus(wait, now) for wait in found[:limit]]
         return page, page[-1].wait.id if len(found) > limit else None
 
     def list_pending_waits(
-        self, *, handlers: Sequence[str] = (), connection: Connection | None = None
+        self,
+        wanted: WaitFilter | None = None,
+        *,
+        handlers: Sequence[str] = (),
+        connection: Connection | None = None,
     ) -> PendingWaitsSummary:
-        """Count what is open. ``handlers`` are those that this host knows; deliveries to others are held."""
-        from waitctl.infrastructure.store import deliveries as delivery_store
-        from waitctl.infrastructure.store import pauses, quarantine, ticks
+        """Count what is open, of the waits that are meant. The deliveries are counted whatever wait they are of.
 
+        ``handlers`` are those that this host knows; deliveries to others are held.
+        """
+        from waitctl.infrastructure.store import overview, pauses, quarantine, ticks
+
+        wanted = (wanted or WaitFilter()).checked()
         with self._database.read(connection) as connection_:
             now = self._database.clock(connection_)
-            pending, dead = delivery_store.count_outbox(connection_)
+            backlogs = overview.backlogs(connection_, now=now)
             return PendingWaitsSummary(
-                store.count_open(connection_, now=now),
+                overview.count_open(connection_, now=now)
+                if wanted.is_empty
+                else filtered.count_open(connection_, wanted, now=now),
                 now,
-                pending,
-                self._inline.count_held(connection_, handlers),
-                dead,
+                overview.count_listeners(connection_, now=now),
+                backlogs,
+                self._inline.count_held_of(connection_, handlers, backlogs),
                 paused=tuple(pauses.list_pauses(connection_)),
                 quarantined=quarantine.count_quarantined(connection_),
                 last_tick=ticks.last_tick(connection_),

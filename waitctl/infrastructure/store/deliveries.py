@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus, Lease
+from waitctl.domain.deliveries import Delivery, DeliveryStatus, Lease
 from waitctl.domain.handlers import INLINE
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, is_one_of, json_rows
@@ -79,29 +79,6 @@ def of_workflows(workflow_ids: Iterable[str]) -> sa.ColumnElement[bool]:
     return theirs.correlate(deliveries)
 
 
-def count_outbox(connection: Connection) -> tuple[int, int]:
-    """How many deliveries are not through, and how many are dead."""
-    unsettled = in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
-    pending = sa.select(sa.func.count()).select_from(deliveries).where(unsettled)
-    dead = sa.select(sa.func.count()).select_from(deliveries).where(in_status(DeliveryStatus.DEAD))
-    return (
-        int(connection.execute(pending).scalar_one()),
-        int(connection.execute(dead).scalar_one()),
-    )
-
-
-def count_held(connection: Connection, handlers: Iterable[str]) -> int:
-    """How many deliveries wait for a handler that is not one of ``handlers``, or for the end of a pause."""
-    unsettled = sa.select(sa.func.count()).where(in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING))
-    paused = pauses.paused(connection)
-    if not paused.everything:
-        held: sa.ColumnElement[bool] = deliveries.c.handler.not_in(sorted(set(handlers) - paused.handlers))
-        if paused.workflows:
-            held = sa.or_(held, of_workflows(paused.workflows))
-        unsettled = unsettled.where(held)
-    return int(connection.execute(unsettled).scalar_one())
-
-
 def next_attempt_at(connection: Connection, handlers: Sequence[str], *, now: datetime) -> datetime | None:
     """When a delivery to one of ``handlers`` may be tried next, later than now; leases that will run out count."""
     return connection.execute(_next_attempt_at(), {"names": _names(handlers), "now": now}).scalar()
@@ -129,31 +106,6 @@ def _next_attempt_at() -> sa.Select[Any]:
 
 def _names(handlers: Iterable[str]) -> str:
     return json_rows({"name": each} for each in handlers)
-
-
-def backlogs(connection: Connection, *, now: datetime) -> list[Backlog]:
-    """What every handler with anything unsettled or dead has before it; what is through does not count."""
-    pending = in_status(DeliveryStatus.PENDING)
-    due = _WAITING
-
-    def count(condition: sa.ColumnElement[bool], name: str) -> sa.Label[int]:
-        return sa.func.count(sa.case((condition, 1))).label(name)
-
-    found = (
-        sa.select(
-            deliveries.c.handler,
-            count(pending, "pending"),
-            count(due, "due"),
-            count(sa.and_(pending, deliveries.c.last_error.is_not(None)), "failing"),
-            count(in_status(DeliveryStatus.RUNNING), "running"),
-            count(in_status(DeliveryStatus.DEAD), "dead"),
-            sa.func.min(sa.case((due, deliveries.c.next_attempt_at)), type_=UtcDateTime).label("oldest_due_at"),
-        )
-        .where(in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING, DeliveryStatus.DEAD))
-        .group_by(deliveries.c.handler)
-        .order_by(deliveries.c.handler)
-    )
-    return [Backlog(**row) for row in connection.execute(found, {"now": now}).mappings()]
 
 
 def manual_data(connection: Connection, wait_ids: Sequence[str]) -> dict[str, JsonObject]:

@@ -14,13 +14,15 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
+from waitctl.domain.filters import WaitFilter
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import OPEN, WaitExecutionStatus, WaitFilter, WaitStepExecution
+from waitctl.domain.waits import OPEN, WaitExecutionStatus, WaitStepExecution
 from waitctl.infrastructure.dialects import JsonRows, json_rows
 from waitctl.infrastructure.schema import listeners, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.completion import ID, NOW, SCHEDULED, WAITING, audit, claimed_ids
-from waitctl.infrastructure.store.waits import list_statement, literal, load
+from waitctl.infrastructure.store.filters import list_statement
+from waitctl.infrastructure.store.waits import literal, load
 
 
 @dataclass(frozen=True, slots=True)

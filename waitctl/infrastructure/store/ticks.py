@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from waitctl.domain.text import JsonObject, from_json
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, ticks, transitions
+from waitctl.infrastructure.sql_batch import statement
 
 _KEPT = timedelta(days=30)
 
@@ -34,9 +36,19 @@ class LastTick:
 
 def last_tick(connection: Connection) -> LastTick | None:
     """The tick that was seen last; a resident one is seen once a minute."""
-    seen_at = sa.func.coalesce(ticks.c.finished_at, ticks.c.started_at, type_=UtcDateTime)
-    row = connection.execute(sa.select(seen_at, ticks.c.host).order_by(seen_at.desc()).limit(1)).one_or_none()
-    return None if row is None else LastTick(*row)
+    rows = [row for row in connection.execute(_last_tick()).all() if row.at is not None]
+    last = max(rows, key=lambda row: row.at, default=None)
+    return None if last is None else LastTick(last.at, last.host)
+
+
+@statement
+def _last_tick() -> sa.CompoundSelect[Any]:
+    """The tick that started last, and the one that was seen last."""
+    looks = (
+        sa.select(column.label("at"), ticks.c.host).where(column.is_not(None)).order_by(column.desc()).limit(1)
+        for column in (ticks.c.started_at, ticks.c.finished_at)
+    )
+    return sa.union_all(*(sa.select(look.subquery()) for look in looks))
 
 
 def set_clock_back(connection: Connection, last: datetime, now: datetime, note: str) -> None:
@@ -88,3 +100,24 @@ def handlers_known_since(connection: Connection, since: datetime) -> set[str]:
 def finish_tick(connection: Connection, tick_id: int, *, finished_at: datetime, report: JsonObject) -> None:
     """Say that a tick has finished, and what it did."""
     connection.execute(sa.update(ticks).values(finished_at=finished_at, report=report).where(ticks.c.id == tick_id))
+
+
+@dataclass(frozen=True, slots=True)
+class TickRow:
+    """A run as it was noted. No ``finished_at`` and no report: it runs, or something ended it."""
+
+    started_at: datetime
+    finished_at: datetime | None
+    host: str
+    pid: int
+    as_of: datetime | None
+    report: JsonObject | None
+
+
+def list_ticks(connection: Connection, *, since: datetime, limit: int | None = None) -> list[TickRow]:
+    """The runs that started since then, and those that were still seen, newest first."""
+    table = ticks.c
+    columns = (table.started_at, table.finished_at, table.host, table.pid, table.as_of, table.report)
+    found = sa.select(*columns).where(sa.or_(table.started_at >= since, table.finished_at >= since))
+    found = found.order_by(table.started_at.desc(), table.id.desc())
+    return [TickRow(*row) for row in connection.execute(found if limit is None else found.limit(limit))]

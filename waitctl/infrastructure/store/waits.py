@@ -5,7 +5,7 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import starmap
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import WaitExecutionNotFoundError
-from waitctl.domain.listeners import EventListener, ListenerStatus
+from waitctl.domain.listeners import EventListener
 from waitctl.domain.text import JsonObject, from_json
 from waitctl.domain.waits import (
     ENUMERATIONS,
@@ -24,13 +24,12 @@ from waitctl.domain.waits import (
     OPEN,
     Resolution,
     WaitExecutionStatus,
-    WaitFilter,
     WaitStepExecution,
     WaitType,
 )
 from waitctl.infrastructure.dialects import insert_new, insert_numbered, is_among, read_rfc3339, rfc3339
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, matches, tombstones, transitions, waits
-from waitctl.infrastructure.sql_batch import named, statement
+from waitctl.infrastructure.schema import deliveries, listeners, matches, tombstones, transitions, waits
+from waitctl.infrastructure.sql_batch import statement
 
 
 def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
@@ -38,7 +37,7 @@ def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
     return sa.literal(value, column.type, literal_execute=True)
 
 
-_OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
+IS_OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -64,7 +63,7 @@ def find_open_wait(connection: Connection, execution_id: str, step_id: str) -> W
 def _find_open_wait() -> sa.Select[Any]:
     """The open wait of a step."""
     execution_id = waits.c.workflow_execution_id == sa.bindparam("execution_id", type_=sa.Text)
-    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), _OPEN)
+    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), IS_OPEN)
 
 
 def find_wait_by_key(connection: Connection, workflow_id: str | None, key: str) -> WaitStepExecution | None:
@@ -120,59 +119,21 @@ def waits_of_execution(
 @statement
 def _waits_of_execution(of_step: bool) -> sa.Select[Any]:
     """The waits of an execution, or of one of its steps."""
-    found = sa.select(waits).where(_of_execution(sa.bindparam("execution_id", type_=sa.Text)))
+    found = sa.select(waits).where(of_execution(sa.bindparam("execution_id", type_=sa.Text)))
     if of_step:
         found = found.where(waits.c.step_id == sa.bindparam("step_id", type_=sa.Text))
     return found.order_by(waits.c.created_at, waits.c.id)
 
 
-def list_waits(
-    connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
-) -> list[WaitStepExecution]:
-    """Waits by id, newest first, older than the wait ``after``."""
-    found = list_statement(wanted, now=now).limit(limit)
-    return load(connection, found if after is None else found.where(waits.c.id < after))
-
-
-def list_statement(wanted: WaitFilter, *, now: datetime) -> sa.Select[Any]:
-    """The waits that are wanted, newest first."""
-    found = sa.select(waits).order_by(waits.c.id.desc())
-    for column, value in (
-        (waits.c.wait_type, wanted.wait_type),
-        (waits.c.contact_id, wanted.contact_id),
-        (waits.c.workflow_id, wanted.workflow_id),
-    ):
-        if value is not None:
-            found = found.where(column == value)
-    if wanted.execution_id is not None:
-        found = found.where(_of_execution(wanted.execution_id))
-    if wanted.statuses:
-        found = found.where(waits.c.status.in_([literal(each, waits.c.status) for each in wanted.statuses]))
-    if wanted.overdue:
-        found = found.where(_OPEN, _ends_at() <= now)
-    if wanted.due_before is not None:
-        found = found.where(_OPEN, _ends_at() < wanted.due_before)
-    return named("list_waits", found)
-
-
-def _ends_at() -> sa.ColumnElement[Any]:
-    """When a tick would end an open wait: its instant, or the end of its listeners' grace."""
-    expires = (
-        sa.select(sa.func.min(listeners.c.expires_at))
-        .where(
-            listeners.c.wait_id == waits.c.id, listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
-        )
-        .scalar_subquery()
-    )
-    return sa.case(
-        (waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status), waits.c.scheduled_at), else_=expires
-    )
-
-
 def load(connection: Connection, found: sa.Select[Any], **parameters: Any) -> list[WaitStepExecution]:
     """The waits of a statement on all their columns, their listeners and deliveries with them."""
+    return complete(connection, connection.execute(found, parameters).all())
+
+
+def complete(connection: Connection, found: Sequence[sa.Row[Any]]) -> list[WaitStepExecution]:
+    """The waits of these rows of all their columns, their listeners and deliveries with them."""
     names = waits.c.keys()
-    rows = [dict(zip(names, row, strict=True)) for row in connection.execute(found, parameters).all()]
+    rows = [dict(zip(names, row, strict=True)) for row in found]
     for row in rows:
         take_signature(row)
     listening = listeners_of(connection, [row["id"] for row in rows if row["wait_type"] is WaitType.FOR_EVENT])
@@ -276,8 +237,8 @@ def _listeners_of() -> sa.Select[Any]:
     return sa.select(listeners).where(is_among(listeners.c.wait_id)).order_by(listeners.c.id)
 
 
-def _of_execution(execution_id: Any) -> sa.ColumnElement[bool]:
-    """By the first line of the audit trail, which has the index."""
+def of_execution(execution_id: Any) -> sa.ColumnElement[bool]:
+    """Whether a wait is of this execution: by the first line of the audit trail, which has the index."""
     return waits.c.id.in_(sa.select(transitions.c.wait_id).where(transitions.c.workflow_execution_id == execution_id))
 
 
@@ -318,54 +279,6 @@ def count_ended(connection: Connection, wait_ids: Sequence[str]) -> int:
 def _count_ended() -> Any:
     """How many of these waits there are, and how many of them have ended."""
     return sa.select(sa.func.count(), sa.func.count(waits.c.resolved_at)).where(is_among(waits.c.id))
-
-
-@dataclass(frozen=True, slots=True)
-class OpenCounts:
-    """The open waits by type and status, how many are overdue since when, and when the next one is due."""
-
-    by_type: Mapping[WaitType, int]
-    by_status: Mapping[WaitExecutionStatus, int]
-    overdue: int
-    oldest_overdue_at: datetime | None
-    next_due_at: datetime | None
-
-
-def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
-    """Count the open waits."""
-    by_type: dict[WaitType, int] = dict.fromkeys(WaitType, 0)
-    by_status: dict[WaitExecutionStatus, int] = dict.fromkeys(sorted(OPEN, reverse=True), 0)
-    for wait_type, status, count in connection.execute(_count_open()):
-        by_type[wait_type] += count
-        by_status[status] += count
-    return OpenCounts(by_type, by_status, *connection.execute(_count_overdue(), {"now": now}).one())
-
-
-@statement
-def _count_open() -> Any:
-    """The open waits by type and status."""
-    kinds = (waits.c.wait_type, waits.c.status)
-    return sa.select(*kinds, sa.func.count()).where(_OPEN).group_by(*kinds)
-
-
-@statement
-def _count_overdue() -> Any:
-    """How many open waits are overdue, since when, and when the next one ends."""
-    now = sa.bindparam("now", type_=UtcDateTime)
-    ends = sa.union_all(
-        sa.select(waits.c.scheduled_at.label("at")).where(
-            waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
-        ),
-        sa.select(sa.func.min(listeners.c.expires_at))
-        .where(listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status))
-        .group_by(listeners.c.wait_id),
-    ).subquery()
-    at = sa.type_coerce(ends.c.at, UtcDateTime)
-    return sa.select(
-        sa.func.count().filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at <= now),
-        sa.func.min(at, type_=UtcDateTime).filter(at > now),
-    )
 
 
 # -- creating ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,38 @@
+-- count_by_handler-dead
+-- By handler: how many deliveries are in a status.
+
+WITH RECURSIVE handlers(handler) AS (
+    SELECT (
+        SELECT workflow_wait_deliveries.handler
+        FROM workflow_wait_deliveries
+        WHERE workflow_wait_deliveries.status = 'dead'
+        ORDER BY workflow_wait_deliveries.handler
+        LIMIT :param_4
+        OFFSET :param_5
+    ) AS handler
+    UNION ALL
+    SELECT (
+        SELECT workflow_wait_deliveries.handler
+        FROM workflow_wait_deliveries
+        WHERE workflow_wait_deliveries.status = 'dead'
+          AND workflow_wait_deliveries.handler > handlers.handler
+        ORDER BY workflow_wait_deliveries.handler
+        LIMIT :param_4
+        OFFSET :param_6
+    ) AS anon_3
+    FROM handlers
+    WHERE handlers.handler IS NOT NULL
+)
+SELECT handlers.handler, (
+    SELECT count(*) AS count_1
+    FROM (
+        SELECT 1
+        FROM workflow_wait_deliveries
+        WHERE workflow_wait_deliveries.status = 'dead'
+          AND workflow_wait_deliveries.handler = handlers.handler
+        LIMIT 10001
+        OFFSET :param_2
+    ) AS anon_2
+) AS anon_1
+FROM handlers
+WHERE handlers.handler IS NOT NULL;

@@ -1,0 +1,110 @@
+"""What an operator sees: what is open, how late it is, who listens, what is before each handler, what ran."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from tests.scene import MINUTE, NOON, Scene
+from waitctl import WaitFilter
+from waitctl.application.operations.runs import list_runs
+from waitctl.domain.counts import CAP
+from waitctl.domain.filters import parse_wait_type
+from waitctl.infrastructure.store import ticks
+
+
+def test_ages_of_what_is_overdue(scene: Scene) -> None:
+    for minute in range(1, 101):
+        scene.create(f"{minute}m", f"e{minute}")
+    summary = scene.at(100).waits.list_pending_waits().to_json()
+    assert summary["overdue"] == 100
+    assert summary["overdue_age"] == {"p50": 49 * 60, "p95": 94 * 60, "max": 99 * 60}
+    only = WaitFilter(execution_id="e60")
+    assert scene.waits.list_pending_waits(only).to_json()["overdue_age"] == {"p50": 2400, "p95": 2400, "max": 2400}
+    assert scene.at(0).waits.list_pending_waits(only).to_json()["next_due_at"] == "2026-03-01T13:00:00Z"
+
+
+def test_listeners_that_expire_soon_and_those_that_have(scene: Scene) -> None:
+    scene.listen(execution="soon", timeout="30m")
+    scene.listen(execution="later", timeout="3h")
+    scene.listen(execution="never", timeout=None)
+    listeners = scene.at(10).waits.list_pending_waits().to_json()["listeners"]
+    assert listeners == {"active": 3, "expiring_1h": 1, "expired_unswept": 0}
+    listeners = scene.at(31).waits.list_pending_waits().to_json()["listeners"]
+    assert listeners == {"active": 3, "expiring_1h": 0, "expired_unswept": 1}
+    scene.tick()
+    assert scene.waits.list_pending_waits().to_json()["listeners"]["expired_unswept"] == 0
+
+
+def copies(scene: Scene, count: int) -> None:
+    """Many waits like the first one, and a delivery of each."""
+    numbers = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < :count) SELECT n FROM c)"
+    identifier = "printf('01a00000-0000-7000-8000-%012d', n)"
+    if not scene.database.is_sqlite:
+        numbers, identifier = "generate_series(1, :count) AS numbers(n)", "CAST(lpad(CAST(n AS text), 32, '0') AS uuid)"
+    scene.sql(
+        "INSERT INTO workflow_wait_executions (id, workflow_execution_id, step_id, wait_type, status, scheduled_at,"
+        " timezone, wait_config, created_at, updated_at)"
+        f" SELECT {identifier}, 'copy-' || n, step_id, wait_type, status, scheduled_at, timezone, wait_config,"
+        f" created_at, updated_at FROM workflow_wait_executions, {numbers}",
+        count=count,
+    )
+    scene.sql(
+        "INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt, next_attempt_at,"
+        " created_at) SELECT id, id, CASE WHEN workflow_execution_id < 'copy-2' THEN 'one' ELSE 'other' END, 'due',"
+        " 'pending', 0, scheduled_at, created_at FROM workflow_wait_executions",
+    )
+
+
+def test_counts_stop_at_the_cap(scene: Scene) -> None:
+    scene.create("1h", "first")
+    copies(scene, CAP)
+    summary = scene.at(61).waits.list_pending_waits(handlers=["one"])
+    document = summary.to_json()
+    assert (document["open"], document["overdue"], document["by_status"]["scheduled"]) == (CAP, CAP, CAP)
+    assert document["deliveries"]["pending"] == CAP
+    assert document["deliveries"]["held"] < CAP
+    assert document["capped"] == ["open", "by_type.fixed_time", "by_status.scheduled", "overdue", "deliveries.pending"]
+    assert document["overdue_age"] == {"p50": 60, "p95": 60, "max": 60}
+    counted = scene.waits.list_pending_waits(WaitFilter(wait_types=(parse_wait_type("fixed-time"),))).to_json()
+    assert counted["capped"][:4] == document["capped"][:4]
+    backlogs = scene.deliveries.list_backlogs()
+    assert [(each.handler, each.pending == each.due) for each in backlogs] == [("one", True), ("other", True)]
+    assert sum(each.pending for each in backlogs) == CAP + 1
+
+
+def note(scene: Scene, minute: float, *, finished: bool = True) -> None:
+    def work(connection: sa.Connection) -> None:
+        at = NOON + minute * MINUTE
+        tick_id = ticks.insert_tick(connection, host="web-1", pid=7, started_at=at, as_of=None, handlers=())
+        if finished:
+            report = {"resumed": 3, "remaining_due": 0, "stopped": "idle", "as_of": None}
+            ticks.finish_tick(connection, tick_id, finished_at=at + timedelta(seconds=2), report=report)
+
+    scene.database.write(work)
+
+
+def test_runs_newest_first_with_their_gaps(scene: Scene) -> None:
+    for minute in (0, 1, 2, 12, 13):
+        note(scene, minute)
+    note(scene, 14, finished=False)
+    found = list_runs(scene.database, since=NOON)
+    documents = [run.to_json() for run in found.runs]
+    assert [document["started_at"][11:16] for document in documents] == [
+        *("12:14", "12:13", "12:12", "12:02", "12:01", "12:00")
+    ]
+    assert [document["gap_seconds"] for document in documents] == [None, None, 598, None, None, None]
+    assert documents[0] | {"started_at": None} == dict.fromkeys(documents[0]) | {"host": "web-1", "pid": 7}
+    assert (documents[1]["resumed"], documents[1]["stopped"], documents[1]["dead"]) == (3, "idle", None)
+    assert [run.gap is None for run in list_runs(scene.database, since=NOON, limit=3).runs] == [True, True, False]
+    assert list_runs(scene.database, since=NOON, limit=3).more
+    assert list_runs(scene.database, since=NOON + timedelta(days=1)).runs == []
+
+
+def test_a_real_tick_is_a_run(scene: Scene) -> None:
+    scene.create("1m")
+    scene.at(2).tick()
+    (run,) = list_runs(scene.on_the_real_clock().database, since=timedelta(minutes=-5)).runs
+    assert run.to_json()["resumed"] == 1
+    assert run.to_json()["as_of"] == "2026-03-01T12:02:00Z"
