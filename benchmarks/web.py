@@ -25,7 +25,7 @@ from waitctl import Database
 CONNECTIONS = 64
 SECRET = b"a secret of the benchmark"
 TOKEN = "a-token-of-the-benchmark"
-CONFIG = f"""
+CONFIG = """
 [sources.app]
 format = "standardwebhooks"
 secret_env = "HOOK_SECRET"
@@ -66,7 +66,9 @@ def lines(setting: Setting) -> list[Comparison]:
             nonlocal number
             body = b"".join(_line(number + each) for each in range(events))
             number += events
-            head = _head("/api/v1/events", ours.port, len(body), "application/x-ndjson", f"Authorization: Bearer {TOKEN}")
+            head = _head(
+                "/api/v1/events", ours.port, len(body), "application/x-ndjson", f"Authorization: Bearer {TOKEN}"
+            )
             began = time.monotonic()
             _post(ours.port, [head + body])
             return events / (time.monotonic() - began)

@@ -42,7 +42,7 @@ class Answer:
     @property
     def code(self) -> str:
         """The code of an error."""
-        assert list(self.json)[0] == "error", self
+        assert next(iter(self.json)) == "error", self
         assert list(self.json["error"]) == ["code", "message", "hint"], self
         return str(self.json["error"]["code"])
 
@@ -72,9 +72,7 @@ class Client:
             connection.request(method, path, body, token | dict(headers))
             yield connection.getresponse()
 
-    def ask(
-        self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] = {}
-    ) -> Answer:
+    def ask(self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] = {}) -> Answer:
         given = body.encode() if isinstance(body, str) else body
         with self.open(method, path, given, headers) as response:
             return Answer(

@@ -206,7 +206,9 @@ def test_a_source_without_a_secret_takes_a_token_unless_the_config_says_that_any
         assert client.with_token("sender-token-of-16-characters").ask("POST", "/hooks/lines", line, lines).status == 200
         assert client.ask("POST", "/hooks/open", line + '\n{"type": 7}\n\nx', lines).json == {
             **dict.fromkeys(("duplicates", "ignored", "matched", "without_id"), 0),
-            **{"received": 3, "recorded": 1, "rejected": 2},
+            "received": 3,
+            "recorded": 1,
+            "rejected": 2,
             "errors": [
                 {"line": 2, "error": {"code": "invalid_event", "message": "'contact' is missing", "hint": None}},
                 {

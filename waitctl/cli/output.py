@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -22,7 +21,7 @@ from waitctl.domain.errors import (
     NotFoundError,
     WaitStepError,
 )
-from waitctl.domain.text import escape_steering
+from waitctl.domain.text import clean, escape_steering
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,18 +101,6 @@ DocumentOption = Annotated[
         "-o", "--output", help="How to print: for people, or for programs.", show_choices=True, callback=_without_id
     ),
 ]
-
-
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    r"\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]+"
-)
-"""Characters that steer a terminal, or that nobody sees: those of Unicode's categories Cc and Cf, and line ends."""
-
-
-def clean(value: object) -> str:
-    """The value as text that cannot steer a terminal or hide anything: no control, escape or invisible characters."""
-    return _CONTROL.sub(" ", str(value))
 
 
 def json_text(document: Any, indent: int | None = None) -> str:

@@ -201,7 +201,7 @@ def _seconds(text: str | None) -> float:
 
 
 async def cancel_step(request: Request, caller: Caller) -> Response:
-    """Cancel the open wait of a step; one that is cancelled already stays so, one that ended otherwise is a conflict."""
+    """Cancel the open wait of a step; a cancelled one stays so, one that ended otherwise is a conflict."""
     refuse_unknown(request.query_params, ("reason",))
     reason = one(request.query_params, "reason")
     site = site_of(request)

@@ -18,7 +18,7 @@ from waitctl.infrastructure.config import Settings, load_settings
 from waitctl.web import api, hooks, operations, pages
 from waitctl.web.answers import HttpError, error_answer
 from waitctl.web.guard import Guard
-from waitctl.web.pages import error_page
+from waitctl.web.rendering import error_page
 from waitctl.web.site import Site
 
 _WORDS = {404: ("not_found", "there is nothing at this address"), 405: ("method_not_allowed", "not by this method")}

@@ -9,12 +9,15 @@ from typing import TypeVar
 from starlette.datastructures import QueryParams
 
 from waitctl.domain.errors import InvalidWaitConfigurationError
-from waitctl.domain.instants import parse_instant
-from waitctl.domain.waits import WaitExecutionStatus, WaitFilter, WaitType
+from waitctl.domain.filters import WaitFilter, When, parse_wait_type, parse_when
+from waitctl.domain.waits import WaitExecutionStatus
 
 E = TypeVar("E", bound=StrEnum)
 
-NAMES = ("status", "type", "workflow", "execution", "contact", "overdue", "due-before")
+NAMES = (
+    *("status", "type", "workflow", "execution", "step", "contact", "handler"),
+    *("due-before", "due-after", "created-before", "created-after", "overdue"),
+)
 """The filters, as the options are called."""
 
 PAGING = ("limit", "after")
@@ -27,16 +30,25 @@ def read_filter(query: QueryParams) -> WaitFilter:
 
     Raises `InvalidWaitConfigurationError` or `InvalidWaitDateError`.
     """
-    due_before = one(query, "due-before")
     return WaitFilter(
-        statuses=[choice(WaitExecutionStatus, each, "status") for each in _several(query, "status")],
-        wait_type=next((choice(WaitType, each.replace("-", "_"), "type") for each in _several(query, "type")), None),
-        execution_id=one(query, "execution"),
-        contact_id=one(query, "contact"),
+        statuses=tuple(choice(WaitExecutionStatus, each, "status") for each in _several(query, "status")),
+        wait_types=tuple(parse_wait_type(each) for each in _several(query, "type")),
         workflow_id=one(query, "workflow"),
+        execution_id=one(query, "execution"),
+        step_id=one(query, "step"),
+        contact_id=one(query, "contact"),
+        handler=one(query, "handler"),
+        due_before=_when(query, "due-before"),
+        due_after=_when(query, "due-after"),
+        created_before=_when(query, "created-before"),
+        created_after=_when(query, "created-after"),
         overdue=read_flag(query, "overdue"),
-        due_before=None if due_before is None else parse_instant(due_before, "due-before"),
-    )
+    ).checked()
+
+
+def _when(query: QueryParams, name: str) -> When | None:
+    text = one(query, name)
+    return None if text is None else parse_when(text, name)
 
 
 def refuse_unknown(query: QueryParams, known: Sequence[str]) -> None:

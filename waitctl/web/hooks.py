@@ -48,7 +48,7 @@ class Senders:
         return Webhook(self._settings, format_, source)
 
     def needs_token(self, source: str) -> bool:
-        """Whether nothing but a token can say who sends it: the config neither verifies it nor says that it need not."""
+        """Whether nothing but a token can say who sends it: it has no secret, and the config does not let that pass."""
         config = self._settings.sources[source]
         return config.verify and not config.has_secret
 

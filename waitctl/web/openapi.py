@@ -186,10 +186,13 @@ def _filters() -> list[Schema]:
     statuses = {"type": "array", "items": {"enum": list(WaitExecutionStatus)}}
     return [
         _query("status", statuses),
-        _query("type", {"enum": [each.replace("_", "-") for each in WaitType]}),
-        *(_query(name, _ID) for name in ("workflow", "execution", "contact")),
+        _query("type", {"type": "array", "items": {"enum": [each.replace("_", "-") for each in WaitType]}}),
+        *(_query(name, _ID) for name in ("workflow", "execution", "step", "contact", "handler")),
         _query("overdue", {"type": "boolean"}),
-        _query("due-before", {"type": "string", "format": "date-time"}),
+        *(
+            _query(name, {"type": "string", "format": "date-time"}, "An instant, or 2h from now, -2h ago.")
+            for name in ("due-before", "due-after", "created-before", "created-after")
+        ),
         _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
         _query("after", {"type": "string", "format": "uuid"}, "`next` of the page before."),
     ]

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database, host_name
+from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web.access import Access, Caller
 from waitctl.web.group_commit import GroupCommit
 from waitctl.web.news import News
@@ -35,11 +36,17 @@ class Site:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="web")
         self.hooks = GroupCommit(self._webhooks)
         self.news = News(settings.database_url)
+        self.watchers = 0
+        """Pages that are told of changes."""
 
     def _webhooks(self) -> WebhookService:
         from waitctl.application.events.webhooks import WebhookService
 
         return WebhookService(self.database, self.settings, actor=actor_of(None))
+
+    def may_act(self, caller: Caller | None) -> bool:
+        """Whether the dashboard shows a caller what it can change."""
+        return self.allow_actions and caller is not None and Scope.WRITE in caller.scopes
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do what may wait for the database in a thread of its own."""

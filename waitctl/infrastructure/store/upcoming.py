@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from waitctl.domain.counts import CAP
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.dialects import quarter_of
@@ -66,6 +67,36 @@ def _count_upcoming(of_workflow: bool) -> sa.CompoundSelect[Any]:
         theirs = sa.select(waits.c.workflow_id).where(waits.c.id == listeners.c.wait_id).scalar_subquery()
         timeouts = timeouts.where(theirs == workflow_id)
     return sa.union_all(*(_by_quarter(kind, ends) for kind, ends in enumerate((scheduled, timeouts))))
+
+
+def count_next(connection: Connection, *, now: datetime, until: datetime) -> tuple[dict[int, int], dict[int, int]]:
+    """What ends after ``now`` and before ``until``, by quarter hours: the next `CAP` + 1 of each kind, no more."""
+    within: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    for kind, quarter, count in connection.execute(_count_next(), {"now": now, "until": until}):
+        within[kind][quarter] = count
+    return within
+
+
+@statement
+def _count_next() -> sa.CompoundSelect[Any]:
+    """The next of what ends by the clock, scheduled waits and the ends of listeners' grace, by quarter hours."""
+    kinds = (
+        (waits.c.scheduled_at, waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status), waits.c.id),
+        (
+            listeners.c.expires_at,
+            listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status),
+            listeners.c.wait_id,
+        ),
+    )
+    now, until = (sa.bindparam(name, type_=UtcDateTime) for name in ("now", "until"))
+    counted = []
+    for kind, (at, is_open, wait_id) in enumerate(kinds):
+        soon = sa.select(at.label("at"), wait_id.label("wait_id")).where(is_open, at > now, at < until)
+        some = soon.order_by(at).limit(sa.literal_column(str(CAP + 1), sa.Integer)).subquery("some")
+        quarter = quarter_of(some.c.at)
+        number = sa.literal_column(str(kind), sa.Integer)
+        counted.append(sa.select(number, quarter, sa.func.count(some.c.wait_id.distinct())).group_by(quarter))
+    return sa.union_all(*counted)
 
 
 _OVERDUE, _WITHIN, _LATER = -1, 0, 1
