@@ -21,7 +21,8 @@ from waitctl.domain.errors import (
     NotFoundError,
     WaitStepError,
 )
-from waitctl.domain.text import clean, escape_steering
+from waitctl.domain.text import clean as clean  # noqa: PLC0414 (the commands have it from here)
+from waitctl.domain.text import escape_steering
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -22,10 +22,11 @@ from waitctl.domain.errors import DatabaseUnreachableError, InvalidSettingError,
 from waitctl.infrastructure import systemd
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     import uvicorn
     from starlette.applications import Starlette
 
-    from waitctl.application.processor.watch import Watch
     from waitctl.infrastructure.serve_settings import ServeConfig
 
 app = typer.Typer(add_completion=False)
@@ -200,9 +201,9 @@ def _server(web: Starlette, config: ServeConfig, root_path: str, *, trusts_proxy
     import uvicorn
 
     class Server(uvicorn.Server):
-        def handle_exit(self, sig: int, frame: object) -> None:
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             web.state.site.news.close()  # whoever is kept waiting is let go
-            super().handle_exit(sig, frame)  # type: ignore[arg-type]
+            super().handle_exit(sig, frame)
 
     return Server(
         uvicorn.Config(
@@ -217,7 +218,7 @@ def _server(web: Starlette, config: ServeConfig, root_path: str, *, trusts_proxy
             ssl_certfile=config.tls_cert,
             ssl_keyfile=config.tls_key,
             # Whoever may write to the Unix socket is the proxy.
-            **({"forwarded_allow_ips": "*"} if trusts_proxy else {}),
+            forwarded_allow_ips="*" if trusts_proxy else None,
         )
     )
 
@@ -262,7 +263,7 @@ class _Ticking:
         try:
             with self._session.database() as database, Wakeup(database) as wakeup, redirect_stdout(sys.stderr):
                 self._wake = wakeup.wake
-                watch: Watch = Watch(
+                watch = Watch(
                     database, self._session.settings(), TickOptions(), wakeup, interrupted=self._stopping.is_set
                 )
                 watch.run(timedelta(seconds=5), say=say)

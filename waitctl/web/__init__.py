@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from waitctl.web.app import create_app
+    from waitctl.web.application import create_app
 
     app: Starlette
 
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
     """Make the application when it is asked for: importing this reads no settings."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from waitctl.web.app import create_app
+    from waitctl.web.application import create_app
 
     globals()["create_app"] = create_app
     if name == "app":

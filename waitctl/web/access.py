@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -188,7 +187,7 @@ def _is_unix(request: Request) -> bool:
 
 
 def _is_loopback(request: Request) -> bool:
-    server: Sequence[str] | None = request.scope.get("server")
+    server = request.scope.get("server")
     return server is not None and server[1] is not None and is_loopback_address(server[0])
 
 

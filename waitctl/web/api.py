@@ -146,7 +146,10 @@ def _record_several(service: EventService, body: list[object]) -> Response:
             raise
         except WaitStepError as error:
             errors.append({"line": number, "error": error_document(error)})
-    return json_answer({"events": results, "errors": errors}, 400 if errors and not results else 200)
+    document: JsonObject = {"events": results, "errors": errors}
+    if errors and not results:
+        return json_answer({"error": errors[0]["error"]} | document, 400)
+    return json_answer(document)
 
 
 # -- waits -------------------------------------------------------------------------------------------------------------

@@ -37,5 +37,7 @@ async def ingest_lines(request: Request, source: str, actor: str | None = None) 
     service = EventService(site.database, actor=actor or actor_of(None), settings=site.settings)
     lines = read_lines(io.BytesIO(body))
     totals = await site.run(lambda: service.ingest_ndjson(lines, source=source, on_rejection=on_rejection))
-    nothing_good = totals.rejected and totals.rejected == totals.received
-    return json_answer(totals.to_json() | {"errors": rejected}, 400 if nothing_good else 200)
+    document = totals.to_json() | {"errors": rejected}
+    if totals.rejected and totals.rejected == totals.received:
+        return json_answer({"error": rejected[0]["error"]} | document, 400)
+    return json_answer(document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -23,7 +24,7 @@ _TYPES: dict[type, Schema] = {
     dict: {"type": "object"},
     list: {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
 }
-_CHOICES: dict[str, type] = {"dst": Dst, "late": Late, "past": Past, "roll": Roll}
+_CHOICES: dict[str, type[StrEnum]] = {"dst": Dst, "late": Late, "past": Past, "roll": Roll}
 _ID: Schema = {"type": "string", "minLength": 1, "maxLength": 255}
 _INSTANT: Schema = {"type": ["string", "null"], "format": "date-time"}
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
@@ -116,7 +117,6 @@ def _operation(
 def _paths() -> Schema:
     step = [_path("execution_id"), _path("step_id")]
     match = _header("If-Match", "Only if this is still its ETag.")
-    json_of = lambda schema: {"application/json": {"schema": schema}}  # noqa: E731
     events = {"anyOf": [_ref("NewEvent"), {"type": "array", "items": _ref("NewEvent"), "maxItems": 1000}]}
     waits = {
         "/api/v1/workflows/{workflow_id}/executions/{execution_id}/wait": {
@@ -130,7 +130,7 @@ def _paths() -> Schema:
                     _query("dry_run", {"type": "boolean"}, "Write nothing, and explain."),
                     _header("Idempotency-Key", "Create once for ever under this key, per workflow."),
                 ],
-                body=json_of(_ref("NewWait")),
+                body=_json(_ref("NewWait")),
             )
         },
         "/api/v1/workflows/executions/{execution_id}/wait/{step_id}": {
@@ -157,7 +157,7 @@ def _paths() -> Schema:
                 {"200": "Wait"},
                 errors=("404", "409", "412"),
                 parameters=[_path("wait_id"), match],
-                body=json_of(_ref("Resume")),
+                body=_json(_ref("Resume")),
                 needs_body=False,
             )
         },
@@ -177,9 +177,13 @@ def _paths() -> Schema:
     post = _operation(
         "Record events: one, an array of them, or lines of NDJSON",
         {"200": "Recorded", "201": "Recorded"},
-        body=json_of(events) | {"application/x-ndjson": {"schema": {"type": "string"}}},
+        body=_json(events) | {"application/x-ndjson": {"schema": {"type": "string"}}},
     )
     return {"/api/v1/events": {"post": post}} | waits
+
+
+def _json(schema: Schema) -> Schema:
+    return {"application/json": {"schema": schema}}
 
 
 def _filters() -> list[Schema]:
@@ -264,5 +268,5 @@ def _new_wait(form: str) -> Schema:
 
 def _option(name: str, kind: type) -> Schema:
     if name in _CHOICES:
-        return {"enum": [*_CHOICES[name]]}  # type: ignore[misc]
+        return {"enum": list(_CHOICES[name])}
     return _TYPES[kind]

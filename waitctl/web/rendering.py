@@ -89,7 +89,13 @@ def link(request: Request, path: str, query: Mapping[str, Any] | None = None) ->
 
 
 def render(
-    request: Request, template: str, caller: Caller | None, *, http_status: int = 200, headers: Any = None, **values: Any
+    request: Request,
+    template: str,
+    caller: Caller | None,
+    *,
+    http_status: int = 200,
+    headers: Any = None,
+    **values: Any,
 ) -> Response:
     """A page."""
     site: Site = site_of(request)

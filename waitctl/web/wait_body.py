@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from waitctl.web.filters import choice
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
-COMMON: Mapping[str, type] = {
+COMMON: dict[str, type] = {
     **dict.fromkeys(("step", "contact", "key", "tz", "calendar", "window", "dst", "late", "max_late", "from"), str),
     "context": dict,
     "handler": list,
@@ -31,7 +32,7 @@ COMMON: Mapping[str, type] = {
 }
 """The keys that every type of wait takes, and what their values are; a handler may be one text, too."""
 
-FORMS: Mapping[str, Mapping[str, type]] = {
+FORMS: dict[str, dict[str, type]] = {
     "fixed-time": {"duration": str, "at": str},
     "until-date": {"date": str, "offset": str, "field": str, "roll": str, "past": str},
     "until-time": {"time": str, "days": str},
@@ -54,6 +55,8 @@ FORMS: Mapping[str, Mapping[str, type]] = {
 """The keys of each type of wait beside those, and what their values are; the events may be one text, too."""
 
 REQUIRED = {"fixed-time": "duration", "until-time": "time", "for-event": "events"}
+
+_LOOKBACK = Duration(0, timedelta(minutes=1))
 
 _NOUNS = {str: "a text", bool: "true or false", int: "a whole number", dict: "an object", list: "a list of texts"}
 
@@ -152,13 +155,13 @@ class WaitBody:
 
     def _query(self) -> EventQuery:
         given = self.given
-        minute, none = EventQuery.__dataclass_fields__["lookback"].default, Duration()
+        none, lookback = Duration(), self._span("lookback")
         return EventQuery(
             event_types=tuple(given["events"]),
             match=self._read("match", _pairs),
             match_json=self._read("match_json", lambda value: check_json_object(value, "match_json")),
             timeout=self._read("timeout", lambda text: parse_duration(text, error=InvalidTimeoutError, business=True)),
-            lookback=self._span("lookback") or (minute if "lookback" not in given else none),
+            lookback=_LOOKBACK if lookback is None else lookback,
             grace=self._span("grace") or none,
             exclusive=given.get("exclusive", False),
             rules=self._rules(),
