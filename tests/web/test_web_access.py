@@ -212,6 +212,7 @@ def test_more_requests_than_there_may_be_are_told_to_come_back(migrated_sqlite_u
 
 def test_a_page_that_is_left_open_hears_of_changes(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "BREATH", 0.0)
+    monkeypatch.setattr(live, "LOOK_AGAIN", 1.0)
     with client.open("GET", "/live") as stream:
         assert stream.getheader("content-type") == "text/event-stream; charset=utf-8"
         assert stream.readline() == b"retry: 5000\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -18,8 +19,8 @@ MOST = 64
 BREATH = 2.0
 """Seconds between two words at least."""
 
-LOOK_AGAIN = 30.0
-"""Seconds after which a page looks again, whether or not anything has changed: ages go on."""
+LOOK_AGAIN = 5.0
+"""Seconds after which a page looks again, whatever was said: SQLite says nothing, and ages go on."""
 
 
 async def changes(request: Request, _: Caller) -> Response:
@@ -34,9 +35,12 @@ async def _words(site: Site) -> AsyncIterator[str]:
     site.watchers += 1
     try:
         yield "retry: 5000\n\n"
+        said_at = time.monotonic()
         while not site.news.closing:
-            await site.news.wait(LOOK_AGAIN)
-            yield "event: change\ndata:\n\n"
-            await asyncio.sleep(BREATH)
+            is_news = await site.news.wait(LOOK_AGAIN)
+            if is_news or time.monotonic() - said_at >= LOOK_AGAIN:
+                said_at = time.monotonic()
+                yield "event: change\ndata:\n\n"
+                await asyncio.sleep(BREATH)
     finally:
         site.watchers -= 1

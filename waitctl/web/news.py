@@ -11,7 +11,7 @@ from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.wakeup import Wakeup
 
 _LOOK_AGAIN = 1.0
-"""Seconds after which one looks again, whether or not the database has said anything."""
+"""Seconds after which one looks again, whether or not the database has said anything: SQLite never does."""
 
 
 class News:
@@ -19,24 +19,28 @@ class News:
 
     def __init__(self, database_url: str) -> None:
         self._database = Database(database_url, create=False)  # its own: it hears what the others of us write, too
-        self._waiting = set[asyncio.Future[None]]()
+        self._waiting = set[asyncio.Future[bool]]()
         self._thread: threading.Thread | None = None
         self._wakeup: Wakeup | None = None
         self.closing = False
 
-    async def wait(self, seconds: float) -> None:
-        """Wait until something may have changed, for so long at most, or until the server stops."""
+    async def wait(self, seconds: float) -> bool:
+        """Wait until something may have changed, for so long at most, or until the server stops.
+
+        Whether the database has said so; else it is only time to look again.
+        """
         if self.closing:
-            return
+            return False
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        future: asyncio.Future[bool] = loop.create_future()
         self._waiting.add(future)
         if self._thread is None:
             self._thread = threading.Thread(target=self._listen, args=(loop,), name="news", daemon=True)
             self._thread.start()
         try:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(future, seconds)
+            return await asyncio.wait_for(future, seconds)
+        except TimeoutError:
+            return False
         finally:
             self._waiting.discard(future)
 
@@ -44,16 +48,17 @@ class News:
         with Wakeup(self._database) as wakeup:
             self._wakeup = wakeup
             while not self.closing:
+                is_news = False
                 with suppress(DatabaseError):
-                    wakeup.wait(_LOOK_AGAIN)
+                    is_news = wakeup.wait(_LOOK_AGAIN)
                 with suppress(RuntimeError):  # the loop is closed
-                    loop.call_soon_threadsafe(self._tell)
+                    loop.call_soon_threadsafe(self._tell, is_news)
             self._wakeup = None
 
-    def _tell(self) -> None:
+    def _tell(self, is_news: bool) -> None:
         for future in self._waiting:
             if not future.done():
-                future.set_result(None)
+                future.set_result(is_news)
 
     def close(self) -> None:
         """Let everybody go who waits; called by a signal handler, too."""

@@ -209,7 +209,9 @@ class WebhookService:
 
         All of it in one transaction. Raises, and keeps nothing, when a header, a secret or a setting is missing.
         """
-        now, registered = self._now_and_types()
+        with self._database.read() as connection:
+            now = self._database.clock(connection)
+            registered = event_store.registered_types(connection)
         request, judged = self._judge(request, webhook, registered, now)
 
         def work(connection: Connection) -> WebhookResult:
@@ -225,10 +227,10 @@ class WebhookService:
 
         Says what became of each, in their order; for one that `ingest` would raise for, what it would raise.
         """
-        now, registered = self._now_and_types()
-        judged = [self._judge_or_error(request, webhook, registered, now) for request, webhook in arrived]
 
         def work(connection: Connection) -> list[WebhookResult | WaitStepError]:
+            now, registered = self._database.clock(connection), event_store.registered_types(connection)
+            judged = [self._judge_or_error(request, webhook, registered, now) for request, webhook in arrived]
             return self._store_together(connection, judged, now)
 
         return self._database.write(work)
@@ -265,10 +267,6 @@ class WebhookService:
             each if isinstance(each, WaitStepError) else _result(each[0], share(each[0].events), each[1], dry_run=False)
             for each in taken
         ]
-
-    def _now_and_types(self) -> tuple[datetime, set[str]]:
-        with self._database.read() as connection:
-            return self._database.clock(connection), event_store.registered_types(connection)
 
     @staticmethod
     def _judge(request: Request, webhook: Webhook, registered: set[str], now: datetime) -> tuple[Request, _Judged]:
