@@ -108,7 +108,7 @@ def serving(app: Any, **options: Any) -> Iterator[int]:
         yield listener.getsockname()[1]
     finally:
         if (site := getattr(getattr(app, "state", None), "site", None)) is not None:
-            site.news.close()
+            site.news.stop()
         server.should_exit = True
         thread.join()
 

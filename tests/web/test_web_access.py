@@ -221,7 +221,7 @@ def test_a_page_that_is_left_open_hears_of_changes(client: Client, monkeypatch: 
         client.post("/api/v1/workflows/w/executions/e/wait", {"type": "fixed-time", "duration": "1h"})
         assert stream.readline() == b"\n"
         assert stream.readline() == b"event: change\n"
-        client.site.news.close()
+        client.site.news.stop()
     monkeypatch.setattr(live, "MOST", 0)
     assert client.get("/live").status == 429
 

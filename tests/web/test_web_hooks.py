@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.signing import NEW, OLD, SENDERS, URL, Signed, signed
-from tests.web.door import JSON, Answer, Client, door, settings_of
+from tests.web.door import JSON, PATIENCE, Answer, Client, door, settings_of
 from waitctl import Database, EventQuery, EventService, WaitSchedulingService, WaitSpec
 from waitctl.application.events import webhooks
 from waitctl.application.events.webhooks import WebhookService
@@ -89,12 +89,13 @@ def test_what_arrives_together_is_stored_together_and_each_is_told_its_own(
     hooks: Client, events: EventService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first is held up until the others are there: they share the next transaction."""
-    together, held, whole = list[int](), threading.Event(), WebhookService.ingest_together
+    together, whole = list[int](), WebhookService.ingest_together
+    entered, held = threading.Event(), threading.Event()
 
     def ingest(self: WebhookService, arrived: Any) -> Any:
-        if not together:
-            held.wait()
         together.append(len(arrived))
+        entered.set()
+        held.wait(PATIENCE)
         return whole(self, arrived)
 
     monkeypatch.setattr(WebhookService, "ingest_together", ingest)
@@ -103,9 +104,10 @@ def test_what_arrives_together_is_stored_together_and_each_is_told_its_own(
     targets = ["calcom", "calcom", "calcom", "calcom", "typeform"]
     with ThreadPoolExecutor(6) as threads:
         first = threads.submit(send, hooks, "postmark", signed("postmark", AT))
+        assert entered.wait(PATIENCE)
         later = [threads.submit(send, hooks, *pair) for pair in zip(targets, requests, strict=True)]
         while len(hooks.site.hooks._waiting) < 5:
-            pass
+            assert not first.done()
         held.set()
         answers = [each.result() for each in later]
         assert first.result().json["recorded"] == 1

@@ -206,7 +206,7 @@ def test_it_ticks_beside_the_server(run: Waitctl) -> None:
     env = configured(run)
     with served(run, "--port", "0", "--tick", env=env) as (process, line), Database(str(run.url)) as database:
         client = client_of(line)
-        wait = WaitSchedulingService(database).create_fixed_time_wait("100ms", WaitSpec("e")).wait
+        wait = WaitSchedulingService(database).create_fixed_time_wait("1s", WaitSpec("e")).wait
         ended = client.get("/api/v1/workflows/executions/e/wait/wait?until=ended&timeout=50").json
         assert (ended["id"], ended["resolution"]) == (wait.id, "due")
         health = client.get("/healthz")
@@ -225,8 +225,7 @@ def test_it_ticks_beside_the_server(run: Waitctl) -> None:
         (["--only", "nothing"], "nothing"),
         (["--fd", "77"], "--fd 77"),
         (["--root-path", "waits"], "begins with a /"),
-        (["--port", "70000"], "70000"),
-        (["--host", "no.such.host.invalid"], "cannot listen"),
+        (["--port", "70000"], "65535"),
     ],
 )
 def test_what_would_be_open_or_cannot_be_is_refused_at_the_start(

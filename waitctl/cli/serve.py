@@ -80,8 +80,8 @@ def serve(
     _log(session.verbose)
     _look_at_database(session, ticks=tick)
     with _listening(host, port, uds, fd) as (listener, address):
-        server = _server(web, settings.serve, root, trusts_proxy=uds is not None)
-        _run(server, listener, session, address + (f" (at {root} of a proxy)" if root else ""), ticks=tick)
+        server = _server(web, settings.serve, root, address, trusts_proxy=uds is not None)
+        _run(server, listener, session, ticks=tick)
 
 
 def _create_app() -> Callable[..., Starlette]:
@@ -197,12 +197,18 @@ def _tcp(host: str, port: int) -> socket.socket:
 # -- running -----------------------------------------------------------------------------------------------------------
 
 
-def _server(web: Starlette, config: ServeConfig, root_path: str, *, trusts_proxy: bool) -> uvicorn.Server:
+def _server(web: Starlette, config: ServeConfig, root_path: str, address: str, *, trusts_proxy: bool) -> uvicorn.Server:
     import uvicorn
 
     class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            scheme = "https" if self.config.is_ssl else "http"
+            say(f"serving {address}" if address.startswith(("unix:", "the ")) else f"serving {scheme}://{address}/")
+            systemd.notify("READY=1")
+
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            web.state.site.news.close()  # whoever is kept waiting is let go
+            web.state.site.news.stop()  # whoever is kept waiting is let go
             super().handle_exit(sig, frame)
 
     return Server(
@@ -223,15 +229,12 @@ def _server(web: Starlette, config: ServeConfig, root_path: str, *, trusts_proxy
     )
 
 
-def _run(server: uvicorn.Server, listener: socket.socket, session: Session, address: str, *, ticks: bool) -> None:
+def _run(server: uvicorn.Server, listener: socket.socket, session: Session, *, ticks: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises it again when it has finished: that is no failure
     ticking = _Ticking(session, server) if ticks else None
     if ticking is not None:
         ticking.start()
-    scheme = "https" if server.config.is_ssl else "http"
-    say(f"serving {address}" if address.startswith(("unix:", "the ")) else f"serving {scheme}://{address}/")
-    systemd.notify("READY=1")
     server.run(sockets=[listener])
     systemd.notify("STOPPING=1")
     if ticking is not None:

@@ -146,10 +146,10 @@ def _record_several(service: EventService, body: list[object]) -> Response:
             raise
         except WaitStepError as error:
             errors.append({"line": number, "error": error_document(error)})
-    document: JsonObject = {"events": results, "errors": errors}
+    totals: JsonObject = {"events": results, "errors": errors}
     if errors and not results:
-        return json_answer({"error": errors[0]["error"]} | document, 400)
-    return json_answer(document)
+        return json_answer({"error": errors[0]["error"]} | totals, 400)
+    return json_answer(totals)
 
 
 # -- waits -------------------------------------------------------------------------------------------------------------

@@ -60,8 +60,15 @@ class News:
             if not future.done():
                 future.set_result(is_news)
 
-    def close(self) -> None:
-        """Let everybody go who waits; called by a signal handler, too."""
+    def stop(self) -> None:
+        """Let everybody go who waits; a signal handler may call it."""
         self.closing = True
         if (wakeup := self._wakeup) is not None:
             wakeup.wake()
+
+    def close(self) -> None:
+        """The same, and wait for the thread."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join(_LOOK_AGAIN + 1)
+        self._database.close()
