@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -174,8 +175,8 @@ def test_a_page_tells_its_story(stage: Stage, path: str, words: list[str]) -> No
 
 def test_every_link_of_every_page_leads_somewhere_under_a_path_of_a_proxy(stage: Stage) -> None:
     """Mounted in somebody's own application: every address that a page names is there."""
-    app = Starlette(routes=[Mount("/ops/waits", create_app(stage.settings, allow_actions=True))])
-    with serving(app) as port:
+    mounted = create_app(stage.settings, allow_actions=True)
+    with serving(Starlette(routes=[Mount("/ops/waits", mounted)])) as port, closing(mounted.state.site):
         client = Client(port, TOKENS["admin"])
         seen, left = set[str](), ["/ops/waits/"]
         while left and len(seen) < 60:
