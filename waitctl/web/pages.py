@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from waitctl.application import recent
 from waitctl.application.calendars.browsing import CalendarBrowser
 from waitctl.application.deliveries.handler_factory import handlers_of
 from waitctl.application.deliveries.outbox import DeliveryService
@@ -19,11 +20,12 @@ from waitctl.application.events.recording import EventService
 from waitctl.application.events.webhooks import WebhookService, quarantined_document
 from waitctl.application.heartbeat import silence
 from waitctl.application.waits.rescheduling import ReschedulingService
+from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.application.waits.upcoming import list_soon
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.errors import DatabaseError, InvalidWaitConfigurationError, WaitStepError
-from waitctl.domain.filters import instant_of, parse_when
+from waitctl.domain.filters import parse_when
 from waitctl.domain.upcoming import Grain
 from waitctl.domain.waits import WaitExecutionStatus, WaitType
 from waitctl.infrastructure.serve_settings import Scope
@@ -113,8 +115,10 @@ async def waits(request: Request, caller: Caller) -> Response:
     wanted, limit, after = read_filter(query), read_limit(query), one(query, "after")
 
     def look(site: Site) -> Values:
-        service = WaitSchedulingService(site.database, settings=site.settings)
-        found, following = service.list_waits(wanted, limit=min(limit, 200), after=after)
+        rows, following = recent.list_waits(site.database, wanted, limit=min(limit, 200), after=after)
+        with site.database.read() as connection:
+            now = site.database.clock(connection)
+        found = [WaitStatus(row, now) for row in rows]
         kept = {name: query.getlist(name) for name in (*NAMES, "limit") if name in query}
         return {
             "found": found,
@@ -164,21 +168,23 @@ async def wait(request: Request, caller: Caller) -> Response:
 async def events(request: Request, caller: Caller) -> Response:
     """Events, newest first."""
     query = request.query_params
-    refuse_unknown(query, ("type", "contact", "since", "unmatched", "limit", *_SAID))
-    since = one(query, "since")
+    refuse_unknown(query, ("type", "contact", "since", "unmatched", "limit", "after", *_SAID))
+    since, after = one(query, "since"), one(query, "after")
 
     def look(site: Site) -> Values:
-        service = EventService(site.database, settings=site.settings)
-        with site.database.read() as connection:
-            now = site.database.clock(connection)
-        found = service.list_events(
+        found, following = recent.list_events(
+            site.database,
             event_type=one(query, "type"),
             contact=one(query, "contact"),
-            since=None if since is None else instant_of(parse_when(since, "since"), now),
+            since=None if since is None else parse_when(since, "since"),
             unmatched=read_flag(query, "unmatched"),
             limit=min(read_limit(query), 200),
+            after=after,
         )
-        return {"found": found, "query": query, "types": [name for name, _, _ in service.list_types()]}
+        kept = {name: query[name] for name in ("type", "contact", "since", "unmatched", "limit") if name in query}
+        types = [name for name, _, _ in EventService(site.database).list_types()]
+        following_query = None if following is None else kept | {"after": following}
+        return {"found": found, "following": following_query, "query": query, "types": types}
 
     return await _page(request, "events.html", caller, look)
 
@@ -208,7 +214,7 @@ async def deliveries(request: Request, caller: Caller) -> Response:
         return {
             "known": known,
             "backlogs": service.list_backlogs(sorted(known)),
-            "found": service.list_deliveries([status], handler=one(query, "handler"), limit=limit),
+            "found": recent.list_deliveries(site.database, [status], handler=one(query, "handler"), limit=limit),
             "status": status,
             "statuses": list(DeliveryStatus),
             "handler": one(query, "handler") or "",

@@ -220,12 +220,12 @@ def _find_event_id() -> sa.Select[Any]:
 
 def get_event(connection: Connection, event_id: str) -> Event | None:
     """The event with this id."""
-    return next(iter(_load(connection, sa.select(events).where(events.c.id == event_id))), None)
+    return next(iter(load_events(connection, sa.select(events).where(events.c.id == event_id))), None)
 
 
 def get_events(connection: Connection, event_ids: Sequence[str]) -> list[Event]:
     """The events with these ids."""
-    return _load(connection, sa.select(events).where(events.c.id.in_(event_ids))) if event_ids else []
+    return load_events(connection, sa.select(events).where(events.c.id.in_(event_ids))) if event_ids else []
 
 
 def list_events(
@@ -239,21 +239,29 @@ def list_events(
 ) -> list[Event]:
     """Events, newest first. ``unmatched``: those that no wait took, nor counted."""
     found = sa.select(events).order_by(events.c.received_at.desc(), events.c.id.desc()).limit(limit)
+    held = meant(event_type=event_type, contact_id=contact_id, since=since, unmatched=unmatched)
+    return load_events(connection, found.where(*held))
+
+
+def meant(
+    *, event_type: str | None, contact_id: str | None, since: datetime | None, unmatched: bool
+) -> list[sa.ColumnElement[bool]]:
+    """What holds for the events that are meant."""
+    held: list[sa.ColumnElement[bool]] = []
     if event_type is not None:
-        found = found.where(events.c.event_type == event_type)
+        held.append(events.c.event_type == event_type)
     if contact_id is not None:
-        found = found.where(events.c.contact_id == contact_id)
+        held.append(events.c.contact_id == contact_id)
     if since is not None:
-        found = found.where(events.c.received_at >= since)
+        held.append(events.c.received_at >= since)
     if unmatched:
-        found = found.where(
-            ~sa.exists().where(listeners.c.matched_event_id == events.c.id),
-            ~sa.exists().where(matches.c.event_id == events.c.id),
-        )
-    return _load(connection, found)
+        held.append(~sa.exists().where(listeners.c.matched_event_id == events.c.id))
+        held.append(~sa.exists().where(matches.c.event_id == events.c.id))
+    return held
 
 
-def _load(connection: Connection, found: sa.Select[Any]) -> list[Event]:
+def load_events(connection: Connection, found: sa.Select[Any]) -> list[Event]:
+    """The events of a statement on all their columns, and which waits took them."""
     rows = list(connection.execute(found).mappings())
     matched: dict[str, list[str]] = {}
     ids = [row["id"] for row in rows]
