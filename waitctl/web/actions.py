@@ -87,7 +87,10 @@ def resume(site: Site, actor: str, identifier: str, form: Form) -> str:
 
 
 def reschedule(site: Site, actor: str, identifier: str, form: Form) -> str:
-    """Give a wait another instant: a local time in its zone, or a span to move it by."""
+    """Give a wait another instant: a local time in its zone, or a span to move it by.
+
+    Raises `InvalidWaitConfigurationError` unless exactly one is given, and what `reschedule_wait` raises.
+    """
     at, by = form.get("at", "").strip() or None, form.get("by", "").strip() or None
     if (at is None) == (by is None):
         raise InvalidWaitConfigurationError("give either an instant or a span")

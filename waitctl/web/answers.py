@@ -73,7 +73,7 @@ def etag(document: Any) -> str:
 
 
 def require_match(request: Request, document: Any) -> None:
-    """Raise when the caller has seen another state of it than this."""
+    """Raises `HttpError` (412) when the caller has seen another state of it than this."""
     wanted = request.headers.get("if-match")
     if wanted is not None and not _is_among(wanted, etag(document)):
         raise HttpError(412, "precondition_failed", "it has changed since", hint="look at it again")

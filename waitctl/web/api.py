@@ -98,7 +98,7 @@ def _waits(site: Site, caller: Caller) -> WaitSchedulingService:
 
 
 async def post_events(request: Request, caller: Caller) -> Response:
-    """Record one event, an array of them, or lines of NDJSON."""
+    """Record one event, an array of them, or lines of NDJSON. Raises `InvalidEventError`."""
     kind = _content_type(request)
     if kind in _LINES:
         return await ingest_lines(request, DEFAULT_SOURCE, actor_of(caller))
@@ -179,7 +179,10 @@ async def create_wait(request: Request, caller: Caller) -> Response:
 
 
 async def get_step(request: Request, caller: Caller) -> Response:
-    """The latest wait of a step; with ``until=ended`` once it has ended, or when ``timeout`` seconds are over."""
+    """The latest wait of a step; with ``until=ended`` once it has ended, or when ``timeout`` seconds are over.
+
+    Raises `InvalidWaitConfigurationError`, `InvalidTimeoutError`, `WaitExecutionNotFoundError`.
+    """
     query = request.query_params
     refuse_unknown(query, ("until", "timeout"))
     if (until := one(query, "until")) not in {None, "ended"}:
@@ -219,7 +222,7 @@ async def cancel_step(request: Request, caller: Caller) -> Response:
 
 
 async def resume(request: Request, caller: Caller) -> Response:
-    """Resume a wait by hand."""
+    """Resume a wait by hand. Raises `InvalidWaitConfigurationError`."""
     body = await _object_body(request, may_be_empty=True)
     if unknown := body.keys() - {"reason", "data"}:
         raise InvalidWaitConfigurationError(f"unknown key {min(unknown)!a}", hint="reason and data")

@@ -52,7 +52,10 @@ def _when(query: QueryParams, name: str) -> When | None:
 
 
 def refuse_unknown(query: QueryParams, known: Sequence[str]) -> None:
-    """Refuse a parameter that means nothing: misspelled, it would let everything through."""
+    """Refuse a parameter that means nothing: misspelled, it would let everything through.
+
+    Raises `InvalidWaitConfigurationError`.
+    """
     for name in query:
         if name not in known:
             raise InvalidWaitConfigurationError(f"unknown parameter {name!a}", hint=f"of {', '.join(known)}")
@@ -82,6 +85,7 @@ def _several(query: QueryParams, name: str) -> list[str]:
 
 
 def one(query: QueryParams, name: str) -> str | None:
+    """The value that is given, if one is. Raises `InvalidWaitConfigurationError` for several."""
     values = _several(query, name)
     if len(values) > 1:
         raise InvalidWaitConfigurationError(f"{name} is given more than once")

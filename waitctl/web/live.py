@@ -24,7 +24,7 @@ LOOK_AGAIN = 5.0
 
 
 async def changes(request: Request, _: Caller) -> Response:
-    """Tell a page each time it may look again."""
+    """Tell a page each time it may look again. Raises `NotServedNowError`."""
     site = site_of(request)
     if site.watchers >= MOST:
         raise NotServedNowError(429, "too_many_requests", "too many pages are open at the moment")

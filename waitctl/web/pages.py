@@ -252,7 +252,7 @@ async def calendars(request: Request, caller: Caller) -> Response:
 
 
 async def calendar(request: Request, caller: Caller) -> Response:
-    """A year of a calendar, drawn, and what it says of today."""
+    """A year of a calendar, drawn, and what it says of today. Raises `InvalidWaitConfigurationError`."""
     query = request.query_params
     refuse_unknown(query, ("year", *_SAID))
     year = one(query, "year")
@@ -342,7 +342,7 @@ def _own_path(text: str | None) -> str:
 
 
 async def static(request: Request) -> Response:
-    """A file that pages load."""
+    """A file that pages load. Raises `HttpError`."""
     name: str = request.path_params["name"]
     if name not in STATIC:
         raise HttpError(404, "not_found", "there is nothing at this address")
