@@ -182,7 +182,7 @@ def test_a_session_ends_and_cannot_be_made_up(acting: Client, monkeypatch: pytes
 
 
 def test_a_login_leads_nowhere_else_and_takes_no_token_that_may_not_look(acting: Client) -> None:
-    for next_ in ("//evil.example", "https://evil.example", "/\\evil.example", "evil"):
+    for next_ in ("//evil.example", "https://evil.example", "/\\evil.example", "evil", "/waits\r\nX: y", "/wä"):
         answer = submit(acting, "/login", {}, token=TOKENS["reader"], next=next_)
         assert (answer.status, answer.headers["location"]) == (303, "/"), next_
     for token, words in (("x", "not known"), (TOKENS["sender"], "not good for looking")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -315,7 +316,7 @@ async def login(request: Request) -> Response:
     if caller is None or Scope.READ not in caller.scopes:
         words = "This token is not known." if caller is None else "This token is not good for looking."
         return render(request, "login.html", None, http_status=401, live=False, next=wanted, error=words)
-    answer = RedirectResponse(link(request, wanted), 303)
+    answer = RedirectResponse(request.scope.get("root_path", "") + wanted, 303)
     answer.set_cookie(
         COOKIE,
         access.open_session(caller, token),
@@ -338,7 +339,7 @@ async def logout(request: Request) -> Response:
 
 def _own_path(text: str | None) -> str:
     """Where to go after the login: a page of ours, and of nobody else."""
-    return text if text and text.startswith("/") and not text.startswith(("//", "/\\")) and "\n" not in text else "/"
+    return text if text and re.fullmatch(r"/(?![/\\])[!-~]*", text) else "/"
 
 
 async def static(request: Request) -> Response:

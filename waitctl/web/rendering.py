@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -85,7 +85,8 @@ def _pretty(document: object) -> Markup:
 def link(request: Request, path: str, query: Mapping[str, Any] | None = None) -> str:
     """The address of a page of ours, wherever we are mounted."""
     given = {name: value for name, value in (query or {}).items() if value not in (None, "", [])}
-    return f"{request.scope.get('root_path', '')}{path}" + (f"?{urlencode(given, doseq=True)}" if given else "")
+    address = quote(path, safe="/:@!$&'()*+,;=~")  # an id that somebody made up may hold anything, line ends as well
+    return request.scope.get("root_path", "") + address + (f"?{urlencode(given, doseq=True)}" if given else "")
 
 
 def render(
