@@ -115,7 +115,6 @@ def _operation(
 
 
 def _paths() -> Schema:
-    step = [_path("execution_id"), _path("step_id")]
     match = _header("If-Match", "Only if this is still its ETag.")
     events = {"anyOf": [_ref("NewEvent"), {"type": "array", "items": _ref("NewEvent"), "maxItems": 1000}]}
     waits = {
@@ -133,24 +132,7 @@ def _paths() -> Schema:
                 body=_json(_ref("NewWait")),
             )
         },
-        "/api/v1/workflows/executions/{execution_id}/wait/{step_id}": {
-            "get": _operation(
-                "The latest wait of a step",
-                {"200": "Wait"},
-                errors=("404",),
-                parameters=[
-                    *step,
-                    _query("until", {"enum": ["ended"]}, "Answer once it has ended, or when the timeout is over."),
-                    _query("timeout", {"type": "string", "pattern": "^[0-9]{1,2}s?$"}, "Seconds; 50 at most."),
-                ],
-            ),
-            "delete": _operation(
-                "Cancel the step's open wait",
-                {"200": "Wait"},
-                errors=("404", "409", "412"),
-                parameters=[*step, _query("reason", {"type": "string", "maxLength": 200}), match],
-            ),
-        },
+        "/api/v1/workflows/executions/{execution_id}/wait/{step_id}": _step_path(match),
         "/api/v1/workflows/tasks/wait/{wait_id}/resume": {
             "post": _operation(
                 "Resume a wait by hand",
@@ -180,6 +162,28 @@ def _paths() -> Schema:
         body=_json(events) | {"application/x-ndjson": {"schema": {"type": "string"}}},
     )
     return {"/api/v1/events": {"post": post}} | waits
+
+
+def _step_path(match: Schema) -> Schema:
+    step = [_path("execution_id"), _path("step_id")]
+    return {
+        "get": _operation(
+            "The latest wait of a step",
+            {"200": "Wait"},
+            errors=("404",),
+            parameters=[
+                *step,
+                _query("until", {"enum": ["ended"]}, "Answer once it has ended, or when the timeout is over."),
+                _query("timeout", {"type": "string", "pattern": "^[0-9]{1,2}s?$"}, "Seconds; 50 at most."),
+            ],
+        ),
+        "delete": _operation(
+            "Cancel the step's open wait",
+            {"200": "Wait"},
+            errors=("404", "409", "412"),
+            parameters=[*step, _query("reason", {"type": "string", "maxLength": 200}), match],
+        ),
+    }
 
 
 def _json(schema: Schema) -> Schema:
