@@ -26,7 +26,7 @@ CONFIG = """
 format = "cloudevents"
 verify = false
 [serve.tokens.admin]
-token_env = "TOKEN"
+token_env = "WAITCTL_TEST_TOKEN"
 scopes = ["events", "read", "write"]
 """
 
@@ -45,7 +45,7 @@ def configured(run: Waitctl, config: str = CONFIG) -> dict[str, str | None]:
     file = run.folder / "web.toml"
     file.write_text(config)
     file.chmod(0o600)
-    return {"WAITCTL_CONFIG": str(file), "TOKEN": TOKEN}
+    return {"WAITCTL_CONFIG": str(file), "WAITCTL_TEST_TOKEN": TOKEN}
 
 
 @contextmanager
