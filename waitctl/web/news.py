@@ -35,7 +35,8 @@ class News:
         future: asyncio.Future[bool] = loop.create_future()
         self._waiting.add(future)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._listen, args=(loop,), name="news", daemon=True)
+            self._wakeup = Wakeup(self._database)
+            self._thread = threading.Thread(target=self._listen, args=(loop, self._wakeup), name="news", daemon=True)
             self._thread.start()
         try:
             return await asyncio.wait_for(future, seconds)
@@ -44,16 +45,13 @@ class News:
         finally:
             self._waiting.discard(future)
 
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        with Wakeup(self._database) as wakeup:
-            self._wakeup = wakeup
-            while not self.closing:
-                is_news = False
-                with suppress(DatabaseError):
-                    is_news = wakeup.wait(_LOOK_AGAIN)
-                with suppress(RuntimeError):  # the loop is closed
-                    loop.call_soon_threadsafe(self._tell, is_news)
-            self._wakeup = None
+    def _listen(self, loop: asyncio.AbstractEventLoop, wakeup: Wakeup) -> None:
+        while not self.closing:
+            is_news = False
+            with suppress(DatabaseError):
+                is_news = wakeup.wait(_LOOK_AGAIN)
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(self._tell, is_news)
 
     def _tell(self, is_news: bool) -> None:
         for future in self._waiting:
@@ -69,6 +67,8 @@ class News:
     def close(self) -> None:
         """The same, and wait for the thread."""
         self.stop()
-        if self._thread is not None:
-            self._thread.join(_LOOK_AGAIN + 1)
+        wakeup, self._wakeup = self._wakeup, None  # nobody wakes it any more: its descriptors may be another's then
+        if self._thread is not None and wakeup is not None:
+            self._thread.join()
+            wakeup.__exit__(None, None, None)
         self._database.close()

@@ -86,7 +86,7 @@ def link(request: Request, path: str, query: Mapping[str, Any] | None = None) ->
     """The address of a page of ours, wherever we are mounted."""
     given = {name: value for name, value in (query or {}).items() if value not in (None, "", [])}
     address = quote(path, safe="/:@!$&'()*+,;=~")  # an id that somebody made up may hold anything, line ends as well
-    return request.scope.get("root_path", "") + address + (f"?{urlencode(given, doseq=True)}" if given else "")
+    return f"{request.scope.get('root_path', '')}{address}" + (f"?{urlencode(given, doseq=True)}" if given else "")
 
 
 def render(
