@@ -69,6 +69,7 @@ class News:
         self.stop()
         wakeup, self._wakeup = self._wakeup, None  # nobody wakes it any more: its descriptors may be another's then
         if self._thread is not None and wakeup is not None:
-            self._thread.join()
-            wakeup.__exit__(None, None, None)
+            self._thread.join(_LOOK_AGAIN + 1)
+            if not self._thread.is_alive():  # else it waits for a database that does not answer, and ends with us
+                wakeup.__exit__(None, None, None)
         self._database.close()
