@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import context
 
 from waitctl.infrastructure.indexes import metadata
-from waitctl.infrastructure.schema import VERSION_TABLE
+from waitctl.infrastructure.schema_version import VERSION_TABLE
 
 config = context.config
 

@@ -26,6 +26,7 @@ HOMES = {
     "watch": "benchmarks.deliveries:watch",
     "web": "benchmarks.web:web",
     "memory": "benchmarks.memory:memory",
+    "create-file": "benchmarks.create_file:create_file",
     "claim-scaling": "benchmarks.claim_scaling:claim_scaling",
     "resolution": "benchmarks.resolution:resolution",
     "startup": "benchmarks.startup:startup",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from sqlalchemy import Connection
-
 from benchmarks.measure import Comparison, Setting, alternate, seconds
 from benchmarks.rows import Kind, insert_postgresql, insert_sqlite
 from waitctl import Database
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.store import due
 
 DUE = 1000

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sqlite3
 import sys
 import tempfile
 import uuid
@@ -23,11 +22,10 @@ import pytest
 from coverage import Coverage
 from coverage.exceptions import CoverageWarning
 from hypothesis import settings
-from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.pool import Pool
 
 from waitctl import Database, EventService, WaitSchedulingService
+from waitctl.infrastructure import engines
 
 TEMPLATE = "waitctl_template"
 
@@ -175,11 +173,10 @@ def url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(fixture))
 
 
-@event.listens_for(Pool, "checkout")
-def _wait_for_no_disk(connection: Any, *_: object) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _wait_for_no_disk() -> None:
     """As for PostgreSQL: the data is thrown away, and a commit that waits for the disk costs 2 ms."""
-    if isinstance(connection, sqlite3.Connection) and not connection.in_transaction:
-        connection.execute("PRAGMA synchronous = OFF")
+    engines.SYNCHRONOUS = "OFF"
 
 
 @pytest.fixture

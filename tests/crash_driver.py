@@ -11,18 +11,19 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg  # noqa: F401 (what waitctl loads late is here before the first fork)
 import uuid_utils  # noqa: F401
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-from sqlalchemy.pool import Pool
 
 from waitctl import Database, EventService, Settings, Tick, TickOptions, TickReport
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
+from waitctl.infrastructure import database
+from waitctl.infrastructure.executor import Connection, Engine
 
 commits = 0
 
@@ -30,18 +31,19 @@ commits = 0
 def kill_at(number: int, when: str) -> None:
     """SIGKILL this process before or after its commit number ``number``."""
 
-    def on_commit(_: object) -> None:
-        global commits
-        commits += 1
-        if commits == number and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
+    class Killed(Engine):
+        @contextmanager
+        def begin(self, *, write: bool = False) -> Iterator[Connection]:
+            global commits
+            with super().begin(write=write) as connection:
+                yield connection
+                commits += 1
+                if commits == number and when == "before":
+                    os.kill(os.getpid(), signal.SIGKILL)
+            if commits >= number:  # another thread may have counted on meanwhile
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    def on_return(*_: object) -> None:  # a connection goes back to its pool once its commit is through
-        if commits >= number:  # another thread may have counted on meanwhile
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    event.listen(Engine, "commit", on_commit)
-    event.listen(Pool, "checkin", on_return)
+    setattr(database, "Engine", Killed)  # noqa: B010 (what it has imported is not its to hand out)
 
 
 def tick(asked: dict[str, Any], **options: Any) -> TickReport:
@@ -54,14 +56,14 @@ def tick(asked: dict[str, Any], **options: Any) -> TickReport:
             concurrency=asked.get("concurrency", 1),
         )
     settings = Settings(asked["url"], handlers=handlers)
-    with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as database:
-        return Tick(database, settings, TickOptions(batch_size=asked.get("batch_size", 2)), **options).run()
+    with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as opened:
+        return Tick(opened, settings, TickOptions(batch_size=asked.get("batch_size", 2)), **options).run()
 
 
 def ingest(asked: dict[str, Any]) -> None:
-    with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as database:
+    with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as opened:
         lines = Path(asked["lines"]).read_bytes().splitlines()
-        EventService(database).ingest_ndjson(enumerate(lines, 1))
+        EventService(opened).ingest_ndjson(enumerate(lines, 1))
 
 
 def run_and_die(asked: dict[str, Any]) -> int:

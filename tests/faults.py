@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import make_url
 
-from waitctl.infrastructure.schema import VERSION_TABLE
+from waitctl.infrastructure.schema_version import VERSION_TABLE
 
 ROLE = "SELECT 1 FROM pg_roles WHERE rolname = %s"
 OURS = f"SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' AND tablename <> '{VERSION_TABLE}'"

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from importlib import import_module
 from inspect import getdoc
 from pathlib import Path
-from pkgutil import walk_packages
 from typing import Any
 
 import sqlalchemy as sa
 
-import waitctl.infrastructure.store as store
+import waitctl.infrastructure.kept as kept_module
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus
-from waitctl.infrastructure.schema import waits
+from waitctl.infrastructure.kept import kept
+from waitctl.infrastructure.rendering import load_statements, render_kept
 from waitctl.infrastructure.sql_batch import STATEMENTS, Claimed
-from waitctl.infrastructure.store.filters import list_statement
+from waitctl.infrastructure.store.id_search import HasId
+from waitctl.infrastructure.store.statements.filters import list_statement
 
 FOLDER = Path(__file__).parents[1] / "docs" / "sql"
+RENDERED = Path(kept_module.__file__).parent / "rendered"
+TITLES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
-for _module in walk_packages(store.__path__, f"{store.__name__}."):
-    import_module(_module.name)
+load_statements()
 
 DIALECTS: Mapping[str, sa.Dialect] = {
     name: sa.create_engine(url, paramstyle="named").dialect
@@ -40,16 +42,33 @@ ONLY = {
     "insert_events_and_sum_up": "postgresql",
     "insert_presumed_new": "postgresql",
     "look_for_exceptions": "postgresql",
+    "create_waits": "postgresql",
+    "create_presumed_new": "postgresql",
+    "store_waits": "sqlite",
+    "note_stored": "sqlite",
+    "store_listeners": "sqlite",
 }
 
 _SCOPES = {"events": ("events",), "wait": ("wait",)}
+_KINDS = {"" if kind is HasId.WAIT else kind.name.lower(): (kind,) for kind in HasId}
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 # What statements that differ by an argument are shown for, by the word that their files' names end in.
 ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "count_by_handler": {"running": (DeliveryStatus.RUNNING,), "dead": (DeliveryStatus.DEAD,)},
-    "find_id": {"": (waits.c.id,)},
-    "find_ids": {"": (waits.c.id,)},
+    "look_back": {
+        "waits": ("waits", False),
+        "waits-after": ("waits", True),
+        "events": ("events", False),
+        "events-after": ("events", True),
+        "deliveries": ("deliveries", False),
+    },
+    "list_ticks": {"": (False,), "limited": (True,)},
+    "find_id": _KINDS,
+    "find_ids": _KINDS,
+    "list_newest": {"": (False,), "after": (True,)},
+    "find_unclaimed": {"": (frozenset(),), "paused": (frozenset({"billing"}),)},
+    "delete_older": {"": (False,), "source": (True,)},
     "get_fields": {"": (WAIT_FIELDS,)},
     "waits_of_execution": {"": (False,), "step": (True,)},
     "count_upcoming": {"": (False,), "workflow": (True,)},
@@ -61,6 +80,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "paused": (frozenset({"billing"}), False, False),
         "but": (frozenset(), False, True),
     },
+    **{name: {"": (False,), "listening": (True,)} for name in ("create_waits", "create_presumed_new")},
     "mark_waits": {str(to): (to,) for to in (WaitExecutionStatus.ERROR, *TRANSITIONS[WaitExecutionStatus.ERROR])},
     "resume_and_lease": {"": (WAIT_FIELDS,)},
     "claim_late": {"": (False,), "next": (True,)},
@@ -174,8 +194,27 @@ def _wrap(line: str) -> str:
     )
 
 
+def rendered() -> Iterator[tuple[str, str]]:
+    """Every module of `waitctl.infrastructure.rendered`, by its name, and what it is to hold."""
+    for dialect in DIALECTS:
+        lines = []
+        for name in sorted(STATEMENTS):
+            if ONLY.get(name) not in {None, dialect}:
+                continue
+            for arguments in ARGUMENTS.get(name, {"": ()}).values():
+                sent = render_kept(name, arguments, dialect)
+                parts = [(each.name, each.text, each.binds, each.given, each.columns) for each in sent]
+                lines.append(f"    {kept(name, *arguments).key!r}: {json.dumps(parts)!r},")
+        head = (
+            f'"""The kept statements as {TITLES[dialect]}\'s driver gets them, each as JSON: `make sql` writes this."""'
+        )
+        yield f"{dialect}.py", "\n".join([head, "", "STATEMENTS = {", *sorted(lines), "}", ""])
+
+
 def main() -> None:
-    """Write docs/sql anew."""
+    """Write docs/sql and the package's own form of it anew."""
+    for name, text in rendered():
+        (RENDERED / name).write_text(text, encoding="utf-8")
     wanted = dict(files())
     for old in FOLDER.glob("*/*.sql"):
         if str(old.relative_to(FOLDER)) not in wanted:

@@ -12,10 +12,10 @@ from typing import Any, Generic, TypeVar, overload
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.engine import make_url
 
-from waitctl.infrastructure.database import host_clock
+from waitctl.infrastructure.database import Caller, host_clock
+from waitctl.infrastructure.executor import WATCHERS, Said
 from waitctl.infrastructure.schema import events
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def reach(at: datetime) -> None:
     until(lambda: host_clock() >= at, str(at))
 
 
-def insert_at_the_inbox(connection: sa.Connection, event_type: str, contact_id: str) -> None:
+def insert_at_the_inbox(connection: Caller, event_type: str, contact_id: str) -> None:
     """What another system does: an event by SQL alone."""
     connection.execute(sa.insert(events).values(event_type=event_type, contact_id=contact_id))
 
@@ -120,17 +120,17 @@ def until_blocked(url: str, job: Background[Any], locktype: str | None = None) -
 
 @contextmanager
 def statements() -> Iterator[list[tuple[str, Any]]]:
-    """The statements, and their parameters, that every engine of this process runs meanwhile."""
+    """The statements, and their parameters, of this process that run meanwhile."""
     seen: list[tuple[str, Any]] = []
 
-    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        seen.append((statement, parameters))
+    def note(said: Said) -> None:
+        seen.append((said.text, said.parameters))
 
-    event.listen(Engine, "before_cursor_execute", note)
+    WATCHERS.append(note)
     try:
         yield seen
     finally:
-        event.remove(Engine, "before_cursor_execute", note)
+        WATCHERS.remove(note)
 
 
 KNOWN = {"23505"}
@@ -139,20 +139,20 @@ KNOWN = {"23505"}
 
 @contextmanager
 def database_errors() -> Iterator[list[str]]:
-    """The SQLSTATEs or messages of the errors that every engine of this process meets, retried or not."""
+    """The SQLSTATEs or messages of the errors of this process meets, retried or not."""
     seen: list[str] = []
 
-    def note(context: Any) -> None:
-        original = context.original_exception
-        seen.append(getattr(original, "sqlstate", None) or str(original))
+    def note(said: Said) -> None:
+        if said.error is not None:
+            seen.append(getattr(said.error, "sqlstate", None) or str(said.error))
 
-    event.listen(Engine, "handle_error", note)
+    WATCHERS.append(note)
     try:
         yield seen
     finally:
-        event.remove(Engine, "handle_error", note)
+        WATCHERS.remove(note)
 
 
-def count(connection: sa.Connection, table: sa.Table, *where: Any) -> int:
+def count(connection: Caller, table: sa.Table, *where: Any) -> int:
     """How many rows there are."""
     return int(connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one())

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
 
 import sqlalchemy as sa
 
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType, may_follow
+from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.schema import deliveries, events, listeners, matches, transitions, waits
 
 
-def invariants(connection: sa.Connection) -> None:
+def invariants(connection: Connection) -> None:
     """Assert them all."""
     heard, sent, audit, counted = (defaultdict(list) for _ in range(4))
     for row in connection.execute(sa.select(listeners)):
@@ -39,7 +39,7 @@ def invariants(connection: sa.Connection) -> None:
         assert set(kind) <= known, "rows of a wait that is not there"
 
 
-def _one_delivery(wait: sa.Row[Any], sent: list[sa.Row[Any]]) -> None:
+def _one_delivery(wait: Row, sent: list[Row]) -> None:
     due = wait.handler is not None and wait.resolution not in {None, Resolution.CANCELLED}
     assert len(sent) == due, f"{len(sent)} deliveries: {wait}"
     for delivery in sent:
@@ -48,9 +48,7 @@ def _one_delivery(wait: sa.Row[Any], sent: list[sa.Row[Any]]) -> None:
         assert (delivery.status is DeliveryStatus.RUNNING) == (delivery.lease_expires_at is not None), delivery
 
 
-def _listeners_follow(
-    wait: sa.Row[Any], heard: list[sa.Row[Any]], counted: list[sa.Row[Any]], stored: set[str]
-) -> None:
+def _listeners_follow(wait: Row, heard: list[Row], counted: list[Row], stored: set[str]) -> None:
     assert bool(heard) == (wait.wait_type is WaitType.FOR_EVENT), wait
     active = [listener for listener in heard if listener.status is ListenerStatus.ACTIVE]
     matched = [listener for listener in heard if listener.status is ListenerStatus.MATCHED]
@@ -69,7 +67,7 @@ def _listeners_follow(
         assert listener.matched_event_id in stored, listener
 
 
-def _groups_follow(wait: sa.Row[Any], heard: list[sa.Row[Any]], counted: list[sa.Row[Any]], *, complete: bool) -> None:
+def _groups_follow(wait: Row, heard: list[Row], counted: list[Row], *, complete: bool) -> None:
     groups = {listener.group_no: listener.needed for listener in heard}
     numbers = {group: sum(row.group_no == group for row in counted) for group in groups}
     assert all(numbers[group] <= needed for group, needed in groups.items()), f"counted too many: {wait}"
@@ -84,7 +82,7 @@ def _groups_follow(wait: sa.Row[Any], heard: list[sa.Row[Any]], counted: list[sa
         assert listener.matched_event_id is None or listener.matched_event_id in own, listener
 
 
-def _audit_is_continuous(wait: sa.Row[Any], trail: list[sa.Row[Any]]) -> None:
+def _audit_is_continuous(wait: Row, trail: list[Row]) -> None:
     status = None
     for line in trail:
         assert line.from_status == status, f"{line} follows {status}"

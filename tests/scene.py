@@ -33,6 +33,7 @@ from waitctl import (
 from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
+from waitctl.infrastructure.executor import Connection
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -118,9 +119,9 @@ class Scene:
     def sql(self, statement: str, **parameters: Any) -> Sequence[Any]:
         """Run a statement and return its rows, if it has any."""
 
-        def work(connection: sa.Connection) -> Sequence[Any]:
+        def work(connection: Connection) -> Sequence[Any]:
             result = connection.execute(sa.text(statement), parameters)
-            return result.all() if result.returns_rows else ()
+            return result.all()
 
         return self.database.write(work)
 

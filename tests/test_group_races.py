@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from tests.interleaving import (
     KNOWN,
@@ -42,6 +41,7 @@ from waitctl.domain.errors import ConflictError
 from waitctl.domain.listeners import Mode, topic_bucket
 from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.database import host_clock
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import deliveries, matches, waits
 
 HALVES = ("email_open", "form_submit")
@@ -112,7 +112,7 @@ def test_the_second_half_waits_for_the_first_ones_commit_and_sees_it(postgres_ur
         buckets = {topic_bucket(name, "ada") for name in HALVES}
         assert len(buckets) == 2, "not the topics' locks make it wait"
 
-        def work(connection: sa.Connection) -> Background[RecordResult]:
+        def work(connection: Connection) -> Background[RecordResult]:
             assert EventService(one).record(make_event(HALVES[0], "ada"), connection).matched == ()
             recording = Background(lambda: record(other, HALVES[1], "ada"))
             until_blocked(postgres_url, recording, "transactionid")

@@ -28,6 +28,8 @@ from waitctl import (
 from waitctl.domain.errors import DatabaseBusyError, UnsafeConnectionError
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
+from waitctl.infrastructure.database import Caller
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import events, waits
 
 TOPIC = "email_open"
@@ -45,14 +47,14 @@ def two(postgres_url: str) -> Iterator[tuple[Database, Database]]:
 
 
 def create(
-    database: Database, connection: sa.Connection | None = None, contact: str = "ada", execution: str = "execution"
+    database: Database, connection: Caller | None = None, contact: str = "ada", execution: str = "execution"
 ) -> WaitCreateResult:
     asked = WaitSpec(execution, contact_id=contact, handler="nudge")
     return WaitSchedulingService(database).create_event_wait(EventQuery((TOPIC,)), asked, connection=connection)
 
 
 def record(
-    database: Database, connection: sa.Connection | None = None, contact: str = "ada", external_id: str | None = None
+    database: Database, connection: Caller | None = None, contact: str = "ada", external_id: str | None = None
 ) -> RecordResult:
     return EventService(database).record(make_event(TOPIC, contact, external_id=external_id), connection)
 
@@ -69,7 +71,7 @@ def engine_of(url: str, **options: object) -> sa.Engine:
 def test_a_creator_waits_for_a_recorder_and_sees_its_event(two: tuple[Database, Database], postgres_url: str) -> None:
     one, other = two
 
-    def work(connection: sa.Connection) -> tuple[Background[WaitCreateResult], datetime]:
+    def work(connection: Connection) -> tuple[Background[WaitCreateResult], datetime]:
         record(one, connection)
         creating = Background(lambda: create(other))
         until_blocked(postgres_url, creating, "advisory")
@@ -84,7 +86,7 @@ def test_a_creator_waits_for_a_recorder_and_sees_its_event(two: tuple[Database, 
 def test_a_recorder_waits_for_a_creator_and_wakes_its_wait(two: tuple[Database, Database], postgres_url: str) -> None:
     one, other = two
 
-    def work(connection: sa.Connection) -> tuple[str, Background[RecordResult], datetime]:
+    def work(connection: Connection) -> tuple[str, Background[RecordResult], datetime]:
         wait_id = create(one, connection).wait.id
         recording = Background(lambda: record(other))
         until_blocked(postgres_url, recording, "advisory")
@@ -99,7 +101,7 @@ def test_a_recorder_waits_for_a_creator_and_wakes_its_wait(two: tuple[Database, 
 def test_what_was_rolled_back_wakes_nobody(two: tuple[Database, Database], postgres_url: str) -> None:
     one, other = two
 
-    def record_in_vain(connection: sa.Connection) -> Background[WaitCreateResult]:
+    def record_in_vain(connection: Connection) -> Background[WaitCreateResult]:
         record(one, connection)
         creating = Background(lambda: create(other))
         until_blocked(postgres_url, creating, "advisory")
@@ -107,7 +109,7 @@ def test_what_was_rolled_back_wakes_nobody(two: tuple[Database, Database], postg
 
     assert one.write(record_in_vain, rollback=True).result().wait.status is WaitExecutionStatus.WAITING
 
-    def create_in_vain(connection: sa.Connection) -> Background[RecordResult]:
+    def create_in_vain(connection: Connection) -> Background[RecordResult]:
         create(one, connection, "bob", "second")
         recording = Background(lambda: record(other, contact="bob"))
         until_blocked(postgres_url, recording, "advisory")
@@ -119,7 +121,7 @@ def test_what_was_rolled_back_wakes_nobody(two: tuple[Database, Database], postg
 def test_recorders_of_a_topic_share_its_lock(two: tuple[Database, Database]) -> None:
     one, other = two
 
-    def work(connection: sa.Connection) -> RecordResult:
+    def work(connection: Connection) -> RecordResult:
         record(one, connection)
         return Background(lambda: record(other)).result()
 
@@ -130,7 +132,7 @@ def test_topics_of_other_buckets_do_not_wait(two: tuple[Database, Database]) -> 
     one, other = two
     assert topic_bucket(TOPIC, "ada") != topic_bucket(TOPIC, "bob")
 
-    def work(connection: sa.Connection) -> RecordResult:
+    def work(connection: Connection) -> RecordResult:
         create(one, connection)
         return Background(lambda: record(other, contact="bob")).result()
 
@@ -142,7 +144,7 @@ def test_the_lock_is_a_statement_of_its_own_before_every_read(two: tuple[Databas
     with one.read():
         pass  # opened and found to be at head
 
-    def on_a_callers(job: Job, connection: sa.Connection) -> object:
+    def on_a_callers(job: Job, connection: Connection) -> object:
         return job(one, connection, "eve", "caller's")
 
     for job, function in ((create, "pg_advisory_xact_lock("), (record, "pg_advisory_xact_lock_shared(")):
@@ -177,8 +179,8 @@ def test_a_callers_connection_that_could_lose_a_wake_up_is_refused(postgres_url:
             with engine.connect() as connection, connection.begin(), pytest.raises(UnsafeConnectionError) as refused:
                 job(database, connection)
             assert refused.value.hint is not None and "READ COMMITTED" in refused.value.hint
-        with database.read() as connection:
-            assert (count(connection, waits), count(connection, events)) == (0, 0)
+        with database.read() as own:
+            assert (count(own, waits), count(own, events)) == (0, 0)
     engine.dispose()
 
 
@@ -198,10 +200,10 @@ def test_a_callers_transaction_is_all_or_nothing(url: str, commits: bool) -> Non
             assert len(record(database, connection, "bob").matched) == 1
             if not commits:
                 transaction.rollback()
-        with database.read() as connection:
-            rows = connection.execute(sa.text("SELECT count(*) FROM orders")).scalar_one()
-            assert (rows, count(connection, waits), count(connection, events)) == ((1, 2, 2) if commits else (0, 0, 0))
-            invariants(connection)
+        with database.read() as own:
+            rows = own.execute(sa.text("SELECT count(*) FROM orders")).scalar_one()
+            assert (rows, count(own, waits), count(own, events)) == ((1, 2, 2) if commits else (0, 0, 0))
+            invariants(own)
     engine.dispose()
 
 
@@ -271,7 +273,7 @@ def test_a_callers_newest_snapshot_is_accepted_and_holds_others_off(
 def test_on_sqlite_a_creator_sees_the_event_of_the_writer_before_it(sqlite_url: str, tmp_path: Path) -> None:
     with Database(sqlite_url) as one, Database(sqlite_url) as other:
 
-        def work(connection: sa.Connection) -> Background[WaitCreateResult]:
+        def work(connection: Connection) -> Background[WaitCreateResult]:
             record(one, connection)
             return Background(lambda: create(other))
 

@@ -28,7 +28,7 @@ from waitctl import Database, EventService, WaitSchedulingService, WaitSpec, mak
 from waitctl.domain.errors import SchemaVersionError
 from waitctl.infrastructure import migrations
 from waitctl.infrastructure.indexes import metadata
-from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
+from waitctl.infrastructure.schema_version import HEAD, VERSION_TABLE
 
 ROOT = Path(__file__).parent.parent
 
@@ -67,6 +67,9 @@ UNION ALL SELECT 'function ' || proname, prosrc FROM pg_proc WHERE pronamespace 
 """
 
 
+core = migrations.core
+
+
 def catalog(connection: sa.Connection) -> dict[str, Any]:
     """Everything the database says about its tables but the version table's, in a form to compare."""
     if connection.dialect.name == "postgresql":
@@ -94,12 +97,12 @@ def normalized(statement: str) -> Any:
 
 def catalog_of(url: str) -> dict[str, Any]:
     with Database(url) as database, database.read() as connection:
-        return catalog(connection)
+        return catalog(core(connection))
 
 
 def bare_catalog(database: Database) -> dict[str, Any]:
     """The catalog of a database that has no tables of ours, which `Database` would refuse or migrate."""
-    engine = sa.create_engine(database.url)
+    engine = sa.create_engine(database.url.render_as_string(hide_password=False))
     with engine.connect() as connection:
         found = catalog(connection)
     engine.dispose()
@@ -134,7 +137,7 @@ def test_alembic_finds_no_difference(database: Database) -> None:
     database.upgrade()
     with database.read() as connection:
         context = MigrationContext.configure(
-            connection,
+            core(connection),
             opts={
                 "compare_type": True,
                 "version_table": VERSION_TABLE,
@@ -148,7 +151,7 @@ def test_the_migrated_schema_is_the_metadatas(database: Database, empty_url: str
     """Catalog against catalog: types, defaults, CHECKs, index columns and predicates."""
     database.upgrade()
     with database.read() as connection:
-        migrated = catalog(connection)
+        migrated = catalog(core(connection))
     engine = sa.create_engine(
         sa.make_url(empty_url).set(drivername="sqlite" if database.is_sqlite else "postgresql+psycopg")
     )
@@ -156,7 +159,7 @@ def test_the_migrated_schema_is_the_metadatas(database: Database, empty_url: str
         if not database.is_sqlite:
             with database.read() as source:
                 definition = "SELECT pg_get_functiondef('waitctl_uuidv7'::regproc)"
-                connection.exec_driver_sql(source.exec_driver_sql(definition).scalar_one().replace("%", "%%"))
+                connection.exec_driver_sql(core(source).exec_driver_sql(definition).scalar_one().replace("%", "%%"))
         metadata.create_all(connection)
         assert catalog(connection) == migrated
     engine.dispose()
@@ -167,13 +170,13 @@ def test_upgrade_downgrade_upgrade(database: Database, empty_url: str) -> None:
     with Database(empty_url) as other:
         other.upgrade()
         with other.read() as connection:
-            first = catalog(connection)
+            first = catalog(core(connection))
         downgrade(other)
         assert other.current_revision() is None
         assert bare_catalog(other) == {}
         other.upgrade()
         with other.read() as connection:
-            assert catalog(connection) == first
+            assert catalog(core(connection)) == first
         assert other.current_revision() == HEAD
 
 
@@ -282,10 +285,10 @@ def test_the_tables_of_another_application_are_left_alone(database: Database) ->
     ):
         execute(database, statement)
     with database.read() as connection:
-        before = catalog(connection)
+        before = catalog(core(connection))
     database.upgrade()
     with database.read() as connection:
-        assert before.items() <= catalog(connection).items()
+        assert before.items() <= catalog(core(connection)).items()
     downgrade(database)
     assert bare_catalog(database) == before
 
@@ -306,7 +309,7 @@ def test_what_waits_is_still_waited_for_after_an_upgrade(database: Database) -> 
         )
         insert(connection, "workflow_event_listeners")
 
-    engine = sa.create_engine(database.url)
+    engine = sa.create_engine(database.url.render_as_string(hide_password=False))
     with engine.begin() as connection:
         fill(connection)
     engine.dispose()
@@ -403,7 +406,7 @@ def test_the_schema_takes_what_is_right_and_nothing_else(database: Database) -> 
                 insert(connection, table, **key, **changed)
                 raise AssertionError(f"taken: {table} {changed}")
 
-    database.write(work, rollback=True)
+    database.write(lambda own: work(core(own)), rollback=True)
 
 
 @pytest.mark.parametrize(
@@ -429,7 +432,7 @@ def test_one_open_wait_a_step_and_one_wait_a_key(
             return True
         return False
 
-    assert database.write(work, rollback=True) is clash
+    assert database.write(lambda own: work(core(own)), rollback=True) is clash
 
 
 def test_a_source_says_an_id_once_and_nothing_as_often_as_it_likes(database: Database) -> None:
@@ -440,7 +443,7 @@ def test_a_source_says_an_id_once_and_nothing_as_often_as_it_likes(database: Dat
         with pytest.raises(IntegrityError), connection.begin_nested():
             insert(connection, "workflow_events", external_id="'one'")
 
-    database.write(work, rollback=True)
+    database.write(lambda own: work(core(own)), rollback=True)
 
 
 MATCH = {
@@ -482,7 +485,7 @@ def test_a_wait_counts_an_event_once_and_a_distinct_text_once(
             return True
         return False
 
-    assert database.write(work, rollback=True) is clash
+    assert database.write(lambda own: work(core(own)), rollback=True) is clash
 
 
 def test_listeners_go_with_their_wait(database: Database) -> None:
@@ -492,7 +495,7 @@ def test_listeners_go_with_their_wait(database: Database) -> None:
         connection.exec_driver_sql("DELETE FROM workflow_wait_executions")
         return int(connection.exec_driver_sql("SELECT count(*) FROM workflow_event_listeners").scalar_one())
 
-    assert database.write(work) == 0
+    assert database.write(lambda own: work(core(own))) == 0
 
 
 def test_an_upgrade_drops_no_lock_of_its_process(sqlite_url: str, tmp_path: Path) -> None:

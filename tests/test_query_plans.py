@@ -35,7 +35,9 @@ from waitctl.domain.durations import parse_duration
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.listeners import Mode
 from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.indexes import metadata
+from waitctl.infrastructure.migrations import core
 from waitctl.infrastructure.store import completion, due, inbox, overview, recent, upcoming
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
@@ -105,17 +107,17 @@ def fill(database: Database) -> None:
             "number": "",
         }
 
-    def work(connection: sa.Connection) -> None:
+    def work(connection: Connection) -> None:
         for statement in HISTORY.format(**names).replace("FROM numbers", f"FROM {numbers}").split(";"):
             if statement.strip():
-                connection.exec_driver_sql(statement.replace("%", "%%") if not database.is_sqlite else statement)
+                connection.execute(statement.replace("%", "%%") if not database.is_sqlite else statement)
 
     database.write(work)
     analyse(database)
 
 
 def analyse(database: Database) -> None:
-    database.write(lambda connection: connection.exec_driver_sql("ANALYZE"))
+    database.write(lambda connection: connection.execute("ANALYZE"))
 
 
 @pytest.fixture(scope="module")
@@ -151,10 +153,10 @@ def large(request: pytest.FixtureRequest, filled: Callable[..., Database]) -> Da
     return filled(request.param)
 
 
-def explained(database: Database, work: Callable[[sa.Connection], Any]) -> list[str]:
+def explained(database: Database, work: Callable[[Connection], Any]) -> list[str]:
     """The plans of the statements that ``work`` runs, one text each; what it does is rolled back."""
 
-    def explain(connection: sa.Connection) -> list[str]:
+    def explain(connection: Connection) -> list[str]:
         with statements() as seen:
             work(connection)
         wanted = [each for each in seen if each[0].lstrip().startswith(("SELECT", "WITH", "INSERT", "UPDATE"))]
@@ -163,11 +165,11 @@ def explained(database: Database, work: Callable[[sa.Connection], Any]) -> list[
     return database.write(explain, rollback=True)
 
 
-def plan(connection: sa.Connection, statement: str, parameters: Any) -> str:
-    if connection.dialect.name == "sqlite":
-        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+def plan(connection: Connection, statement: str, parameters: Any) -> str:
+    if connection.dialect == "sqlite":
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
         return "\n".join(row[3] for row in rows)
-    return "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters))
+    return "\n".join(row[0] for row in connection.execute(f"EXPLAIN {statement}", parameters))
 
 
 HOT = ("workflow_wait_executions", "workflow_event_listeners", "workflow_events", "workflow_wait_deliveries")
@@ -191,7 +193,7 @@ def check(plans: list[str], *indexes: str) -> None:
 def test_claiming_due_waits(large: Database) -> None:
     now = datetime(2026, 7, 1, 0, 10, tzinfo=UTC)  # ten are due
 
-    def claim(connection: sa.Connection) -> object:
+    def claim(connection: Connection) -> object:
         return due.resolve_due(connection, now=now, late_before=now, limit=5, reason="due", actor="test")
 
     check(explained(large, claim), "ix_wait_executions_scheduled")
@@ -205,7 +207,7 @@ def test_counting_what_remains(large: Database) -> None:
 def test_finding_expired_listeners(large: Database) -> None:
     now = datetime(2026, 7, 1, 0, 10, tzinfo=UTC)
 
-    def expire(connection: sa.Connection) -> None:
+    def expire(connection: Connection) -> None:
         found = completion.expired_listeners(connection, now=now, limit=5)
         ids = {wait_id for wait_id, *_ in found}
         assert completion.resolve_expired(connection, ids, now=now, reason="timeout", actor="test") == 5
@@ -214,13 +216,13 @@ def test_finding_expired_listeners(large: Database) -> None:
 
 
 def test_matching_an_event(large: Database) -> None:
-    def record(connection: sa.Connection) -> object:
+    def record(connection: Connection) -> object:
         return EventService(large).record(make_event("email_open", "contact-7"), connection)
 
     check(explained(large, record), "ix_event_listeners_lookup")
 
 
-def insert(connection: sa.Connection, database: Database, new: list[Event]) -> list[str]:
+def insert(connection: Connection, database: Database, new: list[Event]) -> list[str]:
     ids = [event.id for event in new]
     rows = [event_store.row_of(event) for event in new]
     text = event_store.encode_rows(rows, database.url.get_backend_name())
@@ -228,7 +230,7 @@ def insert(connection: sa.Connection, database: Database, new: list[Event]) -> l
 
 
 def test_ingesting_a_batch(large: Database) -> None:
-    def ingest(connection: sa.Connection) -> None:
+    def ingest(connection: Connection) -> None:
         new = [make_event("email_open", f"contact-{number}") for number in range(200)]
         ids = insert(connection, large, new)
         found = matching.correlate_events(
@@ -242,7 +244,7 @@ def test_ingesting_a_batch(large: Database) -> None:
 def test_ingesting_a_batch_of_new_events(filled: Callable[..., Database]) -> None:
     large = filled("postgresql")
 
-    def ingest(connection: sa.Connection) -> None:
+    def ingest(connection: Connection) -> None:
         new = [make_event("email_open", f"contact-{number}", external_id=str(number)) for number in range(200)]
         rows = [event_store.row_of(event) for event in new]
         text = event_store.encode_rows(rows, "postgresql")
@@ -257,7 +259,7 @@ def test_looking_back(large: Database) -> None:
     asked = WaitSpec("looks-back", contact_id="visitor-7")
     query = EventQuery(("email_open",), lookback=parse_duration("10m"))
 
-    def create(connection: sa.Connection) -> object:
+    def create(connection: Connection) -> object:
         return WaitSchedulingService(large).create_event_wait(query, asked, connection=connection)
 
     check(explained(large, create), "ix_events_topic")
@@ -266,7 +268,7 @@ def test_looking_back(large: Database) -> None:
 def test_counting_for_groups(large: Database) -> None:
     """Among many waits that one event ends, those that are grouped or judged, and what they have counted."""
 
-    def ingest(connection: sa.Connection) -> None:
+    def ingest(connection: Connection) -> None:
         service = WaitSchedulingService(large)
         many: list[tuple[str, EventQuery]] = [
             ("all", EventQuery(("email_open", "form_submit"), mode=Mode.ALL)),
@@ -293,7 +295,7 @@ def test_counting_for_groups(large: Database) -> None:
 
     caught: list[tuple[str, Any]] = []
 
-    def explain(connection: sa.Connection) -> list[str]:
+    def explain(connection: Connection) -> list[str]:
         ingest(connection)
         wanted = [each for each in caught if each[0].lstrip().startswith(("SELECT", "WITH", "INSERT", "UPDATE"))]
         return [plan(connection, statement, parameters) for statement, parameters in wanted]
@@ -301,14 +303,14 @@ def test_counting_for_groups(large: Database) -> None:
     check(large.write(explain, rollback=True), "ix_event_listeners_lookup")
 
 
-def analyse_on(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("ANALYZE")
+def analyse_on(connection: Connection) -> None:
+    connection.execute("ANALYZE")
 
 
 def test_creating_a_wait_with_a_key(large: Database) -> None:
     asked = WaitSpec("keyed", idempotency_key="key")
 
-    def create(connection: sa.Connection) -> object:
+    def create(connection: Connection) -> object:
         return WaitSchedulingService(large).create_fixed_time_wait("1h", asked, connection=connection)
 
     check(explained(large, create), "uq_wait_executions_key", "uq_wait_executions_open")
@@ -317,11 +319,9 @@ def test_creating_a_wait_with_a_key(large: Database) -> None:
 def test_claiming_deliveries(large: Database) -> None:
     """Most of the outbox may be pending: a claim of five must not read and sort the rest."""
 
-    def claim(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(
-            "UPDATE workflow_wait_deliveries SET status = 'pending', delivered_at = NULL, attempt = 0"
-        )
-        connection.exec_driver_sql("ANALYZE workflow_wait_deliveries")
+    def claim(connection: Connection) -> None:
+        connection.execute("UPDATE workflow_wait_deliveries SET status = 'pending', delivered_at = NULL, attempt = 0")
+        connection.execute("ANALYZE workflow_wait_deliveries")
         delivery_store.claim_deliveries(
             connection, "nudge", now=NOW, lease_until=NOW + timedelta(hours=1), max_attempts=8, limit=5
         )
@@ -333,7 +333,7 @@ def test_claiming_deliveries(large: Database) -> None:
 
 
 def test_finding_the_waits_of_an_execution(large: Database) -> None:
-    def find(connection: sa.Connection) -> None:
+    def find(connection: Connection) -> None:
         wait_store.waits_of_execution(connection, "execution-7")
 
     check(explained(large, find)[:1], "ix_wait_transitions_execution")
@@ -343,11 +343,9 @@ def test_finding_the_waits_of_an_execution(large: Database) -> None:
 def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> None:
     """What is over is not read, however much of it there is."""
 
-    def count(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(
-            "UPDATE workflow_event_listeners SET status = 'expired' WHERE expires_at > '2026-07-02'"
-        )
-        connection.exec_driver_sql("ANALYZE")
+    def count(connection: Connection) -> None:
+        connection.execute("UPDATE workflow_event_listeners SET status = 'expired' WHERE expires_at > '2026-07-02'")
+        connection.execute("ANALYZE")
         until = NOW + timedelta(days=31)
         counted = upcoming.count_upcoming(connection, now=NOW, until=until, workflow_id=workflow_id)
         if workflow_id is None:
@@ -359,11 +357,9 @@ def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> 
 def test_looking_at_what_is_open(large: Database) -> None:
     """A screen reads some of what is open, and nothing of the history; the handlers without reading the outbox."""
 
-    def look(connection: sa.Connection) -> None:
-        connection.exec_driver_sql(
-            "UPDATE workflow_wait_deliveries SET status = 'pending', delivered_at = NULL, attempt = 0"
-        )
-        connection.exec_driver_sql("ANALYZE workflow_wait_deliveries")
+    def look(connection: Connection) -> None:
+        connection.execute("UPDATE workflow_wait_deliveries SET status = 'pending', delivered_at = NULL, attempt = 0")
+        connection.execute("ANALYZE workflow_wait_deliveries")
         counts = overview.count_open(connection, now=NOW)
         assert counts.open > CAP
         overview.count_listeners(connection, now=NOW)
@@ -377,7 +373,7 @@ def test_looking_at_what_is_open(large: Database) -> None:
 def test_listing_for_a_screen(large: Database) -> None:
     """Whatever filter is chosen, and however few rows pass it: no table is read from end to end."""
 
-    def look(connection: sa.Connection) -> None:
+    def look(connection: Connection) -> None:
         for wanted in (
             WaitFilter(statuses=(WaitExecutionStatus.ERROR,)),
             WaitFilter(contact_id="contact-7"),
@@ -406,7 +402,7 @@ SMALL = {"some", "anon_1", "anon_2", "anon_3", "anon_4", "(subquery-1)", "(subqu
 
 
 def test_finding_uncorrelated_events(large: Database) -> None:
-    def claim(connection: sa.Connection) -> object:
+    def claim(connection: Connection) -> object:
         return inbox.claim_oldest(connection, 100)
 
     check(explained(large, claim), "ix_events_uncorrelated")
@@ -415,7 +411,7 @@ def test_finding_uncorrelated_events(large: Database) -> None:
 def test_every_index_is_in_the_metadata_for_a_reason(large: Database) -> None:
     """None is missing in the database that the plans are made in."""
     with large.read() as connection:
-        inspector = sa.inspect(connection)
+        inspector = sa.inspect(core(connection))
         there = {index["name"] for table in metadata.tables for index in inspector.get_indexes(table)}
     assert {index.name for table in metadata.tables.values() for index in table.indexes if index.name} <= there | {
         "uq_wait_executions_key"  # SQLite's inspector leaves out an index on an expression
@@ -431,7 +427,7 @@ def tick_statements(database: Database, how_many: int, phase: Phase) -> int:
     past = NOW - timedelta(days=1)
     name = f"{phase}-{how_many}"
 
-    def set_up(connection: sa.Connection) -> None:
+    def set_up(connection: Connection) -> None:
         for number in range(how_many):
             asked = WaitSpec(f"{name}-{number}", contact_id=f"{name}-{number}", handler="nudge")
             if phase is Phase.DUE:

@@ -54,7 +54,9 @@ from waitctl.domain.handlers import ExecConfig, HandlerConfig
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.database import host_clock
-from waitctl.infrastructure.schema import HEAD, deliveries, events, listeners, transitions, waits
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.schema import deliveries, events, listeners, transitions, waits
+from waitctl.infrastructure.schema_version import HEAD
 from waitctl.infrastructure.store import completion, due
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -80,7 +82,7 @@ def open_database(url: str) -> Iterator[Callable[..., Database]]:
 def create_due(database: Database, how_many: int, handler: str | None = "nudge") -> list[str]:
     service = WaitSchedulingService(database)
 
-    def work(connection: sa.Connection) -> list[str]:
+    def work(connection: Connection) -> list[str]:
         return [
             service.create_fixed_time_wait(
                 "1m", WaitSpec(f"execution-{number}", handler=handler), base=LONG_AGO, connection=connection
@@ -131,7 +133,7 @@ def test_a_tick_goes_past_what_another_has_in_hand(postgres_url: str) -> None:
     with Database(postgres_url) as slow, Database(postgres_url) as fast:
         create_due(slow, 10)
 
-        def claim_and_dawdle(connection: sa.Connection) -> tuple[int, TickReport]:
+        def claim_and_dawdle(connection: Connection) -> tuple[int, TickReport]:
             now = host_clock()
             claimed, _ = due.resolve_due(connection, now=now, late_before=now, limit=4, reason="due", actor="slow")
             return claimed, tick(fast, Phase.DUE, batch_size=100)
@@ -234,7 +236,7 @@ def test_an_event_in_time_wins_though_the_tick_comes_before_its_commit(postgres_
     with early, late:
         wait_id = create_listening(early, "ada", timeout_at=deadline)
 
-        def record(connection: sa.Connection) -> Background[TickReport]:
+        def record(connection: Connection) -> Background[TickReport]:
             EventService(early).record(make_event(TOPIC, "ada"), connection)
             ticking = Background(lambda: tick(late, Phase.EXPIRED))
             until_blocked(postgres_url, ticking, "advisory")
@@ -252,7 +254,7 @@ def test_every_topic_of_a_wait_is_locked_before_it_times_out(postgres_url: str, 
     with early, late:
         wait_id = create_listening(early, "ada", timeout_at=deadline, event_types=types)
 
-        def record(connection: sa.Connection) -> Background[TickReport]:
+        def record(connection: Connection) -> Background[TickReport]:
             early.lock_topics(connection, [topic_bucket(TOPIC, "ada")], exclusive=False)
             ticking = Background(lambda: tick(late, Phase.EXPIRED, batch_size=1))
             until_blocked(postgres_url, ticking, "advisory")
@@ -271,14 +273,14 @@ def test_a_tick_times_out_only_what_it_has_locked(postgres_url: str) -> None:
         first = create_listening(early, "ada", timeout_at=deadline - timedelta(milliseconds=1))
         second = create_listening(early, "bob", timeout_at=deadline)
 
-        def time_out_first(connection: sa.Connection) -> Background[TickReport]:
+        def time_out_first(connection: Connection) -> Background[TickReport]:
             other.lock_topics(connection, [topic_bucket(TOPIC, "ada")], exclusive=True)
             ticking = Background(lambda: tick(late, Phase.EXPIRED, batch_size=1))
             until_blocked(postgres_url, ticking, "advisory")
             completion.resolve_expired(connection, [first], now=deadline, reason="timeout", actor="other")
             return ticking
 
-        def record(connection: sa.Connection) -> tuple[str, ...]:
+        def record(connection: Connection) -> tuple[str, ...]:
             early.lock_topics(connection, [topic_bucket(TOPIC, "bob")], exclusive=False)
             assert other.write(time_out_first).result().timed_out == 0
             return EventService(early).record(make_event(TOPIC, "bob"), connection).matched
@@ -562,7 +564,7 @@ def test_a_second_event_goes_on_to_the_next_exclusive_wait(postgres_url: str) ->
     with Database(postgres_url) as one, Database(postgres_url) as other:
         ids = [create_listening(one, "ada", execution=each, exclusive=True) for each in "abc"]
 
-        def record(connection: sa.Connection) -> tuple[tuple[str, ...], Background[Any]]:
+        def record(connection: Connection) -> tuple[tuple[str, ...], Background[Any]]:
             first = EventService(one).record(make_event(TOPIC, "ada"), connection)
             recording = Background(lambda: EventService(other).record(make_event(TOPIC, "ada")))
             until_blocked(postgres_url, recording)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from tests.golden_sql import ARGUMENTS, DIALECTS, FOLDER, files, lay_out, render
+from tests.golden_sql import DIALECTS, FOLDER, RENDERED, files, lay_out, render, rendered
 from tests.interleaving import statements
 from waitctl import Database, Settings, Tick, WaitSchedulingService, WaitSpec
-from waitctl.infrastructure.sql_batch import STATEMENTS, Claimed, named, statement
+from waitctl.infrastructure.kept import kept
+from waitctl.infrastructure.sql_batch import STATEMENTS, statement
+from waitctl.infrastructure.sql_values import json_rows
 
 TEXTS = dict(files())
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -162,25 +163,20 @@ def test_two_statements_cannot_have_one_name() -> None:
         statement(get_wait)
 
 
-def test_names_leave_the_cache_of_compiled_statements_as_it_is(url: str) -> None:
-    """What is the same but for its name is compiled once."""
-    cache: dict[object, object] = {}
-    found = STATEMENTS["history"]()
+def test_the_package_holds_what_is_sent() -> None:
+    """Text, parameters and columns of each, rendered anew; what is no kind by name could not be kept as text."""
+    for name, text in rendered():
+        assert (RENDERED / name).read_text(encoding="utf-8") == text, "make sql writes it anew"
+
+
+def test_what_nobody_has_rendered_is_rendered_when_it_is_asked_for(url: str) -> None:
+    unusual = kept("find_unclaimed", frozenset({"billing", "shop"}))
     with Database(url) as database:
         database.upgrade()
         with database.read() as connection:
-            connection.execution_options(compiled_cache=cache)
-            for each in (found, found, named("another", found)):
-                assert connection.execute(each, {"wait_id": "00000000-0000-7000-8000-000000000000"}).all() == []
-    assert len(cache) == 1
-
-
-def test_every_kept_statement_is_cached() -> None:
-    for name, build in STATEMENTS.items():
-        for arguments in ARGUMENTS.get(name, {"": ()}).values():
-            built = build(*arguments)
-            parts: dict[str, Any] = {**built.postgresql, **built.sqlite} if isinstance(built, Claimed) else {"": built}
-            assert all(part._generate_cache_key() is not None for part in parts.values()), name
+            names = json_rows([{"name": "nudge"}])
+            given = {"names": names, "before": datetime(2026, 1, 1, tzinfo=UTC), "limit": 9}
+            assert connection.execute(unusual, given).all() == []
 
 
 # -- dialects ----------------------------------------------------------------------------------------------------------

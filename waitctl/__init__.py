@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     from waitctl.application.processor.tick import Tick, TickReport
     from waitctl.application.processor.watch import Watch
     from waitctl.application.waits.awaiting import Awaited, AwaitService
+    from waitctl.application.waits.requests import WaitRequest
     from waitctl.application.waits.rescheduling import ReschedulingService
-    from waitctl.application.waits.results import PendingWaitsSummary, WaitCreateResult, WaitStatus
+    from waitctl.application.waits.results import (
+        CreateTotals,
+        PendingWaitsSummary,
+        Rejection,
+        WaitCreateResult,
+        WaitStatus,
+    )
     from waitctl.application.waits.scheduling import WaitSchedulingService
     from waitctl.domain.deliveries import Outcome
     from waitctl.domain.durations import Duration, TimeUnit
@@ -48,7 +55,14 @@ _HOMES = {
     "waitctl.application.deliveries.outbox": ("DeliveryService",),
     "waitctl.application.deliveries.pausing": ("PauseService",),
     "waitctl.application.waits.rescheduling": ("ReschedulingService",),
-    "waitctl.application.waits.results": ("PendingWaitsSummary", "WaitCreateResult", "WaitStatus"),
+    "waitctl.application.waits.requests": ("WaitRequest",),
+    "waitctl.application.waits.results": (
+        "CreateTotals",
+        "PendingWaitsSummary",
+        "Rejection",
+        "WaitCreateResult",
+        "WaitStatus",
+    ),
     "waitctl.application.waits.scheduling": ("WaitSchedulingService",),
     "waitctl.application.processor.phases": ("TickOptions",),
     "waitctl.application.processor.tick": ("Tick", "TickReport"),
@@ -86,6 +100,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AwaitService",
     "Awaited",
+    "CreateTotals",
     "Database",
     "Dead",
     "DeliveryService",
@@ -104,6 +119,7 @@ __all__ = [
     "PauseService",
     "PendingWaitsSummary",
     "RecordResult",
+    "Rejection",
     "ReschedulingService",
     "Resolution",
     "Retry",
@@ -116,6 +132,7 @@ __all__ = [
     "WaitCreateResult",
     "WaitExecutionStatus",
     "WaitFilter",
+    "WaitRequest",
     "WaitSchedulingService",
     "WaitSpec",
     "WaitStatus",

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.processes import Waitctl, finish
 from tests.scene import Scene
-from waitctl.infrastructure.schema import HEAD
+from waitctl.infrastructure.schema_version import HEAD
 
 PAGE = 4096
 COMMANDS = (

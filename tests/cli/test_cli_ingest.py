@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from tests.cli.processes import COMMAND, SMALL_PIPE, Finished, Waitctl, finish, interrupt
 from tests.interleaving import until
 from waitctl import Database
+from waitctl.infrastructure.executor import Connection
 
 TOTALS = ["received", "recorded", "duplicates", "ignored", "rejected", "matched", "without_id"]
 
@@ -162,7 +163,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_batch_in_hand(run_on: Waitctl) ->
     assert run_on.url is not None
     with Database(run_on.url) as database:
 
-        def ingest_and_interrupt(connection: sa.Connection) -> Finished:
+        def ingest_and_interrupt(connection: Connection) -> Finished:
             if not database.is_sqlite:  # there, every writer keeps the others out
                 connection.execute(sa.text("LOCK TABLE workflow_events"))
             assert process.stdin is not None

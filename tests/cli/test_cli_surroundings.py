@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from tests.chaos.proxy import before
 from tests.cli.processes import SMALL_PIPE, Waitctl, finish, interrupt
-from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
+from waitctl.infrastructure.schema_version import HEAD, VERSION_TABLE
 
 TIME = ("create", "fixed-time", "1h")
 
@@ -171,7 +171,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["typer", "sqlalchemy"])
+@pytest.mark.parametrize("module", ["typer", "waitctl.infrastructure.database"])
 def test_ctrl_c_while_a_command_is_loading(run: Waitctl, module: str) -> None:
     """Most of a short run is imports."""
     command = [sys.executable, "-c", INTERRUPTED_IMPORT, module, "event", "ingest"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Connection
 
 from tests.cli.processes import Waitctl, finish
 from waitctl import Database
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import ticks
 
 NOTE = "note: no tick has run on this database yet; run one every minute"

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from tests.scene import NOON, Scene
 from waitctl import EventService, Tick, TickOptions, WaitStepExecution, make_event
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError
 
 DATA = {"l": list(range(1200))}
 HEAVY = 4
@@ -32,24 +33,27 @@ def listen_heavily(scene: Scene, *, first: int = 0, count: int = HEAVY, **option
 @contextmanager
 def between_attempts(scene: Scene, act: Callable[[Scene], object]) -> Iterator[list[str]]:
     """After a transaction of the scene was rolled back, ``act`` on a connection of its own: it needs the locks, too."""
-    engine, seen, acted = scene.database._open(), list[str](), list[str]()
+    database, acted = scene.database, list[str]()
+    engine = database._open()
 
-    def rolled_back(_: sa.Connection) -> None:
-        seen.append("rolled back")
+    class Watched:
+        @contextmanager
+        def begin(self, *, write: bool = False) -> Iterator[Connection]:
+            try:
+                with engine.begin(write=write) as connection:
+                    yield connection
+            except OverBudgetError:  # rolled back, and the connection is back in its place
+                if not acted:
+                    acted.append("acted")
+                    other = Scene(scene.url)
+                    other.database.as_of = database.as_of
+                    act(other)
+                    other.database.close()
+                raise
 
-    def returned(*_: object) -> None:
-        if seen and not acted:
-            acted.append("acted")
-            other = Scene(scene.url)
-            other.database.as_of = scene.database.as_of
-            act(other)
-            other.database.close()
-
-    sa.event.listen(engine, "rollback", rolled_back)
-    sa.event.listen(engine.pool, "checkin", returned)
-    yield acted
-    sa.event.remove(engine, "rollback", rolled_back)
-    sa.event.remove(engine.pool, "checkin", returned)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(database, "_open", Watched)
+        yield acted
 
 
 def ended_once(scene: Scene, waits: list[WaitStepExecution]) -> None:
@@ -115,7 +119,7 @@ def test_in_a_callers_transaction_the_next_tick_does_it(scene: Scene) -> None:
     waits = listen_heavily(scene)
     other = EventService(scene.database)
 
-    def record(connection: sa.Connection) -> object:
+    def record(connection: Connection) -> object:
         return other.record(make_event("email_open", "ada", data=DATA), connection)
 
     result: Any = scene.database.write(record)

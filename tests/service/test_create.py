@@ -25,6 +25,7 @@ from waitctl.domain.errors import (
     WaitStepError,
 )
 from waitctl.domain.text import to_json
+from waitctl.infrastructure.executor import Connection
 
 E = WaitSpec("e", contact_id="ada")
 
@@ -268,10 +269,10 @@ def test_dry_run_writes_nothing_and_explains(scene: Scene) -> None:
 def test_wait_is_part_of_the_callers_transaction(scene: Scene) -> None:
     scene.create(execution="first")
 
-    def create(connection: sa.Connection) -> str:
+    def create(connection: Connection) -> str:
         return scene.waits.create_event_wait(EventQuery(("email_open",)), E, connection=connection).wait.id
 
-    def fail(connection: sa.Connection) -> None:
+    def fail(connection: Connection) -> None:
         create(connection)
         raise LookupError
 
@@ -283,7 +284,7 @@ def test_wait_is_part_of_the_callers_transaction(scene: Scene) -> None:
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE", "AUTOCOMMIT"])
 def test_transaction_that_could_lose_a_wake_up_is_refused_on_postgresql(postgres_scene: Scene, level: Any) -> None:
-    engine = sa.create_engine(postgres_scene.database.url, isolation_level=level)
+    engine = sa.create_engine(postgres_scene.database.url.render_as_string(hide_password=False), isolation_level=level)
     with engine.connect() as connection, pytest.raises(UnsafeConnectionError):
         postgres_scene.waits.create_event_wait(EventQuery(("email_open",)), E, connection=connection)
     engine.dispose()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import make_event
@@ -374,7 +375,7 @@ def test_a_stream_ends_with_the_batch_that_fails(scene: Scene) -> None:
             "BEGIN SELECT RAISE(ABORT, 'poison'); END"
         )
     scene.database.write(lambda connection: connection.execute(sa.text(poison)))
-    with pytest.raises(IntegrityError, match="poison"):
+    with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError), match="poison"):
         ingest(scene, *(line(id=str(number)) for number in range(5000)))
     assert len(scene.events.list_events(limit=5000)) == BATCH
 

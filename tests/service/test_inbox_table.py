@@ -10,7 +10,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from tests.scene import Scene
 from waitctl import Database, Settings, Tick, load_settings
@@ -331,16 +330,16 @@ def test_bytes_stop_at_the_door_of_sqlite(sqlite_url: str, column: str) -> None:
     """SQLite's columns take anything; what came in as bytes would stop every tick."""
     values = {"event_type": "'email_open'", "contact_id": "'ada'"} | {column: "CAST('{}' AS BLOB)"}
     statement = f"INSERT INTO workflow_events ({', '.join(values)}) VALUES ({', '.join(values.values())})"
-    with Database(sqlite_url) as database, pytest.raises(IntegrityError, match="holds_no_bytes"):
-        database.write(lambda connection: connection.exec_driver_sql(statement))
+    with Database(sqlite_url) as database, pytest.raises(sqlite3.IntegrityError, match="holds_no_bytes"):
+        database.write(lambda connection: connection.execute(statement))
 
 
 @pytest.mark.parametrize("at", ["infinity", "-infinity", "0044-03-15 BC", "12000-01-01"])
 @pytest.mark.parametrize("column", ["occurred_at", "received_at"])
 def test_what_is_on_no_calendar_stops_at_the_door_of_postgresql(postgres_url: str, column: str, at: str) -> None:
     statement = f"INSERT INTO workflow_events (event_type, contact_id, {column}) VALUES ('email_open', 'ada', '{at}')"
-    with Database(postgres_url) as database, pytest.raises(IntegrityError, match="is_on_the_calendar"):
-        database.write(lambda connection: connection.exec_driver_sql(statement))
+    with Database(postgres_url) as database, pytest.raises(psycopg.IntegrityError, match="is_on_the_calendar"):
+        database.write(lambda connection: connection.execute(statement))
 
 
 @pytest.mark.parametrize("received_at", ["", "yesterday"])
@@ -349,5 +348,5 @@ def test_an_unreadable_receipt_stops_no_tick(sqlite_url: str, received_at: str) 
         f"INSERT INTO workflow_events (event_type, contact_id, received_at) VALUES ('sms_reply', 'a', '{received_at}')"
     )
     with Database(sqlite_url) as database:
-        database.write(lambda connection: connection.exec_driver_sql(insert))
+        database.write(lambda connection: connection.execute(insert))
         assert Tick(database, load_settings(database_url=sqlite_url)).run().correlated == 1

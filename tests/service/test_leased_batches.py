@@ -84,23 +84,31 @@ def test_each_handler_gets_what_it_has_room_for(scene: Scene) -> None:
     scene.create(execution="third", handler="third")
     scene.create(execution="nobody")
     scene.at(100)
-    capacities = (Capacity("nudge", 3, LEASE, 8), Capacity("other", 100, LEASE, 2), Capacity("absent", 9, LEASE, 8))
+    capacities = (
+        Capacity("nudge", 3, LEASE, 8, begins=2),
+        Capacity("other", 100, LEASE, 2),
+        Capacity("absent", 9, LEASE, 8),
+    )
     ended, leased = scene.database.write(lambda connection: end_due(scene, connection, *capacities))
     assert (ended, sorted((each.handler, len(each.rows)) for each in leased)) == (12, [("nudge", 3), ("other", 5)])
     rows = scene.sql(
-        "SELECT handler, CAST(status AS text), claims, max_attempts, count(*), count(lease_expires_at) "
-        "FROM workflow_wait_deliveries WHERE attempt = 0 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2"
+        "SELECT handler, CAST(status AS text), attempt, claims, max_attempts, count(*), count(lease_expires_at) "
+        "FROM workflow_wait_deliveries GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3"
     )
     assert [tuple(row) for row in rows] == [
-        ("nudge", "pending", 0, None, 2, 0),
-        ("nudge", "running", 1, 8, 3, 3),
-        ("other", "running", 1, 2, 5, 5),
-        ("third", "pending", 0, None, 1, 0),
+        ("nudge", "pending", 0, 0, None, 2, 0),
+        ("nudge", "running", 0, 1, 8, 1, 1),
+        ("nudge", "running", 1, 1, 8, 2, 2),
+        ("other", "running", 0, 1, 2, 5, 5),
+        ("third", "pending", 0, 0, None, 1, 0),
     ]
     leases = {lease for each in leased for lease in each.leases}
     running = scene.sql("SELECT CAST(id AS text) FROM workflow_wait_deliveries WHERE claims = 1")
     assert {lease.delivery_id for lease in leases} == {row[0] for row in running}
     nudged = next(each for each in leased if each.handler == "nudge")
+    assert nudged.begun == 2
+    begun = scene.sql("SELECT CAST(id AS text) FROM workflow_wait_deliveries WHERE attempt = 1")
+    assert {row[0] for row in begun} == {lease.delivery_id for lease in nudged.leases[:2]}
     assert sorted(wait["workflow_execution_id"] for _, wait in nudged.read(slice(None))) == ["n0", "n1", "n2"]
 
 

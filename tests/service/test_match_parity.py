@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
-import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from waitctl.domain.events import Event
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.listeners import EventListener, contains, matches_text
 from waitctl.domain.near_misses import Taker, matches
+from waitctl.infrastructure.executor import Connection
 
 SCALARS = (
     st.none()
@@ -78,7 +78,7 @@ def resumed(scene: Scene, cases: list[Any]) -> set[str]:
         scene.sql(f"DELETE FROM {table}")
     scene.on_the_real_clock()
 
-    def listen(connection: sa.Connection) -> None:
+    def listen(connection: Connection) -> None:
         for number, (_, part, match) in enumerate(cases):
             asked: dict[str, Any] = {"contact": f"c{number}", "connection": connection}
             scene.listen(execution=f"contains-{number}", match_json=part, **asked)
@@ -157,7 +157,7 @@ def counted(scene: Scene, documents: list[dict[str, Any]]) -> set[tuple[int, int
         scene.sql(f"DELETE FROM {table}")
     waits = {}
 
-    def set_up(connection: sa.Connection) -> None:
+    def set_up(connection: Connection) -> None:
         for number in range(len(documents)):
             for place, condition in enumerate(CONDITIONS):
                 asked: dict[str, Any] = {

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import sqlalchemy as sa
-
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import WaitFilter
 from waitctl.application.operations.runs import list_runs
 from waitctl.domain.counts import CAP
 from waitctl.domain.filters import parse_wait_type
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.store import ticks
 
 
@@ -75,7 +74,7 @@ def test_counts_stop_at_the_cap(scene: Scene) -> None:
 
 
 def note(scene: Scene, minute: float, *, finished: bool = True) -> None:
-    def work(connection: sa.Connection) -> None:
+    def work(connection: Connection) -> None:
         at = NOON + minute * MINUTE
         tick_id = ticks.insert_tick(connection, host="web-1", pid=7, started_at=at, as_of=None, handlers=())
         if finished:

@@ -11,7 +11,6 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Connection
 
 from tests.cli.processes import Waitctl
 from tests.scene import NOON, Scene
@@ -19,6 +18,7 @@ from waitctl import WaitSpec
 from waitctl.application.waits.upcoming import Upcoming, list_upcoming
 from waitctl.domain.errors import InvalidTimezoneError, InvalidWaitConfigurationError, InvalidWaitDateError
 from waitctl.domain.upcoming import Grain, bucket_starts, fold
+from waitctl.infrastructure.executor import Connection
 
 HOUR = timedelta(hours=1)
 

@@ -10,11 +10,8 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.pool import Pool
 
 from tests.cli.processes import Waitctl
 from tests.faults import FAULTS, PlainRole
@@ -26,6 +23,7 @@ from waitctl.application.trouble import WELL_AGAIN
 from waitctl.domain.errors import ClockSkewError
 from waitctl.domain.handlers import ExecConfig, HandlerConfig, PythonConfig
 from waitctl.infrastructure import database as clocks
+from waitctl.infrastructure import engines
 
 WORDS = FAULTS | dict.fromkeys(("53300", "57P01"), "cannot reach")
 """What is said of it: of a connection that is lost only once, whatever becomes of the next one."""
@@ -183,7 +181,7 @@ def test_a_log_that_is_removed_before_others_begin_a_new_one(
         for each in outside.beside(*suffixes):
             each.unlink()
         until(lambda: outside.due("after"), "room for others")
-        until(lambda: calls[-1] == "after" and WELL_AGAIN in running.said, "the delivery, and that all is well")
+        until(lambda: "after" in calls and WELL_AGAIN in running.said, "the delivery, and that all is well")
         once(running.said, "write-ahead log")
     assert outside.is_whole()
     assert len(outside.run("list", "-o", "id").ok().lines) == 2
@@ -209,17 +207,18 @@ def disk() -> Iterator[Callable[[bool], None]]:
     """Says how full the disk is: SQLite may not grow its files while it is."""
     full = False
 
-    def limit(connection: Any, *_: object) -> None:
-        if isinstance(connection, sqlite3.Connection):
+    class Limited(engines.Sqlite):
+        def begin(self, connection: sqlite3.Connection, *, write: bool) -> None:
             connection.execute(f"PRAGMA max_page_count = {1 if full else 2**30}")
+            super().begin(connection, write=write)
 
     def set_full(value: bool) -> None:
         nonlocal full
         full = value
 
-    event.listen(Pool, "checkout", limit)
-    yield set_full
-    event.remove(Pool, "checkout", limit)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(clocks, "Sqlite", Limited)
+        yield set_full
 
 
 def test_a_full_disk(outside: Outside, calls: list[str], disk: Callable[[bool], None]) -> None:

@@ -12,9 +12,7 @@ from waitctl.infrastructure.database_url import parse_url
 
 def options(text: str) -> dict[str, Any]:
     """What the driver is told."""
-    url = parse_url(text)
-    (_, named) = url.get_dialect()().create_connect_args(url)
-    return dict(named)
+    return parse_url(text).options()
 
 
 @pytest.mark.parametrize(

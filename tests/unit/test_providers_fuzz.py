@@ -1,8 +1,9 @@
-"""Fifty thousand webhooks of each format that nobody sends: nothing but waitctl's own errors comes of them."""
+"""Thousands of webhooks of each format that nobody sends: nothing but waitctl's own errors comes of them."""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +16,9 @@ import pytest
 
 from waitctl.domain.errors import WaitStepError
 from waitctl.infrastructure.providers import ContactPath, Request, headers_from, names, provider, providers
+
+BODIES = 4_000 * int(os.environ.get("WAITCTL_TEST_CASES", "1"))
+"""Of each provider."""
 
 FIXTURES = Path(__file__).parent.parent / "providers"
 NOW = datetime(2026, 1, 1, 9, tzinfo=UTC)
@@ -92,11 +96,11 @@ def test_whatever_comes_in_raises_nothing_but_our_errors(name: str) -> None:
     paths = [None, ContactPath.parse("hidden.user_id"), ContactPath.parse("attendees.0.email")]
     sources = (mutations(chance), shapes(chance))
     parsed = 0
-    for number in range(50_000):
+    for number in range(BODIES):
         headers = {each: chance.choice(VALUES) for each in FUZZED_HEADERS if chance.random() < 0.7}
         request = Request.of(next(sources[number % 2]), headers, chance.choice(URLS))
         parsed += survives(name, request, chance.choice(paths))
-    assert parsed > 25
+    assert parsed > 0
 
 
 def test_whatever_stands_in_a_headers_file_raises_nothing_but_our_errors() -> None:

@@ -89,10 +89,16 @@ def test_a_call_begins_when_a_worker_is_free() -> None:
 
 def test_of_a_quick_handler_more_begin_than_the_workers_take() -> None:
     quick = hurried(FUNCTION)
-    assert [quick.next_call(8, begun, ahead=True) for begun in (0, 1007, 1008)] == [63, 63, 0]
-    assert quick.is_short(8, 503) and not quick.is_short(8, 504)
+    assert quick.takes_several and quick.ahead == 2 * quick.size == 4000
+    assert [quick.next_call(8, begun, ahead=True) for begun in (0, 3999, 4000)] == [63, 63, 0]
+    assert quick.is_short(8, 1999) and not quick.is_short(8, 2000)
     assert hurried(COMMAND).ahead == 250
     assert hurried(BATCH).ahead == 2000
+
+
+def test_calls_begin_until_there_are_enough() -> None:
+    assert hurried(FUNCTION).next_calls(8, 3900) == [63, 63]
+    assert (COMMAND.next_calls(5, 5), COMMAND.next_calls(8, 8)) == ([1, 1, 1], [])
 
 
 def test_what_has_lost_an_attempt_begins_when_a_worker_takes_it() -> None:

@@ -7,7 +7,6 @@ import re
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from waitctl.cli.output import ExitCode, Interrupted, prepare_streams, print_error
+from waitctl.cli.plain_values import take_plain_values
 from waitctl.cli.session import Session
 from waitctl.domain.errors import InvalidWaitDurationError, InvalidWaitTimeError, WaitStepError
 
@@ -63,7 +63,7 @@ class LazyGroup(TyperGroup):
 def load(name: str) -> Any:
     """Import the command ``name``."""
     module = import_module(f"waitctl.cli.{COMMANDS[name][0]}")
-    loaded = typer.main.get_command(module.app)
+    loaded = take_plain_values(typer.main.get_command(module.app))
     if name in GROUPS or not isinstance(loaded, TyperGroup):
         return loaded
     return loaded.commands[name]
@@ -124,7 +124,7 @@ def run(arguments: Sequence[str]) -> int:
     prepare_streams()
     arguments, inline = _split_inline_command(arguments)
     try:
-        code = typer.main.get_command(app).main(
+        code = take_plain_values(typer.main.get_command(app)).main(
             arguments, prog_name="waitctl", standalone_mode=False, obj=Session(inline_command=inline)
         )
         sys.stdout.flush()
@@ -184,6 +184,8 @@ def _handle(error: Exception, arguments: Sequence[str]) -> ExitCode:
 
 def _show_traceback(arguments: Sequence[str]) -> None:
     """How it came to the error, but for the secrets of the URLs that it may be about."""
+    import traceback
+
     from waitctl.infrastructure.redaction import redact, remember
 
     for text in (*arguments, os.environ.get("WAITCTL_DATABASE_URL", "")):

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from waitctl.application.documents import wait_document
+from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import WaitCreateResult
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.cli.option_sets import takes
-from waitctl.cli.output import Output, OutputOption, outlook, print_document, print_explanation, say, write_line
+from waitctl.cli.output import (
+    DocumentOption,
+    Output,
+    OutputOption,
+    outlook,
+    print_document,
+    print_explanation,
+    say,
+    write_line,
+)
 from waitctl.cli.session import Session, read_text_option, session_of
 from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitConfigurationError
@@ -24,10 +35,18 @@ from waitctl.domain.instants import Dst, parse_instant
 from waitctl.domain.intents import Late, Past, Roll, Rules
 from waitctl.domain.listeners import EventQuery, Mode
 from waitctl.domain.text import MAX_TEXT, parse_json_object
-from waitctl.domain.waits import WaitSpec, WaitStepExecution
+from waitctl.domain.waits import WaitSpec
 from waitctl.infrastructure.ids import new_id
 
-app = typer.Typer(help="Create a wait.", no_args_is_help=True, add_completion=False)
+
+class FileFormat(StrEnum):
+    """What a file of waits is."""
+
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @dataclass(frozen=True)
@@ -114,11 +133,10 @@ class Common:
 
     @property
     def how(self) -> dict[str, Any]:
-        """The arguments that every `WaitSchedulingService.create_…` takes."""
+        """The arguments that every form of `WaitRequest` takes."""
         return {
             "base": None if self.base is None else parse_instant(self.base, "--from"),
             "replace_open": self.replace,
-            "dry_run": self.dry_run,
         }
 
 
@@ -134,6 +152,43 @@ def delivery_key(delivery_id: str, step_id: str) -> str:
 
 common_options = takes("common", Common)
 """Give a command every option of `Common`; it gets them as one argument, ``common``."""
+
+
+class Asked:
+    """Stands where a form has its command line's context, and keeps what it asks for: a line of a file has none."""
+
+    common: Common
+    request: Callable[[WaitSpec], WaitRequest]
+
+
+@app.callback(invoke_without_command=True)
+def create(
+    context: typer.Context,
+    file: Annotated[
+        str | None,
+        typer.Option("-f", "--file", metavar="FILE|-", help="Create a wait for each line of NDJSON, or of CSV."),
+    ] = None,
+    format_: Annotated[
+        FileFormat | None, typer.Option("--format", help="What the file is; by its name, else NDJSON.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --file: say what would happen.")] = False,
+    output: DocumentOption = Output.HUMAN,
+) -> None:
+    """Create a wait.
+
+    With --file many: {"type": "fixed-time", "duration": "3d", "execution": "order-17"}, the keys being the long names
+    of the form's options and arguments. A bad line is named by its number, and the rest goes in; run again, what has an
+    execution or a key is not created twice. Example: waitctl create --file waits.ndjson
+    """
+    if file is None:
+        if context.invoked_subcommand is None:
+            raise typer.BadParameter("name a form, as in fixed-time, or a --file", param_hint="create")
+        return
+    if context.invoked_subcommand is not None:
+        raise typer.BadParameter("the lines of the file name the forms", param_hint="--file")
+    from waitctl.cli.create_file import create_from_file
+
+    create_from_file(session_of(context), file, format_, dry_run=dry_run, output=output)
 
 
 @app.command("fixed-time")
@@ -154,7 +209,7 @@ def fixed_time(
     _create(
         context_,
         common,
-        lambda service, spec: service.create_fixed_time_wait(
+        lambda spec: WaitRequest.fixed_time(
             duration,
             spec,
             at=at,
@@ -193,7 +248,7 @@ def until_date(
     _create(
         context_,
         common,
-        lambda service, spec: service.create_until_date_wait(
+        lambda spec: WaitRequest.until_date(
             date,
             spec,
             offset=offset,
@@ -224,7 +279,7 @@ def until_time(
     _create(
         context_,
         common,
-        lambda service, spec: service.create_until_time_wait(
+        lambda spec: WaitRequest.until_time(
             time,
             spec,
             days=days,
@@ -296,8 +351,16 @@ def for_event(
     _create(
         context_,
         common,
-        lambda service, spec: service.create_event_wait(query, spec, **common.how),
+        lambda spec: WaitRequest.for_event(query, spec, **common.how),
     )
+
+
+FORMS: Mapping[str, Callable[..., None]] = {
+    "fixed-time": fixed_time,
+    "until-date": until_date,
+    "until-time": until_time,
+    "for-event": for_event,
+}
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:
@@ -318,22 +381,20 @@ def _span(text: str, option: str) -> Duration:
         raise InvalidWaitConfigurationError(f"{option}: {error.message}", hint=error.hint) from error
 
 
-def _create(
-    context: typer.Context,
-    common: Common,
-    create: Callable[[WaitSchedulingService, WaitSpec], WaitCreateResult],
-) -> None:
+def _create(context: typer.Context | Asked, common: Common, request: Callable[[WaitSpec], WaitRequest]) -> None:
+    if isinstance(context, Asked):
+        context.common, context.request = common, request
+        return
     session = session_of(context)
     with session.database(create=True) as database:
-        result = create(
-            WaitSchedulingService(database, actor=session.actor, settings=session.settings()),
-            common.spec(session),
-        )
+        service = WaitSchedulingService(database, actor=session.actor, settings=session.settings())
+        result = service.create_wait(request(common.spec(session)), dry_run=common.dry_run)
         session.warn(f"database: {database.name}")
         if not common.dry_run:
             session.say_when_nothing_ticks(database)
-    _warn_of_unknown_handlers(result.wait, session)
-    document = {**wait_document(result.wait), "created": result.created}
+    wait = result.wait
+    warn_of_unknown_handlers({wait.handler, *(wait.handlers or {}).values()}, session)
+    document = {**wait_document(wait), "created": result.created}
     if common.dry_run:
         document["explanation"] = list(result.explanation)
     print_document(document, common.output, human=lambda: _print_created(result, common), id_key="id")
@@ -347,10 +408,9 @@ def _folder() -> str:
         raise InvalidWaitConfigurationError("the command has no folder to run in: this one is gone") from error
 
 
-def _warn_of_unknown_handlers(wait: WaitStepExecution, session: Session) -> None:
+def warn_of_unknown_handlers(names: Collection[str | None], session: Session) -> None:
     """Only a warning: the hosts that tick may know them."""
-    named = {wait.handler, *(wait.handlers or {}).values()} - {None, INLINE}
-    for name in sorted(named - session.settings().handlers.keys(), key=str):
+    for name in sorted(set(names) - {None, INLINE} - session.settings().handlers.keys(), key=str):
         say(f"warning: this host's config has no handler {name!a}; one that ticks must have it")
 
 

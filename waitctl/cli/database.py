@@ -34,7 +34,7 @@ def current(context: typer.Context, output: DocumentOption = Output.HUMAN) -> No
 
     Example: waitctl db current -o json
     """
-    from waitctl.infrastructure.schema import HEAD
+    from waitctl.infrastructure.schema_version import HEAD
 
     with session_of(context).database() as database:
         at = database.current_revision()
@@ -51,7 +51,7 @@ def check(context: typer.Context) -> None:
 
     Example: waitctl db check || waitctl db upgrade
     """
-    from waitctl.infrastructure.schema import HEAD
+    from waitctl.infrastructure.schema_version import HEAD
 
     with session_of(context).database() as database:
         at = database.current_revision()

@@ -16,6 +16,7 @@ from waitctl.cli.output import (
     ExitCode,
     Output,
     OutputOption,
+    clean,
     for_each,
     print_card,
     print_document,
@@ -162,11 +163,14 @@ def show(
     Example: waitctl delivery show 6f2b9c01d3aa
     """
     with session_of(context).database() as database:
-        found = DeliveryService(database).get_delivery(delivery)
-    print_document(delivery_document(found), output, human=lambda: _print_delivery(found), id_key="delivery_id")
+        service = DeliveryService(database)
+        found = service.get_delivery(delivery)
+        said = service.get_output(found)
+    document = delivery_document(found) | {"output": said and said[0]}
+    print_document(document, output, human=lambda: _print_delivery(found, said), id_key="delivery_id")
 
 
-def _print_delivery(delivery: Delivery) -> None:
+def _print_delivery(delivery: Delivery, said: tuple[str, int] | None) -> None:
     print_card(
         f"{delivery.outcome} to {delivery.handler}  {delivery.status}",
         [
@@ -185,6 +189,11 @@ def _print_delivery(delivery: Delivery) -> None:
         ],
         style=STATUS_STYLES[delivery.status],
     )
+    if said is not None:
+        text, attempt = said
+        write_line(f"output of attempt {attempt}:")
+        for line in text.splitlines():
+            write_line(f"  {clean(line)}")
 
 
 @app.command("retry")

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,6 +25,7 @@ from waitctl.cli.output import (
     write_line,
 )
 from waitctl.cli.session import Session, session_of
+from waitctl.cli.streams import open_input, progress
 from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.domain.errors import DatabaseError, InvalidEventError, InvalidSettingError
 
@@ -107,7 +103,7 @@ def _request(file: str, headers_file: str | None, url: str | None) -> Request:
 
 
 def _read(file: str, most: int) -> bytes:
-    with _open(file) as stream:
+    with open_input(file) as stream:
         return stopping.read(stream, most)
 
 
@@ -203,12 +199,16 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, verify: bool, dr
     def print_totals() -> None:
         print_document(totals.to_json(), output, human=lambda: write_line(totals_line(totals)))
 
-    with _open(file) as stream, _progress(stream, output) as show, stopping.Stoppable(database.patience.hurry) as stop:
+    with (
+        open_input(file) as stream,
+        progress(stream, output) as show,
+        stopping.Stoppable(database.patience.hurry) as stop,
+    ):
 
         def on_batch(so_far: IngestTotals) -> None:
             nonlocal totals
             totals = so_far
-            show(so_far)
+            show(f"{so_far.received:,} received, {so_far.matched:,} waits resumed", so_far.received)
 
         lines = stop.until_stopped(read_lines(stop.input(stream)))
         try:
@@ -227,48 +227,3 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, verify: bool, dr
     if totals.without_id and not as_json:
         say(f"{totals.without_id:,} had no id: run again, they are recorded again")
     raise typer.Exit(ExitCode.FAILURE if totals.rejected else ExitCode.OK)
-
-
-@contextmanager
-def _open(file: str) -> Iterator[BinaryIO]:
-    if file == "-":
-        if sys.stdin is None:
-            raise InvalidEventError("standard input is closed")
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = Path(file).open("rb", buffering=0)  # noqa: SIM115 (closed below; only opening it is our error)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InvalidEventError(f"cannot read {file}: {reason}") from error
-    with stream:
-        yield stream
-
-
-@contextmanager
-def _progress(stream: BinaryIO, output: Output) -> Iterator[Callable[[IngestTotals], None]]:
-    """How far it has come, on a terminal: a bar over the bytes of a file, else a count."""
-    if output is not Output.HUMAN or os.environ.get("NO_COLOR") or not (sys.stdout.isatty() and sys.stderr.isatty()):
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    size = _size_of(stream)
-    columns = (BarColumn(), TimeRemainingColumn()) if size else (SpinnerColumn(), TimeElapsedColumn())
-    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("reading", total=size)
-
-        def show(totals: IngestTotals) -> None:
-            said = f"{totals.received:,} received, {totals.matched:,} waits resumed"
-            bar.update(
-                task, description=said, completed=os.lseek(stream.fileno(), 0, os.SEEK_CUR) if size else totals.received
-            )
-
-        yield show
-
-
-def _size_of(stream: BinaryIO) -> int | None:
-    """The bytes of a file, None of what is no file."""
-    about = os.fstat(stream.fileno())
-    return about.st_size if stat.S_ISREG(about.st_mode) else None

@@ -221,6 +221,11 @@ def shortened(text: str | None, most: int = 100) -> str | None:
 
 def print_card(title: str, fields: Iterable[tuple[str, object]], *, style: str = "") -> None:
     """A card: a title over names and values. Empty values are left out."""
+    fields = [(name, value) for name, value in fields if value not in (None, "", (), [])]
+    if not sys.stdout.isatty():
+        write_line(clean(title))
+        if write_plainly([(name, value) for name, value in fields]):
+            return
     from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text
@@ -229,14 +234,30 @@ def print_card(title: str, fields: Iterable[tuple[str, object]], *, style: str =
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
     for name, value in fields:
-        if value not in (None, "", (), []):
-            grid.add_row(name, value if isinstance(value, Text) else Text(clean(value)))
+        grid.add_row(name, value if isinstance(value, Text) else Text(clean(value)))
     if sys.stdout.isatty():
         heading = Text(clean(title), style=f"bold {style}")
         console().print(Panel(grid, title=heading, title_align="left", expand=False, border_style=style or "dim"))
     else:
-        write_line(clean(title))
         console().print(grid)
+
+
+GAP = 2
+"""Blanks between two columns."""
+
+
+def write_plainly(rows: Sequence[Sequence[object]]) -> bool:
+    """Columns side by side without rich, which takes longer to import than a short command to run.
+
+    Returns False, and has written nothing, when a cell is wider or narrower than its characters are many.
+    """
+    cells = [[getattr(cell, "plain", None) or clean("" if cell is None else cell) for cell in row] for row in rows]
+    if not all(text.isascii() and "\n" not in text for row in cells for text in row):
+        return False
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        write_line((" " * GAP).join(text.ljust(width) for text, width in zip(row, widths, strict=True)))
+    return True
 
 
 STATUS_STYLES = {
@@ -255,7 +276,9 @@ STATUS_STYLES = {
 
 
 def status_text(status: str) -> Any:
-    """A status in its colour."""
+    """A status in its colour, where there is one."""
+    if not sys.stdout.isatty():
+        return status
     from rich.text import Text
 
     return Text(status, style=STATUS_STYLES.get(status, ""))

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from waitctl.cli.output import clean, console
+from waitctl.cli import output
+from waitctl.cli.output import clean, console, write_plainly
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-GAP = 2
-"""Blanks between two columns."""
+GAP = output.GAP
 
 _SHORTEST = 8
 """Characters that a column is cut to before another one is dropped."""
@@ -40,6 +40,9 @@ def id_column(name: str) -> Column:
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
     """A table, its cells cleaned and never read as markup. Piped, nothing is cut or left out."""
+    rows = list(rows)
+    if not sys.stdout.isatty() and write_plainly([[column.name for column in columns], *rows]):
+        return
     from rich.cells import cell_len
     from rich.table import Table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -14,14 +15,17 @@ from typing import Annotated
 
 import typer
 
+from waitctl.application import logs
 from waitctl.application.processor.phases import Phase, TickOptions
 from waitctl.application.processor.tick import Tick, TickReport
 from waitctl.application.processor.watch import Watch
-from waitctl.cli.output import DocumentOption, ExitCode, Output, print_document, say, write_line
+from waitctl.cli.logs import write_logs
+from waitctl.cli.output import DocumentOption, ExitCode, Output, print_document, write_line
 from waitctl.cli.session import Session, session_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import parse_instant
+from waitctl.domain.logs import FailOn, LogFormat
 from waitctl.infrastructure.wakeup import Wakeup
 
 app = typer.Typer(add_completion=False)
@@ -56,7 +60,11 @@ def tick(
     interval: Annotated[
         str, typer.Option("--interval", metavar="DURATION", help="With --watch: look at least this often.")
     ] = "5s",
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")] = False,
+    fail_on: Annotated[
+        str | None, typer.Option("--fail-on", metavar="dead,held", help="Exit 1 when this run has seen one.")
+    ] = None,
+    log_format: Annotated[LogFormat | None, typer.Option("--log-format", help="How the log is written.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors and new deaths.")] = False,
     output: DocumentOption = Output.HUMAN,
 ) -> None:
     """Process what is due, once.
@@ -74,10 +82,12 @@ def tick(
         dry_run=dry_run,
         ignore_clock=ignore_clock,
     ).checked()
+    failures = frozenset[FailOn]() if fail_on is None else _failures(fail_on)
     session = session_of(context)
+    write_logs(log_format or session.settings().log_format, quiet=quiet, verbose=session.verbose)
     if watch:
-        _watch(session, options, _interval(interval), output, quiet=quiet)
-        return
+        report = _watch(session, options, _interval(interval), output, quiet=quiet)
+        raise typer.Exit(_exit_code(report, failures))
     database = session.database(as_of=None if as_of is None else parse_instant(as_of, "--as-of"))
     with database:
         run = Tick(database, session.settings(), options, interrupted=_on_signal(database.patience.hurry).is_set)
@@ -86,21 +96,36 @@ def tick(
         if report.held and not quiet:
             _say_what_is_held(run)
     _say_what_is_missing(run)
-    if quiet or (output is Output.HUMAN and report.did_nothing and not sys.stdout.isatty()):
-        return  # cron mails what is printed
-    print_document(report.to_json(), output, human=lambda: _print_report(report))
+    # cron mails what is printed
+    if not quiet and not (output is Output.HUMAN and report.did_nothing and not sys.stdout.isatty()):
+        print_document(report.to_json(), output, human=lambda: _print_report(report))
+    raise typer.Exit(_exit_code(report, failures))
+
+
+def _failures(text: str) -> frozenset[FailOn]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in set(FailOn)]
+    if unknown or not names:
+        raise InvalidSettingError(f"--fail-on: there is no {(unknown or [text])[0]!a}", hint=f"of {', '.join(FailOn)}")
+    return frozenset(map(FailOn, names))
+
+
+def _exit_code(report: TickReport, failures: frozenset[FailOn]) -> ExitCode:
+    seen = {FailOn.DEAD: report.dead, FailOn.HELD: report.held}
+    return ExitCode.FAILURE if any(seen[each] for each in failures) else ExitCode.OK
 
 
 def _say_what_is_missing(run: Tick) -> None:
     for name in sorted(run.unknown_calendars):
-        say(f"the calendar {name} is not known on this host: only the windows of its waits were looked at")
+        message = f"the calendar {name} is not known on this host: only the windows of its waits were looked at"
+        logs.say(logging.ERROR, "calendar_unknown", message, calendar=name)
     for name, reason in sorted(run.unready_handlers.items()):
-        say(f"deliveries to {name} are held: {reason}")
+        logs.say(logging.ERROR, "handler_unready", f"deliveries to {name} are held: {reason}", handler=name)
 
 
 def _say_what_is_held(run: Tick) -> None:
     for name, reason in run.held_reasons().items():
-        say(f"deliveries to {name} are held: {reason}")
+        logs.say(logging.WARNING, "handler_held", f"deliveries to {name} are held: {reason}", handler=name)
 
 
 def _refuse_beside_watch(context: typer.Context) -> None:
@@ -115,7 +140,7 @@ def _interval(text: str) -> timedelta:
     return parse_duration(text, error=InvalidSettingError).elapsed
 
 
-def _watch(session: Session, options: TickOptions, interval: timedelta, output: Output, *, quiet: bool) -> None:
+def _watch(session: Session, options: TickOptions, interval: timedelta, output: Output, *, quiet: bool) -> TickReport:
     if session.settings().as_of is not None:
         raise InvalidSettingError("--watch goes by the real clock", hint="unset WAITCTL_AS_OF")
     with session.database() as database, Wakeup(database) as signal_:
@@ -123,10 +148,15 @@ def _watch(session: Session, options: TickOptions, interval: timedelta, output: 
         resident = Watch(database, session.settings(), options, signal_, interrupted=interrupted.is_set)
         told = _Teller(quiet=quiet or output is not Output.HUMAN)
         with redirect_stdout(sys.stderr):
-            report = resident.run(interval, beat=told.hear, say=say)
+            report = resident.run(interval, beat=told.hear, say=_say_warning)
     _say_what_is_missing(resident.tick)
     if not quiet:
         print_document(report.to_json(), output, human=lambda: _print_report(report))
+    return report
+
+
+def _say_warning(message: str) -> None:
+    logs.say(logging.ERROR, "trouble", message)
 
 
 class _Teller:
@@ -142,7 +172,7 @@ class _Teller:
         if self._quiet or line in {self._said, ""} or time.monotonic() - self._said_at < _EVERY:
             return
         self._said, self._said_at = line, time.monotonic()
-        say(line)
+        logs.say(logging.INFO, "progress", line)
 
 
 def _phases(text: str) -> frozenset[Phase]:

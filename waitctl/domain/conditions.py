@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from waitctl.domain.cel_costs import MAX_PASSES, Estimator
-from waitctl.domain.cel_tree import Call, Constant, Name, Node, read_tree, walk
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.text import JsonObject, storable
+
+if TYPE_CHECKING:  # loaded when there is a condition
+    from waitctl.domain.cel_tree import Node
 
 MAX_CONDITION = 4096
 """Bytes of an expression."""
@@ -98,12 +99,16 @@ class _Look:
     """What one evaluation sees."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
+        from waitctl.domain.cel_costs import Estimator
+
         self.estimator = Estimator(values)
         self.activation = _environment().Activation(values)
 
 
 def check_condition(text: str) -> Condition:
     """Compile an expression. Raises `InvalidWaitConfigurationError`, saying where it fails."""
+    from waitctl.domain.cel_costs import Estimator
+
     if not text.strip():
         raise InvalidWaitConfigurationError("--where is empty")
     if len(text.encode(errors="surrogatepass")) > MAX_CONDITION:
@@ -146,6 +151,8 @@ def sees_context(text: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _compile(text: str) -> Condition:
+    from waitctl.domain.cel_tree import Name, read_tree, walk
+
     try:
         program = _environment().compile(text)
     except Exception as error:
@@ -160,6 +167,8 @@ def _compile(text: str) -> Condition:
 
 def _check_literals(tree: Node) -> None:
     """Refuse literal texts that can never be read as what they are used for."""
+    from waitctl.domain.cel_tree import Call, Constant, walk
+
     for node in walk(tree):
         match node:
             case Call("matches", (_, Constant(str() as pattern))):
@@ -257,6 +266,8 @@ def _no_such_name(text: str, name: str) -> str:
 def _reason(message: str) -> str:
     """The library's message, in one line, without its codes."""
     if "Iteration budget" in message:
+        from waitctl.domain.cel_costs import MAX_PASSES
+
         return f"too costly for this event: more than {MAX_PASSES:,} passes of its macros"
     message = re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", message.partition("\n")[0])
     if missing := re.match(r'Key not found in map : "(.*)"', message):

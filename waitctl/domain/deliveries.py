@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -63,12 +63,16 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a handler can take right now: at most ``room`` deliveries, leased for so long and tried so often."""
+    """What a handler can take right now: at most ``room`` deliveries, leased for so long and tried so often.
+
+    The first ``begins`` of them begin at once, so that their attempt counts from the start.
+    """
 
     handler: str
     room: int
     lease: timedelta
     max_attempts: int
+    begins: int = 0
 
 
 class Lease(NamedTuple):
@@ -93,7 +97,9 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The handler took it."""
+    """The handler took it. ``output``, here and below: the end of what it has said, if it has said anything."""
+
+    output: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ class Failed:
 
     error: str
     retry_after: timedelta | None = None
+    output: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class Deferred:
 
     error: str
     retry_after: timedelta | None = None
+    output: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,11 @@ class Rejected:
     """The handler said that trying again is no use."""
 
     error: str
+    output: str = field(default="", compare=False)
 
+
+MAX_OUTPUT = 4096
+"""Bytes of what a handler says that are kept: the last."""
 
 NotDelivered = Failed | Deferred | Rejected
 HandlerResult = Delivered | NotDelivered
@@ -141,6 +153,14 @@ class RetryPolicy:
         doublings = min(attempt - 1, 40)
         ceiling = min(self.max_backoff.total_seconds(), self.backoff.total_seconds() * (1 << doublings))
         return timedelta(seconds=jitter * ceiling)
+
+
+class Output(NamedTuple):
+    """The end of what a handler has said in an attempt."""
+
+    lease: Lease
+    attempt: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ def check_text(value: str, what: str, *, error: type[InvalidInputError] = Invali
 
     Raises ``error`` otherwise, naming ``what``.
     """
+    if value.isprintable() and 0 < len(value) <= MAX_TEXT and not value.isspace():
+        return value  # as nearly all are
     if not value.strip():
         raise error(f"{what} is empty")
     if len(value) > MAX_TEXT:
@@ -76,7 +78,7 @@ def normalize_contact(value: str, *, error: type[InvalidInputError] = InvalidWai
     Raises ``error`` when nothing is left or it is no valid text.
     """
     contact = value.strip()
-    if contact[:9].lower() == "whatsapp:":
+    if contact[8:9] == ":" and contact[:8].lower() == "whatsapp":
         contact = contact[9:].strip()
     if not contact.isascii():
         contact = unicodedata.normalize("NFC", contact)
@@ -159,6 +161,13 @@ def is_harmless(text: bytes) -> bool:
     return plain and len(text) <= _SHORT and text.count(b"{") + text.count(b"[") <= MAX_DEPTH
 
 
+class StorableObject(dict[str, Any]):
+    """A JSON object that is known to be storable, and its JSON: what reads many has seen so at a glance."""
+
+    __slots__ = ("text",)
+    text: str
+
+
 def check_json_object(
     value: object,
     what: str,
@@ -167,18 +176,23 @@ def check_json_object(
     limit: int = MAX_JSON,
 ) -> JsonObject:
     """Return ``value`` when it is a JSON object that both databases can store; see `parse_json_object`."""
+    if isinstance(value, StorableObject):
+        return value
     if not isinstance(value, dict):
         raise error(f"{what} must be a JSON object, not {_json_type(value)}")
-    _check_depth(value, what, error)
     try:
         encoded = to_json(value)
+    except RecursionError:
+        encoded = "[" * (MAX_DEPTH + 1)
     except (ValueError, TypeError) as cause:
+        _check_depth(value, what, error)
         reason = "a number is too large" if "Out of range" in str(cause) else str(cause)
         raise error(f"{what} is not valid JSON: {reason}") from cause
+    if encoded.count("{") + encoded.count("[") > MAX_DEPTH:  # with fewer it cannot be too deep, as hardly any is
+        _check_depth(value, what, error)
     if _NOT_STORABLE.search(encoded) or ("\\u0000" in encoded and _holds_nul(value)):
         raise error(f"{what} holds NUL or lone surrogates, which no database stores")
-    size = len(encoded.encode())
-    if size > limit:
+    if len(encoded) > limit // 4 and (size := len(encoded.encode())) > limit:
         raise error(f"{what} is {size:,} bytes long: at most {limit:,}")
     return value
 

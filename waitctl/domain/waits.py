@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.deliveries import Delivery, Outcome
@@ -24,7 +25,7 @@ from waitctl.domain.intents import FIRST_DUE_AT, FixedTime, Intent, Late, Past, 
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventListener
 from waitctl.domain.schedule import IntentResolver, Schedule
-from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact, to_json
+from waitctl.domain.text import JsonObject, StorableObject, check_json_object, check_text, normalize_contact, to_json
 
 NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT})
 """What `wait_config` holds beside what was asked for."""
@@ -114,6 +115,9 @@ def sources_of(to: WaitExecutionStatus) -> tuple[WaitExecutionStatus, ...]:
     return tuple(status for status, targets in TRANSITIONS.items() if status and to in targets)
 
 
+_known_text = lru_cache(check_text)  # many waits are of few workflows, and of few steps
+
+
 @dataclass(frozen=True, slots=True)
 class WaitSpec:
     """What every wait has, whatever it waits for: where it belongs and what happens when it ends.
@@ -134,25 +138,35 @@ class WaitSpec:
 
     def checked(self) -> WaitSpec:
         """Return this spec validated and normalised. Raises `InvalidWaitConfigurationError`."""
-        check_text(self.workflow_execution_id, "the execution")
-        check_text(self.step_id, "the step")
-        for value, what in (
-            (self.workflow_id, "the workflow"),
-            (self.handler, "the handler"),
-            (self.idempotency_key, "the key"),
-            *((name, f"the handler of {outcome}") for outcome, name in (self.handlers or {}).items()),
-        ):
-            if value is not None:
-                check_text(value, what)
-        if self.context is not None:
-            check_json_object(self.context, "the context")
+        contact = self.check_own()
+        if self.handler is not None:
+            check_text(self.handler, "the handler")
+        for outcome, name in self.handlers.items() if self.handlers else ():
+            check_text(name, f"the handler of {outcome}")
         check_zone(self.timezone)
-        contact = None if self.contact_id is None else normalize_contact(self.contact_id)
-        return replace(self, contact_id=contact, handler=self._checked_handler())
+        handler = self._checked_handler()
+        if contact == self.contact_id and handler == self.handler:
+            return self
+        return replace(self, contact_id=contact, handler=handler)
+
+    def check_own(self) -> str | None:
+        """Check what hardly two waits have in common. Returns the contact as it is stored.
+
+        Raises `InvalidWaitConfigurationError`.
+        """
+        check_text(self.workflow_execution_id, "the execution")
+        _known_text(self.step_id, "the step")
+        if self.workflow_id is not None:
+            _known_text(self.workflow_id, "the workflow")
+        if self.idempotency_key is not None:
+            check_text(self.idempotency_key, "the key")
+        if self.context is not None and type(self.context) is not StorableObject:
+            check_json_object(self.context, "the context")
+        return None if self.contact_id is None else normalize_contact(self.contact_id)
 
     def _checked_handler(self) -> str | None:
-        named = [self.handler, *(self.handlers or {}).values()]
-        if self.command is None and INLINE in named:
+        is_named = self.handler == INLINE or (self.handlers is not None and INLINE in self.handlers.values())
+        if self.command is None and is_named:
             raise InvalidWaitConfigurationError(f"the handler {INLINE!r} is what runs the command of a wait")
         if self.command is None:
             return self.handler

@@ -11,13 +11,14 @@ from datetime import date
 from functools import cache
 from typing import TYPE_CHECKING
 
-from waitctl.domain.calendar_browser import CalendarKind
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.errors import CalendarRangeError, InvalidSettingError, UnknownCalendarError
 from waitctl.infrastructure.config import CalendarConfig
 
 if TYPE_CHECKING:
     from holidays import HolidayBase
+
+    from waitctl.domain.calendar_browser import CalendarKind
 
 
 class Calendars:
@@ -39,6 +40,8 @@ class Calendars:
 
     def kinds(self) -> dict[str, CalendarKind]:
         """Every name with where it comes from: the config file, countries, their parts, stock exchanges."""
+        from waitctl.domain.calendar_browser import CalendarKind
+
         configured = dict.fromkeys(sorted(self._configured), CalendarKind.CONFIG)
         return configured | {name: kind for name, kind in _libraries_kinds().items() if name not in configured}
 
@@ -123,6 +126,8 @@ def _find(name: str) -> Callable[[Sequence[int]], HolidayBase] | None:
 
 def _libraries_kinds() -> dict[str, CalendarKind]:
     from holidays import list_supported_countries, list_supported_financial
+
+    from waitctl.domain.calendar_browser import CalendarKind
 
     countries = list_supported_countries()
     parts = sorted(f"{country}-{part}" for country in countries for part in countries[country])

@@ -17,6 +17,7 @@ from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, Inlin
 from waitctl.domain.hours import OpeningHours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
+from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.file_trust import OVERRIDE, read_trusted
 from waitctl.infrastructure.secrets import read_secrets
@@ -95,6 +96,7 @@ class Settings:
     """How inline commands run: ``[handlers.--]`` without anything to run."""
     on_dead: str | None = None
     unknown_handler_after: timedelta = timedelta(hours=24)
+    log_format: LogFormat = LogFormat.HUMAN
     inline_key_file: Path | None = None
     """The key by which several hosts know each other's inline commands; left out, this user's own."""
     serve: ServeConfig = field(default_factory=ServeConfig)
@@ -135,18 +137,28 @@ def load_settings(
         handlers=values.get("handlers", {}),
         calendars=values.get("calendars", {}),
         sources=values.get("sources", {}),
-        **{name: values[name] for name in _PLAIN if values.get(name) is not None},
+        **{name: values[name] for name in _PLAIN if values.get(name) is not None} | _log_format(environ),
     )
 
 
 _PLAIN = (
     *("late_tolerance", "allow_inline_commands", "inline", "on_dead", "unknown_handler_after"),
     "inline_key_file",
+    "log_format",
     "serve",
 )
 
-_HARMLESS = frozenset({"timezone", "late_tolerance", "unknown_handler_after", "calendars"})
+_HARMLESS = frozenset({"timezone", "late_tolerance", "unknown_handler_after", "calendars", "log_format"})
 """Settings that decide when something happens, and never what, for whom or on whose word."""
+
+
+def _log_format(environ: Mapping[str, str]) -> dict[str, LogFormat]:
+    """The environment's word on the log, if it has one."""
+    text = environ.get("WAITCTL_LOG_FORMAT")
+    try:
+        return {"log_format": LogFormat(text)} if text else {}
+    except ValueError:
+        raise InvalidSettingError(f"WAITCTL_LOG_FORMAT={text!a} is none of {', '.join(LogFormat)}") from None
 
 
 def _config_file(flag: str | None, environ: Mapping[str, str]) -> Path | None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
-
-import sqlalchemy as sa
-from sqlalchemy import Engine
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, OperationalError
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from waitctl.domain.errors import (
     DatabaseDamagedError,
@@ -26,15 +21,15 @@ from waitctl.domain.errors import (
     UnsafeFileError,
 )
 from waitctl.domain.instants import format_instant
-from waitctl.infrastructure.database_errors import RESTORE, RETRIED_STATES, translated_errors
-from waitctl.infrastructure.database_url import parse_url
-from waitctl.infrastructure.engines import Listener, add_functions, close_pool, listen, postgresql_engine, sqlite_engine
+from waitctl.infrastructure import executor
+from waitctl.infrastructure.database_errors import RESTORE, RETRIED_STATES, of_driver, translated_errors
+from waitctl.infrastructure.database_url import Url, parse_url
+from waitctl.infrastructure.engines import Listener, Postgresql, Sqlite, add_functions, listen
+from waitctl.infrastructure.executor import Engine
 from waitctl.infrastructure.file_trust import check_files, check_owner, file_identity, opened
 from waitctl.infrastructure.patience import Patience
 from waitctl.infrastructure.redaction import redact, remember
-from waitctl.infrastructure.schema import HEAD
-from waitctl.infrastructure.schema_version import read_revision, refuse_newer
-from waitctl.infrastructure.sqlite_backup import back_up, copy_beside, what_is_damaged
+from waitctl.infrastructure.schema_version import HEAD, read_revision, refuse_newer
 from waitctl.infrastructure.sqlite_file import (
     BESIDE,
     prepare_file,
@@ -44,9 +39,15 @@ from waitctl.infrastructure.sqlite_file import (
 from waitctl.infrastructure.sqlite_log import held_by_another, log_identity
 from waitctl.infrastructure.zone_rules import use_newest
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 T = TypeVar("T")
 
-Connection = sa.Connection
+Connection = executor.Connection
+"""What runs our statements in a transaction."""
+
+Caller: TypeAlias = "Connection | sa.Connection"
 """What a caller hands in to make a call part of its own transaction."""
 
 TOPIC_LOCK_SPACE = 0x77616974
@@ -56,16 +57,14 @@ CHANNEL = "waitctl"
 """Where a transaction that changed something says so, to whoever listens; see `wakeup`."""
 
 # One a transaction, and none for one that only looked.
-_ANNOUNCE = sa.text(
-    "SELECT pg_notify(CAST(:channel AS text), CAST(:who AS text)) WHERE pg_current_xact_id_if_assigned() IS NOT NULL"
-)
+_ANNOUNCE = """
+SELECT pg_notify(CAST(%(channel)s AS text), CAST(%(who)s AS text)) WHERE pg_current_xact_id_if_assigned() IS NOT NULL
+"""
 
 # In the order of the buckets; the clock is asked once all are there.
 _LOCK = {
-    exclusive: sa.text(
-        f"SELECT clock_timestamp() FROM (SELECT count({function}(:space, bucket))"
-        " FROM unnest(CAST(:buckets AS int[])) AS bucket) AS locked"
-    )
+    exclusive: f"SELECT clock_timestamp() FROM (SELECT count({function}(%(space)s::int, bucket))"
+    " FROM unnest(CAST(%(buckets)s AS int[])) AS bucket) AS locked"
     for exclusive, function in ((True, "pg_advisory_xact_lock"), (False, "pg_advisory_xact_lock_shared"))
 }
 
@@ -88,7 +87,6 @@ class Database:
         self.as_of = as_of
         self.create = create
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._make_engine = sqlite_engine if self.is_sqlite else postgresql_engine
         self.identity = os.urandom(8).hex()
         self.patience = Patience()
         self._engine: Engine | None = None
@@ -108,7 +106,7 @@ class Database:
         """Close every connection: those at work when they have done theirs, for which ``wait`` seconds are waited."""
         engine, self._engine, self._is_at_head = self._engine, None, False
         if engine is not None:
-            close_pool(engine, wait)
+            engine.close(wait)
 
     @property
     def name(self) -> str:
@@ -122,7 +120,7 @@ class Database:
         return url.render_as_string(hide_password=False)
 
     @property
-    def _plain_url(self) -> URL:
+    def _plain_url(self) -> Url:
         return self.url.set(drivername=self.url.get_backend_name())
 
     @property
@@ -155,24 +153,25 @@ class Database:
         try:
             with translated_errors(lambda: self.name):
                 yield
-        except (LookupError, TypeError, ValueError, DBAPIError):
-            self.check_pages()  # before it is called a defect of ours
+        except Exception as error:
+            if isinstance(error, LookupError | TypeError | ValueError) or of_driver(error) is not None:
+                self.check_pages()  # before it is called a defect of ours
             raise
 
     @contextmanager
-    def read(self, connection: Connection | None = None) -> Iterator[Connection]:
+    def read(self, connection: Caller | None = None) -> Iterator[Connection]:
         """A transaction that only reads. On a caller's ``connection``, the caller's."""
         with self._translated():
             if connection is not None:
-                yield connection
+                yield _session(connection)
                 return
-            with self._open().connect() as own, own.begin():
+            with self._open().begin() as own:
                 yield own
 
     def write(
         self,
         work: Callable[[Connection], T],
-        connection: Connection | None = None,
+        connection: Caller | None = None,
         *,
         rollback: bool = False,
         is_news: Callable[[T], bool] = lambda _: True,
@@ -187,19 +186,19 @@ class Database:
         """
         with self._translated():
             if connection is not None:
-                return work(connection)
-            engine = self._open().execution_options(waitctl_write=True)
+                return work(_session(connection))
+            engine = self._open()
             for attempt in range(_RETRIES):
                 try:
-                    with self._turn, engine.connect() as own, own.begin() as transaction:
+                    with self._turn, engine.begin(write=True) as own:
                         result = work(own)
                         if rollback:
-                            transaction.rollback()
+                            own.driver.rollback()
                         elif not self.is_sqlite and is_news(result):
                             own.execute(_ANNOUNCE, {"channel": CHANNEL, "who": self.identity})
                         return result
-                except DBAPIError as error:
-                    if getattr(error.orig, "sqlstate", None) not in RETRIED_STATES or attempt == _RETRIES - 1:
+                except Exception as error:
+                    if getattr(of_driver(error), "sqlstate", None) not in RETRIED_STATES or attempt == _RETRIES - 1:
                         raise
                     time.sleep(0.01 * 2**attempt)  # the other transaction goes first
             raise AssertionError("unreachable")
@@ -213,19 +212,17 @@ class Database:
         """
         if self.is_sqlite:
             try:
-                connection.execute(sa.text("DELETE FROM waitctl_tombstones WHERE 0"))
-            except OperationalError as error:
+                connection.execute("DELETE FROM waitctl_tombstones WHERE 0")
+            except sqlite3.OperationalError as error:
                 raise UnsafeConnectionError(
                     "this transaction reads an old snapshot and cannot write",
                     hint="begin it with BEGIN IMMEDIATE",
                 ) from error
-            driver: Any = connection.connection.driver_connection
-            safe = driver.in_transaction
-            add_functions(driver)
+            safe = connection.driver.in_transaction
+            add_functions(connection.driver)
         else:
-            level = connection.execute(sa.text("SHOW transaction_isolation")).scalar_one()
-            autocommit = getattr(connection.connection.driver_connection, "autocommit", False)
-            safe = level == "read committed" and not autocommit
+            level = connection.execute("SHOW transaction_isolation").scalar_one()
+            safe = level == "read committed" and not connection.driver.autocommit
         if not safe:
             raise UnsafeConnectionError(
                 "this transaction could lose a wake-up", hint="use one READ COMMITTED transaction"
@@ -257,18 +254,18 @@ class Database:
         """The store's clock, time travel or not. ``clock_timestamp()``: ``now()`` is the transaction's start."""
         if self.is_sqlite:
             return host_clock()
-        at: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        at: datetime = connection.execute("SELECT clock_timestamp()").scalar_one()
         return at.astimezone(UTC)
 
     def is_read_only(self, connection: Connection) -> bool:
         """Whether the server takes no writes: a standby, or a primary that no longer is one. Not asked of a file."""
         if self.is_sqlite:
             return False
-        return bool(connection.execute(sa.text("SHOW transaction_read_only")).scalar_one() == "on")
+        return bool(connection.execute("SHOW transaction_read_only").scalar_one() == "on")
 
     def listen(self, channel: str) -> Listener | None:
         """Listen to a channel of PostgreSQL; ``None`` when no connection is to be had now."""
-        return listen(self._connectable(), channel)
+        return None if self.is_sqlite else listen(Postgresql(self.url, self.patience), channel)
 
     # -- the schema -----------------------------------------------------------------------------------------------
 
@@ -277,15 +274,16 @@ class Database:
         with translated_errors(lambda: self.name):
             if self.path is not None:
                 require_file(self.path)
-            with self._connectable().connect() as connection:
-                return read_revision(connection)
+            with self._connectable().begin() as session:
+                return read_revision(session)
 
     def check_pages(self) -> None:
         """Run SQLite's quick check. Raises `DatabaseDamagedError` with the first thing that it finds."""
         if self.path is None:
             return
-        with translated_errors(lambda: self.name), self._connectable().connect() as connection:
-            driver: Any = connection.connection.driver_connection
+        from waitctl.infrastructure.sqlite_backup import what_is_damaged
+
+        with translated_errors(lambda: self.name), self._connectable().connect() as driver:
             if (found := what_is_damaged(driver)) is not None:
                 raise DatabaseDamagedError(f"{self.name} is damaged: {found}", hint=RESTORE)
 
@@ -298,6 +296,8 @@ class Database:
             raise InvalidSettingError(
                 "only an SQLite file is copied by waitctl", hint="PostgreSQL has pg_dump and pg_basebackup"
             )
+        from waitctl.infrastructure.sqlite_backup import back_up
+
         require_file(self.path)
         back_up(self.path, copy)
 
@@ -311,18 +311,18 @@ class Database:
             if self.path is not None:
                 prepare_file(self.path)
             from waitctl.infrastructure import migrations
+            from waitctl.infrastructure.sqlite_backup import copy_beside
 
-            engine = self._connectable().execution_options(waitctl_write=True)
-            with engine.connect() as connection, connection.begin(), self.patience.unlimited():
+            with self._connectable().begin(write=True) as session, self.patience.unlimited():
                 if not self.is_sqlite:
-                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:space)"), {"space": TOPIC_LOCK_SPACE})
-                at = read_revision(connection)
+                    session.execute("SELECT pg_advisory_xact_lock(%(space)s)", {"space": TOPIC_LOCK_SPACE})
+                at = read_revision(session)
                 refuse_newer(at, self.name)
                 if at == revision or (revision == "head" and at == HEAD):
                     return
-                if self.path is not None and sa.inspect(connection).get_table_names():
+                if self.path is not None and session.execute("SELECT 1 FROM sqlite_master WHERE type = 'table'"):
                     copy_beside(self.path, f"before-{at or 'base'}-to-{HEAD}")
-                migrations.upgrade(connection, revision)
+                migrations.upgrade(session, revision)
 
     def _open(self) -> Engine:
         """The engine of a database that is at head, else an error; an SQLite file is brought there."""
@@ -347,8 +347,8 @@ class Database:
             if not self.path.exists():
                 self.upgrade()
         engine = self._connectable()
-        with engine.connect() as connection:
-            at = read_revision(connection)
+        with engine.begin() as session:
+            at = read_revision(session)
         refuse_newer(at, self.name)
         if at != HEAD:
             if not self.is_sqlite or (at is None and not self.create):
@@ -383,13 +383,17 @@ class Database:
         if self._engine is None:
             if self.file is not None:
                 check_owner(self.file, "the database", BESIDE)
-            self._engine = self._make_engine(self.url, self.patience)
+            self._engine = Engine((Sqlite if self.is_sqlite else Postgresql)(self.url, self.patience))
         return self._engine
+
+
+def _session(connection: Caller) -> Connection:
+    return connection if isinstance(connection, Connection) else Connection.of(connection)
 
 
 def host_name() -> str:
     """This host's name, for the audit and the heartbeat."""
-    return socket.gethostname()
+    return os.uname().nodename
 
 
 def host_clock() -> datetime:

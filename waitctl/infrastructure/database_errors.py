@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from sqlalchemy.exc import DBAPIError
+from typing import Any
 
 from waitctl.domain.errors import (
     DatabaseBusyError,
@@ -36,12 +36,30 @@ def translated_errors(name: Callable[[], str]) -> Iterator[None]:
         raise
     except UnicodeDecodeError as error:  # by SQLite's driver, perhaps of SQLite's own words
         raise DatabaseDamagedError(f"{name()} holds text that is not UTF-8", hint=RESTORE) from error
-    except DBAPIError as error:
-        cause = error.orig
-        translated = _of_sqlite(cause, name()) if isinstance(cause, sqlite3.Error) else _of_postgresql(error, name())
+    except Exception as error:
+        cause = of_driver(error)
+        if cause is None:
+            raise
+        translated = _of_sqlite(cause, name()) if isinstance(cause, sqlite3.Error) else _of_postgresql(cause, name())
         if translated is None:
             raise
         raise translated from error
+
+
+def of_driver(error: BaseException) -> Any:
+    """The driver's error that this one is, or that SQLAlchemy has wrapped in it; None when it is no driver's.
+
+    A driver that nobody has loaded has raised none.
+    """
+    cause = getattr(error, "orig", error)
+    kinds = (sqlite3.Error, *((module.Error,) if (module := sys.modules.get("psycopg")) else ()))
+    return cause if isinstance(cause, kinds) else None
+
+
+def is_integrity_error(error: BaseException) -> bool:
+    """Whether a driver says that a constraint was not kept."""
+    cause = of_driver(error)
+    return isinstance(cause, sqlite3.IntegrityError) or str(getattr(cause, "sqlstate", "")).startswith("23")
 
 
 RESTORE = "waitctl db check says more; put a copy of waitctl db backup in its place"
@@ -102,19 +120,19 @@ _POSTGRESQL: dict[str, _Meaning] = {
 }
 
 
-def _of_postgresql(error: DBAPIError, name: str) -> WaitStepError | None:
+def _of_postgresql(cause: Any, name: str) -> WaitStepError | None:
     import psycopg
 
-    state: str | None = getattr(error.orig, "sqlstate", None)
+    state: str | None = getattr(cause, "sqlstate", None)
     if state is None:  # an error of the driver: of a connection that is lost, or of how we use it
-        is_lost = isinstance(error.orig, psycopg.OperationalError | psycopg.InterfaceError)
+        is_lost = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
         meaning = _POSTGRESQL["08"] if is_lost else None
     else:
         meaning = next((_POSTGRESQL[state[:n]] for n in range(5, 1, -1) if state[:n] in _POSTGRESQL), None)
     if meaning is None:
         return None
     kind, message = meaning
-    reason = redact(str(error.orig).strip().partition("\n")[0])
+    reason = redact(str(cause).strip().partition("\n")[0])
     hint = "run it again" if state is not None and state[:2] == "40" else None
     hint = "run: waitctl db upgrade" if kind is SchemaVersionError else hint
     return kind(message.format(name=name, reason=reason), hint=hint)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from urllib.parse import urlencode
-
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from waitctl.domain.errors import InvalidSettingError
 
@@ -17,15 +15,111 @@ _AUTHORITY = re.compile(
 _HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:,\s]*)(?::(?P<port>\d*))?")
 
 
-def parse_url(text: str) -> URL:
+_URL = re.compile(
+    r"(?P<drivername>[\w+]+)://"
+    r"(?:(?P<username>[^:/]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?:(?:\[(?P<literal>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>[^/?]*))?)?"
+    r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An address in its parts, as SQLAlchemy divides one. An option that is there twice has its values in a list."""
+
+    drivername: str
+    username: str | None = None
+    password: str | None = None
+    host: str | None = None
+    port: int | None = None
+    database: str | None = None
+    query: Mapping[str, str | list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, text: str) -> Url:
+        """The URL in a text. Raises `ValueError` when there is none."""
+        found = _URL.match(text)
+        if found is None:
+            raise ValueError("no URL")
+        query: dict[str, str | list[str]] = {}
+        for key, value in _pairs(found["query"]):
+            before = query.get(key)
+            query[key] = value if before is None else [*([before] if isinstance(before, str) else before), value]
+        username, password, database = (_unquoted(found[name]) for name in ("username", "password", "database"))
+        port = int(found["port"]) if found["port"] else None
+        return cls(found["drivername"], username, password, found["host"] or found["literal"], port, database, query)
+
+    def set(self, **parts: Any) -> Url:
+        """The URL with other parts."""
+        return replace(self, **parts)
+
+    def get_backend_name(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self.drivername.partition("+")[0]
+
+    def render_as_string(self, *, hide_password: bool = True) -> str:
+        """The URL as a text."""
+        from urllib.parse import quote, quote_plus
+
+        text = f"{self.drivername}://"
+        if self.username is not None:
+            text += quote(self.username, safe=" +")
+            if self.password is not None:
+                text += ":" + ("***" if hide_password else quote(self.password, safe=" +"))
+            text += "@"
+        if self.host is not None:
+            text += f"[{self.host}]" if ":" in self.host else self.host
+        text += "" if self.port is None else f":{self.port}"
+        text += "" if self.database is None else f"/{quote(self.database, safe=' +/')}"
+        options = [(key, each) for key in sorted(self.query) for each in _values(self.query[key])]
+        return text + ("?" if options else "") + "&".join(f"{quote_plus(k)}={quote_plus(v)}" for k, v in options)
+
+    def options(self) -> dict[str, Any]:
+        """What libpq is told. Several hosts, each with its port or with none, are lists with commas."""
+        parts: Mapping[str, Any] = {
+            "user": self.username,
+            "password": self.password,
+            "host": self.host,
+            "port": self.port,
+            "dbname": self.database,
+        }
+        options = {key: value for key, value in parts.items() if value} | dict(self.query)
+        if isinstance(hosts := options.get("host"), list):  # ?host=h1:1&host=h2:2
+            places = [each.partition(":") for each in hosts]
+            options["host"] = ",".join(host for host, _, _ in places)
+            options["port"] = ",".join(port for _, _, port in places)
+        return options
+
+
+def _pairs(query: str | None) -> Sequence[tuple[str, str]]:
+    if not query:
+        return ()
+    from urllib.parse import parse_qsl
+
+    return parse_qsl(query)
+
+
+def _unquoted(text: str | None) -> str | None:
+    if text is None or "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
+
+
+def _values(value: str | list[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def parse_url(text: str) -> Url:
     """The URL with the driver that speaks to it. Raises `InvalidSettingError` for what is no URL of ours.
 
     Several hosts, as libpq has them, become the options ``host`` and ``port``. What is wrong with a URL is said without
     any of its text: a password may be a part of it.
     """
     try:
-        url = make_url(_hosts_as_options(text))
-    except (ArgumentError, ValueError):
+        url = Url.of(_hosts_as_options(text))
+    except ValueError:
         raise _invalid() from None
     backend = url.drivername.partition("+")[0]
     if backend == "sqlite" and url.drivername in {"sqlite", "sqlite+pysqlite"}:
@@ -57,6 +151,8 @@ def _hosts_as_options(text: str) -> str:
     places = [_HOST.fullmatch(each) for each in hosts.split(",")]
     if len(places) == 1:
         return text
+    from urllib.parse import urlencode
+
     if not all(places):
         raise _invalid("its hosts cannot be read")
     path, _, query = rest.partition("?")
@@ -67,7 +163,7 @@ def _hosts_as_options(text: str) -> str:
     return f"{scheme}://{user}{path or '/'}?{urlencode(options)}{query and f'&{query}'}"
 
 
-def _check_options(url: URL) -> None:
+def _check_options(url: Url) -> None:
     """Raise `InvalidSettingError` for options that libpq does not know, and for ports and hosts that cannot be."""
     if re.search(r"[\[\]@\s]", url.host or ""):
         raise _invalid("its host cannot be read")
@@ -84,7 +180,7 @@ def _check_options(url: URL) -> None:
         raise _invalid("it has an option twice")
 
 
-def _ports(url: URL) -> Sequence[str]:
+def _ports(url: Url) -> Sequence[str]:
     among = url.query.get("port", "")
     given = among.split(",") if isinstance(among, str) else among
     return [*([] if url.port is None else [str(url.port)]), *filter(None, given)]

@@ -5,9 +5,8 @@ Each construct says what it means; below it stands what becomes of it in either 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,8 +17,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from waitctl.domain.text import to_json
 from waitctl.infrastructure.schema import UtcDateTime
+from waitctl.infrastructure.sql_values import encode_texts, encode_tuples
 
 # -- many values in one parameter --------------------------------------------------------------------------------------
 
@@ -38,33 +37,6 @@ class JsonRows(sa.TableClause):
         self.parameter = sa.bindparam(name, type_=self.encoding)
 
 
-def json_rows(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as the parameter of `JsonRows`, their instants in the form that both databases read."""
-    return _ROWS.encode(list(rows))
-
-
-def json_ids(ids: Iterable[str]) -> str:
-    """Ids as the parameter of a `JsonRows` of nothing else."""
-    return to_json([{"id": each} for each in ids])
-
-
-_NULL = "\x02"
-
-
-def as_tuples(rows: Sequence[Sequence[str | None]], dialect: str) -> str:
-    """Rows as the parameter of `Tuples` for the dialect of this name: each the texts of its values, in their order.
-
-    No text may hold a tab, a line feed or U+0002. Raises ``ValueError`` before one of the first two moves the others.
-    """
-    if dialect == "sqlite":
-        return to_json(list(rows))
-    lines = ["\t".join([_NULL if text is None else text for text in row]) for row in rows]
-    text = "\n".join(lines)
-    if text.count("\n") != max(len(lines) - 1, 0) or text.count("\t") != sum(len(row) - 1 for row in rows):
-        raise ValueError("a text holds a tab or a line feed")
-    return text
-
-
 class TupleText(TypeDecorator[Any]):
     """The parameter of `Tuples`: rows, or the text that `as_tuples` has made of them ahead."""
 
@@ -73,7 +45,7 @@ class TupleText(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str:
         """Encode what is not encoded yet."""
-        return value if isinstance(value, str) else as_tuples(value, dialect.name)
+        return encode_tuples(value, dialect.name)
 
 
 class Tuples(JsonRows):
@@ -94,19 +66,9 @@ class Texts(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str:
         """Encode an iterable of texts."""
-        return json.dumps(list(value)) if dialect.name == "sqlite" else "\n".join(value)
+        return encode_texts(value, dialect.name)
 
 
-def instant_text(at: datetime | None) -> str | None:
-    """An instant as a value of `JsonRows` and `Tuples`."""
-    if at is None:
-        return None
-    return (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat(" ", "microseconds")
-
-
-_ROWS = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"), default=instant_text
-)
 _STORED_INSTANT = 26
 """Characters of an instant in SQLite: those of `instant_text` without the zone."""
 
@@ -313,11 +275,6 @@ def _rfc3339_sqlite(element: rfc3339, compiler: SQLCompiler, **settings: Any) ->
     return f"replace({compiler.process(element.clauses, **settings)}, ' ', 'T') || 'Z'"
 
 
-def read_rfc3339(text: str) -> str:
-    """The instant as `format_instant` writes it: a fraction only where there is one."""
-    return text.replace(".000000Z", "Z")
-
-
 class instant_in(FunctionElement[datetime]):  # noqa: N801 (a SQL function)
     """The instant whose text, in RFC 3339 and UTC, stands under a key of a document."""
 
@@ -438,6 +395,34 @@ def insert_new(table: sa.Table, target: str = "") -> sa.Insert:
     For a hot table say which key, and of which rows, as SQL: PostgreSQL looks every unique index up otherwise.
     """
     return sa.insert(table).ext(_OrNothing(target))
+
+
+class _OrReplace(SyntaxExtension, sa.ClauseElement):
+    """The end of an INSERT that overwrites the other columns of a row whose key is there."""
+
+    _traverse_internals = [  # noqa: RUF012 (SQLAlchemy's form)
+        ("key", sa.sql.visitors.InternalTraversal.dp_string),
+        ("others", sa.sql.visitors.InternalTraversal.dp_string_list),
+    ]
+
+    def __init__(self, key: str, others: Sequence[str]) -> None:
+        self.key, self.others = key, list(others)
+
+    def apply_to_insert(self, insert: sa.Insert) -> None:
+        """Called by SQLAlchemy."""
+        insert.apply_syntax_extension_point(self.append_replacing_same_type, "post_values")
+
+
+@compiles(_OrReplace)
+def _or_replace(element: _OrReplace, compiler: SQLCompiler, **_: Any) -> str:
+    quote = compiler.preparer.quote
+    changed = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in element.others)
+    return f"ON CONFLICT ({quote(element.key)}) DO UPDATE SET {changed}"
+
+
+def replace_known(table: sa.Table, key: str) -> sa.Insert:
+    """An INSERT that overwrites the row with its key, if there is one."""
+    return sa.insert(table).ext(_OrReplace(key, [column.name for column in table.c if column.name != key]))
 
 
 class _NumberedInsert(sa.Insert):

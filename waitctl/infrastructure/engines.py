@@ -8,71 +8,76 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, OperationalError
-
 from waitctl.domain.errors import DatabaseUnreachableError
 from waitctl.domain.listeners import MAX_DISTINCT, contains, matches_text, scalar_text
-from waitctl.domain.text import from_json, storable, to_json
+from waitctl.domain.text import storable
+from waitctl.infrastructure.database_url import Url
 from waitctl.infrastructure.patience import Patience
-from waitctl.infrastructure.sqlite_file import BUSY_SECONDS
+from waitctl.infrastructure.sqlite_file import BUSY_SECONDS, sqlite_argument
+
+SYNCHRONOUS = "FULL"
+"""A commit survives a power cut."""
 
 _BUSY_SLICE = 1.0
 """Seconds for which SQLite waits for a write lock without looking up."""
 
 
-def sqlite_engine(url: URL, patience: Patience) -> Engine:
-    """An engine whose transactions say themselves how they begin; for another's lock they wait as ``patience`` says.
+class Sqlite:
+    """Connections to a file, whose transactions wait for another's lock as ``patience`` says."""
 
-    Raises `DatabaseUnreachableError` when the library is older than 3.35.
-    """
-    if sqlite3.sqlite_version_info < (3, 35):
-        raise DatabaseUnreachableError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
-    engine = sa.create_engine(
-        url,
-        json_serializer=to_json,
-        json_deserializer=from_json,
-        hide_parameters=True,  # what people wrote has no place in an error
-        connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
-    )
+    dialect = "sqlite"
 
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _: object) -> None:
+    def __init__(self, url: Url, patience: Patience) -> None:
+        if sqlite3.sqlite_version_info < (3, 35):
+            raise DatabaseUnreachableError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
+        self._file, self._is_uri = sqlite_argument(url)
+        self._patience = patience
+
+    def connect(self) -> sqlite3.Connection:
+        """A connection that knows what our statements call.
+
+        The driver is in autocommit: we say ourselves how a transaction begins.
+        """
+        connection = sqlite3.connect(
+            self._file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=self._is_uri
+        )
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
+        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
         _distrust_schema(connection)
         add_functions(connection)
+        return connection
 
-    # The driver is in autocommit: we say ourselves how a transaction begins. A deferred one that reads and then
-    # writes fails at once with SQLITE_BUSY_SNAPSHOT when another wrote in between, whatever the busy timeout.
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        driver: Any = connection.connection.driver_connection
-        if connection.get_execution_options().get("waitctl_write"):
-            _set_busy_timeout(driver, _BUSY_SLICE)
+    def begin(self, connection: sqlite3.Connection, *, write: bool) -> None:
+        """Begin; a writer takes the lock at once.
+
+        A deferred transaction that reads and then writes fails with SQLITE_BUSY_SNAPSHOT when another wrote in between,
+        whatever the busy timeout.
+        """
+        if write:
+            _set_busy_timeout(connection, _BUSY_SLICE)
             try:
-                _begin_immediate(connection, patience)
+                _begin_immediate(connection, self._patience)
             finally:
-                _set_busy_timeout(driver, BUSY_SECONDS)
+                _set_busy_timeout(connection, BUSY_SECONDS)
             return
-        if patience.is_limited:
+        if self._patience.is_limited:
             now = time.monotonic()
-            _set_busy_timeout(driver, min(patience.ends_at(now) - now, BUSY_SECONDS))
-        connection.exec_driver_sql("BEGIN")
+            _set_busy_timeout(connection, min(self._patience.ends_at(now) - now, BUSY_SECONDS))
+        connection.execute("BEGIN")
 
-    return engine
+    def is_lost(self, _: sqlite3.Connection) -> bool:
+        """A file does not go away by itself."""
+        return False
 
 
-def _begin_immediate(connection: Connection, patience: Patience) -> None:
+def _begin_immediate(connection: sqlite3.Connection, patience: Patience) -> None:
     """Take the write lock. SQLite waits for it without an ear for signals, so a second at a time."""
     began = time.monotonic()
     while True:
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        except OperationalError as error:
-            busy = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            busy = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
             if not busy or time.monotonic() >= min(patience.ends_at(began), began + BUSY_SECONDS):
                 raise
         else:
@@ -144,47 +149,30 @@ def _exact_json(text: str | float) -> Any:
         return None
 
 
-def postgresql_engine(url: URL, patience: Patience) -> Engine:
-    """An engine that works behind a transaction pooler, its sessions in UTC; every wait ends as ``patience`` says."""
-    # prepare_threshold None: behind a transaction pooler a prepared statement may be on another connection, and a
-    # generic plan would lose the partial indexes.
-    engine = sa.create_engine(
-        url,
-        json_serializer=to_json,
-        json_deserializer=from_json,
-        hide_parameters=True,  # what people wrote has no place in an error
-        isolation_level="READ COMMITTED",
-        pool_pre_ping=False,
-        connect_args={"prepare_threshold": None},
-    )
+class Postgresql:
+    """Connections that work behind a transaction pooler, in UTC; every wait ends as ``patience`` says."""
 
-    @event.listens_for(engine, "do_connect")
-    def connect(_: object, __: object, ___: object, options: dict[str, Any]) -> Any:
+    dialect = "postgresql"
+
+    def __init__(self, url: Url, patience: Patience) -> None:
+        self._options, self._patience = url.options(), patience
+
+    def connect(self) -> Any:
+        """A connection for READ COMMITTED transactions.
+
+        Nothing is prepared: behind a transaction pooler a prepared statement may be on another connection, and a
+        generic plan would lose the partial indexes.
+        """
         from waitctl.infrastructure import postgresql
 
-        return postgresql.connect(patience, options)
+        return postgresql.connect(self._patience, {**self._options, "prepare_threshold": None})
 
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _: object) -> None:
-        from psycopg.types.string import TextLoader
+    def begin(self, connection: Any, *, write: bool) -> None:
+        """The driver begins by itself."""
 
-        # Ids are texts here: the driver's own loader makes an object of each, of which SQLAlchemy makes a text again.
-        connection.adapters.register_loader("uuid", TextLoader)
-        connection.autocommit = True
-        connection.execute("SET TIME ZONE 'UTC'")
-        connection.autocommit = False
-
-    return engine
-
-
-def close_pool(engine: Engine, wait: float) -> None:
-    """Close the connections of an engine; those that are in use are closed when they come back."""
-    pool: Any = engine.pool
-    event.listen(pool, "checkin", lambda _, record: record.invalidate())
-    engine.dispose()
-    deadline = time.monotonic() + wait
-    while pool.checkedout() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    def is_lost(self, connection: Any) -> bool:
+        """Whether it is closed, by whomever."""
+        return bool(connection.closed)
 
 
 class Listener:
@@ -212,16 +200,14 @@ class Listener:
         self._connection.close()
 
 
-def listen(engine: Engine, channel: str) -> Listener | None:
+def listen(driver: Postgresql, channel: str) -> Listener | None:
     """Listen on a connection of its own; ``None`` when there is none to be had now."""
     import psycopg
 
     try:
-        raw = engine.raw_connection()
-        connection: Any = raw.driver_connection
-        raw.detach()
+        connection = driver.connect()
         connection.autocommit = True
         connection.execute(f'LISTEN "{channel}"')
-    except (DBAPIError, psycopg.Error):
+    except psycopg.Error:
         return None
     return Listener(connection)

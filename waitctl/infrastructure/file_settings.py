@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone
+from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
 from waitctl.infrastructure.serve_settings import MAX_REQUESTS, MAX_TICK_AGE, Scope
@@ -158,6 +159,7 @@ class FileModel(BaseModel):
     on_dead: Word | None = None
     unknown_handler_after: Span | None = None
     inline_key_file: Word | None = None
+    log_format: Annotated[LogFormat, Field(strict=False)] | None = None
     calendars: dict[Name, CalendarModel] = {}
     handlers: dict[Name, HandlerModel] = {}
     sources: dict[Name, SourceModel] = {}

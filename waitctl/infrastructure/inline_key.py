@@ -6,10 +6,7 @@ it takes the key, which stands in a file of the user's alone.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +14,6 @@ from waitctl.domain.errors import MissingCredentialError
 from waitctl.domain.handlers import InlineCommand
 from waitctl.domain.text import to_json
 from waitctl.infrastructure.file_trust import read_trusted
-from waitctl.infrastructure.new_files import new_file
 from waitctl.infrastructure.user_folders import config_folder, make_folder
 
 WHAT = "the key of inline commands"
@@ -38,10 +34,15 @@ class InlineKey:
     def sign(self, wait_id: str, command: InlineCommand) -> str:
         """The signature of a command, in hexadecimal digits."""
         signed = to_json([_PURPOSE, wait_id, command.argv, command.folder])
-        return hmac.new(self._key, signed.encode(), hashlib.sha256).hexdigest()
+        import hmac
+        from hashlib import sha256
+
+        return hmac.new(self._key, signed.encode(), sha256).hexdigest()
 
     def verifies(self, wait_id: str, command: InlineCommand, signature: str) -> bool:
         """Whether this key has signed that command for that wait."""
+        import hmac
+
         return hmac.compare_digest(self.sign(wait_id, command).encode(), signature.encode(errors="replace"))
 
 
@@ -68,6 +69,10 @@ def read_key(path: Path) -> InlineKey | None:
 
 def make_key(path: Path) -> None:
     """Make the file of a key where there is none. Of several at once one does. Raises `MissingCredentialError`."""
+    import secrets
+
+    from waitctl.infrastructure.new_files import new_file
+
     try:
         make_folder(path.parent)
         with suppress(FileExistsError), new_file(path) as (_, descriptor):

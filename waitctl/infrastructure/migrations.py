@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy.pool import StaticPool
 
 from waitctl.domain.errors import SchemaVersionError
+from waitctl.infrastructure.executor import Connection
 
 
 def _config() -> Config:
@@ -22,13 +24,26 @@ def _config() -> Config:
     return config
 
 
+def core(connection: Connection) -> sa.Connection:
+    """SQLAlchemy's on the connection's driver connection, of whose transaction it neither begins nor ends anything."""
+    engine = sa.create_engine(
+        "sqlite+pysqlite://" if connection.dialect == "sqlite" else "postgresql+psycopg://",
+        creator=lambda: connection.driver,
+        poolclass=StaticPool,
+        pool_reset_on_return=None,
+    )
+    for name in ("do_begin", "do_commit", "do_rollback", "do_close"):
+        setattr(engine.dialect, name, lambda _: None)
+    return engine.connect()
+
+
 def upgrade(connection: Connection, revision: str) -> None:
     """Migrate up to ``revision`` inside the connection's transaction.
 
     Raises `SchemaVersionError` for a revision that there is not.
     """
     config = _config()
-    config.attributes["connection"] = connection
+    config.attributes["connection"] = core(connection)
     try:
         command.upgrade(config, revision)
     except CommandError as error:
@@ -38,7 +53,7 @@ def upgrade(connection: Connection, revision: str) -> None:
 def downgrade(connection: Connection, revision: str) -> None:
     """Migrate down to ``revision`` (``base``: no tables) inside the connection's transaction."""
     config = _config()
-    config.attributes["connection"] = connection
+    config.attributes["connection"] = core(connection)
     command.downgrade(config, revision)
 
 

@@ -11,8 +11,12 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import waiting
+from psycopg.rows import tuple_row
+from psycopg.types.json import set_json_loads
+from psycopg.types.string import TextLoader
 
 from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.text import from_json
 from waitctl.infrastructure.patience import Patience
 
 T = TypeVar("T")
@@ -66,6 +70,12 @@ class BoundedConnection(psycopg.Connection[Any]):
             return result
 
 
+def hand_out_plainly(cursor: psycopg.Cursor[Any]) -> None:
+    """Tuples, and ids as texts, from a cursor of a caller's connection."""
+    cursor.row_factory = tuple_row
+    cursor.adapters.register_loader("uuid", TextLoader)
+
+
 def connect(patience: Patience, options: Mapping[str, Any]) -> BoundedConnection:
     """Connect, in a thread: neither the resolution of a name nor a list of addresses keeps to a timeout.
 
@@ -77,10 +87,11 @@ def connect(patience: Patience, options: Mapping[str, Any]) -> BoundedConnection
     def attempt() -> None:
         try:
             connection = BoundedConnection.connect(**{**_DEFAULTS, **options})
+            connection.patience = patience
+            _set_up(connection)
         except BaseException as error:  # noqa: BLE001 (raised again by who waits)
             made.set_exception(error)
             return
-        connection.patience = patience
         made.set_result(connection)
 
     Thread(target=attempt, name="connect", daemon=True).start()
@@ -92,6 +103,16 @@ def connect(patience: Patience, options: Mapping[str, Any]) -> BoundedConnection
         return made.result()
     except psycopg.ProgrammingError:  # its words may repeat parts of the URL
         raise InvalidSettingError("the database URL is not valid: an option's value cannot be read") from None
+
+
+def _set_up(connection: BoundedConnection) -> None:
+    """Documents as our own reader makes them, ids as texts, READ COMMITTED whatever the server's default, and UTC."""
+    set_json_loads(from_json, connection)
+    connection.adapters.register_loader("uuid", TextLoader)
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    connection.autocommit = True
+    connection.execute("SET TIME ZONE 'UTC'")
+    connection.autocommit = False
 
 
 def _close(made: Future[BoundedConnection]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 MASK = "***"
 
@@ -36,6 +35,8 @@ def remember(url: str) -> None:
     """Know the secrets of a URL from now on, however they are spelled: a driver's errors may repeat one alone."""
     for pattern in (_PASSWORD, _OPTION):
         for found in pattern.finditer(url):
+            from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
             plain = {found[2], unquote(found[2]), unquote_plus(found[2])}
             spelled = plain | {encode(each) for each in plain for encode in (quote, quote_plus)}
             _known.update(each for each in spelled if len(each) >= _SHORTEST)

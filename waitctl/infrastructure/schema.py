@@ -7,7 +7,7 @@ id without one and are written in the same transaction.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -42,12 +42,7 @@ from sqlalchemy.types import TypeEngine
 from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
-
-HEAD = "0012"
-"""The newest migration. A test holds it equal to Alembic's head, so that commands need not import Alembic."""
-
-VERSION_TABLE = "waitctl_alembic_version"
-"""Not Alembic's default name: the tables may live beside an application that has migrations of its own."""
+from waitctl.infrastructure.sql_values import read_stored_instant, stored_instant, utc_instant
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -65,33 +60,11 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         """Encode an aware datetime. Raises `ValueError` for a naive one."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"a naive datetime has no place in the database: {value!r}")
-        value = value.astimezone(UTC)
-        if dialect.name == "sqlite":
-            return value.replace(tzinfo=None).isoformat(" ", "microseconds")
-        return value
+        return stored_instant(value) if dialect.name == "sqlite" else utc_instant(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
         """Decode to an aware datetime in UTC; one function, since a batch calls it ten thousand times."""
-        return _from_text if dialect.name == "sqlite" else _to_utc
-
-
-def _to_utc(at: datetime | None) -> datetime | None:
-    return at if at is None or at.tzinfo is UTC else at.astimezone(UTC)
-
-
-def _from_text(text: Any) -> datetime | None:
-    """What somebody wrote at the inbox table need not be an instant; whoever meets the row refuses it."""
-    try:
-        at = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    if at is None:
-        return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        return read_stored_instant if dialect.name == "sqlite" else utc_instant
 
 
 class Json(TypeDecorator[Any]):
@@ -354,6 +327,15 @@ deliveries = Table(
     Column("claims", Integer, nullable=False, server_default=text("0")),  # how often it was leased: the fence
     CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="leased_while_running"),
     CheckConstraint("(status = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at_when_delivered"),
+)
+
+# The end of what handlers have said, for as long as there is the delivery. Few say anything, and a tick reads none.
+outputs = Table(
+    "workflow_delivery_outputs",
+    metadata,
+    Column("delivery_id", _id(), ForeignKey(deliveries.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("output", Text, nullable=False),
 )
 
 tombstones = Table(

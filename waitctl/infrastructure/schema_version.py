@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
-
 from waitctl.domain.errors import SchemaTooNewError
-from waitctl.infrastructure.schema import HEAD, VERSION_TABLE
+from waitctl.infrastructure.executor import Connection
 
-# A row of the version table; not in schema.py's metadata because Alembic makes it.
-_version = sa.table(VERSION_TABLE, sa.column("version_num"))
+HEAD = "0012"
+"""The newest migration. A test holds it equal to Alembic's head, so that commands need not import Alembic."""
+
+VERSION_TABLE = "waitctl_alembic_version"
+"""Not Alembic's default name: the tables may live beside an application that has migrations of its own."""
+
+_IS_THERE = {
+    "sqlite": f"SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = '{VERSION_TABLE}'",
+    "postgresql": f"SELECT 1 WHERE to_regclass('{VERSION_TABLE}') IS NOT NULL",
+}
 
 
-def read_revision(connection: Connection) -> str | None:
+def read_revision(session: Connection) -> str | None:
     """The migration that the database is at; ``None`` when it has no tables of ours."""
-    if not sa.inspect(connection).has_table(VERSION_TABLE):
+    if not session.execute(_IS_THERE[session.dialect]):
         return None
-    revision: str | None = connection.execute(sa.select(_version.c.version_num)).scalar()
+    revision: str | None = session.execute(f"SELECT version_num FROM {VERSION_TABLE}").scalar()
     return revision
 
 

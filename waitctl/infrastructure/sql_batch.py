@@ -7,8 +7,10 @@ from functools import cached_property, lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, FromClause
+from sqlalchemy import FromClause
 from sqlalchemy.sql.dml import UpdateBase
+
+from waitctl.infrastructure.kept import TEMPORARY
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,15 +52,6 @@ def named(name: str, built: Kept) -> Kept:
     return built.execution_options(**{NAME: name})
 
 
-def by_dialect(connection: Connection, *, sqlite: T, postgresql: T) -> T:
-    """What is for the database at the other end.
-
-    For the few statements whose shape differs, in what they return or in whether there is one: no construct of a
-    compiler makes one statement of another.
-    """
-    return sqlite if connection.dialect.name == "sqlite" else postgresql
-
-
 Rows = Mapping[str, FromClause]
 
 
@@ -71,14 +64,8 @@ class Claimed:
 
     On PostgreSQL all of it is one statement of data-modifying CTEs, and no row travels that nobody asks for. On SQLite,
     where a CTE may only read, the claim fills a temporary table and the steps follow one by one, under the write lock.
-    One statement there and several here is nothing that a compiler could decide, so `run` does, by its connection.
+    One statement there and several here is nothing that a compiler could decide, so `kept` does, by its session.
     """
-
-    _temporary = "waitctl_claimed"
-    COLUMNS = (
-        *("id", "from_status", "handler", "due_at", "event_id", "listener_id"),
-        *("scheduled_at", "timeout_at", "expires_at", "gated", "config", "late_policy", "timezone", "reason"),
-    )
 
     name = "claimed"
 
@@ -102,23 +89,12 @@ class Claimed:
         """The statements by their names, in their order; the last one is the result."""
         columns = self._claim.selected_columns
         names = [column.name for column in columns]
-        claimed = sa.table(self._temporary, *(sa.column(column.name, column.type) for column in columns))
-        fill = sa.insert(sa.table(self._temporary, *map(sa.column, names))).from_select(names, self._claim)
+        claimed = sa.table(TEMPORARY, *(sa.column(column.name, column.type) for column in columns))
+        fill = sa.insert(sa.table(TEMPORARY, *map(sa.column, names))).from_select(names, self._claim)
         steps = self._steps(claimed)
         done = {name: _read_again(name, step, claimed) for name, step in steps.items() if isinstance(step, sa.Update)}
         all_ = {"cleared": sa.delete(claimed), "claimed": fill, **steps, "told": self._result(claimed, done)}
         return {step: named(f"{self.name}: {step}", each) for step, each in all_.items()}
-
-    def run(self, connection: Connection, **parameters: Any) -> list[sa.Row[Any]]:
-        """Claim and do. Returns the rows of ``result``."""
-        statements = self.postgresql
-        if connection.dialect.name == "sqlite":
-            statements = self.sqlite
-            connection.exec_driver_sql(f"CREATE TEMP TABLE IF NOT EXISTS {self._temporary} ({', '.join(self.COLUMNS)})")
-        *steps, last = statements.values()
-        for step in steps:
-            connection.execute(step, parameters)
-        return list(connection.execute(last, parameters).all())
 
 
 def _read_again(name: str, step: sa.Update, claimed: FromClause) -> FromClause:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import sys
-from time import perf_counter
 from traceback import walk_stack
-from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from waitctl.infrastructure import executor, kept
 
-from waitctl.infrastructure import sql_batch
-
-_BEGAN = "waitctl_statement_began"
-_BETWEEN = (__name__, sql_batch.__name__)
+_BETWEEN = (__name__, executor.__name__, kept.__name__)
 
 
 def log_statements() -> None:
-    """Write a line on standard error for each statement of every engine, from now on."""
-    event.listen(Engine, "before_cursor_execute", _begin)
-    event.listen(Engine, "after_cursor_execute", _end)
+    """Write a line on standard error for each statement of this process, from now on."""
+    if _tell not in executor.WATCHERS:
+        executor.WATCHERS.append(_tell)
 
 
-def _begin(connection: Connection, *_: object) -> None:
-    connection.info[_BEGAN] = perf_counter()
-
-
-def _end(connection: Connection, cursor: object, text: str, parameters: object, context: Any, many: bool) -> None:
-    took = (perf_counter() - connection.info[_BEGAN]) * 1000
-    name = context.execution_options.get(sql_batch.NAME) or _asking()
-    sys.stderr.write(f"sql {took:9.2f} ms  {name}\n")
+def _tell(said: executor.Said) -> None:
+    if said.error is None:
+        sys.stderr.write(f"sql {said.took * 1000:9.2f} ms  {said.name or _asking()}\n")
 
 
 def _asking() -> str:

@@ -7,9 +7,8 @@ import sqlite3
 import time
 from pathlib import Path
 
-from sqlalchemy.exc import OperationalError
-
 from waitctl.domain.errors import DatabaseNotFoundError, DatabaseUnreachableError
+from waitctl.infrastructure.database_url import Url
 from waitctl.infrastructure.file_trust import check_owner
 from waitctl.infrastructure.user_folders import make_folder
 
@@ -34,7 +33,7 @@ def prepare_file(path: Path) -> None:
     """Make the file when there is none, and see that it keeps a write-ahead log.
 
     Raises `DatabaseUnreachableError` when it cannot be made, `UnsafeFileError` when it is somebody else's, and
-    SQLAlchemy's `OperationalError` when it stays locked.
+    the driver's `OperationalError` when it stays locked.
     """
     check_owner(path, "the database")
     try:
@@ -56,7 +55,7 @@ def prepare_file(path: Path) -> None:
             return
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
-                raise OperationalError("PRAGMA journal_mode = WAL", None, error) from error
+                raise
             time.sleep(0.01)
         finally:
             connection.close()
@@ -86,3 +85,12 @@ def sqlite_path(database: str) -> Path:
     from urllib.parse import unquote, urlsplit
 
     return Path(unquote(urlsplit(database).path))
+
+
+def sqlite_argument(url: Url) -> tuple[str, bool]:
+    """What the driver opens for an SQLite URL, and whether that is an SQLite URI, with its own parameters."""
+    database = url.database or ""
+    if str(url.query.get("uri", "")).lower() not in {"true", "yes", "on", "y", "t", "1"}:
+        return str(Path(database).absolute()), False
+    own = "&".join(f"{key}={url.query[key]}" for key in sorted(url.query.keys() - {"uri"}))
+    return database + (own and f"?{own}"), True

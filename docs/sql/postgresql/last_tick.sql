@@ -7,7 +7,7 @@ FROM (
     FROM waitctl_ticks
     WHERE waitctl_ticks.started_at IS NOT NULL
     ORDER BY waitctl_ticks.started_at DESC
-    LIMIT :param_1::INTEGER
+    LIMIT 1
 ) AS anon_1
 UNION ALL
 SELECT anon_2.at, anon_2.host
@@ -16,5 +16,5 @@ FROM (
     FROM waitctl_ticks
     WHERE waitctl_ticks.finished_at IS NOT NULL
     ORDER BY waitctl_ticks.finished_at DESC
-    LIMIT :param_2::INTEGER
+    LIMIT 1
 ) AS anon_2;

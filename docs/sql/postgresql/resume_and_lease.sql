@@ -60,8 +60,9 @@ WITH claimed AS (
         WHEN (placed.event_id IS NULL) THEN 'due'
         ELSE 'event' END AS workflow_delivery_outcome) AS anon_6, CAST(CASE
         WHEN (capacities.handler IS NOT NULL) THEN 'running'
-        ELSE 'pending' END AS workflow_delivery_status) AS anon_7, 0, CASE
-        WHEN (capacities.handler IS NOT NULL) THEN 1 ELSE 0 END AS anon_8,
+        ELSE 'pending' END AS workflow_delivery_status) AS anon_7, CASE
+        WHEN (capacities.begins >= placed.place) THEN 1 ELSE 0 END AS anon_8, CASE
+        WHEN (capacities.handler IS NOT NULL) THEN 1 ELSE 0 END AS anon_9,
         capacities.most_attempts AS most_attempts, capacities.lease_until AS lease_until,
         :now::TIMESTAMP WITH TIME ZONE AS anon_1, :now::TIMESTAMP WITH TIME ZONE AS anon__1
     FROM (
@@ -71,16 +72,16 @@ WITH claimed AS (
         WHERE claimed.handler IS NOT NULL
     ) AS placed
     LEFT OUTER JOIN jsonb_to_recordset(CAST(:capacities::VARCHAR AS JSONB)) AS capacities(handler TEXT,
-        room INTEGER, lease_until TIMESTAMP WITH TIME ZONE, most_attempts INTEGER)
+        room INTEGER, begins INTEGER, lease_until TIMESTAMP WITH TIME ZONE, most_attempts INTEGER)
         ON capacities.handler = placed.handler
       AND capacities.room >= placed.place
       AND placed.event_id IS NULL
     RETURNING workflow_wait_deliveries.id, workflow_wait_deliveries.wait_id,
-        workflow_wait_deliveries.handler, workflow_wait_deliveries.max_attempts,
-        workflow_wait_deliveries.status
+        workflow_wait_deliveries.handler, workflow_wait_deliveries.attempt,
+        workflow_wait_deliveries.max_attempts, workflow_wait_deliveries.status
 )
-SELECT one.count, leased.delivery_id, leased.of_handler, leased.max_attempts, leased.id,
-    leased.workflow_id, leased.workflow_execution_id, leased.step_id, leased.contact_id,
+SELECT one.count, leased.delivery_id, leased.of_handler, leased.attempt, leased.max_attempts,
+    leased.id, leased.workflow_id, leased.workflow_execution_id, leased.step_id, leased.contact_id,
     leased.wait_type, leased.status, leased.scheduled_at, leased.timeout_at, leased.timezone,
     leased.wait_config, leased.context, leased.handler, leased.handlers, leased.command,
     leased.idempotency_key, leased.created_at, leased.updated_at, leased.resolved_at,
@@ -92,8 +93,8 @@ FROM (
     ) AS count
 ) AS one
 LEFT OUTER JOIN (
-    SELECT sent.id AS delivery_id, sent.handler AS of_handler, sent.max_attempts AS max_attempts,
-        ended.id AS id, ended.workflow_id AS workflow_id,
+    SELECT sent.id AS delivery_id, sent.handler AS of_handler, sent.attempt AS attempt,
+        sent.max_attempts AS max_attempts, ended.id AS id, ended.workflow_id AS workflow_id,
         ended.workflow_execution_id AS workflow_execution_id, ended.step_id AS step_id,
         ended.contact_id AS contact_id, ended.wait_type AS wait_type, ended.status AS status,
         ended.scheduled_at AS scheduled_at, ended.timeout_at AS timeout_at,

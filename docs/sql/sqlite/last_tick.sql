@@ -7,8 +7,8 @@ FROM (
     FROM waitctl_ticks
     WHERE waitctl_ticks.started_at IS NOT NULL
     ORDER BY waitctl_ticks.started_at DESC
-    LIMIT :param_1
-    OFFSET :param_2
+    LIMIT 1
+    OFFSET :param_1
 ) AS anon_1
 UNION ALL
 SELECT anon_2.at, anon_2.host
@@ -17,6 +17,6 @@ FROM (
     FROM waitctl_ticks
     WHERE waitctl_ticks.finished_at IS NOT NULL
     ORDER BY waitctl_ticks.finished_at DESC
-    LIMIT :param_3
-    OFFSET :param_4
+    LIMIT 1
+    OFFSET :param_2
 ) AS anon_2;

@@ -60,9 +60,10 @@ SELECT printf('%08x-%04x-7%03x-%04x-%012x',
     32768 + abs(random() % 16384), abs(random() % 281474976710656)) AS new_id_1, placed.id,
     placed.handler, CAST(CASE WHEN (placed.event_id IS NULL) THEN 'due'
     ELSE 'event' END AS VARCHAR(7)) AS anon_1, CAST(CASE WHEN (capacities.handler IS NOT NULL)
-    THEN 'running' ELSE 'pending' END AS VARCHAR(9)) AS anon_2, 0, CASE
-    WHEN (capacities.handler IS NOT NULL) THEN 1 ELSE 0 END AS anon_3, capacities.most_attempts,
-    capacities.lease_until, :now AS anon_4, :now AS anon__1
+    THEN 'running' ELSE 'pending' END AS VARCHAR(9)) AS anon_2, CASE
+    WHEN (capacities.begins >= placed.place) THEN 1 ELSE 0 END AS anon_3, CASE
+    WHEN (capacities.handler IS NOT NULL) THEN 1 ELSE 0 END AS anon_4, capacities.most_attempts,
+    capacities.lease_until, :now AS anon_5, :now AS anon__1
 FROM (
     SELECT waitctl_claimed.id AS id, waitctl_claimed.handler AS handler,
         waitctl_claimed.event_id AS event_id,
@@ -72,17 +73,17 @@ FROM (
 ) AS placed
 LEFT OUTER JOIN (
     SELECT json_extract(value, '$."handler"') AS handler, json_extract(value, '$."room"') AS room,
-        substr(json_extract(value, '$."lease_until"'), 1, 26) AS lease_until, json_extract(value,
-        '$."most_attempts"') AS most_attempts
+        json_extract(value, '$."begins"') AS begins, substr(json_extract(value, '$."lease_until"'),
+        1, 26) AS lease_until, json_extract(value, '$."most_attempts"') AS most_attempts
     FROM json_each(:capacities)
 ) AS capacities ON capacities.handler = placed.handler
   AND capacities.room >= placed.place
   AND placed.event_id IS NULL
-RETURNING id, wait_id, handler, max_attempts, status;
+RETURNING id, wait_id, handler, attempt, max_attempts, status;
 
 -- told
-SELECT one.count, leased.delivery_id, leased.of_handler, leased.max_attempts, leased.id,
-    leased.workflow_id, leased.workflow_execution_id, leased.step_id, leased.contact_id,
+SELECT one.count, leased.delivery_id, leased.of_handler, leased.attempt, leased.max_attempts,
+    leased.id, leased.workflow_id, leased.workflow_execution_id, leased.step_id, leased.contact_id,
     leased.wait_type, leased.status, leased.scheduled_at, leased.timeout_at, leased.timezone,
     leased.wait_config, leased.context, leased.handler, leased.handlers, leased.command,
     leased.idempotency_key, leased.created_at, leased.updated_at, leased.resolved_at,
@@ -95,7 +96,7 @@ FROM (
 ) AS one
 LEFT OUTER JOIN (
     SELECT workflow_wait_deliveries.id AS delivery_id,
-        workflow_wait_deliveries.handler AS of_handler,
+        workflow_wait_deliveries.handler AS of_handler, workflow_wait_deliveries.attempt AS attempt,
         workflow_wait_deliveries.max_attempts AS max_attempts, ended.id AS id,
         ended.workflow_id AS workflow_id, ended.workflow_execution_id AS workflow_execution_id,
         ended.step_id AS step_id, ended.contact_id AS contact_id, ended.wait_type AS wait_type,

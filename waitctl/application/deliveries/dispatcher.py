@@ -16,6 +16,7 @@ from functools import partial
 from threading import Condition
 from types import TracebackType
 
+from waitctl.application import logs
 from waitctl.application.deliveries.handler_factory import configured_handlers, make_handler
 from waitctl.application.deliveries.payloads import first_payloads, make_payloads
 from waitctl.application.deliveries.quota import SOON
@@ -36,6 +37,7 @@ from waitctl.domain.deliveries import (
     DeliveryStatus,
     Lease,
     NotDelivered,
+    Output,
     Settlement,
     is_exhausted,
     settle,
@@ -166,12 +168,15 @@ class Dispatcher:
             }
             for workers, room in promised.items():
                 workers.promised += room
+        kept = {workers: workers.reserve(room) for workers, room in promised.items()}
         try:
             yield [
-                Capacity(workers.config.name, room, workers.lease, workers.config.retry.max_attempts)
+                Capacity(workers.config.name, room, workers.lease, workers.config.retry.max_attempts, kept[workers][1])
                 for workers, room in promised.items()
             ]
         finally:
+            for workers in promised:
+                workers.let_go(kept[workers])
             with self._changed:
                 for workers, room in promised.items():
                     workers.promised -= room
@@ -181,10 +186,12 @@ class Dispatcher:
     def take(self, leased_batch: LeasedBatch, room: int) -> None:
         """Hand out deliveries that were leased for the ``room`` of their handler's capacity."""
         leases = leased_batch.leases
+        begun, waiting = Leased(leases, partial(first_payloads, leased_batch)).split(leased_batch.begun)
         with self._changed:
             workers = self._workers[leased_batch.handler]
             workers.took(len(leases), room)
-            workers.add(Leased(leases, partial(first_payloads, leased_batch)))
+            workers.add_begun(begun, self._may_start)
+            workers.add(waiting)
             self._changed.notify_all()  # who found nothing in hand looks for interrupts from now on
 
     # -- claiming -------------------------------------------------------------------------------------------------
@@ -385,9 +392,12 @@ class Dispatcher:
         """Write what became of calls, and that others begin, in one transaction; then give those to the workers."""
         finished = [each for each in returned if each.results is not None]
         delivered: list[Lease] = []
+        said: list[Output] = []
         failed: list[tuple[HandlerWorkers, Delivery, NotDelivered, float]] = []
         for each in finished:
             for delivery, result in each.results or ():
+                if result.output:
+                    said.append(Output(delivery.lease, delivery.attempt, result.output))
                 if isinstance(result, Delivered):
                     delivered.append(delivery.lease)
                 else:
@@ -401,6 +411,7 @@ class Dispatcher:
                     for workers, delivery, result, jitter in failed
                 ],
                 beginning,
+                said,
             )
             lost = frozenset(beginning - begun)
             for workers, calls in begins:
@@ -416,13 +427,16 @@ class Dispatcher:
         delivered: Sequence[Lease],
         decide: Callable[[datetime], Sequence[tuple[HandlerWorkers, Settlement]]],
         beginning: Collection[Lease] = (),
+        said: Sequence[Output] = (),
     ) -> set[Lease]:
         """Write what was delivered, what is decided of the others at the database's now, and what is about to begin.
 
         Returns those of the latter that are still on the lease that was taken.
         """
 
-        def work(connection: Connection) -> tuple[list[Settlement], int, set[str], set[Lease]]:
+        def work(
+            connection: Connection,
+        ) -> tuple[list[Settlement], int, set[str], set[Lease], list[store.NamedDelivery]]:
             now = self._database.clock(connection)
             settled = decide(now)
             settlements = [settlement for _, settlement in settled]
@@ -437,11 +451,16 @@ class Dispatcher:
             landed = outcomes.settle_deliveries(connection, settlements) if settlements else set()
             if died := {delivery_id: dead[delivery_id] for delivery_id in sorted(landed.intersection(dead))}:
                 record_deaths(connection, self._database, died, now=now, actor=self._actor)
+            if said:
+                outcomes.keep_outputs(connection, said)
             begun = outcomes.begin_deliveries(connection, beginning) if beginning else set()
-            return settlements, taken, landed, {lease for lease in beginning if lease.delivery_id in begun}
+            told = store.name_deliveries(connection, landed) if landed else []
+            return settlements, taken, landed, {lease for lease in beginning if lease.delivery_id in begun}, told
 
         # Nobody waits for what was taken; what is due again may be another host's to try.
-        settlements, taken, landed, begun = self._database.write(work, is_news=lambda done: bool(done[0]))
+        settlements, taken, landed, begun, told = self._database.write(work, is_news=lambda done: bool(done[0]))
+        for each in told:
+            logs.say_settled(each)
         became = [each.status for each in settlements if each.lease.delivery_id in landed]
         if DeliveryStatus.PENDING in became:
             self._retried()

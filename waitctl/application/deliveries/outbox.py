@@ -41,6 +41,11 @@ class DeliveryService:
         with self._database.read() as connection:
             return get_by_id(connection, DELIVERY, delivery_id, store.get_delivery)
 
+    def get_output(self, delivery: Delivery) -> tuple[str, int] | None:
+        """The last 4 KiB of what its handler said, and in which attempt; ``None`` when it said nothing."""
+        with self._database.read() as connection:
+            return outcomes.get_output(connection, delivery.id)
+
     def retry(self, delivery_id: str) -> Delivery:
         """Make a delivery due now, its attempts so far forgiven, and its wait what it was before it died.
 

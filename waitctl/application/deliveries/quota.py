@@ -72,9 +72,19 @@ class Quota:
 
     @property
     def ahead(self) -> int:
-        """Deliveries that may be begun while every worker has something, so that none waits for a commit."""
+        """Deliveries that may be begun while every worker has something, so that none waits for a commit.
+
+        All that it has in hand when it takes several at once for being quick: they can be begun as they are leased.
+        """
+        if self.takes_several:
+            return 2 * self.size
         is_quick = self.begins_ahead and (self.growth > 1 or (self.batch > 1 and self.is_quick))
         return max(2 * self.concurrency * self.call, self.size // BEGUN_SHARE) if is_quick else 0
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether it deals with one after the other, and is so quick that it is given several by one call."""
+        return self.call > self.batch
 
     def next_call(self, calls: int, begun: int, *, ahead: bool) -> int:
         """How many deliveries to begin as one call, beside so many calls and deliveries that are begun and not through.
@@ -84,6 +94,13 @@ class Quota:
         if ahead:
             return self.call if calls < self.concurrency or begun < self.ahead else 0
         return self.batch if calls < self.concurrency else 0
+
+    def next_calls(self, calls: int, begun: int) -> list[int]:
+        """The calls, each with its number of deliveries, that may begin now of a handler that has enough to do."""
+        begins: list[int] = []
+        while count := self.next_call(calls + len(begins), begun + sum(begins), ahead=True):
+            begins.append(count)
+        return begins
 
     def is_short(self, calls: int, begun: int) -> bool:
         """Whether it is time to begin more: a worker has nothing to do, or less than half lies ready of what may."""
@@ -96,7 +113,10 @@ class Quota:
         return min(size - in_hand, most) if in_hand <= size // 2 else 0
 
     def room_for_leased_batch(self, in_hand: int, promised: int) -> int:
-        """How many to lease as they come into being: twice as many in all, since that costs less than to claim them."""
+        """How many to lease as they come into being: as many as may begin, or twice as many as may be in hand.
+
+        To begin with it costs the least; to lease costs less than to claim.
+        """
         return max(0, min(2 * self.size - in_hand - promised, self.limit))
 
     def has_soon(self, in_hand: int, promised: int, now: float) -> bool:

@@ -10,6 +10,7 @@ from waitctl.domain.handlers import INLINE
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import outcomes, ticks
+from waitctl.infrastructure.store.deliveries import NamedDelivery, name_deliveries
 
 _MOST = 1000
 """Deliveries that one tick gives up."""
@@ -17,17 +18,17 @@ _MOST = 1000
 
 def give_up_unknown_handlers(
     connection: Connection, database: Database, settings: Settings, known: Collection[str], *, actor: str
-) -> int:
+) -> list[NamedDelivery]:
     """Make dead what has waited `unknown_handler_after` for a handler that no host which ticked meanwhile knew.
 
     A host with a stale config so kills nobody's deliveries: the others' ticks vouch for their handlers. Inline commands
-    are held for ever. Returns how many died.
+    are held for ever. Returns those that died.
     """
     now = database.clock(connection)
     after = settings.unknown_handler_after
     waiting = outcomes.unclaimed(connection, {*known, *settings.handlers, INLINE}, before=now - after, limit=_MOST)
     if not waiting:
-        return 0
+        return []
     vouched = ticks.handlers_known_since(connection, database.real_clock(connection) - after)
     unknown = [delivery_id for delivery_id, handler in waiting if handler not in vouched]
     outcomes.lock_waits(connection, unknown)
@@ -35,4 +36,4 @@ def give_up_unknown_handlers(
         connection, unknown, error=f"no host has known its handler for {format_timedelta(after)}"
     )
     record_deaths(connection, database, dict.fromkeys(sorted(died), settings.on_dead), now=now, actor=actor)
-    return len(died)
+    return name_deliveries(connection, died) if died else []

@@ -230,6 +230,41 @@ class HandlerWorkers:
                 calls.append(self._next_call(self._leased, count))
         return calls
 
+    def reserve(self, room: int) -> tuple[int, int]:
+        """Keep calls, and of these at most ``room`` deliveries, for what begins as it comes into being.
+
+        Older ones that are leased begin with the next of `next_calls`. Returns how many of either.
+        """
+        with self._changing:
+            calls = self._quota.next_calls(self._calls, self.begun)
+            kept = len(calls), min(sum(calls), room)
+            self._calls += kept[0]
+            self.begun += kept[1]
+        return kept
+
+    def let_go(self, kept: tuple[int, int]) -> None:
+        """Give up what `reserve` has kept: what came of it has begun."""
+        with self._changing:
+            self._calls -= kept[0]
+            self.begun -= kept[1]
+            is_short = self._is_short()
+        if is_short:
+            self._result_queue.wake()
+
+    def add_begun(self, leased: Leased, may_start: Callable[[], bool]) -> None:
+        """Give the workers what is begun as it came into being."""
+        if not leased:
+            return
+        if not self.in_hand:
+            self.renewed()
+        begun = deque([leased])
+        calls: list[Call] = []
+        with self._changing:
+            self.in_hand.update(leased.leases)
+            while begun:
+                calls.append(self._next_call(begun, self._quota.call))
+        self.begin(calls, frozenset(), may_start)
+
     def _next_call(self, leased: deque[Leased], count: int) -> Call:
         """The first of what is leased, as far as they may begin alike."""
         parts: list[Leased] = []
@@ -254,11 +289,12 @@ class HandlerWorkers:
                 with self._changing:
                     self.begun -= len(theirs)
             self._queue.put(call)
-        while len(self._threads) < min(self.config.concurrency, self._calls):
-            name = f"handler-{self.config.name}-{len(self._threads) + 1}"
-            thread = Thread(target=self._work, args=(may_start,), name=name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        with self._changing:
+            while len(self._threads) < min(self.config.concurrency, self._calls):
+                name = f"handler-{self.config.name}-{len(self._threads) + 1}"
+                thread = Thread(target=self._work, args=(may_start,), name=name, daemon=True)
+                thread.start()
+                self._threads.append(thread)
 
     def _work(self, may_start: Callable[[], bool]) -> None:
         """Give the handler what is in the queue, as long as it may start, until the end of the queue."""

@@ -9,8 +9,6 @@ from decimal import Decimal
 from functools import lru_cache, partial
 from typing import BinaryIO
 
-import pydantic_core
-
 from waitctl.domain.errors import InvalidEventError, InvalidSourceError, WaitStepError
 from waitctl.domain.events import check_event_type_name
 from waitctl.domain.instants import parse_instant
@@ -25,8 +23,8 @@ from waitctl.domain.text import (
     parse_json,
     to_json,
 )
-from waitctl.infrastructure.dialects import instant_text
 from waitctl.infrastructure.ids import new_id
+from waitctl.infrastructure.sql_values import instant_text
 from waitctl.infrastructure.store.events import EventRow, encode_rows
 
 BATCH = 1000
@@ -137,6 +135,8 @@ def _read_plain(line: bytes) -> tuple[JsonObject, str] | None:
 
     By pydantic's reader and writer, which take a third of the time.
     """
+    import pydantic_core
+
     if not is_harmless(line):
         return None
     try:

@@ -16,7 +16,7 @@ from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, Invali
 from waitctl.domain.events import Event, check_event_type_name, check_registered
 from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact
 from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
+from waitctl.infrastructure.database import Caller, Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import events as store
 from waitctl.infrastructure.store.correlation import matching
@@ -120,7 +120,7 @@ class EventService:
         self._host_rules = HostOpeningRules(settings)
         self._verified = settings.verified_sources if settings else frozenset[str]()
 
-    def record(self, event: Event, connection: Connection | None = None) -> RecordResult:
+    def record(self, event: Event, connection: Caller | None = None) -> RecordResult:
         """Store one event and resume what it matches, in one transaction.
 
         Recording the same (source, id) again has no effect. Raises `InvalidEventTypeError` for a type that is not

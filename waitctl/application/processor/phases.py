@@ -5,6 +5,7 @@ Each batch is one transaction, and any number of processes may overlap: they cla
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from functools import partial
 from threading import Lock
 from typing import Protocol
 
+from waitctl.application import logs
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.application.inbox import Inbox
@@ -142,14 +144,33 @@ class Resolver:
         self.progress.late_up_to = None
         wanted = self._options.only.intersection(only)
         resolved = sink.look if sink else lambda: None
-        done = [
-            self._end_due(sink)
-            if sink is not None and batch == self._due_batch
-            else self.run_batches(partial(self._write, phase, batch), resolved)
-            for phase, batch in self.phases()
-            if phase in wanted
-        ]
-        return any(done)
+        done = False
+        for phase, batch in self.phases():
+            if phase in wanted:
+                before, began = self._ended, time.monotonic()
+                if sink is not None and batch == self._due_batch:
+                    did = self._end_due(sink)
+                else:
+                    did = self.run_batches(partial(self._write, phase, batch), resolved)
+                done |= did
+                self._say_phase(phase, batch.__name__, self._ended - before, time.monotonic() - began)
+        return done
+
+    @property
+    def _ended(self) -> int:
+        progress = self.progress
+        return progress.correlated + progress.resumed + progress.timed_out + progress.moved
+
+    def _say_phase(self, phase: Phase, batch: str, count: int, seconds: float) -> None:
+        what = f"{phase} (late)" if batch == self._late_batch.__name__ else phase.value
+        logs.say(
+            logging.DEBUG,
+            "phase",
+            f"phase {what}: {count:,} in {seconds:.3f} s",
+            phase=phase.value,
+            count=count,
+            seconds=round(seconds, 6),
+        )
 
     def _write(self, phase: Phase, batch: Callable[[Connection], int]) -> int:
         """Run a batch in a transaction of its own."""

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from waitctl.application import logs
 from waitctl.application.deliveries.dispatcher import DeliveryCounts, Dispatcher
 from waitctl.application.deliveries.handler_factory import handlers_of, why_held
 from waitctl.application.deliveries.unknown_handlers import give_up_unknown_handlers
@@ -25,11 +26,18 @@ from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_name
+from waitctl.infrastructure.ids import first_id_at
 from waitctl.infrastructure.store import completion, overview, pauses, quarantine, ticks
 from waitctl.infrastructure.store import deliveries as delivery_store
+from waitctl.infrastructure.store.deliveries import NamedDelivery
 
 _GRACE = 8.0
 """Seconds that a statement has to come through after the budget: what was delivered is to be written down."""
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+_MOST_LOGGED = 1000
+"""Held deliveries that a tick logs one by one."""
 
 _LOOK_UP = 0.2
 """Seconds after which a signal that came meanwhile is noticed."""
@@ -122,6 +130,7 @@ class Tick:
         self._inline = InlineCommands(settings, database)
         self._actor = f"tick@{host_name()}:{os.getpid()}"
         self.resolver = self._new_resolver()
+        self._held_since = _LONG_AGO
         self.unready_handlers: dict[str, str] = {}
         """Handlers that had something to do and that this host could not use, and why. Their deliveries are held."""
 
@@ -153,12 +162,15 @@ class Tick:
             counts = self._resolve_and_deliver()
         else:
             self.resolver.resolve()
-        return self._database.write(partial(self.finish, tick_id, self.report(started_at, counts)))
+        report = self._database.write(partial(self.finish, tick_id, self.report(started_at, counts)))
+        self.say_newly_held(report)
+        return report
 
     def start(self, connection: Connection) -> tuple[int, datetime]:
         """Begin the heartbeat. Returns its number, and since when."""
         now = self._database.real_clock(connection)
         last = ticks.last_tick_at(connection)
+        self._held_since = ticks.last_finished_at(connection) or _LONG_AGO
         if last is not None and self._database.is_sqlite:
             try:
                 check_clock(last, now)
@@ -189,7 +201,7 @@ class Tick:
             while not wait([delivering], timeout=_LOOK_UP).done:
                 pass
             delivering.result()
-        unknown = self._database.write(self.give_up_unknown_handlers)
+        unknown = self.give_up_unknown_handlers()
         return replace(dispatcher.counts, dead=dispatcher.counts.dead + unknown)
 
     def dispatcher(self, retried: Callable[[], None] = lambda: None) -> Dispatcher:
@@ -200,10 +212,17 @@ class Tick:
         self.unready_handlers = made.unready
         return made
 
-    def give_up_unknown_handlers(self, connection: Connection) -> int:
+    def give_up_unknown_handlers(self) -> int:
         """Give up deliveries whose handlers nobody has known for long. Returns how many."""
         known = self.usable_handlers()
-        return give_up_unknown_handlers(connection, self._database, self._settings, known, actor=self._actor)
+
+        def work(connection: Connection) -> list[NamedDelivery]:
+            return give_up_unknown_handlers(connection, self._database, self._settings, known, actor=self._actor)
+
+        died = self._database.write(work)
+        for each in died:
+            logs.say_settled(each)
+        return len(died)
 
     def usable_handlers(self) -> set[str]:
         """The handlers that this host can deliver to, as far as it has tried."""
@@ -223,6 +242,22 @@ class Tick:
             if each.pending + each.running and each.handler not in self.unready_handlers
             if paused.workflows or paused.everything or each.handler in paused.handlers or each.handler not in usable
         }
+
+    def say_newly_held(self, report: TickReport) -> None:
+        """Log the deliveries that are held and have come since the last tick: those before them were logged by it."""
+        since, self._held_since = self._held_since, report.finished_at
+        if not report.held:
+            return
+        reasons = self.held_reasons() | self.unready_handlers
+        with self._database.read() as connection:
+            between = first_id_at(since), first_id_at(report.finished_at)
+            strange = INLINE in reasons and self._inline.why_refused() is None
+            not_ours = set(self._inline.not_ours(connection, _MOST_LOGGED)) if strange else set[str]()
+            usable = self.usable_handlers() - ({INLINE} if not_ours else set())
+            held = delivery_store.held_between(connection, usable, *between, limit=_MOST_LOGGED)
+        for each in held:
+            if each.handler != INLINE or not not_ours or each.delivery_id in not_ours:
+                logs.say_held(each, reasons.get(each.handler, "it is paused"))
 
     # -- report ---------------------------------------------------------------------------------------------------
 

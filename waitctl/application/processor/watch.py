@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from waitctl.application import logs
 from waitctl.application.deliveries.dispatcher import Dispatcher
 from waitctl.application.processor.phases import Phase, Stopped, TickOptions
 from waitctl.application.processor.tick import Tick, TickReport, check_clock
 from waitctl.application.trouble import Trouble, heals
 from waitctl.domain.errors import DatabaseError
+from waitctl.domain.instants import format_instant
 from waitctl.infrastructure import systemd
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
@@ -25,6 +28,8 @@ _FOREVER = timedelta(days=36500)
 
 _HEARTBEAT = 60.0
 """Seconds between two entries in the heartbeat."""
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 _TRY_AGAIN = timedelta(seconds=2)
 """How long to wait for a database that cannot be used."""
@@ -54,6 +59,8 @@ class Watch:
         self._good_rounds = 0
         self._looked_at: datetime | None = None
         self._earlier: TickReport | None = None
+        self._next_said: datetime | None = _NEVER
+        self._next_said_at = -_HEARTBEAT
         self.tick = self._new_tick()
 
     def _new_tick(self) -> Tick:
@@ -147,14 +154,25 @@ class Watch:
                     report = tick.report(started_at, dispatcher.counts)
                     if time.monotonic() - beaten_at >= _HEARTBEAT:
                         beaten_at = time.monotonic()
-                        self._database.write(tick.give_up_unknown_handlers)
-                        self._database.write(partial(tick.finish, tick_id, report))
+                        tick.give_up_unknown_handlers()
+                        tick.say_newly_held(self._database.write(partial(tick.finish, tick_id, report)))
                     beat(self._add(report))
+                    self._say_next(ahead, has_done=has_done)
                     if not has_done:  # else look ahead anew: what is next has changed
                         self._signal.wait(self._pause(ahead, interval))
             finally:
                 dispatcher.finish()
             delivering.result()
+
+    def _say_next(self, ahead: _Outlook, *, has_done: bool) -> None:
+        """Log what is next: at the first round, and then where it has changed, at most once a minute."""
+        if has_done or self._next_said == ahead.due_at or time.monotonic() - self._next_said_at < _HEARTBEAT:
+            return
+        self._next_said, self._next_said_at = ahead.due_at, time.monotonic()
+        next_due_at = None if ahead.due_at is None else format_instant(ahead.due_at)
+        logs.say(
+            logging.INFO, "watching", f"watching, next due {next_due_at or 'nothing yet'}", next_due_at=next_due_at
+        )
 
     def _pause(self, ahead: _Outlook, interval: timedelta) -> float:
         pause = ahead.pause(interval)
@@ -174,7 +192,9 @@ class Watch:
             Phase.EXPIRED: ahead.expires_at is not None and ahead.expires_at <= now,
         }
         times = [at - now for at in (ahead.due_at, ahead.expires_at, attempt_at) if at is not None]
-        return _Outlook(frozenset(phase for phase, is_due in due.items() if is_due), min(times, default=None))
+        until = min(times, default=None)
+        phases = frozenset(phase for phase, is_due in due.items() if is_due)
+        return _Outlook(phases, until, None if until is None else now + until)
 
     def _check_clock(self, connection: Connection) -> None:
         """See what a fresh tick would see: whether the only clock there is was set back meanwhile."""
@@ -191,6 +211,7 @@ class _Outlook:
 
     phases: frozenset[Phase]
     until: timedelta | None
+    due_at: datetime | None = None
 
     def pause(self, interval: timedelta) -> float:
         """Seconds to wait when a round has done nothing: what is overdue all the same, others have in hand."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from waitctl.application.documents import pause_document, wait_document
 from waitctl.domain.counts import capped, told
 from waitctl.domain.deliveries import Backlog
+from waitctl.domain.errors import WaitStepError
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import WaitStepExecution
@@ -138,3 +139,25 @@ class PendingWaitsSummary:
             "last_tick": self._last_tick_document(),
             "capped": capped(self._counted()),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What could not be created of many waits: its place, from 1, and why."""
+
+    place: int
+    error: WaitStepError
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTotals:
+    """What became of many waits. ``existing`` were there already, the same as asked."""
+
+    received: int = 0
+    created: int = 0
+    existing: int = 0
+    rejected: int = 0
+
+    def to_json(self) -> JsonObject:
+        """The document of `waitctl create --file`."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}

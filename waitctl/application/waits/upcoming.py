@@ -9,7 +9,7 @@ from waitctl.domain.counts import CAP
 from waitctl.domain.instants import check_zone, format_instant
 from waitctl.domain.text import JsonObject, check_text
 from waitctl.domain.upcoming import Bucket, Grain, bucket_starts, fold
-from waitctl.infrastructure.database import Connection, Database
+from waitctl.infrastructure.database import Caller, Database
 from waitctl.infrastructure.store import upcoming as store
 
 
@@ -58,7 +58,7 @@ def list_upcoming(
     until: datetime | timedelta | None = None,
     timezone: str = "UTC",
     workflow_id: str | None = None,
-    connection: Connection | None = None,
+    connection: Caller | None = None,
 ) -> Upcoming:
     """Count what a tick will end, hour by hour or day by day, by the clocks of ``timezone``.
 

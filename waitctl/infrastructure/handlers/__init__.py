@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-import pydantic_core
-
 from waitctl.domain.deliveries import HandlerResult, Rejected
 from waitctl.domain.text import JsonObject, holds_control, to_json
 
@@ -31,6 +29,8 @@ class Payload:
     @property
     def body(self) -> bytes:
         """The document as a line of JSON: by pydantic's writer, which takes a quarter of the time."""
+        import pydantic_core
+
         try:
             return pydantic_core.to_json(self.document) + b"\n"
         except pydantic_core.PydanticSerializationError:  # nested more deeply than it goes, as at the inbox table

@@ -16,16 +16,15 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
 
+from waitctl.domain.deliveries import MAX_OUTPUT
 from waitctl.domain.text import storable
+from waitctl.infrastructure.redaction import redact
 
 KILL_AFTER = timedelta(seconds=5)
 """Between TERM and KILL for a command that outlives its timeout."""
 
 MOST_NAMED = 1 << 20
 """Bytes of standard output that a command may name something with, when it is kept apart."""
-
-_TAIL = 4096
-"""Bytes of output kept for `last_error`."""
 
 _PIPE = 65536
 """Bytes that a pipe holds."""
@@ -61,6 +60,14 @@ class Ended(NamedTuple):
     timed_out: bool
     said: str
     named: bytes = b""
+
+    @property
+    def output(self) -> str:
+        """The end of all that it said. Of two streams that are apart nobody knows the order."""
+        if not self.named:
+            return self.said
+        ids = redact(storable(self.named[-MAX_OUTPUT:].decode(errors="replace")).strip())
+        return "\n".join(filter(None, (ids, self.said)))[-MAX_OUTPUT:]
 
 
 def run_command(
@@ -221,7 +228,7 @@ class _Command:
         """Keep the tail of an output: of what names something a long one."""
         kept = self._kept[output]
         kept += data
-        del kept[: -(_TAIL if output == self._said_on else MOST_NAMED + 1)]
+        del kept[: -(MAX_OUTPUT if output == self._said_on else MOST_NAMED + 1)]
 
     def _signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole group."""
@@ -245,7 +252,7 @@ class _Command:
     def _said(self) -> str:
         """The last of what it printed: both streams together, or with standard output apart the other one."""
         said = self._kept[self._said_on]
-        return storable(said.decode(errors="replace")).strip() if said else ""
+        return redact(storable(said.decode(errors="replace")).strip()) if said else ""
 
     @property
     def _named(self) -> bytes:

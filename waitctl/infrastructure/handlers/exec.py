@@ -144,37 +144,39 @@ def _essentials(payload: Payload) -> dict[bytes, bytes]:
 
 
 def _judge_batch(payloads: Sequence[Payload], timeout: float, ended: Ended) -> list[HandlerResult]:
+    """What becomes of each. All have the process's output, since nobody can tell whose line is whose."""
+    output = ended.output
     verdict = _judge_command(ended, timeout)
     if ended.timed_out or ended.status < 0:
         return [verdict] * len(payloads)  # what it had done by then, nobody knows
     if len(ended.named) > MOST_NAMED:
-        flooded = Failed(f"it printed more than {MOST_NAMED:,} bytes, where the ids of failures belong")
+        flooded = Failed(f"it printed more than {MOST_NAMED:,} bytes, where the ids of failures belong", output=output)
         return [flooded] * len(payloads)
     named = {line.strip().decode(errors="replace") for line in ended.named.splitlines()}
     failed = {payload.delivery_id for payload in payloads} & named
     if ended.status == 0:
-        verdict = Failed(f"named as failed{f': {ended.said}' if ended.said else ''}")
+        verdict = Failed(f"named as failed{f': {ended.said}' if ended.said else ''}", output=output)
     everything = ended.status != 0 and not failed
     if not everything and not failed:
-        return [Delivered()] * len(payloads)
-    return [verdict if everything or payload.delivery_id in failed else Delivered() for payload in payloads]
+        return [Delivered(output)] * len(payloads)
+    return [verdict if everything or payload.delivery_id in failed else Delivered(output) for payload in payloads]
 
 
 def _judge_command(ended: Ended, timeout: float) -> HandlerResult:
-    status, said = ended.status, f": {ended.said}" if ended.said else ""
+    status, output, said = ended.status, ended.output, f": {ended.said}" if ended.said else ""
     if ended.timed_out:
-        return Failed(f"timed out after {timeout:g} s{said}")
+        return Failed(f"timed out after {timeout:g} s{said}", output=output)
     match status:
         case 0:
-            return Delivered()
+            return Delivered(output)
         case os.EX_TEMPFAIL:
-            return Deferred(f"exit status 75{said}")
+            return Deferred(f"exit status 75{said}", output=output)
         case os.EX_DATAERR | os.EX_CONFIG:
-            return Rejected(f"exit status {status}{said}")
+            return Rejected(f"exit status {status}{said}", output)
         case _ if status < 0:
-            return Failed(f"ended by signal {_signal_name(-status)}{said}")
+            return Failed(f"ended by signal {_signal_name(-status)}{said}", output=output)
         case _:
-            return Failed(f"exit status {status}{said}")
+            return Failed(f"exit status {status}{said}", output=output)
 
 
 def _signal_name(number: int) -> str:

@@ -14,15 +14,17 @@ import mmap
 import os
 import signal
 import socket
+import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from threading import Thread
+from threading import Thread, local
+from typing import Any, TextIO, cast
 
-from waitctl.domain.deliveries import Deferred, Delivered, Failed, NotDelivered, Rejected
-from waitctl.domain.text import to_json
+from waitctl.domain.deliveries import MAX_OUTPUT, Deferred, Delivered, Failed, HandlerResult, Rejected
+from waitctl.domain.text import storable, to_json
 from waitctl.infrastructure.handlers import HandlerNotReadyError
 from waitctl.infrastructure.handlers.functions import FunctionHandler
 
@@ -32,7 +34,7 @@ LENGTH = 8
 NOT_BEGUN, BEGUN, DELIVERED, NOT_DELIVERED = range(4)
 """Where a document stands."""
 
-KINDS: tuple[type[NotDelivered], ...] = (Failed, Deferred, Rejected)
+KINDS: tuple[type[HandlerResult], ...] = (Failed, Deferred, Rejected, Delivered)
 """What a line of a result begins with is a place in this."""
 
 _FATAL = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGQUIT, signal.SIGSEGV, signal.SIGTRAP)
@@ -56,6 +58,8 @@ def main(control: int, function: str, timeout: float) -> None:
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_EASY_TO_END, encoding="ascii")
     tick = socket.socket(fileno=control)
+    ears = Ears(sys.stdout)
+    sys.stdout = sys.stderr = cast("TextIO", ears)
     try:
         handler = FunctionHandler(function, timedelta(seconds=timeout))
     except HandlerNotReadyError as error:
@@ -63,7 +67,7 @@ def main(control: int, function: str, timeout: float) -> None:
         return
     tick.sendall(b"\n")
     for channel, file in _channels(tick):
-        Thread(target=_serve, args=(handler, channel, file), daemon=True).start()
+        Thread(target=_serve, args=(handler, ears, channel, file), daemon=True).start()
     atexit._run_exitfuncs()  # noqa: SLF001 (what the function's libraries have asked for)
     os._exit(0)  # an ordinary exit would wait for threads that the function has left
 
@@ -80,15 +84,15 @@ def _channels(tick: socket.socket) -> Iterator[tuple[socket.socket, mmap.mmap]]:
         yield socket.socket(fileno=channel), progress
 
 
-def _serve(handler: FunctionHandler, channel: socket.socket, progress: mmap.mmap) -> None:
+def _serve(handler: FunctionHandler, ears: Ears, channel: socket.socket, progress: mmap.mmap) -> None:
     try:
-        _answer_calls(handler, channel, progress)
+        _answer_calls(handler, ears, channel, progress)
     except BaseException:  # noqa: BLE001 (the tick must not wait for an answer that never comes)
         traceback.print_exc()
         os._exit(os.EX_SOFTWARE)
 
 
-def _answer_calls(handler: FunctionHandler, channel: socket.socket, progress: mmap.mmap) -> None:
+def _answer_calls(handler: FunctionHandler, ears: Ears, channel: socket.socket, progress: mmap.mmap) -> None:
     with channel, channel.makefile("rb") as calls:
         while length := calls.read(LENGTH):
             documents = marshal.loads(calls.read(int.from_bytes(length)))
@@ -96,16 +100,46 @@ def _answer_calls(handler: FunctionHandler, channel: socket.socket, progress: mm
             for place, document in enumerate(documents):
                 progress[place] = BEGUN
                 result = handler.call(document)
-                if isinstance(result, Delivered):
-                    progress[place] = DELIVERED
-                else:
-                    channel.sendall(_line(place, result))
-                    progress[place] = NOT_DELIVERED
+                output = ears.heard()
+                if output or not isinstance(result, Delivered):
+                    channel.sendall(_line(place, result, output))
+                progress[place] = DELIVERED if isinstance(result, Delivered) else NOT_DELIVERED
             signal.pthread_sigmask(signal.SIG_BLOCK, _FATAL)
             channel.sendall(b"\n")
 
 
-def _line(place: int, result: NotDelivered) -> bytes:
+def _line(place: int, result: HandlerResult, output: str) -> bytes:
     kind = KINDS.index(type(result))
-    after = None if isinstance(result, Rejected) or result.retry_after is None else result.retry_after.total_seconds()
-    return to_json([place, kind, result.error, after]).encode() + b"\n"
+    error = None if isinstance(result, Delivered) else result.error
+    after = None
+    if isinstance(result, Failed | Deferred) and result.retry_after is not None:
+        after = result.retry_after.total_seconds()
+    return to_json([place, kind, error, after, output]).encode() + b"\n"
+
+
+class Ears:
+    """Standard output and error of the process: passes on what is written, and keeps the end of what a thread says."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._said = local()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        kept: str = getattr(self._said, "text", "")
+        self._said.text = (kept + text)[-MAX_OUTPUT:]
+        return self._stream.write(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write texts."""
+        for line in lines:
+            self.write(line)
+
+    def heard(self) -> str:
+        """The end of what this thread has said since it was asked last: 4 KiB at most."""
+        text: str = getattr(self._said, "text", "")
+        self._said.text = ""
+        return storable(text.encode(errors="replace")[-MAX_OUTPUT:].decode(errors="ignore")).strip() if text else ""

@@ -26,6 +26,7 @@ from threading import Condition, Lock
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
 from waitctl.infrastructure.handlers.function_process import DELIVERED, KINDS, LENGTH, NOT_BEGUN
+from waitctl.infrastructure.redaction import redact
 
 _MOST_AT_ONCE = 64
 """Documents of a call; each has a byte in the file that says where it stands."""
@@ -288,9 +289,16 @@ def _marshalled(payloads: Sequence[Payload]) -> bytes:
 
 def _results(stands: bytes, lines: Sequence[bytes]) -> dict[int, HandlerResult]:
     results: dict[int, HandlerResult] = {place: Delivered() for place, where in enumerate(stands) if where == DELIVERED}
-    for place, kind, error, after in map(json.loads, lines):
-        later = None if after is None else timedelta(seconds=after)
-        results[place] = Rejected(error) if KINDS[kind] is Rejected else KINDS[kind](error, later)
+    for place, number, error, after, said in map(json.loads, lines):
+        output, kind = redact(said) if said else "", KINDS[number]
+        if kind is Delivered:
+            if place in results:  # else its process ended before it had noted so
+                results[place] = Delivered(output)
+        elif kind is Rejected:
+            results[place] = Rejected(error, output)
+        else:
+            later = None if after is None else timedelta(seconds=after)
+            results[place] = (Failed if kind is Failed else Deferred)(error, later, output)
     return results
 
 

@@ -28,9 +28,10 @@ from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, cast
 from urllib.parse import SplitResult, urlsplit
 
-from waitctl.domain.deliveries import Delivered, Failed, HandlerResult, Rejected
+from waitctl.domain.deliveries import MAX_OUTPUT, Delivered, Failed, HandlerResult, Rejected
 from waitctl.domain.text import storable
 from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
+from waitctl.infrastructure.redaction import redact
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -40,6 +41,9 @@ MAX_RETRY_AFTER = timedelta(hours=24)
 """The longest that a target's own word puts an attempt off: a slip of its pen must not lose a delivery."""
 
 _MOST_READ = 4096
+"""Bytes that are received at once, and so of an answer that is taken in by one look."""
+
+_MOST_HEARD = 64 * 1024
 """Bytes of an answer's body that are read. What is longer costs the connection, and may be endless."""
 
 _NEARLY = 0.1
@@ -112,7 +116,7 @@ class WebhookHandler:
         try:
             begun = connection.exchange(request)
             if reusable := _is_plain_success(begun):
-                return Delivered()
+                return Delivered(_tail_of(begun.partition(b"\r\n\r\n")[2], MAX_OUTPUT))
             with connection.response(begun) as response:
                 text = _read(response)
                 # Python 3.11 does not call a body of known length closed when it has given out all of it.
@@ -352,8 +356,8 @@ def _read(response: HTTPResponse) -> bytes:
     """The first of the body, as far as it comes: the status has decided already."""
     text = bytearray()
     with suppress(OSError, HTTPException, ValueError):
-        while len(text) < _MOST_READ:
-            chunk = response.read1(_MOST_READ - len(text))
+        while len(text) < _MOST_HEARD:
+            chunk = response.read1(_MOST_HEARD - len(text))
             if not chunk:
                 break
             text += chunk
@@ -373,20 +377,27 @@ class _Answer:
 
 
 def _judge_answer(answer: _Answer, clock: Callable[[], datetime]) -> HandlerResult:
-    status = answer.response.status
+    status, output = answer.response.status, _tail_of(answer.body, MAX_OUTPUT)
     if 200 <= status < 300:
-        return Delivered()
-    text = storable(answer.body[-_TAIL:].decode(errors="replace")).strip()
+        return Delivered(output)
+    text = _tail_of(answer.body, _TAIL)
     said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     if 300 <= status < 400:
-        return Failed(f"HTTP {status} to {_without_secrets(answer.header('Location'))}: redirects are not followed")
+        return Failed(
+            f"HTTP {status} to {_without_secrets(answer.header('Location'))}: redirects are not followed", output=output
+        )
     match status:
         case 410:
-            return Rejected(said)
+            return Rejected(said, output)
         case 429 | 503:
-            return Failed(said, retry_after=_retry_after(answer, clock))
+            return Failed(said, _retry_after(answer, clock), output)
         case _:
-            return Failed(said)
+            return Failed(said, output=output)
+
+
+def _tail_of(body: bytes, most: int) -> str:
+    """The end of a body, as it may be kept."""
+    return redact(storable(body[-most:].decode(errors="replace")).strip()) if body else ""
 
 
 def _without_secrets(location: str) -> str:

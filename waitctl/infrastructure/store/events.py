@@ -5,27 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
-
-import sqlalchemy as sa
-from sqlalchemy import Connection, FromClause
-from sqlalchemy.exc import IntegrityError
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from waitctl.domain.events import Event
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import to_json
-from waitctl.infrastructure.dialects import (
-    JsonRows,
-    Tuples,
-    any_of,
-    as_tuples,
-    insert_new,
-    instant_text,
-    json_ids,
-)
-from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, tombstones
-from waitctl.infrastructure.sql_batch import by_dialect, statement
-from waitctl.infrastructure.store.waits import literal
+from waitctl.infrastructure.database_errors import is_integrity_error
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import Statement, by_dialect, kept
+from waitctl.infrastructure.sql_values import as_tuples, instant_text, json_ids
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 
 class EventRow(NamedTuple):
@@ -41,13 +32,7 @@ class EventRow(NamedTuple):
     expires_at: str | None
 
 
-_GIVEN = {name: events.c[name].type for name in EventRow._fields}
 _STORED = [*EventRow._fields, "received_at", "correlated_at"]
-
-_NOW = sa.bindparam("now", type_=UtcDateTime)
-_ONE: sa.ColumnElement[int] = sa.literal_column("1")
-_ACTIVE = listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
-_IS_EVENT_ID = tombstones.c.kind == sa.literal_column("'event_id'")
 
 
 def row_of(event: Event) -> EventRow:
@@ -99,12 +84,12 @@ def insert_events(connection: Connection, encoded: str, ids: Iterable[str], *, n
 
 
 def _insert_naming_new(connection: Connection, given: Mapping[str, Any], ids: Iterable[str]) -> Inserted:
-    new = list(connection.execute(_insert_events(), given).scalars())
+    new = list(connection.execute(kept("insert_events"), given).scalars())
     return Inserted(set(ids) - set(new), new)
 
 
 def _insert_naming_exceptions(connection: Connection, given: Mapping[str, Any], _: Iterable[str]) -> Inserted:
-    dropped, listened_for = connection.execute(_insert_events_and_sum_up(), given).one()
+    dropped, listened_for = connection.execute(kept("insert_events_and_sum_up"), given).one()
     return Inserted(set(dropped or ()), listened_for or [])
 
 
@@ -129,102 +114,42 @@ def insert_presumed_new(connection: Connection, encoded: str, rows: Sequence[Eve
         "ids": {row.external_id for row in rows if row.external_id is not None},
     }
     try:
-        connection.execute(_insert_presumed_new(), {"given": encoded, "now": now})
-    except IntegrityError as error:
+        connection.execute(kept("insert_presumed_new"), {"given": encoded, "now": now})
+    except Exception as error:
+        if not is_integrity_error(error):
+            raise
         raise NotAllNewError from error
     # Afterwards: what is pruned while we insert is asked for by a statement that sees it.
-    registered, pruned, listened_for = connection.execute(_look_for_exceptions(), given).one()
+    registered, pruned, listened_for = connection.execute(kept("look_for_exceptions"), given).one()
     if pruned or registered < len(types):
         raise NotAllNewError
     contacts = set(listened_for or ())
     return [row.id for row in rows if row.contact_id in contacts] if contacts else []
 
 
-@statement
-def _insert_presumed_new() -> sa.Insert:
-    """Insert events that are new, as a rule."""
-    rows = Tuples("given", _GIVEN)
-    return sa.insert(events).from_select(_STORED, sa.select(*rows.c, _NOW, _NOW))
-
-
-@statement
-def _look_for_exceptions() -> Any:
-    """How many of the types are registered, whether any id was pruned, and which contacts anything may listen for."""
-    registered = sa.select(sa.func.count()).where(event_types.c.name == any_of("types"))
-    pruned = sa.select(sa.true()).where(
-        _IS_EVENT_ID,
-        tombstones.c.scope == any_of("sources"),
-        tombstones.c.key == any_of("ids"),
-    )
-    listened_for = sa.select(sa.func.array_agg(sa.distinct(listeners.c.contact_id), type_=sa.ARRAY(sa.Text))).where(
-        listeners.c.contact_id == any_of("contacts"),
-        listeners.c.event_type == any_of("types"),
-        _ACTIVE,
-    )
-    return sa.select(*(part.scalar_subquery() for part in (registered, pruned.limit(_ONE), listened_for)))
-
-
-@statement
-def _insert_events() -> Any:
-    """Insert the events that are new, and name them. SQLite only, where a CTE may not write."""
-    return _insert(Tuples("given", _GIVEN)).returning(events.c.id)
-
-
-@statement
-def _insert_events_and_sum_up() -> Any:
-    """Insert the events that are new; name those that are not, and those that may be listened for. PostgreSQL only.
-
-    There all but the exceptions stays: to fetch a row an event would cost as much as a third of its insert.
-    """
-    rows = sa.select(Tuples("given", _GIVEN)).cte("given")
-    new = _insert(rows).returning(events.c.id, events.c.contact_id, events.c.event_type).cte("stored")
-    topic = sa.and_(listeners.c.contact_id == new.c.contact_id, listeners.c.event_type == new.c.event_type)
-    # No EXISTS: PostgreSQL may turn that into a hash of all listeners, for every batch anew.
-    is_listened_for = sa.select(sa.true()).where(topic, _ACTIVE).limit(_ONE).correlate(new).scalar_subquery()
-    listened = sa.select(_ids(new.c.id)).where(is_listened_for).scalar_subquery()
-    known = sa.select(_ids(rows.c.id)).where(rows.c.id.not_in(sa.select(new.c.id))).scalar_subquery()
-    some_known = _count(new) < _count(rows)  # as a rule none is, and to count is quicker than to compare
-    return sa.select(sa.case((some_known, known)), listened)
-
-
-def _count(rows: FromClause) -> sa.ScalarSelect[int]:
-    return sa.select(sa.func.count()).select_from(rows).scalar_subquery()
-
-
-def _ids(column: sa.ColumnElement[str]) -> sa.Function[Any]:
-    """As text: the driver would make an object of each."""
-    return sa.func.array_agg(sa.cast(column, sa.Text), type_=sa.ARRAY(sa.Text))
-
-
-def _insert(rows: FromClause) -> sa.Insert:
-    """Rows go in in the order of the parameter: no join and no sort may come between. A test looks at the plan."""
-    pruned = sa.select(sa.true()).where(_IS_EVENT_ID).limit(_ONE)
-    pruned_before = pruned.where(tombstones.c.scope == rows.c.source, tombstones.c.key == rows.c.external_id)
-    # As a rule nothing was pruned, which is asked once a batch.
-    is_new = sa.or_(pruned.scalar_subquery().is_(None), pruned_before.scalar_subquery().is_(None))
-    new = insert_new(events, "(source, external_id) WHERE external_id IS NOT NULL")
-    return new.from_select(_STORED, sa.select(*rows.c, _NOW, _NOW).where(is_new))
-
-
 def find_event_id(connection: Connection, source: str, external_id: str) -> str | None:
     """Our id of the event with this (source, id); ``None`` when it is gone or never came."""
-    return connection.execute(_find_event_id(), {"source": source, "external_id": external_id}).scalar()
-
-
-@statement
-def _find_event_id() -> sa.Select[Any]:
-    """Our id of the event that its sender knows by this one."""
-    source, key = (sa.bindparam(name, type_=sa.Text) for name in ("source", "external_id"))
-    return sa.select(events.c.id).where(events.c.source == source, events.c.external_id == key)
+    found: str | None = connection.execute(
+        kept("find_event_id"), {"source": source, "external_id": external_id}
+    ).scalar()
+    return found
 
 
 def get_event(connection: Connection, event_id: str) -> Event | None:
     """The event with this id."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import events
+
     return next(iter(load_events(connection, sa.select(events).where(events.c.id == event_id))), None)
 
 
 def get_events(connection: Connection, event_ids: Sequence[str]) -> list[Event]:
     """The events with these ids."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import events
+
     return load_events(connection, sa.select(events).where(events.c.id.in_(event_ids))) if event_ids else []
 
 
@@ -238,6 +163,10 @@ def list_events(
     limit: int,
 ) -> list[Event]:
     """Events, newest first. ``unmatched``: those that no wait took, nor counted."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import events
+
     found = sa.select(events).order_by(events.c.received_at.desc(), events.c.id.desc()).limit(limit)
     held = meant(event_type=event_type, contact_id=contact_id, since=since, unmatched=unmatched)
     return load_events(connection, found.where(*held))
@@ -247,6 +176,10 @@ def meant(
     *, event_type: str | None, contact_id: str | None, since: datetime | None, unmatched: bool
 ) -> list[sa.ColumnElement[bool]]:
     """What holds for the events that are meant."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import events, listeners, matches
+
     held: list[sa.ColumnElement[bool]] = []
     if event_type is not None:
         held.append(events.c.event_type == event_type)
@@ -260,8 +193,13 @@ def meant(
     return held
 
 
-def load_events(connection: Connection, found: sa.Select[Any]) -> list[Event]:
+def load_events(connection: Connection, found: Statement) -> list[Event]:
     """The events of a statement on all their columns, and which waits took them."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import listeners, matches
+    from waitctl.infrastructure.store.statements.waits import literal
+
     rows = list(connection.execute(found).mappings())
     matched: dict[str, list[str]] = {}
     ids = [row["id"] for row in rows]
@@ -285,14 +223,7 @@ def load_events(connection: Connection, found: sa.Select[Any]) -> list[Event]:
 
 def mark_correlated(connection: Connection, ids: Iterable[str], *, now: datetime | None) -> None:
     """Say that these events have been correlated; None: not yet, so that the next tick does it."""
-    connection.execute(_mark_correlated(), {"given": json_ids(ids), "now": now})
-
-
-@statement
-def _mark_correlated() -> sa.Update:
-    """Say that events, which `inbox.claim_oldest` has locked, have been correlated."""
-    given = JsonRows("given", {"id": events.c.id.type})
-    return sa.update(events).values(correlated_at=_NOW).where(events.c.id == given.c.id)
+    connection.execute(kept("mark_correlated"), {"given": json_ids(ids), "now": now})
 
 
 # -- event types -------------------------------------------------------------------------------------------------------
@@ -300,6 +231,10 @@ def _mark_correlated() -> sa.Update:
 
 def list_event_types(connection: Connection) -> list[tuple[str, str, bool]]:
     """The registered event types: name, description, whether it is built in."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import event_types
+
     found = sa.select(event_types.c.name, event_types.c.description, event_types.c.builtin)
     order = [event_types.c.builtin.desc(), event_types.c.name]
     return [(row[0], row[1], row[2]) for row in connection.execute(found.order_by(*order))]
@@ -307,29 +242,35 @@ def list_event_types(connection: Connection) -> list[tuple[str, str, bool]]:
 
 def registered_types(connection: Connection) -> set[str]:
     """The names of the registered event types."""
-    return set(connection.execute(_registered_types()).scalars())
-
-
-@statement
-def _registered_types() -> sa.Select[Any]:
-    """The names of the registered event types."""
-    return sa.select(event_types.c.name)
+    return set(connection.execute(kept("registered_types")).scalars())
 
 
 def insert_event_type(connection: Connection, name: str, description: str, *, now: datetime) -> bool:
     """Register an event type. Returns whether it is new."""
+    from waitctl.infrastructure.dialects import insert_new
+    from waitctl.infrastructure.schema import event_types
+
     row = {"name": name, "description": description, "builtin": False, "created_at": now}
     return connection.execute(insert_new(event_types).returning(event_types.c.name), row).first() is not None
 
 
 def delete_event_type(connection: Connection, name: str) -> bool:
     """Forget an event type that is not built in. Returns whether it was there."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import event_types
+
     gone = sa.delete(event_types).where(event_types.c.name == name, ~event_types.c.builtin)
     return bool(connection.execute(gone).rowcount == 1)
 
 
 def count_listeners(connection: Connection, event_type: str) -> int:
     """How many active listeners wait for this type."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import listeners
+    from waitctl.infrastructure.store.statements.events import _ACTIVE
+
     found = sa.select(sa.func.count()).where(
         listeners.c.event_type == event_type,
         _ACTIVE,

@@ -1,82 +1,15 @@
-"""Statements on the waits that a filter means: every command that takes the filters goes through `clauses`."""
+"""The waits that a filter means: listed in pages, counted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
-
-from waitctl.domain.counts import CAP
-from waitctl.domain.deliveries import Outcome
-from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
-from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution
-from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
-from waitctl.infrastructure.sql_batch import named
-from waitctl.infrastructure.store.completion import ACTIVE, SCHEDULED
-from waitctl.infrastructure.store.overview import OpenCounts, open_counts, percentiles
-from waitctl.infrastructure.store.waits import IS_OPEN, complete, literal, load, of_execution
-
-PAGE = 1000
-"""Waits that are read at once."""
-
-
-def clauses(wanted: WaitFilter, *, now: datetime) -> list[sa.ColumnElement[bool]]:
-    """What holds for the waits that are meant, at ``now``. Raises `InvalidWaitDateError`; see `WaitFilter.at`."""
-    wanted = wanted.at(now)
-    held: list[sa.ColumnElement[bool]] = []
-    for column, value in (
-        (waits.c.contact_id, wanted.contact_id),
-        (waits.c.workflow_id, wanted.workflow_id),
-        (waits.c.step_id, wanted.step_id),
-    ):
-        if value is not None:
-            held.append(column == value)
-    if wanted.wait_types:
-        held.append(waits.c.wait_type.in_(list(wanted.wait_types)))
-    if wanted.execution_id is not None:
-        held.append(of_execution(wanted.execution_id))
-    if wanted.handler is not None:
-        routed = (waits.c.handlers[outcome.value].as_string() == wanted.handler for outcome in Outcome)
-        held.append(sa.or_(waits.c.handler == wanted.handler, *routed))
-    if wanted.statuses:
-        held.append(waits.c.status.in_([literal(each, waits.c.status) for each in wanted.statuses]))
-    if wanted.created_before is not None:
-        held.append(waits.c.created_at < wanted.created_before)
-    if wanted.created_after is not None:
-        held.append(waits.c.created_at >= wanted.created_after)
-    return held + _ending(wanted, now)
-
-
-def _ending(wanted: WaitFilter, now: datetime) -> list[sa.ColumnElement[bool]]:
-    held: list[sa.ColumnElement[bool]] = []
-    if wanted.overdue:
-        held.append(_ends_at() <= now)
-    if wanted.due_before is not None:
-        held.append(_ends_at() < wanted.due_before)
-    if wanted.due_after is not None:
-        held.append(_ends_at() >= wanted.due_after)
-    return [IS_OPEN, *held] if held else []
-
-
-def _ends_at() -> sa.ColumnElement[Any]:
-    """When a tick would end an open wait: its instant, or the end of its listeners' grace."""
-    expires = (
-        sa.select(sa.func.min(listeners.c.expires_at))
-        .where(
-            listeners.c.wait_id == waits.c.id, listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
-        )
-        .scalar_subquery()
-    )
-    return sa.case(
-        (waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status), waits.c.scheduled_at), else_=expires
-    )
-
-
-# -- listing -----------------------------------------------------------------------------------------------------------
+from waitctl.domain.filters import NEWEST_FIRST, WaitFilter, WaitOrder
+from waitctl.domain.waits import WaitStepExecution
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import kept
+from waitctl.infrastructure.store.overview import OpenCounts, open_counts
+from waitctl.infrastructure.store.waits import load
 
 
 def list_waits(
@@ -89,64 +22,17 @@ def list_waits(
     order: WaitOrder = NEWEST_FIRST,
 ) -> list[WaitStepExecution]:
     """A page of waits in an order, beyond the wait ``after``, which must be there unless by `SortKey.CREATED`."""
-    found = list_statement(wanted, now=now, order=order).limit(limit)
-    if after is not None:
-        key = _sort_key(order.key)
-        place = sa.select(key, waits.c.id).where(waits.c.id == after)
-        beyond = waits.c.id if order.key is SortKey.CREATED else sa.tuple_(key, waits.c.id)
-        last = sa.literal(after, waits.c.id.type) if order.key is SortKey.CREATED else place.scalar_subquery()
-        found = found.where(beyond < last if order.descending else beyond > last)
-    return load(connection, found)
+    if wanted.is_empty and order == NEWEST_FIRST:  # what a dashboard asks every few seconds
+        return load(connection, kept("list_newest", after is not None), limit=limit, after=after)
+    from waitctl.infrastructure.store.statements.filters import beyond, list_statement
 
-
-def iterate_waits(
-    connection: Connection, wanted: WaitFilter, *, now: datetime, order: WaitOrder
-) -> Iterator[WaitStepExecution]:
-    """Every wait that is meant, in an order that no index gives: sorted once, and read `PAGE` at a time."""
-    found = list_statement(wanted, now=now, order=order).execution_options(yield_per=PAGE)
-    for rows in connection.execute(found).partitions():
-        yield from complete(connection, rows)
-
-
-def list_statement(wanted: WaitFilter, *, now: datetime, order: WaitOrder = NEWEST_FIRST) -> sa.Select[Any]:
-    """The waits that are meant, in this order."""
-    columns = [waits.c.id] if order.key is SortKey.CREATED else [_sort_key(order.key), waits.c.id]
-    ordered = [column.desc() if order.descending else column.asc() for column in columns]
-    return named("list_waits", sa.select(waits).where(*clauses(wanted, now=now)).order_by(*ordered))
-
-
-_NEVER = datetime(9999, 12, 31, tzinfo=UTC)
-
-
-def _sort_key(key: SortKey) -> sa.ColumnElement[Any]:
-    """What waits are sorted by; those that have none come after all others."""
-    if key is SortKey.CREATED:
-        return waits.c.id
-    if key is SortKey.UPDATED:
-        return waits.c.updated_at
-    instants = [waits.c.resolved_at] if key is SortKey.ENDED else [waits.c.scheduled_at, waits.c.timeout_at]
-    return sa.func.coalesce(*instants, sa.literal(_NEVER, UtcDateTime), type_=UtcDateTime)
-
-
-# -- counting ----------------------------------------------------------------------------------------------------------
+    return load(connection, beyond(after, order, list_statement(wanted, now=now, order=order)).limit(limit))
 
 
 def count_open(connection: Connection, wanted: WaitFilter, *, now: datetime) -> OpenCounts:
     """Count the open waits among those that are meant, as `overview.count_open` does for all."""
-    held = [*clauses(wanted, now=now), IS_OPEN]
-    more = sa.literal_column(str(CAP + 1), sa.Integer)
-    some = sa.select(waits.c.wait_type, waits.c.status).where(*held).limit(more).subquery()
-    counts = sa.select(*some.c, sa.func.count()).group_by(*some.c)
-    ends = sa.select(_ends_at().label("at")).where(*held, _ends_at() <= now).limit(more)
-    due = sa.select(waits.c.scheduled_at).where(*held, SCHEDULED, waits.c.scheduled_at > now)
-    expires = (
-        sa.select(listeners.c.expires_at)
-        .join(waits, waits.c.id == listeners.c.wait_id)
-        .where(*held, ACTIVE, listeners.c.expires_at > now)
-    )
-    following = [
-        connection.execute(found.order_by(column).limit(1)).scalar()
-        for found, column in ((due, waits.c.scheduled_at), (expires, listeners.c.expires_at))
-    ]
+    from waitctl.infrastructure.store.statements.filters import count_statements
+
+    counts, overdue, following = count_statements(wanted, now=now)
     found = [(row[0], row[1], row[2]) for row in connection.execute(counts)]
-    return open_counts(found, connection.execute(percentiles(ends)).all(), following)
+    return open_counts(found, connection.execute(overdue), connection.execute(following).one())

@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
-
-from waitctl.infrastructure.schema import deliveries, events, quarantine, waits
-from waitctl.infrastructure.sql_batch import statement
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import kept
 
 
 class HasId(Enum):
-    """What people name by an id."""
+    """What people name by an id: the table with its rows."""
 
-    WAIT = waits.name
-    EVENT = events.name
-    DELIVERY = deliveries.name
-    QUARANTINED = quarantine.name
-
-
-_COLUMNS: dict[HasId, sa.Column[str]] = {
-    HasId(table.name): table.c.id for table in (waits, events, deliveries, quarantine)
-}
+    WAIT = "workflow_wait_executions"
+    EVENT = "workflow_events"
+    DELIVERY = "workflow_wait_deliveries"
+    QUARANTINED = "workflow_event_quarantine"
 
 
 def is_id(connection: Connection, kind: HasId, whole_id: str) -> bool:
     """Whether there is one with this id."""
-    return connection.execute(_find_id(_COLUMNS[kind]), {"id": whole_id}).first() is not None
-
-
-@statement
-def _find_id(column: sa.Column[str]) -> sa.Select[Any]:
-    """The id, if there is one."""
-    return sa.select(column).where(column == sa.bindparam("id", type_=column.type))
+    return connection.execute(kept("find_id", kind), {"id": whole_id}).first() is not None
 
 
 def find_ids(connection: Connection, kind: HasId, fragment: str, limit: int) -> list[str]:
     """The first ids that begin or end with ``fragment``: hexadecimal digits, no dashes."""
-    return list(connection.execute(_find_ids(_COLUMNS[kind]), {"fragment": fragment, "limit": limit}).scalars())
-
-
-@statement
-def _find_ids(column: sa.Column[str]) -> sa.Select[Any]:
-    """Ids that begin or end with these digits."""
-    digits = sa.func.replace(sa.cast(column, sa.Text), sa.literal_column("'-'"), sa.literal_column("''"))
-    fragment = sa.bindparam("fragment", type_=sa.Text)
-    found = sa.select(column).where(digits.startswith(fragment) | digits.endswith(fragment))
-    return found.order_by(column).limit(sa.bindparam("limit", type_=sa.Integer))
+    return list(connection.execute(kept("find_ids", kind), {"fragment": fragment, "limit": limit}).scalars())

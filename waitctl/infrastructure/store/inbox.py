@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import sqlalchemy as sa
-from sqlalchemy import Connection
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import by_dialect, kept
+from waitctl.infrastructure.sql_values import json_rows
 
-from waitctl.domain.quarantine import MAX_KEPT
-from waitctl.infrastructure.dialects import JsonRows, is_among, json_rows, octets
-from waitctl.infrastructure.schema import UtcDateTime, events, real_now, tombstones
-from waitctl.infrastructure.sql_batch import by_dialect, statement
-
-_LIMIT = sa.bindparam("limit", type_=sa.Integer)
 _BLANKS = " \t\n\r\v\f"
 
 
@@ -35,118 +30,38 @@ class InboxRow(NamedTuple):
 
 def claim_oldest(connection: Connection, limit: int) -> list[InboxRow]:
     """Lock the oldest rows that nobody else has in hand."""
-    return [InboxRow(*row) for row in connection.execute(_claim_oldest(), {"limit": limit})]
-
-
-@statement
-def _claim_oldest() -> sa.Select[Any]:
-    """The oldest events of the inbox table that nobody has correlated, past the locked ones. Locks them."""
-    return _claim()
+    return [InboxRow(*row) for row in connection.execute(kept("claim_oldest"), {"limit": limit})]
 
 
 def claim_of_topics(connection: Connection, event_types: Sequence[str], contact_id: str, limit: int) -> list[InboxRow]:
     """Lock rows of these types and of a contact that is, or may be, this one: spelled so that one has to look."""
     given = {"types": event_types, "contact_id": contact_id, "blanks": _BLANKS, "limit": limit}
-    return [InboxRow(*row) for row in connection.execute(_claim_of_topics(), given)]
-
-
-@statement
-def _claim_of_topics() -> sa.Select[Any]:
-    """The oldest events of the inbox table that may be of these topics, past the locked ones. Locks them."""
-    contact = events.c.contact_id
-    may_be_it = sa.or_(
-        contact == sa.bindparam("contact_id", type_=sa.Text),
-        contact != sa.func.lower(contact),
-        contact != sa.func.trim(contact, sa.bindparam("blanks", type_=sa.Text)),
-        contact.like(sa.literal_column("'whatsapp:%'")),
-        octets(contact) != sa.func.length(contact),
-    )
-    return _claim().where(is_among(events.c.event_type, "types"), may_be_it)
-
-
-def _claim() -> sa.Select[Any]:
-    occurred_at = sa.type_coerce(events.c.occurred_at, sa.Text)  # what stands there need not be an instant
-    names = ("id", "event_type", "contact_id", "source", "external_id")
-    return (
-        sa.select(*(events.c[name] for name in names), occurred_at, octets(events.c.data))
-        .where(events.c.correlated_at.is_(None))
-        .order_by(events.c.received_at)
-        .limit(_LIMIT)
-        .with_for_update(skip_locked=True)
-    )
+    return [InboxRow(*row) for row in connection.execute(kept("claim_of_topics"), given)]
 
 
 def read_refused(connection: Connection, ids: Sequence[str]) -> Mapping[str, str]:
     """The data of these rows as text, cut after what a quarantine keeps."""
-    return {row[0]: row[1] for row in connection.execute(_read_refused(), {"ids": ids})}
-
-
-@statement
-def _read_refused() -> sa.Select[Any]:
-    """The beginning of events' data."""
-    text = sa.func.substr(sa.cast(events.c.data, sa.Text), sa.literal_column("1"), sa.literal_column(str(MAX_KEPT)))
-    return sa.select(events.c.id, text).where(is_among(events.c.id))
+    return {row[0]: row[1] for row in connection.execute(kept("read_refused"), {"ids": ids})}
 
 
 def delete_refused(connection: Connection, ids: Sequence[str]) -> None:
     """Delete rows that no door would take."""
-    connection.execute(_delete_refused(), {"ids": ids})
-
-
-@statement
-def _delete_refused() -> sa.Delete:
-    """Delete events of the inbox table that no door would take."""
-    return sa.delete(events).where(is_among(events.c.id), events.c.correlated_at.is_(None))
+    connection.execute(kept("delete_refused"), {"ids": ids})
 
 
 def forget_pruned(connection: Connection) -> None:
     """Delete what came by the inbox table and was pruned before: its id is remembered, so it has no effect twice."""
-    connection.execute(_forget_pruned())
-
-
-@statement
-def _forget_pruned() -> sa.Delete:
-    """Delete events of the inbox table whose id was pruned before."""
-    pruned = sa.exists().where(
-        tombstones.c.kind == sa.literal_column("'event_id'"),
-        tombstones.c.scope == events.c.source,
-        tombstones.c.key == events.c.external_id,
-    )
-    return sa.delete(events).where(events.c.correlated_at.is_(None), pruned)
+    connection.execute(kept("forget_pruned"))
 
 
 def set_contacts(connection: Connection, contacts: Mapping[str, str]) -> None:
     """Give rows, by id, their contacts in the form in which they are compared."""
     rows = json_rows({"id": event_id, "contact_id": contact} for event_id, contact in contacts.items())
-    connection.execute(_set_contacts(), {"given": rows})
-
-
-@statement
-def _set_contacts() -> sa.Update:
-    """Give events their contacts in the form in which they are compared."""
-    given = JsonRows("given", {"id": events.c.id.type, "contact_id": events.c.contact_id.type})
-    return sa.update(events).values(contact_id=given.c.contact_id).where(events.c.id == given.c.id)
+    connection.execute(kept("set_contacts"), {"given": rows})
 
 
 def set_instants(connection: Connection, occurred_at: Iterable[tuple[str, datetime | None]]) -> None:
     """Give rows their instants in one form; PostgreSQL has none but instants there."""
-    if (set_instants := by_dialect(connection, sqlite=_set_instants, postgresql=None)) is not None:
+    if by_dialect(connection, sqlite=True, postgresql=False):
         rows = json_rows({"id": event_id, "occurred_at": at} for event_id, at in occurred_at)
-        connection.execute(set_instants(), {"given": rows})
-
-
-@statement
-def _set_instants() -> sa.Update:
-    """Give events their instants in one form: SQLite, where alone this runs, compares them as text."""
-    given = JsonRows("given", {"id": events.c.id.type, "occurred_at": UtcDateTime()})
-    form = "%Y-%m-%d %H:%M:%f000"
-    received, expires = (
-        sa.func.strftime(form, sa.type_coerce(events.c[name], sa.Text)) for name in ("received_at", "expires_at")
-    )
-    values = {
-        "occurred_at": given.c.occurred_at,
-        # What is no instant must not stop the tick, now and every minute from now on.
-        "received_at": sa.func.coalesce(received, real_now()),
-        "expires_at": expires,
-    }
-    return sa.update(events).values(values).where(events.c.id == given.c.id)
+        connection.execute(kept("set_instants"), {"given": rows})

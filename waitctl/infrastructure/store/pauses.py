@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy import Connection
-
 from waitctl.domain.pauses import Pause, Paused, PauseKind
-from waitctl.infrastructure.dialects import insert_new
-from waitctl.infrastructure.schema import pauses
-from waitctl.infrastructure.sql_batch import statement
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import kept
 
 
 def list_pauses(connection: Connection) -> list[Pause]:
     """Every pause, oldest first."""
-    return [Pause(PauseKind(row[0]), *row[1:]) for row in connection.execute(_list_pauses()).all()]
-
-
-@statement
-def _list_pauses() -> sa.Select[Any]:
-    """Every pause, oldest first."""
-    return sa.select(*pauses.c).order_by(pauses.c.paused_at, pauses.c.kind, pauses.c.name)
+    return [Pause(PauseKind(row[0]), *row[1:]) for row in connection.execute(kept("list_pauses")).all()]
 
 
 def paused(connection: Connection) -> Paused:
@@ -31,11 +19,18 @@ def paused(connection: Connection) -> Paused:
 
 def insert_pause(connection: Connection, pause: Pause) -> bool:
     """Pause, unless it is paused already. Returns whether it landed."""
+    from waitctl.infrastructure.dialects import insert_new
+    from waitctl.infrastructure.schema import pauses
+
     row = {column.name: getattr(pause, column.name) for column in pauses.c}
     return connection.execute(insert_new(pauses).returning(pauses.c.name), row).first() is not None
 
 
 def delete_pause(connection: Connection, kind: PauseKind, name: str) -> bool:
     """Unpause. Returns whether it was paused."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import pauses
+
     gone = sa.delete(pauses).where(pauses.c.kind == kind.value, pauses.c.name == name).returning(pauses.c.name)
     return connection.execute(gone).first() is not None

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy import Connection
 
 from waitctl.domain.text import JsonObject, from_json
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, ticks, transitions
-from waitctl.infrastructure.sql_batch import statement
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import kept
 
 _KEPT = timedelta(days=30)
 
 
 def last_tick_at(connection: Connection) -> datetime | None:
     """The latest instant, on the real clock, at which a tick started or finished."""
-    last = sa.select(
-        sa.func.max(ticks.c.started_at, type_=UtcDateTime), sa.func.max(ticks.c.finished_at, type_=UtcDateTime)
-    )
-    seen = [at for at in connection.execute(last).one() if at is not None]
+    seen = [at for at in connection.execute(kept("last_ticks")).one() if at is not None]
     return max(seen, default=None)
+
+
+def last_finished_at(connection: Connection) -> datetime | None:
+    """The latest instant, on the real clock, at which a tick finished; a resident one does so once a minute."""
+    at: datetime | None = connection.execute(kept("last_finished_at")).scalar()
+    return at
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +35,9 @@ class LastTick:
 
 def last_tick(connection: Connection) -> LastTick | None:
     """The tick that was seen last; a resident one is seen once a minute."""
-    rows = [row for row in connection.execute(_last_tick()).all() if row.at is not None]
+    rows = [row for row in connection.execute(kept("last_tick")) if row.at is not None]
     last = max(rows, key=lambda row: row.at, default=None)
     return None if last is None else LastTick(last.at, last.host)
-
-
-@statement
-def _last_tick() -> sa.CompoundSelect[Any]:
-    """The tick that started last, and the one that was seen last."""
-    looks = (
-        sa.select(column.label("at"), ticks.c.host).where(column.is_not(None)).order_by(column.desc()).limit(1)
-        for column in (ticks.c.started_at, ticks.c.finished_at)
-    )
-    return sa.union_all(*(sa.select(look.subquery()) for look in looks))
 
 
 def set_clock_back(connection: Connection, last: datetime, now: datetime, note: str) -> None:
@@ -57,6 +46,10 @@ def set_clock_back(connection: Connection, last: datetime, now: datetime, note: 
     Their rows say now; deliveries that wait for an instant of that clock wait for as much less; and the trail of what
     happened by it is given ``note``. What pretended to be of another time is left as it is.
     """
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import deliveries, ticks, transitions
+
     ahead = connection.execute(sa.select(sa.func.min(ticks.c.started_at)).where(ticks.c.started_at > now)).scalar()
     first = ahead or last
     for table, column in ((deliveries, deliveries.c.next_attempt_at), (deliveries, deliveries.c.lease_expires_at)):
@@ -85,13 +78,17 @@ def insert_tick(
 
     Returns its number.
     """
-    connection.execute(sa.delete(ticks).where(ticks.c.started_at < started_at - _KEPT))
+    connection.execute(kept("forget_ticks"), {"before": started_at - _KEPT})
     row = {"host": host, "pid": pid, "started_at": started_at, "as_of": as_of, "handlers": list(handlers)}
-    return int(connection.execute(sa.insert(ticks).values(row).returning(ticks.c.id)).scalar_one())
+    return int(connection.execute(kept("insert_tick"), row).scalar_one())
 
 
 def handlers_known_since(connection: Connection, since: datetime) -> set[str]:
     """Every handler that the config of a host knew which has ticked since then."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import ticks
+
     beat_at = sa.func.coalesce(ticks.c.finished_at, ticks.c.started_at)
     seen = sa.select(sa.cast(ticks.c.handlers, sa.Text)).where(beat_at >= since).distinct()
     return {name for text in connection.execute(seen).scalars() if text for name in from_json(text)}
@@ -99,7 +96,7 @@ def handlers_known_since(connection: Connection, since: datetime) -> set[str]:
 
 def finish_tick(connection: Connection, tick_id: int, *, finished_at: datetime, report: JsonObject) -> None:
     """Say that a tick has finished, and what it did."""
-    connection.execute(sa.update(ticks).values(finished_at=finished_at, report=report).where(ticks.c.id == tick_id))
+    connection.execute(kept("finish_tick"), {"tick": tick_id, "at": finished_at, "said": report})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +113,5 @@ class TickRow:
 
 def list_ticks(connection: Connection, *, since: datetime, limit: int | None = None) -> list[TickRow]:
     """The runs that started since then, and those that were still seen, newest first."""
-    table = ticks.c
-    columns = (table.started_at, table.finished_at, table.host, table.pid, table.as_of, table.report)
-    found = sa.select(*columns).where(sa.or_(table.started_at >= since, table.finished_at >= since))
-    found = found.order_by(table.started_at.desc(), table.id.desc())
-    return [TickRow(*row) for row in connection.execute(found if limit is None else found.limit(limit))]
+    found = connection.execute(kept("list_ticks", limit is not None), {"since": since, "limit": limit})
+    return [TickRow(*row) for row in found]

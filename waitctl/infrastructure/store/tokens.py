@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
 
 from waitctl.infrastructure.dialects import insert_new
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import webhook_tokens
 
 

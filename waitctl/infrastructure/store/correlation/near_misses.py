@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
 
 from waitctl.domain.near_misses import Taker
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitStepExecution
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import events, listeners, matches, waits
-from waitctl.infrastructure.store.completion import ACTIVE
+from waitctl.infrastructure.store.statements.completion import ACTIVE
 from waitctl.infrastructure.store.waits import load
 
 _RESUMING = {resolution for resolution in Resolution if resolution.status is WaitExecutionStatus.RESUMED}

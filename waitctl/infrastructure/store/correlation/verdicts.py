@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from sqlalchemy import Connection
-
 from waitctl.domain.conditions import ConditionError, Subject, sees_context
 from waitctl.domain.text import JsonObject, to_json
-from waitctl.infrastructure.database import Database
+from waitctl.infrastructure.database import Caller, Database
+from waitctl.infrastructure.executor import Connection
 
 T = TypeVar("T")
 
@@ -97,7 +96,7 @@ class Verdicts:
 def write_within_budget(
     database: Database,
     work: Callable[[Connection, Verdicts], T],
-    connection: Connection | None = None,
+    connection: Caller | None = None,
     *,
     may_go_on: Callable[[], bool] = lambda: True,
     rollback: bool = False,

@@ -12,8 +12,8 @@ from waitctl.domain.text import to_json
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.dialects import JsonRows, contains, is_one_of, matches_text, scalar_text
 from waitctl.infrastructure.schema import events, listeners, matches, waits
-from waitctl.infrastructure.store.completion import ACTIVE, ID, NOW, WAITING
-from waitctl.infrastructure.store.waits import literal
+from waitctl.infrastructure.store.statements.completion import ACTIVE, ID, NOW, WAITING
+from waitctl.infrastructure.store.statements.waits import literal
 
 JUDGED = sa.or_(listeners.c.exclusive, listeners.c.gated, listeners.c.where.is_not(None))
 """Listeners that Python has a say in: who takes an event, when its window opens, whether its condition holds."""

@@ -1,0 +1,18 @@
+-- find_unclaimed
+-- Deliveries that have waited since an instant for none of these handlers, the oldest first.
+
+SELECT workflow_wait_deliveries.id, workflow_wait_deliveries.handler
+FROM workflow_wait_deliveries
+WHERE workflow_wait_deliveries.status = 'pending'
+  AND (workflow_wait_deliveries.handler NOT IN (
+    SELECT names.name
+    FROM (
+        SELECT json_extract(value, '$."name"') AS name
+        FROM json_each(:names)
+    ) AS names
+))
+  AND workflow_wait_deliveries.created_at <= :before
+  AND workflow_wait_deliveries.next_attempt_at <= :before
+ORDER BY workflow_wait_deliveries.id
+LIMIT :limit
+OFFSET :param_2;

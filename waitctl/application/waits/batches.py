@@ -1,0 +1,373 @@
+"""Many waits at once: a thousand in a transaction, and of each becomes what would have become of it alone.
+
+What nothing stands in the way of goes in together, by one statement on PostgreSQL. The others follow one by one, in
+their order and in the same transaction: whose step or key is taken, who comes second in it, for whom an event is there
+already, and whoever is to be told of an error.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+import pydantic_core
+
+from waitctl.application.waits.creating import WaitCreator, check_types
+from waitctl.application.waits.requests import WaitRequest
+from waitctl.application.waits.results import CreateTotals, Rejection
+from waitctl.domain.errors import DatabaseError, WaitStepError
+from waitctl.domain.listeners import TOPIC_BUCKETS, EventQuery, topic_bucket
+from waitctl.domain.text import JsonObject, StorableObject
+from waitctl.domain.waits import WaitStepExecution
+from waitctl.infrastructure.database import Caller, Connection
+from waitctl.infrastructure.ids import new_id
+from waitctl.infrastructure.sql_values import as_tuples
+from waitctl.infrastructure.store import creation as store
+from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store import waits as wait_store
+from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
+from waitctl.infrastructure.store.creation import Claims, NewBatch, NewListener, NewWait
+
+BATCH = 1000
+"""Waits a transaction."""
+
+BATCH_BYTES = 8 * 1024 * 1024
+"""Characters of contexts a transaction, or one wait more: a thousand of the largest would fill the memory."""
+
+_AHEAD = 2
+"""Batches that lie ready, or are read, while the database takes one in."""
+
+
+class _Item(NamedTuple):
+    """A wait that is asked for. ``is_apart``: its step or its key is another's of the batch before it."""
+
+    place: int
+    request: WaitRequest
+    plan: int
+    row: NewWait
+    is_apart: bool
+
+    @property
+    def claims(self) -> Claims:
+        row = self.row
+        return Claims(row.id, row.workflow_execution_id, row.step_id, row.workflow_id or "", row.idempotency_key)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Waits of one transaction. ``plans``: a request for each of those that differ by more than where they belong."""
+
+    items: list[_Item] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
+    plans: list[WaitRequest] = field(default_factory=list)
+    buckets: set[int] = field(default_factory=set)
+    text: str = ""
+    """All waits, encoded while the database is busy with others."""
+    size: int = 0
+    has_keys: bool = False
+    has_apart: bool = False
+    _numbers: dict[tuple[object, ...], int] = field(default_factory=dict)
+    _taken: set[tuple[str | None, ...]] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.items) + len(self.rejected)
+
+    def add(self, place: int, request: WaitRequest, creator: WaitCreator, *, dry_run: bool) -> None:
+        """Take one in. Raises what `WaitCreator.checked` raises."""
+        spec, asked = request.spec, request.asked
+        shared = (
+            *(id(asked), id(request.rules), request.base, spec.timezone, spec.handler, id(spec.handlers)),
+            spec.command,
+        )
+        plan = self._numbers.get(shared)
+        if plan is None:
+            checked = creator.checked(request, dry_run=dry_run)
+            contact = checked.spec.contact_id
+            plan = self._numbers[shared] = len(self.plans)
+            self.plans.append(checked)
+        elif (contact := spec.check_own()) is None and isinstance(asked, EventQuery):
+            creator.checked(request, dry_run=dry_run)  # it says what is missing
+        row = NewWait(
+            new_id(),
+            str(plan),
+            spec.workflow_id,
+            spec.workflow_execution_id,
+            spec.step_id,
+            contact,
+            _json(spec.context),
+            spec.idempotency_key,
+        )
+        self.items.append(_Item(place, request, plan, row, self._is_apart(request)))
+        self.size += len(row.context or "")
+        if isinstance(asked, EventQuery) and contact is not None and len(self.buckets) < TOPIC_BUCKETS:
+            self.buckets.update(topic_bucket(event_type, contact) for event_type in asked.types)
+
+    def _is_apart(self, request: WaitRequest) -> bool:
+        """Whether another has its step or its key, or it has a command, which is signed for its own wait."""
+        spec = request.spec
+        step = (spec.workflow_execution_id, spec.step_id)
+        is_apart = step in self._taken or spec.command is not None
+        self._taken.add(step)
+        if spec.idempotency_key is not None:
+            self.has_keys = True
+            key = ("key", spec.workflow_id, spec.idempotency_key)
+            is_apart |= key in self._taken
+            self._taken.add(key)
+        self.has_apart |= is_apart
+        return is_apart
+
+
+@dataclass(slots=True)
+class _Stored:
+    """What became of a batch."""
+
+    created: int = 0
+    existing: int = 0
+    rejected: list[Rejection] = field(default_factory=list)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing of it was there."""
+        return not self.existing
+
+
+class BatchCreator:
+    """Creates what is asked for by a `WaitCreator`; see `WaitSchedulingService.create_waits`."""
+
+    def __init__(
+        self,
+        creator: WaitCreator,
+        *,
+        on_rejection: Callable[[Rejection], None],
+        on_batch: Callable[[CreateTotals], object],
+        dry_run: bool,
+    ) -> None:
+        self._creator = creator
+        self._database = creator.database
+        self._dialect = "sqlite" if creator.database.is_sqlite else "postgresql"
+        self._on_rejection = on_rejection
+        self._on_batch = on_batch
+        self._dry_run = dry_run
+        self._totals = CreateTotals()
+
+    def run(self, requests: Iterable[WaitRequest | WaitStepError], connection: Caller | None) -> CreateTotals:
+        """Create them all. Returns what became of them."""
+        with self._database.read(connection):
+            pass  # nothing to do finds out, too, whether there is a database
+        if connection is not None:
+            for batch in self._batches(requests):
+                if batch.buckets:
+                    self._database.write(self._database.require_safe, connection)
+                self._add_up(batch, self._write(batch, connection))
+            return self._totals
+        written: deque[tuple[_Batch, Future[_Stored]]] = deque()
+        # While the database takes one batch in, the next one is read.
+        with ThreadPoolExecutor(max_workers=1) as writer:
+            for batch in self._batches(requests):
+                before = written[-1][1] if written else None
+                written.append((batch, writer.submit(self._write_after, before, batch)))
+                if len(written) > _AHEAD:
+                    first, future = written.popleft()
+                    self._add_up(first, future.result())
+            for last, future in written:
+                self._add_up(last, future.result())
+        return self._totals
+
+    def _batches(self, requests: Iterable[WaitRequest | WaitStepError]) -> Iterator[_Batch]:
+        batch = _Batch()
+        for place, request in enumerate(requests, 1):
+            try:
+                if isinstance(request, WaitStepError):
+                    raise request
+                batch.add(place, request, self._creator, dry_run=self._dry_run)
+            except WaitStepError as error:
+                batch.rejected.append(Rejection(place, error))
+            if len(batch.items) + len(batch.rejected) >= BATCH or batch.size >= BATCH_BYTES:
+                yield self._encoded(batch)
+                batch = _Batch()
+        if len(batch):
+            yield self._encoded(batch)
+
+    def _encoded(self, batch: _Batch) -> _Batch:
+        batch.text = as_tuples([item.row for item in batch.items], self._dialect)
+        return batch
+
+    def _add_up(self, batch: _Batch, stored: _Stored) -> None:
+        rejected = sorted([*batch.rejected, *stored.rejected], key=lambda rejection: rejection.place)
+        for rejection in rejected:
+            self._on_rejection(rejection)
+        self._totals = CreateTotals(
+            self._totals.received + len(batch),
+            self._totals.created + stored.created,
+            self._totals.existing + stored.existing,
+            self._totals.rejected + len(rejected),
+        )
+        self._on_batch(self._totals)
+
+    # -- a batch --------------------------------------------------------------------------------------------------
+
+    def _write_after(self, before: Future[_Stored] | None, batch: _Batch) -> _Stored:
+        """Write a batch, unless the one before it failed: there it ends."""
+        # Where a file has come to what is there already, the next is likely to be so, too.
+        likely_new = before is None or before.result().is_new
+        return self._write(batch, None, likely_new=likely_new)
+
+    def _write(self, batch: _Batch, connection: Caller | None, *, likely_new: bool = False) -> _Stored:
+        if not batch.items:
+            return _Stored()
+
+        def write(presumed_new: bool) -> _Stored:
+            return write_within_budget(
+                self._database,
+                partial(self._store, batch, presumed_new),
+                connection,
+                rollback=self._dry_run and connection is None,
+            )
+
+        if likely_new and not self._database.is_sqlite:
+            with suppress(store.NotAllNewError):
+                return write(presumed_new=True)
+        return write(presumed_new=False)
+
+    def _store(self, batch: _Batch, presumed_new: bool, connection: Connection, verdicts: Verdicts) -> _Stored:
+        now = self._database.lock_topics(connection, sorted(batch.buckets), exclusive=True)
+        models = self._models(connection, batch, now)
+        together = batch.items
+        if batch.has_apart or len(models) < len(batch.plans):
+            together = [item for item in together if item.plan in models and not item.is_apart]
+        if in_the_way := self._in_the_way(connection, batch, together, models):
+            together = [item for item in together if item.row.id not in in_the_way]
+        landed = self._insert(connection, batch, together, models, now, presumed_new=presumed_new)
+        stored = _Stored(created=len(together) if landed is None else len(landed))
+        if landed is None and len(together) == len(batch.items):
+            return stored  # as a rule
+        done = {item.row.id for item in together} if landed is None else landed
+        if landed is not None:
+            same = self._find_same(connection, [item for item in together if item.row.id not in landed], models)
+            stored.existing = len(same)
+            done = landed | same
+        for item in batch.items:
+            if item.row.id not in done:
+                self._create_alone(connection, item, stored, verdicts, now)
+        return stored
+
+    def _models(self, connection: Connection, batch: _Batch, now: datetime) -> dict[int, WaitStepExecution]:
+        """By the number of its plan a wait as all of it will be at ``now``; without those that cannot be."""
+        registered = event_store.registered_types(connection) if batch.buckets else set[str]()
+        models: dict[int, WaitStepExecution] = {}
+        for number, request in enumerate(batch.plans):
+            try:
+                if isinstance(request.asked, EventQuery):
+                    check_types(request.asked, registered)
+                models[number], _ = self._creator.draft(request, now)
+            except WaitStepError:
+                continue  # each of its waits will say so
+        return models
+
+    def _in_the_way(
+        self, connection: Connection, batch: _Batch, items: Sequence[_Item], models: Mapping[int, WaitStepExecution]
+    ) -> Collection[str]:
+        """The waits that something makes a case of their own: a key that is remembered, an event that is there."""
+        keyed = [item.claims for item in items if item.row.idempotency_key is not None] if batch.has_keys else []
+        found = store.find_pruned_keys(connection, keyed) if keyed else set[str]()
+        if not batch.buckets:
+            return found
+        listening = [item for item in items if models[item.plan].listeners]
+        types = {listener.event_type for item in listening for listener in models[item.plan].listeners}
+        if store.types_at_inbox(connection, types):
+            return found.union(item.row.id for item in listening)
+        topics = [
+            store.topic_of(item.row.id, listener.event_type, item.row.contact_id or "", listener.since_at)
+            for item in listening
+            for listener in models[item.plan].listeners
+        ]
+        return found | store.find_early(connection, topics)
+
+    def _insert(
+        self,
+        connection: Connection,
+        batch: _Batch,
+        together: Sequence[_Item],
+        models: Mapping[int, WaitStepExecution],
+        now: datetime,
+        *,
+        presumed_new: bool,
+    ) -> set[str] | None:
+        if not together:
+            return None
+        rows = batch.text if len(together) == len(batch.items) else [item.row for item in together]
+        listeners = [
+            NewListener(new_id(), item.row.id, item.row.plan, str(place), item.row.contact_id or "")
+            for item in (together if batch.buckets else ())
+            for place in range(len(models[item.plan].listeners))
+        ]
+        new = NewBatch(
+            len(together),
+            rows,
+            listeners,
+            [_shared(model, store.PLAN_COLUMNS) | {"plan": str(number)} for number, model in models.items()],
+            [
+                _shared(listener, store.LISTENED_COLUMNS) | {"plan": str(number), "place": str(place)}
+                for number, model in models.items()
+                for place, listener in enumerate(model.listeners)
+            ],
+        )
+        return store.insert_waits(
+            connection,
+            new,
+            now=now,
+            reason=self._database.dated("created"),
+            actor=self._creator.actor,
+            presumed_new=presumed_new,
+        )
+
+    def _find_same(
+        self, connection: Connection, items: Sequence[_Item], models: Mapping[int, WaitStepExecution]
+    ) -> set[str]:
+        """Those of these whose step or key is taken by the same wait as asked: what most come to in a second run."""
+        taken = store.find_taken(connection, [item.claims for item in items])
+        there = wait_store.get_waits(connection, sorted(set(taken.values())))
+        same = set[str]()
+        for item in items:
+            existing = there.get(taken.get(item.row.id, ""))
+            if existing is not None and existing.fingerprint == _belonging(models[item.plan], item).fingerprint:
+                same.add(item.row.id)
+        return same
+
+    def _create_alone(
+        self, connection: Connection, item: _Item, stored: _Stored, verdicts: Verdicts, now: datetime
+    ) -> None:
+        try:
+            # What is replaced and then not created is not to stay cancelled.
+            with connection.savepoint() if item.request.replace_open else nullcontext():
+                request = self._creator.checked(item.request, dry_run=self._dry_run)
+                result = self._creator.create_at(connection, request, verdicts, now)
+        except DatabaseError:
+            raise
+        except WaitStepError as error:
+            stored.rejected.append(Rejection(item.place, error))
+        else:
+            stored.created += result.created
+            stored.existing += not result.created
+
+
+def _shared(model: object, names: Iterable[str]) -> JsonObject:
+    return {name: getattr(model, name) for name in names}
+
+
+def _belonging(model: WaitStepExecution, item: _Item) -> WaitStepExecution:
+    """The wait that is asked for, of which ``model`` has all but where it belongs."""
+    row = item.row
+    return replace(model, workflow_id=row.workflow_id, contact_id=row.contact_id, context=item.request.spec.context)
+
+
+def _json(context: JsonObject | None) -> str | None:
+    if context is None:
+        return None
+    return context.text if isinstance(context, StorableObject) else pydantic_core.to_json(context).decode()

@@ -1,0 +1,132 @@
+"""What a wait is asked for by, before a clock was read: the same for one wait and for a hundred thousand."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
+from waitctl.domain.durations import Duration, duration_text
+from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError
+from waitctl.domain.intents import (
+    Intent,
+    Past,
+    Roll,
+    Rules,
+    date_in_context,
+    date_text,
+    parse_fixed_time,
+    parse_until_date,
+    parse_until_time,
+)
+from waitctl.domain.listeners import EventQuery, topic_bucket
+from waitctl.domain.waits import WaitSpec
+
+
+class WaitRequest(NamedTuple):
+    """A wait that is asked for: what to wait for, by which rules, and where it belongs.
+
+    ``base`` is the instant to count from instead of now; ``replace_open`` cancels another open wait of the step first.
+    The rules of a query for events are its own.
+    """
+
+    asked: Intent | EventQuery
+    spec: WaitSpec
+    rules: Rules = Rules()
+    base: datetime | None = None
+    replace_open: bool = False
+
+    @classmethod
+    def fixed_time(
+        cls,
+        duration: Duration | timedelta | str,
+        spec: WaitSpec,
+        *,
+        at: time | str | None = None,
+        rules: Rules = Rules(),
+        base: datetime | None = None,
+        replace_open: bool = False,
+    ) -> WaitRequest:
+        """As `WaitSchedulingService.create_fixed_time_wait`.
+
+        Raises `InvalidWaitDurationError`, `InvalidWaitTimeError` or `InvalidWaitConfigurationError`.
+        """
+        may_be_zero = rules.window is not None or rules.calendar is not None
+        intent = _fixed_time(duration_text(duration), None if at is None else str(at), may_be_zero)
+        return cls(intent, spec, rules, base, replace_open)
+
+    @classmethod
+    def until_date(
+        cls,
+        date: date | str | None,
+        spec: WaitSpec,
+        *,
+        offset: timedelta | str | None = None,
+        field: str | None = None,
+        roll: str = Roll.BACK,
+        rules: Rules = Rules(),
+        base: datetime | None = None,
+        past: str = Past.REJECT,
+        replace_open: bool = False,
+    ) -> WaitRequest:
+        """As `WaitSchedulingService.create_until_date_wait`.
+
+        Raises `InvalidWaitDateError`, `InvalidWaitDurationError` for the offset, or `InvalidWaitConfigurationError`.
+        """
+        if (date is None) == (field is None):
+            raise InvalidWaitDateError("name either a date or the field of the context that holds it")
+        asked = date_text(date or "") if field is None else date_in_context(spec.context, field)
+        distance = None if offset is None else duration_text(offset)
+        return cls(parse_until_date(asked, distance, field, roll=roll, past=past), spec, rules, base, replace_open)
+
+    @classmethod
+    def until_time(
+        cls,
+        time: time | str,
+        spec: WaitSpec,
+        *,
+        days: str | None = None,
+        rules: Rules = Rules(),
+        base: datetime | None = None,
+        replace_open: bool = False,
+    ) -> WaitRequest:
+        """As `WaitSchedulingService.create_until_time_wait`.
+
+        Raises `InvalidWaitTimeError` or `InvalidWaitConfigurationError`.
+        """
+        return cls(_until_time(str(time), days), spec, rules, base, replace_open)
+
+    @classmethod
+    def for_event(
+        cls, query: EventQuery, spec: WaitSpec, *, base: datetime | None = None, replace_open: bool = False
+    ) -> WaitRequest:
+        """As `WaitSchedulingService.create_event_wait`."""
+        return cls(query, spec, query.rules, base, replace_open)
+
+    def checked(self) -> WaitRequest:
+        """Check what it says, and bring it into the form that is stored.
+
+        Raises `InvalidWaitConfigurationError`, `InvalidEventTypeError` for a name that is none, or
+        `InvalidWaitDateError` for a base without a zone.
+        """
+        asked = self.asked.checked() if isinstance(self.asked, EventQuery) else self.asked
+        if self.base is not None and self.base.tzinfo is None:
+            raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
+        spec = self.spec.checked()
+        if isinstance(asked, EventQuery) and spec.contact_id is None:
+            raise InvalidWaitConfigurationError("an event wait needs a contact", hint="--contact ID")
+        if spec is self.spec and asked is self.asked:
+            return self
+        return WaitRequest(asked, spec, self.rules, self.base, self.replace_open)
+
+    @property
+    def buckets(self) -> list[int]:
+        """The topic locks that creating it takes. It must be `checked`."""
+        if not isinstance(self.asked, EventQuery) or self.spec.contact_id is None:
+            return []
+        return [topic_bucket(event_type, self.spec.contact_id) for event_type in self.asked.types]
+
+
+# A file has few forms and says them on every line; what was parsed once is the same object again.
+_fixed_time = lru_cache(lambda duration, at, zero: parse_fixed_time(duration, at, zero=zero))
+_until_time = lru_cache(parse_until_time)

@@ -1,0 +1,65 @@
+"""What is read a line at a time: a file or standard input, and how far a command has come with it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from waitctl.cli.output import Output
+from waitctl.domain.errors import InvalidEventError, InvalidInputError
+
+
+@contextmanager
+def open_input(file: str, error: type[InvalidInputError] = InvalidEventError) -> Iterator[BinaryIO]:
+    """The bytes of a file, or of standard input for ``-``. Raises ``error`` when they cannot be read."""
+    if file == "-":
+        if sys.stdin is None:
+            raise error("standard input is closed")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(file).open("rb", buffering=0)  # noqa: SIM115 (closed below; only opening it is our error)
+    except (OSError, ValueError) as cause:
+        reason = cause.strerror if isinstance(cause, OSError) else cause
+        raise error(f"cannot read {file}: {reason}") from cause
+    with stream:
+        yield stream
+
+
+@contextmanager
+def progress(stream: BinaryIO, output: Output) -> Iterator[Callable[[str, int], None]]:
+    """How far it has come, on a terminal: a bar over the bytes of a file with the time left, else a count; its rate.
+
+    What is shown is a text and the number of lines so far.
+    """
+    if output is not Output.HUMAN or os.environ.get("NO_COLOR") or not (sys.stdout.isatty() and sys.stderr.isatty()):
+        yield lambda _, __: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    size = _size_of(stream)
+    columns = (BarColumn(), TimeRemainingColumn()) if size else (SpinnerColumn(), TimeElapsedColumn())
+    rate = TextColumn("{task.fields[rate]}")
+    with Progress(
+        TextColumn("{task.description}"), *columns, rate, console=Console(stderr=True), transient=True
+    ) as bar:
+        task = bar.add_task("reading", total=size, rate="")
+
+        def show(words: str, lines: int) -> None:
+            done = os.lseek(stream.fileno(), 0, os.SEEK_CUR) if size else lines
+            elapsed = bar.tasks[0].elapsed
+            bar.update(task, description=words, completed=done, rate=f"{lines / elapsed:,.0f}/s" if elapsed else "")
+
+        yield show
+
+
+def _size_of(stream: BinaryIO) -> int | None:
+    """The bytes of a file, None of what is no file."""
+    about = os.fstat(stream.fileno())
+    return about.st_size if stat.S_ISREG(about.st_mode) else None

@@ -1,0 +1,199 @@
+"""Which open waits an event resumes, and which event a new wait finds.
+
+Lock order, here and everywhere: topic buckets → waits by id → listeners → deliveries. Of the waits the grouped ones
+come first (`groups`), then those that broadcast, then those that are judged one by one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import FromClause
+from sqlalchemy.sql.dml import UpdateBase
+
+from waitctl.domain.deliveries import Outcome
+from waitctl.domain.waits import Resolution, WaitExecutionStatus
+from waitctl.infrastructure.dialects import JsonRows, is_among, rfc3339
+from waitctl.infrastructure.schema import events, listeners, waits
+from waitctl.infrastructure.sql_batch import Claimed, statement
+from waitctl.infrastructure.store.statements import groups
+from waitctl.infrastructure.store.statements.completion import (
+    ID,
+    NOW,
+    WAITING,
+    audit,
+    claimed_ids,
+    close_listeners,
+    ending_steps,
+    handler_of,
+)
+from waitctl.infrastructure.store.statements.match_predicates import CONDITIONAL, GROUPED, JUDGED, fits, fitting, kinds
+from waitctl.infrastructure.store.statements.waits import literal
+
+
+@statement
+def _is_touched() -> sa.Select[Any]:
+    """Whether the listeners of a wait may not be as they were created."""
+    theirs = listeners.c.wait_id == sa.bindparam("wait_id", type_=ID)
+    matched = sa.exists().where(theirs, listeners.c.matched_event_id.is_not(None))
+    judged = sa.exists().where(theirs, sa.or_(GROUPED, CONDITIONAL))
+    return sa.select(sa.or_(matched, judged))
+
+
+@statement
+def _get_subjects() -> sa.Select[Any]:
+    """What conditions see of these events."""
+    names = ("id", "event_type", "contact_id", "source", "occurred_at", "received_at", "data")
+    return sa.select(*(events.c[name] for name in names)).where(is_among(events.c.id))
+
+
+@statement
+def _note_diagnostics() -> sa.Update:
+    """What conditions could not say. Last of all, since listeners are locked after their waits; and by id."""
+    wanted = JsonRows("wanted", {"id": ID, "diagnostic": sa.Text()})
+    found = sa.select(listeners.c.id, wanted.c.diagnostic).join(wanted, wanted.c.id == listeners.c.id)
+    noted = found.order_by(listeners.c.id).with_for_update(of=listeners).cte("noted")
+    return sa.update(listeners).values(diagnostic=noted.c.diagnostic).where(listeners.c.id == noted.c.id)
+
+
+@statement
+def _resume_matching(scope: str) -> Claimed:
+    """Every wait that takes one event, and that Python has no say in, takes the oldest that fits it.
+
+    Locks the waits by id, then their listeners.
+    """
+    fit = (
+        sa.select(
+            listeners.c.wait_id,
+            listeners.c.id.label("listener_id"),
+            events.c.id.label("event_id"),
+            _age().label("age"),
+        )
+        .select_from(fitting())
+        .where(*fits(scope), ~GROUPED, ~JUDGED)
+        .cte("fit")
+    )
+    # IS TRUE: of a bare IN PostgreSQL would make a join, and compare all with all for a CTE that it thinks is small.
+    oldest = sa.select(sa.func.min(fit.c.age)).group_by(fit.c.wait_id).correlate(None)
+    columns = (waits.c.status.label("from_status"), handler_of(Outcome.EVENT), fit.c.event_id, fit.c.listener_id)
+    claim = (
+        sa.select(waits.c.id, *columns)
+        .join(fit, fit.c.wait_id == waits.c.id)
+        .where(WAITING, fit.c.age.in_(oldest).is_(sa.true()))
+        .order_by(waits.c.id)
+        .with_for_update(of=waits)
+    )
+    return _matching(claim)
+
+
+def _age() -> sa.ColumnElement[str]:
+    """What sorts an event and a listener by the event's age, and is theirs alone.
+
+    One text, since of a row of columns no database makes a minimum: each form is of one length.
+    """
+    return rfc3339(events.c.received_at) + sa.cast(events.c.id, sa.Text) + sa.cast(listeners.c.id, sa.Text)
+
+
+@statement
+def _kinds_of_listeners(scope: str) -> sa.Select[Any]:
+    """Whether any listener of these topics is grouped, and whether any is judged: as a rule none is."""
+    return kinds(scope)
+
+
+@statement
+def _find_candidates(scope: str) -> sa.Select[Any]:
+    """What fits by everything but its condition, for which the context travels."""
+    return (
+        sa.select(
+            listeners.c.wait_id,
+            listeners.c.id.label("listener_id"),
+            listeners.c.exclusive,
+            listeners.c.gated,
+            listeners.c.group_no,
+            listeners.c.where,
+            events.c.id.label("event_id"),
+            events.c.received_at,
+            sa.case((CONDITIONAL, waits.c.context)).label("context"),
+            waits.c.timezone,
+            waits.c.wait_config,
+        )
+        .select_from(fitting())
+        .where(*fits(scope), JUDGED, sa.or_(~GROUPED, CONDITIONAL))
+        .order_by(events.c.received_at, events.c.id, waits.c.created_at, waits.c.id)
+    )
+
+
+@statement
+def _resume_complete(scope: str) -> Claimed:
+    """Resume the grouped waits that have all they need. Locks the waits by id, then their listeners."""
+    return _matching(groups.complete_waits(scope, gated=False))
+
+
+@statement
+def _claim_complete_gated(scope: str) -> sa.Select[Any]:
+    """The grouped waits that have all they need, and a window. Locks the waits by id."""
+    return groups.complete_waits(scope, gated=True)
+
+
+@statement
+def _resume_chosen() -> Claimed:
+    """Resume the wanted waits, if they still wait. Locks the waits by id, then their listeners."""
+    return _matching(_claim_chosen())
+
+
+def _claim_chosen() -> sa.Select[Any]:
+    columns = {
+        "id": ID,
+        "listener_id": ID,
+        "event_id": ID,
+        "scheduled_at": waits.c.scheduled_at.type,
+        "reason": sa.Text(),
+    }
+    wanted = JsonRows("wanted", columns)
+    return (
+        sa.select(
+            waits.c.id,
+            waits.c.status.label("from_status"),
+            handler_of(Outcome.EVENT),
+            wanted.c.event_id,
+            wanted.c.listener_id,
+            wanted.c.scheduled_at,
+            wanted.c.reason,
+        )
+        .join(wanted, wanted.c.id == waits.c.id)
+        .where(WAITING)
+        .order_by(waits.c.id)
+        .with_for_update(of=waits)
+    )
+
+
+@statement
+def _defer_to_opening() -> Claimed:
+    """Schedule waits, whose event came outside their window, for the next opening. No deadline ends them any more.
+
+    Locks the waits by id, then their listeners.
+    """
+
+    def steps(claimed: FromClause) -> dict[str, UpdateBase]:
+        scheduled = literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
+        changed = {
+            "status": scheduled,
+            "scheduled_at": claimed.c.scheduled_at,
+            "timeout_at": sa.null(),
+            "resolution_event_id": claimed.c.event_id,
+            "updated_at": NOW,
+        }
+        deferred = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, WAITING)
+        closed = close_listeners(claimed, Resolution.EVENT)
+        return {"deferred": deferred, "audited": audit(claimed, scheduled), "closed": closed}
+
+    return Claimed(_claim_chosen(), steps, claimed_ids)
+
+
+def _matching(claim: sa.Select[Any]) -> Claimed:
+    return Claimed(
+        claim,
+        lambda claimed: ending_steps(claimed, Resolution.EVENT),
+        lambda claimed, _: sa.select(claimed.c.id, claimed.c.event_id),
+    )

@@ -1,0 +1,173 @@
+"""Statements behind every screen: counts that stop at a cap, and the first of what an index has in order.
+
+None reads a history, or more than a few thousand entries of what is open, however much there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from waitctl.domain.counts import CAP
+from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.domain.waits import WaitType
+from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, waits
+from waitctl.infrastructure.sql_batch import statement
+from waitctl.infrastructure.store.statements.completion import ACTIVE, NOW, SCHEDULED
+from waitctl.infrastructure.store.statements.deliveries import in_status, of_workflows
+
+_MORE = sa.literal_column(str(CAP + 1), sa.Integer)
+_MORE_LISTENERS = sa.literal_column(str(2 * CAP + 2), sa.Integer)
+"""A wait may listen to several types of event, and counts once."""
+
+_ONE = sa.literal_column("1", sa.Integer)
+
+
+def _count(found: sa.Select[Any]) -> sa.ScalarSelect[int]:
+    """How many rows there are, as far as it matters."""
+    return sa.select(sa.func.count()).select_from(found.limit(_MORE).subquery()).scalar_subquery()
+
+
+# -- waits -------------------------------------------------------------------------------------------------------------
+
+
+@statement
+def _count_open() -> sa.CompoundSelect[Any]:
+    """The open waits by type and status: of those for a time the next ones, of those for events the first to expire."""
+    scheduled = (
+        sa.select(waits.c.wait_type, waits.c.status)
+        .where(SCHEDULED)
+        .order_by(waits.c.scheduled_at)
+        .limit(_MORE)
+        .subquery("scheduled")
+    )
+    listening = (
+        sa.select(listeners.c.wait_id)
+        .where(ACTIVE)
+        .order_by(listeners.c.expires_at)
+        .limit(_MORE_LISTENERS)
+        .subquery("listening")
+    )
+    number = sa.func.count(listening.c.wait_id.distinct())
+    kinds = (scheduled.c.wait_type, scheduled.c.status)
+    waiting = (
+        sa.cast(sa.literal_column(f"'{WaitType.FOR_EVENT.value}'"), waits.c.wait_type.type),
+        sa.cast(sa.literal_column("'waiting'"), waits.c.status.type),
+    )
+    return sa.union_all(
+        sa.select(*kinds, sa.func.count(), sa.literal_column("0", sa.Integer)).group_by(*kinds),
+        sa.select(*waiting, number, sa.func.count()).select_from(listening),
+    )
+
+
+@statement
+def _overdue() -> sa.Select[Any]:
+    """How many waits are overdue, and since when: the longest, the one that 95 of 100 are behind, the middle one."""
+    scheduled = (
+        sa.select(waits.c.scheduled_at.label("at"))
+        .where(SCHEDULED, waits.c.scheduled_at <= NOW)
+        .order_by(waits.c.scheduled_at)
+        .limit(_MORE)
+        .subquery("scheduled")
+    )
+    expired = (
+        sa.select(listeners.c.expires_at.label("at"), listeners.c.wait_id)
+        .where(ACTIVE, listeners.c.expires_at <= NOW)
+        .order_by(listeners.c.expires_at)
+        .limit(_MORE_LISTENERS)
+        .subquery("expired")
+    )
+    by_wait = sa.select(sa.func.min(expired.c.at, type_=UtcDateTime).label("at")).group_by(expired.c.wait_id)
+    return percentiles(sa.union_all(sa.select(scheduled.c.at), by_wait))
+
+
+def percentiles(ends: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Select[Any]:
+    """Rows of (place from the oldest, number of all, instant) for `open_counts`, from instants called ``at``."""
+    overdue = ends.subquery("overdue")
+    at = sa.type_coerce(overdue.c.at, UtcDateTime)
+    ranked = sa.select(
+        at.label("at"),
+        sa.func.row_number().over(order_by=overdue.c.at).label("place"),
+        sa.func.count().over().label("number"),
+    ).subquery("ranked")
+    number = ranked.c.number
+    # The nearest rank of an age is counted from the youngest: ceil(0.95 n), ceil(0.5 n).
+    twentieth = number - (number * 19 + 19) // 20 + 1
+    middle = number - (number + 1) // 2 + 1
+    places = sa.select(ranked.c.place, number, ranked.c.at, twentieth.label("twentieth"), middle.label("middle"))
+    return places.where(sa.or_(ranked.c.place == 1, ranked.c.place == twentieth, ranked.c.place == middle))
+
+
+@statement
+def _next_ends() -> sa.Select[Any]:
+    """When the next wait for a time is due, and the next listener expires."""
+    looks = [
+        sa.select(column).where(condition, column > NOW).order_by(column).limit(1).scalar_subquery()
+        for column, condition in ((waits.c.scheduled_at, SCHEDULED), (listeners.c.expires_at, ACTIVE))
+    ]
+    columns: list[Any] = [sa.type_coerce(at, UtcDateTime) for at in looks]
+    return sa.select(*columns)
+
+
+@statement
+def _count_listeners() -> sa.Select[Any]:
+    """The active listeners: all, those that expire soon, and those that have expired."""
+    at, until = listeners.c.expires_at, sa.bindparam("until", type_=UtcDateTime)
+    active = sa.select(_ONE).where(ACTIVE).order_by(at)
+    counts: list[Any] = [_count(active), _count(active.where(at > NOW, at <= until)), _count(active.where(at <= NOW))]
+    return sa.select(*counts)
+
+
+# -- deliveries --------------------------------------------------------------------------------------------------------
+
+
+def _handlers(status: DeliveryStatus) -> sa.CTE:
+    """The handlers that have a delivery in this status: a look into the index for each, and none for a delivery."""
+    first = sa.select(deliveries.c.handler).where(in_status(status)).order_by(deliveries.c.handler).limit(1)
+    handlers = sa.select(first.scalar_subquery().label("handler")).cte("handlers", recursive=True)
+    following = first.where(deliveries.c.handler > handlers.c.handler).scalar_subquery()
+    return handlers.union_all(sa.select(following).where(handlers.c.handler.is_not(None)))
+
+
+def _of_each(status: DeliveryStatus, handlers: sa.CTE, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """What a handler has in this status, the longest waiting first."""
+    mine = sa.select(*columns).where(in_status(status), deliveries.c.handler == handlers.c.handler)
+    return mine.correlate(handlers)
+
+
+@statement
+def _count_pending() -> sa.Select[Any]:
+    """By handler: how many deliveries are pending, how many of them have failed, how many are due, since when."""
+    handlers = _handlers(DeliveryStatus.PENDING)
+    at = deliveries.c.next_attempt_at
+    pending = _of_each(DeliveryStatus.PENDING, handlers, deliveries.c.last_error).order_by(at).limit(_MORE)
+    some = pending.subquery("pending")
+    due = _of_each(DeliveryStatus.PENDING, handlers, _ONE).where(at <= NOW).order_by(at)
+    oldest = _of_each(DeliveryStatus.PENDING, handlers, at).where(at <= NOW).order_by(at).limit(1)
+    return sa.select(
+        handlers.c.handler,
+        sa.select(sa.func.count()).select_from(some).scalar_subquery(),
+        sa.select(sa.func.count(some.c.last_error)).scalar_subquery(),
+        _count(due),
+        sa.type_coerce(oldest.scalar_subquery(), UtcDateTime),
+    ).where(handlers.c.handler.is_not(None))
+
+
+@statement
+def _count_by_handler(status: DeliveryStatus) -> sa.Select[Any]:
+    """By handler: how many deliveries are in a status."""
+    handlers = _handlers(status)
+    counted = _count(_of_each(status, handlers, _ONE))
+    return sa.select(handlers.c.handler, counted).where(handlers.c.handler.is_not(None))
+
+
+def held_of_workflows(handler: str, workflow_ids: Iterable[str]) -> list[sa.Select[Any]]:
+    """How many unsettled deliveries to a handler are of these workflows, a statement for each status."""
+    looks = (
+        (DeliveryStatus.PENDING, deliveries.c.next_attempt_at),
+        (DeliveryStatus.RUNNING, deliveries.c.lease_expires_at),
+    )
+    mine = sa.select(_ONE).where(deliveries.c.handler == handler, of_workflows(workflow_ids))
+    return [sa.select(_count(mine.where(in_status(status)).order_by(at))) for status, at in looks]

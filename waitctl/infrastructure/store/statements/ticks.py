@@ -1,0 +1,69 @@
+"""Statements on the heartbeat: one row a tick, on the real clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from waitctl.infrastructure.schema import UtcDateTime, ticks
+from waitctl.infrastructure.sql_batch import statement
+
+
+@statement
+def _last_ticks() -> Any:
+    """When, on the real clock, a tick started last, and when one finished."""
+    return sa.select(
+        sa.func.max(ticks.c.started_at, type_=UtcDateTime), sa.func.max(ticks.c.finished_at, type_=UtcDateTime)
+    )
+
+
+@statement
+def _last_finished_at() -> Any:
+    """When, on the real clock, a tick finished last."""
+    return sa.select(sa.func.max(ticks.c.finished_at, type_=UtcDateTime))
+
+
+@statement
+def _last_tick() -> sa.CompoundSelect[Any]:
+    """The tick that started last, and the one that was seen last."""
+    looks = (
+        sa.select(column.label("at"), ticks.c.host)
+        .where(column.is_not(None))
+        .order_by(column.desc())
+        .limit(sa.literal_column("1"))
+        for column in (ticks.c.started_at, ticks.c.finished_at)
+    )
+    return sa.union_all(*(sa.select(look.subquery()) for look in looks))
+
+
+@statement
+def _list_ticks(limited: bool) -> sa.Select[Any]:
+    """The ticks that started since then, and those that were still seen, newest first."""
+    table, since = ticks.c, sa.bindparam("since", type_=UtcDateTime)
+    columns = (table.started_at, table.finished_at, table.host, table.pid, table.as_of, table.report)
+    found = sa.select(*columns).where(sa.or_(table.started_at >= since, table.finished_at >= since))
+    found = found.order_by(table.started_at.desc(), table.id.desc())
+    return found.limit(sa.bindparam("limit", type_=sa.Integer)) if limited else found
+
+
+@statement
+def _forget_ticks() -> sa.Delete:
+    """Forget the ticks of long ago."""
+    return sa.delete(ticks).where(ticks.c.started_at < sa.bindparam("before", type_=UtcDateTime))
+
+
+@statement
+def _insert_tick() -> Any:
+    """Say that a tick has started."""
+    names = ("host", "pid", "started_at", "as_of", "handlers")
+    values = {name: sa.bindparam(name, type_=ticks.c[name].type) for name in names}
+    return sa.insert(ticks).values(values).returning(ticks.c.id)
+
+
+@statement
+def _finish_tick() -> sa.Update:
+    """Say that a tick has finished, and what it did."""
+    at, said = sa.bindparam("at", type_=UtcDateTime), sa.bindparam("said", type_=ticks.c.report.type)
+    tick = sa.bindparam("tick", type_=ticks.c.id.type)
+    return sa.update(ticks).values(finished_at=at, report=said).where(ticks.c.id == tick)
