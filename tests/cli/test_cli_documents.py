@@ -185,7 +185,7 @@ def test_the_walk_of_an_event_wait(run_on: Waitctl, config: str) -> None:
     assert list(shown) == EVENT
     assert (shown["id"], shown["source"], shown["data"]) == ("m-1", "cli", {"n": "3"})
     assert shown["matched"] == [created["id"]]
-    assert run("event", "list") == {"events": [shown]}
+    assert run("event", "list") == {"events": [shown], "next": None}
     check_instants(shown)
 
     held = run_on("tick", "-o", "json").ok().json
@@ -208,7 +208,7 @@ def test_the_walk_of_an_event_wait(run_on: Waitctl, config: str) -> None:
     assert (delivery["status"], delivery["outcome"], delivery["attempt"]) == ("delivered", "event", 1)
     assert preview["ids"]["delivered"] == [delivery["delivery_id"]]
     assert run("delivery", "show", delivery["delivery_id"]) == delivery | {"output": None}
-    assert run("delivery", "list", "--status", "delivered") == {"deliveries": [delivery]}
+    assert run("delivery", "list", "--status", "delivered") == {"deliveries": [delivery], "next": None}
     assert run("list", "--status", "resumed") == {"waits": [ended], "next": None}
     assert run("status", "-e", "order-17") == {"workflow_execution_id": "order-17", "state": "done", "waits": [ended]}
 

@@ -36,7 +36,7 @@ def test_one_bad_line_among_ten_thousand(run_on: Waitctl) -> None:
     assert first.code == 1
     [named] = first.err.splitlines()
     assert named.startswith("line 4321: the line is not valid JSON")
-    assert first.out.startswith("10,000 received, 9,999 recorded, 0 duplicates, 0 ignored, 1 rejected, 1 waits resumed")
+    assert first.out.startswith("10,000 received, 9,999 recorded, 0 duplicates, 0 ignored, 1 rejected, 1 wait resumed")
     assert run_on("status", wait, "-o", "json").ok().json["resolution"] == "event"
 
     lines[4320] = line(4321)

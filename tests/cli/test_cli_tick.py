@@ -28,7 +28,7 @@ def test_silence_where_cron_would_send_mail(run: Waitctl) -> None:
     idle = run("tick").ok()
     assert idle.out == ""
     run("create", "fixed-time", "1h", *DUE).ok()
-    assert run("tick").ok().out == "resumed 1 waits (idle)\n"
+    assert run("tick").ok().out == "resumed 1 wait (idle)\n"
     run("create", "fixed-time", "1h", *DUE).ok()
     assert run("tick", "-q").ok().out == ""
     assert run("list", "--status", "resumed", "-o", "ndjson").ok().out.count("\n") == 2

@@ -242,7 +242,7 @@ def test_types_that_are_not_registered_are_ignored_and_said(run_on: Waitctl) -> 
     taken = run_on(*command)
     [ignored] = taken.err.splitlines()
     assert (taken.code, "waitctl event types add NAME" in ignored) == (0, True)
-    assert taken.lines[0] == "7 received, 2 recorded, 0 duplicates, 5 ignored, 0 rejected, 1 waits resumed"
+    assert taken.lines[0] == "7 received, 2 recorded, 0 duplicates, 5 ignored, 0 rejected, 1 wait resumed"
     assert taken.lines[1:] == [
         "  ignored email_delivered: 1",
         "  ignored email_bounce: 1",

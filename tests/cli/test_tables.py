@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.cli.processes import Waitctl
 from tests.cli.terminal import on_a_terminal
-from waitctl.cli.tables import GAP, Column, fit
+from waitctl.cli.output import GAP
+from waitctl.cli.tables import Column, fit
 
 WIDTHS = (60, 80, 100, 140)
 TAIL = re.compile(r"\b[0-9a-f]{12}\b")
@@ -55,6 +56,7 @@ def full(run: Waitctl) -> Waitctl:
     run("create", "for-event", "email_open", "-e", long, "-c", "ada@example.org", "--match", "a=b", "-o", "id").ok()
     run("event", "record", "email_open", "-c", "ada@example.org", "--id", long, "--data", '{"a":"c"}').ok()
     run("--config", str(config), "tick", "-q")
+    run("event", "ingest", "--format", "standardwebhooks", "--no-verify", "--source", "y" * 200, stdin="no JSON")
     return run
 
 
@@ -66,6 +68,8 @@ def full(run: Waitctl) -> Waitctl:
         (("delivery", "list"), ("delivery", "show")),
         (("event", "list"), ("event", "show")),
         (("status", "--execution", "x" * 255), ("history",)),
+        (("list", "--sort", "due", "--columns", "wait,execution,step,key,created"), ("status",)),
+        (("event", "quarantine", "list"), ("event", "quarantine", "show")),
     ],
 )
 def test_what_a_table_shows_can_be_pasted_back(

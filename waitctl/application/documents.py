@@ -24,6 +24,19 @@ WAIT_FIELDS = (
 """What a wait's document holds of the wait itself, in its order: the names of attributes and of columns."""
 
 
+DELIVERY_FIELDS = (
+    *("delivery_id", "wait_id", "handler", "outcome", "status", "attempt", "max_attempts", "next_attempt_at"),
+    *("lease_expires_at", "last_error", "created_at", "delivered_at", "dead_delivery_id"),
+)
+"""The keys of `delivery_document`."""
+
+EVENT_FIELDS = ("event_id", "type", "contact", "source", "id", "data", "occurred_at", "received_at", "matched")
+"""The keys of `event_document`."""
+
+BACKLOG_FIELDS = ("handler", "known", "pending", "due", "failing", "running", "dead", "oldest_due_at")
+"""The keys of `backlog_document`."""
+
+
 def instant(at: datetime | None) -> str | None:
     """RFC 3339 in UTC with ``Z``."""
     return None if at is None else format_instant(at)

@@ -14,7 +14,9 @@ from waitctl.domain.errors import (
     NotFoundError,
     QuarantineNotFoundError,
     WaitExecutionNotFoundError,
+    WaitStepError,
 )
+from waitctl.domain.text import holds_control
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.store import id_search
 from waitctl.infrastructure.store.id_search import HasId
@@ -59,14 +61,21 @@ def find_id(connection: Connection, kind: Kind, text: str) -> str:
     Raises `InvalidWaitConfigurationError` when it cannot be one, the kind's `NotFoundError`, or `AmbiguousIdError`,
     naming up to 10, when it fits several.
     """
-    digits = _digits(text, kind)
-    if (whole := _whole(digits)) is not None:
-        if not id_search.is_id(connection, kind.has_id, whole):
+    try:
+        digits = _digits(text, kind)
+        if (whole := _whole(digits)) is not None:
+            if not id_search.is_id(connection, kind.has_id, whole):
+                raise kind.not_found(text)
+            return whole
+        found = id_search.find_ids(connection, kind.has_id, digits, _CANDIDATES + 1)
+        if not found:
             raise kind.not_found(text)
-        return whole
-    found = id_search.find_ids(connection, kind.has_id, digits, _CANDIDATES + 1)
-    if not found:
-        raise kind.not_found(text)
+    except WaitStepError as error:
+        if kind is WAIT and not holds_control(text) and id_search.is_execution(connection, text):
+            from shlex import quote  # only on the way out
+
+            error.hint = f"it is an execution: waitctl status --execution {quote(text)} shows its waits"
+        raise
     if len(found) > 1:
         more = " and more" if len(found) > _CANDIDATES else ""
         raise AmbiguousIdError(f"{text} fits several {kind.nouns}: {', '.join(found[:_CANDIDATES])}{more}")

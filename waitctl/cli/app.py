@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from waitctl.cli.output import ExitCode, Interrupted, prepare_streams, print_error
+from waitctl.cli.output import ExitCode, Interrupted, be_quiet, prepare_streams, print_error
 from waitctl.cli.plain_values import take_plain_values
 from waitctl.cli.session import Session
 from waitctl.domain.errors import InvalidWaitDurationError, InvalidWaitTimeError, WaitStepError
@@ -23,12 +23,12 @@ from waitctl.domain.errors import InvalidWaitDurationError, InvalidWaitTimeError
 COMMANDS = {
     "create": ("create", "Create a wait."),
     "status": ("waits", "Show a wait, or the waits of an execution."),
-    "list": ("waits", "List waits, newest first."),
+    "list": ("selection", "List waits, newest first."),
     "pending": ("waits", "Count what is open."),
     "upcoming": ("upcoming", "Show when waits will fire or time out, as a histogram."),
     "history": ("waits", "Show a wait's audit trail."),
-    "cancel": ("waits", "Cancel waits."),
-    "resume": ("waits", "Resume a wait by hand."),
+    "cancel": ("selection", "Cancel waits: those named, or the open ones that a filter means."),
+    "resume": ("selection", "Resume a wait by hand, or the open ones that a filter means."),
     "await": ("awaiting", "Block until waits have ended."),
     "explain": ("rescheduling", "Say why a wait ends when it does."),
     "reschedule": ("rescheduling", "Give open waits another instant or window."),
@@ -47,12 +47,46 @@ COMMANDS = {
 GROUPS = frozenset({"create", "event", "delivery", "calendar", "db"})
 
 
+# What the first help shows together, in this order. A command that is in none stands under "Operating".
+PANELS = {
+    "Waits": (
+        *("create", "status", "list", "cancel", "resume", "await", "history", "why", "explain", "reschedule", "replan"),
+        *("upcoming", "bulk", "template"),
+    ),
+    "Events": ("event",),
+    "Processing": ("tick", "delivery", "pause", "unpause"),
+    "Operating": ("pending", "ticks", "doctor", "check", "metrics", "top", "analytics", "prune", "export", "import"),
+    "Setting up": ("init", "config", "db", "calendar", "contact", "help"),
+}
+_PANEL_OF = {name: title for title, names in PANELS.items() for name in names}
+_IN_ORDER = {name: place for place, name in enumerate(_PANEL_OF)}
+
+EPILOG = """
+\b
+Example:
+  waitctl create fixed-time 3d --execution order-17 --handler nudge
+  waitctl tick
+
+\b
+Exit codes:
+  0 ok, 1 failure, 2 usage or invalid input, 3 not found, 4 conflict,
+  5 database, 6 timed out, 7 ended otherwise, 130 interrupted
+"""
+
+
 class LazyGroup(TyperGroup):
     """A group that imports a command's module when the command is called, and only lists it for ``--help``."""
 
     def __init__(self, **settings: Any) -> None:
-        settings["commands"] = {name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()}
+        settings["commands"] = {
+            name: TyperCommand(name, help=text, rich_help_panel=_panel(name)) for name, (_, text) in COMMANDS.items()
+        }
         super().__init__(**settings)
+
+    def list_commands(self, _: Any) -> list[str]:
+        """The names in the order of their panels."""
+        titles = list(PANELS)
+        return sorted(COMMANDS, key=lambda name: (titles.index(_panel(name)), _IN_ORDER.get(name, len(_IN_ORDER))))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find a command as usual, then load it."""
@@ -60,13 +94,66 @@ class LazyGroup(TyperGroup):
         return name, load(name) if name in COMMANDS else command, rest
 
 
+def _panel(name: str) -> str:
+    return _PANEL_OF.get(name, "Operating")
+
+
 def load(name: str) -> Any:
     """Import the command ``name``."""
     module = import_module(f"waitctl.cli.{COMMANDS[name][0]}")
     loaded = take_plain_values(typer.main.get_command(module.app))
-    if name in GROUPS or not isinstance(loaded, TyperGroup):
-        return loaded
-    return loaded.commands[name]
+    if name not in GROUPS and isinstance(loaded, TyperGroup):
+        loaded = loaded.commands[name]
+    _complete(loaded, _quiet_option())
+    if "_WAITCTL_COMPLETE" in os.environ:
+        from waitctl.cli.completing import offer
+
+        offer(loaded, name if name in GROUPS else None)
+    return loaded
+
+
+def _quiet_option() -> Any:
+    """The option that every command has."""
+    lonely = typer.Typer(add_completion=False)
+
+    @lonely.command()
+    def command(
+        quiet: Annotated[
+            bool, typer.Option("-q", "--quiet", callback=_be_quiet, help="Print only data and errors.")
+        ] = False,
+    ) -> None:
+        pass
+
+    [option] = typer.main.get_command(lonely).params
+    option.expose_value = False
+    return option
+
+
+def _be_quiet(wanted: bool) -> None:
+    if wanted:
+        be_quiet(True)
+
+
+def _complete(command: Any, option: Any) -> None:
+    """Give the option to a command and to all below it that have none of their own; set their examples apart."""
+    format_help = command.format_help
+
+    def format_with_example_apart(context: Any, formatter: Any) -> None:
+        command.help = _with_example_apart(command.help)
+        format_help(context, formatter)
+
+    command.format_help = format_with_example_apart
+    runs = not isinstance(command, TyperGroup) or command.invoke_without_command
+    if runs and not any("-q" in each.opts for each in command.params):
+        command.params.append(option)
+    for child in getattr(command, "commands", {}).values():
+        _complete(child, option)
+
+
+def _with_example_apart(text: str | None) -> str | None:
+    """The help with its example as a block: ``Example: …`` ends what a command says of itself."""
+    words, found, example = (text or "").rpartition("Example: ")
+    return f"{words.rstrip()}\n\n\b\nExample:\n  {' '.join(example.split())}" if found else text
 
 
 app = typer.Typer(
@@ -75,6 +162,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
 )
 
 
@@ -122,6 +210,7 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Prints errors; raises nothing."""
     prepare_streams()
+    be_quiet(False)
     arguments, inline = _split_inline_command(arguments)
     try:
         code = take_plain_values(typer.main.get_command(app)).main(
@@ -210,12 +299,25 @@ def _usage(error: typer.TyperException, arguments: Sequence[str]) -> ExitCode:
         message = f"a {'time of day' if timed else 'duration'} has no sign: {signed[0]!a}"
     elif creating and "unexpected extra argument" in message:
         hint = "quote what has spaces, as in '3 days'; a command to run goes behind --"
+    elif near := _nearest_choice(message):
+        hint = f"did you mean {near}?"
     else:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "waitctl"
         hint = f"{path} --help says more"
     _report(code, message, hint, arguments)
     return ExitCode.USAGE
+
+
+def _nearest_choice(message: str) -> str | None:
+    """What somebody who mistyped one of a few values has most likely meant."""
+    found = re.search(r"'([^']+)' is not one of ('.+')", message)
+    if found is None:
+        return None
+    from difflib import get_close_matches
+
+    near = get_close_matches(found[1], re.findall("'([^']+)'", found[2]), n=1)
+    return near[0] if near else None
 
 
 def _report(code: str, message: str, hint: str | None, arguments: Sequence[str]) -> None:

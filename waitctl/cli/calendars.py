@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waitctl.application.calendars.browsing import CalendarBrowser, outlook_document, year_document
+from waitctl.cli.listing import Listing, Rows, print_rows, takes_listing
 from waitctl.cli.output import (
     DocumentOption,
     Output,
-    OutputOption,
     clean,
     console,
     local,
     print_card,
     print_document,
-    print_list,
     say,
     write_line,
 )
@@ -43,32 +42,32 @@ _MONTH_WIDTH = 21
 _GAP = 3
 
 
+_CALENDAR_ROWS: Rows[tuple[str, str]] = Rows(
+    key="calendars",
+    id_key="name",
+    fields=("name", "kind"),
+    document=lambda each: {"name": each[0], "kind": each[1]},
+    columns=(id_column("CALENDAR"), Column("KIND", 1)),
+    cells=lambda each: each,
+    nothing="no calendars",
+)
+
+
 @app.command("list")
+@takes_listing
 def list_(
+    *,
     context: typer.Context,
     prefix: Annotated[str, typer.Argument(metavar="[PREFIX]", help="Only names that begin so, as in DE-.")] = "",
     like: Annotated[str, typer.Option("--like", metavar="TEXT", help="Only names that hold this text.")] = "",
-    output: OutputOption = Output.HUMAN,
+    listing: Listing,
 ) -> None:
     """List the calendars: those of the config file, countries, their parts, stock exchanges.
 
     Example: waitctl calendar list US-
     """
     found = CalendarBrowser(session_of(context).settings()).list_calendars(prefix, like)
-
-    def human(_: object) -> None:
-        if found:
-            print_table((id_column("CALENDAR"), Column("KIND", 1)), found.items())
-        else:
-            say("no calendars")
-
-    print_list(
-        [{"name": name, "kind": kind} for name, kind in found.items()],
-        output,
-        whole=lambda rows: {"calendars": rows},
-        human=human,
-        id_key="name",
-    )
+    print_rows(_CALENDAR_ROWS, found.items(), listing)
 
 
 @app.command("show")

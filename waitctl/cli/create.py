@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +32,7 @@ from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitConfigurationE
 from waitctl.domain.handlers import INLINE, InlineCommand, parse_routes
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import Dst, parse_instant
-from waitctl.domain.intents import Late, Past, Roll, Rules
+from waitctl.domain.intents import Late, Past, Roll, Rules, parse_time_of_day
 from waitctl.domain.listeners import EventQuery, Mode
 from waitctl.domain.text import MAX_TEXT, parse_json_object
 from waitctl.domain.waits import WaitSpec
@@ -54,7 +54,8 @@ class Common:
     """The options that every form of `create` takes."""
 
     execution: Annotated[
-        str | None, typer.Option("-e", "--execution", metavar="ID", help="The execution; made up when left out.")
+        str | None,
+        typer.Option("-e", "--execution", metavar="ID", help="The execution; made up when left out."),
     ] = None
     step: Annotated[str, typer.Option("-s", "--step", metavar="ID", help="The step of the execution.")] = "wait"
     workflow: Annotated[str | None, typer.Option("-w", "--workflow", metavar="ID", help="The workflow.")] = None
@@ -76,7 +77,8 @@ class Common:
     ] = None
     tz: Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="An IANA time zone.")] = None
     calendar: Annotated[
-        str | None, typer.Option("--calendar", metavar="NAME", help="Business days only: DE-BY, US-CA, NYSE, company.")
+        str | None,
+        typer.Option("--calendar", metavar="NAME", help="Business days only: DE-BY, US-CA, NYSE, company."),
     ] = None
     window: Annotated[
         str | None,
@@ -315,9 +317,24 @@ def for_event(
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="DURATION", help="How long to wait; for ever when left out.")
     ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="H[H][:MM[:SS]]", help="The timeout is so many days on, at this time.")
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="DATETIME", help="Wait so long at most, instead of --timeout: as until-date."),
+    ] = None,
     timeout_window: Annotated[
-        bool, typer.Option("--timeout-window", help="The timeout too waits for --window or --calendar.")
+        bool, typer.Option("--timeout-window", help="The deadline too waits for the window to open.")
     ] = False,
+    window_calendar: Annotated[
+        str | None,
+        typer.Option(
+            "--window-calendar",
+            metavar="NAME|none",
+            help="Hold events back on its days off; left out, on those of --calendar, if there is a --window.",
+        ),
+    ] = None,
     lookback: Annotated[
         str, typer.Option("--lookback", metavar="DURATION", help="Events received up to this long ago still count.")
     ] = "1m",
@@ -329,9 +346,12 @@ def for_event(
 ) -> None:
     """Wait for events of a contact, or for a timeout, whichever comes first.
 
-    --where sees event.type, event.contact, event.data, event.at, event.source and wait.context.
+    --where sees event.type, event.contact, event.data, event.at, event.source and wait.context. --calendar says which
+    days --timeout counts; beside a --window it holds events back as well.
     Example: waitctl create for-event 'email_open|email_click,form_submit' --all --contact ada@example.org --timeout 2d
     """
+    held_by = window_calendar or (common.calendar if common.window else None)
+    held_by = None if held_by == "none" else held_by
     query = EventQuery(
         event_types=tuple(name.strip() for name in types.split(",")),
         match=_pairs(match) if match else None,
@@ -340,13 +360,16 @@ def for_event(
         lookback=_span(lookback, "--lookback"),
         grace=_span(grace, "--grace"),
         exclusive=exclusive,
-        rules=common.rules,
+        rules=replace(common.rules, calendar=held_by),
         where=where,
         human=human,
         mode=Mode.ALL if every else Mode.ANY,
         count=count,
         distinct=distinct,
         timeout_window=timeout_window,
+        at=None if at is None else parse_time_of_day(at),
+        until=until,
+        timeout_calendar=None if common.calendar == held_by else common.calendar,
     )
     _create(
         context_,
@@ -386,6 +409,7 @@ def _create(context: typer.Context | Asked, common: Common, request: Callable[[W
         context.common, context.request = common, request
         return
     session = session_of(context)
+    session.say_when_time_is_pretended()
     with session.database(create=True) as database:
         service = WaitSchedulingService(database, actor=session.actor, settings=session.settings())
         result = service.create_wait(request(common.spec(session)), dry_run=common.dry_run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -9,8 +10,10 @@ import typer
 from waitctl.application.deliveries.handler_factory import handlers_of, why_held
 from waitctl.application.deliveries.outbox import DeliveryService
 from waitctl.application.deliveries.pausing import PauseService
-from waitctl.application.documents import backlog_document, delivery_document
+from waitctl.application.documents import BACKLOG_FIELDS, DELIVERY_FIELDS, backlog_document, delivery_document
 from waitctl.application.inline_commands import InlineCommands
+from waitctl.application.waits.scheduling import WaitSchedulingService
+from waitctl.cli.listing import Listing, Rows, Shape, print_rows, takes_listing, takes_shape
 from waitctl.cli.output import (
     STATUS_STYLES,
     ExitCode,
@@ -18,6 +21,7 @@ from waitctl.cli.output import (
     OutputOption,
     clean,
     for_each,
+    local,
     print_card,
     print_document,
     print_list,
@@ -28,8 +32,8 @@ from waitctl.cli.output import (
     write_line,
 )
 from waitctl.cli.session import session_of
-from waitctl.cli.tables import Column, id_column, print_table
-from waitctl.domain.deliveries import Delivery, DeliveryStatus
+from waitctl.cli.tables import Column, id_column
+from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus
 from waitctl.domain.handlers import INLINE
 from waitctl.domain.instants import format_instant
 from waitctl.domain.pauses import Paused
@@ -37,69 +41,75 @@ from waitctl.domain.pauses import Paused
 app = typer.Typer(help="Look at deliveries, and put dead ones right.", no_args_is_help=True, add_completion=False)
 
 DeliveriesArgument = Annotated[
-    list[str] | None, typer.Argument(metavar="ID…", help="Ids, or their first or last 8 or more characters.")
+    list[str] | None,
+    typer.Argument(metavar="ID…", help="Ids, or their first or last 8 or more characters."),
 ]
 
 
 HandlerOption = Annotated[str | None, typer.Option("--handler", metavar="NAME", help="Only to this handler.")]
 
 
+DELIVERY_ROWS: Rows[Delivery] = Rows(
+    key="deliveries",
+    id_key="delivery_id",
+    fields=DELIVERY_FIELDS,
+    document=delivery_document,
+    columns=(
+        id_column("DELIVERY"),
+        Column("WAIT", 6, whole=True),
+        Column("HANDLER", 5),
+        Column("OUTCOME", 3, whole=True),
+        Column("STATUS", 7, whole=True),
+        Column("ATTEMPT", 2, whole=True),
+        Column("LAST ERROR", 4),
+        Column("CREATED", 1, extra=True),
+        Column("NEXT ATTEMPT", 1, extra=True),
+        Column("DELIVERED", 1, extra=True),
+    ),
+    cells=lambda each: (
+        tail(each.id),
+        tail(each.wait_id),
+        each.handler,
+        each.outcome,
+        status_text(each.status),
+        f"{each.attempt}/{each.max_attempts}" if each.max_attempts else str(each.attempt),
+        shortened(each.last_error),
+        format_instant(each.created_at),
+        format_instant(each.next_attempt_at) if each.status is DeliveryStatus.PENDING else None,
+        each.delivered_at and format_instant(each.delivered_at),
+    ),
+    nothing="no deliveries",
+)
+
+
 @app.command("list")
+@takes_listing
 def list_(
+    *,
     context: typer.Context,
     status: Annotated[
         list[DeliveryStatus] | None, typer.Option("--status", help="Only in this status (repeatable).")
     ] = None,
     handler: HandlerOption = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="How many at most.")] = 50,
-    output: OutputOption = Output.HUMAN,
+    after: Annotated[str | None, typer.Option("--after", metavar="ID", help="The page after this delivery.")] = None,
+    listing: Listing,
 ) -> None:
     """List deliveries, newest first.
 
-    Example: waitctl delivery list --status dead
+    On a terminal the first 50, else all. Example: waitctl delivery list --status dead
     """
     with session_of(context).database() as database:
-        found = DeliveryService(database).list_deliveries(status or (), handler=handler, limit=limit)
+        service = DeliveryService(database)
 
-    def human(_: object) -> None:
-        if not found:
-            say("no deliveries")
-            return
-        print_table(
-            (
-                id_column("DELIVERY"),
-                Column("WAIT", 6, whole=True),
-                Column("HANDLER", 5),
-                Column("OUTCOME", 3, whole=True),
-                Column("STATUS", 7, whole=True),
-                Column("ATTEMPT", 2, whole=True),
-                Column("LAST ERROR", 4),
-            ),
-            (
-                (
-                    tail(each.id),
-                    tail(each.wait_id),
-                    each.handler,
-                    each.outcome,
-                    status_text(each.status),
-                    f"{each.attempt}/{each.max_attempts}" if each.max_attempts else str(each.attempt),
-                    shortened(each.last_error),
-                )
-                for each in found
-            ),
-        )
+        def page(behind: str | None, size: int) -> list[Delivery]:
+            return service.list_deliveries(status or (), handler=handler, limit=size, after=behind)
 
-    print_list(
-        [delivery_document(each) for each in found],
-        output,
-        whole=lambda rows: {"deliveries": rows},
-        human=human,
-        id_key="delivery_id",
-    )
+        print_rows(DELIVERY_ROWS, listing.pages(page, lambda each: each.id, after), listing, paged=True)
 
 
 @app.command("handlers")
-def handlers(context: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+@takes_shape
+def handlers(*, context: typer.Context, shape: Shape) -> None:
     """Show what each handler has before it.
 
     Example: waitctl delivery handlers
@@ -117,44 +127,39 @@ def handlers(context: typer.Context, output: OutputOption = Output.HUMAN) -> Non
     def is_held(handler: str) -> bool:
         return paused.everything or handler in paused.handlers or handler not in known
 
-    def human(_: object) -> None:
-        if not found:
-            say("no handlers")
-            return
-        print_table(
-            (
-                id_column("HANDLER"),
-                Column("PENDING", 6, whole=True),
-                Column("DUE", 4, whole=True),
-                Column("FAILING", 3, whole=True),
-                Column("RUNNING", 2, whole=True),
-                Column("DEAD", 7, whole=True),
-                Column("ON THIS HOST", 5),
-            ),
-            (
-                (
-                    each.handler,
-                    *(f"{count:,}" for count in (each.pending, each.due, each.failing, each.running, each.dead)),
-                    "held: " + why_held(each.handler, paused, known, inline) if is_held(each.handler) else "known",
-                )
-                for each in found
-            ),
-        )
+    def held(handler: str) -> str:
+        return "held: " + why_held(handler, paused, known, inline) if is_held(handler) else "known"
 
-    print_list(
-        [backlog_document(each, known=each.handler in known) | {"held": is_held(each.handler)} for each in found],
-        output,
-        whole=lambda rows: {"handlers": rows},
-        human=human,
+    rows: Rows[Backlog] = Rows(
+        key="handlers",
         id_key="handler",
+        fields=(*BACKLOG_FIELDS, "held"),
+        document=lambda each: backlog_document(each, known=each.handler in known) | {"held": is_held(each.handler)},
+        columns=(
+            id_column("HANDLER"),
+            Column("PENDING", 6, whole=True),
+            Column("DUE", 4, whole=True),
+            Column("FAILING", 3, whole=True),
+            Column("RUNNING", 2, whole=True),
+            Column("DEAD", 7, whole=True),
+            Column("ON THIS HOST", 5),
+        ),
+        cells=lambda each: (
+            each.handler,
+            *(f"{number:,}" for number in (each.pending, each.due, each.failing, each.running, each.dead)),
+            held(each.handler),
+        ),
+        nothing="no handlers",
     )
+    print_rows(rows, found, shape)
 
 
 @app.command("show")
 def show(
     context: typer.Context,
     delivery: Annotated[
-        str, typer.Argument(metavar="ID", help="A delivery's id, or its first or last 8 or more characters.")
+        str,
+        typer.Argument(metavar="ID", help="A delivery's id, or its first or last 8 or more characters."),
     ],
     output: OutputOption = Output.HUMAN,
 ) -> None:
@@ -166,11 +171,13 @@ def show(
         service = DeliveryService(database)
         found = service.get_delivery(delivery)
         said = service.get_output(found)
+        wait = WaitSchedulingService(database).get_wait_status(found.wait_id)
     document = delivery_document(found) | {"output": said and said[0]}
-    print_document(document, output, human=lambda: _print_delivery(found, said), id_key="delivery_id")
+    zone, now = wait.wait.timezone, wait.now
+    print_document(document, output, human=lambda: _print_delivery(found, said, zone, now), id_key="delivery_id")
 
 
-def _print_delivery(delivery: Delivery, said: tuple[str, int] | None) -> None:
+def _print_delivery(delivery: Delivery, said: tuple[str, int] | None, zone: str, now: datetime) -> None:
     print_card(
         f"{delivery.outcome} to {delivery.handler}  {delivery.status}",
         [
@@ -180,12 +187,12 @@ def _print_delivery(delivery: Delivery, said: tuple[str, int] | None) -> None:
             ("attempt", f"{delivery.attempt} of {delivery.max_attempts or '?'}"),
             (
                 "next attempt",
-                format_instant(delivery.next_attempt_at) if delivery.status is DeliveryStatus.PENDING else None,
+                local(delivery.next_attempt_at, zone, now) if delivery.status is DeliveryStatus.PENDING else None,
             ),
-            ("lease until", delivery.lease_expires_at and format_instant(delivery.lease_expires_at)),
+            ("lease until", local(delivery.lease_expires_at, zone, now)),
             ("last error", delivery.last_error),
-            ("created", format_instant(delivery.created_at)),
-            ("delivered", delivery.delivered_at and format_instant(delivery.delivered_at)),
+            ("created", local(delivery.created_at, zone, now)),
+            ("delivered", local(delivery.delivered_at, zone, now)),
         ],
         style=STATUS_STYLES[delivery.status],
     )

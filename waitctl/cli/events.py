@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from waitctl.application.documents import event_document
-from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, make_event
+from waitctl.application.documents import EVENT_FIELDS, event_document
+from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, RecordResult, make_event
 from waitctl.cli import ingest, quarantine
+from waitctl.cli.listing import Listing, Rows, Shape, print_rows, takes_listing, takes_shape
 from waitctl.cli.output import (
     Output,
     OutputOption,
+    count,
     print_card,
     print_document,
-    print_list,
     relative,
-    say,
     tail,
     write_line,
 )
 from waitctl.cli.session import Session, read_text_option, session_of
-from waitctl.cli.tables import Column, id_column, print_table
+from waitctl.cli.tables import Column, id_column
 from waitctl.cli.why import event_why
 from waitctl.domain.errors import InvalidEventError
 from waitctl.domain.events import Event
-from waitctl.domain.instants import format_instant, parse_instant
+from waitctl.domain.filters import instant_of, parse_when
+from waitctl.domain.instants import format_instant, parse_instant, show_soon
 from waitctl.domain.text import parse_json_object, to_json
 
 app = typer.Typer(help="Record events and look at them.", no_args_is_help=True, add_completion=False)
@@ -81,11 +83,22 @@ def record(
         if result.duplicate:
             write_line(f"{result.event_id or '-'}  seen before: no effect")
             return
-        write_line(f"{result.event_id}  recorded, resumed {len(result.matched)}")
-        for wait_id in result.matched:
+        write_line(f"{result.event_id}  {_became(result)}")
+        for wait_id in (*result.matched, *(each.wait_id for each in result.held)):
             write_line(f"  {wait_id}")
 
     print_document(result.to_json(), output, human=human, id_key="event_id")
+
+
+def _became(result: RecordResult) -> str:
+    """As in ``recorded, 1 wait resumed, 1 wait held until Mon 2026-03-02 09:00 Europe/Berlin``."""
+    said = ["recorded"]
+    if result.matched or not result.held:
+        said.append(f"{count(len(result.matched), 'wait')} resumed")
+    until = sorted({show_soon(each.until, each.timezone) for each in result.held})
+    if result.held:
+        said.append(f"{count(len(result.held), 'wait')} held until {' and '.join(until)}")
+    return ", ".join(said)
 
 
 app.command("ingest")(ingest.ingest)
@@ -93,65 +106,72 @@ app.command("providers")(ingest.list_providers)
 
 
 @app.command("list")
+@takes_listing
 def list_(
+    *,
     context: typer.Context,
     event_type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only of this type.")] = None,
     contact: Annotated[str | None, typer.Option("-c", "--contact", metavar="ID", help="Only of them.")] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="INSTANT", help="Only received at this instant or later.")
+        str | None,
+        typer.Option("--since", metavar="T", help="Only received then or later: an instant, or -2h ago."),
     ] = None,
     unmatched: Annotated[bool, typer.Option("--unmatched", help="Only those that no wait took.")] = False,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="How many at most.")] = 50,
-    output: OutputOption = Output.HUMAN,
+    after: Annotated[str | None, typer.Option("--after", metavar="ID", help="The page after this event.")] = None,
+    listing: Listing,
 ) -> None:
     """List events, newest first.
 
-    Example: waitctl event list --contact ada@example.org --unmatched
+    On a terminal the first 50, else all. Example: waitctl event list --contact ada@example.org --unmatched
     """
-    session = session_of(context)
-    with session.database() as database:
-        found = EventService(database).list_events(
-            event_type=event_type,
-            contact=contact,
-            since=None if since is None else parse_instant(since, "--since"),
-            unmatched=unmatched,
-            limit=limit,
-        )
+    when = None if since is None else parse_when(since, "--since")
+    with session_of(context).database() as database:
+        service = EventService(database)
         with database.read() as connection:
             now = database.clock(connection)
 
-    def human(_: object) -> None:
-        if not found:
-            say("no events")
-            return
-        print_table(
-            (
-                id_column("EVENT"),
-                Column("TYPE", 6),
-                Column("CONTACT", 5),
-                Column("SOURCE", 2),
-                Column("RECEIVED", 3),
-                Column("RESUMED", 4, whole=True),
-            ),
-            (
-                (
-                    tail(event.id),
-                    event.event_type,
-                    event.contact_id,
-                    event.source,
-                    relative(event.received_at, now) if event.received_at else "",
-                    _resumed(event.matched),
-                )
-                for event in found
-            ),
-        )
+        def page(behind: str | None, size: int) -> list[Event]:
+            return service.list_events(
+                event_type=event_type,
+                contact=contact,
+                since=None if when is None else instant_of(when, now),
+                unmatched=unmatched,
+                limit=size,
+                after=behind,
+            )
 
-    print_list(
-        [event_document(event) for event in found],
-        output,
-        whole=lambda rows: {"events": rows},
-        human=human,
+        print_rows(_event_rows(now), listing.pages(page, lambda each: each.id, after), listing, paged=True)
+
+
+def _event_rows(now: datetime) -> Rows[Event]:
+    return Rows(
+        key="events",
         id_key="event_id",
+        fields=EVENT_FIELDS,
+        document=event_document,
+        columns=(
+            id_column("EVENT"),
+            Column("TYPE", 6),
+            Column("CONTACT", 5),
+            Column("SOURCE", 2),
+            Column("RECEIVED", 3),
+            Column("RESUMED", 4, whole=True),
+            Column("THEIR ID", 1, extra=True),
+            Column("OCCURRED", 1, extra=True),
+            Column("DATA", 1, extra=True),
+        ),
+        cells=lambda each: (
+            tail(each.id),
+            each.event_type,
+            each.contact_id,
+            each.source,
+            relative(each.received_at, now) if each.received_at else "",
+            _resumed(each.matched),
+            each.external_id,
+            each.occurred_at and format_instant(each.occurred_at),
+            to_json(each.data) if each.data else None,
+        ),
+        nothing="no events",
     )
 
 
@@ -165,7 +185,8 @@ def _resumed(wait_ids: Sequence[str]) -> str:
 def show(
     context: typer.Context,
     event: Annotated[
-        str, typer.Argument(metavar="EVENT", help="An event's id, or its first or last 8 or more characters.")
+        str,
+        typer.Argument(metavar="EVENT", help="An event's id, or its first or last 8 or more characters."),
     ],
     output: OutputOption = Output.HUMAN,
 ) -> None:
@@ -194,36 +215,40 @@ def _print_event(event: Event) -> None:
 
 
 @types.callback()
-def types_root(context: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+@takes_shape
+def types_root(*, context: typer.Context, shape: Shape) -> None:
     """List, add and remove event types.
 
     Example: waitctl event types
     """
     if context.invoked_subcommand is None:
-        _list_types(context, output)
+        _list_types(context, shape)
 
 
 @types.command("list")
-def types_list(context: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+@takes_shape
+def types_list(*, context: typer.Context, shape: Shape) -> None:
     """List the registered event types.
 
     Example: waitctl event types list -o json
     """
-    _list_types(context, output)
+    _list_types(context, shape)
 
 
-def _list_types(context: typer.Context, output: Output) -> None:
+_TYPE_ROWS: Rows[tuple[str, str, bool]] = Rows(
+    key="event_types",
+    id_key="name",
+    fields=("name", "description", "builtin"),
+    document=lambda each: {"name": each[0], "description": each[1], "builtin": each[2]},
+    columns=(id_column("TYPE"), Column("MEANING", 1)),
+    cells=lambda each: each[:2],
+    nothing="no event types",
+)
+
+
+def _list_types(context: typer.Context, shape: Shape) -> None:
     with session_of(context).database() as database:
-        found = EventService(database).list_types()
-    print_list(
-        [{"name": name, "description": text, "builtin": builtin} for name, text, builtin in found],
-        output,
-        whole=lambda rows: {"event_types": rows},
-        human=lambda rows: print_table(
-            (id_column("TYPE"), Column("MEANING", 1)), ((row["name"], row["description"]) for row in rows)
-        ),
-        id_key="name",
-    )
+        print_rows(_TYPE_ROWS, EventService(database).list_types(), shape)
 
 
 @types.command("add")
@@ -236,13 +261,14 @@ def types_add(
 
     Example: waitctl event types add cart_abandoned --description 'a cart was left behind'
     """
-    new = _service(session_of(context)).add_type(name, description)
+    new = _service(session_of(context), create=True).add_type(name, description)
     write_line(f"{name}  {'added' if new else 'is registered already'}")
 
 
 @types.command("remove")
 def types_remove(
-    context: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME", help="One's own.")]
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One's own.")],
 ) -> None:
     """Forget an event type of one's own that no open wait listens to.
 

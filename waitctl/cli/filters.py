@@ -17,7 +17,8 @@ def _wait_type(text: str) -> WaitType:
     try:
         return parse_wait_type(text)
     except InvalidInputError as error:
-        raise typer.BadParameter(f"{error.message}; {error.hint}" if error.hint else error.message) from error
+        names = ", ".join(f"'{kind.replace('_', '-')}'" for kind in WaitType)
+        raise typer.BadParameter(f"{text!r} is not one of {names}") from error
 
 
 _PANEL = "Which waits"

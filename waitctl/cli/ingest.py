@@ -10,28 +10,28 @@ import typer
 from waitctl.application.events.ndjson import Rejection, read_lines
 from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, IngestTotals
 from waitctl.cli import stopping
+from waitctl.cli.listing import Rows, Shape, print_rows, takes_shape
 from waitctl.cli.output import (
     DocumentOption,
     ExitCode,
     Interrupted,
     Output,
-    OutputOption,
     clean,
+    count,
     json_text,
     print_document,
     print_error,
-    print_list,
     say,
     write_line,
 )
 from waitctl.cli.session import Session, session_of
 from waitctl.cli.streams import open_input, progress
-from waitctl.cli.tables import Column, id_column, print_table
+from waitctl.cli.tables import Column, id_column
 from waitctl.domain.errors import DatabaseError, InvalidEventError, InvalidSettingError
 
 if TYPE_CHECKING:
     from waitctl.application.events.webhooks import WebhookResult
-    from waitctl.infrastructure.providers import Request
+    from waitctl.infrastructure.providers import Provider, Request
 
 _MOST_OF_HEADERS = 256 * 1024
 
@@ -141,15 +141,15 @@ def report_refusals(result: WebhookResult, output: Output) -> None:
 def totals_line(totals: IngestTotals) -> str:
     """The totals in words."""
     return (
-        f"{totals.received:,} received, {totals.recorded:,} recorded, {totals.duplicates:,} duplicates, "
-        f"{totals.ignored:,} ignored, {totals.rejected:,} rejected, {totals.matched:,} waits resumed"
+        f"{totals.received:,} received, {totals.recorded:,} recorded, {count(totals.duplicates, 'duplicate')}, "
+        f"{totals.ignored:,} ignored, {totals.rejected:,} rejected, {count(totals.matched, 'wait')} resumed"
     )
 
 
 def _print_result(result: WebhookResult) -> None:
     write_line(totals_line(result.totals))
-    for name, count in result.ignored_types.items():
-        write_line(clean(f"  ignored {name}: {count:,}"))
+    for name, number in result.ignored_types.items():
+        write_line(clean(f"  ignored {name}: {number:,}"))
     if result.ignored_types:
         say("events of types that are not registered are ignored; waitctl event types add NAME registers one")
     if result.recorded is not None:
@@ -158,23 +158,24 @@ def _print_result(result: WebhookResult) -> None:
         say("nothing was written")
 
 
-def list_providers(context: typer.Context, output: OutputOption = Output.HUMAN) -> None:
+@takes_shape
+def list_providers(*, context: typer.Context, shape: Shape) -> None:
     """List the formats of webhooks, what becomes of them, and what verifies them.
 
     Example: waitctl event providers
     """
     from waitctl.infrastructure.providers import providers
 
-    print_list(
-        [{"name": each.name, "maps": each.maps, "needs": each.needs} for each in providers()],
-        output,
-        whole=lambda rows: {"providers": rows},
-        human=lambda rows: print_table(
-            (id_column("FORMAT"), Column("MAPS", 2), Column("NEEDS", 1)),
-            ((row["name"], row["maps"], row["needs"]) for row in rows),
-        ),
+    rows: Rows[Provider] = Rows(
+        key="providers",
         id_key="name",
+        fields=("name", "maps", "needs"),
+        document=lambda each: {"name": each.name, "maps": each.maps, "needs": each.needs},
+        columns=(id_column("FORMAT"), Column("MAPS", 2), Column("NEEDS", 1)),
+        cells=lambda each: (each.name, each.maps, each.needs),
+        nothing="no formats",
     )
+    print_rows(rows, providers(), shape)
 
 
 # -- NDJSON ------------------------------------------------------------------------------------------------------------
@@ -188,7 +189,7 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, verify: bool, dr
             error = {"code": rejection.error.code, "message": rejection.error.message, "line": rejection.line}
             print(json_text({"error": error}), file=sys.stderr)  # noqa: T201
         else:
-            say(f"line {rejection.line}: {rejection.error.message}")
+            say(f"line {rejection.line}: {rejection.error.message}", always=True)
 
     # The thread that talks to the database needs Python only for moments, but every few milliseconds.
     sys.setswitchinterval(0.00005)
@@ -222,7 +223,7 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, verify: bool, dr
     if stop.stopped:
         raise Interrupted(f"{totals_line(totals)}; run it again: what has an id is not recorded twice")
     print_totals()
-    if dry_run and output is Output.HUMAN:
+    if dry_run and output.is_for_people:
         say("nothing was written")
     if totals.without_id and not as_json:
         say(f"{totals.without_id:,} had no id: run again, they are recorded again")

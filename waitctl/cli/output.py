@@ -74,9 +74,18 @@ class Output(StrEnum):
     """How data is printed."""
 
     HUMAN = "human"
+    WIDE = "wide"
+    """For people, too: every column of a table, and none is cut."""
     JSON = "json"
     NDJSON = "ndjson"
+    YAML = "yaml"
+    CSV = "csv"
     ID = "id"
+
+    @property
+    def is_for_people(self) -> bool:
+        """Whether people read it, and words beside it."""
+        return self in {Output.HUMAN, Output.WIDE}
 
     @property
     def is_json(self) -> bool:
@@ -138,9 +147,24 @@ def for_each(names: Sequence[str], act: Callable[[str], T], output: Output) -> t
     return done, worst
 
 
-def say(message: str) -> None:
-    """Words for people, on standard error."""
-    print(clean(message), file=sys.stderr)  # noqa: T201
+_quiet = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Whether words are left out from here on: for ``-q``, until the next command line is run in this process."""
+    global _quiet  # noqa: PLW0603
+    _quiet = quiet
+
+
+def say(message: str, *, always: bool = False) -> None:
+    """Words for people, on standard error; with ``-q`` only what is said ``always``, as of what went wrong."""
+    if always or not _quiet:
+        print(clean(message), file=sys.stderr)  # noqa: T201
+
+
+def count(number: int, noun: str, nouns: str | None = None) -> str:
+    """``1 wait``, ``2 waits``, ``1,000 waits``; ``nouns`` where an s does not do."""
+    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
 def write_line(line: str) -> None:
@@ -148,16 +172,28 @@ def write_line(line: str) -> None:
     print(line)  # noqa: T201
 
 
-def _write_id(value: object) -> None:
+def write_text(text: str) -> None:
+    """Lines of data on standard output, their ends with them."""
+    sys.stdout.write(text)
+
+
+def write_csv(text: str) -> None:
+    """Lines of CSV: as they are for a program, harmless to a terminal, since nothing in them is escaped."""
+    write_text("\n".join(map(clean, text.split("\n"))) if sys.stdout.isatty() else text)
+
+
+def write_id(value: object) -> None:
     """An id: whole for a program, and as harmless as everything else to a terminal."""
     write_line(clean(value) if sys.stdout.isatty() else str(value))
 
 
 def print_document(document: Any, output: Output, *, human: Callable[[], None], id_key: str | None = None) -> None:
-    """Print one document: as JSON, as its id, or for people.
+    """Print one document: as JSON, YAML or CSV, as its id, or for people.
 
     Raises `BadParameter` where an id is asked for and there is none.
     """
+    from waitctl.cli.formats import csv_text, yaml_text
+
     match output:
         case Output.JSON:
             write_line(json_text(document, indent=2))
@@ -166,8 +202,12 @@ def print_document(document: Any, output: Output, *, human: Callable[[], None], 
         case Output.ID:
             if id_key is None:
                 raise typer.BadParameter("there is no id to print", param_hint="--output")
-            _write_id(document[id_key])
-        case Output.HUMAN:
+            write_id(document[id_key])
+        case Output.YAML:
+            write_text(yaml_text(document))
+        case Output.CSV:
+            write_csv(csv_text([document], list(document)))
+        case Output.HUMAN | Output.WIDE:
             human()
 
 
@@ -179,10 +219,12 @@ def print_list(
     human: Callable[[list[Any]], None],
     id_key: str | None = None,
 ) -> None:
-    """Print documents: as one JSON document (``whole`` wraps them), a line each, their ids, or for people.
+    """Print documents: as one JSON or YAML document (``whole`` wraps them), a line each, their ids, or for people.
 
     Raises `BadParameter` where ids are asked for and there are none.
     """
+    from waitctl.cli.formats import csv_text, yaml_text
+
     rows = list(documents)
     match output:
         case Output.JSON:
@@ -194,8 +236,12 @@ def print_list(
             if id_key is None:
                 raise typer.BadParameter("there is no id to print", param_hint="--output")
             for row in rows:
-                _write_id(row[id_key])
-        case Output.HUMAN:
+                write_id(row[id_key])
+        case Output.YAML:
+            write_text(yaml_text(whole(rows)))
+        case Output.CSV:
+            write_csv(csv_text(rows, list(rows[0]) if rows else []))
+        case Output.HUMAN | Output.WIDE:
             human(rows)
 
 
@@ -301,9 +347,23 @@ def local(at: datetime | None, zone: str, now: datetime) -> str | None:
     return f"{show_local(at, zone)} {zone} ({relative(at, now)})"
 
 
-def tail(identifier: str) -> str:
+class Tail(str):
+    """The end of an id, which knows the rest."""
+
+    __slots__ = ("whole",)
+
+    whole: str
+
+    def __new__(cls, identifier: str) -> Tail:
+        """The last 12 characters of ``identifier``."""
+        shown = super().__new__(cls, identifier[-12:])
+        shown.whole = identifier
+        return shown
+
+
+def tail(identifier: str) -> Tail:
     """The end of an id: the head of a UUIDv7 is a clock, the same for all of an hour."""
-    return identifier[-12:]
+    return Tail(identifier)
 
 
 def prepare_streams() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waitctl.cli.ingest import NoVerifyOption, report_refusals, totals_line
+from waitctl.cli.listing import Listing, Rows, print_rows, takes_listing
 from waitctl.cli.output import (
     ExitCode,
     Output,
@@ -22,10 +23,12 @@ from waitctl.cli.output import (
     write_line,
 )
 from waitctl.cli.session import Session, session_of
-from waitctl.cli.tables import Column, id_column, print_table
+from waitctl.cli.tables import Column, id_column
 from waitctl.domain.instants import format_instant
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from waitctl.application.events.webhooks import WebhookResult, WebhookService
     from waitctl.domain.quarantine import Quarantined
     from waitctl.infrastructure.database import Database
@@ -48,56 +51,55 @@ def _service(session: Session, database: Database) -> WebhookService:
 
 
 @app.command("list")
+@takes_listing
 def list_(
+    *,
     context: typer.Context,
     source: SourceOption = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="How many at most.")] = 50,
-    output: OutputOption = Output.HUMAN,
+    after: Annotated[str | None, typer.Option("--after", metavar="ID", help="The page after this one.")] = None,
+    listing: Listing,
 ) -> None:
     """List what was refused, newest first.
 
-    Example: waitctl event quarantine list --source sendgrid
+    On a terminal the first 50, else all. Example: waitctl event quarantine list --source sendgrid
     """
-    from waitctl.application.events.webhooks import quarantined_document
-
     session = session_of(context)
     with session.database() as database:
-        found = _service(session, database).list_quarantined(source=source, limit=limit)
+        service = _service(session, database)
         with database.read() as connection:
             now = database.clock(connection)
 
-    def human(_: object) -> None:
-        if not found:
-            say("nothing in quarantine")
-            return
-        print_table(
-            (
-                id_column("ID"),
-                Column("SOURCE", 6),
-                Column("FORMAT", 2),
-                Column("RECEIVED", 4),
-                Column("BYTES", 1, whole=True),
-                Column("WHY", 5),
-            ),
-            (
-                (
-                    tail(row.id),
-                    row.source,
-                    row.format,
-                    relative(row.received_at, now),
-                    f"{row.size:,}{' (cut)' if row.is_cut else ''}",
-                    row.message,
-                )
-                for row in found
-            ),
-        )
+        def page(behind: str | None, size: int) -> list[Quarantined]:
+            return service.list_quarantined(source=source, limit=size, after=behind)
 
-    print_list(
-        [quarantined_document(row) for row in found],
-        output,
-        whole=lambda rows: {"quarantine": rows},
-        human=human,
+        print_rows(_rows(now), listing.pages(page, lambda each: each.id, after), listing, paged=True)
+
+
+def _rows(now: datetime) -> Rows[Quarantined]:
+    from waitctl.application.events.webhooks import QUARANTINED_FIELDS, quarantined_document
+
+    return Rows(
+        key="quarantine",
         id_key="quarantine_id",
+        fields=QUARANTINED_FIELDS,
+        document=quarantined_document,
+        columns=(
+            id_column("ID"),
+            Column("SOURCE", 6),
+            Column("FORMAT", 2),
+            Column("RECEIVED", 4),
+            Column("BYTES", 1, whole=True),
+            Column("WHY", 5),
+        ),
+        cells=lambda row: (
+            tail(row.id),
+            row.source,
+            row.format,
+            relative(row.received_at, now),
+            f"{row.size:,}{' (cut)' if row.is_cut else ''}",
+            row.message,
+        ),
+        nothing="nothing in quarantine",
     )
 
 

@@ -117,7 +117,7 @@ def _print_replan(found: Replan, *, applied: bool) -> None:
         )
         print_table(columns, rows)
     for wait_id, error in found.failed:
-        say(f"{wait_id} cannot be computed: {error}")
+        say(f"{wait_id} cannot be computed: {error}", always=True)
     said = f"{found.applied} changed" if applied else f"{len(found.changes)} would change"
     write_line(f"{found.checked} open, {said}")
     if found.changes and not applied:

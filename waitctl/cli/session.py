@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from waitctl.cli.output import say
 from waitctl.cli.stopping import read
 from waitctl.domain.errors import InvalidInputError
 
@@ -68,12 +69,20 @@ class Session:
         from waitctl.application.heartbeat import REMEDY, silence
 
         if (words := silence(database)) is not None:
-            print(f"note: {words}; {REMEDY}", file=sys.stderr)  # noqa: T201
+            say(f"note: {words}; {REMEDY}")
 
     def warn(self, message: str) -> None:
         """Say something on standard error when asked to be verbose."""
         if self.verbose:
-            print(message, file=sys.stderr)  # noqa: T201
+            say(message)
+
+    def say_when_time_is_pretended(self) -> None:
+        """Say so on standard error, on a terminal: a WAITCTL_AS_OF that was left over makes every wait a riddle."""
+        at = self.settings().as_of
+        if at is not None and sys.stderr is not None and sys.stderr.isatty():
+            from waitctl.domain.instants import format_instant
+
+            say(f"note: WAITCTL_AS_OF is set: it is {format_instant(at)} for this command")
 
 
 def session_of(context: typer.Context) -> Session:

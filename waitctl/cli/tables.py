@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from waitctl.cli import output
-from waitctl.cli.output import clean, console, write_plainly
+import typer
+
+from waitctl.cli.output import GAP, Tail, clean, console, write_line
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-GAP = output.GAP
-
 _SHORTEST = 8
 """Characters that a column is cut to before another one is dropped."""
+
+_AT_ONCE = 1000
+"""Rows that are held and measured together; those after the first so many are set to the same widths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +27,14 @@ class Column:
     """A column of a table. The lower its ``rank``, the sooner it is cut, and then dropped.
 
     ``whole``: an id or a status, which says nothing when it is cut: it stays as it is, or drops out. ``kept``: never
-    dropped either, since it is what a next command takes.
+    dropped either, since it is what a next command takes. ``extra``: only with ``-o wide``, or when it is asked for.
     """
 
     name: str
     rank: int
     whole: bool = False
     kept: bool = False
+    extra: bool = False
 
 
 def id_column(name: str) -> Column:
@@ -38,28 +42,76 @@ def id_column(name: str) -> Column:
     return Column(name, 100, whole=True, kept=True)
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-    """A table, its cells cleaned and never read as markup. Piped, nothing is cut or left out."""
-    rows = list(rows)
-    if not sys.stdout.isatty() and write_plainly([[column.name for column in columns], *rows]):
-        return
-    from rich.cells import cell_len
+def choose(columns: Sequence[Column], names: str | None, *, wide: bool) -> list[int]:
+    """The places of the columns that are shown: those named (``id,last-error``), or all; the extra ones with ``wide``.
+
+    Raises Typer's ``BadParameter`` for a name that no column has.
+    """
+    if names is None:
+        return [place for place, column in enumerate(columns) if wide or not column.extra]
+    known = {column.name: place for place, column in enumerate(columns)}
+    wanted = [name.strip().upper().replace("-", " ").replace("_", " ") for name in names.split(",")]
+    for name in wanted:
+        if name not in known:
+            there = ", ".join(each.lower().replace(" ", "-") for each in known)
+            raise typer.BadParameter(f"there is no column {name.lower()!a}, but {there}", param_hint="--columns")
+    return [known[name] for name in wanted]
+
+
+def print_table(
+    columns: Sequence[Column], rows: Iterable[Sequence[object]], *, names: str | None = None, wide: bool = False
+) -> None:
+    """A table, its cells cleaned and never read as markup, printed as the rows come.
+
+    Piped or ``wide``, nothing is cut or left out, and ``wide`` shows ids whole. ``names``: see `choose`.
+    """
+    places = choose(columns, names, wide=wide)
+    shown = [columns[place] for place in places]
+    if names is not None:
+        shown = [replace(column, kept=True) for column in shown]  # who names a column wants to see it
+
+    fits = sys.stdout.isatty() and not wide
+    left = ([_plain(row[place], wide=wide) if not fits else row[place] for place in places] for row in rows)
+    first = list(islice(left, _AT_ONCE))
+    natural = [
+        max(_width(_plain(text)) for text in (column.name, *(row[place] for row in first)))
+        for place, column in enumerate(shown)
+    ]
+    widths = fit(shown, natural, console().width) if fits else natural
+    write = _write_fitted if fits else _write_plain
+    write([], widths, [column.name for column in shown])
+    for part in chain([first], iter(lambda: list(islice(left, _AT_ONCE)), [])):
+        write(part, widths)
+
+
+def _write_fitted(rows: Sequence[Sequence[object]], widths: Sequence[int], header: Sequence[str] = ()) -> None:
     from rich.table import Table
 
-    cells = [[_text(cell) for cell in row] for row in rows]
-    screen = console()
-    natural = [
-        max(cell_len(text.plain) for text in (_text(column.name), *(row[place] for row in cells)))
-        for place, column in enumerate(columns)
-    ]
-    widths = fit(columns, natural, screen.width) if sys.stdout.isatty() else natural
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
     shown = [place for place, width in enumerate(widths) if width]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0), show_header=bool(header))
     for place in shown:
-        table.add_column(columns[place].name, no_wrap=True, overflow="ellipsis", width=widths[place])
-    for row in cells:
-        table.add_row(*(row[place] for place in shown))
-    screen.print(table)
+        name = header[place] if header else ""
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=widths[place])
+    for row in rows:
+        table.add_row(*(_text(row[place]) for place in shown))
+    if rows or header:
+        console().print(table)
+
+
+def _write_plain(rows: Sequence[Sequence[object]], widths: Sequence[int], header: Sequence[str] = ()) -> None:
+    """Without rich, which takes longer to import than a short command to run."""
+    for row in chain([header] if header else [], rows):
+        padded = (f"{cell}{' ' * (width - _width(str(cell)))}" for cell, width in zip(row, widths, strict=True))
+        write_line((" " * GAP).join(padded).rstrip())
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
@@ -87,7 +139,13 @@ def fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[i
     return widths
 
 
+def _plain(cell: object, *, wide: bool = False) -> str:
+    if isinstance(cell, Tail) and wide:
+        cell = cell.whole
+    return getattr(cell, "plain", None) or clean("" if cell is None else cell)
+
+
 def _text(cell: object) -> Text:
     from rich.text import Text
 
-    return cell if isinstance(cell, Text) else Text(clean("" if cell is None else cell))
+    return cell if isinstance(cell, Text) else Text(_plain(cell))

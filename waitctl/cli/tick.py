@@ -16,11 +16,11 @@ from typing import Annotated
 import typer
 
 from waitctl.application import logs
-from waitctl.application.processor.phases import Phase, TickOptions
+from waitctl.application.processor.phases import Phase, Stopped, TickOptions
 from waitctl.application.processor.tick import Tick, TickReport
 from waitctl.application.processor.watch import Watch
 from waitctl.cli.logs import write_logs
-from waitctl.cli.output import DocumentOption, ExitCode, Output, print_document, write_line
+from waitctl.cli.output import DocumentOption, ExitCode, Output, count, print_document, write_line
 from waitctl.cli.session import Session, session_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError
@@ -85,6 +85,8 @@ def tick(
     failures = frozenset[FailOn]() if fail_on is None else _failures(fail_on)
     session = session_of(context)
     write_logs(log_format or session.settings().log_format, quiet=quiet, verbose=session.verbose)
+    if not quiet:
+        session.say_when_time_is_pretended()
     if watch:
         report = _watch(session, options, _interval(interval), output, quiet=quiet)
         raise typer.Exit(_exit_code(report, failures))
@@ -97,7 +99,7 @@ def tick(
             _say_what_is_held(run)
     _say_what_is_missing(run)
     # cron mails what is printed
-    if not quiet and not (output is Output.HUMAN and report.did_nothing and not sys.stdout.isatty()):
+    if not quiet and not (output.is_for_people and report.did_nothing and not sys.stdout.isatty()):
         print_document(report.to_json(), output, human=lambda: _print_report(report))
     raise typer.Exit(_exit_code(report, failures))
 
@@ -146,7 +148,7 @@ def _watch(session: Session, options: TickOptions, interval: timedelta, output: 
     with session.database() as database, Wakeup(database) as signal_:
         interrupted = _on_signal(database.patience.hurry, signal_.wake)
         resident = Watch(database, session.settings(), options, signal_, interrupted=interrupted.is_set)
-        told = _Teller(quiet=quiet or output is not Output.HUMAN)
+        told = _Teller(quiet=quiet or not output.is_for_people)
         with redirect_stdout(sys.stderr):
             report = resident.run(interval, beat=told.hear, say=_say_warning)
     _say_what_is_missing(resident.tick)
@@ -206,7 +208,10 @@ def _on_signal(*tell: Callable[[], None]) -> threading.Event:
 
 def _print_report(report: TickReport) -> None:
     would = "would have " if report.ids is not None else ""
-    write_line(f"{would}{_done(report) or 'nothing to do'} ({report.stopped.replace('_', ' ')})")
+    stopped = report.stopped.replace("_", " ")
+    if report.stopped is Stopped.IDLE and report.remaining_due:
+        stopped = "nothing more for this run"  # --only leaves them, or another tick has them in hand
+    write_line(f"{would}{_done(report) or 'nothing to do'} ({stopped})")
     for what, ids in (report.ids or {}).items():
         for identifier in ids:
             write_line(f"  {what.replace('_', ' ')}  {identifier}")
@@ -214,16 +219,18 @@ def _print_report(report: TickReport) -> None:
 
 def _done(report: TickReport) -> str:
     done = (
-        ("correlated", report.correlated, "events"),
-        ("resumed", report.resumed, "waits"),
-        ("timed out", report.timed_out, "waits"),
-        ("moved", report.moved, "waits to their next opening"),
-        ("delivered", report.delivered, ""),
-        ("to retry", report.retried, ""),
-        ("dead", report.dead, ""),
-        ("stale", report.stale, ""),
-        ("held", report.held, ""),
-        ("still due", report.remaining_due, ""),
-        ("in quarantine", report.quarantined, "webhooks"),
+        ("correlated", report.correlated, "event", ""),
+        ("resumed", report.resumed, "wait", ""),
+        ("timed out", report.timed_out, "wait", ""),
+        ("moved", report.moved, "wait", " to the next opening"),
+        ("delivered", report.delivered, "", ""),
+        ("to retry", report.retried, "", ""),
+        ("dead", report.dead, "", ""),
+        ("stale", report.stale, "", ""),
+        ("held", report.held, "", ""),
+        ("still due", report.remaining_due, "wait", ""),
+        ("in quarantine", report.quarantined, "webhook", ""),
     )
-    return ", ".join(f"{what} {count:,} {unit}".rstrip() for what, count, unit in done if count)
+    return ", ".join(
+        f"{what} {count(number, noun) if noun else f'{number:,}'}{rest}" for what, number, noun, rest in done if number
+    )

@@ -1,45 +1,45 @@
-"""Looking at waits, and ending them by hand."""
+"""Looking at waits: one, an execution's, what is open, what became of one."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from waitctl.application.deliveries.handler_factory import handlers_of
-from waitctl.application.documents import instant
+from waitctl.application.documents import WAIT_FIELDS, instant
 from waitctl.application.waits.results import PendingWaitsSummary, WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.cli.filters import Filters, takes_filters
+from waitctl.cli.listing import Listing, Rows, print_rows, takes_listing
 from waitctl.cli.output import (
     STATUS_STYLES,
     DocumentOption,
-    ExitCode,
     Output,
     OutputOption,
-    for_each,
     local,
     print_card,
     print_document,
-    print_list,
     relative,
     say,
     status_text,
     tail,
     write_line,
 )
-from waitctl.cli.session import WaitArgument, read_text_option, session_of
+from waitctl.cli.session import WaitArgument, session_of
 from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.domain.counts import in_words
 from waitctl.domain.durations import format_timedelta
-from waitctl.domain.errors import InvalidWaitConfigurationError
-from waitctl.domain.instants import show_local
+from waitctl.domain.instants import show
 from waitctl.domain.listeners import EventListener, progress
-from waitctl.domain.text import parse_json_object, to_json
+from waitctl.domain.text import to_json
 from waitctl.domain.waits import NOT_ASKED, WaitExecutionStatus, WaitStepExecution
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.store.waits import Transition
 
 app = typer.Typer(add_completion=False)
 
@@ -168,7 +168,7 @@ def _print_execution(execution: str, found: Sequence[WaitStatus], output: Output
 
     def human() -> None:
         say(f"{execution}: {state}")
-        _print_waits(found)
+        print_table(WAIT_ROWS.columns, map(WAIT_ROWS.cells, found))
 
     if output is Output.ID:
         for wait in waits:
@@ -177,30 +177,48 @@ def _print_execution(execution: str, found: Sequence[WaitStatus], output: Output
     print_document(document, output, human=human)
 
 
-def _print_waits(found: Sequence[WaitStatus]) -> None:
-    print_table(
-        (
-            id_column("WAIT"),
-            Column("EXECUTION", 8),
-            Column("STEP", 6),
-            Column("TYPE", 3, whole=True),
-            Column("STATUS", 7, whole=True),
-            Column("WHEN", 5),
-            Column("CONTACT", 4),
-        ),
-        (
-            (
-                tail(each.wait.id),
-                each.wait.workflow_execution_id,
-                each.wait.step_id,
-                each.wait.wait_type.replace("_", "-"),
-                status_text(each.wait.status),
-                _when(each),
-                each.wait.contact_id,
-            )
-            for each in found
-        ),
-    )
+WAIT_ROWS: Rows[WaitStatus] = Rows(
+    key="waits",
+    id_key="id",
+    fields=(*WAIT_FIELDS, "listeners", "deliveries"),
+    document=WaitStatus.to_json,
+    columns=(
+        id_column("WAIT"),
+        Column("EXECUTION", 8),
+        Column("STEP", 6),
+        Column("TYPE", 3, whole=True),
+        Column("STATUS", 7, whole=True),
+        Column("WHEN", 5),
+        Column("CONTACT", 4),
+        Column("WORKFLOW", 2, extra=True),
+        Column("HANDLER", 2, extra=True),
+        Column("AT", 2, extra=True),
+        Column("CREATED", 1, extra=True),
+        Column("KEY", 1, extra=True),
+    ),
+    cells=lambda each: (
+        tail(each.wait.id),
+        each.wait.workflow_execution_id,
+        each.wait.step_id,
+        each.wait.wait_type.replace("_", "-"),
+        status_text(each.wait.status),
+        _when(each),
+        each.wait.contact_id,
+        each.wait.workflow_id,
+        ", ".join(filter(None, (each.wait.handler, *(each.wait.handlers or {}).values()))),
+        _at(each),
+        show(each.wait.created_at, each.wait.timezone),
+        each.wait.idempotency_key,
+    ),
+    nothing="no waits",
+)
+
+
+def _at(found: WaitStatus) -> str | None:
+    """When it ended or will, as clocks in its zone show it."""
+    wait = found.wait
+    at = wait.resolved_at or wait.scheduled_at or wait.timeout_at
+    return None if at is None else show(at, wait.timezone)
 
 
 def _when(found: WaitStatus) -> str:
@@ -212,45 +230,6 @@ def _when(found: WaitStatus) -> str:
         return "no timeout"
     word = "overdue, due" if found.is_overdue else "due" if wait.scheduled_at else "times out"
     return f"{word} {relative(at, found.now)}"
-
-
-@app.command("list")
-@takes_filters
-def list_(
-    *,
-    context: typer.Context,
-    filters: Filters,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=10_000, help="How many at most.")] = 50,
-    after: Annotated[
-        str | None, typer.Option("--after", metavar="ID", help="The page after this wait: `next` of the last one.")
-    ] = None,
-    output: OutputOption = Output.HUMAN,
-) -> None:
-    """List waits, newest first.
-
-    Example: waitctl list --status waiting --contact ada@example.org -o ndjson
-    """
-    wanted = filters.wanted
-    session = session_of(context)
-    with session.database() as database:
-        session.say_when_nothing_ticks(database)
-        found, following = WaitSchedulingService(database).list_waits(wanted, limit=limit, after=after)
-
-    def human(_: object) -> None:
-        if not found:
-            say("no waits")
-            return
-        _print_waits(found)
-        if following is not None:
-            say(f"more: --after {following}")
-
-    print_list(
-        [each.to_json() for each in found],
-        output,
-        whole=lambda rows: {"waits": rows, "next": following},
-        human=human,
-        id_key="id",
-    )
 
 
 @app.command("pending")
@@ -304,7 +283,8 @@ def _last_tick(summary: PendingWaitsSummary) -> str:
 
 
 @app.command("history")
-def history(context: typer.Context, wait: WaitArgument, output: DocumentOption = Output.HUMAN) -> None:
+@takes_listing
+def history(*, context: typer.Context, wait: WaitArgument, listing: Listing) -> None:
     """Show a wait's audit trail.
 
     Example: waitctl history 6f2b9c01d3aa
@@ -313,104 +293,35 @@ def history(context: typer.Context, wait: WaitArgument, output: DocumentOption =
         service = WaitSchedulingService(database)
         found = service.get_wait_status(wait)
         lines = service.get_history(found.wait.id)
-    documents = [
-        {
+    zone = found.wait.timezone
+    rows: Rows[Transition] = Rows(
+        key=None,
+        id_key=None,
+        fields=("at", "from", "to", "reason", "actor", "data"),
+        document=lambda line: {
             "at": instant(line.at),
             "from": line.from_status,
             "to": line.to_status,
             "reason": line.reason,
             "actor": line.actor,
             "data": line.data,
-        }
-        for line in lines
-    ]
-
-    def human(_: object) -> None:
-        print_table(
-            (
-                Column("AT", 5),
-                Column("FROM", 3, whole=True),
-                Column("TO", 7, whole=True, kept=True),
-                Column("REASON", 6),
-                Column("ACTOR", 2),
-            ),
-            (
-                (
-                    f"{show_local(line.at, found.wait.timezone)} {found.wait.timezone}",
-                    line.from_status or "-",
-                    status_text(line.to_status),
-                    line.reason,
-                    line.actor,
-                )
-                for line in lines
-            ),
-        )
-
-    print_list(documents, output, whole=lambda rows: rows, human=human)
-
-
-@app.command("cancel")
-def cancel(
-    context: typer.Context,
-    waits: Annotated[
-        list[str] | None, typer.Argument(metavar="WAIT…", help="Ids, or their first or last 8 or more characters.")
-    ] = None,
-    execution: ExecutionOption = None,
-    step: StepOption = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the audit trail.")] = None,
-    output: OutputOption = Output.HUMAN,
-) -> None:
-    """Cancel waits.
-
-    A cancelled one may be cancelled again; one that ended otherwise is a conflict. Example: waitctl cancel
-    --execution order-17 --reason paid
-    """
-    if bool(waits) == (execution is not None):
-        raise typer.BadParameter("name either waits or an --execution", param_hint="WAIT…")
-    if step is not None and execution is None:
-        raise typer.BadParameter("a step needs an --execution", param_hint="--step")
-    session = session_of(context)
-    with session.database() as database:
-        service = WaitSchedulingService(database, actor=session.actor)
-        if execution is not None:
-            done = service.cancel_execution(execution, step, reason=reason)
-            worst = ExitCode.OK
-        else:
-            done, worst = for_each(waits or [], lambda wait: service.cancel_wait(wait, reason=reason), output)
-    _print_ended(done, "cancelled", output, worst)
-    raise typer.Exit(worst)
-
-
-def _print_ended(done: Sequence[WaitStatus], verb: str, output: Output, worst: ExitCode) -> None:
-    def human(_: object) -> None:
-        for each in done:
-            write_line(f"{each.wait.id}  {verb}")
-        if not done and worst is ExitCode.OK:
-            say(f"nothing {verb}")
-
-    print_list([each.to_json() for each in done], output, whole=lambda rows: {"waits": rows}, human=human, id_key="id")
-
-
-@app.command("resume")
-def resume(
-    context: typer.Context,
-    wait: WaitArgument,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the audit trail.")] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", metavar="JSON|@FILE|-", help="A JSON object for the handler.")
-    ] = None,
-    data_raw: Annotated[
-        str | None, typer.Option("--data-raw", metavar="JSON", help="The same, but an @ or a - is only that.")
-    ] = None,
-    output: OutputOption = Output.HUMAN,
-) -> None:
-    """Resume a wait by hand.
-
-    Its handler runs with outcome manual. Example: waitctl resume 6f2b9c01d3aa --reason 'they called back'
-    """
-    session = session_of(context)
-    text = read_text_option("data", data, data_raw, "the data", InvalidWaitConfigurationError)
-    value = None if text is None else parse_json_object(text, "the data")
-    with session.database() as database:
-        found = WaitSchedulingService(database, actor=session.actor).resume_wait(wait, reason=reason, data=value)
-    print_document(found.to_json(), output, human=lambda: write_line(f"{found.wait.id}  resumed"), id_key="id")
+        },
+        columns=(
+            Column("AT", 5),
+            Column("FROM", 3, whole=True),
+            Column("TO", 7, whole=True, kept=True),
+            Column("REASON", 6),
+            Column("ACTOR", 2),
+            Column("DATA", 1, extra=True),
+        ),
+        cells=lambda line: (
+            show(line.at, zone),
+            line.from_status or "-",
+            status_text(line.to_status),
+            line.reason,
+            line.actor,
+            to_json(line.data) if line.data else None,
+        ),
+        nothing="no history",
+    )
+    print_rows(rows, lines, listing)

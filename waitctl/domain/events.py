@@ -56,7 +56,11 @@ def check_registered(name: str, registered: set[str]) -> None:
     from difflib import get_close_matches  # only on the way out
 
     near = get_close_matches(name, sorted(registered), n=2)
-    hint = f"did you mean {' or '.join(near)}?" if near else "waitctl event types lists them"
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    if _NAME.fullmatch(name):
+        hint += f"waitctl event types add {name} registers it"
+    else:
+        hint += "waitctl event types lists them"
     raise InvalidEventTypeError(f"{name!a} is not a registered event type", hint=hint)
 
 

@@ -251,6 +251,12 @@ def show(at: datetime, zone: str) -> str:
     return f"{show_local(at, zone)} {zone}"
 
 
+def show_soon(at: datetime, zone: str) -> str:
+    """The instant for people who plan their week: ``Mon 2026-03-02 09:00 Europe/Berlin``."""
+    local = Instant(at).to_tz(zone).to_plain()
+    return f"{local.date().day_of_week().name.capitalize()[:3]} {wall(local)} {zone}"
+
+
 def show_local(at: datetime, zone: str) -> str:
     """The instant as clocks in ``zone`` show it: ``2026-12-24 18:00:00``."""
     return f"{Instant(at).to_tz(zone).to_plain().to_stdlib():%Y-%m-%d %H:%M:%S}"

@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Any
 from zlib import crc32
 
+from whenever import Time
+
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.conditions import check_condition
 from waitctl.domain.durations import Duration, as_duration, parse_duration
@@ -21,7 +23,8 @@ from waitctl.domain.errors import (
     InvalidWaitDateError,
 )
 from waitctl.domain.events import check_event_type_name
-from waitctl.domain.intents import FixedTime, Rules
+from waitctl.domain.intents import FixedTime, Rules, UntilDate, parse_time_of_day, parse_until_date
+from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text
 
@@ -117,8 +120,11 @@ class EventQuery:
 
     With ``mode`` ANY, the first event of one of ``event_types`` ends it, or the ``count``-th of one type (of those
     with as many different texts under the key ``distinct`` of their data). With ALL one of each must come, and an
-    element may name alternatives: ``("email_open|email_click", "form_submit")``. With ``timeout_window`` the deadline
-    too waits for the next opening.
+    element may name alternatives: ``("email_open|email_click", "form_submit")``.
+
+    The deadline is a ``timeout``, ``at`` a time of day if one is given, or an instant: ``until``, written as for an
+    until-date. With ``timeout_window`` it too waits for the next opening. Its days are those of ``timeout_calendar``,
+    which holds no event back, or else of the rules' calendar, which does.
     """
 
     event_types: tuple[str, ...]
@@ -135,6 +141,9 @@ class EventQuery:
     count: int | None = None
     distinct: str | None = None
     timeout_window: bool = False
+    at: Time | None = None
+    until: str | None = None
+    timeout_calendar: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("timeout", "lookback", "grace"):
@@ -186,11 +195,29 @@ class EventQuery:
         return self
 
     def _check_timeout(self) -> None:
-        if self.grace.elapsed and self.timeout is None:
-            raise InvalidWaitConfigurationError("--grace needs a --timeout to extend")
+        if self.timeout is not None and self.until is not None:
+            raise InvalidWaitConfigurationError("--timeout and --until: name one of them")
+        if self.at is not None and self.timeout is None:
+            raise InvalidWaitConfigurationError("--at needs a --timeout in days, as in --timeout 3d --at 09:00")
+        intent = self._deadline_intent()
+        if self.grace.elapsed and intent is None:
+            raise InvalidWaitConfigurationError("--grace needs a --timeout or an --until to extend")
         has_opening = self.rules.window is not None or self.rules.calendar is not None
-        if self.timeout_window and (self.timeout is None or not has_opening):
-            raise InvalidWaitConfigurationError("--timeout-window needs a --timeout, and a --window or a --calendar")
+        if self.timeout_window and (intent is None or not has_opening):
+            raise InvalidWaitConfigurationError(
+                "--timeout-window needs a --timeout or an --until, and a --window or a --window-calendar"
+            )
+
+    def _deadline_intent(self) -> FixedTime | UntilDate | None:
+        """What the deadline was asked as. Raises `InvalidInputError` for what is none."""
+        if self.until is not None:
+            return parse_until_date(self.until)
+        return None if self.timeout is None else FixedTime(self.timeout, self.at)
+
+    @property
+    def calendar_of_timeout(self) -> str | None:
+        """The calendar that says which days the deadline counts."""
+        return self.timeout_calendar or self.rules.calendar
 
     def _check_groups(self) -> None:
         if self.count is not None and not 1 <= self.count <= MAX_COUNT:
@@ -229,6 +256,9 @@ class EventQuery:
             "count": self.count if (self.count or 1) > 1 else None,
             "distinct": self.distinct,
             "timeout_window": self.timeout_window or None,
+            "at": self.at and self.at.format_iso(),
+            "until": self.until,
+            "timeout_calendar": self.timeout_calendar,
         }
         return config | {key: value for key, value in asked.items() if value is not None} | self.rules.to_config()
 
@@ -250,23 +280,34 @@ class EventQuery:
             count=config.get("count"),
             distinct=config.get("distinct"),
             timeout_window=config.get("timeout_window", False),
+            at=parse_time_of_day(config["at"]) if config.get("at") else None,
+            until=config.get("until"),
+            timeout_calendar=config.get("timeout_calendar"),
         )
 
-    def deadline(self, base: datetime, zone: str, calendar: Calendar | None = None) -> Schedule | None:
-        """The deadline, counted from ``base``: a duration as of a fixed-time wait.
+    def deadline(
+        self, base: datetime, zone: str, calendar: Calendar | None = None, timeout_calendar: Calendar | None = None
+    ) -> Schedule | None:
+        """The deadline, counted from ``base``: a duration as of a fixed-time wait, or an instant as of an until-date.
 
-        No weekend or window moves it but with ``timeout_window``. Raises `InvalidTimeoutError` when it lies outside the
-        calendar, `CalendarRangeError`, `NoOpeningError`, or `InvalidWaitTimeError` for what the DST rule rejects.
+        ``calendar`` is what the rules name, ``timeout_calendar`` what `timeout_calendar` does. No weekend or window
+        moves it but with ``timeout_window``. Raises `InvalidTimeoutError` when it lies outside the calendar,
+        `CalendarRangeError`, `NoOpeningError`, or `InvalidWaitTimeError` for what the DST rule rejects.
         """
-        if self.timeout is None:
+        intent = self._deadline_intent()
+        if intent is None:
             return None
-        resolver = IntentResolver(FixedTime(self.timeout), zone, self.rules, calendar)
+        counted_by = IntentResolver(intent, zone, self.rules, timeout_calendar or calendar)
+        opening_rules = OpeningRules(zone, self.rules, calendar)
         try:
+            if self.timeout_window and timeout_calendar is None and self.until is None:
+                return counted_by.resolve(base)
+            schedule = counted_by.delay(base)
             if self.timeout_window:
-                return resolver.resolve(base)
-            schedule = resolver.delay(base)
-            if resolver.opening_rules and not resolver.opening_rules.let_pass(schedule.at):
-                schedule.moves = (*schedule.moves, _DECIDED_ON_TIME)
+                schedule.at, moves = opening_rules.next_opening(schedule.at)
+                schedule.moves = [*schedule.moves, *moves]
+            elif opening_rules and not opening_rules.let_pass(schedule.at):
+                schedule.moves = [*schedule.moves, _DECIDED_ON_TIME]
             return schedule
         except InvalidWaitDateError as cause:
             raise InvalidTimeoutError("the deadline lies beyond the calendar") from cause

@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from waitctl.domain.errors import (
@@ -19,6 +20,7 @@ from waitctl.domain.errors import (
     WaitStepError,
 )
 from waitctl.infrastructure.redaction import redact
+from waitctl.infrastructure.sqlite_file import why_barred
 
 RETRIED_STATES = {"40P01", "40001"}  # deadlock detected, serialization failure
 
@@ -95,7 +97,10 @@ def _of_sqlite(cause: sqlite3.Error, name: str) -> WaitStepError | None:
     if meaning is None:
         return None
     kind, message = meaning
-    return kind(message.format(name=name), hint=RESTORE if kind is DatabaseDamagedError else None)
+    message, hint = message.format(name=name), RESTORE if kind is DatabaseDamagedError else None
+    if kind in {DatabaseUnreachableError, DatabaseReadOnlyError} and (barred := why_barred(Path(name))):
+        message, hint = f"{message}: {barred.reason}", barred.remedy
+    return kind(message, hint=hint)
 
 
 # By SQLSTATE, or by the first characters of one: the longest that fits.

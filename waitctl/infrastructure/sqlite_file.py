@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from waitctl.domain.errors import DatabaseNotFoundError, DatabaseUnreachableError
 from waitctl.infrastructure.database_url import Url
-from waitctl.infrastructure.file_trust import check_owner
+from waitctl.infrastructure.file_trust import check_owner, user_name
 from waitctl.infrastructure.user_folders import make_folder
 
 BESIDE = ("-wal", "-shm", "-journal")
@@ -76,6 +78,30 @@ def _create_private(path: Path) -> None:
             raise
         if target != path and not target.exists():  # SQLite would make it for all to read
             _create_private(target)
+
+
+class Barred(NamedTuple):
+    """Why this user may not use a file, and what helps."""
+
+    reason: str
+    remedy: str
+
+
+def why_barred(path: Path) -> Barred | None:
+    """What keeps this user from a database that is there, if it is its owner or its mode, or a folder's above it."""
+    for each in (*reversed(path.absolute().parents), path):
+        needed = os.R_OK | os.W_OK if each == path else os.X_OK
+        try:
+            found = each.stat()
+        except OSError:
+            return None
+        if not os.access(each, needed):
+            owner, me = user_name(found.st_uid), user_name(os.geteuid())
+            reason = f"{each} belongs to {owner} (mode {stat.S_IMODE(found.st_mode):04o}), and this is {me}"
+            if found.st_uid == os.geteuid():
+                return Barred(reason, f"chmod u+{'rwx' if each != path else 'rw'} {each}")
+            return Barred(reason, f"run waitctl as {owner}, or name a database of your own with --database-url")
+    return None
 
 
 def sqlite_path(database: str) -> Path:

@@ -11,6 +11,7 @@ from waitctl.domain.errors import InvalidInputError, UnknownCalendarError
 from waitctl.domain.hours import parse_days
 from waitctl.domain.intents import Rules
 from waitctl.domain.late import LATE_TOLERANCE, Verdict, judge_late
+from waitctl.domain.listeners import EventQuery
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.calendars import Calendars
@@ -34,6 +35,14 @@ class HostOpeningRules:
     def calendar(self, rules: Rules) -> Calendar | None:
         """The calendar that the rules name. Raises `UnknownCalendarError`."""
         return None if rules.calendar is None else self.calendars.get(rules.calendar)
+
+    def calendars_of(self, query: EventQuery) -> tuple[Calendar | None, Calendar | None]:
+        """The calendar that holds a query's events back, and the one that counts its timeout, where that is another.
+
+        Raises `UnknownCalendarError`.
+        """
+        counted = query.timeout_calendar
+        return self.calendar(query.rules), None if counted is None else self.calendars.get(counted)
 
     def of(self, zone: str, config: Mapping[str, Any]) -> tuple[Rules, OpeningRules]:
         """The rules in a stored wait's ``wait_config``, and what its instants must pass."""

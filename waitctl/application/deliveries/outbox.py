@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from waitctl.application.id_lookup import DELIVERY, get_by_id
+from waitctl.application.id_lookup import DELIVERY, find_cursor, get_by_id
 from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus
 from waitctl.domain.errors import IllegalTransitionError
 from waitctl.infrastructure.database import Connection, Database
@@ -20,11 +20,17 @@ class DeliveryService:
         self._actor = actor
 
     def list_deliveries(
-        self, statuses: Sequence[DeliveryStatus] = (), *, handler: str | None = None, limit: int = 50
+        self,
+        statuses: Sequence[DeliveryStatus] = (),
+        *,
+        handler: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
     ) -> list[Delivery]:
-        """Deliveries, newest first."""
+        """Deliveries, newest first, older than the delivery ``after`` (its id, or a head or tail of it)."""
         with self._database.read() as connection:
-            return store.list_deliveries(connection, statuses=statuses, handler=handler, limit=limit)
+            last = find_cursor(connection, DELIVERY, after) if after else None
+            return store.list_deliveries(connection, statuses=statuses, handler=handler, limit=limit, after=last)
 
     def list_backlogs(self, known: Collection[str] = ()) -> list[Backlog]:
         """What each handler has before it, by name: those in the outbox, and the others in ``known``."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
-from waitctl.application.id_lookup import EVENT, get_by_id
+from waitctl.application.id_lookup import EVENT, find_cursor, get_by_id
 from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
 from waitctl.domain.events import Event, check_event_type_name, check_registered
+from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Caller, Connection, Database
@@ -21,7 +22,7 @@ from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import events as store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts, write_within_budget
-from waitctl.infrastructure.store.events import EventRow
+from waitctl.infrastructure.store.events import EventRow, HeldWait
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -34,13 +35,14 @@ _AHEAD = 1
 
 @dataclass(frozen=True, slots=True)
 class RecordResult:
-    """What became of one event. ``matched``: the waits that it resumed."""
+    """What became of one event. ``matched``: the waits that it resumed; ``held``: till when others wait with it."""
 
     event_id: str | None
     event_type: str
     contact_id: str
     duplicate: bool
     matched: tuple[str, ...]
+    held: tuple[HeldWait, ...] = ()
 
     def to_json(self) -> JsonObject:
         """The document of `waitctl event record`."""
@@ -50,6 +52,7 @@ class RecordResult:
             "contact": self.contact_id,
             "duplicate": self.duplicate,
             "matched": list(self.matched),
+            "held": [{"id": each.wait_id, "until": format_instant(each.until)} for each in self.held],
         }
 
 
@@ -144,6 +147,7 @@ class EventService:
                 event.contact_id,
                 not stored.new,
                 tuple(wait_id for _, wait_id in stored.matched),
+                tuple(store.held_by(connection_, event.id)) if stored.has_listeners else (),
             )
 
         if connection is None:
@@ -283,8 +287,12 @@ class EventService:
         since: datetime | None = None,
         unmatched: bool = False,
         limit: int = 50,
+        after: str | None = None,
     ) -> list[Event]:
-        """Events, newest first. Raises `InvalidEventTypeError` or `InvalidEventError` for what none can have."""
+        """Events, newest first, older than the event ``after`` (its id, or a head or tail of it).
+
+        Raises `InvalidEventTypeError` or `InvalidEventError` for what none can have.
+        """
         if event_type is not None:
             check_event_type_name(event_type)
         with self._database.read() as connection:
@@ -295,6 +303,7 @@ class EventService:
                 since=since,
                 unmatched=unmatched,
                 limit=limit,
+                after=find_cursor(connection, EVENT, after) if after else None,
             )
 
     # -- event types ----------------------------------------------------------------------------------------------

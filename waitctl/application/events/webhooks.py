@@ -13,7 +13,7 @@ from waitctl.application import inbox
 from waitctl.application.documents import event_document, instant
 from waitctl.application.events.ndjson import unverified
 from waitctl.application.events.recording import EventService, IngestTotals, Stored, make_event
-from waitctl.application.id_lookup import QUARANTINED, find_id, get_by_id
+from waitctl.application.id_lookup import QUARANTINED, find_cursor, find_id, get_by_id
 from waitctl.application.quarantine import keep
 from waitctl.domain.errors import (
     InvalidEventError,
@@ -302,10 +302,13 @@ class WebhookService:
 
     # -- the quarantine -------------------------------------------------------------------------------------------
 
-    def list_quarantined(self, *, source: str | None = None, limit: int = 50) -> list[Quarantined]:
-        """What was refused, newest first, without the bodies."""
+    def list_quarantined(
+        self, *, source: str | None = None, limit: int = 50, after: str | None = None
+    ) -> list[Quarantined]:
+        """What was refused, newest first, without the bodies, older than the payload ``after``."""
         with self._database.read() as connection:
-            return store.list_quarantined(connection, source=source, limit=limit)
+            last = find_cursor(connection, QUARANTINED, after) if after else None
+            return store.list_quarantined(connection, source=source, limit=limit, after=last)
 
     def quarantined_ids(self, *, source: str | None = None) -> list[str]:
         """The ids of all that was refused, in the order in which it came."""
@@ -451,6 +454,12 @@ def _would_record(new: Sequence[Event], stored: Stored) -> list[JsonObject]:
         | {"expires_at": instant(event.expires_at)}
         for event in new
     ]
+
+
+QUARANTINED_FIELDS = (
+    *("quarantine_id", "source", "format", "code", "message", "received_at", "replayed_at", "verified", "size", "cut"),
+)
+"""The keys of `quarantined_document` in a list."""
 
 
 def quarantined_document(row: Quarantined, *, whole: bool = False) -> JsonObject:

@@ -9,7 +9,15 @@ from waitctl.application.calendars.opening_rules import HostOpeningRules, with_z
 from waitctl.application.inbox import Inbox
 from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.waits.explaining import explain_event_wait
-from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
+from waitctl.application.waits.idempotency import (
+    deadline_has_passed,
+    find_existing,
+    find_pruned,
+    has_passed,
+    made_before,
+    may_replace,
+    same_wait,
+)
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import WaitCreateResult
 from waitctl.domain.errors import InvalidWaitDateError, WaitAlreadyOpenError
@@ -77,6 +85,8 @@ class WaitCreator:
         wait, schedule = self.draft(request, now)
         explained = () if schedule is None else schedule.explanation
         if isinstance(request.asked, EventQuery):
+            if deadline_has_passed(request.asked, wait, now):
+                raise has_passed(wait)
             explained = explain_event_wait(request.asked, wait, schedule)
         return WaitCreateResult(wait, created=False, explanation=explained)
 
@@ -111,11 +121,11 @@ class WaitCreator:
         self, query: EventQuery, request: WaitRequest, now: datetime
     ) -> tuple[WaitStepExecution, Schedule | None]:
         spec, base = request.spec, request.base
-        contact, calendar = spec.contact_id, self._host_rules.calendar(query.rules)
+        contact, (calendar, counted_by) = spec.contact_id, self._host_rules.calendars_of(query)
         assert contact is not None
         opening_rules = OpeningRules(spec.timezone, query.rules, calendar)
         opening_rules.next_opening(now)  # a window that never opens is refused here
-        deadline = query.deadline(base or now, spec.timezone, calendar)
+        deadline = query.deadline(base or now, spec.timezone, calendar, counted_by)
         timeout_at = deadline.at if deadline else None
         config = query.to_config() | ({"from": format_instant(base)} if base else {})
         if deadline or opening_rules:
@@ -165,6 +175,8 @@ class WaitCreator:
         registered = event_store.registered_types(connection)
         check_types(query, registered)
         wait, _ = self.draft(request, now)
+        if deadline_has_passed(query, wait, now):
+            return made_before(connection, wait)
         result = self._insert(connection, wait, (), request.replace_open)
         if not result.created:
             return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from waitctl.domain.instants import format_instant
+from waitctl.domain.instants import clock, format_instant
 from waitctl.domain.listeners import EventQuery, Mode
 from waitctl.domain.schedule import Schedule
 from waitctl.domain.waits import WaitStepExecution
@@ -17,7 +17,10 @@ def explain_event_wait(query: EventQuery, wait: WaitStepExecution, deadline: Sch
     if deadline is None:
         lines.append("no timeout: it waits until the event comes or somebody ends it")
     else:
-        lines.append(f"deadline: {query.timeout} on, at {format_instant(deadline.at)}")
+        asked = f"{query.timeout} on" if query.until is None else f"until {query.until}"
+        clock_asked = "" if query.at is None else f" at {clock(query.at)}"
+        by = f", counted by {query.timeout_calendar}" if query.timeout_calendar else ""
+        lines.append(f"deadline: {asked}{clock_asked}{by}, at {format_instant(deadline.at)}")
         lines += map(str, deadline.moves)
     if query.rules.window is not None or query.rules.calendar is not None:
         gate = " and ".join(map(str, filter(None, (query.rules.window, query.rules.calendar))))

@@ -160,7 +160,8 @@ class ReschedulingService:
         rules = Rules.from_config(config)
         calendar = self._host_rules.calendar(rules)
         if wait.wait_type is WaitType.FOR_EVENT:
-            return EventQuery.from_config(config).deadline(base, zone, calendar)
+            query = EventQuery.from_config(config)
+            return query.deadline(base, zone, *self._host_rules.calendars_of(query))
         return IntentResolver(read_intent(config), zone, rules, calendar).resolve(base)
 
     # -- reschedule -----------------------------------------------------------------------------------------------

@@ -34,15 +34,22 @@ def get_deliveries(connection: Connection, delivery_ids: Sequence[str]) -> list[
 
 
 def list_deliveries(
-    connection: Connection, *, statuses: Sequence[DeliveryStatus], handler: str | None, limit: int
+    connection: Connection,
+    *,
+    statuses: Sequence[DeliveryStatus],
+    handler: str | None,
+    limit: int,
+    after: str | None = None,
 ) -> list[Delivery]:
-    """Deliveries, newest first."""
+    """Deliveries, newest first, older than the delivery ``after``."""
     import sqlalchemy as sa
 
     from waitctl.infrastructure.schema import deliveries
     from waitctl.infrastructure.store.statements.deliveries import in_status
 
     found = sa.select(deliveries).order_by(deliveries.c.id.desc()).limit(limit)
+    if after is not None:
+        found = found.where(deliveries.c.id < after)
     if handler is not None:
         found = found.where(deliveries.c.handler == handler)
     if statuses:

@@ -153,6 +153,20 @@ def get_events(connection: Connection, event_ids: Sequence[str]) -> list[Event]:
     return load_events(connection, sa.select(events).where(events.c.id.in_(event_ids))) if event_ids else []
 
 
+@dataclass(frozen=True, slots=True)
+class HeldWait:
+    """A wait that an event has ended, but for its window: it is scheduled for the next opening."""
+
+    wait_id: str
+    until: datetime
+    timezone: str
+
+
+def held_by(connection: Connection, event_id: str) -> list[HeldWait]:
+    """The waits that this event has scheduled for their next opening, oldest first."""
+    return [HeldWait(*row) for row in connection.execute(kept("held_by"), {"event_id": event_id})]
+
+
 def list_events(
     connection: Connection,
     *,
@@ -161,13 +175,16 @@ def list_events(
     since: datetime | None,
     unmatched: bool,
     limit: int,
+    after: str | None = None,
 ) -> list[Event]:
-    """Events, newest first. ``unmatched``: those that no wait took, nor counted."""
+    """Events by id, newest first, older than the event ``after``. ``unmatched``: those no wait took, nor counted."""
     import sqlalchemy as sa
 
     from waitctl.infrastructure.schema import events
 
-    found = sa.select(events).order_by(events.c.received_at.desc(), events.c.id.desc()).limit(limit)
+    found = sa.select(events).order_by(events.c.id.desc()).limit(limit)
+    if after is not None:
+        found = found.where(events.c.id < after)
     held = meant(event_type=event_type, contact_id=contact_id, since=since, unmatched=unmatched)
     return load_events(connection, found.where(*held))
 

@@ -1,10 +1,11 @@
-"""The waits that a filter means: listed in pages, counted."""
+"""The waits that a filter means: listed in pages, locked, counted."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from waitctl.domain.filters import NEWEST_FIRST, WaitFilter, WaitOrder
+from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
@@ -27,6 +28,33 @@ def list_waits(
     from waitctl.infrastructure.store.statements.filters import beyond, list_statement
 
     return load(connection, beyond(after, order, list_statement(wanted, now=now, order=order)).limit(limit))
+
+
+def lock_waits(
+    connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
+) -> list[WaitStepExecution]:
+    """A page of waits, oldest first, which nobody changes until the transaction ends. Locks the waits by id."""
+    from waitctl.infrastructure.schema import waits
+    from waitctl.infrastructure.store.statements.filters import beyond, list_statement
+
+    order = WaitOrder(SortKey.CREATED)
+    found = beyond(after, order, list_statement(wanted, now=now, order=order))
+    return load(connection, found.limit(limit).with_for_update(of=waits))
+
+
+def list_ids(
+    connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int | None, after: str | None, order: WaitOrder
+) -> list[str]:
+    """The ids alone of as many, or of all: for an order that no index gives, and that is sorted once."""
+    from waitctl.infrastructure.store.statements.filters import beyond, ids_statement
+
+    found = beyond(after, order, ids_statement(wanted, now=now, order=order)).limit(limit)
+    return list(connection.execute(found).scalars())
+
+
+def get_waits(connection: Connection, wait_ids: Sequence[str]) -> list[WaitStepExecution]:
+    """The waits with these ids, oldest first."""
+    return load(connection, kept("get_selected_waits"), ids=wait_ids)
 
 
 def count_open(connection: Connection, wanted: WaitFilter, *, now: datetime) -> OpenCounts:

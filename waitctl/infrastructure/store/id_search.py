@@ -22,6 +22,11 @@ def is_id(connection: Connection, kind: HasId, whole_id: str) -> bool:
     return connection.execute(kept("find_id", kind), {"id": whole_id}).first() is not None
 
 
+def is_execution(connection: Connection, text: str) -> bool:
+    """Whether there is a wait of the execution ``text``."""
+    return connection.execute(kept("find_execution"), {"execution_id": text}).first() is not None
+
+
 def find_ids(connection: Connection, kind: HasId, fragment: str, limit: int) -> list[str]:
     """The first ids that begin or end with ``fragment``: hexadecimal digits, no dashes."""
     return list(connection.execute(kept("find_ids", kind), {"fragment": fragment, "limit": limit}).scalars())

@@ -51,14 +51,18 @@ def get_quarantined(connection: Connection, quarantine_id: str, *, lock: bool = 
     return next(iter(_load(connection, found.with_for_update() if lock else found)), None)
 
 
-def list_quarantined(connection: Connection, *, source: str | None, limit: int) -> list[Quarantined]:
-    """Payloads without their bodies, newest first."""
+def list_quarantined(
+    connection: Connection, *, source: str | None, limit: int, after: str | None = None
+) -> list[Quarantined]:
+    """Payloads without their bodies, newest first, older than the payload ``after``."""
     import sqlalchemy as sa
 
     from waitctl.infrastructure.schema import quarantine
 
     columns = [sa.literal(b"").label("body") if column.name == "body" else column for column in quarantine.c]
-    found = sa.select(*columns).order_by(quarantine.c.received_at.desc(), quarantine.c.id.desc()).limit(limit)
+    found = sa.select(*columns).order_by(quarantine.c.id.desc()).limit(limit)
+    if after is not None:
+        found = found.where(quarantine.c.id < after)
     return _load(connection, found if source is None else found.where(quarantine.c.source == source))
 
 

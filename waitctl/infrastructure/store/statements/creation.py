@@ -15,7 +15,7 @@ from waitctl.infrastructure.dialects import JsonRows, Tuples, insert_new, insert
 from waitctl.infrastructure.schema import UtcDateTime, events, listeners, tombstones, transitions, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.creation import LISTENED_COLUMNS, PLAN_COLUMNS, Claims, NewWait
-from waitctl.infrastructure.store.statements.waits import IS_OPEN
+from waitctl.infrastructure.store.statements.waits import OPEN_WAIT
 
 _NOW = sa.bindparam("now", type_=UtcDateTime)
 _ONE: sa.ColumnElement[int] = sa.literal_column("1")
@@ -117,7 +117,7 @@ def _find_taken() -> Any:
     workflow_id = sa.func.coalesce(waits.c.workflow_id, sa.literal_column("''"))
     by_key = sa.select(waits.c.id).where(workflow_id == claims.c.workflow_id, waits.c.idempotency_key == claims.c.key)
     by_step = sa.select(waits.c.id).where(
-        waits.c.workflow_execution_id == claims.c.workflow_execution_id, waits.c.step_id == claims.c.step_id, IS_OPEN
+        waits.c.workflow_execution_id == claims.c.workflow_execution_id, waits.c.step_id == claims.c.step_id, OPEN_WAIT
     )
     looks = [look.correlate(claims).scalar_subquery() for look in (by_key, by_step)]
     return sa.select(claims.c.id, looks[0].label("by_key"), looks[1].label("by_step"))

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy import FromClause
 
 from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.dialects import JsonRows, Tuples, any_of, insert_new
-from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, tombstones
+from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, tombstones, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.events import _STORED, EventRow
 from waitctl.infrastructure.store.statements.waits import literal
@@ -106,3 +107,22 @@ def _mark_correlated() -> sa.Update:
 def _registered_types() -> sa.Select[Any]:
     """The names of the registered event types."""
     return sa.select(event_types.c.name)
+
+
+@statement
+def _held_by() -> sa.Select[Any]:
+    """The waits that an event has scheduled for their next opening; by the listeners and matches that it took."""
+    event_id = sa.bindparam("event_id", type_=events.c.id.type)
+    taken = sa.union(
+        sa.select(listeners.c.wait_id).where(listeners.c.matched_event_id == event_id),
+        sa.select(matches.c.wait_id).where(matches.c.event_id == event_id),
+    )
+    return (
+        sa.select(waits.c.id, waits.c.scheduled_at, waits.c.timezone)
+        .where(
+            waits.c.id.in_(taken),
+            waits.c.resolution_event_id == event_id,
+            waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status),
+        )
+        .order_by(waits.c.id)
+    )

@@ -12,11 +12,12 @@ from waitctl.domain.deliveries import Outcome
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.infrastructure.dialects import is_among
 from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
-from waitctl.infrastructure.sql_batch import named
+from waitctl.infrastructure.sql_batch import named, statement
 from waitctl.infrastructure.store.statements.completion import ACTIVE, SCHEDULED
 from waitctl.infrastructure.store.statements.overview import percentiles
-from waitctl.infrastructure.store.statements.waits import IS_OPEN, literal, of_execution
+from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal, of_execution
 
 
 def clauses(wanted: WaitFilter, *, now: datetime) -> list[sa.ColumnElement[bool]]:
@@ -54,7 +55,7 @@ def _ending(wanted: WaitFilter, now: datetime) -> list[sa.ColumnElement[bool]]:
         held.append(_ends_at() < wanted.due_before)
     if wanted.due_after is not None:
         held.append(_ends_at() >= wanted.due_after)
-    return [IS_OPEN, *held] if held else []
+    return [OPEN_WAIT, *held] if held else []
 
 
 def _ends_at() -> sa.ColumnElement[Any]:
@@ -103,9 +104,20 @@ def _sort_key(key: SortKey) -> sa.ColumnElement[Any]:
     return sa.func.coalesce(*instants, sa.literal(_NEVER, UtcDateTime), type_=UtcDateTime)
 
 
+def ids_statement(wanted: WaitFilter, *, now: datetime, order: WaitOrder) -> sa.Select[Any]:
+    """Their ids alone, in this order."""
+    return list_statement(wanted, now=now, order=order).with_only_columns(waits.c.id)
+
+
+@statement
+def _get_selected_waits() -> sa.Select[Any]:
+    """The waits with these ids."""
+    return sa.select(waits).where(is_among(waits.c.id)).order_by(waits.c.id)
+
+
 def count_statements(wanted: WaitFilter, *, now: datetime) -> tuple[sa.Select[Any], sa.Select[Any], sa.Select[Any]]:
     """The open waits among those that are meant by type and status; those overdue, as `percentiles`; what is next."""
-    held = [*clauses(wanted, now=now), IS_OPEN]
+    held = [*clauses(wanted, now=now), OPEN_WAIT]
     more = sa.literal_column(str(CAP + 1), sa.Integer)
     some = sa.select(waits.c.wait_type, waits.c.status).where(*held).limit(more).subquery()
     counts = sa.select(*some.c, sa.func.count()).group_by(*some.c)

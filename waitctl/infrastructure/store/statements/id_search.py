@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from waitctl.infrastructure.schema import metadata
+from waitctl.infrastructure.schema import metadata, transitions
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.id_search import HasId
 
@@ -26,6 +26,13 @@ def _find_ids(kind: HasId) -> sa.Select[Any]:
     fragment = sa.bindparam("fragment", type_=sa.Text)
     found = sa.select(column).where(digits.startswith(fragment) | digits.endswith(fragment))
     return found.order_by(column).limit(sa.bindparam("limit", type_=sa.Integer))
+
+
+@statement
+def _find_execution() -> sa.Select[Any]:
+    """A wait of the execution, if there is one: by the first line of its audit trail."""
+    execution_id = transitions.c.workflow_execution_id == sa.bindparam("execution_id", type_=sa.Text)
+    return sa.select(transitions.c.wait_id).where(execution_id).limit(1)
 
 
 def _column(kind: HasId) -> sa.Column[str]:

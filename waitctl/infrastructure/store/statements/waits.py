@@ -22,7 +22,7 @@ def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
     return sa.literal(value, column.type, literal_execute=True)
 
 
-IS_OPEN = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
+OPEN_WAIT = waits.c.status.in_([literal(status, waits.c.status) for status in sorted(OPEN, reverse=True)])
 
 
 @statement
@@ -41,7 +41,7 @@ def _get_wait() -> sa.Select[Any]:
 def _find_open_wait() -> sa.Select[Any]:
     """The open wait of a step."""
     execution_id = waits.c.workflow_execution_id == sa.bindparam("execution_id", type_=sa.Text)
-    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), IS_OPEN)
+    return sa.select(waits).where(execution_id, waits.c.step_id == sa.bindparam("step_id", type_=sa.Text), OPEN_WAIT)
 
 
 @statement

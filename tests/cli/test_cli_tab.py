@@ -1,0 +1,100 @@
+"""Tab: what a command takes is offered, with what it is, and nothing is ever said instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer._completion_classes import ZshComplete
+
+from tests.cli.processes import Waitctl
+from waitctl import Database, EventService, WaitSchedulingService, WaitSpec, make_event
+from waitctl.cli.app import app
+
+Tab = Callable[[str], dict[str, str | None]]
+
+
+@pytest.fixture
+def tab(monkeypatch: pytest.MonkeyPatch, url: str) -> Tab:
+    """What Tab offers behind a line, each with what it is."""
+    monkeypatch.setenv("WAITCTL_DATABASE_URL", url)
+    monkeypatch.setenv("_WAITCTL_COMPLETE", "complete_zsh")
+
+    def offered(line: str) -> dict[str, str | None]:
+        *words, incomplete = line.split(" ")
+        command: Any = typer.main.get_command(app)
+        found = ZshComplete(command, {}, "waitctl", "_WAITCTL_COMPLETE").get_completions(words, incomplete)
+        return {each.value: each.help for each in found}
+
+    return offered
+
+
+def test_waits_and_executions(tab: Tab, database: Database) -> None:
+    service = WaitSchedulingService(database)
+    first = service.create_fixed_time_wait("1h", WaitSpec("order-17", step_id="remind")).wait
+    second = service.create_fixed_time_wait("1h", WaitSpec("order-18")).wait
+    service.cancel_wait(second.id)
+    assert tab("cancel ") == {
+        second.id[-12:]: "order-18 wait: fixed-time, cancelled",
+        first.id[-12:]: "order-17 remind: fixed-time, scheduled",
+    }
+    assert list(tab(f"history {first.id[-12:-4]}")) == [first.id[-12:]]
+    assert list(tab(f"why {first.id[:30]}")) == [first.id]
+    assert tab("list --execution order-17") == {"order-17": "remind: fixed-time, scheduled"}
+    assert list(tab("status -e ")) == ["order-18", "order-17"]
+
+
+def test_events_and_their_types(tab: Tab, database: Database) -> None:
+    events = EventService(database)
+    events.add_type("payment")
+    event = events.record(make_event("payment", "ada"))
+    assert event.event_id is not None
+    assert tab("event show ") == {event.event_id[-12:]: "payment of ada"}
+    assert list(tab("event record pay")) == ["payment"]
+    assert list(tab("create for-event email_open,pay")) == ["email_open,payment"]
+    assert list(tab("create for-event email_open|email_c")) == ["email_open|email_click"]
+    assert "sms_reply" in tab("event list --type ")
+
+
+def test_deliveries(tab: Tab, database: Database) -> None:
+    service = WaitSchedulingService(database)
+    wait = service.resume_wait(service.create_fixed_time_wait("1h", WaitSpec("e", handler="nudge")).wait.id).wait
+    [delivery] = wait.deliveries
+    assert tab("delivery retry ") == {delivery.id[-12:]: "manual to nudge: pending"}
+    assert tab("event quarantine show ") == {}
+
+
+def test_what_needs_no_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tab: Tab) -> None:
+    monkeypatch.setenv("WAITCTL_DATABASE_URL", f"sqlite:///{tmp_path / 'nowhere' / 'waits.db'}")
+    config = tmp_path / "config.toml"
+    config.write_text('[handlers.nudge]\nexec = ["true"]\n[calendars.company]\nbase = "DE"\n')
+    config.chmod(0o600)
+    monkeypatch.setenv("WAITCTL_CONFIG", str(config))
+    assert tab("create fixed-time 3d --handler n") == {"nudge": "a handler"}
+    assert list(tab("create fixed-time 3d --handler timeout=")) == ["timeout=nudge"]
+    assert "Europe/Berlin" in tab("create until-time 9 --tz europe/b")
+    assert list(tab("create fixed-time 3d --calendar comp")) == ["company"]
+    assert list(tab("calendar show NYS")) == ["NYSE"]
+    assert list(tab("list --type f")) == ["fixed-time", "for-event"]
+    assert list(tab("list --status can")) == ["cancelled"]
+    assert "email_open" in tab("event record e")
+    assert tab("cancel ") == {} and not (tmp_path / "nowhere").exists()
+
+
+def test_a_config_that_is_broken_is_no_reason_to_speak(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tab: Tab
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("nonsense")
+    monkeypatch.setenv("WAITCTL_CONFIG", str(config))
+    for line in ("cancel ", "create fixed-time 1h --handler ", "create fixed-time 1h --calendar D"):
+        assert tab(line) == {}
+
+
+def test_by_process(run: Waitctl) -> None:
+    run("create", "fixed-time", "1h", "-e", "order-17", "-o", "id").ok()
+    line = {"_WAITCTL_COMPLETE": "complete_bash", "COMP_WORDS": "waitctl list -e ", "COMP_CWORD": "3"}
+    assert run(env=line).ok().lines == ["order-17"]

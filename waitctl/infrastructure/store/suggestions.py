@@ -1,0 +1,31 @@
+"""What a shell offers on Tab: the newest of what there is, since nobody waits there for a scan of everything."""
+
+from __future__ import annotations
+
+from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import kept
+
+
+def newest_waits(connection: Connection) -> list[tuple[str, ...]]:
+    """The newest waits: id, execution, step, type, status."""
+    return [tuple(map(str, row)) for row in connection.execute(kept("newest_waits"))]
+
+
+def newest_deliveries(connection: Connection) -> list[tuple[str, ...]]:
+    """The newest deliveries: id, handler, outcome, status."""
+    return [tuple(map(str, row)) for row in connection.execute(kept("newest_deliveries"))]
+
+
+def newest_events(connection: Connection) -> list[tuple[str, ...]]:
+    """The newest events: id, type, contact."""
+    return [tuple(map(str, row)) for row in connection.execute(kept("newest_events"))]
+
+
+def newest_quarantined(connection: Connection) -> list[tuple[str, ...]]:
+    """The newest payloads in quarantine: id, source, why."""
+    return [tuple(map(str, row)) for row in connection.execute(kept("newest_quarantined"))]
+
+
+def type_names(connection: Connection) -> list[str]:
+    """The registered event types, by name."""
+    return [row[0] for row in connection.execute(kept("type_names"))]
