@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
 from waitctl.domain.pauses import PauseKind
 from waitctl.infrastructure.config import SourceConfig
+from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.providers import Request
 from waitctl.web import create_app
 
@@ -67,7 +69,11 @@ class Stage:
             url,
             folder,
             sources={"calcom": SourceConfig("calcom", format="calcom", secret_env=("HOOK_SECRET",), verify=True)},
-            handlers={"nudge": HandlerConfig("nudge", ExecConfig(("false",)), retry=RetryPolicy(max_attempts=1))},
+            handlers={
+                "nudge": HandlerConfig(
+                    "nudge", ExecConfig(("sh", "-c", "echo no stamps; exit 1")), retry=RetryPolicy(max_attempts=1)
+                )
+            },
         )
         self.database = Database(url)
         waits = WaitSchedulingService(self.database, actor="test", settings=self.settings)
@@ -158,7 +164,7 @@ STORIES = {
     "/waits/{dead}": ["fixed-time 1s", "What happened", "Deliveries", "dead"],
     "/events/{event}": ["Near misses", "no wait", "match: plan"],
     "/deliveries": ["By handler", "Dead", "nudge"],
-    "/deliveries/{delivery}": ["Last error", "1 of 1"],
+    "/deliveries/{delivery}": ["Last error", "1 of 1", "Output of attempt 1", "no stamps"],
     "/calendars/DE-BY?year=2026": ["Holidays", "January", "2026-01-06"],
     "/quarantine/{payload}": ["invalid_signature, from calcom", "Body"],
 }
@@ -225,6 +231,19 @@ def test_what_a_person_changes_is_changed_and_said(stage: Stage) -> None:
         assert late.status == 409
         everything = submit(client, "/deliveries/retry-dead", headers, csrf=csrf)
         assert everything.headers["location"] == "/deliveries?done=retried"
+
+
+def test_a_row_that_something_else_has_written_is_shown(stage: Stage) -> None:
+    parameter = ":config" if stage.database.is_sqlite else "%(config)s"
+    update = f"UPDATE workflow_wait_executions SET wait_config = {parameter}"
+    with door(stage.settings) as client:
+        for config in ("{}", "[]", '"3d"', '{"events": 7, "duration": [], "window": {}, "rescheduled": 1}'):
+            stage.database.write(partial(Connection.execute, statement=update, parameters={"config": config}))
+            for wait in (stage.open, stage.dead, stage.timed):
+                page = client.get(f"/waits/{wait.id}", Accept=HTML)
+                assert (page.status, "cannot be read" in page.text) == (200, True), (config, page.text)
+            for path in ("/", "/waits", "/api/v1/waits", f"/events/{stage.event_id}"):
+                assert client.get(path).status == 200, (config, path)
 
 
 def test_a_part_can_be_served_by_itself(stage: Stage) -> None:

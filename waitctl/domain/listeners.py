@@ -23,7 +23,7 @@ from waitctl.domain.errors import (
     InvalidWaitDateError,
 )
 from waitctl.domain.events import check_event_type_name
-from waitctl.domain.intents import FixedTime, Rules, UntilDate, parse_time_of_day, parse_until_date
+from waitctl.domain.intents import FixedTime, Rules, UntilDate, parse_time_of_day, parse_until_date, reading_config
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text
@@ -264,26 +264,27 @@ class EventQuery:
 
     @classmethod
     def from_config(cls, config: JsonObject) -> EventQuery:
-        """Read it back from `wait_config`."""
-        return cls(
-            event_types=tuple(config["events"]),
-            match=config["match"],
-            match_json=config["match_json"],
-            timeout=parse_duration(config["timeout"], business=True) if config["timeout"] else None,
-            lookback=parse_duration(config["lookback"], zero=True),
-            grace=parse_duration(config["grace"], zero=True),
-            exclusive=config["exclusive"],
-            rules=Rules.from_config(config),
-            where=config.get("where"),
-            human=config.get("human", False),
-            mode=Mode(config.get("mode", Mode.ANY)),
-            count=config.get("count"),
-            distinct=config.get("distinct"),
-            timeout_window=config.get("timeout_window", False),
-            at=parse_time_of_day(config["at"]) if config.get("at") else None,
-            until=config.get("until"),
-            timeout_calendar=config.get("timeout_calendar"),
-        )
+        """Read it back from `wait_config`; see `reading_config`."""
+        with reading_config():
+            return cls(
+                event_types=tuple(config["events"]),
+                match=config["match"],
+                match_json=config["match_json"],
+                timeout=parse_duration(config["timeout"], business=True) if config["timeout"] else None,
+                lookback=parse_duration(config["lookback"], zero=True),
+                grace=parse_duration(config["grace"], zero=True),
+                exclusive=config["exclusive"],
+                rules=Rules.from_config(config),
+                where=config.get("where"),
+                human=config.get("human", False),
+                mode=Mode(config.get("mode", Mode.ANY)),
+                count=config.get("count"),
+                distinct=config.get("distinct"),
+                timeout_window=config.get("timeout_window", False),
+                at=parse_time_of_day(config["at"]) if config.get("at") else None,
+                until=config.get("until"),
+                timeout_calendar=config.get("timeout_calendar"),
+            )
 
     def deadline(
         self, base: datetime, zone: str, calendar: Calendar | None = None, timeout_calendar: Calendar | None = None

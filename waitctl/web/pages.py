@@ -145,7 +145,7 @@ async def wait(request: Request, caller: Caller) -> Response:
             explanation = explaining.explain_wait(found.wait.id)[1]
         except DatabaseError:
             raise
-        except WaitStepError as error:  # a calendar that only another host knows
+        except WaitStepError as error:  # a calendar of another host, a row of somebody else's
             explanation = (error.message,)
         why: WhyWait | None = None
         with suppress(InvalidWaitConfigurationError):
@@ -230,8 +230,10 @@ async def delivery(request: Request, caller: Caller) -> Response:
     delivery_id = request.path_params["delivery_id"]
 
     def look(site: Site) -> Values:
-        found = DeliveryService(site.database).get_delivery(delivery_id)
-        return {"delivery": found, "document": delivery_document(found)}
+        service = DeliveryService(site.database)
+        found = service.get_delivery(delivery_id)
+        said = service.get_output(found)
+        return {"delivery": found, "said": said, "document": delivery_document(found) | {"output": said and said[0]}}
 
     return await _page(request, "delivery.html", caller, look)
 
