@@ -14,10 +14,11 @@ STAMP := $(VENV)/.installed
 TOOLS := .tools
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage matrix browser chaos check audit sbom bench sql fmt lock clean
+
+.PHONY: help demo test coverage matrix browser chaos check audit sbom bench sql docs docs-reference fmt lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP)  ## a sign-up nurture flow over real input, in a folder of its own
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/nurture.sh
@@ -78,6 +79,18 @@ bench: $(STAMP)  ## the benchmarks, as ratios against hand-written SQL on both d
 
 sql: $(STAMP)  ## write the statements of docs/sql anew, as they are sent
 	$(BIN)/python -m tests.golden_sql
+
+docs-reference: $(STAMP)  ## write commands, configuration, topics and the man page anew, from the program
+	$(BIN)/python -m tests.golden_docs
+
+# The pages are plain Markdown; what lies outside of docs/ is put beside them. A dead link ends it.
+docs: $(TOOLS)/.zensical  ## the pages as a static site: build/site
+	rm -rf build/docs build/site && mkdir -p build && cp -R docs build/docs
+	cp CONTRIBUTING.md SECURITY.md CHANGELOG.md build/docs/
+	sed -i.bak 's#](\.\./\([A-Z]*\.md\))#](\1)#g' build/docs/*.md
+	sed -i.bak 's#](docs/#](#g; s#](README.md)#](index.md)#g' build/docs/CONTRIBUTING.md build/docs/SECURITY.md build/docs/CHANGELOG.md
+	rm -f build/docs/*.bak
+	cp zensical.toml build/ && cd build && ../$(TOOLS)/bin/zensical build --clean --strict
 
 fmt: $(STAMP)  ## format, and mend what the linter can
 	$(BIN)/ruff check --fix .

@@ -53,11 +53,20 @@ def files_below(folder: str) -> set[str]:
 
 def test_the_wheel_holds_the_package_and_its_migrations(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = {name for name in archive.namelist() if ".dist-info/" not in name and ".data/" not in name}
     migrations = {f"waitctl/{name}" for name in files_below("alembic")} | {"waitctl/alembic.ini"}
     assert any(name.startswith("waitctl/alembic/versions/0001") for name in migrations)
     assert "waitctl/py.typed" in names
     assert names == files_below("waitctl") | migrations
+
+
+def test_the_wheel_holds_what_users_copy_and_the_man_page(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.partition(".data/data/")[2] for name in archive.namelist() if ".data/" in name}
+        modes = {Path(each.filename).name: each.external_attr >> 16 for each in archive.infolist()}
+    copied = {"crontab.example"} | files_below("examples") | files_below("systemd")
+    assert names == {f"share/waitctl/{name}" for name in copied} | {"share/man/man1/waitctl.1"}
+    assert modes["nurture.sh"] & 0o111, "a script stays one"
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:

@@ -43,8 +43,11 @@ COMMANDS = {
     "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),
     "calendar": ("calendars", "Look at calendars: business days, holidays, hours."),
     "db": ("database", "Migrate the database and look at its schema."),
+    "init": ("init", "Make a config file, and let cron or systemd tick with it."),
+    "config": ("config", "Show the settings that hold, and check the config file."),
+    "help": ("helping", "Explain a topic, or a command."),
 }
-GROUPS = frozenset({"create", "event", "delivery", "calendar", "db"})
+GROUPS = frozenset({"create", "event", "delivery", "calendar", "db", "config"})
 
 
 # What the first help shows together, in this order. A command that is in none stands under "Operating".

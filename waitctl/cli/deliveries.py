@@ -172,8 +172,8 @@ def show(
         found = service.get_delivery(delivery)
         said = service.get_output(found)
         wait = WaitSchedulingService(database).get_wait_status(found.wait_id)
-    document = delivery_document(found) | {"output": said and said[0]}
     zone, now = wait.wait.timezone, wait.now
+    document = delivery_document(found) | {"output": said and said[0]}
     print_document(document, output, human=lambda: _print_delivery(found, said, zone, now), id_key="delivery_id")
 
 

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class ExitCode(IntEnum):
-    """What `waitctl` exits with. The README's table says the same; a test compares."""
+    """What `waitctl` exits with. `waitctl help exit-codes` says the same; a test compares."""
 
     OK = 0
     FAILURE = 1

@@ -37,7 +37,7 @@ def progress(stream: BinaryIO, output: Output) -> Iterator[Callable[[str, int], 
 
     What is shown is a text and the number of lines so far.
     """
-    if output is not Output.HUMAN or os.environ.get("NO_COLOR") or not (sys.stdout.isatty() and sys.stderr.isatty()):
+    if not output.is_for_people or os.environ.get("NO_COLOR") or not (sys.stdout.isatty() and sys.stderr.isatty()):
         yield lambda _, __: None
         return
     from rich.console import Console

@@ -102,7 +102,7 @@ TRANSITIONS: Mapping[WaitExecutionStatus | None, frozenset[WaitExecutionStatus]]
     WaitExecutionStatus.CANCELLED: frozenset(),
     WaitExecutionStatus.ERROR: frozenset({WaitExecutionStatus.RESUMED, WaitExecutionStatus.TIMEOUT}),
 }
-"""Which status may follow which; ``None`` is before the wait exists. The README draws it, a test compares."""
+"""Which status may follow which; ``None`` is before the wait exists. docs/first-flow.md draws it, a test compares."""
 
 
 def may_follow(status: WaitExecutionStatus | None, to: WaitExecutionStatus) -> bool:

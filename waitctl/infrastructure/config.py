@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 INLINE_DEFAULT = HandlerConfig(INLINE, InlineConfig(), timeout=INLINE_TIMEOUT)
 
 
+UNKNOWN_HANDLER_AFTER = timedelta(hours=24)
+"""How long a delivery waits for a host that knows its handler."""
+
+
 @dataclass(frozen=True, slots=True)
 class CalendarConfig:
     """One ``[calendars.NAME]`` of the config file. ``base`` names another calendar; what is left out is the base's."""
@@ -95,11 +99,13 @@ class Settings:
     inline: HandlerConfig = INLINE_DEFAULT
     """How inline commands run: ``[handlers.--]`` without anything to run."""
     on_dead: str | None = None
-    unknown_handler_after: timedelta = timedelta(hours=24)
+    unknown_handler_after: timedelta = UNKNOWN_HANDLER_AFTER
     log_format: LogFormat = LogFormat.HUMAN
     inline_key_file: Path | None = None
     """The key by which several hosts know each other's inline commands; left out, this user's own."""
     serve: ServeConfig = field(default_factory=ServeConfig)
+    names_database: bool = False
+    """Whether the config file says which database it is."""
 
     @property
     def verified_sources(self) -> frozenset[str]:
@@ -122,7 +128,7 @@ def load_settings(
     environ = os.environ if environ is None else environ
     if database_url == "":
         raise InvalidSettingError("--database-url is empty", hint="leave it out for the default database")
-    path = _config_file(config, environ)
+    path = find_config_file(config, environ)
     values = _read_file(path, environ) if path else {}
     as_of = environ.get("WAITCTL_AS_OF")
     timezone = environ.get("WAITCTL_TIMEZONE") or values.get("timezone") or "UTC"
@@ -130,14 +136,15 @@ def load_settings(
         database_url=database_url
         or environ.get("WAITCTL_DATABASE_URL")
         or values.get("database_url")
-        or _default_database_url(),
+        or default_database_url(),
         config_file=path,
+        names_database=values.get("database_url") is not None,
         timezone=check_zone(timezone),
         as_of=parse_instant(as_of, "WAITCTL_AS_OF") if as_of else None,
         handlers=values.get("handlers", {}),
         calendars=values.get("calendars", {}),
         sources=values.get("sources", {}),
-        **{name: values[name] for name in _PLAIN if values.get(name) is not None} | _log_format(environ),
+        **{name: values[name] for name in _PLAIN if values.get(name) is not None} | log_format_of(environ),
     )
 
 
@@ -152,8 +159,8 @@ _HARMLESS = frozenset({"timezone", "late_tolerance", "unknown_handler_after", "c
 """Settings that decide when something happens, and never what, for whom or on whose word."""
 
 
-def _log_format(environ: Mapping[str, str]) -> dict[str, LogFormat]:
-    """The environment's word on the log, if it has one."""
+def log_format_of(environ: Mapping[str, str]) -> dict[str, LogFormat]:
+    """The environment's word on the log, if it has one. Raises `InvalidSettingError`."""
     text = environ.get("WAITCTL_LOG_FORMAT")
     try:
         return {"log_format": LogFormat(text)} if text else {}
@@ -161,7 +168,8 @@ def _log_format(environ: Mapping[str, str]) -> dict[str, LogFormat]:
         raise InvalidSettingError(f"WAITCTL_LOG_FORMAT={text!a} is none of {', '.join(LogFormat)}") from None
 
 
-def _config_file(flag: str | None, environ: Mapping[str, str]) -> Path | None:
+def find_config_file(flag: str | None, environ: Mapping[str, str]) -> Path | None:
+    """The file that is named, or the user's own if it is there. Raises `InvalidSettingError`."""
     named = flag or environ.get("WAITCTL_CONFIG")
     if named:
         path = Path(named)
@@ -172,7 +180,8 @@ def _config_file(flag: str | None, environ: Mapping[str, str]) -> Path | None:
     return default if default.is_file() else None
 
 
-def _default_database_url() -> str:
+def default_database_url() -> str:
+    """The file in the user's data folder. Raises `InvalidSettingError` for a user without a home."""
     return f"sqlite:///{data_folder() / 'waitctl.db'}"
 
 
@@ -245,8 +254,9 @@ def _handler(path: Path, name: str, to_config: Callable[[str, Path], HandlerConf
 
 
 def _explain(path: Path, error: ValidationError) -> InvalidSettingError:
-    first = error.errors(include_url=False)[0]
+    first, *others = error.errors(include_url=False)
+    hint = f"waitctl config check shows it and {len(others)} more, with their lines" if others else None
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        return InvalidSettingError(f"{path}: unknown key {key!r}")
-    return InvalidSettingError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}")
+        return InvalidSettingError(f"{path}: unknown key {key!r}", hint=hint)
+    return InvalidSettingError(f"{path}: {key}: {first['msg'].removeprefix('Value error, ')}", hint=hint)

@@ -11,7 +11,7 @@ from waitctl.domain.hours import OpeningHours, parse_days, parse_hours
 from waitctl.domain.instants import check_zone
 from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
-from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error
+from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error, says
 from waitctl.infrastructure.serve_settings import MAX_REQUESTS, MAX_TICK_AGE, Scope
 
 
@@ -81,12 +81,26 @@ class CalendarModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    base: Word | None = None
-    extra: Annotated[dict[date, str], BeforeValidator(_named_dates)] = {}
-    removed: Annotated[frozenset[date], BeforeValidator(lambda value: frozenset(_named_dates(value)))] = frozenset()
-    work_week: Annotated[frozenset[int] | None, BeforeValidator(_read_days)] = None
-    hours: Annotated[Any, BeforeValidator(_read_hours)] = None
-    zone: Iana | None = None
+    base: Annotated[Word | None, says("The calendar that this one changes.", '"DE-BY"')] = None
+    extra: Annotated[
+        dict[date, str],
+        BeforeValidator(_named_dates),
+        says("Further holidays: a list of dates, or a table of names.", '{ "2026-12-24" = "Christmas Eve" }'),
+    ] = {}
+    removed: Annotated[
+        frozenset[date],
+        BeforeValidator(lambda value: frozenset(_named_dates(value))),
+        says("Holidays of the base that are worked.", '["2026-08-15"]'),
+    ] = frozenset()
+    work_week: Annotated[
+        frozenset[int] | None, BeforeValidator(_read_days), says("The days that are worked.", '"mon-fri"')
+    ] = None
+    hours: Annotated[
+        Any, BeforeValidator(_read_hours), says("The opening hours.", '"mon-fri 09:00-12:00,13:00-17:00"')
+    ] = None
+    zone: Annotated[
+        Iana | None, says("Where its days and hours are; left out, where the wait is.", '"Europe/Berlin"')
+    ] = None
 
 
 class SourceModel(BaseModel):
@@ -94,15 +108,25 @@ class SourceModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    format: Word | None = None
-    secret_env: Names = ()
-    secret_file: Names = ()
-    contact: Word | None = None
-    url: Word | None = None
-    verify: bool = True
-    tolerance: Span | None = None
-    max_quarantined: Annotated[int, Field(ge=0)] = MAX_QUARANTINED
-    max_quarantine_age: Span = MAX_AGE
+    format: Annotated[Word | None, says("Who sends it: a format of `waitctl event providers`.", '"typeform"')] = None
+    secret_env: Annotated[Names, says("The variable with the secret; a list while secrets rotate.", '"HOOK_KEY"')] = ()
+    secret_file: Annotated[
+        Names,
+        says("The file with the secret, beside the config file; a list while secrets rotate.", '"typeform.secret"'),
+    ] = ()
+    contact: Annotated[
+        Word | None, says("Where in the payload the contact stands, if not where the format has it.", '"user_id"')
+    ] = None
+    url: Annotated[
+        Word | None,
+        says("The hook's URL as the sender has it, where that is signed.", '"https://example.org/hooks/sms"'),
+    ] = None
+    verify: Annotated[bool, says("False takes unverified what has no secret.", "false")] = True
+    tolerance: Annotated[Span | None, says("How old a signature may be; left out, as the provider has it.", '"5m"')] = (
+        None
+    )
+    max_quarantined: Annotated[int, Field(ge=0), says("How many refused payloads are kept.", "1000")] = MAX_QUARANTINED
+    max_quarantine_age: Annotated[Span, says("How long a refused payload is kept.", '"30d"')] = MAX_AGE
 
     @model_validator(mode="after")
     def _check_verify(self) -> SourceModel:
@@ -116,9 +140,13 @@ class TokenModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    token_env: Names = ()
-    token_file: Names = ()
-    scopes: Annotated[frozenset[Scope], BeforeValidator(_read_scopes)]
+    token_env: Annotated[Names, says("Variables that hold the token; several while one rotates.", '"SHOP_TOKEN"')] = ()
+    token_file: Annotated[Names, says("Files that hold it, readable by the user alone.", '"grafana.token"')] = ()
+    scopes: Annotated[
+        frozenset[Scope],
+        BeforeValidator(_read_scopes),
+        says("What it may do: events, read, write.", '["events", "write"]'),
+    ]
 
     @model_validator(mode="after")
     def _check_named(self) -> TokenModel:
@@ -132,13 +160,20 @@ class ServeModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    tokens: dict[Name, TokenModel] = {}
-    hosts: Names = ()
-    max_tick_age: Span = MAX_TICK_AGE
-    max_requests: Annotated[int, Field(ge=1, le=65_535)] = MAX_REQUESTS
-    root_path: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)*$")] = ""
-    tls_cert: Word | None = None
-    tls_key: Word | None = None
+    tokens: Annotated[dict[Name, TokenModel], says("Who may do what.", "[serve.tokens.shop]")] = {}
+    hosts: Annotated[
+        Names, says("The names it may be asked for by, beside those of this machine.", '["waits.example.org"]')
+    ] = ()
+    max_tick_age: Annotated[Span, says("After how long without a tick /healthz is 503.", '"3m"')] = MAX_TICK_AGE
+    max_requests: Annotated[
+        Annotated[int, Field(ge=1, le=65_535)], says("Requests in flight; more are told 429.", "256")
+    ] = MAX_REQUESTS
+    root_path: Annotated[
+        Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)*$")],
+        says("The path under which a proxy has it.", '"/waits"'),
+    ] = ""
+    tls_cert: Annotated[Word | None, says("The certificate, for TLS without a proxy.", '"cert.pem"')] = None
+    tls_key: Annotated[Word | None, says("Its key.", '"key.pem"')] = None
 
     @model_validator(mode="after")
     def _check_pair(self) -> ServeModel:
@@ -152,15 +187,32 @@ class FileModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    database_url: Word | None = None
-    timezone: Iana | None = None
-    late_tolerance: Span | None = None
-    allow_inline_commands: bool = False
-    on_dead: Word | None = None
-    unknown_handler_after: Span | None = None
-    inline_key_file: Word | None = None
-    log_format: Annotated[LogFormat, Field(strict=False)] | None = None
-    calendars: dict[Name, CalendarModel] = {}
-    handlers: dict[Name, HandlerModel] = {}
-    sources: dict[Name, SourceModel] = {}
-    serve: ServeModel = ServeModel()
+    database_url: Annotated[
+        Word | None,
+        says(
+            "The database: sqlite:///FILE or postgresql://…; left out, a file in the user's data folder.",
+            '"postgresql://waitctl@db.example.org/waitctl"',
+        ),
+    ] = None
+    timezone: Annotated[Iana | None, says("The zone of waits that name none; left out, UTC.", '"Europe/Berlin"')] = None
+    late_tolerance: Annotated[
+        Span | None, says("How late a tick may be before closed windows hold a wait back.", '"5m"')
+    ] = None
+    allow_inline_commands: Annotated[
+        bool, says("Whether commands behind -- run on PostgreSQL; they need inline_key_file, too.", "true")
+    ] = False
+    on_dead: Annotated[Word | None, says("The handler that is told of dead deliveries.", '"tell-ops"')] = None
+    unknown_handler_after: Annotated[
+        Span | None, says("How long a delivery waits for a host that knows its handler.", '"24h"')
+    ] = None
+    inline_key_file: Annotated[
+        Word | None, says("The key that hosts share to sign inline commands.", '"inline.key"')
+    ] = None
+    log_format: Annotated[
+        Annotated[LogFormat, Field(strict=False)] | None,
+        says("How a tick writes its log: human, json, or journal for systemd.", '"json"'),
+    ] = None
+    calendars: Annotated[dict[Name, CalendarModel], says("Calendars of your own.", "[calendars.company]")] = {}
+    handlers: Annotated[dict[Name, HandlerModel], says("What runs when a wait has ended.", "[handlers.nudge]")] = {}
+    sources: Annotated[dict[Name, SourceModel], says("Who sends webhooks.", "[sources.typeform]")] = {}
+    serve: Annotated[ServeModel, says("What `serve` listens to, and whom it lets in.", "[serve]")] = ServeModel()

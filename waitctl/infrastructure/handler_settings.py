@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.fields import FieldInfo
 
 from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.durations import parse_duration
@@ -74,6 +75,12 @@ def _function(value: str) -> str:
     return value
 
 
+def says(meaning: str, example: str) -> FieldInfo:
+    """What a key means, as the reference and the man page print it, and an example of it as TOML."""
+    field: FieldInfo = Field(description=meaning, examples=[example])
+    return field
+
+
 Span = Annotated[timedelta, BeforeValidator(_duration)]
 Word = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_*][A-Za-z0-9_*]*$")]
@@ -89,23 +96,42 @@ class HandlerModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    exec: Annotated[list[Word], Field(min_length=1)] | None = None
-    webhook: Url | None = None
-    notify: Channel | None = None
-    python: Function | None = None
-    secret_env: Word | None = None
-    secret_file: Word | None = None
-    allow_http: bool = False
-    batch: bool = False
-    own_process: bool = True
-    timeout: Span = timedelta(seconds=30)
-    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 8
-    backoff: Span = timedelta(seconds=10)
-    max_backoff: Span = timedelta(hours=1)
-    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
-    on_dead: Word | None = None
-    env_drop: list[Variable] = []
-    env_only: list[Variable] | None = None
+    exec: Annotated[
+        Annotated[list[Word], Field(min_length=1)] | None,
+        says("A command to run, argument by argument, without a shell.", '["/usr/local/bin/nudge.sh", "--fast"]'),
+    ] = None
+    webhook: Annotated[Url | None, says("A URL to send the delivery to.", '"https://crm.example.org/hooks/waits"')] = (
+        None
+    )
+    notify: Annotated[Channel | None, says("A channel of PostgreSQL's NOTIFY.", '"waits"')] = None
+    python: Annotated[
+        Function | None, says("A function to call, that the tick's Python can import.", '"shop.waits:score"')
+    ] = None
+    secret_env: Annotated[
+        Word | None, says("The variable that holds the secret which signs a webhook.", '"CRM_SECRET"')
+    ] = None
+    secret_file: Annotated[
+        Word | None, says("The file that holds the secret; a relative one is beside the config file.", '"crm.secret"')
+    ] = None
+    allow_http: Annotated[bool, says("Whether a signed webhook may go over http://.", "true")] = False
+    batch: Annotated[bool, says("Whether a command gets up to 1,000 deliveries at once, one a line.", "true")] = False
+    own_process: Annotated[bool, says("Whether a function runs in a process beside the tick.", "false")] = True
+    timeout: Annotated[Span, says("How long one attempt may take.", '"30s"')] = timedelta(seconds=30)
+    max_attempts: Annotated[int, Field(ge=1, le=1000), says("Attempts before a delivery is dead.", "8")] = 8
+    backoff: Annotated[
+        Span, says("The pause after the first failed attempt, doubled after each further one.", '"10s"')
+    ] = timedelta(seconds=10)
+    max_backoff: Annotated[Span, says("The longest pause between two attempts.", '"1h"')] = timedelta(hours=1)
+    concurrency: Annotated[int, Field(ge=1, le=256), says("Deliveries at once, in one tick.", "8")] = 8
+    on_dead: Annotated[Word | None, says("The handler that is told of this one's dead deliveries.", '"tell-ops"')] = (
+        None
+    )
+    env_drop: Annotated[
+        list[Variable], says("Variables of the tick that a command does not get; * stands for anything.", '["*_TOKEN"]')
+    ] = []
+    env_only: Annotated[
+        list[Variable] | None, says("The only variables of the tick that a command gets.", '["PATH", "HOME", "LC_*"]')
+    ] = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> HandlerModel:

@@ -22,6 +22,11 @@ def data_folder() -> Path:
     return _of_user(user_data_path)
 
 
+def unit_folder() -> Path:
+    """The folder of this user's units of systemd. Raises `InvalidSettingError` for a user without a home."""
+    return config_folder().parent / "systemd" / "user"
+
+
 def make_folder(path: Path) -> None:
     """Make a folder, and those above it, as this user's alone: a group that may write to one could exchange the rest.
 

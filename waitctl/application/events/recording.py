@@ -14,7 +14,6 @@ from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_ba
 from waitctl.application.id_lookup import EVENT, find_cursor, get_by_id
 from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
 from waitctl.domain.events import Event, check_event_type_name, check_registered
-from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject, check_json_object, check_text, normalize_contact
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Caller, Connection, Database
@@ -35,7 +34,7 @@ _AHEAD = 1
 
 @dataclass(frozen=True, slots=True)
 class RecordResult:
-    """What became of one event. ``matched``: the waits that it resumed; ``held``: till when others wait with it."""
+    """What became of one event: the waits that it ``matched``, and those ``held`` until their next opening."""
 
     event_id: str | None
     event_type: str
@@ -52,7 +51,6 @@ class RecordResult:
             "contact": self.contact_id,
             "duplicate": self.duplicate,
             "matched": list(self.matched),
-            "held": [{"id": each.wait_id, "until": format_instant(each.until)} for each in self.held],
         }
 
 

@@ -19,7 +19,6 @@ from typing import NamedTuple
 import pydantic_core
 
 from waitctl.application.waits.creating import WaitCreator, check_types
-from waitctl.application.waits.idempotency import deadline_has_passed
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import CreateTotals, Rejection
 from waitctl.domain.errors import DatabaseError, WaitStepError
@@ -266,9 +265,7 @@ class BatchCreator:
             try:
                 if isinstance(request.asked, EventQuery):
                     check_types(request.asked, registered)
-                model, _ = self._creator.draft(request, now)
-                if not (isinstance(request.asked, EventQuery) and deadline_has_passed(request.asked, model, now)):
-                    models[number] = model
+                models[number], _ = self._creator.draft(request, now)
             except WaitStepError:
                 continue  # each of its waits will say so
         return models

@@ -9,18 +9,10 @@ from waitctl.application.calendars.opening_rules import HostOpeningRules, with_z
 from waitctl.application.inbox import Inbox
 from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.waits.explaining import explain_event_wait
-from waitctl.application.waits.idempotency import (
-    deadline_has_passed,
-    find_existing,
-    find_pruned,
-    has_passed,
-    made_before,
-    may_replace,
-    same_wait,
-)
+from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import WaitCreateResult
-from waitctl.domain.errors import InvalidWaitDateError, WaitAlreadyOpenError
+from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitDateError, WaitAlreadyOpenError
 from waitctl.domain.events import EventType, check_registered
 from waitctl.domain.instants import format_instant
 from waitctl.domain.intents import Past, UntilDate
@@ -73,6 +65,8 @@ class WaitCreator:
     def checked(self, request: WaitRequest, *, dry_run: bool = False) -> WaitRequest:
         """The request, once it may be stored; see `create` for what it raises."""
         checked = request.checked()
+        if isinstance(checked.asked, EventQuery):
+            self._host_rules.calendars_of(checked.asked)
         self._host_rules.calendar(checked.rules)  # one that is not known is said before a database is made
         self._inline.checked(checked.spec, dry_run=dry_run)
         return checked
@@ -85,8 +79,6 @@ class WaitCreator:
         wait, schedule = self.draft(request, now)
         explained = () if schedule is None else schedule.explanation
         if isinstance(request.asked, EventQuery):
-            if deadline_has_passed(request.asked, wait, now):
-                raise has_passed(wait)
             explained = explain_event_wait(request.asked, wait, schedule)
         return WaitCreateResult(wait, created=False, explanation=explained)
 
@@ -105,7 +97,10 @@ class WaitCreator:
         `InvalidWaitTimeError`, `InvalidTimeoutError` or `InvalidWaitConfigurationError`.
         """
         if isinstance(request.asked, EventQuery):
-            return self._draft_event_wait(request.asked, request, now)
+            wait, deadline = self._draft_event_wait(request.asked, request, now)
+            if request.asked.until is not None and wait.timeout_at is not None and wait.timeout_at <= now:
+                raise InvalidTimeoutError(f"the deadline has passed: --until {format_instant(wait.timeout_at)}")
+            return wait, deadline
         return WaitStepExecution.for_time(
             new_id(),
             request.spec,
@@ -147,11 +142,11 @@ class WaitCreator:
         self, connection: Connection, request: WaitRequest, verdicts: Verdicts, now: datetime
     ) -> WaitCreateResult:
         """Create what was `checked` at ``now``; the locks of its topics must be held. Raises as `create` does."""
-        if isinstance(request.asked, EventQuery):
-            return self._create_event_wait(connection, request.asked, request, verdicts, now)
         try:
+            if isinstance(request.asked, EventQuery):
+                return self._create_event_wait(connection, request.asked, request, verdicts, now)
             wait, schedule = self.draft(request, now)
-        except InvalidWaitDateError:
+        except (InvalidTimeoutError, InvalidWaitDateError):
             if (found := self._find_passed(connection, request, now)) is None:
                 raise
             return found
@@ -160,10 +155,15 @@ class WaitCreator:
     def _find_passed(self, connection: Connection, request: WaitRequest, now: datetime) -> WaitCreateResult | None:
         """What the same request has created before its date had passed; ``None`` when there is nothing like it."""
         intent = request.asked
-        if not isinstance(intent, UntilDate) or intent.past is not Past.REJECT:
+        if isinstance(intent, EventQuery):
+            if intent.until is None:
+                return None
+            asked, schedule = self._draft_event_wait(intent, request, now)
+        elif isinstance(intent, UntilDate) and intent.past is Past.REJECT:
+            late, schedule = self.draft(request._replace(asked=replace(intent, past=Past.FIRE)), now)
+            asked = replace(late, wait_config={**late.wait_config, "past": intent.past.value})
+        else:
             return None
-        late, schedule = self.draft(request._replace(asked=replace(intent, past=Past.FIRE)), now)
-        asked = replace(late, wait_config={**late.wait_config, "past": intent.past.value})
         existing = find_pruned(connection, asked) or find_existing(connection, asked)
         if existing is None or existing.fingerprint != asked.fingerprint:
             return None
@@ -175,8 +175,6 @@ class WaitCreator:
         registered = event_store.registered_types(connection)
         check_types(query, registered)
         wait, _ = self.draft(request, now)
-        if deadline_has_passed(query, wait, now):
-            return made_before(connection, wait)
         result = self._insert(connection, wait, (), request.replace_open)
         if not result.created:
             return result

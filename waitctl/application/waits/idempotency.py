@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
 from waitctl.application.waits.results import WaitCreateResult
-from waitctl.domain.errors import IdempotencyKeyConflictError, InvalidTimeoutError, WaitAlreadyOpenError
-from waitctl.domain.instants import format_instant
-from waitctl.domain.listeners import EventQuery
+from waitctl.domain.errors import IdempotencyKeyConflictError, WaitAlreadyOpenError
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.store import waits as store
@@ -68,25 +65,3 @@ def same_wait(existing: WaitStepExecution, wait: WaitStepExecution, explanation:
         f"execution {wait.workflow_execution_id!r}, step {wait.step_id!r} has another open wait: {existing.id}",
         hint="--replace cancels it first; or give this wait another --step",
     )
-
-
-def deadline_has_passed(query: EventQuery, wait: WaitStepExecution, now: datetime) -> bool:
-    """Whether the instant that a wait was to last until has passed; a timeout of a ``base`` in the past may have."""
-    return query.until is not None and wait.timeout_at is not None and wait.timeout_at <= now
-
-
-def has_passed(wait: WaitStepExecution) -> InvalidTimeoutError:
-    """What is said to a new wait whose ``--until`` has passed."""
-    at = "" if wait.timeout_at is None else format_instant(wait.timeout_at)
-    return InvalidTimeoutError(f"the deadline has passed: --until {at}")
-
-
-def made_before(connection: Connection, wait: WaitStepExecution) -> WaitCreateResult:
-    """The same command run again after its deadline has passed finds the wait that it made.
-
-    Raises `InvalidTimeoutError` when there is none.
-    """
-    existing = find_pruned(connection, wait) or find_existing(connection, wait)
-    if existing is None or existing.fingerprint != wait.fingerprint:
-        raise has_passed(wait)
-    return WaitCreateResult(existing, created=False)

@@ -17,7 +17,10 @@ from waitctl.application.waits.results import (
     WaitStatus,
 )
 from waitctl.domain.durations import Duration
-from waitctl.domain.errors import WaitExecutionNotFoundError, WaitStepError
+from waitctl.domain.errors import (
+    WaitExecutionNotFoundError,
+    WaitStepError,
+)
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.intents import (
     Past,

@@ -16,6 +16,7 @@ from waitctl.domain.waits import OPEN, Resolution
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import filters as store
+from waitctl.infrastructure.store import waits as wait_store
 
 Rows = Generator[WaitStatus, None, None]
 
@@ -74,7 +75,7 @@ class WaitSelection:
         for start in range(0, len(ids), paging.PAGE):
             with self._database.read() as connection:
                 now = self._database.clock(connection)
-                page = {wait.id: wait for wait in store.get_waits(connection, ids[start : start + paging.PAGE])}
+                page = wait_store.get_waits(connection, ids[start : start + paging.PAGE])
             yield from (WaitStatus(page[each], now) for each in ids[start : start + paging.PAGE] if each in page)
 
     # -- end by hand ----------------------------------------------------------------------------------------------
@@ -144,7 +145,8 @@ class WaitSelection:
             actor=self._actor,
             data=data,
         )
-        results |= {wait.id: Ended(WaitStatus(wait, now)) for wait in store.get_waits(connection, sorted(landed))}
+        ended = wait_store.get_waits(connection, sorted(landed))
+        results |= {wait_id: Ended(WaitStatus(wait, now)) for wait_id, wait in ended.items()}
         return list(results.values())
 
 

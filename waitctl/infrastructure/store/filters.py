@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
@@ -50,11 +49,6 @@ def list_ids(
 
     found = beyond(after, order, ids_statement(wanted, now=now, order=order)).limit(limit)
     return list(connection.execute(found).scalars())
-
-
-def get_waits(connection: Connection, wait_ids: Sequence[str]) -> list[WaitStepExecution]:
-    """The waits with these ids, oldest first."""
-    return load(connection, kept("get_selected_waits"), ids=wait_ids)
 
 
 def count_open(connection: Connection, wanted: WaitFilter, *, now: datetime) -> OpenCounts:

@@ -12,9 +12,8 @@ from waitctl.domain.deliveries import Outcome
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus
-from waitctl.infrastructure.dialects import is_among
 from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
-from waitctl.infrastructure.sql_batch import named, statement
+from waitctl.infrastructure.sql_batch import named
 from waitctl.infrastructure.store.statements.completion import ACTIVE, SCHEDULED
 from waitctl.infrastructure.store.statements.overview import percentiles
 from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal, of_execution
@@ -107,12 +106,6 @@ def _sort_key(key: SortKey) -> sa.ColumnElement[Any]:
 def ids_statement(wanted: WaitFilter, *, now: datetime, order: WaitOrder) -> sa.Select[Any]:
     """Their ids alone, in this order."""
     return list_statement(wanted, now=now, order=order).with_only_columns(waits.c.id)
-
-
-@statement
-def _get_selected_waits() -> sa.Select[Any]:
-    """The waits with these ids."""
-    return sa.select(waits).where(is_among(waits.c.id)).order_by(waits.c.id)
 
 
 def count_statements(wanted: WaitFilter, *, now: datetime) -> tuple[sa.Select[Any], sa.Select[Any], sa.Select[Any]]:
