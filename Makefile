@@ -15,7 +15,7 @@ TOOLS := .tools
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test coverage matrix chaos check audit sbom bench sql docs docs-reference fmt lock clean
+.PHONY: help demo test coverage matrix browser chaos check audit sbom bench sql docs docs-reference fmt lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,14 @@ coverage: $(STAMP)  ## every test, and which lines they reach: 95 of a hundred a
 matrix:  ## check and test on the oldest and on the newest supported Python that are here
 	@$(foreach version,$(sort $(firstword $(FOUND)) $(lastword $(FOUND))),\
 		$(MAKE) PYTHON=python$(version) VENV=.venv-$(version) check test &&) true
+
+# Chromium and npm are Debian's here; elsewhere they have to be there already.
+browser: $(STAMP)  ## the dashboard in a real Chromium: every page, its actions, its accessibility
+	@command -v chromium >/dev/null && command -v npm >/dev/null || \
+		{ apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install --yes --no-install-recommends chromium npm; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-browser.txt
+	npm install --silent --no-save --no-package-lock --prefix $(TOOLS) axe-core@4.14.1
+	$(BIN)/python -m pytest tests/browser/browse_dashboard.py $(PYTEST_ARGS)
 
 chaos: $(STAMP)  ## faults on purpose, about six minutes of them; CHAOS="--seed N PART" repeats one
 	$(BIN)/python -m tests.chaos $(CHAOS)
@@ -92,6 +100,7 @@ lock: $(STAMP)  ## pin the newest versions that pyproject.toml allows
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --output-file requirements.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(BIN)/uv pip compile $(LOCK) --group browser --constraint requirements-dev.txt --output-file requirements-browser.txt
 
 # For every supported Python and platform at once, and without the address of any index.
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -24,6 +24,7 @@ HOMES = {
     "deliver-exec": "benchmarks.deliveries:command",
     "deliver-webhook": "benchmarks.deliveries:webhook",
     "watch": "benchmarks.deliveries:watch",
+    "web": "benchmarks.web:web",
     "memory": "benchmarks.memory:memory",
     "life": "benchmarks.life:life",
     "hosts": "benchmarks.hosts:hosts",

@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
+from pydantic import BaseModel
 from typer.core import TyperGroup, TyperOption
 
 import waitctl
@@ -137,7 +138,12 @@ def config_topic() -> str:
     ]
     for name, field in FileModel.model_fields.items():
         if (model := table_model(field)) is not None:
-            parts += [f"## [{name}.NAME]", f"{field.description}", _keys(model.model_fields, {})]
+            is_one = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+            parts += [f"## [{name}]" if is_one else f"## [{name}.NAME]", f"{field.description}"]
+            parts.append(_keys(model.model_fields, {}))
+            for below, each in model.model_fields.items() if is_one else ():
+                if (kind := table_model(each)) is not None:
+                    parts += [f"## [{name}.{below}.NAME]", f"{each.description}", _keys(kind.model_fields, {})]
             if name == "handlers":
                 span = format_timedelta(INLINE_TIMEOUT)
                 parts.append(
@@ -151,10 +157,10 @@ def _keys(fields: Mapping[str, Any], defaults: Mapping[str, object]) -> str:
     for name, field in fields.items():
         if table_model(field) is None:
             assert field.description and field.examples, f"what does {name} mean? Say so by says() in its model"
-            default = defaults.get(name, field.get_default())
+            default = None if field.is_required() else defaults.get(name, field.get_default())
             shown = format_timedelta(default) if isinstance(default, timedelta) else str(default)
             shown = shown.lower() if isinstance(default, bool) else shown
-            meant = "" if default is None or default in ((), [], {}, frozenset()) else f" Default: {shown}."
+            meant = "" if default is None or default in ((), [], {}, frozenset(), "") else f" Default: {shown}."
             lines.append(f"* `{name} = {field.examples[0]}`: {field.description}{meant}")
     return "\n".join(lines)
 

@@ -61,6 +61,13 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "count_of_workflows": {str(each): (each, frozenset({"billing"})) for each in UNSETTLED},
     "delete_of": {"waits": (waits.name,), "deliveries": (deliveries.name,), "transitions": (transitions.name,)},
     "forget": {"tombstones": (tombstones.name,), "tokens": (webhook_tokens.name,)},
+    "look_back": {
+        "waits": ("waits", False),
+        "waits-after": ("waits", True),
+        "events": ("events", False),
+        "events-after": ("events", True),
+        "deliveries": ("deliveries", False),
+    },
     "find_id": _KINDS,
     "find_ids": _KINDS,
     "list_newest": {"": (False,), "after": (True,)},

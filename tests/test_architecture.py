@@ -70,6 +70,10 @@ def test_the_package_keeps_its_contracts() -> None:
         ("application/diagnosis.py", "import waitctl.application.events.recording", "Rooms of the application"),
         ("application/novelty.py", "", "Rooms of the application"),
         ("novelty.py", "", "Layers"),
+        ("application/documents.py", "import waitctl.web", "Layers"),
+        ("cli/waits.py", "import waitctl.web", "The web door is opened"),
+        ("cli/waits.py", "import starlette", "The libraries of the web"),
+        ("web/novelty.py", "", "Rooms of the web door"),
         ("infrastructure/novelty.py", "", "Rooms of the infrastructure"),
     ],
 )

@@ -30,12 +30,15 @@ from waitctl import (
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.processor.phases import Phase
 from waitctl.domain.counts import CAP
+from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.durations import parse_duration
+from waitctl.domain.filters import WaitFilter
 from waitctl.domain.listeners import Mode
+from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.indexes import metadata
 from waitctl.infrastructure.migrations import core
-from waitctl.infrastructure.store import completion, due, health, inbox, overview, pruning, rollups, upcoming
+from waitctl.infrastructure.store import completion, due, health, inbox, overview, pruning, recent, rollups, upcoming
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
@@ -414,6 +417,37 @@ LOOKS: dict[str, Callable[[Connection], object]] = {
 @pytest.mark.parametrize("index", LOOKS)
 def test_what_an_index_is_there_for(large: Database, index: str) -> None:
     assert index in "\n".join(explained(large, LOOKS[index]))
+
+
+def test_listing_for_a_screen(large: Database) -> None:
+    """Whatever filter is chosen, and however few rows pass it: no table is read from end to end."""
+
+    def look(connection: Connection) -> None:
+        for wanted in (
+            WaitFilter(statuses=(WaitExecutionStatus.ERROR,)),
+            WaitFilter(contact_id="contact-7"),
+            WaitFilter(workflow_id="none"),
+            WaitFilter(overdue=True),
+            WaitFilter(due_before=timedelta(hours=2), statuses=(WaitExecutionStatus.WAITING,)),
+        ):
+            recent.list_recent_waits(connection, wanted, now=NOW, limit=50, after=None)
+        meant: dict[str, Any] = {"event_type": None, "contact_id": None, "since": None, "unmatched": True}
+        recent.list_recent_events(connection, **meant, limit=50, after=None)
+        for status in (DeliveryStatus.PENDING, DeliveryStatus.RUNNING, DeliveryStatus.DEAD):
+            recent.list_recent_deliveries(connection, [status], handler=None, limit=50)
+        upcoming.count_next(connection, now=NOW, until=NOW + timedelta(days=40))
+
+    whole = "\n".join(explained(large, look))
+    for index in ("ix_wait_executions_scheduled", "ix_event_listeners_expires", "ix_wait_deliveries_dead"):
+        assert index in whole, whole
+    for line in whole.splitlines():
+        assert not any(f"Seq Scan on {table}" in line for table in HOT), whole
+        if line.startswith("SCAN "):
+            assert line.split()[1] in SMALL or "INDEX" in line, whole
+
+
+SMALL = {"some", "anon_1", "anon_2", "anon_3", "anon_4", "(subquery-1)", "(subquery-2)", "(subquery-3)", "CONSTANT"}
+"""What SQLite calls the few rows that an index gave first."""
 
 
 def test_finding_uncorrelated_events(large: Database) -> None:

@@ -165,14 +165,13 @@ def test_the_walk_of_an_event_wait(run_on: Waitctl, config: str) -> None:
     assert run("status", "-e", "order-17")["state"] == "waiting"
     pending = run("pending")
     assert list(pending) == [
-        "open", "by_type", "by_status", "overdue", "oldest_overdue_seconds", "next_due_at", "deliveries", "quarantined",
-        "paused",
-        "last_tick",
+        "open", "by_type", "by_status", "overdue", "oldest_overdue_seconds", "overdue_age", "next_due_at", "listeners",
+        "deliveries", "quarantined", "paused", "last_tick", "capped",
     ]  # fmt: skip
     assert pending["open"] == 1
     assert pending["by_type"]["for_event"] == 1
     assert pending["by_status"]["waiting"] == 1
-    assert pending["deliveries"] == {"pending": 0, "held": 0, "dead": 0}
+    assert pending["deliveries"] == {"pending": 0, "held": 0, "dead": 0, "oldest_due_seconds": None}
 
     recorded = run("event", "record", "email_click", "-c", "ADA@example.org", "--data", '{"n": "3"}', "--id", "m-1")
     assert list(recorded) == ["event_id", "type", "contact", "duplicate", "matched"]

@@ -14,6 +14,14 @@ SILENT_AFTER = timedelta(minutes=10)
 REMEDY = "run one every minute, as by the crontab line: * * * * * waitctl tick -q"
 
 
+def last_tick_age(database: Database) -> timedelta | None:
+    """How long ago a tick was last seen to run; ``None`` when none ever was. Raises `DatabaseError`."""
+    with database.read() as connection:
+        last = ticks.last_tick(connection)
+        now = database.real_clock(connection)
+    return None if last is None else max(now - last.at, timedelta(0))
+
+
 def silence(database: Database) -> str | None:
     """How long nothing has ticked, in words; ``None`` when something does."""
     with database.read() as connection:

@@ -37,6 +37,7 @@ COMMANDS = {
     "why": ("why", "Say what a wait is still waiting for, and which events nearly ended it."),
     "event": ("events", "Record events and look at them."),
     "tick": ("tick", "Process what is due, once."),
+    "serve": ("serve", "Serve webhooks, the API and the dashboard over HTTP."),
     "ticks": ("ticks", "List the runs of the processor, newest first."),
     "doctor": ("health", "Look for what is wrong, and say what to do about it."),
     "check": ("health", "Say in one line whether waits are served, as a Nagios plugin does."),

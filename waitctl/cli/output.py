@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -22,6 +21,8 @@ from waitctl.domain.errors import (
     NotFoundError,
     WaitStepError,
 )
+from waitctl.domain.text import clean as clean  # noqa: PLC0414 (the commands have it from here)
+from waitctl.domain.text import escape_steering
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,26 +113,11 @@ DocumentOption = Annotated[
 ]
 
 
-_CONTROL = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    r"\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]+"
-)
-"""Characters that steer a terminal, or that nobody sees: those of Unicode's categories Cc and Cf, and line ends."""
-
-_STEERING = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What JSON may hold as it is and a terminal obeys: C1 and bidirectional controls."""
-
-
-def clean(value: object) -> str:
-    """The value as text that cannot steer a terminal or hide anything: no control, escape or invisible characters."""
-    return _CONTROL.sub(" ", str(value))
-
-
 def json_text(document: Any, indent: int | None = None) -> str:
     """The document, compact unless indented; what would steer a terminal is escaped, and reads the same."""
     separators = (",", ":") if indent is None else None
     text = json.dumps(document, ensure_ascii=False, indent=indent, separators=separators)
-    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return escape_steering(text)
 
 
 def print_error(code: str, message: str, hint: str | None, *, as_json: bool) -> None:

@@ -7,7 +7,8 @@ asked, so that they can be resolved again when zones or holidays change.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -199,17 +200,29 @@ class Rules:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Rules:
-        """Read them back from `wait_config`, with the window that `rescheduled` put in."""
-        window = (config.get("rescheduled") or {}).get("window", config.get("window"))
-        return cls(
-            dst=Dst(config.get("dst", Dst.COMPATIBLE)),
-            calendar=config.get("calendar"),
-            window=parse_hours(window) if window else None,
-            quiet=parse_hours(config["quiet"]) if config.get("quiet") else None,
-            late=Late(config["late"]) if config.get("late") else None,
-            max_late=parse_duration(config["max_late"], zero=True) if config.get("max_late") else None,
-            spread=parse_duration(config["spread"]) if config.get("spread") else None,
-        )
+        """Read them back from `wait_config`, with the window that `rescheduled` put in; see `reading_config`."""
+        with reading_config():
+            window = (config.get("rescheduled") or {}).get("window", config.get("window"))
+            return cls(
+                dst=Dst(config.get("dst", Dst.COMPATIBLE)),
+                calendar=config.get("calendar"),
+                window=parse_hours(window) if window else None,
+                quiet=parse_hours(config["quiet"]) if config.get("quiet") else None,
+                late=Late(config["late"]) if config.get("late") else None,
+                max_late=parse_duration(config["max_late"], zero=True) if config.get("max_late") else None,
+                spread=parse_duration(config["spread"]) if config.get("spread") else None,
+            )
+
+
+@contextmanager
+def reading_config() -> Iterator[None]:
+    """Raises `InvalidWaitConfigurationError` for a `wait_config` that waitctl did not write: rows may be anybody's."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidWaitConfigurationError(
+            "what was asked for cannot be read from the wait's row", hint="something else has written its wait_config"
+        ) from error
 
 
 def rescheduled(config: JsonObject, **changes: datetime | str) -> JsonObject:
@@ -330,20 +343,21 @@ def parse_time_of_day(text: str) -> Time:
 
 
 def read_intent(config: JsonObject) -> Intent:
-    """Read back the intent that `wait_config` of a wait for an instant keeps."""
-    if "duration" in config:
-        return parse_fixed_time(config["duration"], config.get("at"), config.get("on"), zero=True)
-    if "time" in config:
-        return parse_until_time(config["time"], config.get("days"))
-    intent = parse_until_date(
-        config["date"],
-        config.get("offset"),
-        config.get("field"),
-        roll=config.get("roll", Roll.BACK),
-        past=config.get("past", Past.REJECT),
-        on=config.get("on"),
-    )
-    return replace(intent, field_format=config.get("field_format"))
+    """Read back the intent that `wait_config` of a wait for an instant keeps; see `reading_config`."""
+    with reading_config():
+        if "duration" in config:
+            return parse_fixed_time(config["duration"], config.get("at"), config.get("on"), zero=True)
+        if "time" in config:
+            return parse_until_time(config["time"], config.get("days"))
+        intent = parse_until_date(
+            config["date"],
+            config.get("offset"),
+            config.get("field"),
+            roll=config.get("roll", Roll.BACK),
+            past=config.get("past", Past.REJECT),
+            on=config.get("on"),
+        )
+        return replace(intent, field_format=config.get("field_format"))
 
 
 def read_again(config: JsonObject, context: JsonObject | None) -> UntilDate:

@@ -23,8 +23,7 @@ from waitctl.domain.errors import (
     InvalidWaitDateError,
 )
 from waitctl.domain.events import check_event_type_name
-from waitctl.domain.intents import FixedTime, Rules, UntilDate, parse_time_of_day, parse_until_date
-from waitctl.domain.opening_rules import OpeningRules
+from waitctl.domain.intents import FixedTime, Rules, UntilDate, parse_time_of_day, parse_until_date, reading_config
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text
 
@@ -202,8 +201,7 @@ class EventQuery:
         intent = self._deadline_intent()
         if self.grace.elapsed and intent is None:
             raise InvalidWaitConfigurationError("--grace needs a --timeout or an --until to extend")
-        has_opening = self.rules.are_gated
-        if self.timeout_window and (intent is None or not has_opening):
+        if self.timeout_window and (intent is None or not self.rules.are_gated):
             raise InvalidWaitConfigurationError(
                 "--timeout-window needs a --timeout or an --until, and a --window or a --window-calendar"
             )
@@ -264,26 +262,27 @@ class EventQuery:
 
     @classmethod
     def from_config(cls, config: JsonObject) -> EventQuery:
-        """Read it back from `wait_config`."""
-        return cls(
-            event_types=tuple(config["events"]),
-            match=config["match"],
-            match_json=config["match_json"],
-            timeout=parse_duration(config["timeout"], business=True) if config["timeout"] else None,
-            lookback=parse_duration(config["lookback"], zero=True),
-            grace=parse_duration(config["grace"], zero=True),
-            exclusive=config["exclusive"],
-            rules=Rules.from_config(config),
-            where=config.get("where"),
-            human=config.get("human", False),
-            mode=Mode(config.get("mode", Mode.ANY)),
-            count=config.get("count"),
-            distinct=config.get("distinct"),
-            timeout_window=config.get("timeout_window", False),
-            at=parse_time_of_day(config["at"]) if config.get("at") else None,
-            until=config.get("until"),
-            timeout_calendar=config.get("timeout_calendar"),
-        )
+        """Read it back from `wait_config`; see `reading_config`."""
+        with reading_config():
+            return cls(
+                event_types=tuple(config["events"]),
+                match=config["match"],
+                match_json=config["match_json"],
+                timeout=parse_duration(config["timeout"], business=True) if config["timeout"] else None,
+                lookback=parse_duration(config["lookback"], zero=True),
+                grace=parse_duration(config["grace"], zero=True),
+                exclusive=config["exclusive"],
+                rules=Rules.from_config(config),
+                where=config.get("where"),
+                human=config.get("human", False),
+                mode=Mode(config.get("mode", Mode.ANY)),
+                count=config.get("count"),
+                distinct=config.get("distinct"),
+                timeout_window=config.get("timeout_window", False),
+                at=parse_time_of_day(config["at"]) if config.get("at") else None,
+                until=config.get("until"),
+                timeout_calendar=config.get("timeout_calendar"),
+            )
 
     def deadline(
         self,
@@ -291,30 +290,31 @@ class EventQuery:
         zone: str,
         calendar: Calendar | None = None,
         timeout_calendar: Calendar | None = None,
+        *,
         wait_id: str | None = None,
     ) -> Schedule | None:
         """The deadline, counted from ``base``: a duration as of a fixed-time wait, or an instant as of an until-date.
 
-        With ``wait_id`` it is spread as the rules ask for, by that wait's share. ``calendar`` is what the rules name,
-        ``timeout_calendar`` what `timeout_calendar` does. No weekend or window moves it but with ``timeout_window``.
-        Raises `InvalidTimeoutError` when it lies outside the calendar, `CalendarRangeError`, `NoOpeningError`, or
-        `InvalidWaitTimeError` for what the DST rule rejects.
+        With ``wait_id`` it is spread as the rules ask for, by that wait's share.
+        ``calendar`` is what the rules name, ``timeout_calendar`` what `timeout_calendar` does. No weekend or window
+        moves it but with ``timeout_window``. Raises `InvalidTimeoutError` when it lies outside the calendar,
+        `CalendarRangeError`, `NoOpeningError`, or `InvalidWaitTimeError` for what the DST rule rejects.
         """
         intent = self._deadline_intent()
         if intent is None:
             return None
         counted_by = IntentResolver(intent, zone, self.rules, timeout_calendar or calendar)
-        opening_rules = OpeningRules(zone, self.rules, calendar)
+        held_by = counted_by if timeout_calendar is None else IntentResolver(intent, zone, self.rules, calendar)
         try:
             if self.timeout_window and timeout_calendar is None and self.until is None:
                 return counted_by.resolve(base, wait_id)
             schedule = counted_by.delay(base)
             if self.timeout_window:
-                schedule.at, moves = opening_rules.next_opening(schedule.at)
+                schedule.at, moves = held_by.opening_rules.next_opening(schedule.at)
                 schedule.moves = [*schedule.moves, *moves]
             if wait_id is not None:
-                schedule = counted_by.spread(schedule, wait_id, gated=self.timeout_window)
-            if not self.timeout_window and opening_rules and not opening_rules.let_pass(schedule.at):
+                schedule = held_by.spread(schedule, wait_id, gated=self.timeout_window)
+            if not self.timeout_window and held_by.opening_rules and not held_by.opening_rules.let_pass(schedule.at):
                 schedule.moves = [*schedule.moves, _DECIDED_ON_TIME]
             return schedule
         except InvalidWaitDateError as cause:

@@ -34,6 +34,7 @@ from waitctl.domain.instants import (
 from waitctl.domain.intents import FixedTime, Intent, Past, Roll, Rules, UntilDate, UntilTime
 from waitctl.domain.months import DayOfMonth, ReachedMonth
 from waitctl.domain.opening_rules import OpeningRules, show_days
+from waitctl.domain.spreading import Spread
 
 
 @dataclass(slots=True)
@@ -49,6 +50,11 @@ class Schedule:
     def explanation(self) -> tuple[str, ...]:
         """First what was asked and how it was read, then every rule that moved it, in order."""
         return (self.asked(), *map(str, self.moves))
+
+    @property
+    def before_spread(self) -> datetime:
+        """The instant without the wait's own share of ``--spread``."""
+        return self.at - sum((move.moved for move in self.moves if isinstance(move, Spread)), timedelta())
 
 
 class Counted(NamedTuple):

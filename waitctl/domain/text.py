@@ -279,6 +279,27 @@ def _parse_float(digits: str) -> float | str:
     return value if isfinite(value) else digits
 
 
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]+"
+)
+"""Characters that steer a terminal, or that nobody sees: those of Unicode's categories Cc and Cf, and line ends."""
+
+
+def clean(value: object) -> str:
+    """The value as text that cannot steer a terminal or hide anything: no control, escape or invisible characters."""
+    return _CONTROL.sub(" ", str(value))
+
+
+_STEERING = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What JSON may hold as it is and a terminal obeys: C1 and bidirectional controls."""
+
+
+def escape_steering(text: str) -> str:
+    """JSON in which what would steer a terminal is escaped; it reads the same."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def to_json(value: object) -> str:
     """Encode as compact JSON, characters as they are. Raises ``ValueError`` for NaN and Infinity."""
     return _COMPACT.encode(value)

@@ -21,11 +21,14 @@ from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.file_trust import OVERRIDE, read_trusted
 from waitctl.infrastructure.secrets import read_secrets
+from waitctl.infrastructure.serve_settings import ServeConfig, TokenConfig
 from waitctl.infrastructure.user_folders import config_folder, data_folder
 from waitctl.infrastructure.zone_rules import use_newest
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+    from waitctl.infrastructure.file_settings import ServeModel
 
 INLINE_DEFAULT = HandlerConfig(INLINE, InlineConfig(), timeout=INLINE_TIMEOUT)
 
@@ -117,6 +120,7 @@ class Settings:
     log_format: LogFormat = LogFormat.HUMAN
     inline_key_file: Path | None = None
     """The key by which several hosts know each other's inline commands; left out, this user's own."""
+    serve: ServeConfig = field(default_factory=ServeConfig)
     names_database: bool = False
     """Whether the config file says which database it is."""
 
@@ -163,7 +167,7 @@ def load_settings(
 
 _PLAIN = (
     *("late_tolerance", "allow_inline_commands", "inline", "on_dead", "unknown_handler_after"),
-    *("retention", "tombstone_retention", "ping_url", "inline_key_file", "log_format"),
+    *("retention", "tombstone_retention", "ping_url", "inline_key_file", "log_format", "serve"),
 )
 
 _HARMLESS = frozenset({"timezone", "late_tolerance", "unknown_handler_after", "calendars", "log_format"})
@@ -241,7 +245,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         name: CalendarConfig(name, **dict(calendar), folder=path.parent) for name, calendar in model.calendars.items()
     }
     sources = {name: SourceConfig(name, **dict(source), folder=path.parent) for name, source in model.sources.items()}
-    plain = {"database_url", "timezone", *_PLAIN} - {"inline", "inline_key_file"}
+    plain = {"database_url", "timezone", *_PLAIN} - {"inline", "inline_key_file", "serve"}
     key_file = model.inline_key_file
     return model.model_dump(include=plain) | {
         "inline_key_file": None if key_file is None else path.parent / Path(key_file).expanduser(),
@@ -249,7 +253,14 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         "handlers": handlers,
         "calendars": calendars,
         "sources": sources,
+        "serve": _serve(path.parent, model.serve),
     }
+
+
+def _serve(folder: Path, model: ServeModel) -> ServeConfig:
+    tokens = {name: TokenConfig(name, **dict(token), folder=folder) for name, token in model.tokens.items()}
+    files = {key: folder / Path(name).expanduser() for key in ("tls_cert", "tls_key") if (name := getattr(model, key))}
+    return ServeConfig(**dict(model) | {"tls_cert": None, "tls_key": None, "tokens": tokens} | files)
 
 
 def _handler(path: Path, name: str, to_config: Callable[[str, Path], HandlerConfig]) -> HandlerConfig:

@@ -12,6 +12,7 @@ from waitctl.domain.instants import check_zone
 from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.infrastructure.handler_settings import HandlerModel, Span, Word, as_value_error, says
+from waitctl.infrastructure.serve_settings import MAX_REQUESTS, MAX_TICK_AGE, Scope
 
 
 def _one_or_several(value: object) -> object:
@@ -89,6 +90,12 @@ def _http_url(value: str) -> str:
     if not known or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("write an address, as in https://hc-ping.com/UUID")
     return value
+
+
+def _read_scopes(value: object) -> frozenset[Scope]:
+    if not isinstance(value, list) or not value or not all(each in set(Scope) for each in value):
+        raise ValueError(f"write a list of {', '.join(Scope)}")
+    return frozenset(map(Scope, value))
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
@@ -171,6 +178,53 @@ class SourceModel(BaseModel):
         return self
 
 
+class TokenModel(BaseModel):
+    """One ``[serve.tokens.NAME]``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    token_env: Annotated[Names, says("Variables that hold the token; several while one rotates.", '"SHOP_TOKEN"')] = ()
+    token_file: Annotated[Names, says("Files that hold it, readable by the user alone.", '"grafana.token"')] = ()
+    scopes: Annotated[
+        frozenset[Scope],
+        BeforeValidator(_read_scopes),
+        says("What it may do: events, read, write.", '["events", "write"]'),
+    ]
+
+    @model_validator(mode="after")
+    def _check_named(self) -> TokenModel:
+        if not (self.token_env or self.token_file):
+            raise ValueError("say where the token is: token_env or token_file")
+        return self
+
+
+class ServeModel(BaseModel):
+    """The ``[serve]`` section."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    tokens: Annotated[dict[Name, TokenModel], says("Who may do what.", "[serve.tokens.shop]")] = {}
+    hosts: Annotated[
+        Names, says("The names it may be asked for by, beside those of this machine.", '["waits.example.org"]')
+    ] = ()
+    max_tick_age: Annotated[Span, says("After how long without a tick /healthz is 503.", '"3m"')] = MAX_TICK_AGE
+    max_requests: Annotated[
+        Annotated[int, Field(ge=1, le=65_535)], says("Requests in flight; more are told 429.", "256")
+    ] = MAX_REQUESTS
+    root_path: Annotated[
+        Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)*$")],
+        says("The path under which a proxy has it.", '"/waits"'),
+    ] = ""
+    tls_cert: Annotated[Word | None, says("The certificate, for TLS without a proxy.", '"cert.pem"')] = None
+    tls_key: Annotated[Word | None, says("Its key.", '"key.pem"')] = None
+
+    @model_validator(mode="after")
+    def _check_pair(self) -> ServeModel:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together")
+        return self
+
+
 class FileModel(BaseModel):
     """The whole file."""
 
@@ -212,3 +266,4 @@ class FileModel(BaseModel):
     calendars: Annotated[dict[Name, CalendarModel], says("Calendars of your own.", "[calendars.company]")] = {}
     handlers: Annotated[dict[Name, HandlerModel], says("What runs when a wait has ended.", "[handlers.nudge]")] = {}
     sources: Annotated[dict[Name, SourceModel], says("Who sends webhooks.", "[sources.typeform]")] = {}
+    serve: Annotated[ServeModel, says("What `serve` listens to, and whom it lets in.", "[serve]")] = ServeModel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -80,6 +80,15 @@ class _Judged:
     once: list[Once] = field(default_factory=list)
     verified: bool = False
     refused: WaitStepError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A request of several that are stored together."""
+
+    request: Request
+    webhook: Webhook
+    judged: _Judged
 
 
 class Webhook:
@@ -200,11 +209,10 @@ class WebhookService:
 
         All of it in one transaction. Raises, and keeps nothing, when a header, a secret or a setting is missing.
         """
-        request = replace(request, url=request.url or webhook.config.url)
         with self._database.read() as connection:
             now = self._database.clock(connection)
             registered = event_store.registered_types(connection)
-        judged = webhook.judge(request, registered, now)
+        request, judged = self._judge(request, webhook, registered, now)
 
         def work(connection: Connection) -> WebhookResult:
             taken = self._let_through_once(connection, webhook, judged, now)
@@ -213,6 +221,57 @@ class WebhookService:
             return _result(taken, self._events.store(connection, taken.events), kept, dry_run=dry_run)
 
         return self._database.write(work, rollback=dry_run)
+
+    def ingest_together(self, arrived: Sequence[tuple[Request, Webhook]]) -> list[WebhookResult | WaitStepError]:
+        """Do what `ingest` does with several requests, in one transaction: when it returns, all of it is stored.
+
+        Says what became of each, in their order; for one that `ingest` would raise for, what it would raise.
+        """
+
+        def work(connection: Connection) -> list[WebhookResult | WaitStepError]:
+            now, registered = self._database.clock(connection), event_store.registered_types(connection)
+            judged = [self._judge_or_error(request, webhook, registered, now) for request, webhook in arrived]
+            return self._store_together(connection, judged, now)
+
+        return self._database.write(work)
+
+    def _judge_or_error(
+        self, request: Request, webhook: Webhook, registered: set[str], now: datetime
+    ) -> _Arrived | WaitStepError:
+        try:
+            request, judged = self._judge(request, webhook, registered, now)
+        except WaitStepError as error:
+            return error
+        return _Arrived(request, webhook, judged)
+
+    def _store_together(
+        self, connection: Connection, judged: Sequence[_Arrived | WaitStepError], now: datetime
+    ) -> list[WebhookResult | WaitStepError]:
+        kept = dict[str, tuple[SourceConfig, list[Quarantined]]]()
+        taken: list[tuple[_Judged, list[Quarantined]] | WaitStepError] = []
+        for each in judged:
+            if isinstance(each, WaitStepError):
+                taken.append(each)
+                continue
+            let_through = self._let_through_once(connection, each.webhook, each.judged, now)
+            rows = self._to_keep(each.request, each.webhook, let_through, now)
+            if rows:
+                kept.setdefault(each.webhook.source, (each.webhook.config, []))[1].extend(rows)
+            taken.append((let_through, rows))
+        for config, rows in kept.values():
+            keep(connection, rows, config)
+        events = [event for each in taken if not isinstance(each, WaitStepError) for event in each[0].events]
+        stored = self._events.store(connection, events) if events else Stored(set(), [], [])
+        share = _shares(stored)
+        return [
+            each if isinstance(each, WaitStepError) else _result(each[0], share(each[0].events), each[1], dry_run=False)
+            for each in taken
+        ]
+
+    @staticmethod
+    def _judge(request: Request, webhook: Webhook, registered: set[str], now: datetime) -> tuple[Request, _Judged]:
+        request = replace(request, url=request.url or webhook.config.url)
+        return request, webhook.judge(request, registered, now)
 
     def _let_through_once(self, connection: Connection, webhook: Webhook, judged: _Judged, now: datetime) -> _Judged:
         """Remember the one-time tokens; what comes under a known one with other content is refused."""
@@ -367,6 +426,23 @@ def _result(judged: _Judged, stored: Stored, kept: Sequence[Quarantined], *, dry
         [Refusal(error, quarantine_id) for error, quarantine_id in zip(errors, ids, strict=False)],
         _would_record(new, stored) if dry_run else None,
     )
+
+
+def _shares(stored: Stored) -> Callable[[Sequence[Event]], Stored]:
+    """What became of some of the events that were stored together."""
+    matched = dict[str, list[tuple[str, str]]]()
+    for pair in stored.matched:
+        matched.setdefault(pair[0], []).append(pair)
+
+    def share(events: Sequence[Event]) -> Stored:
+        ids = {event.id for event in events}
+        return Stored(
+            ids & stored.new,
+            [pair for event in events for pair in matched.get(event.id, ())],
+            [(row, error) for row, error in stored.refused if row.id in ids],
+        )
+
+    return share
 
 
 def _would_record(new: Sequence[Event], stored: Stored) -> list[JsonObject]:

@@ -105,8 +105,8 @@ class WaitCreator:
         """
         if isinstance(request.asked, EventQuery):
             wait, deadline = self._draft_event_wait(request.asked, request, now, wait_id or new_id())
-            if request.asked.until is not None and wait.timeout_at is not None and wait.timeout_at <= now:
-                raise InvalidTimeoutError(f"the deadline has passed: --until {format_instant(wait.timeout_at)}")
+            if request.asked.until is not None and deadline is not None and deadline.before_spread <= now:
+                raise InvalidTimeoutError(f"the deadline has passed: --until {format_instant(deadline.before_spread)}")
             return wait, deadline
         return WaitStepExecution.for_time(
             wait_id or new_id(),
@@ -127,7 +127,7 @@ class WaitCreator:
         assert contact is not None
         opening_rules = OpeningRules(spec.timezone, query.rules, calendar)
         opening_rules.next_opening(now)  # a window that never opens is refused here
-        deadline = query.deadline(base or now, spec.timezone, calendar, counted_by, wait_id)
+        deadline = query.deadline(base or now, spec.timezone, calendar, counted_by, wait_id=wait_id)
         timeout_at = deadline.at if deadline else None
         config = query.to_config() | ({"from": format_instant(base)} if base else {})
         if deadline or opening_rules:

@@ -32,6 +32,7 @@ from waitctl.domain.intents import (
     date_text,
     parse_until_date,
     read_intent,
+    reading_config,
     rescheduled,
     set_by_hand,
 )
@@ -121,12 +122,13 @@ class ReschedulingService:
     def explain_wait(self, wait_id: str) -> tuple[WaitStatus, tuple[str, ...]]:
         """A wait, and how its instant came about: what was asked, every rule that moved it, every change since.
 
-        Raises what `WaitSchedulingService.find_wait_id` raises, and `UnknownCalendarError` for a calendar that only
-        another host knows.
+        Raises what `WaitSchedulingService.find_wait_id` raises, `UnknownCalendarError` for a calendar that only
+        another host knows, and `InvalidWaitConfigurationError` for a row that something else has written.
         """
         found = self._waits.get_wait_status(wait_id)
         wait, lines = found.wait, list[str]()
-        asked_config = {key: value for key, value in wait.wait_config.items() if key != "rescheduled"}
+        with reading_config():
+            asked_config = {key: value for key, value in wait.wait_config.items() if key != "rescheduled"}
         planned = self._from_intent(replace(wait, wait_config=asked_config), wait.timezone)
         if wait.wait_type is WaitType.FOR_EVENT:
             lines += explain_event_wait(EventQuery.from_config(asked_config), wait, planned)
@@ -165,7 +167,7 @@ class ReschedulingService:
         calendar = self._host_rules.calendar(rules)
         if wait.wait_type is WaitType.FOR_EVENT:
             query = EventQuery.from_config(config)
-            return query.deadline(base, zone, *self._host_rules.calendars_of(query), wait.id)
+            return query.deadline(base, zone, *self._host_rules.calendars_of(query), wait_id=wait.id)
         return IntentResolver(read_intent(config), zone, rules, calendar).resolve(base, wait.id)
 
     # -- reschedule -----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from waitctl.domain.counts import CAP
 from waitctl.domain.instants import check_zone, format_instant
 from waitctl.domain.text import JsonObject, check_text
 from waitctl.domain.upcoming import Bucket, Grain, bucket_starts, fold
@@ -73,3 +74,26 @@ def list_upcoming(
         counts = store.count_upcoming(connection_, now=now, until=end, workflow_id=workflow_id)
     buckets = fold(starts, counts.scheduled, counts.timeouts)
     return Upcoming(grain, timezone, now, end, counts.overdue, buckets, counts.later)
+
+
+@dataclass(frozen=True, slots=True)
+class Soon:
+    """What ends next, in buckets; ``is_capped``: there is more of it than was counted, from some bucket on."""
+
+    timezone: str
+    buckets: tuple[Bucket, ...]
+    is_capped: bool
+
+
+def list_soon(database: Database, *, grain: Grain = Grain.HOUR, timezone: str = "UTC") -> Soon:
+    """Count what ends next, as `list_upcoming`, but no more than `CAP` of each kind: for a screen that looks often.
+
+    Raises `InvalidTimezoneError`.
+    """
+    check_zone(timezone)
+    with database.read() as connection:
+        now = database.clock(connection)
+        starts, end = bucket_starts(now, None, timezone, grain)
+        scheduled, timeouts = store.count_next(connection, now=now, until=end)
+    is_capped = max(sum(scheduled.values()), sum(timeouts.values())) > CAP
+    return Soon(timezone, fold(starts, scheduled, timeouts), is_capped)

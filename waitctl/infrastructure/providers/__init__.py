@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 
@@ -104,6 +104,12 @@ class ContactPath:
         return event if isinstance(event, str) and event.strip() else None
 
 
+@lru_cache(4096)
+def _is_among(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a header is one of these. Kept: senders have few, and say them with every request."""
+    return any(fnmatchcase(name, pattern.lower()) for pattern in patterns)
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """A sender of webhooks: all that waitctl knows of it, but for the secret.
@@ -135,7 +141,7 @@ class Provider:
 
         Of one that came more than once there is no value.
         """
-        own = {name for name in request.headers for pattern in self.headers if fnmatchcase(name, pattern.lower())}
+        own = {name for name in request.headers if _is_among(name, self.headers)}
         repeated = request.repeated & own
         headers = {name: request.headers[name] for name in sorted(own - repeated)}
         return replace(request, headers=headers, repeated=repeated)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from waitctl.domain.events import Event
 from waitctl.domain.listeners import ListenerStatus
@@ -14,6 +14,9 @@ from waitctl.infrastructure.database_errors import is_integrity_error
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import Statement, by_dialect, kept
 from waitctl.infrastructure.sql_values import as_tuples, instant_text, json_ids
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 
 class EventRow(NamedTuple):
@@ -138,7 +141,7 @@ def get_event(connection: Connection, event_id: str) -> Event | None:
 
     from waitctl.infrastructure.schema import events
 
-    return next(iter(_load(connection, sa.select(events).where(events.c.id == event_id))), None)
+    return next(iter(load_events(connection, sa.select(events).where(events.c.id == event_id))), None)
 
 
 def get_events(connection: Connection, event_ids: Sequence[str]) -> list[Event]:
@@ -147,7 +150,7 @@ def get_events(connection: Connection, event_ids: Sequence[str]) -> list[Event]:
 
     from waitctl.infrastructure.schema import events
 
-    return _load(connection, sa.select(events).where(events.c.id.in_(event_ids))) if event_ids else []
+    return load_events(connection, sa.select(events).where(events.c.id.in_(event_ids))) if event_ids else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,26 +180,38 @@ def list_events(
     """Events by id, newest first, older than the event ``after``. ``unmatched``: those no wait took, nor counted."""
     import sqlalchemy as sa
 
-    from waitctl.infrastructure.schema import events, listeners, matches
+    from waitctl.infrastructure.schema import events
 
     found = sa.select(events).order_by(events.c.id.desc()).limit(limit)
     if after is not None:
         found = found.where(events.c.id < after)
+    held = meant(event_type=event_type, contact_id=contact_id, since=since, unmatched=unmatched)
+    return load_events(connection, found.where(*held))
+
+
+def meant(
+    *, event_type: str | None, contact_id: str | None, since: datetime | None, unmatched: bool
+) -> list[sa.ColumnElement[bool]]:
+    """What holds for the events that are meant."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import events, listeners, matches
+
+    held: list[sa.ColumnElement[bool]] = []
     if event_type is not None:
-        found = found.where(events.c.event_type == event_type)
+        held.append(events.c.event_type == event_type)
     if contact_id is not None:
-        found = found.where(events.c.contact_id == contact_id)
+        held.append(events.c.contact_id == contact_id)
     if since is not None:
-        found = found.where(events.c.received_at >= since)
+        held.append(events.c.received_at >= since)
     if unmatched:
-        found = found.where(
-            ~sa.exists().where(listeners.c.matched_event_id == events.c.id),
-            ~sa.exists().where(matches.c.event_id == events.c.id),
-        )
-    return _load(connection, found)
+        held.append(~sa.exists().where(listeners.c.matched_event_id == events.c.id))
+        held.append(~sa.exists().where(matches.c.event_id == events.c.id))
+    return held
 
 
-def _load(connection: Connection, found: Statement) -> list[Event]:
+def load_events(connection: Connection, found: Statement) -> list[Event]:
+    """The events of a statement on all their columns, and which waits took them."""
     import sqlalchemy as sa
 
     from waitctl.infrastructure.schema import listeners, matches

@@ -39,4 +39,12 @@ def count_upcoming(
     return UpcomingCounts(aside[_OVERDUE], aside[_LATER], *within)
 
 
+def count_next(connection: Connection, *, now: datetime, until: datetime) -> tuple[dict[int, int], dict[int, int]]:
+    """What ends after ``now`` and before ``until``, by quarter hours: the next `CAP` + 1 of each kind, no more."""
+    within: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    for kind, quarter, count in connection.execute(kept("count_next"), {"now": now, "until": until}):
+        within[kind][quarter] = count
+    return within
+
+
 _OVERDUE, _WITHIN, _LATER = -1, 0, 1

@@ -26,9 +26,6 @@ def in_status(*statuses: DeliveryStatus) -> sa.ColumnElement[bool]:
     return STATUS.in_([literal(status, STATUS) for status in statuses])
 
 
-_UNSETTLED = in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
-
-
 @statement
 def _get_deliveries() -> sa.Select[Any]:
     """The deliveries with these ids."""
@@ -39,6 +36,9 @@ def of_workflows(workflow_ids: Iterable[str]) -> sa.ColumnElement[bool]:
     """Whether a delivery is of a wait of one of these workflows."""
     theirs = sa.exists().where(waits.c.id == deliveries.c.wait_id, waits.c.workflow_id.in_(sorted(workflow_ids)))
     return theirs.correlate(deliveries)
+
+
+_UNSETTLED = in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
 
 
 @statement

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from waitctl.domain.counts import CAP
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.dialects import quarter_of
@@ -51,3 +52,25 @@ def _by_quarter(kind: int, ends: sa.Select[Any]) -> sa.Select[Any]:
         placed.c.quarter,
         sa.func.count(placed.c.wait_id.distinct()),
     ).group_by(placed.c.place, placed.c.quarter)
+
+
+@statement
+def _count_next() -> sa.CompoundSelect[Any]:
+    """The next of what ends by the clock, scheduled waits and the ends of listeners' grace, by quarter hours."""
+    kinds = (
+        (waits.c.scheduled_at, waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status), waits.c.id),
+        (
+            listeners.c.expires_at,
+            listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status),
+            listeners.c.wait_id,
+        ),
+    )
+    now, until = (sa.bindparam(name, type_=UtcDateTime) for name in ("now", "until"))
+    counted = []
+    for kind, (at, is_open, wait_id) in enumerate(kinds):
+        soon = sa.select(at.label("at"), wait_id.label("wait_id")).where(is_open, at > now, at < until)
+        some = soon.order_by(at).limit(sa.literal_column(str(CAP + 1), sa.Integer)).subquery("some")
+        quarter = quarter_of(some.c.at)
+        number = sa.literal_column(str(kind), sa.Integer)
+        counted.append(sa.select(number, quarter, sa.func.count(some.c.wait_id.distinct())).group_by(quarter))
+    return sa.union_all(*counted)

@@ -1,0 +1,133 @@
+"""What the dashboard can change: only with ``--allow-actions``, a token with the scope write, and our own form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from waitctl.application.deliveries.outbox import DeliveryService
+from waitctl.application.events.webhooks import WebhookService
+from waitctl.application.waits.rescheduling import ReschedulingService
+from waitctl.application.waits.scheduling import WaitSchedulingService
+from waitctl.domain.errors import InvalidWaitConfigurationError
+from waitctl.infrastructure.serve_settings import Scope
+from waitctl.web.access import ForbiddenError
+from waitctl.web.answers import HttpError
+from waitctl.web.guard import read_body
+from waitctl.web.rendering import link
+from waitctl.web.site import Site, actor_of, site_of
+
+Form = dict[str, str]
+Act = Callable[[Site, str, str, Form], str]
+"""What to do: the site, who does it, what with, the form. Returns a word of `rendering.DONE`."""
+
+_MOST_OF_FORM = 64 * 1024
+
+
+def routes() -> list[Route]:
+    """The routes of the actions; all of them are forms of pages."""
+    return [
+        Route("/waits/{id}/cancel", _action(cancel, "/waits/{id}"), methods=["POST"]),
+        Route("/waits/{id}/resume", _action(resume, "/waits/{id}"), methods=["POST"]),
+        Route("/waits/{id}/reschedule", _action(reschedule, "/waits/{id}"), methods=["POST"]),
+        Route("/deliveries/retry-dead", _action(retry_dead, "/deliveries"), methods=["POST"]),
+        Route("/deliveries/{id}/retry", _action(retry, "/deliveries/{id}"), methods=["POST"]),
+        Route("/deliveries/{id}/drop", _action(drop, "/deliveries/{id}"), methods=["POST"]),
+        Route("/quarantine/{id}/replay", _action(replay, "/quarantine"), methods=["POST"]),
+        Route("/quarantine/{id}/drop", _action(forget, "/quarantine"), methods=["POST"]),
+    ]
+
+
+def _action(act: Act, page: str) -> Callable[[Request], object]:
+    async def checked(request: Request) -> Response:
+        site = site_of(request)
+        caller = site.access.require(request, Scope.WRITE)
+        if not site.allow_actions:
+            raise ForbiddenError("this dashboard only shows", hint="waitctl serve --allow-actions lets it act, too")
+        form = await read_form(request)
+        site.access.check_csrf(request, caller, form.get("csrf", ""))
+        identifier = request.path_params.get("id", "")
+        done = await site.run(partial(act, site, actor_of(caller), identifier, form))
+        return RedirectResponse(link(request, page.replace("{id}", identifier), {"done": done}), 303)
+
+    return checked
+
+
+async def read_form(request: Request) -> Form:
+    """The fields of a form; of one that comes twice, the last. Raises `HttpError`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise HttpError(415, "unsupported_media_type", "this takes a form")
+    body = await read_body(request, _MOST_OF_FORM)
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50))
+    except ValueError as error:
+        raise HttpError(400, "invalid_form", "the form cannot be read") from error
+
+
+def _reason(form: Form) -> str | None:
+    return form.get("reason", "").strip() or None
+
+
+def cancel(site: Site, actor: str, identifier: str, form: Form) -> str:
+    """Cancel a wait."""
+    _waits(site, actor).cancel_wait(identifier, reason=_reason(form))
+    return "cancelled"
+
+
+def resume(site: Site, actor: str, identifier: str, form: Form) -> str:
+    """Resume a wait by hand."""
+    _waits(site, actor).resume_wait(identifier, reason=_reason(form))
+    return "resumed"
+
+
+def reschedule(site: Site, actor: str, identifier: str, form: Form) -> str:
+    """Give a wait another instant: a local time in its zone, or a span to move it by.
+
+    Raises `InvalidWaitConfigurationError` unless exactly one is given, and what `reschedule_wait` raises.
+    """
+    at, by = form.get("at", "").strip() or None, form.get("by", "").strip() or None
+    if (at is None) == (by is None):
+        raise InvalidWaitConfigurationError("give either an instant or a span")
+    service = ReschedulingService(site.database, actor=actor, settings=site.settings)
+    service.reschedule_wait(identifier, at=at, by=by, reason=_reason(form))
+    return "rescheduled"
+
+
+def retry(site: Site, actor: str, identifier: str, _: Form) -> str:
+    """Make a delivery due now."""
+    DeliveryService(site.database, actor=actor).retry(identifier)
+    return "retried"
+
+
+def retry_dead(site: Site, actor: str, _: str, form: Form) -> str:
+    """Make every dead delivery due now, of a handler if one is named."""
+    DeliveryService(site.database, actor=actor).retry_dead(handler=form.get("handler") or None)
+    return "retried"
+
+
+def drop(site: Site, actor: str, identifier: str, _: Form) -> str:
+    """Give a delivery up."""
+    DeliveryService(site.database, actor=actor).drop(identifier)
+    return "dropped"
+
+
+def replay(site: Site, actor: str, identifier: str, _: Form) -> str:
+    """Take in again what was refused."""
+    result = WebhookService(site.database, site.settings, actor=actor).replay(identifier)[1]
+    return "refused" if result.refusals else "replayed"
+
+
+def forget(site: Site, actor: str, identifier: str, _: Form) -> str:
+    """Forget what was refused."""
+    WebhookService(site.database, site.settings, actor=actor).drop(identifier)
+    return "dropped"
+
+
+def _waits(site: Site, actor: str) -> WaitSchedulingService:
+    return WaitSchedulingService(site.database, actor=actor, settings=site.settings)

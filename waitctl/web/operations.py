@@ -1,0 +1,107 @@
+"""What machines ask about the server itself: whether it is well, what it counts, what its API looks like."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from waitctl.application.heartbeat import last_tick_age
+from waitctl.domain.errors import DatabaseError
+from waitctl.infrastructure.serve_settings import Scope
+from waitctl.web.access import Caller
+from waitctl.web.answers import RETRY_SECONDS, json_answer
+from waitctl.web.api import scoped
+from waitctl.web.openapi import openapi_document
+from waitctl.web.site import Site, site_of
+
+_KEPT_SECONDS = 1.0
+"""For which an answer about health holds: who may ask without a token must not keep the database busy."""
+
+
+def routes(parts: Collection[str]) -> list[Route]:
+    """The routes that every server has."""
+    health = _Health()
+
+    async def openapi(_: Request) -> Response:
+        return json_answer(openapi_document())
+
+    found = [Route("/healthz", health.answer, methods=["GET"])]
+    if "api" in parts:
+        found += [
+            Route("/openapi.json", openapi, methods=["GET"]),
+            Route("/metrics", scoped(Scope.READ, metrics), methods=["GET"]),
+        ]
+    return found
+
+
+@dataclass(slots=True)
+class _Health:
+    looked_at: float = -_KEPT_SECONDS
+    status: str = "unknown"
+    age: float | None = field(default=None)
+
+    async def answer(self, request: Request) -> Response:
+        """Whether the database is there, and something ticks."""
+        site = site_of(request)
+        if time.monotonic() - self.looked_at >= _KEPT_SECONDS:
+            self.status, self.age = await site.run(lambda: _look(site))
+            self.looked_at = time.monotonic()
+        is_well = self.status == "ok"
+        age = None if self.age is None else int(self.age)
+        headers = {} if is_well else {"Retry-After": str(RETRY_SECONDS)}
+        return json_answer({"status": self.status, "last_tick_age_seconds": age}, 200 if is_well else 503, headers)
+
+
+def _look(site: Site) -> tuple[str, float | None]:
+    try:
+        age = last_tick_age(site.database)
+    except DatabaseError:
+        return "database_away", None
+    if age is None or age > site.settings.serve.max_tick_age:
+        return "no_tick", None if age is None else age.total_seconds()
+    return "ok", age.total_seconds()
+
+
+async def metrics(request: Request, _: Caller) -> Response:
+    """What `pending` counts, for Prometheus."""
+    site = site_of(request)
+    return Response(await site.run(lambda: _metrics(site)), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _metrics(site: Site) -> str:
+    from waitctl.application.deliveries.handler_factory import handlers_of
+    from waitctl.application.waits.scheduling import WaitSchedulingService
+
+    known = [config.name for config in handlers_of(site.settings, site.database)]
+    found = WaitSchedulingService(site.database, settings=site.settings).list_pending_waits(handlers=known)
+    gauges: list[tuple[str, str, dict[str, float]]] = [
+        ("waitctl_open_waits", "Open waits.", {f'{{status="{k}"}}': v for k, v in found.counts.by_status.items()}),
+        ("waitctl_overdue_waits", "Open waits that a tick would end now.", {"": found.counts.overdue}),
+        (
+            "waitctl_oldest_overdue_seconds",
+            "How long the wait that is overdue longest has been so.",
+            {"": found.oldest_overdue_seconds or 0},
+        ),
+        (
+            "waitctl_deliveries",
+            "Deliveries that are not through, and dead ones.",
+            {
+                '{status="pending"}': found.deliveries_pending,
+                '{status="held"}': found.deliveries_held,
+                '{status="dead"}': found.deliveries_dead,
+            },
+        ),
+        ("waitctl_quarantined", "Payloads in quarantine.", {"": found.quarantined}),
+    ]
+    if (age := found.last_tick_age) is not None:
+        gauges.append(("waitctl_last_tick_age_seconds", "How long ago a tick ran.", {"": age.total_seconds()}))
+    lines = []
+    for name, words, samples in gauges:
+        lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
+        lines += [f"{name}{labels} {value:g}" for labels, value in samples.items()]
+    return "\n".join(lines) + "\n"
