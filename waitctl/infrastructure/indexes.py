@@ -36,7 +36,6 @@ def where(condition: str) -> dict[str, Any]:
 
 # With the id, since many may be due at one instant: a claim begins where the last one has ended.
 Index("ix_wait_executions_scheduled", waits.c.scheduled_at, waits.c.id, **where("status = 'scheduled'"))
-Index("ix_wait_executions_scheduled", waits.c.scheduled_at, **where("status = 'scheduled'"))
 # For what is counted and pruned by when it ended. Its entries come in the order of their keys, at the index's end.
 Index("ix_wait_executions_resolved", waits.c.resolved_at, **where("resolved_at IS NOT NULL"))
 # Few waits may do anything but fire when they are late; a tick looks them up without reading the others that are due.

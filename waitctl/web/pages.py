@@ -233,7 +233,7 @@ async def delivery(request: Request, caller: Caller) -> Response:
         service = DeliveryService(site.database)
         found = service.get_delivery(delivery_id)
         said = service.get_output(found)
-        return {"delivery": found, "said": said, "document": delivery_document(found) | {"output": said and said[0]}}
+        return {"delivery": found, "output": said, "document": delivery_document(found) | {"output": said and said[0]}}
 
     return await _page(request, "delivery.html", caller, look)
 
