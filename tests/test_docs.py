@@ -180,16 +180,18 @@ def test_the_examples_of_handlers_say_what_is_meant(tmp_path: Path) -> None:
     )
 
 
-def test_the_python_example_runs(tmp_path: Path) -> None:
-    (example,) = blocks(ROOT / "docs" / "python.md", "python")
+def test_the_python_examples_run(tmp_path: Path) -> None:
+    """One after the other: the second creates waits beside those of the first."""
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", example],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=True,
+        ).stdout
+        for example in blocks(ROOT / "docs" / "python.md", "python")
+    ]
 
-    done = subprocess.run(
-        [sys.executable, "-c", example],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=True,
-    )
-
-    assert done.stdout == "waiting True\n"
+    assert printed == ["waiting True\n", ""]
