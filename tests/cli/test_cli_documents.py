@@ -81,6 +81,7 @@ REPORT = [
     "held",
     "remaining_due",
     "quarantined",
+    "pruned",
     "stopped",
 ]
 ZULU = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")

@@ -22,5 +22,6 @@ def read_traceparent(value: object) -> str | None:
 
 def trace_links(wait_config: JsonObject, data: JsonObject | None) -> list[str]:
     """What a wait and the event that ended it are to be linked to."""
-    found = (read_traceparent(each.get(KEY)) for each in (wait_config, data or {}))
+    documents = (wait_config, data if isinstance(data, dict) else {})  # too deep a one is the text that it is
+    found = (read_traceparent(each.get(KEY)) for each in documents)
     return list(dict.fromkeys(link for link in found if link is not None))

@@ -17,7 +17,7 @@ _HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:,\s]*)(?::(?P<port>\d*)
 
 _URL = re.compile(
     r"(?P<drivername>[\w+]+)://"
-    r"(?:(?P<username>[^:/]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?:(?P<username>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
     r"(?:(?:\[(?P<literal>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>[^/?]*))?)?"
     r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
 )
