@@ -307,7 +307,7 @@ def test_help_explains_a_topic(here: Waitctl, topic: str) -> None:
 
     assert text.startswith(f"# {topic}: ")
     assert text == read_topic(topic)
-    assert len(text.splitlines()) <= 80
+    assert len(text.splitlines()) <= 100
 
 
 def test_help_explains_a_command(here: Waitctl) -> None:

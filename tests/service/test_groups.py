@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -111,7 +112,7 @@ def test_count_in_one_batch_takes_the_oldest(scene: Scene) -> None:
         scene.insert_event("page_visit")
     assert scene.tick().resumed == 1
     (listener,) = scene.get(wait).listeners
-    oldest = [event.id for event in scene.events.list_events()][::-1]
+    oldest = [event.id for event in sorted(scene.events.list_events(), key=attrgetter("received_at", "id"))]
     assert (listener.matched_count, listener.matched_event_id) == (2, oldest[1])
     later = scene.listen("page_visit", step_id="2")
     assert later.resolution_event_id == oldest[2], "the two that were counted are consumed"
