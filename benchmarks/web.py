@@ -17,6 +17,7 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import Comparison, Setting, alternate, say
@@ -156,7 +157,7 @@ def _post(port: int, requests: Sequence[bytes]) -> None:
         loop, rest = asyncio.get_running_loop(), iter(requests)
         finished = [loop.create_future() for _ in range(min(CONNECTIONS, len(requests)))]
         for done in finished:
-            await loop.create_connection(lambda done=done: _Client(rest, done), "127.0.0.1", port)  # type: ignore[misc]
+            await loop.create_connection(partial(_Client, rest, done), "127.0.0.1", port)
         await asyncio.gather(*finished)
 
     asyncio.run(run())
