@@ -78,9 +78,15 @@ def test_a_wait_is_created_once_looked_at_and_cancelled(client: Client, waits: W
         ),
         ({"type": "fixed-time", "duration": "1mo", "on": "last day", "quiet-hours": "22:00-08:00"}, {"on": "last day"}),
         (
-            {"type": "for-event", "types": ["a|b", "sms_reply"], "all": True, "contact": "ada", "calendar": "DE"}
+            {
+                "type": "for-event",
+                "types": ["email_open|email_click", "sms_reply"],
+                "all": True,
+                "contact": "ada",
+                "calendar": "DE",
+            }
             | {"timeout": "3bd", "match_json": {"n": [1]}, "handler": {"timeout": "nag"}},
-            {"timeout_calendar": "DE", "calendar": None},
+            {"timeout_calendar": "DE", "timeout": "3bd"},
         ),
     ],
 )
