@@ -11,9 +11,18 @@ FROM (
         'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), :substr_1::INTEGER, :substr_2::INTEGER) AS day,
         coalesce(workflow_wait_executions.workflow_id, '') AS workflow_id,
         CAST(workflow_wait_executions.wait_type AS TEXT) AS wait_type,
-        workflow_wait_executions.step_id AS step_id, coalesce(workflow_wait_executions.handler,
-        '') AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
-        CAST(0 AS BIGINT) AS bucket, 0 AS value
+        workflow_wait_executions.step_id AS step_id, coalesce(CASE
+        WHEN (workflow_wait_executions.resolution = 'due')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_1::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'event')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_2::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'timeout')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_3::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'manual')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_4::TEXT AS VARCHAR) END,
+        workflow_wait_executions.handler, '') AS handler, '' AS source,
+        CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(0 AS BIGINT) AS bucket,
+        0 AS value
     FROM workflow_wait_executions
     WHERE workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
       AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
@@ -22,9 +31,18 @@ FROM (
         'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), :substr_3::INTEGER, :substr_4::INTEGER) AS day,
         coalesce(workflow_wait_executions.workflow_id, '') AS workflow_id,
         CAST(workflow_wait_executions.wait_type AS TEXT) AS wait_type,
-        workflow_wait_executions.step_id AS step_id, coalesce(workflow_wait_executions.handler,
-        '') AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
-        CAST(CASE WHEN (workflow_wait_executions.late_seconds <= 0) THEN 0
+        workflow_wait_executions.step_id AS step_id, coalesce(CASE
+        WHEN (workflow_wait_executions.resolution = 'due')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_5::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'event')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_6::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'timeout')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_7::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'manual')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_8::TEXT AS VARCHAR) END,
+        workflow_wait_executions.handler, '') AS handler, '' AS source,
+        CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(CASE
+        WHEN (workflow_wait_executions.late_seconds <= 0) THEN 0
         WHEN (workflow_wait_executions.late_seconds <= 1) THEN 1
         WHEN (workflow_wait_executions.late_seconds <= 2) THEN 2
         WHEN (workflow_wait_executions.late_seconds <= 3) THEN 3
@@ -60,18 +78,26 @@ FROM (
         ELSE 1000000000000000 END AS BIGINT) AS bucket,
         workflow_wait_executions.late_seconds AS value
     FROM workflow_wait_executions
-    WHERE workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
-      AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
-      AND workflow_wait_executions.resolution IN ('due', 'timeout')
+    WHERE workflow_wait_executions.resolution IN ('due', 'timeout')
       AND workflow_wait_executions.late_seconds IS NOT NULL
+      AND workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
+      AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
     UNION ALL
     SELECT 'to_event' AS measure, substr(to_char(timezone('UTC',
         workflow_wait_executions.resolved_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), :substr_5::INTEGER,
         :substr_6::INTEGER) AS day, coalesce(workflow_wait_executions.workflow_id,
         '') AS workflow_id, CAST(workflow_wait_executions.wait_type AS TEXT) AS wait_type,
-        workflow_wait_executions.step_id AS step_id, coalesce(workflow_wait_executions.handler,
-        '') AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
-        CAST(CASE
+        workflow_wait_executions.step_id AS step_id, coalesce(CASE
+        WHEN (workflow_wait_executions.resolution = 'due')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_9::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'event')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_10::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'timeout')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_11::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'manual')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_12::TEXT AS VARCHAR) END,
+        workflow_wait_executions.handler, '') AS handler, '' AS source,
+        CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(CASE
         WHEN (CAST(floor(extract(epoch FROM workflow_wait_executions.resolved_at - workflow_wait_executions.created_at)) AS BIGINT) <= 0)
         THEN 0
         WHEN (CAST(floor(extract(epoch FROM workflow_wait_executions.resolved_at - workflow_wait_executions.created_at)) AS BIGINT) <= 1)
@@ -140,10 +166,10 @@ FROM (
         THEN 31536000 ELSE 1000000000000000 END AS BIGINT) AS bucket,
         CAST(floor(extract(epoch FROM workflow_wait_executions.resolved_at - workflow_wait_executions.created_at)) AS BIGINT) AS value
     FROM workflow_wait_executions
-    WHERE workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
-      AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
-      AND workflow_wait_executions.resolution = 'event'
+    WHERE workflow_wait_executions.resolution = 'event'
       AND workflow_wait_executions.wait_type = 'for_event'
+      AND workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
+      AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
     UNION ALL
     SELECT 'ended' AS measure, '' AS day, '' AS workflow_id, '' AS wait_type, '' AS step_id,
         '' AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
@@ -190,10 +216,10 @@ FROM (
         ELSE 1000000000000000 END AS BIGINT) AS bucket,
         workflow_wait_executions.late_seconds AS value
     FROM workflow_wait_executions
-    WHERE workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
-      AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
-      AND workflow_wait_executions.resolution IN ('due', 'timeout')
+    WHERE workflow_wait_executions.resolution IN ('due', 'timeout')
       AND workflow_wait_executions.late_seconds IS NOT NULL
+      AND workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
+      AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
     UNION ALL
     SELECT 'to_event' AS measure, '' AS day, '' AS workflow_id, '' AS wait_type, '' AS step_id,
         '' AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
@@ -266,10 +292,10 @@ FROM (
         THEN 31536000 ELSE 1000000000000000 END AS BIGINT) AS bucket,
         CAST(floor(extract(epoch FROM workflow_wait_executions.resolved_at - workflow_wait_executions.created_at)) AS BIGINT) AS value
     FROM workflow_wait_executions
-    WHERE workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
-      AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
-      AND workflow_wait_executions.resolution = 'event'
+    WHERE workflow_wait_executions.resolution = 'event'
       AND workflow_wait_executions.wait_type = 'for_event'
+      AND workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
+      AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
 ) AS measured
 WHERE true
 GROUP BY measured.measure, measured.day, measured.workflow_id, measured.wait_type, measured.step_id,

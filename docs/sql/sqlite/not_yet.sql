@@ -48,8 +48,8 @@ FROM (
         ELSE 1000000000000000 END AS INTEGER) AS bucket,
         workflow_wait_executions.late_seconds AS value
     FROM workflow_wait_executions
-    WHERE workflow_wait_executions.resolved_at >= :since
-      AND workflow_wait_executions.resolution IN ('due', 'timeout')
+    WHERE workflow_wait_executions.resolution IN ('due', 'timeout')
       AND workflow_wait_executions.late_seconds IS NOT NULL
+      AND workflow_wait_executions.resolved_at >= :since
 ) AS measured
 GROUP BY measured.measure, measured.outcome, measured.bucket;

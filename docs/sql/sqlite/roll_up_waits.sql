@@ -10,9 +10,18 @@ FROM (
     SELECT 'ended' AS measure, substr(replace(workflow_wait_executions.resolved_at, ' ',
         'T') || 'Z', :substr_1, :substr_2) AS day, coalesce(workflow_wait_executions.workflow_id,
         '') AS workflow_id, CAST(workflow_wait_executions.wait_type AS TEXT) AS wait_type,
-        workflow_wait_executions.step_id AS step_id, coalesce(workflow_wait_executions.handler,
-        '') AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
-        CAST(0 AS INTEGER) AS bucket, 0 AS value
+        workflow_wait_executions.step_id AS step_id, coalesce(CASE
+        WHEN (workflow_wait_executions.resolution = 'due')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_1) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'event')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_2) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'timeout')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_3) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'manual')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_4) AS VARCHAR) END,
+        workflow_wait_executions.handler, '') AS handler, '' AS source,
+        CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(0 AS INTEGER) AS bucket,
+        0 AS value
     FROM workflow_wait_executions
     WHERE workflow_wait_executions.resolved_at >= :since
       AND workflow_wait_executions.resolved_at < :until
@@ -20,9 +29,18 @@ FROM (
     SELECT 'late' AS measure, substr(replace(workflow_wait_executions.resolved_at, ' ', 'T') || 'Z',
         :substr_3, :substr_4) AS day, coalesce(workflow_wait_executions.workflow_id,
         '') AS workflow_id, CAST(workflow_wait_executions.wait_type AS TEXT) AS wait_type,
-        workflow_wait_executions.step_id AS step_id, coalesce(workflow_wait_executions.handler,
-        '') AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
-        CAST(CASE WHEN (workflow_wait_executions.late_seconds <= 0) THEN 0
+        workflow_wait_executions.step_id AS step_id, coalesce(CASE
+        WHEN (workflow_wait_executions.resolution = 'due')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_5) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'event')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_6) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'timeout')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_7) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'manual')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_8) AS VARCHAR) END,
+        workflow_wait_executions.handler, '') AS handler, '' AS source,
+        CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(CASE
+        WHEN (workflow_wait_executions.late_seconds <= 0) THEN 0
         WHEN (workflow_wait_executions.late_seconds <= 1) THEN 1
         WHEN (workflow_wait_executions.late_seconds <= 2) THEN 2
         WHEN (workflow_wait_executions.late_seconds <= 3) THEN 3
@@ -58,17 +76,25 @@ FROM (
         ELSE 1000000000000000 END AS INTEGER) AS bucket,
         workflow_wait_executions.late_seconds AS value
     FROM workflow_wait_executions
-    WHERE workflow_wait_executions.resolved_at >= :since
-      AND workflow_wait_executions.resolved_at < :until
-      AND workflow_wait_executions.resolution IN ('due', 'timeout')
+    WHERE workflow_wait_executions.resolution IN ('due', 'timeout')
       AND workflow_wait_executions.late_seconds IS NOT NULL
+      AND workflow_wait_executions.resolved_at >= :since
+      AND workflow_wait_executions.resolved_at < :until
     UNION ALL
     SELECT 'to_event' AS measure, substr(replace(workflow_wait_executions.resolved_at, ' ',
         'T') || 'Z', :substr_5, :substr_6) AS day, coalesce(workflow_wait_executions.workflow_id,
         '') AS workflow_id, CAST(workflow_wait_executions.wait_type AS TEXT) AS wait_type,
-        workflow_wait_executions.step_id AS step_id, coalesce(workflow_wait_executions.handler,
-        '') AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
-        CAST(CASE
+        workflow_wait_executions.step_id AS step_id, coalesce(CASE
+        WHEN (workflow_wait_executions.resolution = 'due')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_9) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'event')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_10) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'timeout')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_11) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'manual')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_12) AS VARCHAR) END,
+        workflow_wait_executions.handler, '') AS handler, '' AS source,
+        CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(CASE
         WHEN (CAST((julianday(workflow_wait_executions.resolved_at) - julianday(workflow_wait_executions.created_at)) * 86400 + 0.0005 AS INTEGER) <= 0)
         THEN 0
         WHEN (CAST((julianday(workflow_wait_executions.resolved_at) - julianday(workflow_wait_executions.created_at)) * 86400 + 0.0005 AS INTEGER) <= 1)
@@ -137,10 +163,10 @@ FROM (
         THEN 31536000 ELSE 1000000000000000 END AS INTEGER) AS bucket,
         CAST((julianday(workflow_wait_executions.resolved_at) - julianday(workflow_wait_executions.created_at)) * 86400 + 0.0005 AS INTEGER) AS value
     FROM workflow_wait_executions
-    WHERE workflow_wait_executions.resolved_at >= :since
-      AND workflow_wait_executions.resolved_at < :until
-      AND workflow_wait_executions.resolution = 'event'
+    WHERE workflow_wait_executions.resolution = 'event'
       AND workflow_wait_executions.wait_type = 'for_event'
+      AND workflow_wait_executions.resolved_at >= :since
+      AND workflow_wait_executions.resolved_at < :until
     UNION ALL
     SELECT 'ended' AS measure, '' AS day, '' AS workflow_id, '' AS wait_type, '' AS step_id,
         '' AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
@@ -187,10 +213,10 @@ FROM (
         ELSE 1000000000000000 END AS INTEGER) AS bucket,
         workflow_wait_executions.late_seconds AS value
     FROM workflow_wait_executions
-    WHERE workflow_wait_executions.resolved_at >= :since
-      AND workflow_wait_executions.resolved_at < :until
-      AND workflow_wait_executions.resolution IN ('due', 'timeout')
+    WHERE workflow_wait_executions.resolution IN ('due', 'timeout')
       AND workflow_wait_executions.late_seconds IS NOT NULL
+      AND workflow_wait_executions.resolved_at >= :since
+      AND workflow_wait_executions.resolved_at < :until
     UNION ALL
     SELECT 'to_event' AS measure, '' AS day, '' AS workflow_id, '' AS wait_type, '' AS step_id,
         '' AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
@@ -263,10 +289,10 @@ FROM (
         THEN 31536000 ELSE 1000000000000000 END AS INTEGER) AS bucket,
         CAST((julianday(workflow_wait_executions.resolved_at) - julianday(workflow_wait_executions.created_at)) * 86400 + 0.0005 AS INTEGER) AS value
     FROM workflow_wait_executions
-    WHERE workflow_wait_executions.resolved_at >= :since
-      AND workflow_wait_executions.resolved_at < :until
-      AND workflow_wait_executions.resolution = 'event'
+    WHERE workflow_wait_executions.resolution = 'event'
       AND workflow_wait_executions.wait_type = 'for_event'
+      AND workflow_wait_executions.resolved_at >= :since
+      AND workflow_wait_executions.resolved_at < :until
 ) AS measured
 WHERE 1 = 1
 GROUP BY measured.measure, measured.day, measured.workflow_id, measured.wait_type, measured.step_id,

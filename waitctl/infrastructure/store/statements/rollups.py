@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from waitctl.domain.deliveries import Outcome
 from waitctl.domain.histograms import BEYOND, SECONDS
 from waitctl.domain.waits import Resolution, WaitType
 from waitctl.infrastructure.dialects import JsonRows, add_to, rfc3339, seconds_between
@@ -57,25 +58,27 @@ def _end_of_chunk() -> sa.Select[Any]:
 def _roll_up_waits() -> sa.Insert:
     """Add waits that ended to the totals: how they did, how late, and how long an event took to come."""
     ended = sa.and_(waits.c.resolved_at >= FROM, waits.c.resolved_at < UNTIL)
+    return add_measured(
+        sa.union_all(*(part.where(ended) for whole in (False, True) for part in measured_waits(whole=whole)))
+    )
+
+
+_BY_EVENT = sa.and_(
+    waits.c.resolution == literal(Resolution.EVENT, waits.c.resolution),
+    waits.c.wait_type == literal(WaitType.FOR_EVENT, waits.c.wait_type),
+)
+_BY_CLOCK = waits.c.resolution.in_([literal(each, waits.c.resolution) for each in (Resolution.DUE, Resolution.TIMEOUT)])
+
+
+def measured_waits(*, whole: bool) -> list[sa.Select[Any]]:
+    """What is counted of waits that have ended, each measure by itself; which of them is the caller's to say."""
     late = waits.c.late_seconds
     took = seconds_between(waits.c.created_at, waits.c.resolved_at)
-    by_event = sa.and_(
-        waits.c.resolution == literal(Resolution.EVENT, waits.c.resolution),
-        waits.c.wait_type == literal(WaitType.FOR_EVENT, waits.c.wait_type),
-    )
-    by_clock = waits.c.resolution.in_(
-        [literal(each, waits.c.resolution) for each in (Resolution.DUE, Resolution.TIMEOUT)]
-    )
-    parts = [
-        part
-        for whole in (False, True)
-        for part in (
-            _measured("ended", _ZERO, _ZERO, whole=whole).where(ended),
-            _measured("late", _bucket(late), late, whole=whole).where(ended, by_clock, late.is_not(None)),
-            _measured("to_event", _bucket(took), took, whole=whole).where(ended, by_event),
-        )
+    return [
+        measured("ended", _ZERO, _ZERO, whole=whole),
+        measured("late", _bucket(late), late, whole=whole).where(_BY_CLOCK, late.is_not(None)),
+        measured("to_event", _bucket(took), took, whole=whole).where(_BY_EVENT),
     ]
-    return _add(sa.union_all(*parts))
 
 
 def _bucket(seconds: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -84,7 +87,7 @@ def _bucket(seconds: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     return sa.case(*bounds, else_=sa.literal_column(str(BEYOND)))
 
 
-def _measured(
+def measured(
     measure: str, bucket: sa.ColumnElement[Any], value: sa.ColumnElement[Any], *, whole: bool
 ) -> sa.Select[Any]:
     """A row a wait, with the texts of `rollups` in their order, its bucket and its value.
@@ -97,7 +100,7 @@ def _measured(
         sa.func.coalesce(waits.c.workflow_id, empty),
         sa.cast(waits.c.wait_type, sa.Text),
         waits.c.step_id,
-        sa.func.coalesce(waits.c.handler, empty),
+        sa.func.coalesce(_heard_by(), waits.c.handler, empty),
     ]
     texts = [
         sa.literal_column(f"'{measure}'", sa.Text),
@@ -109,9 +112,18 @@ def _measured(
     return sa.select(*named, sa.cast(bucket, rollups.c.bucket.type).label("bucket"), value.label("value"))
 
 
-def _add(measured: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Insert:
+def _heard_by() -> sa.ColumnElement[Any]:
+    """The handler that a wait names for how it ended."""
+    named: list[Any] = [
+        (waits.c.resolution == literal(Resolution(each), waits.c.resolution), waits.c.handlers[each.value].as_string())
+        for each in Outcome
+    ]
+    return sa.case(*named)
+
+
+def add_measured(rows: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Insert:
     """Add rows to the totals: how many there are of each key, and what their values sum to."""
-    each = measured.subquery("measured")
+    each = rows.subquery("measured")
     keys = [each.c[column.name] for column in _KEY]
     # PostgreSQL sums big integers to a numeric.
     total = sa.cast(sa.func.sum(each.c.value), rollups.c.total.type)
@@ -136,7 +148,7 @@ def _roll_up_events() -> sa.Insert:
         named = [text.label(column.name) for text, column in zip(texts, _KEY, strict=False)]
         columns = [*named, sa.cast(_ZERO, rollups.c.bucket.type).label("bucket"), _ZERO.label("value")]
         parts.append(sa.select(*columns).where(events.c.id >= FIRST_ID, events.c.id < LAST_ID))
-    return _add(sa.union_all(*parts))
+    return add_measured(sa.union_all(*parts))
 
 
 @statement
@@ -160,15 +172,8 @@ def _totals() -> sa.Select[Any]:
 @statement
 def _not_yet() -> sa.Select[Any]:
     """The waits that ended since the totals were filled: how they did, and how late."""
-    ended = waits.c.resolved_at >= FROM
-    late = waits.c.late_seconds
-    by_clock = waits.c.resolution.in_(
-        [literal(each, waits.c.resolution) for each in (Resolution.DUE, Resolution.TIMEOUT)]
-    )
-    each = sa.union_all(
-        _measured("ended", _ZERO, _ZERO, whole=True).where(ended),
-        _measured("late", _bucket(late), late, whole=True).where(ended, by_clock, late.is_not(None)),
-    ).subquery("measured")
+    ended, late, _ = (part.where(waits.c.resolved_at >= FROM) for part in measured_waits(whole=True))
+    each = sa.union_all(ended, late).subquery("measured")
     keys = (each.c.measure, each.c.outcome, each.c.bucket)
     return sa.select(*keys, sa.func.count(), sa.cast(sa.func.sum(each.c.value), rollups.c.total.type)).group_by(*keys)
 
