@@ -27,6 +27,7 @@ HOMES = {
     "web": "benchmarks.web:web",
     "memory": "benchmarks.memory:memory",
     "life": "benchmarks.life:life",
+    "analytics": "benchmarks.analytics:analytics",
     "hosts": "benchmarks.hosts:hosts",
     "create-file": "benchmarks.create_file:create_file",
     "claim-scaling": "benchmarks.claim_scaling:claim_scaling",

@@ -149,9 +149,9 @@ def check(ledger: Ledger, *, since: datetime | None = None, **wanted: Any) -> No
         found = told(analyse(ledger.scene.database, WaitFilter(**wanted), by=by, since=since))
         expected = ledger.groups(by, is_wanted)
         if since is not None:  # attempts are of the day on which they were made, by the real clock
+            found = {name: group for name, group in found.items() if group["waits"]}
             for group in (*found.values(), *expected.values()):
                 del group["attempts"]
-            found.pop("nudge", None) if by is Dimension.HANDLER and "nudge" not in expected else None
         assert found == expected, (by, wanted)
 
 
@@ -204,8 +204,8 @@ def test_totals_say_what_the_rows_did(busy: Scene, seed: int, monkeypatch: pytes
     """Whatever has been counted, and whatever has been pruned, wherever a batch ends."""
     chance = random.Random(seed)
     ledger = Ledger(busy)
-    for day in range(6):
-        end_some(busy, chance, day)
+    for week in range(6):
+        end_some(busy, chance, 9 * week)
     ledger.look()
     check(ledger)
     for _ in range(6):
@@ -215,7 +215,8 @@ def test_totals_say_what_the_rows_did(busy: Scene, seed: int, monkeypatch: pytes
         steps = iter([True] * chance.randint(0, 12))
         Upkeep(busy.database, older_than=age).run(partial(next, steps, False))
         check(ledger)
-    check(ledger, since=NOON.replace(hour=0) + 3 * DAY)
+    for days in (0, 9, 10, 27, 31):  # the totals have days, and months
+        check(ledger, since=NOON.replace(hour=0) + days * DAY)
     check(ledger, workflow_id="billing")
     check(ledger, step_id="first", wait_types=(WaitType.FOR_EVENT,))
     Upkeep(busy.at(100 * DAYS).database, older_than=DAY).run()

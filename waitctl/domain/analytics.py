@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 from waitctl.domain.histograms import BEYOND, quantile
@@ -12,6 +13,28 @@ from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+
+MONTH_MARK = "m"
+"""What the name of a month begins with, so that months come behind all days."""
+
+
+_BEHIND_MONTHS = "n"
+"""In the order of any language: a server's may not look at punctuation."""
+
+
+def month_of(day: str) -> str:
+    """The name of a day's month."""
+    return MONTH_MARK + day[: len("2026-03")]
+
+
+def spans(since: date | None) -> list[tuple[str, str]]:
+    """From which name on and before which other: the days to the end of the first month, and the months behind it."""
+    if since is None:
+        return [(MONTH_MARK, _BEHIND_MONTHS)]
+    months = since.year * 12 + since.month
+    following = f"{months // 12:04}-{months % 12 + 1:02}"
+    return [(since.isoformat(), following), (MONTH_MARK + following, _BEHIND_MONTHS)]
+
 
 OUTCOMES = (
     WaitExecutionStatus.RESUMED,

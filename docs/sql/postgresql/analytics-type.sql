@@ -1,13 +1,13 @@
 -- analytics-type
--- What the totals hold of the days from one on.
+-- What the totals hold of the days, or of the months, from one on and before another.
 
 SELECT waitctl_rollups.measure, waitctl_rollups.outcome, waitctl_rollups.bucket,
     CAST(sum(waitctl_rollups.count) AS BIGINT) AS sum_1,
     CAST(sum(waitctl_rollups.total) AS BIGINT) AS sum_2, waitctl_rollups.wait_type
 FROM waitctl_rollups
 WHERE waitctl_rollups.measure IN ('ended', 'late', 'to_event', 'attempt')
-  AND waitctl_rollups.day >= :since_day::VARCHAR
-  AND waitctl_rollups.day > ''
+  AND waitctl_rollups.day >= :low::VARCHAR
+  AND waitctl_rollups.day < :high::VARCHAR
   AND waitctl_rollups.wait_type IN (
     SELECT types.name
     FROM jsonb_to_recordset(CAST(:types::VARCHAR AS JSONB)) AS types(name TEXT)

@@ -7,6 +7,7 @@ from datetime import datetime
 from threading import Lock
 from typing import NamedTuple
 
+from waitctl.domain.analytics import month_of
 from waitctl.domain.deliveries import Deferred, Delivered, HandlerResult, Rejected
 from waitctl.domain.histograms import HANDLER_MILLISECONDS, bucket_of
 from waitctl.domain.text import JsonObject
@@ -60,18 +61,19 @@ class AttemptCounts:
             self._milliseconds[key] += milliseconds
 
     def take(self, now: datetime) -> list[Rollup]:
-        """Rows for the totals of what was counted since the last time: of that day by group, and of all days."""
+        """Rows for the totals of what was counted since then: of its day and month by group, and of all time."""
         with self._changing:
             counts, self._counts = self._counts, Counter()
             sums, self._milliseconds = self._milliseconds, Counter()
+        day = f"{now:%Y-%m-%d}"
         numbers, times = Counter[tuple[str, _Key]](), Counter[tuple[str, _Key]]()
         for key, count in counts.items():
-            for place in ((f"{now:%Y-%m-%d}", key), ("", (_ANY, *key[1:]))):
+            for place in ((day, key), (month_of(day), key), ("", (_ANY, *key[1:]))):
                 numbers[place] += count
                 times[place] += sums[key]
         return [
-            Rollup(day, "attempt", bucket, count, times[day, key], handler=handler, outcome=name, **group._asdict())
-            for (day, key), count in numbers.items()
+            Rollup(span, "attempt", bucket, count, times[span, key], handler=handler, outcome=name, **group._asdict())
+            for (span, key), count in numbers.items()
             for group, handler, name, bucket in (key,)
         ]
 

@@ -17,8 +17,6 @@ from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import analytics
 
-_FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
@@ -62,12 +60,12 @@ def analyse(
         first = None if since is None else _day_of(instant_of(since, now))
         is_whole = replace(wanted, workflow_id=None, step_id=None, handler=None, wait_types=()).is_empty
         look = _from_totals if is_whole else _from_waits
-        everything, groups = gather(look(connection, wanted, by, first or _FIRST_DAY, now))
+        everything, groups = gather(look(connection, wanted, by, first, now))
     return Analysis(first, now, by, is_whole, everything, groups if by else ())
 
 
 def _from_totals(
-    connection: Connection, wanted: WaitFilter, by: Dimension | None, since: datetime, _: datetime
+    connection: Connection, wanted: WaitFilter, by: Dimension | None, since: datetime | None, _: datetime
 ) -> list[Counted]:
     def look(marks: Sequence[datetime]) -> list[Counted]:
         return analytics.counted(connection, wanted, by, since=since, mark=marks[0])
@@ -76,7 +74,7 @@ def _from_totals(
 
 
 def _from_waits(
-    connection: Connection, wanted: WaitFilter, by: Dimension | None, since: datetime, now: datetime
+    connection: Connection, wanted: WaitFilter, by: Dimension | None, since: datetime | None, now: datetime
 ) -> list[Counted]:
     return analytics.counted_where_they_stand(connection, wanted, by, since=since, now=now)
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
-from waitctl.domain.analytics import Counted, Dimension, Measure
+from waitctl.domain.analytics import Counted, Dimension, Measure, spans
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.waits import WaitType
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows
 
+_FIRST_DAY = datetime(1970, 1, 1, tzinfo=UTC)
 _EVERY_TYPE: Sequence[str] = ("", *WaitType)
 """Attempts were not told apart by type in totals of an older waitctl."""
 
 
 def counted(
-    connection: Connection, wanted: WaitFilter, by: Dimension | None, *, since: datetime, mark: datetime
+    connection: Connection, wanted: WaitFilter, by: Dimension | None, *, since: datetime | None, mark: datetime
 ) -> list[Counted]:
     """What ended from a day on: of these types, of this workflow, step and handler. The totals reach up to ``mark``."""
     given = {
@@ -26,27 +27,30 @@ def counted(
         "of_step_id": wanted.step_id,
         "of_handler": wanted.handler,
     }
-    of_day = {"since_day": f"{since:%Y-%m-%d}"}
-    summed = connection.execute(kept("analytics", by), given | of_day)
-    found = [Counted(Measure(row[0]), row[5] if by else "", *row[1:5]) for row in summed]
+    found = []
+    for low, high in spans(since and since.date()):
+        summed = connection.execute(kept("analytics", by), given | {"low": low, "high": high})
+        found += [Counted(Measure(row[0]), row[5] if by else "", *row[1:5]) for row in summed]
+    first = since or _FIRST_DAY
     for name, own in (
-        ("analytics_not_yet", {"since": max(mark, since)}),
-        ("analytics_errors", of_day | {"since": since}),
+        ("analytics_not_yet", {"since": max(mark, first)}),
+        ("analytics_errors", {"since": first, "since_day": first.date().isoformat()}),
     ):
         found += [_counted(row, by) for row in connection.execute(kept(name), given | own)]
     return found
 
 
 def counted_where_they_stand(
-    connection: Connection, wanted: WaitFilter, by: Dimension | None, *, since: datetime, now: datetime
+    connection: Connection, wanted: WaitFilter, by: Dimension | None, *, since: datetime | None, now: datetime
 ) -> list[Counted]:
     """The same of the waits that a filter means, as far as they have not been pruned."""
     from waitctl.infrastructure.store.statements.analytics import of_waits
     from waitctl.infrastructure.store.statements.filters import clauses
 
     ended, attempts = of_waits(clauses(wanted, now=now))
-    found = [_counted(row, by) for row in connection.execute(ended, {"since": since})]
-    return found + [each for row in connection.execute(attempts, {"since": since}) for each in _attempts(row, by)]
+    first = {"since": since or _FIRST_DAY}
+    found = [_counted(row, by) for row in connection.execute(ended, first)]
+    return found + [each for row in connection.execute(attempts, first) for each in _attempts(row, by)]
 
 
 def _counted(row: Row, by: Dimension | None) -> Counted:

@@ -12,9 +12,10 @@ from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.dialects import JsonRows, is_among
 from waitctl.infrastructure.schema import deliveries, rollups, waits
 from waitctl.infrastructure.sql_batch import statement
-from waitctl.infrastructure.store.statements.rollups import FROM, add_measured, measured, measured_waits
+from waitctl.infrastructure.store.statements.rollups import FROM, Level, add_measured, measured, measured_waits
 from waitctl.infrastructure.store.statements.waits import literal
 
+_LOW, _HIGH = (sa.bindparam(name, type_=sa.Text) for name in ("low", "high"))
 _SINCE_DAY = sa.bindparam("since_day", type_=sa.Text)
 _COLUMN_OF = {
     Dimension.WORKFLOW: "workflow_id",
@@ -53,16 +54,16 @@ def _one_each(parts: list[sa.Select[Any]]) -> sa.Subquery:
 
 @statement
 def _analytics(by: Dimension | None) -> sa.Select[Any]:
-    """What the totals hold of the days from one on."""
+    """What the totals hold of the days, or of the months, from one on and before another."""
     of_measures = rollups.c.measure.in_([sa.literal_column(f"'{name}'") for name in _COUNTED])
-    of_days = sa.and_(rollups.c.day >= _SINCE_DAY, rollups.c.day > sa.literal_column("''"))
-    return _summed(rollups, *([by] if by else [])).where(of_measures, of_days, *_wanted(rollups))
+    between = sa.and_(rollups.c.day >= _LOW, rollups.c.day < _HIGH)
+    return _summed(rollups, *([by] if by else [])).where(of_measures, between, *_wanted(rollups))
 
 
 @statement
 def _analytics_not_yet() -> sa.Select[Any]:
     """What is in no total yet, by everything."""
-    each = _one_each([part.where(waits.c.resolved_at >= FROM) for part in measured_waits(whole=False)])
+    each = _one_each([part.where(waits.c.resolved_at >= FROM) for part in measured_waits()])
     return _summed(each, *Dimension).where(*_wanted(each))
 
 
@@ -73,7 +74,7 @@ def _analytics_errors() -> sa.Select[Any]:
     In one statement: a prune takes them from the one to the other.
     """
     zero = sa.literal_column("0", rollups.c.count.type)
-    there = _one_each([measured(Measure.ERROR, zero, zero, whole=False).where(_ERROR, waits.c.resolved_at >= FROM)])
+    there = _one_each([measured(Measure.ERROR, zero, zero).where(_ERROR, waits.c.resolved_at >= FROM)])
     gone = rollups.c.measure == sa.literal_column(f"'{Measure.ERROR.value}'")
     rows = sa.union_all(
         sa.select(*(rollups.c[column.name] for column in there.c)).where(gone, rollups.c.day >= _SINCE_DAY),
@@ -86,14 +87,15 @@ def _analytics_errors() -> sa.Select[Any]:
 def _roll_up_errors() -> sa.Insert:
     """Add waits that are pruned to the totals, so far as their deliveries are dead."""
     zero = sa.literal_column("0", rollups.c.count.type)
-    return add_measured(measured(Measure.ERROR, zero, zero, whole=False).where(_ERROR, is_among(waits.c.id)))
+    gone = measured(Measure.ERROR, zero, zero).where(_ERROR, is_among(waits.c.id))
+    return add_measured(gone, Level.DAY)
 
 
 def of_waits(held: list[sa.ColumnElement[bool]]) -> tuple[sa.Select[Any], sa.Select[Any]]:
     """The same of the waits that are still there and that these conditions hold for; and rows of their attempts."""
     ended = [*held, waits.c.resolved_at >= FROM]
     zero = sa.literal_column("0", rollups.c.count.type)
-    parts = [*measured_waits(whole=False), measured(Measure.ERROR, zero, zero, whole=False).where(_ERROR)]
+    parts = [*measured_waits(), measured(Measure.ERROR, zero, zero).where(_ERROR)]
     return _summed(_one_each([part.where(*ended) for part in parts]), *Dimension), _attempts(ended)
 
 
