@@ -37,6 +37,7 @@ class _Values:
         with database.read() as connection:
             self.summary: PendingWaitsSummary = service.list_pending_waits(handlers=known, connection=connection)
             self.quarantined = health.quarantined_by_source(connection)
+            self.orphans = health.orphans(connection)
             fresh, events, rows = _counted(connection)
         self.resolved: dict[str, int] = defaultdict(int, dict.fromkeys((each.value for each in Resolution), 0))
         self.late: dict[int, int] = defaultdict(int)
@@ -108,6 +109,12 @@ def _gauges(values: _Values) -> Iterator[Metric]:
             ("expiring_1h", told(listeners.expiring_1h)),
             ("expired_unswept", told(listeners.expired_unswept)),
         ],
+    )
+    yield gauge(
+        "orphans",
+        "Deliveries without a wait, listeners without an open one, waits that listen to nothing, up to 10,000.",
+        "kind",
+        of=[(kind, told(count)) for kind, count in values.orphans.items()],
     )
     yield gauge(
         "deliveries",
