@@ -54,7 +54,7 @@ def test_bars_are_seen_and_nothing_is_asked_for(browser: Browser, file: Path, sc
             "[...document.querySelectorAll('td svg rect')].map(each => {const box = each.getBoundingClientRect();"
             " return [box.left, box.right, box.width, box.height, getComputedStyle(each).fill]})"
         )
-        assert len(boxes) >= 8
+        assert len(boxes) >= 6
         for left, right, wide, high, fill in boxes:
             assert 0 <= left < right <= width, (width, left, right)
             assert wide >= 1 and high >= 10, (width, wide, high)

@@ -81,7 +81,7 @@ def _from_waits(
 
 def span_words(found: Analysis) -> str:
     """Of which days."""
-    since = "since the first" if found.since is None else f"since {found.since:%Y-%m-%d} (days in UTC)"
+    since = "since the beginning" if found.since is None else f"since {found.since:%Y-%m-%d} (days in UTC)"
     return since if found.is_whole else f"{since}, of those that are not pruned"
 
 

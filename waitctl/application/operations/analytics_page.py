@@ -36,12 +36,13 @@ table{border-collapse:collapse;width:100%;table-layout:fixed}
 th,td{padding:.15rem .4rem;text-align:left;overflow-wrap:anywhere;vertical-align:middle}
 thead th{color:var(--dim);font-weight:normal;border-bottom:1px solid var(--line)}
 tbody th{font-weight:normal}
-.name{width:32%}.number{width:22%;text-align:right;font-variant-numeric:tabular-nums}
-.wide{overflow-x:auto}.wide table{table-layout:auto;min-width:44rem}.wide .number{width:auto}
+.name{width:30%}.number{width:7rem;text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.wide{overflow-x:auto}.wide table{table-layout:auto}.wide .number{width:auto}.wide th[scope=row]{min-width:9rem}
 svg{display:block;width:100%;height:14px}
 .resumed{fill:var(--resumed)}.timeout{fill:var(--timeout)}.cancelled{fill:var(--cancelled)}.error{fill:var(--error)}
 .event{fill:var(--event)}
-.key svg{display:inline-block;width:12px;height:12px;margin:0 .3rem 0 .8rem;vertical-align:-1px}
+.key span{margin-right:.9rem;white-space:nowrap}
+.key svg{display:inline-block;width:12px;height:12px;margin-right:.3rem;vertical-align:-1px}
 """
 
 
@@ -87,8 +88,9 @@ def _body(found: Analysis) -> Iterator[str]:
     yield f"<h1>{found.everything.waits:,} waits ended</h1>\n"
     yield f"<p>{_text(span_words(found))}, until {_text(format_instant(found.until))}</p>\n"
     yield _facts(found.everything)
-    yield _section("Outcomes", _outcome_bars([("all", found.everything)]))
-    if found.by is not None:
+    if found.by is None:
+        yield _section("Outcomes", _outcome_bars([("all", found.everything)]))
+    else:
         shown = found.groups[:MOST_GROUPS]
         yield _section(f"By {found.by}", _outcome_bars(shown, "(none)") + _left_out(found, len(shown)))
         yield _section("In figures", _figures(found.by.value, shown))
@@ -119,7 +121,7 @@ def _facts(group: Group) -> str:
 def _outcome_bars(groups: Sequence[tuple[str, Group]], unnamed: str = "") -> str:
     """A bar a group, as long as it has waits against the largest, in the colours of what became of them."""
     most = max((group.waits for _, group in groups), default=0) or 1
-    key = "".join(f"{_bar([(status.value, 1.0, status.value)])}{status}" for status in OUTCOMES)
+    key = "".join(f"<span>{_bar([(status.value, 1.0, status.value)])}{status}</span>" for status in OUTCOMES)
     rows = (
         (
             name or unnamed,
