@@ -16,7 +16,7 @@ IN_ERROR = sa.text("status = 'error'")
 
 def upgrade() -> None:
     op.create_index(
-        INDEX, "workflow_wait_executions", ["resolved_at"], postgresql_where=IN_ERROR, sqlite_where=IN_ERROR
+        INDEX, "workflow_wait_executions", ["status", "resolved_at"], postgresql_where=IN_ERROR, sqlite_where=IN_ERROR
     )
     op.execute(
         f"""
