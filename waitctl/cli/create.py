@@ -142,6 +142,7 @@ class Common:
             zone_field=self.tz_field,
             zone_of_contact=self.tz == OF_CONTACT,
             traceparent=os.environ.get("TRACEPARENT"),
+            template=session.template,
         )
 
     @property
@@ -181,7 +182,7 @@ common_options = takes("common", Common)
 
 
 class Asked:
-    """Stands where a form has its command line's context, and keeps what it asks for: a line of a file has none."""
+    """Stands where a form has its command line's context, and keeps what it asks for: what is no command has none."""
 
     common: Common
     request: Callable[[WaitSpec], WaitRequest]
@@ -511,6 +512,11 @@ def _create(context: typer.Context | Asked, common: Common, request: Callable[[W
         session.warn(f"database: {database.name}")
         if not common.dry_run:
             session.say_when_nothing_ticks(database)
+    print_created(result, common, session)
+
+
+def print_created(result: WaitCreateResult, common: Common, session: Session) -> None:
+    """Print a wait that was created, or would be."""
     wait = result.wait
     warn_of_unknown_handlers({wait.handler, *(wait.handlers or {}).values()}, session)
     document = {**wait_document(wait), "created": result.created}

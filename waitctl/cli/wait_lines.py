@@ -31,6 +31,9 @@ _NOT_OF_A_LINE = frozenset({"context_", "context_raw", "dry_run", "output", "qui
 _ITS_OWN = ("execution", "step", "workflow", "contact", "context", "key")
 """What differs from line to line; of the rest a file has few combinations, and each is read once."""
 
+_SHARED = ("timezone", "zone_field", "zone_of_contact", "handler", "handlers")
+"""What lines of the same options have in common of where a wait belongs."""
+
 _TEXT = frozenset({str, type(None)})
 
 _MOST_FORMS = 10_000
@@ -44,6 +47,7 @@ class _Parameter:
     name: str
     kind: Any
     is_required: bool
+    is_argument: bool
 
 
 @cache
@@ -57,7 +61,8 @@ def parameters_of(form: str) -> Mapping[str, _Parameter]:
         # Within `Annotated` Typer has the first of an option's names as its default.
         names = (info.default, *(info.param_decls or ())) if isinstance(info, OptionInfo) else ()
         key = next((name[2:] for name in names if isinstance(name, str) and name[:2] == "--"), parameter.name)
-        found[key] = _Parameter(parameter.name, _plain(kind), parameter.default is inspect.Parameter.empty)
+        is_required = parameter.default is inspect.Parameter.empty
+        found[key] = _Parameter(parameter.name, _plain(kind), is_required, not isinstance(info, OptionInfo))
     return found
 
 
@@ -164,34 +169,42 @@ class LineReader:
         return request
 
     def _read_form(self, rest: JsonObject, spec: WaitSpec) -> WaitRequest:
-        rest = {key: value for key, value in rest.items() if value is not None}
-        kind = rest.get("type")
-        if kind is None:
-            raise InvalidWaitConfigurationError("'type' is missing", hint=f"one of {', '.join(FORMS)}")
-        form = kind.replace("_", "-") if isinstance(kind, str) else ""
-        if form not in FORMS:
-            raise InvalidWaitConfigurationError(f"there is no type {kind!a}", hint=f"one of {', '.join(FORMS)}")
-        asked = Asked()
-        parameters = parameters_of(form)
-        given = {
-            parameter.name: parameter.default
-            for parameter in inspect.signature(FORMS[form]).parameters.values()
-            if parameter.name != "context_"
-        }
-        for key, value in rest.items():
-            if key != "type":
-                if key not in parameters:
-                    raise unknown_key(key, parameters)
-                given[parameters[key].name] = _value(key, value, parameters[key].kind)
-        for key, parameter in parameters.items():
-            if parameter.is_required and given[parameter.name] is inspect.Parameter.empty:
-                raise InvalidWaitConfigurationError(f"{key!r} is missing", hint=f"waitctl create {form} --help")
-        given["context_raw"] = None if spec.context is None else to_json(spec.context)
-        FORMS[form](context_=asked, **given)
+        asked = read_form(rest, None if spec.context is None else to_json(spec.context))
         shared = asked.common.spec(self._session)
         self.handlers.update([shared.handler, *(shared.handlers or {}).values()])
-        zone, handler, handlers = shared.timezone, shared.handler, shared.handlers
-        return asked.request(replace(spec, timezone=zone, handler=handler, handlers=handlers))
+        own = {name: getattr(shared, name) for name in _SHARED}
+        return asked.request(replace(spec, **own))
+
+
+def read_form(fields: JsonObject, context: str | None) -> Asked:
+    """What is asked for by the long names of options; of the context, which is JSON, beside them.
+
+    Raises `InvalidWaitConfigurationError` for keys or types that no option has, and what the form raises.
+    """
+    rest = {key: value for key, value in fields.items() if value is not None}
+    kind = rest.pop("type", None)
+    if kind is None:
+        raise InvalidWaitConfigurationError("'type' is missing", hint=f"one of {', '.join(FORMS)}")
+    form = kind.replace("_", "-") if isinstance(kind, str) else ""
+    if form not in FORMS:
+        raise InvalidWaitConfigurationError(f"there is no type {kind!a}", hint=f"one of {', '.join(FORMS)}")
+    asked = Asked()
+    parameters = parameters_of(form)
+    given = {
+        parameter.name: parameter.default
+        for parameter in inspect.signature(FORMS[form]).parameters.values()
+        if parameter.name != "context_"
+    }
+    for key, value in rest.items():
+        if key not in parameters:
+            raise unknown_key(key, parameters)
+        given[parameters[key].name] = _value(key, value, parameters[key].kind)
+    for key, parameter in parameters.items():
+        if parameter.is_required and given[parameter.name] is inspect.Parameter.empty:
+            raise InvalidWaitConfigurationError(f"{key!r} is missing", hint=f"waitctl create {form} --help")
+    given["context_raw"] = context
+    FORMS[form](context_=asked, **given)
+    return asked
 
 
 def _no_text(own: Sequence[object]) -> InvalidWaitConfigurationError:
