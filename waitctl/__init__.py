@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from waitctl.application.deliveries.pausing import PauseService
     from waitctl.application.diagnosis import WhyService
     from waitctl.application.events.recording import EventService, RecordResult, make_event
+    from waitctl.application.operations.templates import TemplateService
     from waitctl.application.processor.phases import TickOptions
     from waitctl.application.processor.tick import Tick, TickReport
     from waitctl.application.processor.watch import Watch
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     )
     from waitctl.application.waits.scheduling import WaitSchedulingService
     from waitctl.application.waits.updating import UpdatingService
+    from waitctl.cli.forms import CreateForms
     from waitctl.domain.deliveries import Outcome
     from waitctl.domain.durations import Duration, TimeUnit
     from waitctl.domain.errors import WaitStepError
@@ -71,6 +73,8 @@ _HOMES = {
         "WaitStatus",
     ),
     "waitctl.application.waits.scheduling": ("WaitSchedulingService",),
+    "waitctl.application.operations.templates": ("TemplateService",),
+    "waitctl.cli.forms": ("CreateForms",),
     "waitctl.application.processor.phases": ("TickOptions",),
     "waitctl.application.processor.tick": ("Tick", "TickReport"),
     "waitctl.application.processor.watch": ("Watch",),
@@ -110,6 +114,7 @@ __all__ = [
     "Awaited",
     "ContactInput",
     "ContactService",
+    "CreateForms",
     "CreateTotals",
     "Database",
     "Dead",
@@ -140,6 +145,7 @@ __all__ = [
     "Retry",
     "Rules",
     "Settings",
+    "TemplateService",
     "Tick",
     "TickOptions",
     "TickReport",

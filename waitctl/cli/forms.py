@@ -32,16 +32,11 @@ class CreateForms:
 
         Its arguments are told apart here, before anything is put into them. Raises `InvalidTemplateError`.
         """
-        words = list(argv[1:] if argv[:1] == ["create"] else argv)
+        words = [*argv[1:]] if argv and argv[0] == "create" else [*argv]
         form = words.pop(0) if words else ""
         if form not in FORMS:
             said = f"there is no form {form!a}" if form else "it says nothing"
             raise InvalidTemplateError(f"{said}: write create and one of {', '.join(FORMS)}")
-        if "--" in words:
-            raise InvalidTemplateError(
-                "a command behind -- is no part of a template: whoever may write to the database could change it",
-                hint="name a --handler",
-            )
         given = _split(form, words)
         for name in given.keys() & _OF_THE_RUN.keys():
             raise InvalidTemplateError(f"{_OF_THE_RUN[name]} is no part of a template")
@@ -90,6 +85,11 @@ def _split(form: str, words: list[str]) -> dict[str, Any]:
         given, left, _ = command.make_parser(context).parse_args(words)
     except typer.TyperException as error:
         raise InvalidTemplateError(error.format_message(), hint=f"waitctl create {form} --help says more") from error
+    if left and "--" in words:
+        raise InvalidTemplateError(
+            "a command behind -- is no part of a template: whoever may write to the database could change it",
+            hint="name a --handler",
+        )
     if left:
         raise InvalidTemplateError(f"there is a word too many: {left[0]!a}", hint="quote what has spaces")
     return {name: value for name, value in given.items() if value is not None and value != []}
