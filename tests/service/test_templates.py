@@ -199,7 +199,7 @@ def test_the_same_again_is_the_same_wait(scene: Templates) -> None:
 def test_a_dry_run_writes_nothing(scene: Templates) -> None:
     scene.save(*REMINDER)
     result = scene.templates.create_wait("reminder", {"days": 3}, late_bound=True, dry_run=True)
-    assert result.explanation[0] == "fixed-time 3d: 3 days (72 h) after 2026-03-01 12:00:00 UTC"
+    assert result.explanation[0] == "fixed-time 3d: 72h of elapsed time after 2026-03-01 12:00:00 UTC"
     assert scene.sql("SELECT count(*) FROM workflow_wait_executions")[0][0] == 0
 
 

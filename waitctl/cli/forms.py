@@ -82,7 +82,7 @@ def _split(form: str, words: list[str]) -> dict[str, Any]:
     command = group.commands[form]
     context = typer.Context(command, info_name=f"waitctl create {form}")
     try:
-        given, left, _ = command.make_parser(context).parse_args(words)
+        given, left, _ = command.make_parser(context).parse_args([*words])
     except typer.TyperException as error:
         raise InvalidTemplateError(error.format_message(), hint=f"waitctl create {form} --help says more") from error
     if left and "--" in words:

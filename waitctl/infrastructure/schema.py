@@ -425,7 +425,7 @@ templates = Table(
     metadata,
     Column("name", Text, nullable=False),
     Column("version", Integer, nullable=False),
-    Column("fields", Json, nullable=False),
+    Column("fields", Json, nullable=False),  # pairs, in their order
     Column("examples", Json, nullable=False),
     Column("actor", Text, nullable=False),
     Column("saved_at", UtcDateTime, nullable=False),

@@ -8,16 +8,22 @@ from datetime import datetime
 from waitctl.domain.templates import Reference, Template
 from waitctl.domain.text import JsonObject
 from waitctl.domain.waits import TEMPLATE, WaitStepExecution
-from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.store.waits import load
+
+
+def _read(row: Row) -> Template:
+    """The template of a row. Its fields are pairs there, since jsonb keeps no order."""
+    name, fields, *rest = row
+    return Template(name, dict(fields), *rest)
 
 
 def get_template(connection: Connection, reference: Reference) -> Template | None:
     """The version that is named, or the newest; removed ones are not there."""
     found = kept("get_template", reference.version is not None)
     row = connection.execute(found, {"name": reference.name, "version": reference.version}).one_or_none()
-    return None if row is None else Template(*row)
+    return None if row is None else _read(row)
 
 
 def find_version(connection: Connection, reference: Reference) -> Template | None:
@@ -29,7 +35,7 @@ def find_version(connection: Connection, reference: Reference) -> Template | Non
 
     found = sa.select(*COLUMNS).where(templates.c.name == reference.name, templates.c.version == reference.version)
     row = connection.execute(found).one_or_none()
-    return None if row is None else Template(*row)
+    return None if row is None else _read(row)
 
 
 def list_newest(connection: Connection) -> list[Template]:
@@ -44,7 +50,7 @@ def list_newest(connection: Connection) -> list[Template]:
     found = sa.select(*COLUMNS).join(
         last, sa.and_(last.c.name == templates.c.name, last.c.version == templates.c.version)
     )
-    return [Template(*row) for row in connection.execute(found.order_by(templates.c.name))]
+    return [_read(row) for row in connection.execute(found.order_by(templates.c.name))]
 
 
 def list_versions(connection: Connection, name: str) -> list[Template]:
@@ -55,7 +61,7 @@ def list_versions(connection: Connection, name: str) -> list[Template]:
     from waitctl.infrastructure.store.statements.templates import COLUMNS, THERE
 
     found = sa.select(*COLUMNS).where(templates.c.name == name, THERE).order_by(templates.c.version.desc())
-    return [Template(*row) for row in connection.execute(found)]
+    return [_read(row) for row in connection.execute(found)]
 
 
 def last_version(connection: Connection, name: str) -> int:
@@ -76,7 +82,7 @@ def insert_template(connection: Connection, template: Template, *, now: datetime
     row = {
         "name": template.name,
         "version": template.version,
-        "fields": template.fields,
+        "fields": [[key, value] for key, value in template.fields.items()],
         "examples": dict(template.examples),
         "actor": actor,
         "saved_at": now,
