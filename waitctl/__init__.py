@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     )
     from waitctl.application.waits.scheduling import WaitSchedulingService
     from waitctl.application.waits.updating import UpdatingService
-    from waitctl.cli.forms import CreateForms
     from waitctl.domain.deliveries import Outcome
     from waitctl.domain.durations import Duration, TimeUnit
     from waitctl.domain.errors import WaitStepError
@@ -74,7 +73,6 @@ _HOMES = {
     ),
     "waitctl.application.waits.scheduling": ("WaitSchedulingService",),
     "waitctl.application.operations.templates": ("TemplateService",),
-    "waitctl.cli.forms": ("CreateForms",),
     "waitctl.application.processor.phases": ("TickOptions",),
     "waitctl.application.processor.tick": ("Tick", "TickReport"),
     "waitctl.application.processor.watch": ("Watch",),
@@ -114,7 +112,6 @@ __all__ = [
     "Awaited",
     "ContactInput",
     "ContactService",
-    "CreateForms",
     "CreateTotals",
     "Database",
     "Dead",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.scene import NOON, Scene
-from waitctl import CreateForms, Settings, TemplateService, WaitExecutionStatus
+from waitctl import Settings, TemplateService, WaitExecutionStatus
 from waitctl.domain.errors import (
     InvalidTemplateError,
     InvalidWaitDurationError,
@@ -37,7 +37,7 @@ class Templates(Scene):
     @property
     def templates(self) -> TemplateService:
         settings = Settings(self.url, templates=self.config)
-        return TemplateService(self.database, CreateForms(settings), actor="test", settings=settings)
+        return TemplateService(self.database, actor="test", settings=settings)
 
     def save(self, *argv: str, name: str = "reminder") -> Any:
         return self.templates.save(name, argv)

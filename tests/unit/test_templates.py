@@ -9,21 +9,23 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer import Context
+from typer.main import get_command
 
-from waitctl.cli.forms import CreateForms
+from waitctl.application.operations.templates import parse_template
+from waitctl.application.waits.command_lines import ARGUMENTS, command_line, parse_command_line
+from waitctl.application.waits.forms import FORMS
+from waitctl.cli.create import app
 from waitctl.domain.conditions import check_condition, holds
 from waitctl.domain.errors import InvalidTemplateError
 from waitctl.domain.templates import Placeholder, PlaceholderType, Reference, Template, example_fields, parse_values
-from waitctl.infrastructure.config import Settings
 
 TODAY = date(2026, 3, 1)
-FORMS = CreateForms(Settings("sqlite://"))
-
 REMINDER = ["create", "fixed-time", "{days:int}d", "--at", "{at:time=09:00}", "-e", "order-{id}", "--handler", "nudge"]
 
 
 def template(*argv: str, **examples: str) -> Template:
-    return Template("reminder", FORMS.parse(argv), 1, examples).checked()
+    return Template("reminder", parse_template(argv), 1, examples).checked()
 
 
 def test_finds_placeholders_with_their_types_and_defaults() -> None:
@@ -106,16 +108,16 @@ def test_what_does_not_fit_is_named(given: dict[str, str], message: str, hint: s
         (["create"], "it says nothing"),
         (["create", "sometime", "3d"], "there is no form 'sometime'"),
         (["create", "recurring", "--every", "1d"], "there is no form 'recurring'"),
-        (["fixed-time", "3d", "--att", "9"], "No such option: --att"),
+        (["fixed-time", "3d", "--att", "9"], "there is no option '--att'"),
         (["fixed-time", "3d", "4d"], "a word too many: '4d'"),
         (["fixed-time", "{days:integer}d"], "there is no type 'integer'"),
         (["fixed-time", "{days:}d"], "there is no type ''"),
         (["fixed-time", "{d:int}d", "-e", "{d:str}"], "d is a int in one place and a str in another"),
         (["fixed-time", "{d:int=3}d", "-e", "{d=4}"], "d has two defaults: '3' and '4'"),
         (["fixed-time", "{d:int=x}d"], "d: 'x' is not of the type int"),
-        (["fixed-time", "3d", "--dry-run"], "--dry-run is no part of a template"),
-        (["fixed-time", "3d", "-o", "json"], "--output is no part of a template"),
-        (["fixed-time", "3d", "--", "rm", "-rf"], "a command behind -- is no part of a template"),
+        (["fixed-time", "3d", "--dry-run"], "there is no option '--dry-run'"),
+        (["fixed-time", "3d", "-o", "json"], "there is no option '-o'"),
+        (["fixed-time", "3d", "--", "rm", "-rf"], "a command behind -- cannot stand here"),
     ],
 )
 def test_what_is_no_template_is_refused(argv: list[str], message: str) -> None:
@@ -221,5 +223,27 @@ def test_the_command_that_is_shown_is_the_one_that_is_meant(text: str) -> None:
     fields = template("fixed-time", "3d", "-e", "{text}", "--handler", "a", "--handler", "b", "--replace").render(
         {"text": text}
     )
-    _, _, *argv = shlex.split(FORMS.command_line(fields))
-    assert FORMS.parse(argv) == fields
+    _, _, *argv = shlex.split(command_line(fields))
+    assert parse_template(argv) == fields
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_command_lines_are_read_as_the_command_reads_them(form: str) -> None:
+    """Every option, by every name that it has there."""
+    group: Any = get_command(app)
+    command = group.commands[form]
+    argument = "x,y"
+    for parameter in command.params:
+        for name in (*parameter.opts, *parameter.secondary_opts):
+            if name[0] != "-" or name in {"--dry-run", "--output", "-o", "--context", "--context-raw"}:
+                continue
+            key = max(parameter.opts, key=len).removeprefix("--")
+            for words in (
+                ([name],) if parameter.is_flag else ([name, "-1"], [f"{name}=a=b" if name[:2] == "--" else f"{name}1"])
+            ):
+                given, _, _ = command.make_parser(Context(command)).parse_args([argument, *words])
+                assert parse_command_line(["create", form, argument, *words]) == {
+                    "type": form,
+                    ARGUMENTS[form]: argument,
+                    key: given[parameter.name],
+                }

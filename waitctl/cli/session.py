@@ -16,7 +16,6 @@ from waitctl.cli.stopping import read
 from waitctl.domain.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from waitctl.domain.text import JsonObject
     from waitctl.infrastructure.config import Settings
     from waitctl.infrastructure.database import Database
 
@@ -34,8 +33,6 @@ class Session:
     verbose: int = 0
     inline_command: tuple[str, ...] | None = None
     """What stands behind ``--``; None without one."""
-    template: JsonObject | None = None
-    """What the waits that are created are bound to: see `templates.LateBinding`."""
     _settings: Settings | None = field(default=None, repr=False)
 
     def settings(self) -> Settings:

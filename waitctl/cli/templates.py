@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from enum import Enum
 from typing import Annotated
@@ -10,8 +11,10 @@ import typer
 
 from waitctl.application.documents import wait_document
 from waitctl.application.operations.templates import Example, Saved, TemplateService
-from waitctl.cli.create import Common, common_options, print_created
-from waitctl.cli.forms import CreateForms
+from waitctl.application.waits.command_lines import command_line
+from waitctl.application.waits.forms import COMMON
+from waitctl.cli.create import print_created
+from waitctl.cli.create_options import Common, common_options, delivery_key
 from waitctl.cli.output import (
     DocumentOption,
     Output,
@@ -24,9 +27,8 @@ from waitctl.cli.output import (
     say,
     write_line,
 )
-from waitctl.cli.session import Session, read_text_option, session_of
+from waitctl.cli.session import Session, read_text_argument, read_text_option, session_of
 from waitctl.cli.tables import Column, print_table
-from waitctl.cli.wait_lines import parameters_of
 from waitctl.domain.errors import InvalidTemplateError, InvalidWaitConfigurationError
 from waitctl.domain.instants import show
 from waitctl.domain.templates import Placeholder, Template, parse_values
@@ -41,7 +43,7 @@ TemplateArgument = Annotated[
 
 
 def _service(session: Session, database: Database) -> TemplateService:
-    return TemplateService(database, CreateForms(session), actor=session.actor, settings=session.settings())
+    return TemplateService(database, actor=session.actor, settings=session.settings())
 
 
 @app.command("save")
@@ -68,7 +70,7 @@ def save(
         raise InvalidTemplateError("a template cannot be called create")
     examples = parse_values(example or (), "--example")
     with session.database(create=True) as database:
-        saved = _service(session, database).save(name, words or (), examples)
+        saved = _service(session, database).save(name, _with_its_context(words or []), examples)
     template = saved.template
     if saved.shadowed:
         say(f"warning: this host's config has a template {template.name}, which goes before it")
@@ -76,6 +78,15 @@ def save(
         say(f"{wait_id} stays as it is: {reason}", always=True)
     document = {**template.to_json(), "created": saved.created, "late_bound": saved.edits.to_json()}
     print_document(document, output, human=lambda: write_line(_saved(saved)))
+
+
+def _with_its_context(words: list[str]) -> list[str]:
+    """The command with the text of its context, which may stand in a file."""
+    if "--context" not in words[:-1]:
+        return words
+    at = words.index("--context") + 1
+    text = read_text_argument(words[at], "the context", InvalidWaitConfigurationError)
+    return [*words[:at], text, *words[at + 1 :]]
 
 
 def _saved(saved: Saved) -> str:
@@ -143,14 +154,13 @@ def show_(
         example = service.example(found, given)
     numbers = [each.version for each in versions]
     document = {**found.to_json(), "versions": numbers, "example": _example_document(example)}
-    forms = CreateForms(session)
 
     def human() -> None:
         zone = session.settings().timezone
         print_card(
             str(found.reference),
             (
-                ("create", forms.command_line(found.fields)),
+                ("create", command_line(found.fields)),
                 ("placeholders", ", ".join(map(_placeholder, found.placeholders.values()))),
                 ("from", "config" if found.version is None else "database"),
                 ("versions", ", ".join(map(str, numbers))),
@@ -160,7 +170,7 @@ def show_(
         )
         said = ", ".join(f"{name}={text}" for name, text in example.values.items())
         write_line(f"example: {said}" if said else "example:")
-        write_line(f"  {forms.command_line(example.fields)}")
+        write_line(f"  {command_line(example.fields)}")
         if example.result is None:
             say(f"it would not create a wait: {example.error}", always=True)
         else:
@@ -208,6 +218,7 @@ def use(
             parse_values(values or (), "--set"),
             given=given,
             late_bound=late_bound,
+            traceparent=os.environ.get("TRACEPARENT"),
             dry_run=common.dry_run,
         )
         if not common.dry_run:
@@ -217,15 +228,17 @@ def use(
 
 def _given(context: typer.Context, common: Common) -> JsonObject:
     """The options of `create` that were given, by their long names."""
-    names = {field.name for field in fields(Common)}
     found: JsonObject = {}
-    for key, parameter in parameters_of("fixed-time").items():
-        source = context.get_parameter_source(parameter.name)
-        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
-            value = getattr(common, parameter.name)
-            found[key] = value.value if isinstance(value, Enum) else value
-    text = read_text_option("context", common.context, common.context_raw, "the context", InvalidWaitConfigurationError)
+    for field in fields(common):
+        name, source = field.name.rstrip("_").replace("_", "-"), context.get_parameter_source(field.name)
+        if name in COMMON and source is not None and source.name == "COMMANDLINE":
+            value = getattr(common, field.name)
+            found[name] = value.value if isinstance(value, Enum) else value
     found.pop("context", None)
+    delivery = os.environ.get("WAITCTL_DELIVERY_ID")
+    if common.key is None and delivery:
+        found["key"] = delivery_key(delivery, common.step)
+    text = read_text_option("context", common.context, common.context_raw, "the context", InvalidWaitConfigurationError)
     return found if text is None else found | {"context": parse_json_object(text, "the context")}
 
 

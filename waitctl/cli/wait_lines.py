@@ -1,81 +1,35 @@
 """A line of a file of waits: what its command line would be.
 
-Its keys are the long names of the options of `create`, and each is defined there alone.
+Its keys are the long names of the options of `create`; `waitctl.application.waits.forms` knows what each means.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
-from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
-from typer.models import OptionInfo
-
+from waitctl.application.waits.forms import read_options, routed, wait_request
 from waitctl.application.waits.requests import WaitRequest
-from waitctl.cli.create import FORMS, Asked, delivery_key
+from waitctl.cli.create_options import delivery_key
 from waitctl.cli.session import Session
 from waitctl.domain.errors import InvalidTemplateError, InvalidWaitConfigurationError
-from waitctl.domain.text import JsonObject, parse_json_object, to_json
+from waitctl.domain.text import JsonObject, check_json_object, parse_json_object, to_json
 from waitctl.domain.waits import WaitSpec
 from waitctl.infrastructure.ids import new_id
 
 if TYPE_CHECKING:
     from waitctl.domain.templates import Template
 
-_NOT_OF_A_LINE = frozenset({"context_", "context_raw", "dry_run", "output", "quiet"})
-"""Parameters that say how a command is run."""
-
 _ITS_OWN = ("execution", "step", "workflow", "contact", "context", "key")
 """What differs from line to line; of the rest a file has few combinations, and each is read once."""
-
-_SHARED = ("timezone", "zone_field", "zone_of_contact", "handler", "handlers")
-"""What lines of the same options have in common of where a wait belongs."""
 
 _TEXT = frozenset({str, type(None)})
 
 _MOST_FORMS = 10_000
 """Combinations that are remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Parameter:
-    """A parameter of a form: its name in Python, and what its values are."""
-
-    name: str
-    kind: Any
-    is_required: bool
-    is_argument: bool
-
-
-@cache
-def parameters_of(form: str) -> Mapping[str, _Parameter]:
-    """The keys of a line of this form: the long names of its options, and the names of its arguments."""
-    found: dict[str, _Parameter] = {}
-    for parameter in inspect.signature(FORMS[form]).parameters.values():
-        if parameter.name in _NOT_OF_A_LINE:
-            continue
-        kind, info = get_args(parameter.annotation)[:2]
-        # Within `Annotated` Typer has the first of an option's names as its default.
-        names = (info.default, *(info.param_decls or ())) if isinstance(info, OptionInfo) else ()
-        key = next((name[2:] for name in names if isinstance(name, str) and name[:2] == "--"), parameter.name)
-        is_required = parameter.default is inspect.Parameter.empty
-        found[key] = _Parameter(parameter.name, _plain(kind), is_required, not isinstance(info, OptionInfo))
-    return found
-
-
-def _plain(kind: Any) -> Any:
-    """The type of a value that is given."""
-    if get_origin(kind) is Annotated:
-        return _plain(get_args(kind)[0])
-    if isinstance(kind, UnionType):
-        return next(each for each in get_args(kind) if each is not type(None))
-    return kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +78,7 @@ class LineReader:
         Raises `InvalidWaitConfigurationError` for keys or types that no option has, and what the form raises.
         """
         if "template" in fields and self._find_template is not None:
-            fields = self._by_template(fields)
+            fields = self._by_template(fields, self._find_template)
         keys = tuple(fields)
         layout = self._layouts.get(keys)
         if layout is None:
@@ -136,6 +90,8 @@ class LineReader:
             raise _no_text(own)
         if type(context) is str:
             context = parse_json_object(context, "the context")
+        elif context is not None and not isinstance(context, dict):
+            check_json_object(context, "the context")
         step = "wait" if step is None else step
         if key is None and (execution is None or self._delivery is not None):
             key = self._key(number, execution, step)
@@ -156,7 +112,7 @@ class LineReader:
         spec = WaitSpec(execution, step, workflow, contact, context, handler, key, zone, handlers, None, *zone_from)
         return WaitRequest(found.asked, spec, found.rules, found.base, found.replace_open)
 
-    def _by_template(self, fields: JsonObject) -> JsonObject:
+    def _by_template(self, fields: JsonObject, find_template: Callable[[str], Template]) -> JsonObject:
         """What a line asks for by a template; its own keys go before what that says."""
         own = {key.replace("_", "-"): value for key, value in fields.items()}
         reference, values = own.pop("template"), own.pop("set", {})
@@ -164,8 +120,7 @@ class LineReader:
             raise InvalidTemplateError("'template' must be a string, and 'set' an object")
         found = self._templates.get(reference)
         if found is None:
-            assert self._find_template is not None
-            found = self._templates[reference] = self._find_template(reference)
+            found = self._templates[reference] = find_template(reference)
         return found.render(values) | own
 
     def _key(self, number: int, execution: str | None, step: str) -> str | None:
@@ -188,107 +143,12 @@ class LineReader:
         return request
 
     def _read_form(self, rest: JsonObject, spec: WaitSpec) -> WaitRequest:
-        asked = read_form(rest, None if spec.context is None else to_json(spec.context))
-        shared = asked.common.spec(self._session)
-        self.handlers.update([shared.handler, *(shared.handlers or {}).values()])
-        own = {name: getattr(shared, name) for name in _SHARED}
-        return asked.request(replace(spec, **own))
-
-
-def read_form(fields: JsonObject, context: str | None) -> Asked:
-    """What is asked for by the long names of options; of the context, which is JSON, beside them.
-
-    Raises `InvalidWaitConfigurationError` for keys or types that no option has, and what the form raises.
-    """
-    rest = {key: value for key, value in fields.items() if value is not None}
-    kind = rest.pop("type", None)
-    if kind is None:
-        raise InvalidWaitConfigurationError("'type' is missing", hint=f"one of {', '.join(FORMS)}")
-    form = kind.replace("_", "-") if isinstance(kind, str) else ""
-    if form not in FORMS:
-        raise InvalidWaitConfigurationError(f"there is no type {kind!a}", hint=f"one of {', '.join(FORMS)}")
-    asked = Asked()
-    parameters = parameters_of(form)
-    given = {
-        parameter.name: parameter.default
-        for parameter in inspect.signature(FORMS[form]).parameters.values()
-        if parameter.name != "context_"
-    }
-    for key, value in rest.items():
-        if key not in parameters:
-            raise unknown_key(key, parameters)
-        given[parameters[key].name] = _value(key, value, parameters[key].kind)
-    for key, parameter in parameters.items():
-        if parameter.is_required and given[parameter.name] is inspect.Parameter.empty:
-            raise InvalidWaitConfigurationError(f"{key!r} is missing", hint=f"waitctl create {form} --help")
-    given["context_raw"] = context
-    FORMS[form](context_=asked, **given)
-    return asked
+        form, options = read_options(rest)
+        spec = routed(spec, options, self._session.settings().timezone)
+        self.handlers.update([spec.handler, *(spec.handlers or {}).values()])
+        return wait_request(form, options, spec)
 
 
 def _no_text(own: Sequence[object]) -> InvalidWaitConfigurationError:
     wrong = [name for name, value in zip(_ITS_OWN, own, strict=True) if type(value) not in _TEXT and name != "context"]
     return InvalidWaitConfigurationError(f"{wrong[0]!r} must be a string")
-
-
-def unknown_key(key: str, parameters: Iterable[str]) -> InvalidWaitConfigurationError:
-    """What to raise for a key that is none of these parameters; it names the nearest."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(key, [*parameters, "type"], 1)
-    return InvalidWaitConfigurationError(
-        f"unknown key {key!a}", hint=f"did you mean {near[0]!r}?" if near else "the long names of the form's options"
-    )
-
-
-def _value(key: str, value: object, kind: Any) -> Any:
-    """A value as the command line gives it to the form. Raises `InvalidWaitConfigurationError`."""
-    if kind is bool:
-        return _yes_or_no(key, value)
-    if kind is int:
-        return _whole_number(key, value)
-    if get_origin(kind) is list:
-        return several_texts(key, value)
-    if isinstance(value, dict) and key.endswith("json"):
-        return to_json(value)
-    if key == "types" and isinstance(value, list):
-        value = ",".join(several_texts(key, value))
-    if not isinstance(value, str):
-        raise InvalidWaitConfigurationError(f"{key!r} must be a string")
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        choices = [str(each.value) for each in kind]
-        if value not in choices:
-            raise InvalidWaitConfigurationError(f"{key!r}: {value!a} is none of {', '.join(choices)}")
-        return kind(value)
-    return value
-
-
-def _whole_number(key: str, value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value)
-    raise InvalidWaitConfigurationError(f"{key!r} must be a whole number")
-
-
-def _yes_or_no(key: str, value: object) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip().lower() in words:
-        return words[value.strip().lower()]
-    raise InvalidWaitConfigurationError(f"{key!r} must be true or false")
-
-
-def several_texts(key: str, value: object) -> list[str]:
-    """What may be repeated: a text, a list of them, or an object whose pairs are KEY=VALUE.
-
-    Raises `InvalidWaitConfigurationError` for anything else.
-    """
-    if isinstance(value, dict):
-        value = [f"{name}={text if isinstance(text, str) else to_json(text)}" for name, text in value.items()]
-    given = value if isinstance(value, list) else [value]
-    texts = [text for text in given if isinstance(text, str)]
-    if len(texts) < len(given):
-        raise InvalidWaitConfigurationError(f"{key!r} must be a string, or a list of strings")
-    return texts

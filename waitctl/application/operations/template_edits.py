@@ -6,7 +6,7 @@ somebody has set by hand; one whose version says another handler gets that. No w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,6 +14,7 @@ from waitctl.application.calendars.opening_rules import with_zone_rules
 from waitctl.application.contacts import ContactZones, zone_today
 from waitctl.application.documents import instant
 from waitctl.application.waits.creating import WaitCreator
+from waitctl.application.waits.forms import read_options, routed, wait_request
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.rescheduling import (
     Open,
@@ -27,17 +28,15 @@ from waitctl.domain.errors import InvalidTemplateError, WaitStepError
 from waitctl.domain.instants import parse_instant
 from waitctl.domain.listeners import EventQuery
 from waitctl.domain.templates import LateBinding, Reference, Template
-from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import NOT_ASKED, TEMPLATE, WaitStepExecution
+from waitctl.domain.text import JsonObject, parse_json_object
+from waitctl.domain.waits import NOT_ASKED, TEMPLATE, WaitSpec, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
+from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import templates as store
 
 _PAGE = 1000
 _TRIES = 5
-
-ReadRequest = Callable[[JsonObject, JsonObject | None], WaitRequest]
-"""What reads the fields of a template as a request, bound to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +67,9 @@ Change = tuple[WaitStepExecution, WaitStepExecution, str]
 class TemplateEdits(ReschedulingService):
     """Lets open waits follow their template."""
 
-    def __init__(self, database: Database, read: ReadRequest, *, actor: str, settings: Settings | None = None) -> None:
+    def __init__(self, database: Database, *, actor: str, settings: Settings | None = None) -> None:
         super().__init__(database, actor=actor, settings=settings)
-        self._read = read
+        self._timezone = settings.timezone if settings else "UTC"
         self._zones = ContactZones(database)
         self._creator = WaitCreator(database, settings or Settings(database.resolved_url), actor=actor)
         self._known: dict[Reference, Template] = {}
@@ -156,7 +155,7 @@ class TemplateEdits(ReschedulingService):
     def _request(self, template: Template, binding: LateBinding) -> WaitRequest:
         known = template.placeholders
         values = {name: text for name, text in binding.values.items() if name in known}
-        return self._read({**template.render(values), **binding.given}, None).checked()
+        return requested({**template.render(values), **binding.given}, self._timezone).checked()
 
     def _moved(self, seen: Open, changed: WaitStepExecution, after: WaitRequest) -> WaitStepExecution:
         """The wait by another timing, counted from where it was counted from, and after everything set by hand."""
@@ -179,6 +178,28 @@ class TemplateEdits(ReschedulingService):
         at = planned.at if planned else None
         check_still_to_come(at, seen.now, zone)
         return replanned(replace(changed, wait_config=with_zone_rules(config, zone)), at)
+
+
+def requested(
+    fields: JsonObject, timezone: str, *, binding: JsonObject | None = None, traceparent: str | None = None
+) -> WaitRequest:
+    """The wait that is asked for by the long names of options; ``timezone`` is its zone if it names none.
+
+    Raises what `read_options` and `wait_request` raise.
+    """
+    form, options = read_options(fields)
+    context = options.get("context")
+    spec = WaitSpec(
+        workflow_execution_id=options.get("execution") or new_id(),
+        step_id=options.get("step") or "wait",
+        workflow_id=options.get("workflow"),
+        contact_id=options.get("contact"),
+        context=parse_json_object(context, "the context") if isinstance(context, str) else context,
+        idempotency_key=options.get("key"),
+        traceparent=traceparent,
+        template=binding,
+    )
+    return wait_request(form, options, routed(spec, options, timezone))
 
 
 def _handlers(request: WaitRequest) -> JsonObject | None:

@@ -9,33 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Protocol
 
-from waitctl.application.operations.template_edits import NO_EDITS, Edits, TemplateEdits
-from waitctl.application.waits.requests import WaitRequest
+from waitctl.application.operations.template_edits import NO_EDITS, Edits, TemplateEdits, requested
+from waitctl.application.waits.command_lines import parse_command_line
 from waitctl.application.waits.results import WaitCreateResult
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.errors import (
     InvalidTemplateError,
+    InvalidWaitConfigurationError,
     TemplateNotFoundError,
     TemplateVersionError,
     WaitStepError,
 )
 from waitctl.domain.templates import LateBinding, Reference, Template, example_fields, refused_example
-from waitctl.domain.text import JsonObject
+from waitctl.domain.text import JsonObject, parse_json_object
 from waitctl.infrastructure.config import Settings, TemplateConfig
 from waitctl.infrastructure.database import Connection, Database, host_clock
 from waitctl.infrastructure.store import templates as store
-
-
-class Forms(Protocol):
-    """Reads what a template says; what that may be is defined by the options of `waitctl create`."""
-
-    def parse(self, argv: Sequence[str]) -> JsonObject:
-        """What a command line asks for, by the long names of its options. Raises `InvalidTemplateError`."""
-
-    def request(self, fields: JsonObject, binding: JsonObject | None = None) -> WaitRequest:
-        """The wait that is asked for, bound to a template. Raises what `create` raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +52,13 @@ class Example:
 class TemplateService:
     """Keeps templates, and creates waits by them."""
 
-    def __init__(
-        self, database: Database | str, forms: Forms, *, actor: str = "api", settings: Settings | None = None
-    ) -> None:
+    def __init__(self, database: Database | str, *, actor: str = "api", settings: Settings | None = None) -> None:
         self._database = Database(database) if isinstance(database, str) else database
-        self._forms = forms
+        self._timezone = settings.timezone if settings else "UTC"
         self._actor = actor
         self._of_config: Mapping[str, TemplateConfig] = settings.templates if settings else {}
         self._waits = WaitSchedulingService(self._database, actor=actor, settings=settings)
-        self._edits = TemplateEdits(self._database, forms.request, actor=actor, settings=settings)
+        self._edits = TemplateEdits(self._database, actor=actor, settings=settings)
 
     # -- keep -----------------------------------------------------------------------------------------------------
 
@@ -81,7 +69,7 @@ class TemplateService:
         `InvalidTemplateError` for what can never work, and `TemplateVersionError` for a version that was there.
         """
         named = Reference.parse(reference)
-        fields = dict(asked) if isinstance(asked, Mapping) else self._forms.parse(asked)
+        fields = dict(asked) if isinstance(asked, Mapping) else parse_template(asked)
         template = Template(named.name, fields, None, dict(examples)).checked()
         example = self.example(template)
         if example.error is not None:
@@ -162,7 +150,7 @@ class TemplateService:
         given = template.example_values(today) | {name: str(value) for name, value in (values or {}).items()}
         fields = template.render(given)
         try:
-            request = self._forms.request(example_fields(fields, today))
+            request = requested(example_fields(fields, today), self._timezone)
             return Example(given, fields, self._waits.create_wait(request, dry_run=True))
         except WaitStepError as error:
             return Example(given, fields, error=error)
@@ -173,7 +161,7 @@ class TemplateService:
     def _read_config(self, name: str) -> Template:
         found = self._of_config[name]
         try:
-            return Template(name, self._forms.parse(found.create), None, found.examples).checked()
+            return Template(name, parse_template(found.create), None, found.examples).checked()
         except InvalidTemplateError as error:
             raise InvalidTemplateError(f"templates.{name}: {error.message}", hint=error.hint) from error
 
@@ -196,6 +184,7 @@ class TemplateService:
         *,
         given: JsonObject | None = None,
         late_bound: bool = False,
+        traceparent: str | None = None,
         dry_run: bool = False,
     ) -> WaitCreateResult:
         """Create the wait that a template asks for with these values; ``given`` goes before what it says.
@@ -206,7 +195,12 @@ class TemplateService:
         template = self.get(reference)
         fields = template.render(values)
         binding = self._binding(reference, template, values, given or {}) if late_bound else None
-        request = self._forms.request({**fields, **(given or {})}, binding.to_config() if binding else None)
+        request = requested(
+            {**fields, **(given or {})},
+            self._timezone,
+            binding=binding.to_config() if binding else None,
+            traceparent=traceparent,
+        )
         result = self._waits.create_wait(request, dry_run=dry_run)
         if binding is not None and not dry_run:
             return self._followed(template, result)
@@ -231,6 +225,19 @@ class TemplateService:
             return result
         self._edits.apply(newest)
         return replace(result, wait=self._waits.get_wait_status(result.wait.id).wait)
+
+
+def parse_template(argv: Sequence[str]) -> JsonObject:
+    """What a command line of `create` asks for. Its arguments are told apart before anything is put into them.
+
+    Raises `InvalidTemplateError`.
+    """
+    try:
+        fields = parse_command_line(argv)
+        context = fields.get("context")
+        return fields if context is None else fields | {"context": parse_json_object(context, "the context")}
+    except InvalidWaitConfigurationError as error:
+        raise InvalidTemplateError(error.message, hint=error.hint) from error
 
 
 def _says_the_same(one: Template, other: Template) -> bool:
