@@ -1,4 +1,4 @@
-"""`waitctl template`, `list --sleeping`: waits by name, on the command line."""
+"""`waitctl template`: waits by name, on the command line."""
 
 from __future__ import annotations
 
