@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.scene import NOON, Scene
-from waitctl import Settings, TemplateService, WaitExecutionStatus
+from waitctl import Settings, TemplateService, UpdatingService, WaitExecutionStatus
 from waitctl.domain.errors import (
     InvalidTemplateError,
     InvalidWaitDurationError,
@@ -265,6 +265,16 @@ def test_what_cannot_follow_stays_and_says_why(scene: Templates) -> None:
     edits = scene.save("fixed-time", "{days:int}d", "--handler", "call").edits
     assert (edits.changed, edits.kept) == (2, ())
     assert {scene.get(each).wait_config["template"]["version"] for each in (soon, late)} == {5}
+
+
+def test_a_date_in_a_context_that_was_updated_counts(scene: Templates) -> None:
+    scene.save("until-date", "--field", "due", "--context", '{"due": "2026-04-01"}')
+    wait = scene.use()
+    UpdatingService(scene.database).update_wait(wait.id, context={"due": "2026-05-01"})
+    edits = scene.save("until-date", "--field", "due", "--offset", "-1d", "--context", '{"due": "2026-04-01"}').edits
+    assert (edits.moved, edits.kept) == (1, ())
+    now = scene.get(wait)
+    assert (now.scheduled_at, now.context) == (NOON + 59.5 * DAY, {"due": "2026-05-01"})
 
 
 def test_an_ended_wait_is_left_alone(scene: Templates) -> None:

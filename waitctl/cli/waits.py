@@ -135,7 +135,7 @@ def _listener(listener: EventListener) -> str:
 
 
 def _template(wait: WaitStepExecution) -> str | None:
-    if TEMPLATE not in wait.wait_config:
+    if not wait.wait_config.get(TEMPLATE):
         return None
     from waitctl.domain.templates import LateBinding  # few waits are of any
 

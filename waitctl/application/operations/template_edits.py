@@ -127,8 +127,11 @@ class TemplateEdits(ReschedulingService):
         binding = LateBinding.of_config(wait.wait_config)
         if binding is None or template.version is None or binding.version >= template.version:
             return None
-        before = self._request(self._version(binding), binding)
-        after = self._request(template, binding)
+        versions = (self._version(binding), template)
+        before, after = (self._request(each, binding, binding.given) for each in versions)
+        if before.spec.context == after.spec.context != wait.context:  # it was updated, and a date may stand there
+            given = binding.given | {"context": wait.context}
+            before, after = (self._request(each, binding, given) for each in versions)
         _check_same_kind(before, after)
         bound = replace(binding, version=template.version).to_config()
         changed = replace(wait, wait_config={**wait.wait_config, TEMPLATE: bound})
@@ -152,10 +155,10 @@ class TemplateEdits(ReschedulingService):
             self._known[reference] = found
         return self._known[reference]
 
-    def _request(self, template: Template, binding: LateBinding) -> WaitRequest:
+    def _request(self, template: Template, binding: LateBinding, given: JsonObject) -> WaitRequest:
         known = template.placeholders
         values = {name: text for name, text in binding.values.items() if name in known}
-        return requested({**template.render(values), **binding.given}, self._timezone).checked()
+        return requested({**template.render(values), **given}, self._timezone).checked()
 
     def _moved(self, seen: Open, changed: WaitStepExecution, after: WaitRequest) -> WaitStepExecution:
         """The wait by another timing, counted from where it was counted from, and after everything set by hand."""
