@@ -170,14 +170,14 @@ def sleeping(stage: Stage, *lines: str) -> list[str]:
     ("lines", "expected"),
     [
         (
-            ("@2026-08-20T10:00:00Z", "times/months.sh C-7 2026-09-10"),
+            ("@2026-08-20T10:00:00Z", f"{EXAMPLES}/times/months.sh C-7 2026-09-10"),
             ["invoice 2026-09-07T07:00:00Z", "end 2026-09-29T22:00:00Z"],
         ),
-        (("@2026-04-02T13:00:00Z", "times/business-hours.sh T-31"), ["answer 2026-04-07T09:00:00Z"]),
+        (("@2026-04-02T13:00:00Z", f"{EXAMPLES}/times/business-hours.sh T-31"), ["answer 2026-04-07T09:00:00Z"]),
         (
             (
                 "@2026-06-01T10:00:00Z",
-                "times/contact-zone.sh ada America/New_York",
+                f"{EXAMPLES}/times/contact-zone.sh ada America/New_York",
                 "waitctl contact set ada --tz Asia/Tokyo",
             ),
             ["wait 2026-06-01T12:00:00Z"],
@@ -185,7 +185,7 @@ def sleeping(stage: Stage, *lines: str) -> list[str]:
         (
             (
                 "@2026-06-01T10:00:00Z",
-                "times/contact-zone.sh ada America/New_York",
+                f"{EXAMPLES}/times/contact-zone.sh ada America/New_York",
                 "waitctl contact set ada --tz Asia/Tokyo",
                 "waitctl replan --all --apply",
             ),
@@ -194,18 +194,22 @@ def sleeping(stage: Stage, *lines: str) -> list[str]:
         (
             (
                 "@2026-06-05T06:00:00Z",
-                "times/weekly.sh ada 3",
+                f"{EXAMPLES}/times/weekly.sh ada 3",
                 "@2026-06-05T07:00:00Z",
                 "@2026-06-08T07:00:00Z",
             ),
             ["wait 2026-06-09T07:00:00Z"],
         ),
         (
-            ("@2026-06-05T06:00:00Z", "times/weekly.sh ada 3", "waitctl event record sms_reply --contact ada"),
+            (
+                "@2026-06-05T06:00:00Z",
+                f"{EXAMPLES}/times/weekly.sh ada 3",
+                "waitctl event record sms_reply --contact ada",
+            ),
             [],
         ),
-        (("@2026-12-18T10:00:00Z", "times/holidays.sh O-12"), ["parcel 2026-12-22T10:00:00Z"]),
-        (("@2026-12-23T10:00:00Z", "times/holidays.sh O-12"), ["parcel 2026-12-30T10:00:00Z"]),
+        (("@2026-12-18T10:00:00Z", f"{EXAMPLES}/times/holidays.sh O-12"), ["parcel 2026-12-22T10:00:00Z"]),
+        (("@2026-12-23T10:00:00Z", f"{EXAMPLES}/times/holidays.sh O-12"), ["parcel 2026-12-30T10:00:00Z"]),
     ],
     ids=["months", "business hours", "a zone", "a zone that changed", "again", "stopped", "worked", "closed"],
 )
@@ -218,7 +222,9 @@ def test_a_ramp(stage: Stage) -> None:
     (stage.folder / "contacts.txt").write_text("".join(f"c{number}\n" for number in range(40)))
     instants = [
         line.split()[1]
-        for line in sleeping(stage, "export WAITCTL_AS_OF=2026-06-01T06:00:00Z", "times/ramp.sh < contacts.txt")
+        for line in sleeping(
+            stage, "export WAITCTL_AS_OF=2026-06-01T06:00:00Z", f"{EXAMPLES}/times/ramp.sh < contacts.txt"
+        )
     ]
     assert len(set(instants)) == 40
     assert all("2026-06-01T09:00:00Z" <= at < "2026-06-01T09:30:00Z" for at in instants)

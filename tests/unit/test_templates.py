@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_named(given: dict[str, str], message: str, hint: s
         ([], "it says nothing"),
         (["create"], "it says nothing"),
         (["create", "sometime", "3d"], "there is no form 'sometime'"),
-        (["create", "recurring", "--every", "1d"], "there is no form 'recurring'"),
+        (["create", "recurring", "--every", "1d"], "not of one that comes again"),
         (["fixed-time", "3d", "--att", "9"], "there is no option '--att'"),
         (["fixed-time", "3d", "4d"], "a word too many: '4d'"),
         (["fixed-time", "{days:integer}d"], "there is no type 'integer'"),

@@ -91,8 +91,9 @@ def complete_placeholder(ctx: Any, incomplete: str) -> Pairs:
     try:
         from waitctl.application.operations.templates import TemplateService
 
+        name = ctx.params.get("template") or ctx.args[0]  # an option without its value leaves the words before unread
         with _database(ctx) as database:
-            found = TemplateService(database, settings=_session(ctx).settings()).get(ctx.params["template"])
+            found = TemplateService(database, settings=_session(ctx).settings()).get(name)
         return [
             (f"{name}=", each.kind.value) for name, each in found.placeholders.items() if name.startswith(incomplete)
         ]

@@ -50,7 +50,7 @@ class PlaceholderType(StrEnum):
     ZONE = "zone"
 
     def check(self, text: str) -> None:
-        """Raise `InvalidInputError`, or what reads such a value, unless ``text`` is one."""
+        """Raise `InvalidTemplateError`, or what reading such a value raises, unless ``text`` is one."""
         if holds_control(text) and self is not PlaceholderType.STR:
             raise InvalidTemplateError("it holds a control character")
         _CHECKS[self](text)

@@ -232,6 +232,10 @@ def parse_template(argv: Sequence[str]) -> JsonObject:
 
     Raises `InvalidTemplateError`.
     """
+    if "recurring" in argv[:2]:
+        raise InvalidTemplateError(
+            "a template is of one wait, not of one that comes again", hint="waitctl create recurring keeps its own rule"
+        )
     try:
         fields = parse_command_line(argv)
         context = fields.get("context")
