@@ -226,5 +226,6 @@ def test_a_ramp(stage: Stage) -> None:
             stage, "export WAITCTL_AS_OF=2026-06-01T06:00:00Z", f"{EXAMPLES}/times/ramp.sh < contacts.txt"
         )
     ]
-    assert len(set(instants)) == 40
+    assert len(instants) == 40
+    assert len(set(instants)) > 30
     assert all("2026-06-01T09:00:00Z" <= at < "2026-06-01T09:30:00Z" for at in instants)

@@ -20,6 +20,7 @@ WITHOUT_DATABASE |= {"config check", "config show", "help", "init"}
 OF_THEIR_OWN = {"check", "doctor", "serve", "top"}
 """What says by its own means that the server refuses: their tests try it."""
 READS = {
+    "analytics",
     "delivery handlers",
     "delivery list",
     "delivery show",
@@ -122,6 +123,7 @@ class Case:
             "template use": ["remind"],
             "template remove": ["remind"],
             "ticks": [],
+            "analytics": ["--by", "workflow"],
             "metrics": [],
             "prune": ["--older-than", "900d"],
             "tick": [],

@@ -434,7 +434,8 @@ templates = Table(
     CheckConstraint("version > 0", name="version_counts_from_one"),
 )
 
-# What has come to an end, by the day in UTC and by what it was: totals and histograms that outlive the rows. `bucket`
+# What has come to an end, by the day in UTC (and by the month, as in m2026-03, so that few rows answer for a year) and
+# by what it was: totals and histograms that outlive the rows. `bucket`
 # is an upper bound in seconds (see `domain/histograms.py`), `total` the sum of what is counted in it. What a measure
 # has no use for is an empty text, so that one key says all; so is the day of what is counted over all days and groups.
 rollups = Table(
