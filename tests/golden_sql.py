@@ -73,6 +73,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "find_id": _KINDS,
     "find_ids": _KINDS,
     "list_newest": {"": (False,), "after": (True,)},
+    "get_template": {"": (False,), "version": (True,)},
     "find_unclaimed": {"": (frozenset(),), "paused": (frozenset({"billing"}),)},
     "delete_older": {"": (False,), "source": (True,)},
     "count_held": {"": (frozenset({"billing"}),)},

@@ -49,6 +49,7 @@ from waitctl.infrastructure.store import (
     pruning,
     recent,
     rollups,
+    sleeping,
     upcoming,
 )
 from waitctl.infrastructure.store import deliveries as delivery_store
@@ -214,6 +215,19 @@ def test_claiming_due_waits(large: Database) -> None:
 def test_counting_what_remains(large: Database) -> None:
     plans = explained(large, lambda connection: completion.count_remaining(connection, now=NOW))
     check(plans, "ix_wait_executions_scheduled", "ix_event_listeners_expires")
+
+
+def test_listing_who_sleeps(large: Database) -> None:
+    """Every kind of sleeper from its index in the order in which it wakes, from the front and from a place on."""
+
+    def look(connection: Connection) -> None:
+        first = sleeping.list_sleeping(connection, WaitFilter(), now=NOW, limit=50, after=None)
+        for after in (first[0], first[-1]):
+            found = sleeping.list_sleeping(connection, WaitFilter(), now=NOW, limit=50, after=after.id)
+            assert len(found) == 50
+
+    plans = explained(large, look)
+    check(plans, "ix_wait_executions_scheduled", "ix_event_listeners_expires", "ix_event_listeners_wait")
 
 
 def test_finding_expired_listeners(large: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD, Contact, value_under, zone_in_context
 from waitctl.domain.errors import ContactNotFoundError, InvalidInputError, InvalidTimezoneError
@@ -60,7 +61,7 @@ class ContactService:
 
         def work(connection: Connection) -> tuple[Contact, int]:
             before = store.get_contact(connection, given.contact_id)
-            _write(connection, given, self._database)
+            _write(connection, given, self._database.clock(connection))
             found = self._get(connection, given.contact_id)
             changed = (before.timezone if before else None) != found.timezone
             return found, store.count_open_by_zone(connection, found.contact_id) if changed else 0
@@ -86,8 +87,9 @@ class ContactService:
                 on_rejection(number, error)
 
         def work(connection: Connection) -> None:
+            now = self._database.clock(connection)
             for each in good:
-                _write(connection, each, self._database)
+                _write(connection, each, now)
 
         self._database.write(work)
         return Imported(received, len(good), rejected)
@@ -156,8 +158,8 @@ def _not_found(contact_id: str) -> ContactNotFoundError:
     return ContactNotFoundError(f"nothing is known of the contact {contact_id!a}")
 
 
-def _write(connection: Connection, given: ContactInput, database: Database) -> None:
-    store.put_contact(connection, given.contact_id, given.timezone, given.data, now=database.clock(connection))
+def _write(connection: Connection, given: ContactInput, now: datetime) -> None:
+    store.put_contact(connection, given.contact_id, given.timezone, given.data, now=now)
 
 
 # -- which zone that puts a wait in ------------------------------------------------------------------------------------
@@ -208,7 +210,7 @@ def zone_today(wait: WaitStepExecution, zones: ContactZones) -> str:
     return found or wait.timezone
 
 
-def note_zones(connection: Connection, database: Database, found: Iterable[tuple[str, JsonObject]], field: str) -> None:
+def note_zones(connection: Connection, found: Iterable[tuple[str, JsonObject]], field: str, *, now: datetime) -> None:
     """Write the zones that events tell: pairs of a contact and an event's data. What is no zone changes nothing."""
     zones = dict[str, str]()
     for contact_id, data in found:
@@ -219,4 +221,4 @@ def note_zones(connection: Connection, database: Database, found: Iterable[tuple
             except InvalidTimezoneError:
                 continue
     for contact_id, zone in sorted(zones.items()):  # in one order, so that two events never wait for each other
-        _write(connection, ContactInput(contact_id, zone), database)
+        _write(connection, ContactInput(contact_id, zone), now)

@@ -49,6 +49,7 @@ COMMANDS = {
     "unpause": ("pausing", "Let held deliveries go."),
     "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),
     "recurring": ("recurring", "Look at waits that come again; pause and stop them."),
+    "template": ("templates", "Save waits under a name, and create them by it."),
     "contact": ("contacts", "Keep the zones of contacts, and forget them."),
     "calendar": ("calendars", "Look at calendars: business days, holidays, hours."),
     "db": ("database", "Migrate the database and look at its schema."),
@@ -56,7 +57,7 @@ COMMANDS = {
     "config": ("config", "Show the settings that hold, and check the config file."),
     "help": ("helping", "Explain a topic, or a command."),
 }
-GROUPS = frozenset({"contact", "create", "event", "delivery", "calendar", "db", "config", "recurring"})
+GROUPS = frozenset({"contact", "create", "event", "delivery", "calendar", "db", "config", "recurring", "template"})
 
 
 # What the first help shows together, in this order. A command that is in none stands under "Operating".

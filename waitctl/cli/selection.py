@@ -56,6 +56,9 @@ def list_(
         str | None, typer.Option("--after", metavar="ID", help="The page after this wait: `next` of the last one.")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and show the list anew every two seconds.")] = False,
+    sleeping: Annotated[
+        bool, typer.Option("--sleeping", help="Who sleeps, until when and why; who wakes first before the others.")
+    ] = False,
     listing: Listing,
 ) -> None:
     """List waits, newest first.
@@ -64,11 +67,19 @@ def list_(
     """
     session = session_of(context)
     order = NEWEST_FIRST if sort is None else WaitOrder.parse(sort)
+    if sleeping and sort is not None:
+        raise typer.BadParameter("those that wake first come first", param_hint="--sort")
     with session.database() as database:
         session.say_when_nothing_ticks(database)
         selection = WaitSelection(database, filters.wanted)
 
         def show(listing: Listing) -> None:
+            if sleeping:
+                from waitctl.cli.sleeping import SLEEPING_ROWS
+
+                with closing(selection.sleeping(limit=listing.enough, after=after)) as sleepers:
+                    print_rows(SLEEPING_ROWS, sleepers, listing, paged=True)
+                return
             with closing(selection.read(order=order, limit=listing.enough, after=after)) as found:
                 print_rows(WAIT_ROWS, found, listing, paged=True)
 

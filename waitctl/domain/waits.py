@@ -29,7 +29,10 @@ from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, StorableObject, check_json_object, check_text, normalize_contact, to_json
 from waitctl.domain.traces import KEY, read_traceparent
 
-NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT, KEY})
+TEMPLATE = "template"
+"""Where `wait_config` keeps which template a late-bound wait is of, and with what."""
+
+NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT, KEY, TEMPLATE})
 """What `wait_config` holds beside what was asked for."""
 
 
@@ -143,6 +146,8 @@ class WaitSpec:
     zone_of_contact: bool = False
     traceparent: str | None = None
     """The span that creates it, as W3C Trace Context writes it; anything else is ignored."""
+    template: JsonObject | None = None
+    """What it is bound to: see `templates.LateBinding`."""
 
     def checked(self) -> WaitSpec:
         """Return this spec validated and normalised. Raises `InvalidWaitConfigurationError`."""
@@ -307,6 +312,8 @@ class WaitStepExecution:
         _check_routes(spec, wait_type)
         if (link := read_traceparent(spec.traceparent)) is not None:
             config = config | {KEY: link}
+        if spec.template is not None:
+            config = config | {TEMPLATE: spec.template}
         return cls(
             id=wait_id,
             workflow_id=spec.workflow_id,

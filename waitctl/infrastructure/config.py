@@ -95,6 +95,15 @@ class SourceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateConfig:
+    """One ``[templates.NAME]`` of the config file: a command line of `create`, and values to show it with."""
+
+    name: str
+    create: tuple[str, ...]
+    examples: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a run of waitctl goes by."""
 
@@ -105,6 +114,7 @@ class Settings:
     handlers: Mapping[str, HandlerConfig] = field(default_factory=dict)
     calendars: Mapping[str, CalendarConfig] = field(default_factory=dict)
     sources: Mapping[str, SourceConfig] = field(default_factory=dict)
+    templates: Mapping[str, TemplateConfig] = field(default_factory=dict)
     late_tolerance: timedelta = LATE_TOLERANCE
     allow_inline_commands: bool = False
     inline: HandlerConfig = INLINE_DEFAULT
@@ -161,6 +171,7 @@ def load_settings(
         handlers=values.get("handlers", {}),
         calendars=values.get("calendars", {}),
         sources=values.get("sources", {}),
+        templates=values.get("templates", {}),
         **{name: values[name] for name in _PLAIN if values.get(name) is not None} | log_format_of(environ),
     )
 
@@ -253,6 +264,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         "handlers": handlers,
         "calendars": calendars,
         "sources": sources,
+        "templates": {name: TemplateConfig(name, **dict(template)) for name, template in model.templates.items()},
         "serve": _serve(path.parent, model.serve),
     }
 

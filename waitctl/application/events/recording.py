@@ -225,7 +225,7 @@ class EventService:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
         listened_for = store.insert_presumed_new(connection, encoded.text, encoded.rows, now=now)
         matched = self._correlate(connection, listened_for, verdicts, now) if listened_for else []
-        self._note_zones(connection, encoded.rows)
+        self._note_zones(connection, encoded.rows, now)
         return Stored({row.id for row in encoded.rows}, matched, [], has_listeners=bool(listened_for), whole=True)
 
     def store(self, connection: Connection, events: Sequence[Event]) -> Stored:
@@ -250,16 +250,16 @@ class EventService:
             return Stored(set(), [], refused)
         inserted = store.insert_events(connection, text, ids, now=now)
         matched = self._correlate(connection, inserted.listened_for, verdicts, now) if inserted.listened_for else []
-        self._note_zones(connection, [row for row in encoded.rows if row.id in ids - inserted.dropped])
+        self._note_zones(connection, [row for row in encoded.rows if row.id in ids - inserted.dropped], now)
         whole = not refused and not inserted.dropped
         return Stored(ids - inserted.dropped, matched, refused, has_listeners=bool(inserted.listened_for), whole=whole)
 
-    def _note_zones(self, connection: Connection, rows: Sequence[EventRow]) -> None:
+    def _note_zones(self, connection: Connection, rows: Sequence[EventRow], now: datetime) -> None:
         """Write the zones of contacts that new events tell, of sources whose events do."""
         for source, field in self._zone_fields.items():
             telling = [(row.contact_id, from_json(row.data)) for row in rows if row.source == source]
             if telling:
-                note_zones(connection, self._database, telling, field)
+                note_zones(connection, telling, field, now=now)
 
     def _correlate(
         self, connection: Connection, event_ids: Sequence[str], verdicts: Verdicts | None, now: datetime

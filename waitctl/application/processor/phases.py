@@ -198,7 +198,8 @@ class Resolver:
         return progress.correlated + progress.resumed + progress.timed_out + progress.moved
 
     def _say_phase(self, phase: Phase, batch: str, count: int, seconds: float) -> None:
-        what = f"{phase} (late)" if batch == self._late_batch.__name__ else phase.value
+        also = {self._late_batch.__name__: " (late)", self._forgotten_batch.__name__: " (recurrences)"}
+        what = f"{phase}{also.get(batch, '')}"
         logs.say(
             logging.DEBUG,
             "phase",
