@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from waitctl.domain.text import to_json
-from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database_errors import is_integrity_error
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import by_dialect, kept
@@ -63,28 +61,6 @@ LISTENED_COLUMNS = (
     *("event_type", "match", "match_json", "where", "exclusive", "gated", "human", "group_no", "needed", "distinct"),
     *("status", "since_at", "timeout_at", "expires_at"),
 )
-
-
-def each_its_own(waits: Sequence[WaitStepExecution]) -> NewBatch:
-    """Waits for instants that share nothing, each with a plan of its own."""
-    rows = [
-        NewWait(
-            wait.id,
-            str(number),
-            wait.workflow_id,
-            wait.workflow_execution_id,
-            wait.step_id,
-            wait.contact_id,
-            None if wait.context is None else to_json(wait.context),
-            wait.idempotency_key,
-        )
-        for number, wait in enumerate(waits)
-    ]
-    plans = [
-        {name: getattr(wait, name) for name in PLAN_COLUMNS} | {"plan": str(number)}
-        for number, wait in enumerate(waits)
-    ]
-    return NewBatch(len(waits), rows, [], plans, [])
 
 
 class NotAllNewError(Exception):

@@ -48,7 +48,7 @@ def _at_once(insert: sa.Insert, listening: bool) -> tuple[sa.CTE, dict[str, Any]
     """What is stored, and the other steps by what they leave behind."""
     stored = insert.returning(waits.c.id, waits.c.status, waits.c.workflow_execution_id).cte("stored")
     steps: dict[str, Any] = {"listened_for": _listeners(stored)} if listening else {}
-    return stored, steps | {"audited": _first_lines(sa.select(stored).subquery("of"))}
+    return stored, steps | {"audited": first_lines(sa.select(stored).subquery("of"))}
 
 
 @statement
@@ -62,7 +62,7 @@ def _note_stored() -> Any:
     """The first lines of the audit trails of the waits that were stored. SQLite only."""
     given = Tuples("given", _WAIT)
     stored = sa.select(waits.c.id, waits.c.status, waits.c.workflow_execution_id)
-    return _first_lines(stored.where(waits.c.id.in_(sa.select(given.c.id))).subquery("of"))
+    return first_lines(stored.where(waits.c.id.in_(sa.select(given.c.id))).subquery("of"))
 
 
 @statement
@@ -81,7 +81,8 @@ def _waits(insert: sa.Insert) -> sa.Insert:
     return insert.from_select(names, rows)
 
 
-def _first_lines(stored: FromClause) -> Any:
+def first_lines(stored: FromClause) -> Any:
+    """The first lines of the audit trails of waits that are new."""
     columns: dict[sa.Column[Any], sa.ColumnElement[Any]] = {
         transitions.c.wait_id: stored.c.id,
         transitions.c.at: _NOW,
