@@ -49,6 +49,10 @@ ONLY = {
     "store_waits": "sqlite",
     "note_stored": "sqlite",
     "store_listeners": "sqlite",
+    "go_on": "postgresql",
+    "store_next": "sqlite",
+    "audit_next": "sqlite",
+    "note_next": "sqlite",
 }
 
 _SCOPES = {"events": ("events",), "wait": ("wait",)}
