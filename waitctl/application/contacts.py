@@ -202,12 +202,20 @@ class ContactZones:
 
 def zone_today(wait: WaitStepExecution, zones: ContactZones) -> str:
     """The zone that a stored wait would be in today. Raises `InvalidTimezoneError`."""
-    config, found = wait.wait_config, None
-    if config.get(TZ_FIELD):
-        found = zone_in_context(wait.context, config[TZ_FIELD])
-    if found is None and config.get(TZ_CONTACT) and wait.contact_id is not None:
-        found = zones.get(wait.contact_id)
-    return found or wait.timezone
+    return zone_asked_for(wait.wait_config, wait.context, wait.contact_id, zones.get) or wait.timezone
+
+
+def zone_asked_for(
+    config: JsonObject, context: JsonObject | None, contact_id: str | None, zone_of: Callable[[str], str | None]
+) -> str | None:
+    """The zone of the context or the contact, where what was asked for goes by it and it is known.
+
+    Raises `InvalidTimezoneError` for a field of the context that holds no zone.
+    """
+    found = zone_in_context(context, config[TZ_FIELD]) if config.get(TZ_FIELD) else None
+    if found is None and config.get(TZ_CONTACT) and contact_id is not None:
+        found = zone_of(contact_id)
+    return found
 
 
 def note_zones(connection: Connection, found: Iterable[tuple[str, JsonObject]], field: str, *, now: datetime) -> None:

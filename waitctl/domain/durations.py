@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 
 from waitctl.domain.errors import InvalidInputError, InvalidWaitDurationError
 
@@ -48,7 +49,7 @@ class Duration:
     @property
     def is_zero(self) -> bool:
         """Whether it is no time at all."""
-        return self == Duration()
+        return self == _ZERO
 
     @property
     def is_elapsed(self) -> bool:
@@ -70,6 +71,8 @@ class Duration:
         """``Duration.of(3, TimeUnit.DAYS)``. Raises `InvalidWaitDurationError` unless 0 < it ≤ ten years."""
         return parse_duration(f"{amount}{unit.symbol}", business=True)
 
+
+_ZERO = Duration()
 
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
@@ -243,6 +246,7 @@ def as_duration(value: Duration | timedelta, *, error: type[InvalidInputError] =
     return parse_duration(duration_text(value), error=error, zero=True) if isinstance(value, timedelta) else value
 
 
+@lru_cache(1024)
 def format_duration(duration: Duration) -> str:
     """Write a duration so that `parse_duration` reads the same one back: ``2h30m``, ``3d``, ``0``."""
     if duration.business_days:

@@ -259,20 +259,15 @@ class WaitStepExecution:
         spec, rules = spec.checked(), rules.checked()
         start = base or now
         resolver = IntentResolver(intent, spec.timezone, rules, calendar)
-        config = intent.to_config() | rules.to_config() | spec.zone_config
-        if base is not None:
-            config["from"] = format_instant(base)
+        config = asked_config(intent, rules.to_config() | spec.zone_config, base=base, tzdata=tzdata)
         if isinstance(intent, UntilDate):
-            config["past"] = intent.past.value
             _check_past(resolver.delay(start), start, intent)
         schedule = resolver.resolve(start, wait_id)
         if isinstance(intent, UntilDate):
             _check_past(schedule, start, intent)
         if schedule.at < start:
             schedule = replace(schedule, moves=(*schedule.moves, "past: that instant has passed, so it is due at once"))
-        if tzdata is not None:
-            config["tzdata"] = tzdata
-        wait = cls._open(wait_id, spec, _WAIT_TYPES[type(intent)], config, now=now, scheduled_at=schedule.at)
+        wait = cls._open(wait_id, spec, WAIT_TYPES[type(intent)], config, now=now, scheduled_at=schedule.at)
         return replace(wait, late_policy=late_policy(rules, resolver.opening_rules)), schedule
 
     @classmethod
@@ -309,7 +304,7 @@ class WaitStepExecution:
         timeout_at: datetime | None = None,
     ) -> WaitStepExecution:
         late = scheduled_at is not None and scheduled_at < now
-        _check_routes(spec, wait_type)
+        check_routes(spec, wait_type)
         if (link := read_traceparent(spec.traceparent)) is not None:
             config = config | {KEY: link}
         if spec.template is not None:
@@ -413,14 +408,25 @@ class WaitStepExecution:
         return f"{how}, status {self.status}" + (f", at {format_instant(self.resolved_at)}" if self.resolved_at else "")
 
 
-_WAIT_TYPES: Mapping[type, WaitType] = {
+WAIT_TYPES: Mapping[type, WaitType] = {
     FixedTime: WaitType.FIXED_TIME,
     UntilDate: WaitType.UNTIL_DATE,
     UntilTime: WaitType.UNTIL_TIME,
 }
 
 
-def _check_routes(spec: WaitSpec, wait_type: WaitType) -> None:
+def asked_config(intent: Intent, rules: JsonObject, *, base: datetime | None, tzdata: str | None) -> JsonObject:
+    """`wait_config` of a wait for an instant: what was asked for, and which zone rules that was read by."""
+    config = intent.to_config() | rules
+    if base is not None:
+        config["from"] = format_instant(base)
+    if isinstance(intent, UntilDate):
+        config["past"] = intent.past.value
+    return config if tzdata is None else config | {"tzdata": tzdata}
+
+
+def check_routes(spec: WaitSpec, wait_type: WaitType) -> None:
+    """Raise `InvalidWaitConfigurationError` for a handler of an outcome that a wait of this type never has."""
     never = {Outcome.DUE} if wait_type is WaitType.FOR_EVENT else {Outcome.EVENT, Outcome.TIMEOUT}
     for outcome in sorted(never.intersection(spec.handlers or {})):
         raise InvalidWaitConfigurationError(f"a {wait_type.replace('_', '-')} wait never ends by {outcome}")

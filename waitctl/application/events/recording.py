@@ -228,19 +228,26 @@ class EventService:
         self._note_zones(connection, encoded.rows, now)
         return Stored({row.id for row in encoded.rows}, matched, [], has_listeners=bool(listened_for), whole=True)
 
-    def store(self, connection: Connection, events: Sequence[Event]) -> Stored:
+    def store(self, connection: Connection, events: Sequence[Event], registered: set[str] | None = None) -> Stored:
         """Store these events, and resume what the new ones match, in the caller's transaction.
 
-        When conditions take too long for that, the next tick matches them.
+        When conditions take too long for that, the next tick matches them. ``registered`` are the types, where the
+        transaction has asked for them.
         """
-        return self._store(connection, self._encoded(events), None)
+        return self._store(connection, self._encoded(events), None, registered)
 
     def _encoded(self, events: Sequence[Event]) -> Encoded:
         return Encoded.of([store.row_of(event) for event in events], self._dialect)
 
-    def _store(self, connection: Connection, encoded: Encoded, verdicts: Verdicts | None) -> Stored:
+    def _store(
+        self,
+        connection: Connection,
+        encoded: Encoded,
+        verdicts: Verdicts | None,
+        registered: set[str] | None = None,
+    ) -> Stored:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
-        refused = _unregistered(encoded, store.registered_types(connection))
+        refused = _unregistered(encoded, store.registered_types(connection) if registered is None else registered)
         ids = {row.id for row in encoded.rows}
         text = encoded.text
         if refused:

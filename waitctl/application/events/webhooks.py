@@ -231,7 +231,7 @@ class WebhookService:
         def work(connection: Connection) -> list[WebhookResult | WaitStepError]:
             now, registered = self._database.clock(connection), event_store.registered_types(connection)
             judged = [self._judge_or_error(request, webhook, registered, now) for request, webhook in arrived]
-            return self._store_together(connection, judged, now)
+            return self._store_together(connection, judged, registered, now)
 
         return self._database.write(work)
 
@@ -245,7 +245,11 @@ class WebhookService:
         return _Arrived(request, webhook, judged)
 
     def _store_together(
-        self, connection: Connection, judged: Sequence[_Arrived | WaitStepError], now: datetime
+        self,
+        connection: Connection,
+        judged: Sequence[_Arrived | WaitStepError],
+        registered: set[str],
+        now: datetime,
     ) -> list[WebhookResult | WaitStepError]:
         kept = dict[str, tuple[SourceConfig, list[Quarantined]]]()
         taken: list[tuple[_Judged, list[Quarantined]] | WaitStepError] = []
@@ -261,7 +265,7 @@ class WebhookService:
         for config, rows in kept.values():
             keep(connection, rows, config)
         events = [event for each in taken if not isinstance(each, WaitStepError) for event in each[0].events]
-        stored = self._events.store(connection, events) if events else Stored(set(), [], [])
+        stored = self._events.store(connection, events, registered) if events else Stored(set(), [], [])
         share = _shares(stored)
         return [
             each if isinstance(each, WaitStepError) else _result(each[0], share(each[0].events), each[1], dry_run=False)
@@ -270,7 +274,8 @@ class WebhookService:
 
     @staticmethod
     def _judge(request: Request, webhook: Webhook, registered: set[str], now: datetime) -> tuple[Request, _Judged]:
-        request = replace(request, url=request.url or webhook.config.url)
+        if request.url is None and webhook.config.url is not None:
+            request = replace(request, url=webhook.config.url)
         return request, webhook.judge(request, registered, now)
 
     def _let_through_once(self, connection: Connection, webhook: Webhook, judged: _Judged, now: datetime) -> _Judged:

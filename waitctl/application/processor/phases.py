@@ -353,8 +353,8 @@ class Resolver:
                 self.progress.resumed += due.resolve_late(
                     connection, reasons, deliver=deliver, now=now, actor=self._actor
                 )
-        if any(RECURRENCE in wait.wait_config for wait in late):
-            self._recurrences.go_on_due(connection, now=now)
+        if comes_again := [wait.id for wait in late if RECURRENCE in wait.wait_config]:
+            self._recurrences.go_on_among(connection, comes_again, now=now)
         if moves:
             moved = rescheduling.reschedule_waits(connection, moves, now=now, actor=self._actor)
             self.progress.moved += len(moved)
@@ -387,12 +387,13 @@ class Resolver:
             fields=WAIT_FIELDS,
         )
         if done.may_recur:
-            self._recurrences.go_on_due(connection, now=now)
+            self._recurrences.go_on_due(connection, since=low.at, up_to=done.up_to.at, now=now)
         return done
 
     def _forgotten_batch(self, connection: Connection) -> int:
         """Go on with recurrences whose wait was ended by something that knows of none; once a run."""
-        self._recurrences.go_on_due(connection, now=self._database.clock(connection))
+        now = self._database.clock(connection)
+        self._recurrences.go_on_due(connection, since=FIRST.at, up_to=now, now=now)
         return 0
 
     def _expired_batch(self, connection: Connection) -> int:

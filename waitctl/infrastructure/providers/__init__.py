@@ -136,12 +136,16 @@ class Provider:
     tolerance: timedelta | None = None
     always_signed: bool = True
 
+    def reads(self, header: str) -> bool:
+        """Whether it has a use for a header, whose name is in lower case."""
+        return _is_among(header, self.headers)
+
     def own_part(self, request: Request) -> Request:
         """The request with this provider's own headers alone, so that a replay sees what the first try saw.
 
         Of one that came more than once there is no value.
         """
-        own = {name for name in request.headers if _is_among(name, self.headers)}
+        own = {name for name in request.headers if self.reads(name)}
         repeated = request.repeated & own
         headers = {name: request.headers[name] for name in sorted(own - repeated)}
         return replace(request, headers=headers, repeated=repeated)

@@ -5,27 +5,41 @@ Lock order: waits by id → listeners → deliveries → recurrences by id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import datetime
+from typing import Any, NamedTuple
 
+from waitctl.domain.occurrences import NextWait, Terms
 from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
-from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import Resolution, WaitStepExecution
+from waitctl.domain.text import to_json
+from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.executor import Connection, Row
-from waitctl.infrastructure.kept import kept
+from waitctl.infrastructure.kept import by_dialect, kept
+from waitctl.infrastructure.sql_values import as_tuples, instant_text
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A recurrence whose open wait has ended: when it was due, when and how it ended."""
+class Ended(NamedTuple):
+    """A recurrence whose open wait has ended: what comes next goes by, when that was due, when and how it ended.
 
-    recurrence: Recurrence
+    ``context`` (only where it may hold the zone) and ``wait_config`` are JSON.
+    """
+
+    terms: Terms
+    contact_id: str | None
+    context: str | None
+    wait_id: str
+    stop_wait_id: str | None
     scheduled_at: datetime
     resolved_at: datetime
     resolution: Resolution
     timezone: str
-    wait_config: JsonObject
+    wait_config: str
+
+    @property
+    def id(self) -> str:
+        """The recurrence's."""
+        return self.terms.recurrence_id
 
 
 _NUMBER = len(fields(Recurrence))
@@ -37,9 +51,9 @@ def _read(row: Row) -> Recurrence:
     return replace(found, status=RecurrenceStatus(found.status))
 
 
-def take_ended(connection: Connection, *, now: datetime) -> list[Ended]:
-    """Lock the active recurrences that are due and whose open wait has ended."""
-    return _ended(connection.execute(kept("take_ended"), {"now": now}))
+def take_ended(connection: Connection, *, since: datetime, up_to: datetime) -> list[Ended]:
+    """Lock the active recurrences that were due within a span and whose open wait has ended."""
+    return _ended(connection.execute(kept("take_ended"), {"low_at": since, "up_to_at": up_to}))
 
 
 def take_ended_among(connection: Connection, wait_ids: Sequence[str]) -> list[Ended]:
@@ -47,8 +61,11 @@ def take_ended_among(connection: Connection, wait_ids: Sequence[str]) -> list[En
     return _ended(connection.execute(kept("take_ended_among"), {"ids": wait_ids}))
 
 
+_TERMS = len(Terms._fields)
+
+
 def _ended(rows: Iterable[Row]) -> list[Ended]:
-    return [Ended(_read(row), *row[-5:]) for row in rows]
+    return [Ended(Terms(*row[:_TERMS]), *row[_TERMS:]) for row in rows]
 
 
 def stopped_by(connection: Connection, wait_ids: Sequence[str]) -> list[Recurrence]:
@@ -67,13 +84,37 @@ def insert_recurrence(connection: Connection, recurrence: Recurrence) -> bool:
     return connection.execute(insert_new(recurrences).returning(recurrences.c.id), row).first() is not None
 
 
-def go_on(connection: Connection, following: Sequence[tuple[Recurrence, WaitStepExecution]], *, now: datetime) -> None:
-    """Note the open waits that come next, one for each of these recurrences."""
+def go_on(connection: Connection, following: Sequence[NextWait], *, now: datetime, reason: str, actor: str) -> set[str]:
+    """Make the waits that come next, and note each as the open one of its recurrence.
+
+    Returns the ids of the recurrences that could not go on, since their step has another open wait.
+    """
     rows = [
-        {"of": recurrence.id, "wait": wait.id, "at": wait.scheduled_at, "number": recurrence.occurrence + 1, "now": now}
-        for recurrence, wait in following
+        (
+            *(wait.id, wait.recurrence_id, str(wait.number), f"recurrence:{wait.recurrence_id}:{wait.number}"),
+            *(wait.wait_type, instant_text(wait.scheduled_at), wait.timezone, to_json(wait.wait_config)),
+            wait.late_policy,
+        )
+        for wait in following
     ]
-    connection.execute(kept("note_following"), rows)
+    go_on = by_dialect(connection, sqlite=_go_on_step_by_step, postgresql=_go_on_at_once)
+    given = {"given": as_tuples(rows, connection.dialect), "now": now}
+    return go_on(connection, following, given, {"reason": reason, "actor": actor})
+
+
+def _go_on_at_once(
+    connection: Connection, _: Sequence[NextWait], given: Mapping[str, Any], audit: Mapping[str, str]
+) -> set[str]:
+    return set(connection.execute(kept("go_on"), {**given, **audit}).scalars())
+
+
+def _go_on_step_by_step(
+    connection: Connection, following: Sequence[NextWait], given: Mapping[str, Any], audit: Mapping[str, str]
+) -> set[str]:
+    stored = set(connection.execute(kept("store_next"), given).scalars())
+    connection.execute(kept("audit_next"), {**given, **audit})
+    connection.execute(kept("note_next"), given)
+    return {wait.recurrence_id for wait in following if wait.id not in stored}
 
 
 def end(connection: Connection, ids: Sequence[str], status: RecurrenceStatus, *, reason: str, now: datetime) -> None:
