@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 
 from whenever import Date
@@ -11,6 +11,7 @@ from whenever import Date
 from waitctl.domain.errors import CalendarRangeError, NoOpeningError
 from waitctl.domain.hours import DAY, MAX_STEPS, Gate, Interval, OpeningHours
 from waitctl.domain.instants import Dst
+from waitctl.domain.values import dataclass
 
 MONDAY_TO_FRIDAY = frozenset({1, 2, 3, 4, 5})
 WEEKEND = "weekend"

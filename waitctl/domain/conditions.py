@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from math import inf
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.text import JsonObject, storable
+from waitctl.domain.values import dataclass
 
 if TYPE_CHECKING:  # loaded when there is a condition
     from waitctl.domain.cel_tree import Node

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from waitctl.domain.errors import InvalidInputError, InvalidWaitDurationError
+from waitctl.domain.values import dataclass
 
 MAX_DURATION = timedelta(days=3653)
 """Ten years."""

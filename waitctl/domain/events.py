@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from waitctl.domain.errors import InvalidEventTypeError
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 
 
 class EventType(StrEnum):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
 from waitctl.domain.deliveries import Outcome, RetryPolicy
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 
 INLINE = "--"
 """The name of the handler that runs a wait's own command: what stands before it on the command line."""

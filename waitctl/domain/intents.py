@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -24,6 +23,7 @@ from waitctl.domain.hours import OpeningHours, format_days, parse_days, parse_ho
 from waitctl.domain.instants import Dst, clock, format_instant, parse_formatted, parse_moment
 from waitctl.domain.months import DayOfMonth, parse_day_of_month
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -26,6 +25,7 @@ from waitctl.domain.events import check_event_type_name
 from waitctl.domain.intents import FixedTime, Rules, UntilDate, parse_time_of_day, parse_until_date, reading_config
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text
+from waitctl.domain.values import dataclass
 
 _MAX_EXPONENT = 131_072
 """Digits that PostgreSQL's numeric holds; written out, a longer one would fill the memory."""

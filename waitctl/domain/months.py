@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from whenever import Date
@@ -12,6 +11,7 @@ from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
 from waitctl.domain.errors import InvalidWaitConfigurationError, NoOpeningError
 from waitctl.domain.hours import WEEKDAY_NAMES, parse_days
 from waitctl.domain.instants import show_day
+from waitctl.domain.values import dataclass
 
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1}
 _NAMES = {number: name for name, number in _ORDINALS.items()}

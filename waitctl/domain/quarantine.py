@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from waitctl.domain.errors import PayloadCutError
 from waitctl.domain.text import storable
+from waitctl.domain.values import dataclass
 
 MAX_KEPT = 1024 * 1024
 """Bytes of a body that are kept; a longer one is cut and cannot be replayed."""

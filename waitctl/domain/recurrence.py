@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
@@ -26,6 +25,7 @@ from waitctl.domain.intents import FixedTime, Intent, Past, Rules, UntilDate, pa
 from waitctl.domain.months import DayOfMonth, parse_day_of_month
 from waitctl.domain.schedule import IntentResolver
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitSpec
 
 NUMBER, RECURRENCE = "occurrence", "recurrence"

@@ -6,7 +6,6 @@ All arithmetic is done here, none in SQL: PostgreSQL and Python disagree about t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -35,6 +34,7 @@ from waitctl.domain.intents import FixedTime, Intent, Past, Roll, Rules, UntilDa
 from waitctl.domain.months import DayOfMonth, ReachedMonth
 from waitctl.domain.opening_rules import OpeningRules, show_days
 from waitctl.domain.spreading import Spread
+from waitctl.domain.values import dataclass
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -12,6 +11,7 @@ from whenever import Instant, ZonedDateTime
 
 from waitctl.domain.errors import InvalidWaitDateError
 from waitctl.domain.instants import format_instant
+from waitctl.domain.values import dataclass
 
 MAX_BUCKETS = 2000
 QUARTER = 900

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -28,6 +28,7 @@ from waitctl.domain.listeners import EventListener
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, StorableObject, check_json_object, check_text, normalize_contact, to_json
 from waitctl.domain.traces import KEY, read_traceparent
+from waitctl.domain.values import dataclass, replace
 
 NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT, KEY})
 """What `wait_config` holds beside what was asked for."""

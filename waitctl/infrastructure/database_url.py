@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any
 
 from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.values import dataclass, replace
 
 _AUTHORITY = re.compile(
     r"(?P<scheme>postgres\w*(?:\+\w+)?)://(?P<user>[^/?@]*@)?(?P<hosts>[^/?@]*)(?P<rest>.*)", re.DOTALL

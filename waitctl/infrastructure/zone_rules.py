@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+
+from waitctl.domain.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from threading import Condition
@@ -44,6 +43,7 @@ from waitctl.domain.deliveries import (
     settle,
 )
 from waitctl.domain.handlers import INLINE
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import HandlerNotReadyError

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -32,6 +32,7 @@ from waitctl.domain.intents import Late, moved_when_late
 from waitctl.domain.late import Fire, Move, Skip
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.recurrence import RECURRENCE
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion, due, inbox, pauses, rescheduling

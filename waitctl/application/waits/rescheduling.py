@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -42,6 +41,7 @@ from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.recurrence import NUMBER, RECURRENCE
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_reason
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution, WaitType
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database

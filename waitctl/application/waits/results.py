@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from waitctl.domain.deliveries import Backlog
 from waitctl.domain.errors import WaitStepError
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.store.overview import ListenerCounts, OpenCounts
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from waitctl.domain.deliveries import HandlerResult, Rejected
 from waitctl.domain.text import JsonObject, holds_control, to_json
+from waitctl.domain.values import dataclass
 
 
 class HandlerNotReadyError(Exception):

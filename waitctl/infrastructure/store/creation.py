@@ -6,11 +6,11 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from waitctl.domain.text import to_json
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database_errors import is_integrity_error
 from waitctl.infrastructure.executor import Connection

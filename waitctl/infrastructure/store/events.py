@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from waitctl.domain.events import Event
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import to_json
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database_errors import is_integrity_error
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import Statement, by_dialect, kept

@@ -6,11 +6,12 @@ Lock order: waits by id → listeners → deliveries → recurrences by id.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from datetime import datetime
 
 from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import Resolution, WaitStepExecution
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from waitctl.domain.text import JsonObject, from_json
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
 

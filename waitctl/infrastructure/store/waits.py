@@ -6,7 +6,7 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from itertools import starmap
 from typing import Any
@@ -15,6 +15,7 @@ from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import WaitExecutionNotFoundError
 from waitctl.domain.listeners import EventListener
 from waitctl.domain.text import JsonObject, from_json
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import (
     INSTANTS,
     Resolution,
