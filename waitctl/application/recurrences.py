@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
@@ -21,6 +20,7 @@ from waitctl.domain.recurrence import (
     next_occurrence,
 )
 from waitctl.domain.schedule import IntentResolver
+from waitctl.domain.values import replace
 from waitctl.domain.waits import Resolution, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database

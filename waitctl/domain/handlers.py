@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
 from waitctl.domain.deliveries import Outcome, RetryPolicy
 from waitctl.domain.errors import InvalidWaitConfigurationError
+from waitctl.domain.patterns import pattern
 from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass
 
@@ -21,7 +21,7 @@ INLINE_TIMEOUT = timedelta(hours=1)
 MAX_COMMAND = 64 * 1024
 """Bytes of an inline command."""
 
-_NOT_AN_ARGUMENT = re.compile(r"[\x00\ud800-\udfff]")
+_NOT_AN_ARGUMENT = pattern(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)

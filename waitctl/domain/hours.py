@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
@@ -16,6 +15,8 @@ from whenever import Date, Instant, PlainDateTime, Time, TimeDelta, ZonedDateTim
 
 from waitctl.domain.errors import InvalidWaitConfigurationError, NoOpeningError
 from waitctl.domain.instants import Adjustment, Dst, to_zone, unless_final
+from waitctl.domain.patterns import pattern
+from waitctl.domain.values import dataclass
 
 WEEKDAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 WEEKDAYS = tuple(name[:3] for name in WEEKDAY_NAMES)
@@ -26,7 +27,7 @@ _MOST_DAYS = 3660
 DAY = 24 * 60
 _WEEK = 7 * DAY
 _EXAMPLE = "write it as 'mon-fri 09:00-12:00,13:00-17:00' or '22:00-06:00'; parts are joined by ';'"
-_SPAN = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
+_SPAN = pattern(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
 
 Interval = tuple[int, int]
 """Start and end in minutes after the midnight of the day that it belongs to; the end may lie on the next day."""

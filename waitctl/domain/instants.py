@@ -15,24 +15,25 @@ from typing import Literal, NamedTuple
 from whenever import Date, Instant, PlainDateTime, RepeatedTime, SkippedTime, Time, TimeZoneNotFoundError, ZonedDateTime
 
 from waitctl.domain.errors import InvalidTimezoneError, InvalidWaitDateError, InvalidWaitTimeError
+from waitctl.domain.patterns import pattern
 
 YEARS = range(1000, 9900)
 """The years that instants may lie in: so far from the ends of every calendar that no zone and no sum leaves it."""
 
 OUTSIDE = "the instant lies outside the years 1000 to 9899"
 
-_MOMENT = re.compile(
+_MOMENT = pattern(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?))?"
     r"(?: ?(Z|[+-][0-9]{2}(?::?[0-5][0-9])?))?",
     re.IGNORECASE,
 )
-_EPOCH = re.compile(r"(?:[0-9]{9,10}|[0-9]{13})(?:\.[0-9]+)?")
+_EPOCH = pattern(r"(?:[0-9]{9,10}|[0-9]{13})(?:\.[0-9]+)?")
 """Seconds since 1970 from 1973 on, milliseconds from 2001 on, up to 2286: with other digits it may be anything."""
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 # As most programs write it: read at once, since a stream of events holds one a line.
-_PLAIN_INSTANT = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
-_NOT_IANA = re.compile(r"(posix|right)/|localtime$|posixrules$|Factory$")
+_PLAIN_INSTANT = pattern(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
+_NOT_IANA = pattern(r"(posix|right)/|localtime$|posixrules$|Factory$")
 
 
 class Dst(StrEnum):
@@ -231,7 +232,7 @@ def _moment(date: str, time: str | None, offset: str | None) -> datetime | Plain
 
 
 _TOKENS = {"YYYY": "[0-9]{4}", "MM": "[0-9]{2}", "DD": "[0-9]{2}", "HH": "[0-9]{2}", "mm": "[0-9]{2}", "ss": "[0-9]{2}"}
-_TOKEN = re.compile("|".join(_TOKENS))
+_TOKEN = pattern("|".join(_TOKENS))
 
 
 def check_date_format(text: str) -> str:

@@ -6,7 +6,6 @@ asked, so that they can be resolved again when zones or holidays change.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
@@ -22,6 +21,7 @@ from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDate
 from waitctl.domain.hours import OpeningHours, format_days, parse_days, parse_hours
 from waitctl.domain.instants import Dst, clock, format_instant, parse_formatted, parse_moment
 from waitctl.domain.months import DayOfMonth, parse_day_of_month
+from waitctl.domain.patterns import pattern
 from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass, replace
 
@@ -253,7 +253,7 @@ def set_by_hand(config: JsonObject, **changes: datetime | str) -> JsonObject:
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
-_TIME_OF_DAY = re.compile(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
+_TIME_OF_DAY = pattern(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
 
 
 def parse_fixed_time(text: str, at: str | None = None, on: str | None = None, *, zero: bool = False) -> FixedTime:

@@ -1,4 +1,4 @@
-"""Values: dataclasses with slots, whose methods are made when they are first needed.
+"""Values: dataclasses whose methods are made when they are first needed.
 
 The standard's decorator writes each method of a class as text and compiles it: most of a millisecond a class. A command
 loads a hundred classes and uses a dozen, in a tenth of a second. What comes out is the same: ``__init__`` is made with
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 
 class _Maker:
-    """A class with slots in the place of a plain one, and what is yet to be made of it.
+    """A class in the place of a plain one, and what is yet to be made of it.
 
     Two threads may make the same at once: what they make it of is never changed, and either result will do.
     """
 
-    def __init__(self, plain: type[Any], *, frozen: bool, eq: bool) -> None:
+    def __init__(self, plain: type[Any], *, frozen: bool, slots: bool, eq: bool) -> None:
         self._plain = plain
         self._how = {"frozen": frozen, "eq": eq}
+        self._has_slots = slots
         self._own = {name: each for name, each in vars(plain).items() if name not in {"__dict__", "__weakref__"}}
         self._names = tuple(name for name, kind in plain.__annotations__.items() if not kind.startswith("ClassVar"))
         wanted = ("__repr__", "__eq__", "__hash__")[: 1 + eq + (eq and frozen)]
@@ -41,7 +42,9 @@ class _Maker:
     def _space(self) -> dict[str, Any]:
         """What is in the class from the beginning."""
         space = {name: each for name, each in self._own.items() if name not in self._names}
-        space |= {"__slots__": self._names, "__match_args__": self._names}
+        space["__match_args__"] = self._names
+        if self._has_slots:
+            space["__slots__"] = self._names
         if self._how["frozen"]:
             space |= _OF_FROZEN
         elif self._how["eq"]:
@@ -133,9 +136,8 @@ _OF_FROZEN = {
 
 
 def _dataclass(*, frozen: bool = False, slots: bool = False, eq: bool = True) -> Callable[[type[Any]], type[Any]]:
-    """As the standard's ``dataclass``, for classes with slots whose bases have no fields."""
-    assert slots, "without slots the standard's decorator does as well"
-    return lambda plain: _Maker(plain, frozen=frozen, eq=eq).made
+    """As the standard's ``dataclass``, for classes whose bases have no fields."""
+    return lambda plain: _Maker(plain, frozen=frozen, slots=slots, eq=eq).made
 
 
 def _replace(value: Any, /, **changes: Any) -> Any:

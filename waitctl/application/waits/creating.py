@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
@@ -22,6 +21,7 @@ from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.schedule import Schedule
+from waitctl.domain.values import replace
 from waitctl.domain.waits import Resolution, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Caller, Connection, Database, host_clock

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from waitctl.application.waits.results import WaitCreateResult
 from waitctl.domain.errors import IdempotencyKeyConflictError, WaitAlreadyOpenError
+from waitctl.domain.values import replace
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.store import waits as store

@@ -6,7 +6,6 @@ Lock order: waits by id → listeners → deliveries → recurrences by id.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from datetime import datetime
 
 from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
@@ -29,7 +28,7 @@ class Ended:
     wait_config: JsonObject
 
 
-_NUMBER = len(fields(Recurrence))
+_NUMBER = len(Recurrence.__annotations__)
 """Columns of a recurrence, in the order of its fields; two of them bear another name."""
 
 
@@ -62,7 +61,7 @@ def insert_recurrence(connection: Connection, recurrence: Recurrence) -> bool:
     from waitctl.infrastructure.dialects import insert_new
     from waitctl.infrastructure.schema import recurrences
 
-    names = [field.name for field in fields(Recurrence)]
+    names = list(Recurrence.__annotations__)
     values = [getattr(recurrence, name) for name in names]
     row = dict(zip(recurrences.c.keys(), values, strict=True)) | {"status": recurrence.status.value}
     return connection.execute(insert_new(recurrences).returning(recurrences.c.id), row).first() is not None

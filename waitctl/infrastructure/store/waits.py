@@ -6,7 +6,6 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from datetime import datetime
 from itertools import starmap
 from typing import Any
@@ -170,8 +169,8 @@ def count_ended(connection: Connection, wait_ids: Sequence[str]) -> int:
 # -- creating ----------------------------------------------------------------------------------------------------------
 
 
-_COLUMNS = [each.name for each in fields(WaitStepExecution) if each.name not in {"listeners", "deliveries"}]
-_LISTENER_COLUMNS = [each.name for each in fields(EventListener) if each.name != "matched_count"]
+_COLUMNS = [name for name in WaitStepExecution.__annotations__ if name not in {"listeners", "deliveries"}]
+_LISTENER_COLUMNS = [name for name in EventListener.__annotations__ if name != "matched_count"]
 
 
 def insert_wait(
