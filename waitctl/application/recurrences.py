@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.contacts import in_its_zone
@@ -22,13 +23,15 @@ from waitctl.domain.recurrence import (
 from waitctl.domain.schedule import IntentResolver
 from waitctl.domain.values import replace
 from waitctl.domain.waits import Resolution, WaitStepExecution
-from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import completion, creation
 from waitctl.infrastructure.store import recurrences as store
-from waitctl.infrastructure.store.recurrences import Ended
 from waitctl.infrastructure.zone_rules import tzdata_version
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Connection, Database
+    from waitctl.infrastructure.store.recurrences import Ended
 
 CANCELLED, FINISHED, TAKEN = "its wait was cancelled", "its rule has ended", "its step has another open wait"
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
-from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass, replace
-from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import pruning, rollups
+
+if TYPE_CHECKING:
+    from waitctl.domain.text import JsonObject
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Connection, Database
 
 _SETTLED = timedelta(minutes=2)
 """How long ago a transaction must have read the clock for it to be committed by now."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from waitctl.domain.deliveries import Outcome, RetryPolicy
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.patterns import pattern
-from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass
+
+if TYPE_CHECKING:
+    from waitctl.domain.text import JsonObject
 
 INLINE = "--"
 """The name of the handler that runs a wait's own command: what stands before it on the command line."""

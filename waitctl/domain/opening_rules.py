@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from whenever import Date, Instant, PlainDateTime, Time, ZonedDateTime
 
@@ -12,8 +12,10 @@ from waitctl.domain.calendars import WEEKEND, Calendar
 from waitctl.domain.errors import InvalidInputError, InvalidWaitDateError, NoOpeningError
 from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours, all_but, format_days
 from waitctl.domain.instants import OUTSIDE, Adjustment, Dst, clock, refuse_adjusted, show_day, to_zone, unless_final
-from waitctl.domain.intents import Rules
 from waitctl.domain.spreading import Spread, share_of
+
+if TYPE_CHECKING:
+    from waitctl.domain.intents import Rules
 
 NOT_ASKED = "not asked for"
 _SHOWN = 12

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from waitctl.domain.calendars import Calendar
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
 from waitctl.domain.deliveries import Delivery, Outcome
 from waitctl.domain.errors import (
@@ -24,11 +24,14 @@ from waitctl.domain.handlers import INLINE, InlineCommand
 from waitctl.domain.instants import check_zone, format_instant
 from waitctl.domain.intents import FIRST_DUE_AT, FixedTime, Intent, Late, Past, Rules, UntilDate, UntilTime
 from waitctl.domain.late import late_policy
-from waitctl.domain.listeners import EventListener
-from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, StorableObject, check_json_object, check_text, normalize_contact, to_json
 from waitctl.domain.traces import KEY, read_traceparent
 from waitctl.domain.values import dataclass, replace
+
+if TYPE_CHECKING:
+    from waitctl.domain.calendars import Calendar
+    from waitctl.domain.listeners import EventListener
+    from waitctl.domain.schedule import Schedule
 
 NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT, KEY})
 """What `wait_config` holds beside what was asked for."""
@@ -252,6 +255,8 @@ class WaitStepExecution:
         `InvalidWaitDateError` for an until-date before the base unless it says otherwise, and what
         `IntentResolver.resolve` raises.
         """
+        from waitctl.domain.schedule import IntentResolver  # what only looks at waits computes no instants
+
         spec, rules = spec.checked(), rules.checked()
         start = base or now
         resolver = IntentResolver(intent, spec.timezone, rules, calendar)

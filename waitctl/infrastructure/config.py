@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.errors import InvalidSettingError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, InlineConfig
-from waitctl.domain.hours import Interval, OpeningHours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.logs import LogFormat
@@ -29,6 +28,7 @@ from waitctl.infrastructure.zone_rules import use_newest
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+    from waitctl.domain.hours import Interval, OpeningHours
     from waitctl.infrastructure.file_settings import ServeModel
 
 INLINE_DEFAULT = HandlerConfig(INLINE, InlineConfig(), timeout=INLINE_TIMEOUT)

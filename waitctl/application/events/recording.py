@@ -17,16 +17,17 @@ from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, Invali
 from waitctl.domain.events import Event, check_event_type_name, check_registered
 from waitctl.domain.text import JsonObject, check_json_object, check_text, from_json, normalize_contact
 from waitctl.domain.values import dataclass, replace
-from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Caller, Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import events as store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts, write_within_budget
-from waitctl.infrastructure.store.events import EventRow, HeldWait
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
+
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.store.events import EventRow, HeldWait
 
 DEFAULT_SOURCE = "cli"
 

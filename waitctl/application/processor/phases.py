@@ -17,14 +17,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from waitctl.application import logs
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.application.inbox import Inbox
 from waitctl.application.recurrences import Recurrences
-from waitctl.domain.deliveries import Capacity
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import format_instant
@@ -33,15 +32,18 @@ from waitctl.domain.late import Fire, Move, Skip
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.recurrence import RECURRENCE
 from waitctl.domain.values import dataclass
-from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion, due, inbox, pauses, rescheduling
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store.completion import FIRST, Ahead, Mark
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts, write_within_budget
-from waitctl.infrastructure.store.due import LateWait, LeasedBatch, ResumedBatch
 from waitctl.infrastructure.store.rescheduling import Rescheduled
+
+if TYPE_CHECKING:
+    from waitctl.domain.deliveries import Capacity
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Connection, Database
+    from waitctl.infrastructure.store.due import LateWait, LeasedBatch, ResumedBatch
 
 
 class Phase(StrEnum):

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass
-from waitctl.domain.waits import Resolution
-from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_ids
+
+if TYPE_CHECKING:
+    from waitctl.domain.text import JsonObject
+    from waitctl.domain.waits import Resolution
+    from waitctl.infrastructure.executor import Connection
 
 # -- the low-water mark ------------------------------------------------------------------------------------------------
 

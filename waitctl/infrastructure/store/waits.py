@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import starmap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import WaitExecutionNotFoundError
@@ -22,9 +22,11 @@ from waitctl.domain.waits import (
     WaitStepExecution,
     WaitType,
 )
-from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import Statement, kept
 from waitctl.infrastructure.sql_values import read_rfc3339
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.executor import Connection
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
