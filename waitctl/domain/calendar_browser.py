@@ -7,9 +7,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
 
-from whenever import Date, Instant, ZonedDateTime
-
 from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
+from waitctl.domain.clocks import Date, Instant, ZonedDateTime
 from waitctl.domain.errors import CalendarRangeError, NoOpeningError
 from waitctl.domain.values import dataclass
 

@@ -10,8 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from whenever import Time
-
+from waitctl.domain import clocks
 from waitctl.domain.conditions import check_condition
 from waitctl.domain.durations import Duration, as_duration, parse_duration
 from waitctl.domain.errors import (
@@ -142,7 +141,7 @@ class EventQuery:
     count: int | None = None
     distinct: str | None = None
     timeout_window: bool = False
-    at: Time | None = None
+    at: clocks.Time | None = None
     until: str | None = None
     timeout_calendar: str | None = None
 

@@ -14,8 +14,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from whenever import Date, Instant, PlainDateTime, Time
-
+from waitctl.domain import clocks
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
 from waitctl.domain.durations import Duration, duration_text, parse_duration
@@ -78,7 +77,7 @@ class RecurrenceRule:
     every: Duration | None = None
     cron: str | None = None
     rrule: str | None = None
-    at: Time | None = None
+    at: clocks.Time | None = None
     on: DayOfMonth | None = None
     fixed: bool = False
     until: datetime | None = None
@@ -252,7 +251,7 @@ def parse_rrule(text: str, start: datetime, zone: str) -> Any:
     if re.search(r"FREQ=(SECONDLY|MINUTELY)", rule):
         raise InvalidRecurrenceError(f"{text[:80]!r} comes too often for a rule", hint="--every 15m, or --cron")
     if found := re.search(r"UNTIL=([0-9]{8}T[0-9]{6})Z", rule):  # wall clocks know no zone
-        until = Instant.parse_iso(found[1] + "Z").to_tz(zone).to_plain().to_stdlib()
+        until = clocks.Instant.parse_iso(found[1] + "Z").to_tz(zone).to_plain().to_stdlib()
         rule = rule.replace(found[0], f"UNTIL={until:%Y%m%dT%H%M%S}")
     try:
         return rrulestr(rule, dtstart=start, cache=False)
@@ -307,29 +306,29 @@ def _candidates(
     if rule.every is not None:
         found = _multiples(rule, rule.every, zone, anchor, after)
     else:
-        start = Instant(after).to_tz(zone).to_plain().to_stdlib() - _BEFORE
+        start = clocks.Instant(after).to_tz(zone).to_plain().to_stdlib() - _BEFORE
         if rule.cron is not None:
             times: Iterator[datetime] = parse_cron(rule.cron, start)
         else:
-            first = Instant(anchor).to_tz(zone).to_plain().to_stdlib().replace(microsecond=0)
+            first = clocks.Instant(anchor).to_tz(zone).to_plain().to_stdlib().replace(microsecond=0)
             times = parse_rrule(str(rule.rrule), first, zone).xafter(start, inc=False)
-        found = (UntilDate(PlainDateTime(time), past=Past.FIRE) for time in islice(times, _MOST_TRIED))
+        found = (UntilDate(clocks.PlainDateTime(time), past=Past.FIRE) for time in islice(times, _MOST_TRIED))
     for intent in found:
         yield intent, after
 
 
-def _kept_clock(every: Duration, anchor: datetime, zone: str) -> Time | None:
+def _kept_clock(every: Duration, anchor: datetime, zone: str) -> clocks.Time | None:
     """Days, weeks and months of a recurrence keep the wall clock that it began at."""
     if every.time or every.business_time or not (every.days or every.months or every.business_days):
         return None
-    return Instant(anchor).to_tz(zone).time().replace(nanosecond=0)
+    return clocks.Instant(anchor).to_tz(zone).time().replace(nanosecond=0)
 
 
 def _multiples(
     rule: RecurrenceRule, every: Duration, zone: str, anchor: datetime, after: datetime
 ) -> Iterator[UntilDate]:
     """The anchor and so many times the span after it, each counted from the anchor alone."""
-    start = Instant(anchor).to_tz(zone)
+    start = clocks.Instant(anchor).to_tz(zone)
     at = rule.at or _kept_clock(every, anchor, zone)
     roughly = timedelta(days=every.days + 30.4375 * every.months) + every.time
     first = max(1, int((after - anchor - _BEFORE) / roughly) - 1)
@@ -337,7 +336,7 @@ def _multiples(
         if at is None:
             yield UntilDate(anchor + number * (timedelta(days=every.days) + every.time), past=Past.FIRE)
             continue
-        day: Date = start.date().add(months=number * every.months).add(days=number * every.days)
+        day: clocks.Date = start.date().add(months=number * every.months).add(days=number * every.days)
         day = rule.on.of(day) if rule.on is not None else day
         yield UntilDate(day.at(at), past=Past.FIRE)
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from whenever import Instant, ZonedDateTime
-
+from waitctl.domain.clocks import Instant, ZonedDateTime
 from waitctl.domain.errors import InvalidWaitDateError
 from waitctl.domain.instants import format_instant
 from waitctl.domain.values import dataclass

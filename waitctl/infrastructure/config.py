@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from waitctl.domain import clocks
 from waitctl.domain.errors import InvalidSettingError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, InlineConfig
 from waitctl.domain.instants import check_zone, parse_instant
@@ -131,7 +132,7 @@ class Settings:
         return frozenset(name for name, source in self.sources.items() if source.has_secret)
 
     def __post_init__(self) -> None:
-        use_newest()
+        clocks.prepare(use_newest)
 
 
 def load_settings(
@@ -142,7 +143,7 @@ def load_settings(
     Raises `InvalidSettingError`, naming the key, for anything that is not understood, and `UnsafeFileError` for a file
     with code or secrets that others could change.
     """
-    use_newest()  # before a zone is looked up
+    clocks.prepare(use_newest)  # before a zone is looked up
     environ = os.environ if environ is None else environ
     if database_url == "":
         raise InvalidSettingError("--database-url is empty", hint="leave it out for the default database")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
-from whenever import Instant
-
 from waitctl.domain.calendar_browser import CalendarYear
+from waitctl.domain.clocks import Instant
 from waitctl.domain.instants import clock
 from waitctl.domain.upcoming import Bucket
 from waitctl.domain.values import dataclass
