@@ -297,7 +297,8 @@ def show_soon(at: datetime, zone: str) -> str:
 
 def show_local(at: datetime, zone: str) -> str:
     """The instant as clocks in ``zone`` show it: ``2026-12-24 18:00:00``."""
-    return f"{clocks.Instant(at).to_tz(zone).to_plain().to_stdlib():%Y-%m-%d %H:%M:%S}"
+    local = at.astimezone(UTC) if zone == "UTC" else clocks.Instant(at).to_tz(zone).to_plain().to_stdlib()
+    return f"{local:%Y-%m-%d %H:%M:%S}"
 
 
 def wall(local: clocks.PlainDateTime) -> str:

@@ -151,13 +151,13 @@ class IntentResolver:
         try:
             at, local, asked = self._read(base, moves)
             if gated:
-                zoned = at if isinstance(at, clocks.ZonedDateTime) else clocks.Instant(at).to_tz(self._zone)
+                zoned = clocks.Instant(at).to_tz(self._zone) if isinstance(at, datetime) else at
                 # Open time ends while it is open, or at closing time, which only a window of its own may hold back.
                 counted = bool(moves) and isinstance(moves[-1], CountedOpen)
                 at = (
                     zoned if counted and self.opening_rules.window_lets_pass(zoned) else self._pass(zoned, local, moves)
                 )
-            found = at.to_instant().to_stdlib() if isinstance(at, clocks.ZonedDateTime) else at
+            found = at if isinstance(at, datetime) else at.to_instant().to_stdlib()
         except (ValueError, OverflowError) as cause:
             raise InvalidWaitDateError(OUTSIDE) from cause
         except NoOpeningError as error:
