@@ -1,7 +1,5 @@
 """The options of `waitctl create`, and where a wait belongs by them."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """The options that say which waits are meant, the same for every command that takes them."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

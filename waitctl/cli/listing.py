@@ -1,7 +1,5 @@
 """Lists: how many rows are shown, which columns or keys of them, and how they are printed as they come."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice

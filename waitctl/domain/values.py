@@ -28,7 +28,7 @@ class _Maker:
         self._how = {"frozen": frozen, "eq": eq}
         self._has_slots = slots
         self._own = {name: each for name, each in vars(plain).items() if name not in {"__dict__", "__weakref__"}}
-        self._names = tuple(name for name, kind in plain.__annotations__.items() if not kind.startswith("ClassVar"))
+        self._names = tuple(name for name, kind in plain.__annotations__.items() if not _is_of_the_class(kind))
         wanted = ("__repr__", "__eq__", "__hash__")[: 1 + eq + (eq and frozen)]
         self._rest = [*(name for name in wanted if self._own.get(name) is None), *_OF_THE_STANDARD]
         self.made = self._class_of(self._space())
@@ -91,6 +91,10 @@ class _Maker:
         twin = dataclasses.dataclass(**self._how)(self._class_of(dict(self._own)))
         for name in self._rest:
             setattr(self.made, name, getattr(twin, name))
+
+
+def _is_of_the_class(kind: object) -> bool:
+    return str(kind).removeprefix("typing.").startswith("ClassVar")
 
 
 class _Asked:

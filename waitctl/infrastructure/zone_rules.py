@@ -23,12 +23,14 @@ def use_newest() -> tuple[ZoneRules, ...]:
 
     A system's that do not say how old they are come last. The first call decides for the whole process.
     """
-    from whenever import clear_tzcache, get_tzpath, reset_tzpath
+    from whenever import get_tzpath
 
     folders = [folder for folder in (*map(Path, get_tzpath()), *_packaged()) if folder.is_dir()]
     found = [ZoneRules(folder, _version_in(folder)) for folder in folders]
     newest = sorted(found, key=lambda rules: rules.version or "", reverse=True)  # of two as new the system's
     if newest != found:
+        from whenever import clear_tzcache, reset_tzpath
+
         reset_tzpath([str(rules.folder) for rules in newest])
         clear_tzcache()
     return tuple(newest)
