@@ -8,6 +8,7 @@ the first value, and the rest, by the standard's own decorator, when one is comp
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, Field, FrozenInstanceError
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -89,6 +90,7 @@ class _Maker:
     def _finish(self) -> None:
         """Have the standard make the rest, of a class like this one."""
         twin = dataclasses.dataclass(**self._how)(self._class_of(dict(self._own)))
+        twin.__signature__ = inspect.signature(twin)
         for name in self._rest:
             setattr(self.made, name, getattr(twin, name))
 
@@ -110,7 +112,7 @@ class _Asked:
         return getattr(owner, self._name)
 
 
-_OF_THE_STANDARD = ("__dataclass_fields__", "__dataclass_params__")
+_OF_THE_STANDARD = ("__dataclass_fields__", "__dataclass_params__", "__signature__")
 """What the functions beside the standard's decorator go by."""
 
 
