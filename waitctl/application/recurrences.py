@@ -50,19 +50,9 @@ class Recurrences:
         self._host_rules = HostOpeningRules(settings)
         self._tolerance = settings.late_tolerance if settings else LATE_TOLERANCE
 
-    def go_on_due(self, connection: Connection, *, now: datetime) -> None:
-        """Go on with every recurrence that is due and whose open wait has ended."""
-        self._go_on(connection, store.take_ended(connection, now=now), now)
-
-    def go_on_among(self, connection: Connection, wait_ids: Sequence[str], *, now: datetime) -> None:
-        """Go on with those whose open wait is one of these, which have ended."""
-        self._go_on(connection, store.take_ended_among(connection, wait_ids), now)
-
-    def stop_by(self, connection: Connection, wait_ids: Sequence[str], *, now: datetime) -> None:
-        """Stop those that one of these waits, which an event has ended, is there to stop."""
-        stopped = store.stopped_by(connection, wait_ids)
-        if stopped:
-            self.end(connection, stopped, RecurrenceStatus.STOPPED, reason="stopped by an event", now=now)
+    def stop(self, connection: Connection, recurrences: Sequence[Recurrence], *, reason: str, now: datetime) -> None:
+        """Stop open recurrences."""
+        self.end(connection, recurrences, RecurrenceStatus.STOPPED, reason=reason, now=now)
 
     def end(
         self,
@@ -108,7 +98,8 @@ class Recurrences:
         )
         return {wait.id for wait in found} if landed is None else landed
 
-    def _go_on(self, connection: Connection, ended: Sequence[Ended], now: datetime) -> None:
+    def go_on(self, connection: Connection, ended: Sequence[Ended], now: datetime) -> None:
+        """Go on with recurrences whose open wait has ended, or end them."""
         following: list[tuple[Recurrence, WaitStepExecution]] = []
         over: dict[tuple[RecurrenceStatus, str], list[Recurrence]] = {}
         for each in ended:

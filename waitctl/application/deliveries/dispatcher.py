@@ -6,7 +6,6 @@ they bring back. So the database claims and settles while handlers run, and no h
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -331,6 +330,8 @@ class Dispatcher:
         self, returned: Sequence[Returned], begins: Sequence[tuple[HandlerWorkers, Sequence[Call]]] = ()
     ) -> None:
         """Write what became of calls, and that others begin, in one transaction; then give those to the workers."""
+        import random
+
         finished = [each for each in returned if each.results is not None]
         delivered: list[Lease] = []
         said: list[Output] = []

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from waitctl.application import logs
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
+from waitctl.application.coming_again import ComingAgain
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.application.inbox import Inbox
-from waitctl.application.recurrences import Recurrences
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import format_instant
@@ -136,7 +136,7 @@ class Resolver:
         self._counting = Lock()
         self._inbox = Inbox(settings)
         self.opening_rules = HostOpeningRules(settings)
-        self._recurrences = Recurrences(database, settings, actor=actor)
+        self._coming_again = ComingAgain(database, settings, actor=actor)
         self.progress = Progress()
         self._late_low = FIRST
         self._looked_from: dict[Phase, Mark] = dict.fromkeys((Phase.DUE, Phase.EXPIRED), FIRST)
@@ -308,7 +308,7 @@ class Resolver:
             actor=self._actor,
         )
         if matched:
-            self._recurrences.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
+            self._coming_again.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
         event_store.mark_correlated(connection, contacts, now=now)
         self.progress.correlated += len(contacts)
         self.progress.resumed += len(matched)
@@ -356,7 +356,7 @@ class Resolver:
                     connection, reasons, deliver=deliver, now=now, actor=self._actor
                 )
         if any(RECURRENCE in wait.wait_config for wait in late):
-            self._recurrences.go_on_due(connection, now=now)
+            self._coming_again.go_on_due(connection, now=now)
         if moves:
             moved = rescheduling.reschedule_waits(connection, moves, now=now, actor=self._actor)
             self.progress.moved += len(moved)
@@ -389,12 +389,12 @@ class Resolver:
             fields=WAIT_FIELDS,
         )
         if done.may_recur:
-            self._recurrences.go_on_due(connection, now=now)
+            self._coming_again.go_on_due(connection, now=now)
         return done
 
     def _forgotten_batch(self, connection: Connection) -> int:
         """Go on with recurrences whose wait was ended by something that knows of none; once a run."""
-        self._recurrences.go_on_due(connection, now=self._database.clock(connection))
+        self._coming_again.go_on_due(connection, now=self._database.clock(connection))
         return 0
 
     def _expired_batch(self, connection: Connection) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
+from waitctl.application.coming_again import ComingAgain
 from waitctl.application.contacts import in_its_zone, in_its_zone_or_ask
 from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.waits.explaining import explain_event_wait
@@ -233,8 +234,6 @@ class WaitCreator:
         raise WaitAlreadyOpenError("the step's wait keeps changing under this create", hint="run it again")
 
     def _replace(self, connection: Connection, existing: WaitStepExecution, *, now: datetime) -> None:
-        from waitctl.application.recurrences import Recurrences
-
         completion.end_waits(
             connection,
             [existing.id],
@@ -243,8 +242,8 @@ class WaitCreator:
             reason=self.database.dated("replaced"),
             actor=self.actor,
         )
-        recurrences = Recurrences(self.database, self._settings, actor=self.actor)
-        recurrences.go_on_among(connection, [existing.id], now=now)
+        coming_again = ComingAgain(self.database, self._settings, actor=self.actor)
+        coming_again.go_on_among(connection, [existing.id], now=now)
 
 
 def check_types(query: EventQuery, registered: set[str]) -> None:

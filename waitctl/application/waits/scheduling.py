@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from waitctl.application.coming_again import ComingAgain
 from waitctl.application.id_lookup import WAIT, find_cursor, find_id, get_by_id
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import (
@@ -38,7 +39,6 @@ from waitctl.infrastructure.store import waits as store
 from waitctl.infrastructure.store.waits import Transition
 
 if TYPE_CHECKING:
-    from waitctl.application.recurrences import Recurrences
     from waitctl.application.waits.creating import WaitCreator
 
 
@@ -63,12 +63,6 @@ class WaitSchedulingService:
         from waitctl.application.waits.creating import WaitCreator
 
         return WaitCreator(self._database, self._settings, actor=self._actor)
-
-    @cached_property
-    def _recurrences(self) -> Recurrences:
-        from waitctl.application.recurrences import Recurrences
-
-        return Recurrences(self._database, self._settings, actor=self._actor)
 
     # -- create ---------------------------------------------------------------------------------------------------
 
@@ -398,7 +392,9 @@ class WaitSchedulingService:
             data=data,
         )
         if landed:
-            self._recurrences.go_on_among(connection, list(landed), now=now)
+            ComingAgain(self._database, self._settings, actor=self._actor).go_on_among(
+                connection, list(landed), now=now
+            )
         return landed
 
     def _get(self, connection: Connection, wait_id: str) -> WaitStepExecution:

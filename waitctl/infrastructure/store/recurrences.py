@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
 from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import Resolution, WaitStepExecution
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
+
+if TYPE_CHECKING:
+    from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,11 @@ class Ended:
     wait_config: JsonObject
 
 
-_NUMBER = len(Recurrence.__annotations__)
-"""Columns of a recurrence, in the order of its fields; two of them bear another name."""
-
-
 def _read(row: Row) -> Recurrence:
-    found = Recurrence(*row[:_NUMBER])
+    """A recurrence of its columns, in the order of its fields; two of them bear another name."""
+    from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
+
+    found = Recurrence(*row[: len(Recurrence.__match_args__)])
     return replace(found, status=RecurrenceStatus(found.status))
 
 
@@ -61,7 +63,7 @@ def insert_recurrence(connection: Connection, recurrence: Recurrence) -> bool:
     from waitctl.infrastructure.dialects import insert_new
     from waitctl.infrastructure.schema import recurrences
 
-    names = list(Recurrence.__annotations__)
+    names = recurrence.__match_args__
     values = [getattr(recurrence, name) for name in names]
     row = dict(zip(recurrences.c.keys(), values, strict=True)) | {"status": recurrence.status.value}
     return connection.execute(insert_new(recurrences).returning(recurrences.c.id), row).first() is not None
@@ -78,6 +80,8 @@ def go_on(connection: Connection, following: Sequence[tuple[Recurrence, WaitStep
 
 def end(connection: Connection, ids: Sequence[str], status: RecurrenceStatus, *, reason: str, now: datetime) -> None:
     """Give open recurrences another status than active: none of them has an open wait any more."""
+    from waitctl.domain.recurrence import RecurrenceStatus
+
     given = {"ids": ids, "reason": reason, "now": now, "to_status": status.value}
     connection.execute(kept("end_recurrences", status is RecurrenceStatus.PAUSED), given)
 
