@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import os
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -23,6 +24,8 @@ COMMANDS = (
 )
 OWN = 60.0
 """Milliseconds that a command has for itself, beyond Python, Typer and the driver."""
+MEMORY = 45.0
+"""MiB that a command may hold at its peak."""
 
 
 def startup(setting: Setting) -> list[Comparison]:
@@ -51,6 +54,9 @@ def _commands(driver: str, url: str, setting: Setting) -> list[Comparison]:
         ours, theirs = _alternate([*_WAITCTL, *command.split()], imports, environment, setting)
         what = f"startup: waitctl {command.split(' -')[0]}, less {OWN:.0f} ms / import typer, {driver}"
         comparisons.append(Comparison(what, "ms", [each - OWN for each in ours], theirs, at_most=1.0))
+        peak = _peak([*_WAITCTL, *command.split()], environment)
+        what = f"startup: memory of waitctl {command.split(' -')[0]} with {driver} / {MEMORY:.0f} MiB"
+        comparisons.append(Comparison(what, "MiB", [peak], [MEMORY], at_most=1.0))
     return comparisons
 
 
@@ -65,6 +71,21 @@ def _alternate(
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
     """Milliseconds that a Python takes for these arguments."""
+    return 1000 * seconds(lambda: run([sys.executable, *arguments], env=_whole(environment)))
+
+
+def _peak(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
+    """MiB that a Python holds at most with these arguments."""
+    kilobytes = 1024.0**2 if sys.platform == "darwin" else 1024.0
+    with subprocess.Popen(
+        [sys.executable, *arguments], env=_whole(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return used.ru_maxrss / kilobytes
+
+
+def _whole(environment: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WAITCTL_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return 1000 * seconds(lambda: run([sys.executable, *arguments], env={**kept, **environment}))
+    return {**kept, **environment}

@@ -13,8 +13,6 @@ from waitctl.domain.instants import parse_instant
 from waitctl.domain.intents import FixedTime, Rules, read_intent
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.recurrence import (
-    NUMBER,
-    RECURRENCE,
     Recurrence,
     RecurrenceRule,
     RecurrenceStatus,
@@ -22,7 +20,7 @@ from waitctl.domain.recurrence import (
 )
 from waitctl.domain.schedule import IntentResolver
 from waitctl.domain.values import replace
-from waitctl.domain.waits import Resolution, WaitStepExecution
+from waitctl.domain.waits import NUMBER, RECURRENCE, Resolution, WaitStepExecution
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import completion, creation
 from waitctl.infrastructure.store import recurrences as store

@@ -27,9 +27,6 @@ from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitSpec
 
-NUMBER, RECURRENCE = "occurrence", "recurrence"
-"""Where `wait_config` says of which recurrence a wait is, and the how many-th."""
-
 MAX_COUNT = 1_000_000
 SHORTEST = timedelta(minutes=1)
 

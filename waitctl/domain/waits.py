@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from waitctl.domain.listeners import EventListener
     from waitctl.domain.schedule import Schedule
 
+NUMBER, RECURRENCE = "occurrence", "recurrence"
+"""Where `wait_config` says of which recurrence a wait is, and the how many-th."""
+
 NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT, KEY})
 """What `wait_config` holds beside what was asked for."""
 

@@ -330,8 +330,6 @@ class Dispatcher:
         self, returned: Sequence[Returned], begins: Sequence[tuple[HandlerWorkers, Sequence[Call]]] = ()
     ) -> None:
         """Write what became of calls, and that others begin, in one transaction; then give those to the workers."""
-        import random
-
         finished = [each for each in returned if each.results is not None]
         delivered: list[Lease] = []
         said: list[Output] = []
@@ -344,7 +342,7 @@ class Dispatcher:
                 if isinstance(result, Delivered):
                     delivered.append(delivery.lease)
                 else:
-                    failed.append((each.workers, delivery, result, random.random()))
+                    failed.append((each.workers, delivery, result, _jitter()))
         beginning = {lease for _, calls in begins for call in calls for lease in call.leases}
         if delivered or failed or beginning:
             begun = self._write(
@@ -386,3 +384,9 @@ class Dispatcher:
                 stale=self.counts.stale + asked - written.taken - len(written.landed),
             )
         return written.begun
+
+
+def _jitter() -> float:
+    import random  # which takes longer to import than an idle tick to look
+
+    return random.random()

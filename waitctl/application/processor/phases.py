@@ -30,8 +30,8 @@ from waitctl.domain.instants import format_instant
 from waitctl.domain.intents import Late, moved_when_late
 from waitctl.domain.late import Fire, Move, Skip
 from waitctl.domain.listeners import topic_bucket
-from waitctl.domain.recurrence import RECURRENCE
 from waitctl.domain.values import dataclass
+from waitctl.domain.waits import RECURRENCE
 from waitctl.infrastructure.store import completion, due, inbox, pauses, rescheduling
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store.completion import FIRST, Ahead, Mark

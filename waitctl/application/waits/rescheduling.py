@@ -38,11 +38,10 @@ from waitctl.domain.intents import (
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.opening_rules import OpeningRules
-from waitctl.domain.recurrence import NUMBER, RECURRENCE
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_reason
 from waitctl.domain.values import dataclass, replace
-from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution, WaitType
+from waitctl.domain.waits import NUMBER, RECURRENCE, WaitExecutionStatus, WaitStepExecution, WaitType
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import events as event_store
