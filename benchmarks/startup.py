@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import compileall
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -26,6 +25,13 @@ OWN = 60.0
 """Milliseconds that a command has for itself, beyond Python, Typer and the driver."""
 MEMORY = 45.0
 """MiB that a command may hold at its peak."""
+
+_SAYS_ITS_PEAK = """
+import re, sys
+from waitctl.cli.app import run
+assert run(sys.argv[1:]) == 0
+print(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
+"""
 
 
 def startup(setting: Setting) -> list[Comparison]:
@@ -54,7 +60,7 @@ def _commands(driver: str, url: str, setting: Setting) -> list[Comparison]:
         ours, theirs = _alternate([*_WAITCTL, *command.split()], imports, environment, setting)
         what = f"startup: waitctl {command.split(' -')[0]}, less {OWN:.0f} ms / import typer, {driver}"
         comparisons.append(Comparison(what, "ms", [each - OWN for each in ours], theirs, at_most=1.0))
-        peak = _peak([*_WAITCTL, *command.split()], environment)
+        peak = _peak(command.split(), environment)
         what = f"startup: memory of waitctl {command.split(' -')[0]} with {driver} / {MEMORY:.0f} MiB"
         comparisons.append(Comparison(what, "MiB", [peak], [MEMORY], at_most=1.0))
     return comparisons
@@ -75,14 +81,9 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
 
 
 def _peak(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
-    """MiB that a Python holds at most with these arguments."""
-    kilobytes = 1024.0**2 if sys.platform == "darwin" else 1024.0
-    with subprocess.Popen(
-        [sys.executable, *arguments], env=_whole(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return used.ru_maxrss / kilobytes
+    """MiB that a process of its own holds at most with these arguments."""
+    said = run([sys.executable, "-c", _SAYS_ITS_PEAK, *arguments], env=_whole(environment))
+    return int(said.split()[-1]) / 1024
 
 
 def _whole(environment: Mapping[str, str]) -> dict[str, str]:
