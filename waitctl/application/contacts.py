@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD, Contact, value_under, zone_in_context
 from waitctl.domain.errors import ContactNotFoundError, InvalidInputError, InvalidTimezoneError
 from waitctl.domain.instants import check_zone
 from waitctl.domain.text import JsonObject, check_json_object, normalize_contact
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import Resolution, WaitSpec, WaitStepExecution
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from waitctl.application.contacts import note_zones
@@ -14,6 +13,7 @@ from waitctl.domain.events import check_event_type_name, check_registered
 from waitctl.domain.instants import OUTSIDE, YEARS, parse_moment
 from waitctl.domain.quarantine import MAX_KEPT, Quarantined
 from waitctl.domain.text import MAX_JSON, MAX_TEXT, check_text, normalize_contact, storable, to_json
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.config import Settings, SourceConfig
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.ids import new_id

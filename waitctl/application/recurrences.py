@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.contacts import in_its_zone, zone_asked_for
@@ -19,14 +20,16 @@ from waitctl.domain.recurrence import Recurrence, RecurrenceRule, RecurrenceStat
 from waitctl.domain.schedule import IntentResolver
 from waitctl.domain.text import JsonObject, from_json, to_json
 from waitctl.domain.waits import Resolution
-from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import recurrences as store
 from waitctl.infrastructure.store.contacts import zones_of
-from waitctl.infrastructure.store.recurrences import Ended
 from waitctl.infrastructure.zone_rules import tzdata_version
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Connection, Database
+    from waitctl.infrastructure.store.recurrences import Ended
 
 CANCELLED, FINISHED, TAKEN = "its wait was cancelled", "its rule has ended", "its step has another open wait"
 
@@ -45,19 +48,9 @@ class Recurrences:
         self._host_rules = HostOpeningRules(settings)
         self._tolerance = settings.late_tolerance if settings else LATE_TOLERANCE
 
-    def go_on_due(self, connection: Connection, *, since: datetime, up_to: datetime, now: datetime) -> None:
-        """Go on with every recurrence that was due within a span and whose open wait has ended."""
-        self._go_on(connection, store.take_ended(connection, since=since, up_to=up_to), now)
-
-    def go_on_among(self, connection: Connection, wait_ids: Sequence[str], *, now: datetime) -> None:
-        """Go on with those whose open wait is one of these, which have ended."""
-        self._go_on(connection, store.take_ended_among(connection, wait_ids), now)
-
-    def stop_by(self, connection: Connection, wait_ids: Sequence[str], *, now: datetime) -> None:
-        """Stop those that one of these waits, which an event has ended, is there to stop."""
-        stopped = store.stopped_by(connection, wait_ids)
-        if stopped:
-            self.end(connection, stopped, RecurrenceStatus.STOPPED, reason="stopped by an event", now=now)
+    def stop(self, connection: Connection, recurrences: Sequence[Recurrence], *, reason: str, now: datetime) -> None:
+        """Stop open recurrences."""
+        self.end(connection, recurrences, RecurrenceStatus.STOPPED, reason=reason, now=now)
 
     def end(
         self,
@@ -105,9 +98,8 @@ class Recurrences:
             return set()
         return store.go_on(connection, following, now=now, reason=self._database.dated(reason), actor=self._actor)
 
-    def _go_on(self, connection: Connection, ended: Sequence[Ended], now: datetime) -> None:
-        if not ended:
-            return
+    def go_on(self, connection: Connection, ended: Sequence[Ended], now: datetime) -> None:
+        """Go on with recurrences whose open wait has ended, or end them."""
         over = defaultdict[tuple[RecurrenceStatus, str], list[Ended]](list)
         coming: list[NextWait] = []
         following, zones = Following(self._host_rules, self._tolerance), _zones_of_contacts(connection, ended)

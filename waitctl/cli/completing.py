@@ -103,7 +103,7 @@ def complete_placeholder(ctx: Any, incomplete: str) -> Pairs:
 
 def complete_zone(_: Any, incomplete: str) -> Pairs:
     """IANA zones, by any beginning, whatever its case."""
-    from whenever import available_timezones
+    from waitctl.domain.clocks import available_timezones
 
     names = sorted(name for name in available_timezones() if name.lower().startswith(incomplete.lower()))
     return [(name, "a time zone") for name in names]

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -233,7 +232,7 @@ def _watch(show: Callable[[Listing], None], listing: Listing) -> None:
     if not (sys.stdout.isatty() and listing.output.is_for_people):
         raise typer.BadParameter("it is for a terminal; a script has waitctl await", param_hint="--watch")
     if listing.limit is None:
-        listing = replace(listing, limit=max(1, shutil.get_terminal_size().lines - 3))
+        listing = Listing(**vars(listing) | {"limit": max(1, shutil.get_terminal_size().lines - 3)})
     with suppress(KeyboardInterrupt):
         while True:
             sys.stdout.write(_CLEAR)

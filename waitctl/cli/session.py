@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ import typer
 from waitctl.cli.output import say
 from waitctl.cli.stopping import read
 from waitctl.domain.errors import InvalidInputError
+from waitctl.domain.values import dataclass
 
 if TYPE_CHECKING:
     from waitctl.infrastructure.config import Settings
@@ -24,7 +25,7 @@ WaitArgument = Annotated[
 ]
 
 
-@dataclass
+@dataclass(slots=True)
 class Session:
     """The global options. Reads settings and opens the database when a command asks."""
 

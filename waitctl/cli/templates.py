@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from enum import Enum
 from typing import Annotated
 
@@ -229,10 +228,9 @@ def use(
 def _given(context: typer.Context, common: Common) -> JsonObject:
     """The options of `create` that were given, by their long names."""
     found: JsonObject = {}
-    for field in fields(common):
-        name, source = field.name.rstrip("_").replace("_", "-"), context.get_parameter_source(field.name)
+    for parameter, value in vars(common).items():
+        name, source = parameter.rstrip("_").replace("_", "-"), context.get_parameter_source(parameter)
         if name in COMMON and source is not None and source.name == "COMMANDLINE":
-            value = getattr(common, field.name)
             found[name] = value.value if isinstance(value, Enum) else value
     found.pop("context", None)
     delivery = os.environ.get("WAITCTL_DELIVERY_ID")

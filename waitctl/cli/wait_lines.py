@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from waitctl.cli.create_options import delivery_key
 from waitctl.cli.session import Session
 from waitctl.domain.errors import InvalidTemplateError, InvalidWaitConfigurationError
 from waitctl.domain.text import JsonObject, check_json_object, parse_json_object, to_json
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitSpec
 from waitctl.infrastructure.ids import new_id
 

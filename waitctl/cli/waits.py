@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from waitctl.application.deliveries.handler_factory import handlers_of
 from waitctl.application.documents import WAIT_FIELDS, instant
 from waitctl.application.waits.results import PendingWaitsSummary, WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
@@ -81,6 +79,8 @@ def status(
 
 def print_wait(found: WaitStatus) -> None:
     """A wait as a card."""
+    import shlex
+
     wait, zone, now = found.wait, found.wait.timezone, found.now
     listeners = "; ".join(map(_listener, wait.listeners))
     trouble = "; ".join(
@@ -248,6 +248,8 @@ def pending(*, context: typer.Context, filters: Filters, output: DocumentOption 
 
     Example: waitctl pending -o json
     """
+    from waitctl.application.deliveries.handler_factory import handlers_of
+
     session = session_of(context)
     with session.database() as database:
         known = [config.name for config in handlers_of(session.settings(), database)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 
 from waitctl.domain.errors import InvalidInputError, InvalidWaitDurationError
+from waitctl.domain.patterns import pattern
+from waitctl.domain.values import dataclass
 
 MAX_DURATION = timedelta(days=3653)
 """Ten years."""
@@ -88,8 +89,8 @@ _UNITS = {
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _MONTHS = {"mo": 1, "y": 12}
 _MONTH_DAYS = Decimal("30.4375")
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(business\s+(?:days?|hours?)|[a-z]+)\s*", re.IGNORECASE)
-_ISO = re.compile(
+_PART = pattern(r"([0-9]+(?:\.[0-9]+)?)\s*(business\s+(?:days?|hours?)|[a-z]+)\s*", re.IGNORECASE)
+_ISO = pattern(
     r"P(?:(?P<y>[0-9]+(?:[.,][0-9]+)?)Y)?(?:(?P<mo>[0-9]+(?:[.,][0-9]+)?)M)?(?:(?P<w>[0-9]+(?:[.,][0-9]+)?)W)?(?:(?P<d>[0-9]+(?:[.,][0-9]+)?)D)?"
     r"(?:T(?=[0-9])(?:(?P<h>[0-9]+(?:[.,][0-9]+)?)H)?(?:(?P<m>[0-9]+(?:[.,][0-9]+)?)M)?"
     r"(?:(?P<s>[0-9]+(?:[.,][0-9]+)?)S)?)?"

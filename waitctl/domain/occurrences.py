@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from whenever import Date, Instant, PlainDateTime, Time
-
+from waitctl.domain import clocks
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.durations import Duration
 from waitctl.domain.errors import InvalidRecurrenceError
 from waitctl.domain.instants import check_zone, show_local
 from waitctl.domain.intents import FixedTime, Intent, Late, Past, Rules, UntilDate
 from waitctl.domain.late import late_policy
-from waitctl.domain.recurrence import NUMBER, RECURRENCE, RecurrenceRule, parse_cron, parse_rrule
+from waitctl.domain.recurrence import RecurrenceRule, parse_cron, parse_rrule
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import WAIT_TYPES, WaitType, asked_config
+from waitctl.domain.values import dataclass
+from waitctl.domain.waits import NUMBER, RECURRENCE, WAIT_TYPES, WaitType, asked_config
 
 _First = TypeVar("_First")
 
@@ -81,29 +80,29 @@ def _candidates(
     if rule.every is not None:
         found = _multiples(rule, rule.every, zone, anchor, after)
     else:
-        start = Instant(after).to_tz(zone).to_plain().to_stdlib() - _BEFORE
+        start = clocks.Instant(after).to_tz(zone).to_plain().to_stdlib() - _BEFORE
         if rule.cron is not None:
             times: Iterator[datetime] = parse_cron(rule.cron, start)
         else:
-            first = Instant(anchor).to_tz(zone).to_plain().to_stdlib().replace(microsecond=0)
+            first = clocks.Instant(anchor).to_tz(zone).to_plain().to_stdlib().replace(microsecond=0)
             times = parse_rrule(str(rule.rrule), first, zone).xafter(start, inc=False)
-        found = (UntilDate(PlainDateTime(time), past=Past.FIRE) for time in islice(times, _MOST_TRIED))
+        found = (UntilDate(clocks.PlainDateTime(time), past=Past.FIRE) for time in islice(times, _MOST_TRIED))
     for intent in found:
         yield intent, after
 
 
-def _kept_clock(every: Duration, anchor: datetime, zone: str) -> Time | None:
+def _kept_clock(every: Duration, anchor: datetime, zone: str) -> clocks.Time | None:
     """Days, weeks and months of a recurrence keep the wall clock that it began at."""
     if every.time or every.business_time or not (every.days or every.months or every.business_days):
         return None
-    return Instant(anchor).to_tz(zone).time().replace(nanosecond=0)
+    return clocks.Instant(anchor).to_tz(zone).time().replace(nanosecond=0)
 
 
 def _multiples(
     rule: RecurrenceRule, every: Duration, zone: str, anchor: datetime, after: datetime
 ) -> Iterator[UntilDate]:
     """The anchor and so many times the span after it, each counted from the anchor alone."""
-    start = Instant(anchor).to_tz(zone)
+    start = clocks.Instant(anchor).to_tz(zone)
     at = rule.at or _kept_clock(every, anchor, zone)
     roughly = timedelta(days=every.days + 30.4375 * every.months) + every.time
     first = max(1, int((after - anchor - _BEFORE) / roughly) - 1)
@@ -111,7 +110,7 @@ def _multiples(
         if at is None:
             yield UntilDate(anchor + number * (timedelta(days=every.days) + every.time), past=Past.FIRE)
             continue
-        day: Date = start.date().add(months=number * every.months).add(days=number * every.days)
+        day: clocks.Date = start.date().add(months=number * every.months).add(days=number * every.days)
         day = rule.on.of(day) if rule.on is not None else day
         yield UntilDate(day.at(at), past=Past.FIRE)
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from whenever import Instant, Time
-
+from waitctl.domain import clocks
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
 from waitctl.domain.durations import Duration, duration_text, parse_duration
 from waitctl.domain.errors import InvalidRecurrenceError
@@ -23,10 +21,8 @@ from waitctl.domain.instants import clock, format_instant, parse_instant
 from waitctl.domain.intents import FixedTime, parse_time_of_day
 from waitctl.domain.months import DayOfMonth, parse_day_of_month
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitSpec
-
-NUMBER, RECURRENCE = "occurrence", "recurrence"
-"""Where `wait_config` says of which recurrence a wait is, and the how many-th."""
 
 MAX_COUNT = 1_000_000
 SHORTEST = timedelta(minutes=1)
@@ -69,7 +65,7 @@ class RecurrenceRule:
     every: Duration | None = None
     cron: str | None = None
     rrule: str | None = None
-    at: Time | None = None
+    at: clocks.Time | None = None
     on: DayOfMonth | None = None
     fixed: bool = False
     until: datetime | None = None
@@ -243,7 +239,7 @@ def parse_rrule(text: str, start: datetime, zone: str) -> Any:
     if re.search(r"FREQ=(SECONDLY|MINUTELY)", rule):
         raise InvalidRecurrenceError(f"{text[:80]!r} comes too often for a rule", hint="--every 15m, or --cron")
     if found := re.search(r"UNTIL=([0-9]{8}T[0-9]{6})Z", rule):  # wall clocks know no zone
-        until = Instant.parse_iso(found[1] + "Z").to_tz(zone).to_plain().to_stdlib()
+        until = clocks.Instant.parse_iso(found[1] + "Z").to_tz(zone).to_plain().to_stdlib()
         rule = rule.replace(found[0], f"UNTIL={until:%Y%m%dT%H%M%S}")
     try:
         return rrulestr(rule, dtstart=start, cache=False)

@@ -10,8 +10,7 @@ from waitctl.domain.deliveries import Delivery, DeliveryStatus
 from waitctl.domain.instants import clock, show
 from waitctl.domain.intents import FIRST_DUE_AT, Rules, parse_time_of_day
 from waitctl.domain.listeners import progress
-from waitctl.domain.recurrence import NUMBER, RECURRENCE
-from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution, WaitType
+from waitctl.domain.waits import NUMBER, RECURRENCE, WaitExecutionStatus, WaitStepExecution, WaitType
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from waitctl.domain.calendars import Calendar
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
 from waitctl.domain.deliveries import Delivery, Outcome
 from waitctl.domain.errors import (
@@ -24,10 +24,17 @@ from waitctl.domain.handlers import INLINE, InlineCommand
 from waitctl.domain.instants import check_zone, format_instant
 from waitctl.domain.intents import FIRST_DUE_AT, FixedTime, Intent, Late, Past, Rules, UntilDate, UntilTime
 from waitctl.domain.late import late_policy
-from waitctl.domain.listeners import EventListener
-from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, StorableObject, check_json_object, check_text, normalize_contact, to_json
 from waitctl.domain.traces import KEY, read_traceparent
+from waitctl.domain.values import dataclass, replace
+
+if TYPE_CHECKING:
+    from waitctl.domain.calendars import Calendar
+    from waitctl.domain.listeners import EventListener
+    from waitctl.domain.schedule import Schedule
+
+NUMBER, RECURRENCE = "occurrence", "recurrence"
+"""Where `wait_config` says of which recurrence a wait is, and the how many-th."""
 
 TEMPLATE = "template"
 """Where `wait_config` keeps which template a late-bound wait is of, and with what."""
@@ -256,6 +263,8 @@ class WaitStepExecution:
         `InvalidWaitDateError` for an until-date before the base unless it says otherwise, and what
         `IntentResolver.resolve` raises.
         """
+        from waitctl.domain.schedule import IntentResolver  # what only looks at waits computes no instants
+
         spec, rules = spec.checked(), rules.checked()
         start = base or now
         resolver = IntentResolver(intent, spec.timezone, rules, calendar)

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from waitctl.domain import clocks
 from waitctl.domain.errors import InvalidSettingError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, InlineConfig
-from waitctl.domain.hours import Interval, OpeningHours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.file_trust import OVERRIDE, read_trusted
 from waitctl.infrastructure.secrets import read_secrets
 from waitctl.infrastructure.serve_settings import ServeConfig, TokenConfig
@@ -28,6 +29,7 @@ from waitctl.infrastructure.zone_rules import use_newest
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+    from waitctl.domain.hours import Interval, OpeningHours
     from waitctl.infrastructure.file_settings import ServeModel
 
 INLINE_DEFAULT = HandlerConfig(INLINE, InlineConfig(), timeout=INLINE_TIMEOUT)
@@ -140,7 +142,7 @@ class Settings:
         return frozenset(name for name, source in self.sources.items() if source.has_secret)
 
     def __post_init__(self) -> None:
-        use_newest()
+        clocks.prepare(use_newest)
 
 
 def load_settings(
@@ -151,7 +153,7 @@ def load_settings(
     Raises `InvalidSettingError`, naming the key, for anything that is not understood, and `UnsafeFileError` for a file
     with code or secrets that others could change.
     """
-    use_newest()  # before a zone is looked up
+    clocks.prepare(use_newest)  # before a zone is looked up
     environ = os.environ if environ is None else environ
     if database_url == "":
         raise InvalidSettingError("--database-url is empty", hint="leave it out for the default database")

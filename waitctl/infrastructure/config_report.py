@@ -7,7 +7,6 @@ import re
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,6 +22,7 @@ from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.logs import LogFormat
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import (
     UNKNOWN_HANDLER_AFTER,

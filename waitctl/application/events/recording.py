@@ -5,28 +5,29 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
+from waitctl.application.coming_again import ComingAgain
 from waitctl.application.contacts import note_zones
 from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
 from waitctl.application.id_lookup import EVENT, find_cursor, get_by_id
-from waitctl.application.recurrences import Recurrences
 from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
 from waitctl.domain.events import Event, check_event_type_name, check_registered
 from waitctl.domain.text import JsonObject, check_json_object, check_text, from_json, normalize_contact
-from waitctl.infrastructure.config import Settings
+from waitctl.domain.values import dataclass, replace
 from waitctl.infrastructure.database import Caller, Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import events as store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts, write_within_budget
-from waitctl.infrastructure.store.events import EventRow, HeldWait
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
+
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.store.events import EventRow, HeldWait
 
 DEFAULT_SOURCE = "cli"
 
@@ -122,7 +123,7 @@ class EventService:
         self._actor = actor
         self._host_rules = HostOpeningRules(settings)
         self._verified = settings.verified_sources if settings else frozenset[str]()
-        self._recurrences = Recurrences(self._database, settings, actor=actor)
+        self._coming_again = ComingAgain(self._database, settings, actor=actor)
         sources = settings.sources.values() if settings else ()
         self._zone_fields = {source.name: source.timezone for source in sources if source.timezone}
 
@@ -283,7 +284,7 @@ class EventService:
                 actor=self._actor,
             )
             if matched:
-                self._recurrences.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
+                self._coming_again.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
             return matched
         except OverBudgetError:
             if verdicts is not None:

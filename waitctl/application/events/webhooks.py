@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -28,6 +28,7 @@ from waitctl.domain.errors import (
 from waitctl.domain.events import Event, check_registered
 from waitctl.domain.quarantine import MAX_KEPT, Quarantined, kept_headers, kept_url
 from waitctl.domain.text import JsonObject, check_json_object, parse_json, storable
+from waitctl.domain.values import dataclass, replace
 from waitctl.infrastructure.config import Settings, SourceConfig
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id

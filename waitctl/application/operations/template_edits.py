@@ -7,7 +7,6 @@ somebody has set by hand; one whose version says another handler gets that. No w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import partial
 
 from waitctl.application.calendars.opening_rules import with_zone_rules
@@ -29,6 +28,7 @@ from waitctl.domain.instants import parse_instant
 from waitctl.domain.listeners import EventQuery
 from waitctl.domain.templates import LateBinding, Reference, Template
 from waitctl.domain.text import JsonObject, parse_json_object
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import NOT_ASKED, TEMPLATE, WaitSpec, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database

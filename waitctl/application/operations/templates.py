@@ -7,7 +7,6 @@ that is named is always the database's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 
 from waitctl.application.operations.template_edits import NO_EDITS, Edits, TemplateEdits, requested
@@ -23,6 +22,7 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.templates import LateBinding, Reference, Template, example_fields, refused_example
 from waitctl.domain.text import JsonObject, parse_json_object
+from waitctl.domain.values import dataclass, replace
 from waitctl.infrastructure.config import Settings, TemplateConfig
 from waitctl.infrastructure.database import Connection, Database, host_clock
 from waitctl.infrastructure.store import templates as store

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from waitctl.application.waits.results import CreateTotals, Rejection
 from waitctl.domain.errors import DatabaseError, WaitStepError
 from waitctl.domain.listeners import TOPIC_BUCKETS, EventQuery, topic_bucket
 from waitctl.domain.text import JsonObject, StorableObject
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Caller, Connection
 from waitctl.infrastructure.ids import new_id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
@@ -20,6 +19,7 @@ from waitctl.domain.listeners import EventQuery
 from waitctl.domain.occurrences import check_comes, explain, next_occurrence, preview
 from waitctl.domain.recurrence import Recurrence, RecurrenceRule, RecurrenceStatus
 from waitctl.domain.text import JsonObject, check_reason, check_text, normalize_contact
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import WaitSpec, WaitType, check_routes
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -39,11 +38,11 @@ from waitctl.domain.intents import (
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.opening_rules import OpeningRules
-from waitctl.domain.recurrence import NUMBER, RECURRENCE
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.templates import LateBinding
 from waitctl.domain.text import JsonObject, check_reason
-from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution, WaitType
+from waitctl.domain.values import dataclass, replace
+from waitctl.domain.waits import NUMBER, RECURRENCE, WaitExecutionStatus, WaitStepExecution, WaitType
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import events as event_store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
 
 from waitctl.application import paging
 from waitctl.application.id_lookup import WAIT, find_cursor, find_id
@@ -13,6 +12,7 @@ from waitctl.domain.errors import InvalidWaitConfigurationError, WaitStepError
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.sleeping import Sleeper
 from waitctl.domain.text import JsonObject, check_json_object, check_reason
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import OPEN, Resolution
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from waitctl.domain.errors import InvalidEventError, InvalidInputError, InvalidSettingError
 from waitctl.domain.text import JsonObject, parse_json
+from waitctl.domain.values import dataclass, replace
 
 _MESSAGE_START = re.compile(r"HTTP/[0-9.]+ |[A-Z]+ \S+ HTTP/[0-9.]+\s*$")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)")

@@ -6,17 +6,19 @@ Lock order: waits by id → listeners → deliveries → recurrences by id.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from waitctl.domain.occurrences import NextWait, Terms
-from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
 from waitctl.domain.text import to_json
+from waitctl.domain.values import replace
 from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import by_dialect, kept
 from waitctl.infrastructure.sql_values import as_tuples, instant_text
+
+if TYPE_CHECKING:
+    from waitctl.domain.occurrences import NextWait, Terms
+    from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
 
 
 class Ended(NamedTuple):
@@ -42,12 +44,11 @@ class Ended(NamedTuple):
         return self.terms.recurrence_id
 
 
-_NUMBER = len(fields(Recurrence))
-"""Columns of a recurrence, in the order of its fields; two of them bear another name."""
-
-
 def _read(row: Row) -> Recurrence:
-    found = Recurrence(*row[:_NUMBER])
+    """A recurrence of its columns, in the order of its fields; two of them bear another name."""
+    from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
+
+    found = Recurrence(*row[: len(Recurrence.__match_args__)])
     return replace(found, status=RecurrenceStatus(found.status))
 
 
@@ -61,11 +62,13 @@ def take_ended_among(connection: Connection, wait_ids: Sequence[str]) -> list[En
     return _ended(connection.execute(kept("take_ended_among"), {"ids": wait_ids}))
 
 
-_TERMS = len(Terms._fields)
-
-
 def _ended(rows: Iterable[Row]) -> list[Ended]:
-    return [Ended(Terms(*row[:_TERMS]), *row[_TERMS:]) for row in rows]
+    if not (found := list(rows)):
+        return []
+    from waitctl.domain.occurrences import Terms
+
+    terms = len(Terms._fields)
+    return [Ended(Terms(*row[:terms]), *row[terms:]) for row in found]
 
 
 def stopped_by(connection: Connection, wait_ids: Sequence[str]) -> list[Recurrence]:
@@ -78,7 +81,7 @@ def insert_recurrence(connection: Connection, recurrence: Recurrence) -> bool:
     from waitctl.infrastructure.dialects import insert_new
     from waitctl.infrastructure.schema import recurrences
 
-    names = [field.name for field in fields(Recurrence)]
+    names = recurrence.__match_args__
     values = [getattr(recurrence, name) for name in names]
     row = dict(zip(recurrences.c.keys(), values, strict=True)) | {"status": recurrence.status.value}
     return connection.execute(insert_new(recurrences).returning(recurrences.c.id), row).first() is not None
@@ -119,6 +122,8 @@ def _go_on_step_by_step(
 
 def end(connection: Connection, ids: Sequence[str], status: RecurrenceStatus, *, reason: str, now: datetime) -> None:
     """Give open recurrences another status than active: none of them has an open wait any more."""
+    from waitctl.domain.recurrence import RecurrenceStatus
+
     given = {"ids": ids, "reason": reason, "now": now, "to_status": status.value}
     connection.execute(kept("end_recurrences", status is RecurrenceStatus.PAUSED), given)
 

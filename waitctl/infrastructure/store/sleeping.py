@@ -6,7 +6,6 @@ Each kind of sleeper is read from an index in the order in which it wakes, and n
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ import sqlalchemy as sa
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, waits
