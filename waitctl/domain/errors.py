@@ -28,7 +28,8 @@
     │   ├── QuarantineNotFoundError
     │   ├── DeliveryNotFoundError
     │   ├── ContactNotFoundError
-    │   └── RecurrenceNotFoundError
+    │   ├── RecurrenceNotFoundError
+    │   └── PlanNotFoundError
     ├── ConflictError                        the state does not allow it (exit 4)
     │   ├── WaitExecutionExpiredError          it timed out
     │   ├── EventListenerExpiredError          its deadline has passed
@@ -39,6 +40,7 @@
     │   ├── EventTypeInUseError
     │   ├── PayloadCutError                    too large to be kept whole
     │   ├── ReplanTooLargeError                more waits would change than the cap allows
+    │   ├── PlanTooLargeError                  a plan means more than the cap allows
     │   └── UnsafeConnectionError              a caller's transaction that could lose a wake-up
     └── DatabaseError                        (exit 5)
         ├── DatabaseUnreachableError
@@ -186,6 +188,10 @@ class RecurrenceNotFoundError(NotFoundError):
     """No such recurrence."""
 
 
+class PlanNotFoundError(NotFoundError):
+    """No such plan."""
+
+
 class ConflictError(WaitStepError):
     """The present state does not allow it."""
 
@@ -224,6 +230,10 @@ class PayloadCutError(ConflictError):
 
 class ReplanTooLargeError(ConflictError):
     """More waits would change than the cap allows."""
+
+
+class PlanTooLargeError(ConflictError):
+    """The plan means more waits than the cap allows."""
 
 
 class UnsafeConnectionError(ConflictError):

@@ -146,7 +146,7 @@ class ReschedulingService:
             if line.from_status is not None and line.to_status.is_open
         ]
         lines += changes
-        asked = _instant_of(wait)
+        asked = instant_of(wait)
         may_compare = planned is not None and (not changes or local is not None)
         if may_compare and planned is not None and asked is not None and planned.at != asked:
             lines.append(
@@ -199,7 +199,7 @@ class ReschedulingService:
                 wait = self._get_open(connection, full)
                 now = self._database.clock(connection)
                 if window is not None:
-                    [seen] = _see(connection, [wait], now)
+                    [seen] = see(connection, [wait], now)
                     changed, schedule = self._with_window(seen, window)
                 else:
                     changed, schedule = self._at_another_instant(wait, at, by, now)
@@ -215,7 +215,7 @@ class ReschedulingService:
     def _at_another_instant(
         self, wait: WaitStepExecution, at: date | str | None, by: timedelta | str | None, now: datetime
     ) -> tuple[WaitStepExecution, Schedule]:
-        zone, is_waiting, moves = wait.timezone, _is_waiting(wait), list[object]()
+        zone, listens, moves = wait.timezone, is_waiting(wait), list[object]()
         if by is not None:
             intent, said, moves = self._moved_by(wait, duration_text(by), now)
         else:
@@ -223,21 +223,21 @@ class ReschedulingService:
         resolver = self._resolver_by_hand(wait, zone, intent)
         if resolver.delay(now).at < now:
             raise InvalidWaitDateError("that instant has passed", hint="waitctl resume WAIT ends it now")
-        schedule = resolver.delay(now) if is_waiting else resolver.resolve(now)
+        schedule = resolver.delay(now) if listens else resolver.resolve(now)
         schedule.moves = [*moves, *schedule.moves]
         if said is not None:
             schedule.asked = lambda: said
         # As it was asked for, and not what it comes to: a local time stays one when zone rules change.
         text = intent.to_config()["date"]
-        config = set_by_hand(wait.wait_config, **{"deadline" if is_waiting else "at": text})
+        config = set_by_hand(wait.wait_config, **{"deadline" if listens else "at": text})
         changed = replace(wait, wait_config=with_zone_rules(config, zone))
-        if is_waiting:
+        if listens:
             return replace(changed, timeout_at=schedule.at), schedule
         return replace(changed, scheduled_at=schedule.at), schedule
 
     def _moved_by(self, wait: WaitStepExecution, by: str, now: datetime) -> tuple[UntilDate, str, list[object]]:
         """The instant so long before or after the wait's own; that in words, and what moved it."""
-        current = _instant_of(wait)
+        current = instant_of(wait)
         if current is None:
             raise InvalidWaitConfigurationError("the wait has no deadline to move", hint="--at INSTANT sets one")
         offset = parse_offset(by)
@@ -251,12 +251,12 @@ class ReschedulingService:
 
     def _set_by_hand(self, wait: WaitStepExecution, zone: str) -> Schedule | None:
         """What an instant or a deadline that was set by hand comes to today; ``None`` when nobody set one."""
-        changed, is_waiting = wait.wait_config.get("rescheduled") or {}, _is_waiting(wait)
-        text = changed.get("deadline" if is_waiting else "at")
+        changed, listens = wait.wait_config.get("rescheduled") or {}, is_waiting(wait)
+        text = changed.get("deadline" if listens else "at")
         if text is None:
             return None
         resolver = self._resolver_by_hand(wait, zone, parse_until_date(text))
-        schedule = resolver.delay(wait.created_at) if is_waiting else resolver.resolve(wait.created_at)
+        schedule = resolver.delay(wait.created_at) if listens else resolver.resolve(wait.created_at)
         asked = schedule.asked()
         schedule.asked = lambda: f"set otherwise than asked: {asked}"
         return schedule
@@ -264,7 +264,7 @@ class ReschedulingService:
     def _local_time_set(self, wait: WaitStepExecution) -> Schedule | None:
         """What was set by hand, when it was a local time."""
         changed = wait.wait_config.get("rescheduled") or {}
-        text = changed.get("deadline" if _is_waiting(wait) else "at")
+        text = changed.get("deadline" if is_waiting(wait) else "at")
         if text is None or isinstance(parse_until_date(text).moment, datetime):
             return None
         return self._set_by_hand(wait, wait.timezone)
@@ -276,10 +276,10 @@ class ReschedulingService:
         rules, opening_rules = self._rules_and_opening_rules(changed)
         opening_rules.next_opening(now)  # one that never opens is refused here
         changed = replace(changed, late_policy=late_policy(rules, opening_rules))
-        if _is_waiting(wait) and not wait.wait_config.get("timeout_window"):
+        if is_waiting(wait) and not wait.wait_config.get("timeout_window"):
             return changed, None
         schedule, config = self._planned(replace(seen, wait=changed), wait.timezone)
-        if _is_waiting(wait):
+        if is_waiting(wait):
             if schedule is None or schedule.at <= now:
                 return changed, None
             config = with_zone_rules(config, wait.timezone)
@@ -310,7 +310,7 @@ class ReschedulingService:
         moved: list[tuple[WaitStepExecution, WaitStepExecution, str]] = []
         for seen in self._open_waits(wanted or WaitFilter()):
             wait, place, checked = seen.wait, zone or seen.wait.timezone, checked + 1
-            before = _instant_of(wait)
+            before = instant_of(wait)
             if before is not None and before <= seen.now:
                 continue  # a deadline that has passed decides, though no tick has seen it yet
             try:
@@ -341,7 +341,7 @@ class ReschedulingService:
             with self._database.read() as connection:
                 now = self._database.clock(connection)
                 page = store.open_waits(connection, wanted, now=now, limit=_PAGE, after=after)
-                seen = _see(connection, page, now)
+                seen = see(connection, page, now)
             yield from seen
             if len(page) < _PAGE:
                 return
@@ -392,8 +392,8 @@ class ReschedulingService:
         self, changes: Sequence[tuple[WaitStepExecution, WaitStepExecution, str]], connection: Connection
     ) -> int:
         """Write changed waits, each with its reason, where they still are as they were. Returns how many landed."""
-        waiting = [each for each in changes if _is_waiting(each[0])]
-        scheduled = [each for each in changes if not _is_waiting(each[0])]
+        waiting = [each for each in changes if is_waiting(each[0])]
+        scheduled = [each for each in changes if not is_waiting(each[0])]
         landed = 0
         topics = {(each.event_type, each.contact_id) for wait, _, _ in waiting for each in wait.listeners}
         now = self._database.lock_topics(connection, [topic_bucket(*topic) for topic in topics], exclusive=True)
@@ -452,11 +452,12 @@ class ReschedulingService:
         return wait
 
 
-def _is_waiting(wait: WaitStepExecution) -> bool:
+def is_waiting(wait: WaitStepExecution) -> bool:
+    """Whether it waits for events: then its deadline is what can be moved."""
     return wait.status is WaitExecutionStatus.WAITING
 
 
-def _instant_of(wait: WaitStepExecution) -> datetime | None:
+def instant_of(wait: WaitStepExecution) -> datetime | None:
     """What can be moved: when it is due, or its deadline."""
     return wait.timeout_at if wait.wait_type is WaitType.FOR_EVENT and wait.scheduled_at is None else wait.scheduled_at
 
@@ -467,7 +468,7 @@ def _check_still_to_come(at: datetime | None, now: datetime, zone: str) -> None:
 
 
 def _replanned(wait: WaitStepExecution, at: datetime | None) -> WaitStepExecution:
-    return replace(wait, timeout_at=at) if _is_waiting(wait) else replace(wait, scheduled_at=at)
+    return replace(wait, timeout_at=at) if is_waiting(wait) else replace(wait, scheduled_at=at)
 
 
 def _replan_reason(wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str) -> str:
@@ -477,7 +478,7 @@ def _replan_reason(wait: WaitStepExecution, before: datetime | None, after: date
     return f"replanned: {instant(before)} → {instant(after)}{rules}{place}"
 
 
-def _see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[_Open]:
+def see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[_Open]:
     """Waits with their events. Of an event that is pruned it counts when it was taken."""
     ids = [wait.resolution_event_id for wait in waits if wait.resolution_event_id is not None]
     received = {event.id: event.received_at for event in event_store.get_events(connection, ids)}

@@ -1,0 +1,295 @@
+"""Plans of bulk changes: written, done and undone in batches, each only to waits that are as they were seen.
+
+Lock order, here and everywhere: topic buckets → waits by id → listeners → deliveries. A plan's own row comes before all
+of them: it is locked by whoever works at the plan, and by nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from waitctl.domain.filters import WaitFilter
+from waitctl.domain.plans import Fate, Look, Plan, PlanKind, PlanStatus
+from waitctl.domain.text import JsonObject
+from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus
+from waitctl.infrastructure.database_errors import is_integrity_error
+from waitctl.infrastructure.executor import Connection, Row
+from waitctl.infrastructure.kept import kept
+from waitctl.infrastructure.sql_values import instant_text
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+_LAST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+FIRST = "00000000-0000-0000-0000-000000000000"
+"""Before every id."""
+
+# -- a plan ------------------------------------------------------------------------------------------------------------
+
+
+def insert_plan(connection: Connection, plan: Plan) -> None:
+    """Insert a plan that is being written."""
+    names = [name for name in plan.__dataclass_fields__ if name not in {"fates", "undone_fates"}]
+    row = {name: getattr(plan, name) for name in names} | {"kind": plan.kind.value, "status": plan.status.value}
+    connection.execute(kept("insert_plan"), row)
+
+
+def finish_planning(connection: Connection, plan_id: str) -> None:
+    """A plan is complete: it can be applied."""
+    connection.execute(kept("finish_planning"), {"plan": plan_id})
+
+
+def get_plan(connection: Connection, plan_id: str) -> Plan | None:
+    """The plan with this id, and what has become of its waits."""
+    rows = connection.execute(kept("get_plans", True), {"plan": plan_id}).all()
+    return next(iter(_with_fates(connection, rows)), None)
+
+
+def list_plans(connection: Connection, *, limit: int, after: str | None) -> list[Plan]:
+    """Plans, newest first, older than the one ``after``."""
+    rows = connection.execute(kept("get_plans", False), {"last": after or _LAST, "limit": limit}).all()
+    return _with_fates(connection, rows)
+
+
+def lock_plan(connection: Connection, plan_id: str) -> Plan | None:
+    """The plan with this id, which nobody else works at until the transaction ends."""
+    row = connection.execute(kept("lock_plan"), {"plan": plan_id}).one_or_none()
+    return None if row is None else _read(row)
+
+
+def _read(row: Row) -> Plan:
+    plan = Plan(*row)
+    return Plan(plan.id, PlanKind(plan.kind), PlanStatus(plan.status), *row[3:])
+
+
+def _with_fates(connection: Connection, rows: Sequence[Row]) -> list[Plan]:
+    found = {plan.id: plan for plan in map(_read, rows)}
+    if not found:
+        return []
+    done: dict[str, tuple[dict[str, int], dict[str, int]]] = {plan_id: ({}, {}) for plan_id in found}
+    for plan_id, fate, undone_fate, number in connection.execute(kept("count_fates"), {"ids": list(found)}):
+        for counts, each in zip(done[plan_id], (fate, undone_fate), strict=True):
+            if each is not None:
+                counts[each] = counts.get(each, 0) + number
+    return [replace(plan, fates=done[plan.id][0], undone_fates=done[plan.id][1]) for plan in found.values()]
+
+
+# -- a run -------------------------------------------------------------------------------------------------------------
+
+
+def begin_run(connection: Connection, plan_id: str, status: PlanStatus, *, until: datetime) -> None:
+    """Begin to work at a plan that is locked, and keep others off until then."""
+    connection.execute(kept("begin_run"), {"plan": plan_id, "to_status": status.value, "until": until})
+
+
+def renew_run(connection: Connection, plan_id: str, run: int, *, until: datetime) -> bool:
+    """Go on with a plan, and lock it. Returns whether it is still this run's."""
+    given = {"plan": plan_id, "own_run": run, "until": until}
+    return connection.execute(kept("renew_run"), given).first() is not None
+
+
+def finish_run(connection: Connection, plan_id: str, run: int, *, undone: bool, now: datetime) -> None:
+    """A plan has been applied, or undone."""
+    connection.execute(kept("finish_run", undone), {"plan": plan_id, "own_run": run, "now": now})
+
+
+# -- planning ----------------------------------------------------------------------------------------------------------
+
+
+def find_wanted(connection: Connection, wanted: WaitFilter, kind: PlanKind, *, now: datetime) -> list[str]:
+    """The ids of the waits that a plan of this kind would mean."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.schema import waits
+
+    return list(connection.execute(sa.select(waits.c.id).where(*_clauses(wanted, kind, now))).scalars())
+
+
+def insert_entries(
+    connection: Connection, plan_id: str, ids: Sequence[str], wanted: WaitFilter, kind: PlanKind, *, now: datetime
+) -> None:
+    """Write those of these waits into a plan that the filter still means, as they are now."""
+    import sqlalchemy as sa
+
+    from waitctl.infrastructure.dialects import is_among
+    from waitctl.infrastructure.schema import plan_entries, waits
+    from waitctl.infrastructure.store.statements.plans import PLAN, SEEN
+
+    rows = sa.select(PLAN, *SEEN.values()).where(is_among(waits.c.id), *_clauses(wanted, kind, now))
+    insert = sa.insert(plan_entries).from_select(["plan_id", *SEEN], rows)
+    connection.execute(insert, {"plan": plan_id, "ids": ids})
+
+
+def _clauses(wanted: WaitFilter, kind: PlanKind, now: datetime) -> list[sa.ColumnElement[bool]]:
+    """The waits that are meant: the open ones of them, or those with a dead delivery."""
+    import sqlalchemy as sa
+
+    from waitctl.domain.deliveries import DeliveryStatus
+    from waitctl.infrastructure.schema import deliveries, waits
+    from waitctl.infrastructure.store.statements.deliveries import in_status
+    from waitctl.infrastructure.store.statements.filters import clauses
+    from waitctl.infrastructure.store.statements.waits import OPEN_WAIT
+
+    if kind is not PlanKind.RETRY:
+        return [*clauses(wanted, now=now), OPEN_WAIT]
+    dead = sa.select(deliveries.c.wait_id).where(in_status(DeliveryStatus.DEAD))
+    return [*clauses(wanted, now=now), waits.c.id.in_(dead)]
+
+
+class PlannedMove(NamedTuple):
+    """Where an open wait is to go, as texts: one that was looked at when it had last changed at ``seen_at``."""
+
+    id: str
+    seen_at: str | None
+    due: str | None
+    expires: str | None
+    config: str | None
+    late_policy: str | None
+    timezone: str | None
+    gated: str | None
+    note: str | None
+    fate: str | None
+
+
+def insert_moves(connection: Connection, plan_id: str, moves: Sequence[PlannedMove]) -> None:
+    """Write open waits into a plan, and where they are to go, but those that have changed since."""
+    connection.execute(kept("insert_moves"), {"plan": plan_id, "moves": moves})
+
+
+# -- doing and undoing -------------------------------------------------------------------------------------------------
+
+
+def next_entries(connection: Connection, plan_id: str, *, undone: bool, beyond: str, limit: int) -> list[str]:
+    """The waits of a plan that nothing has become of yet, by id, beyond one."""
+    given = {"plan": plan_id, "beyond": beyond, "limit": limit}
+    return list(connection.execute(kept("next_entries", undone), given).scalars())
+
+
+def end_planned(
+    connection: Connection,
+    plan_id: str,
+    ids: Sequence[str],
+    resolution: Resolution,
+    *,
+    now: datetime,
+    reason: str,
+    actor: str,
+) -> set[str]:
+    """End those of these waits of a plan that nobody has touched. Returns which."""
+    given = {"plan": plan_id, "ids": ids} | _audit(now, reason, actor)
+    return {row[0] for row in kept("end_planned", resolution).run(connection, **given)}
+
+
+def move_planned(
+    connection: Connection, plan_id: str, ids: Sequence[str], *, back: bool, now: datetime, reason: str, actor: str
+) -> set[str]:
+    """Move those of these waits of a plan that nobody has touched, or move them back. Returns which.
+
+    The topics of those that wait for events must be locked.
+    """
+    given = {"plan": plan_id, "ids": ids} | _audit(now, reason, actor)
+    return {
+        row[0] for name in ("redirect_planned", "move_planned") for row in kept(name, back).run(connection, **given)
+    }
+
+
+class StepTakenError(Exception):
+    """At this moment the step of a wait that was to open again has got another one. The transaction is lost."""
+
+
+def reopen_planned(
+    connection: Connection, plan_id: str, ids: Sequence[str], *, now: datetime, reason: str, actor: str
+) -> set[str]:
+    """Open those of these waits again that a plan has cancelled and nobody has touched since. Returns which.
+
+    The topics of those that wait for events must be locked. Raises `StepTakenError`.
+    """
+    given = {"plan": plan_id, "ids": ids} | _audit(now, reason, actor)
+    try:
+        return {row[0] for status in sorted(OPEN) for row in kept("reopen_planned", status).run(connection, **given)}
+    except Exception as error:
+        if is_integrity_error(error):
+            raise StepTakenError from error
+        raise
+
+
+def _audit(now: datetime, reason: str, actor: str) -> JsonObject:
+    return {"now": now, "reason": reason, "actor": actor, "data": None}
+
+
+def topics_of(connection: Connection, ids: Sequence[str]) -> list[tuple[str, str]]:
+    """The topics of the listeners of these waits."""
+    return [(row[0], row[1]) for row in connection.execute(kept("topics_of"), {"ids": ids})]
+
+
+def find_missed(connection: Connection, since: Iterable[tuple[str, datetime]]) -> list[str]:
+    """Of these waits, which listen again, those for whose topics an event came since they did not."""
+    rows = [(wait_id, instant_text(at)) for wait_id, at in since]
+    return sorted(set(connection.execute(kept("find_missed"), {"since": rows}).scalars()))
+
+
+def seen_at_of(connection: Connection, plan_id: str, ids: Sequence[str]) -> list[tuple[str, datetime]]:
+    """When a plan last saw, or changed, these of its waits."""
+    return [(row[0], row[1]) for row in connection.execute(kept("seen_at_of"), {"plan": plan_id, "ids": ids})]
+
+
+def lock_planned(connection: Connection, plan_id: str, ids: Sequence[str]) -> list[str]:
+    """Lock those of these waits of a plan that nobody has touched."""
+    return list(connection.execute(kept("lock_planned"), {"plan": plan_id, "ids": ids}).scalars())
+
+
+def dead_of(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """The dead deliveries of these waits."""
+    return list(connection.execute(kept("dead_of"), {"ids": ids}).scalars())
+
+
+def note_done(connection: Connection, plan_id: str, ids: Sequence[str], *, undone: bool, now: datetime) -> None:
+    """Note what was done to these waits of a plan, and how they are from now on."""
+    connection.execute(kept("note_done", undone), {"plan": plan_id, "ids": ids, "now": now})
+
+
+def note_skipped(connection: Connection, plan_id: str, ids: Sequence[str], fate: Fate, *, undone: bool) -> None:
+    """Note why these waits of a plan were left as they are."""
+    connection.execute(kept("note_skipped", undone), {"plan": plan_id, "ids": ids, "to_fate": fate.value})
+
+
+def look_at(connection: Connection, plan_id: str, ids: Sequence[str]) -> list[Look]:
+    """How these waits of a plan are now."""
+    return [Look(*row) for row in connection.execute(kept("look_at_entries"), {"plan": plan_id, "ids": ids})]
+
+
+class Entry(NamedTuple):
+    """A wait in a plan, as a sample shows it."""
+
+    wait_id: str
+    workflow_execution_id: str | None
+    step_id: str | None
+    from_status: WaitExecutionStatus
+    due_before: datetime | None
+    due_after: datetime | None
+    fate: str | None
+    undone_fate: str | None
+    note: str | None
+
+
+def list_entries(connection: Connection, plan_id: str, *, limit: int, beyond: str = FIRST) -> list[Entry]:
+    """Waits of a plan by id, beyond one."""
+    given = {"plan": plan_id, "beyond": beyond, "limit": limit}
+    return [Entry(*row) for row in connection.execute(kept("list_entries"), given)]
+
+
+# -- pruning -----------------------------------------------------------------------------------------------------------
+
+
+def delete_expired(connection: Connection, *, now: datetime, limit: int) -> bool:
+    """Delete some waits of the plan that expired first, and then itself. Returns whether there may be more to do."""
+    plan_id = connection.execute(kept("find_expired_plans"), {"now": now}).scalar()
+    if plan_id is None:
+        return False
+    gone = connection.execute(kept("delete_entries"), {"plan": plan_id, "limit": limit}).rowcount
+    if gone < limit:
+        connection.execute(kept("delete_plan"), {"plan": plan_id})
+    return True
