@@ -28,6 +28,7 @@ HOMES = {
     "memory": "benchmarks.memory:memory",
     "life": "benchmarks.life:life",
     "hosts": "benchmarks.hosts:hosts",
+    "bulk": "benchmarks.bulk:bulk",
     "create-file": "benchmarks.create_file:create_file",
     "claim-scaling": "benchmarks.claim_scaling:claim_scaling",
     "resolution": "benchmarks.resolution:resolution",
