@@ -37,7 +37,7 @@ def bulk(setting: Setting) -> list[Comparison]:
             setting.cluster.psql(name, "VACUUM ANALYZE; CHECKPOINT;")
 
         with _ticking(waitctl, 2):
-            steps = []
+            steps: list[Comparison] = []
             for action, options in (("cancel", ()), ("reschedule", ("--by", "+2h")), ("resume", ())):
                 steps += _planned_and_applied(waitctl, count, action, options)
                 settle()

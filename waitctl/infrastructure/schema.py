@@ -467,8 +467,9 @@ plans = Table(
     CheckConstraint("status IN ('planning', 'planned', 'applying', 'applied', 'undoing', 'undone')", name="status"),
 )
 
-# A wait of a plan as it was seen: by `seen_at` and `last_line`, the end of its audit trail, a change since is known.
-# Once the plan has changed it, they are those of that change. Without foreign keys, as all that is written in bulk.
+# A wait of a plan as it was seen: a change since is known by `seen_at`, when it had last changed, and by `last_line`,
+# where its audit trail ended. Once the plan has changed it, `seen_at` is when. Without foreign keys, as all that is
+# written in bulk.
 plan_entries = Table(
     "workflow_wait_plan_entries",
     metadata,

@@ -1,20 +1,24 @@
 -- end_planned-cancel
--- End those of these waits of a plan that nobody has touched. Locks the waits by id, then their listeners.
+-- End the waits of a batch that nobody has touched. Locks the waits by id, then their listeners.
 
 WITH claimed AS (
     SELECT workflow_wait_executions.id AS id, workflow_wait_executions.status AS from_status,
         coalesce(CAST(workflow_wait_executions.handlers ->> :handlers_1::TEXT AS VARCHAR),
         workflow_wait_executions.handler) AS handler
-    FROM workflow_wait_executions
-    JOIN workflow_wait_plan_entries ON workflow_wait_plan_entries.plan_id = :plan::UUID
-      AND workflow_wait_plan_entries.wait_id = workflow_wait_executions.id
-    WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+    FROM workflow_wait_plan_entries
+    JOIN workflow_wait_executions
+        ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
+    WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
+      AND workflow_wait_plan_entries.wait_id > :beyond::UUID
+      AND workflow_wait_plan_entries.wait_id <= :last::UUID
+      AND workflow_wait_plan_entries.fate IS NULL
       AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-      AND coalesce((
-        SELECT max(workflow_wait_transitions.id) AS max_1
+      AND (
+        SELECT count(*) AS count_1
         FROM workflow_wait_transitions
         WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
-    ), 0) = workflow_wait_plan_entries.last_line
+          AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
+    ) = 0
       AND workflow_wait_executions.status IN ('waiting', 'scheduled')
     ORDER BY workflow_wait_executions.id
     FOR UPDATE OF workflow_wait_executions
@@ -37,6 +41,12 @@ WITH claimed AS (
     FROM claimed
     WHERE workflow_event_listeners.wait_id = claimed.id
       AND workflow_event_listeners.status = 'active'
+), noted AS (
+    UPDATE workflow_wait_plan_entries
+    SET seen_at=:now::TIMESTAMP WITH TIME ZONE, fate=:param_7::VARCHAR
+    FROM claimed
+    WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
+      AND workflow_wait_plan_entries.wait_id = claimed.id
 )
 SELECT claimed.id
 FROM claimed;

@@ -1,13 +1,14 @@
 -- look_at_entries
--- How these waits of a plan are now.
+-- How the waits of a batch are that nothing was done to.
 
 SELECT workflow_wait_plan_entries.wait_id, workflow_wait_executions.status,
     workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-  AND coalesce((
-    SELECT max(workflow_wait_transitions.id) AS max_1
+  AND (
+    SELECT count(*) AS count_1
     FROM workflow_wait_transitions
     WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
-), 0) = workflow_wait_plan_entries.last_line AS is_unchanged, EXISTS (
+      AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
+) = 0 AS is_unchanged, EXISTS (
     SELECT *
     FROM workflow_wait_executions AS other
     WHERE other.workflow_execution_id = workflow_wait_executions.workflow_execution_id
@@ -19,5 +20,6 @@ FROM workflow_wait_plan_entries
 LEFT OUTER JOIN workflow_wait_executions
     ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
 WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
-  AND workflow_wait_plan_entries.wait_id = ANY (CAST(string_to_array(:ids::VARCHAR,
-      E'\n') AS UUID[]));
+  AND workflow_wait_plan_entries.wait_id > :beyond::UUID
+  AND workflow_wait_plan_entries.wait_id <= :last::UUID
+  AND workflow_wait_plan_entries.fate IS NULL;

@@ -1,7 +1,7 @@
 -- move_planned-back
--- Give those of these scheduled waits of a plan that nobody has touched their new instant, or the old one back.
+-- Give the scheduled waits of a batch that nobody has touched their new instant, or the old one back.
 --
--- Locks the waits by id. None becomes due by it that was not to be.
+-- Locks the waits by id. None becomes due by a new one.
 
 WITH claimed AS (
     SELECT workflow_wait_executions.id AS id, workflow_wait_executions.status AS from_status,
@@ -9,16 +9,21 @@ WITH claimed AS (
         workflow_wait_plan_entries.config_before AS config,
         workflow_wait_plan_entries.late_policy_before AS late_policy,
         workflow_wait_plan_entries.timezone_before AS timezone
-    FROM workflow_wait_executions
-    JOIN workflow_wait_plan_entries ON workflow_wait_plan_entries.plan_id = :plan::UUID
-      AND workflow_wait_plan_entries.wait_id = workflow_wait_executions.id
-    WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+    FROM workflow_wait_plan_entries
+    JOIN workflow_wait_executions
+        ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
+    WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
+      AND workflow_wait_plan_entries.wait_id > :beyond::UUID
+      AND workflow_wait_plan_entries.wait_id <= :last::UUID
+      AND workflow_wait_plan_entries.fate = :param_1::VARCHAR
+      AND workflow_wait_plan_entries.undone_fate IS NULL
       AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-      AND coalesce((
-        SELECT max(workflow_wait_transitions.id) AS max_1
+      AND (
+        SELECT count(*) AS count_1
         FROM workflow_wait_transitions
         WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
-    ), 0) = workflow_wait_plan_entries.last_line
+          AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
+    ) = 1
       AND workflow_wait_executions.status = 'scheduled'
       AND workflow_wait_plan_entries.due_before IS NOT NULL
     ORDER BY workflow_wait_executions.id
@@ -41,6 +46,12 @@ WITH claimed AS (
     SET next_at=claimed.scheduled_at
     FROM claimed
     WHERE workflow_recurrences.wait_id = claimed.id
+), noted AS (
+    UPDATE workflow_wait_plan_entries
+    SET seen_at=:now::TIMESTAMP WITH TIME ZONE, undone_fate=:param_4::VARCHAR
+    FROM claimed
+    WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
+      AND workflow_wait_plan_entries.wait_id = claimed.id
 )
 SELECT claimed.id
 FROM claimed;

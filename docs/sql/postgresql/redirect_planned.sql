@@ -1,5 +1,5 @@
 -- redirect_planned
--- Give those of these waits for events that nobody has touched their new deadline, or the old one back.
+-- Give the waits of a batch that listen and nobody has touched their new deadline, or the old one back.
 --
 -- Locks the waits by id, then their listeners. Their topics are locked.
 
@@ -11,16 +11,20 @@ WITH claimed AS (
         workflow_wait_plan_entries.late_policy_after AS late_policy,
         workflow_wait_plan_entries.timezone_after AS timezone,
         workflow_wait_plan_entries.gated_after AS gated
-    FROM workflow_wait_executions
-    JOIN workflow_wait_plan_entries ON workflow_wait_plan_entries.plan_id = :plan::UUID
-      AND workflow_wait_plan_entries.wait_id = workflow_wait_executions.id
-    WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+    FROM workflow_wait_plan_entries
+    JOIN workflow_wait_executions
+        ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
+    WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
+      AND workflow_wait_plan_entries.wait_id > :beyond::UUID
+      AND workflow_wait_plan_entries.wait_id <= :last::UUID
+      AND workflow_wait_plan_entries.fate IS NULL
       AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-      AND coalesce((
-        SELECT max(workflow_wait_transitions.id) AS max_1
+      AND (
+        SELECT count(*) AS count_1
         FROM workflow_wait_transitions
         WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
-    ), 0) = workflow_wait_plan_entries.last_line
+          AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
+    ) = 0
       AND workflow_wait_executions.status = 'waiting'
       AND (workflow_wait_plan_entries.due_after IS NULL
           OR workflow_wait_plan_entries.due_after > :now::TIMESTAMP WITH TIME ZONE)
@@ -44,6 +48,12 @@ WITH claimed AS (
     SET gated=claimed.gated, timeout_at=claimed.timeout_at, expires_at=claimed.expires_at
     FROM claimed
     WHERE workflow_event_listeners.wait_id = claimed.id
+), noted AS (
+    UPDATE workflow_wait_plan_entries
+    SET seen_at=:now::TIMESTAMP WITH TIME ZONE, fate=:param_3::VARCHAR
+    FROM claimed
+    WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
+      AND workflow_wait_plan_entries.wait_id = claimed.id
 )
 SELECT claimed.id
 FROM claimed;

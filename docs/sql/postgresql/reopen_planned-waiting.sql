@@ -1,20 +1,25 @@
 -- reopen_planned-waiting
--- Open those of these waits of a plan again that it has cancelled, whom nobody has touched, and whose step is free.
+-- Open the waits of a batch again that nobody has touched since they were cancelled, and whose step is free.
 --
 -- Locks the waits by id, then their listeners. Their topics are locked.
 
 WITH claimed AS (
     SELECT workflow_wait_executions.id AS id, workflow_wait_executions.status AS from_status
-    FROM workflow_wait_executions
-    JOIN workflow_wait_plan_entries ON workflow_wait_plan_entries.plan_id = :plan::UUID
-      AND workflow_wait_plan_entries.wait_id = workflow_wait_executions.id
-    WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+    FROM workflow_wait_plan_entries
+    JOIN workflow_wait_executions
+        ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
+    WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
+      AND workflow_wait_plan_entries.wait_id > :beyond::UUID
+      AND workflow_wait_plan_entries.wait_id <= :last::UUID
+      AND workflow_wait_plan_entries.fate = :param_2::VARCHAR
+      AND workflow_wait_plan_entries.undone_fate IS NULL
       AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-      AND coalesce((
-        SELECT max(workflow_wait_transitions.id) AS max_1
+      AND (
+        SELECT count(*) AS count_1
         FROM workflow_wait_transitions
         WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
-    ), 0) = workflow_wait_plan_entries.last_line
+          AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
+    ) = 1
       AND workflow_wait_executions.status = 'cancelled'
       AND workflow_wait_plan_entries.from_status = 'waiting'
       AND NOT (EXISTS (
@@ -40,6 +45,12 @@ WITH claimed AS (
         claimed.from_status AS from_status, 'waiting' AS anon_2, :reason::VARCHAR AS anon_3,
         :actor::VARCHAR AS anon_4, :data::JSONB AS anon_5
     FROM claimed
+), noted AS (
+    UPDATE workflow_wait_plan_entries
+    SET seen_at=:now::TIMESTAMP WITH TIME ZONE, undone_fate=:param_7::VARCHAR
+    FROM claimed
+    WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
+      AND workflow_wait_plan_entries.wait_id = claimed.id
 ), listening AS (
     UPDATE workflow_event_listeners
     SET status='active'

@@ -1,5 +1,5 @@
 -- end_planned-resume
--- End those of these waits of a plan that nobody has touched. Locks the waits by id, then their listeners.
+-- End the waits of a batch that nobody has touched. Locks the waits by id, then their listeners.
 
 -- cleared
 DELETE FROM waitctl_claimed;
@@ -9,19 +9,19 @@ INSERT INTO waitctl_claimed (id, from_status, handler)
 SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status,
     coalesce(CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_1) AS VARCHAR),
     workflow_wait_executions.handler) AS handler
-FROM workflow_wait_executions
-JOIN workflow_wait_plan_entries ON workflow_wait_plan_entries.plan_id = :plan
-  AND workflow_wait_plan_entries.wait_id = workflow_wait_executions.id
-WHERE workflow_wait_executions.id IN (
-    SELECT value
-    FROM json_each(:ids)
-)
+FROM workflow_wait_plan_entries
+JOIN workflow_wait_executions ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id > :beyond
+  AND workflow_wait_plan_entries.wait_id <= :last
+  AND workflow_wait_plan_entries.fate IS NULL
   AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-  AND coalesce((
-    SELECT max(workflow_wait_transitions.id) AS max_1
+  AND (
+    SELECT count(*) AS count_1
     FROM workflow_wait_transitions
     WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
-), 0) = workflow_wait_plan_entries.last_line
+      AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
+) = 0
   AND workflow_wait_executions.status IN ('waiting', 'scheduled')
   AND (workflow_wait_executions.status = 'scheduled' OR NOT (EXISTS (
     SELECT *
@@ -66,6 +66,13 @@ SELECT printf('%08x-%04x-7%03x-%04x-%012x',
     :now AS anon__1
 FROM waitctl_claimed
 WHERE waitctl_claimed.handler IS NOT NULL;
+
+-- noted
+UPDATE workflow_wait_plan_entries
+SET seen_at=:now, fate=:fate
+FROM waitctl_claimed
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id = waitctl_claimed.id;
 
 -- told
 SELECT waitctl_claimed.id

@@ -1,7 +1,7 @@
 -- move_planned-back
--- Give those of these scheduled waits of a plan that nobody has touched their new instant, or the old one back.
+-- Give the scheduled waits of a batch that nobody has touched their new instant, or the old one back.
 --
--- Locks the waits by id. None becomes due by it that was not to be.
+-- Locks the waits by id. None becomes due by a new one.
 
 -- cleared
 DELETE FROM waitctl_claimed;
@@ -13,19 +13,20 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_stat
     workflow_wait_plan_entries.config_before AS config,
     workflow_wait_plan_entries.late_policy_before AS late_policy,
     workflow_wait_plan_entries.timezone_before AS timezone
-FROM workflow_wait_executions
-JOIN workflow_wait_plan_entries ON workflow_wait_plan_entries.plan_id = :plan
-  AND workflow_wait_plan_entries.wait_id = workflow_wait_executions.id
-WHERE workflow_wait_executions.id IN (
-    SELECT value
-    FROM json_each(:ids)
-)
+FROM workflow_wait_plan_entries
+JOIN workflow_wait_executions ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id > :beyond
+  AND workflow_wait_plan_entries.wait_id <= :last
+  AND workflow_wait_plan_entries.fate = :param_1
+  AND workflow_wait_plan_entries.undone_fate IS NULL
   AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-  AND coalesce((
-    SELECT max(workflow_wait_transitions.id) AS max_1
+  AND (
+    SELECT count(*) AS count_1
     FROM workflow_wait_transitions
     WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
-), 0) = workflow_wait_plan_entries.last_line
+      AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
+) = 1
   AND workflow_wait_executions.status = 'scheduled'
   AND workflow_wait_plan_entries.due_before IS NOT NULL
 ORDER BY workflow_wait_executions.id;
@@ -52,6 +53,13 @@ UPDATE workflow_recurrences
 SET next_at=waitctl_claimed.scheduled_at
 FROM waitctl_claimed
 WHERE workflow_recurrences.wait_id = waitctl_claimed.id;
+
+-- noted
+UPDATE workflow_wait_plan_entries
+SET seen_at=:now, undone_fate=:undone_fate
+FROM waitctl_claimed
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id = waitctl_claimed.id;
 
 -- told
 SELECT waitctl_claimed.id

@@ -1,5 +1,5 @@
 -- redirect_planned-back
--- Give those of these waits for events that nobody has touched their new deadline, or the old one back.
+-- Give the waits of a batch that listen and nobody has touched their new deadline, or the old one back.
 --
 -- Locks the waits by id, then their listeners. Their topics are locked.
 
@@ -16,19 +16,20 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_stat
     workflow_wait_plan_entries.late_policy_before AS late_policy,
     workflow_wait_plan_entries.timezone_before AS timezone,
     workflow_wait_plan_entries.gated_before AS gated
-FROM workflow_wait_executions
-JOIN workflow_wait_plan_entries ON workflow_wait_plan_entries.plan_id = :plan
-  AND workflow_wait_plan_entries.wait_id = workflow_wait_executions.id
-WHERE workflow_wait_executions.id IN (
-    SELECT value
-    FROM json_each(:ids)
-)
+FROM workflow_wait_plan_entries
+JOIN workflow_wait_executions ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id > :beyond
+  AND workflow_wait_plan_entries.wait_id <= :last
+  AND workflow_wait_plan_entries.fate = :param_1
+  AND workflow_wait_plan_entries.undone_fate IS NULL
   AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-  AND coalesce((
-    SELECT max(workflow_wait_transitions.id) AS max_1
+  AND (
+    SELECT count(*) AS count_1
     FROM workflow_wait_transitions
     WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
-), 0) = workflow_wait_plan_entries.last_line
+      AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
+) = 1
   AND workflow_wait_executions.status = 'waiting'
 ORDER BY workflow_wait_executions.id;
 
@@ -55,6 +56,13 @@ SET gated=waitctl_claimed.gated, timeout_at=waitctl_claimed.timeout_at,
     expires_at=waitctl_claimed.expires_at
 FROM waitctl_claimed
 WHERE workflow_event_listeners.wait_id = waitctl_claimed.id;
+
+-- noted
+UPDATE workflow_wait_plan_entries
+SET seen_at=:now, undone_fate=:undone_fate
+FROM waitctl_claimed
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id = waitctl_claimed.id;
 
 -- told
 SELECT waitctl_claimed.id

@@ -1,5 +1,5 @@
 -- reopen_planned-waiting
--- Open those of these waits of a plan again that it has cancelled, whom nobody has touched, and whose step is free.
+-- Open the waits of a batch again that nobody has touched since they were cancelled, and whose step is free.
 --
 -- Locks the waits by id, then their listeners. Their topics are locked.
 
@@ -9,19 +9,20 @@ DELETE FROM waitctl_claimed;
 -- claimed
 INSERT INTO waitctl_claimed (id, from_status)
 SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status
-FROM workflow_wait_executions
-JOIN workflow_wait_plan_entries ON workflow_wait_plan_entries.plan_id = :plan
-  AND workflow_wait_plan_entries.wait_id = workflow_wait_executions.id
-WHERE workflow_wait_executions.id IN (
-    SELECT value
-    FROM json_each(:ids)
-)
+FROM workflow_wait_plan_entries
+JOIN workflow_wait_executions ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id > :beyond
+  AND workflow_wait_plan_entries.wait_id <= :last
+  AND workflow_wait_plan_entries.fate = :param_1
+  AND workflow_wait_plan_entries.undone_fate IS NULL
   AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-  AND coalesce((
-    SELECT max(workflow_wait_transitions.id) AS max_1
+  AND (
+    SELECT count(*) AS count_1
     FROM workflow_wait_transitions
     WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
-), 0) = workflow_wait_plan_entries.last_line
+      AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
+) = 1
   AND workflow_wait_executions.status = 'cancelled'
   AND workflow_wait_plan_entries.from_status = 'waiting'
   AND NOT (EXISTS (
@@ -49,6 +50,13 @@ SELECT waitctl_claimed.id, :now AS anon_1, waitctl_claimed.from_status, 'waiting
     FROM workflow_wait_transitions
 ) + row_number() OVER () AS id
 FROM waitctl_claimed;
+
+-- noted
+UPDATE workflow_wait_plan_entries
+SET seen_at=:now, undone_fate=:undone_fate
+FROM waitctl_claimed
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id = waitctl_claimed.id;
 
 -- listening
 UPDATE workflow_event_listeners

@@ -1,9 +1,10 @@
 -- topics_of
--- The topics of the listeners of these waits.
+-- The topics of the listeners of the waits of a batch.
 
 SELECT DISTINCT workflow_event_listeners.event_type, workflow_event_listeners.contact_id
-FROM workflow_event_listeners
-WHERE workflow_event_listeners.wait_id IN (
-    SELECT value
-    FROM json_each(:ids)
-);
+FROM workflow_wait_plan_entries
+JOIN workflow_event_listeners
+    ON workflow_event_listeners.wait_id = workflow_wait_plan_entries.wait_id
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id > :beyond
+  AND workflow_wait_plan_entries.wait_id <= :last;

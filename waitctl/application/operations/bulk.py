@@ -20,7 +20,7 @@ from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.plans import KEPT_FOR, LEASE, Fate, Plan, PlanKind, PlanStatus, why_kept, why_skipped
 from waitctl.domain.text import JsonObject, check_reason
-from waitctl.domain.waits import OPEN
+from waitctl.domain.waits import OPEN, WaitExecutionStatus
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
@@ -30,7 +30,7 @@ from waitctl.infrastructure.store import plans as store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
-from waitctl.infrastructure.store.plans import Entry
+from waitctl.infrastructure.store.plans import Audit, Batch, Entry
 
 SAMPLE = 10
 """Waits that a plan shows."""
@@ -187,75 +187,66 @@ class BulkService:
                 beyond = write_within_budget(self._database, partial(batch, run, beyond))
         return self.get_plan(run.id)
 
-    def _next(self, connection: Connection, run: Plan, beyond: str) -> list[str]:
+    def _next(self, connection: Connection, run: Plan, beyond: str) -> Batch | None:
         """The waits of the next batch; none: then the run is over."""
         undone = run.status is PlanStatus.UNDOING
         now = self._database.real_clock(connection)
         if not store.renew_run(connection, run.id, run.run, until=now + LEASE):
             raise ConflictError(f"somebody else has taken over the plan {run.id}")
-        ids = store.next_entries(connection, run.id, undone=undone, beyond=beyond, limit=_DONE_AT_ONCE)
-        if not ids:
+        batch = store.next_batch(connection, run.id, undone=undone, beyond=beyond, limit=_DONE_AT_ONCE)
+        if batch is None:
             store.finish_run(connection, run.id, run.run, undone=undone, now=self._database.clock(connection))
-        return ids
+        return batch
 
     def _apply_batch(self, run: Plan, beyond: str, connection: Connection, _: Verdicts) -> str | None:
-        ids = self._next(connection, run, beyond)
-        if not ids:
+        batch = self._next(connection, run, beyond)
+        if batch is None:
             return None
         if run.kind.moves:
-            done, now = self._move(connection, run, ids, back=False)
+            done = self._move(connection, run, batch)
         else:
             act = self._retry if run.kind is PlanKind.RETRY else self._end
-            done, now = act(connection, run, ids)
-        self._note(connection, run, ids, done, now)
-        return ids[-1]
+            done = act(connection, run, batch)
+        self._note_rest(connection, run, batch, done)
+        return batch.last
 
     def _undo_batch(self, run: Plan, beyond: str, connection: Connection, verdicts: Verdicts) -> str | None:
-        ids = self._next(connection, run, beyond)
-        if not ids:
+        batch = self._next(connection, run, beyond)
+        if batch is None:
             return None
         if run.kind.moves:
-            done, now = self._move(connection, run, ids, back=True)
+            done = self._move(connection, run, batch, back=True)
         else:
-            done, now = self._reopen(connection, run, ids, verdicts)
-        self._note(connection, run, ids, done, now)
-        return ids[-1]
+            done = self._reopen(connection, run, batch, verdicts)
+        self._note_rest(connection, run, batch, done)
+        return batch.last
 
-    def _end(self, connection: Connection, run: Plan, ids: Sequence[str]) -> tuple[set[str], datetime]:
+    def _end(self, connection: Connection, run: Plan, batch: Batch) -> set[str]:
         now, resolution = self._database.clock(connection), run.kind.resolution
         assert resolution is not None
-        done = store.end_planned(
-            connection, run.id, ids, resolution, now=now, reason=self._reason(run, resolution.value), actor=self._actor
-        )
+        done = store.end_planned(connection, batch, resolution, self._audit(run, resolution.value, now))
         self._recurrences.go_on_among(connection, sorted(done), now=now)
-        return done, now
+        return done
 
-    def _move(self, connection: Connection, run: Plan, ids: Sequence[str], *, back: bool) -> tuple[set[str], datetime]:
-        now = self._lock_topics(connection, ids)
+    def _move(self, connection: Connection, run: Plan, batch: Batch, *, back: bool = False) -> set[str]:
+        now = self._lock_topics(connection, batch)
         what = "moved back" if back else "replanned" if run.kind is PlanKind.REPLAN else "rescheduled"
-        done = store.move_planned(
-            connection, run.id, ids, back=back, now=now, reason=self._reason(run, what), actor=self._actor
-        )
-        return done, now
+        return store.move_planned(connection, batch, self._audit(run, what, now), back=back)
 
-    def _retry(self, connection: Connection, run: Plan, ids: Sequence[str]) -> tuple[set[str], datetime]:
+    def _retry(self, connection: Connection, run: Plan, batch: Batch) -> set[str]:
         now = self._database.clock(connection)
-        done = store.lock_planned(connection, run.id, ids)
+        done = store.claim_planned(connection, batch, now=now)
         revived = delivery_store.retry_deliveries(connection, store.dead_of(connection, done), now=now)
-        reason = self._reason(run, "its delivery is retried")
-        outcomes.mark_waits(connection, sorted(revived), dead=False, now=now, reason=reason, actor=self._actor)
-        return set(done), now
+        audit = self._audit(run, "its delivery is retried", now)
+        outcomes.mark_waits(connection, sorted(revived), dead=False, now=now, reason=audit.reason, actor=audit.actor)
+        return done
 
-    def _reopen(
-        self, connection: Connection, run: Plan, ids: Sequence[str], verdicts: Verdicts
-    ) -> tuple[set[str], datetime]:
+    def _reopen(self, connection: Connection, run: Plan, batch: Batch, verdicts: Verdicts) -> set[str]:
         """Open cancelled waits again. An event that came for them meanwhile counts, as it does for a new wait."""
-        now = self._lock_topics(connection, ids)
-        cancelled_at = store.seen_at_of(connection, run.id, ids)
-        done = store.reopen_planned(
-            connection, run.id, ids, now=now, reason=self._reason(run, "reopened"), actor=self._actor
-        )
-        store.note_done(connection, run.id, sorted(done), undone=True, now=now)
+        now = self._lock_topics(connection, batch)
+        listens = WaitExecutionStatus.WAITING in batch.statuses
+        cancelled_at = store.seen_at_of(connection, batch) if listens else ()
+        done = store.reopen_planned(connection, batch, self._audit(run, "reopened", now))
         for wait_id in store.find_missed(connection, [each for each in cancelled_at if each[0] in done]):
             matching.correlate_wait(
                 connection,
@@ -266,25 +257,25 @@ class BulkService:
                 reason=self._database.dated("event "),
                 actor=self._actor,
             )
-        return done, now
+        return done
 
-    def _lock_topics(self, connection: Connection, ids: Sequence[str]) -> datetime:
-        buckets = [topic_bucket(*topic) for topic in store.topics_of(connection, ids)]
+    def _lock_topics(self, connection: Connection, batch: Batch) -> datetime:
+        buckets = [topic_bucket(*topic) for topic in store.topics_of(connection, batch)]
         return self._database.lock_topics(connection, buckets, exclusive=True)
 
-    def _note(self, connection: Connection, run: Plan, ids: Sequence[str], done: set[str], now: datetime) -> None:
-        """Note what became of each wait of a batch."""
+    def _note_rest(self, connection: Connection, run: Plan, batch: Batch, done: set[str]) -> None:
+        """Note why nothing was done to the other waits of a batch."""
+        if done >= batch.ids:
+            return
         undone = run.status is PlanStatus.UNDOING
-        if done:
-            store.note_done(connection, run.id, sorted(done), undone=undone, now=now)
         left: dict[Fate, list[str]] = {}
-        for look in store.look_at(connection, run.id, [each for each in ids if each not in done]):
+        for look in store.look_at_rest(connection, batch, undone=undone):
             left.setdefault(why_kept(look) if undone else why_skipped(look, run.kind), []).append(look.wait_id)
         for fate, those in left.items():
-            store.note_skipped(connection, run.id, those, fate, undone=undone)
+            store.note_skipped(connection, batch, those, fate, undone=undone)
 
-    def _reason(self, run: Plan, what: str) -> str:
-        return self._database.dated(run.reason(what))
+    def _audit(self, run: Plan, what: str, now: datetime) -> Audit:
+        return Audit(now, self._database.dated(run.reason(what)), self._actor)
 
 
 # -- documents ---------------------------------------------------------------------------------------------------------

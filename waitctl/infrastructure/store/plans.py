@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.plans import Fate, Look, Plan, PlanKind, PlanStatus
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import OPEN, Resolution, WaitExecutionStatus
+from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.database_errors import is_integrity_error
 from waitctl.infrastructure.executor import Connection, Row
-from waitctl.infrastructure.kept import kept
+from waitctl.infrastructure.kept import Kept, kept
 from waitctl.infrastructure.sql_values import instant_text
 
 if TYPE_CHECKING:
@@ -162,103 +162,118 @@ def insert_moves(connection: Connection, plan_id: str, moves: Sequence[PlannedMo
 # -- doing and undoing -------------------------------------------------------------------------------------------------
 
 
-def next_entries(connection: Connection, plan_id: str, *, undone: bool, beyond: str, limit: int) -> list[str]:
-    """The waits of a plan that nothing has become of yet, by id, beyond one."""
+class Batch(NamedTuple):
+    """Some waits of a plan: those beyond an id, up to the last one; of those that are left how many are in a status."""
+
+    plan_id: str
+    beyond: str
+    last: str
+    ids: frozenset[str]
+    statuses: frozenset[WaitExecutionStatus]
+
+    @property
+    def bounds(self) -> dict[str, str]:
+        """What statements know it by."""
+        return {"plan": self.plan_id, "beyond": self.beyond, "last": self.last}
+
+
+class Audit(NamedTuple):
+    """What the audit trail says of a change."""
+
+    now: datetime
+    reason: str
+    actor: str
+    data: JsonObject | None = None
+
+
+def next_batch(connection: Connection, plan_id: str, *, undone: bool, beyond: str, limit: int) -> Batch | None:
+    """The next waits of a plan, by id, that nothing has become of yet."""
     given = {"plan": plan_id, "beyond": beyond, "limit": limit}
-    return list(connection.execute(kept("next_entries", undone), given).scalars())
+    rows = connection.execute(kept("next_entries", undone), given).all()
+    if not rows:
+        return None
+    return Batch(plan_id, beyond, rows[-1][0], frozenset(row[0] for row in rows), frozenset(row[1] for row in rows))
 
 
-def end_planned(
-    connection: Connection,
-    plan_id: str,
-    ids: Sequence[str],
-    resolution: Resolution,
-    *,
-    now: datetime,
-    reason: str,
-    actor: str,
-) -> set[str]:
-    """End those of these waits of a plan that nobody has touched. Returns which."""
-    given = {"plan": plan_id, "ids": ids} | _audit(now, reason, actor)
-    return {row[0] for row in kept("end_planned", resolution).run(connection, **given)}
+def end_planned(connection: Connection, batch: Batch, resolution: Resolution, audit: Audit) -> set[str]:
+    """End the waits of a batch that nobody has touched. Returns which."""
+    return _run(connection, kept("end_planned", resolution), batch, audit)
 
 
-def move_planned(
-    connection: Connection, plan_id: str, ids: Sequence[str], *, back: bool, now: datetime, reason: str, actor: str
-) -> set[str]:
-    """Move those of these waits of a plan that nobody has touched, or move them back. Returns which.
+def move_planned(connection: Connection, batch: Batch, audit: Audit, *, back: bool) -> set[str]:
+    """Move the waits of a batch that nobody has touched, or move them back. Returns which.
 
     The topics of those that wait for events must be locked.
     """
-    given = {"plan": plan_id, "ids": ids} | _audit(now, reason, actor)
-    return {
-        row[0] for name in ("redirect_planned", "move_planned") for row in kept(name, back).run(connection, **given)
-    }
+    names = {WaitExecutionStatus.WAITING: "redirect_planned", WaitExecutionStatus.SCHEDULED: "move_planned"}
+    moved = [_run(connection, kept(names[each], back), batch, audit) for each in _in_order(batch)]
+    return set().union(*moved)
 
 
 class StepTakenError(Exception):
     """At this moment the step of a wait that was to open again has got another one. The transaction is lost."""
 
 
-def reopen_planned(
-    connection: Connection, plan_id: str, ids: Sequence[str], *, now: datetime, reason: str, actor: str
-) -> set[str]:
-    """Open those of these waits again that a plan has cancelled and nobody has touched since. Returns which.
+def reopen_planned(connection: Connection, batch: Batch, audit: Audit) -> set[str]:
+    """Open the waits of a batch again that a plan has cancelled and nobody has touched since. Returns which.
 
     The topics of those that wait for events must be locked. Raises `StepTakenError`.
     """
-    given = {"plan": plan_id, "ids": ids} | _audit(now, reason, actor)
     try:
-        return {row[0] for status in sorted(OPEN) for row in kept("reopen_planned", status).run(connection, **given)}
+        opened = [_run(connection, kept("reopen_planned", each), batch, audit) for each in _in_order(batch)]
     except Exception as error:
         if is_integrity_error(error):
             raise StepTakenError from error
         raise
+    return set().union(*opened)
 
 
-def _audit(now: datetime, reason: str, actor: str) -> JsonObject:
-    return {"now": now, "reason": reason, "actor": actor, "data": None}
+def claim_planned(connection: Connection, batch: Batch, *, now: datetime) -> set[str]:
+    """Lock the waits of a batch that nobody has touched, and note that the plan changes them. Returns which."""
+    return {row[0] for row in kept("claim_planned").run(connection, now=now, **batch.bounds)}
 
 
-def topics_of(connection: Connection, ids: Sequence[str]) -> list[tuple[str, str]]:
-    """The topics of the listeners of these waits."""
-    return [(row[0], row[1]) for row in connection.execute(kept("topics_of"), {"ids": ids})]
+def _in_order(batch: Batch) -> list[WaitExecutionStatus]:
+    """The statuses of a batch in the order in which their waits are locked: those that listen first, as elsewhere."""
+    return sorted(batch.statuses, reverse=True)
+
+
+def _run(connection: Connection, statement: Kept, batch: Batch, audit: Audit) -> set[str]:
+    return {row[0] for row in statement.run(connection, **batch.bounds, **audit._asdict())}
+
+
+def topics_of(connection: Connection, batch: Batch) -> list[tuple[str, str]]:
+    """The topics of the listeners of the waits of a batch."""
+    if WaitExecutionStatus.WAITING not in batch.statuses:
+        return []
+    return [(row[0], row[1]) for row in connection.execute(kept("topics_of"), batch.bounds)]
+
+
+def seen_at_of(connection: Connection, batch: Batch) -> list[tuple[str, datetime]]:
+    """When a plan last saw, or changed, the waits of a batch."""
+    return [(row[0], row[1]) for row in connection.execute(kept("seen_at_of"), batch.bounds)]
 
 
 def find_missed(connection: Connection, since: Iterable[tuple[str, datetime]]) -> list[str]:
     """Of these waits, which listen again, those for whose topics an event came since they did not."""
     rows = [(wait_id, instant_text(at)) for wait_id, at in since]
-    return sorted(set(connection.execute(kept("find_missed"), {"since": rows}).scalars()))
+    return sorted(set(connection.execute(kept("find_missed"), {"since": rows}).scalars())) if rows else []
 
 
-def seen_at_of(connection: Connection, plan_id: str, ids: Sequence[str]) -> list[tuple[str, datetime]]:
-    """When a plan last saw, or changed, these of its waits."""
-    return [(row[0], row[1]) for row in connection.execute(kept("seen_at_of"), {"plan": plan_id, "ids": ids})]
-
-
-def lock_planned(connection: Connection, plan_id: str, ids: Sequence[str]) -> list[str]:
-    """Lock those of these waits of a plan that nobody has touched."""
-    return list(connection.execute(kept("lock_planned"), {"plan": plan_id, "ids": ids}).scalars())
-
-
-def dead_of(connection: Connection, ids: Sequence[str]) -> list[str]:
+def dead_of(connection: Connection, wait_ids: Iterable[str]) -> list[str]:
     """The dead deliveries of these waits."""
-    return list(connection.execute(kept("dead_of"), {"ids": ids}).scalars())
+    return list(connection.execute(kept("dead_of"), {"ids": sorted(wait_ids)}).scalars())
 
 
-def note_done(connection: Connection, plan_id: str, ids: Sequence[str], *, undone: bool, now: datetime) -> None:
-    """Note what was done to these waits of a plan, and how they are from now on."""
-    connection.execute(kept("note_done", undone), {"plan": plan_id, "ids": ids, "now": now})
+def note_skipped(connection: Connection, batch: Batch, ids: Sequence[str], fate: Fate, *, undone: bool) -> None:
+    """Note why these waits of a batch were left as they are."""
+    given = batch.bounds | {"ids": ids, "to_fate": fate.value}
+    connection.execute(kept("note_skipped", undone), given)
 
 
-def note_skipped(connection: Connection, plan_id: str, ids: Sequence[str], fate: Fate, *, undone: bool) -> None:
-    """Note why these waits of a plan were left as they are."""
-    connection.execute(kept("note_skipped", undone), {"plan": plan_id, "ids": ids, "to_fate": fate.value})
-
-
-def look_at(connection: Connection, plan_id: str, ids: Sequence[str]) -> list[Look]:
-    """How these waits of a plan are now."""
-    return [Look(*row) for row in connection.execute(kept("look_at_entries"), {"plan": plan_id, "ids": ids})]
+def look_at_rest(connection: Connection, batch: Batch, *, undone: bool) -> list[Look]:
+    """How the waits of a batch are that nothing was done to."""
+    return [Look(*row) for row in connection.execute(kept("look_at_entries", undone), batch.bounds)]
 
 
 class Entry(NamedTuple):

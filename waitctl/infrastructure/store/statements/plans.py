@@ -177,29 +177,37 @@ def _insert_moves() -> sa.Insert:
     return sa.insert(plan_entries).from_select(["plan_id", *names], rows)
 
 
+_BEYOND = _ENTRY_WAIT > sa.bindparam("beyond", type_=ID)
+_IN_BATCH = sa.and_(_OF_PLAN, _BEYOND, _ENTRY_WAIT <= sa.bindparam("last", type_=ID))
+"""By the range of its ids, which is looked up in the key whatever PostgreSQL thinks how large a plan is."""
+
+
+def _is_left(undone: bool) -> sa.ColumnElement[bool]:
+    """Whether nothing has become of a wait yet: of one that is to be as before, since it was changed."""
+    if not undone:
+        return plan_entries.c.fate.is_(None)
+    applied = plan_entries.c.fate == sa.literal(Fate.APPLIED.value, sa.Text)
+    return sa.and_(applied, plan_entries.c.undone_fate.is_(None))
+
+
 @statement
 def _next_entries(undone: bool) -> sa.Select[Any]:
     """The waits of a plan that nothing has become of yet, by id, beyond one."""
-    beyond = plan_entries.c.wait_id > sa.bindparam("beyond", type_=ID)
-    conditions = [_OF_PLAN, beyond, _FATE[undone].is_(None)]
-    if undone:
-        conditions.append(plan_entries.c.fate == sa.literal(Fate.APPLIED.value, sa.Text))
-    return sa.select(plan_entries.c.wait_id).where(*conditions).order_by(plan_entries.c.wait_id).limit(LIMIT)
+    left = sa.select(_ENTRY_WAIT, plan_entries.c.from_status).where(_OF_PLAN, _BEYOND, _is_left(undone))
+    return left.order_by(_ENTRY_WAIT).limit(LIMIT)
 
 
-@statement
-def _note_done(undone: bool) -> sa.Update:
-    """Note what was done to these waits of a plan, and how they are from now on."""
-    done = sa.literal((Fate.UNDONE if undone else Fate.APPLIED).value, sa.Text)
-    changed = {_FATE[undone]: done, plan_entries.c.seen_at: NOW, plan_entries.c.last_line: last_line(_ENTRY_WAIT)}
-    return sa.update(plan_entries).values(changed).where(_OF_PLAN, is_among(_ENTRY_WAIT))
+def _noted(claimed: FromClause, fate: Fate) -> sa.Update:
+    """What was done to the claimed waits of a plan, and when."""
+    changed = {_FATE[fate is Fate.UNDONE]: sa.literal(fate.value, sa.Text), plan_entries.c.seen_at: NOW}
+    return sa.update(plan_entries).values(changed).where(_OF_PLAN, _ENTRY_WAIT == claimed.c.id)
 
 
 @statement
 def _note_skipped(undone: bool) -> sa.Update:
-    """Note why these waits of a plan were left as they are."""
+    """Note why these waits of a batch were left as they are."""
     fate = sa.bindparam("to_fate", type_=sa.Text)
-    return sa.update(plan_entries).values({_FATE[undone]: fate}).where(_OF_PLAN, is_among(_ENTRY_WAIT))
+    return sa.update(plan_entries).values({_FATE[undone]: fate}).where(_IN_BATCH, is_among(_ENTRY_WAIT))
 
 
 @statement
@@ -209,22 +217,21 @@ def _list_entries() -> sa.Select[Any]:
     names = ("from_status", "due_before", "due_after", "fate", "undone_fate", "note")
     found = sa.select(*whose, *(plan_entries.c[name] for name in names))
     found = found.join_from(plan_entries, waits, waits.c.id == _ENTRY_WAIT, isouter=True)
-    beyond = _ENTRY_WAIT > sa.bindparam("beyond", type_=ID)
-    return found.where(_OF_PLAN, beyond).order_by(_ENTRY_WAIT).limit(LIMIT)
+    return found.where(_OF_PLAN, _BEYOND).order_by(_ENTRY_WAIT).limit(LIMIT)
 
 
 @statement
 def _seen_at_of() -> sa.Select[Any]:
-    """When a plan last saw, or changed, these of its waits."""
-    return sa.select(_ENTRY_WAIT, plan_entries.c.seen_at).where(_OF_PLAN, is_among(_ENTRY_WAIT))
+    """When a plan last saw, or changed, the waits of a batch."""
+    return sa.select(_ENTRY_WAIT, plan_entries.c.seen_at).where(_IN_BATCH)
 
 
 @statement
-def _look_at_entries() -> sa.Select[Any]:
-    """How these waits of a plan are now."""
-    changed = (waits.c.status, _UNCHANGED.label("is_unchanged"), _is_taken().label("is_taken"))
-    found = sa.select(_ENTRY_WAIT, *changed).join_from(plan_entries, waits, waits.c.id == _ENTRY_WAIT, isouter=True)
-    return found.where(_OF_PLAN, is_among(_ENTRY_WAIT))
+def _look_at_entries(undone: bool) -> sa.Select[Any]:
+    """How the waits of a batch are that nothing was done to."""
+    now = (waits.c.status, _is_unchanged(undone).label("is_unchanged"), _is_taken().label("is_taken"))
+    found = sa.select(_ENTRY_WAIT, *now).join_from(plan_entries, waits, waits.c.id == _ENTRY_WAIT, isouter=True)
+    return found.where(_IN_BATCH, _is_left(undone))
 
 
 def _is_taken() -> sa.ColumnElement[bool]:
@@ -235,14 +242,24 @@ def _is_taken() -> sa.ColumnElement[bool]:
     return sa.exists().where(*same, is_open, other.c.id != waits.c.id).correlate(waits)
 
 
-_UNCHANGED = sa.and_(waits.c.updated_at == plan_entries.c.seen_at, last_line(waits.c.id) == plan_entries.c.last_line)
+def _is_unchanged(undone: bool) -> sa.ColumnElement[bool]:
+    """Whether nothing has touched the wait since it was seen; or nothing but the plan, one line of the audit trail."""
+    since = sa.select(sa.func.count()).where(
+        transitions.c.wait_id == waits.c.id, transitions.c.id > plan_entries.c.last_line
+    )
+    lines: sa.ColumnElement[int] = sa.literal_column("1" if undone else "0")
+    return sa.and_(
+        waits.c.updated_at == plan_entries.c.seen_at,
+        since.correlate(waits, plan_entries).scalar_subquery() == lines,
+    )
 
 
-def _claim(*columns: Any) -> sa.Select[Any]:
-    """Those of these waits of a plan that nobody has touched, locked by id."""
-    of_wait = sa.and_(_OF_PLAN, _ENTRY_WAIT == waits.c.id)
-    claim = sa.select(waits.c.id, waits.c.status.label("from_status"), *columns).join(plan_entries, of_wait)
-    return claim.where(is_among(waits.c.id), _UNCHANGED).order_by(waits.c.id).with_for_update(of=waits)
+def _claim(undone: bool, *columns: Any) -> sa.Select[Any]:
+    """The waits of a batch that nobody has touched, locked by id."""
+    claim = sa.select(waits.c.id, waits.c.status.label("from_status"), *columns)
+    claim = claim.join_from(plan_entries, waits, waits.c.id == _ENTRY_WAIT)
+    untouched = claim.where(_IN_BATCH, _is_left(undone), _is_unchanged(undone))
+    return untouched.order_by(waits.c.id).with_for_update(of=waits)
 
 
 # -- ending ------------------------------------------------------------------------------------------------------------
@@ -250,11 +267,15 @@ def _claim(*columns: Any) -> sa.Select[Any]:
 
 @statement
 def _end_planned(resolution: Resolution) -> Claimed:
-    """End those of these waits of a plan that nobody has touched. Locks the waits by id, then their listeners."""
-    claim = _claim(handler_of(Outcome.MANUAL)).where(OPEN_WAIT)
+    """End the waits of a batch that nobody has touched. Locks the waits by id, then their listeners."""
+    claim = _claim(False, handler_of(Outcome.MANUAL)).where(OPEN_WAIT)
     if resolution is Resolution.MANUAL:
         claim = claim.where(sa.or_(SCHEDULED, ~_has_expired()))
-    return Claimed(claim, lambda claimed: ending_steps(claimed, resolution), claimed_ids)
+
+    def steps(claimed: FromClause) -> dict[str, UpdateBase]:
+        return ending_steps(claimed, resolution) | {"noted": _noted(claimed, Fate.APPLIED)}
+
+    return Claimed(claim, steps, claimed_ids)
 
 
 def _has_expired() -> sa.ColumnElement[bool]:
@@ -264,19 +285,20 @@ def _has_expired() -> sa.ColumnElement[bool]:
 
 @statement
 def _reopen_planned(to: WaitExecutionStatus) -> Claimed:
-    """Open those of these waits of a plan again that it has cancelled, whom nobody has touched, and whose step is free.
+    """Open the waits of a batch again that nobody has touched since they were cancelled, and whose step is free.
 
     Locks the waits by id, then their listeners. Their topics are locked.
     """
     cancelled = waits.c.status == literal(WaitExecutionStatus.CANCELLED, waits.c.status)
     before = plan_entries.c.from_status == literal(to, waits.c.status)
-    claim = _claim().where(cancelled, before, ~_is_taken())
+    claim = _claim(True).where(cancelled, before, ~_is_taken())
 
     def steps(claimed: FromClause) -> dict[str, UpdateBase]:
         status = literal(to, waits.c.status)
         opened = {"status": status, "resolution": sa.null(), "resolved_at": sa.null(), "updated_at": NOW}
         reopened = sa.update(waits).values(opened).where(waits.c.id == claimed.c.id, cancelled)
-        done: dict[str, UpdateBase] = {"reopened": reopened, "audited": audit(claimed, status)}
+        noted = _noted(claimed, Fate.UNDONE)
+        done: dict[str, UpdateBase] = {"reopened": reopened, "audited": audit(claimed, status), "noted": noted}
         return done | ({"listening": _listen_again(claimed)} if to is WaitExecutionStatus.WAITING else {})
 
     return Claimed(claim, steps, claimed_ids)
@@ -298,9 +320,9 @@ def _listen_again(claimed: FromClause) -> UpdateBase:
 
 @statement
 def _topics_of() -> sa.Select[Any]:
-    """The topics of the listeners of these waits."""
-    topic = (listeners.c.event_type, listeners.c.contact_id)
-    return sa.select(*topic).where(is_among(listeners.c.wait_id)).distinct()
+    """The topics of the listeners of the waits of a batch."""
+    topics = sa.select(listeners.c.event_type, listeners.c.contact_id)
+    return topics.join_from(plan_entries, listeners, listeners.c.wait_id == _ENTRY_WAIT).where(_IN_BATCH).distinct()
 
 
 @statement
@@ -326,34 +348,35 @@ def _sides(back: bool, names: Iterable[str]) -> dict[str, sa.Column[Any]]:
 
 @statement
 def _move_planned(back: bool) -> Claimed:
-    """Give those of these scheduled waits of a plan that nobody has touched their new instant, or the old one back.
+    """Give the scheduled waits of a batch that nobody has touched their new instant, or the old one back.
 
-    Locks the waits by id. None becomes due by it that was not to be.
+    Locks the waits by id. None becomes due by a new one.
     """
     at, *others = _sides(back, ("due", *_CONFIGURED)).items()
     columns = [at[1].label("scheduled_at"), *(column.label(name) for name, column in others)]
-    claim = _claim(*columns).where(SCHEDULED, at[1].is_not(None) if back else at[1] > NOW)
+    claim = _claim(back, *columns).where(SCHEDULED, at[1].is_not(None) if back else at[1] > NOW)
 
     def steps(claimed: FromClause) -> dict[str, UpdateBase]:
         changed = {"scheduled_at": claimed.c.scheduled_at, **_configured(claimed)}
         moved = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, SCHEDULED)
         due = sa.update(recurrences).values(next_at=claimed.c.scheduled_at).where(recurrences.c.wait_id == claimed.c.id)
         status = literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
-        return {"moved": moved, "audited": audit(claimed, status), "recurring": due}
+        noted = _noted(claimed, Fate.UNDONE if back else Fate.APPLIED)
+        return {"moved": moved, "audited": audit(claimed, status), "recurring": due, "noted": noted}
 
     return Claimed(claim, steps, claimed_ids)
 
 
 @statement
 def _redirect_planned(back: bool) -> Claimed:
-    """Give those of these waits for events that nobody has touched their new deadline, or the old one back.
+    """Give the waits of a batch that listen and nobody has touched their new deadline, or the old one back.
 
     Locks the waits by id, then their listeners. Their topics are locked.
     """
     sides = _sides(back, AFTER)
     at, expires = sides.pop("due"), sides.pop("expires")
     others = [column.label(name) for name, column in sides.items()]
-    claim = _claim(at.label("timeout_at"), expires.label("expires_at"), *others).where(WAITING)
+    claim = _claim(back, at.label("timeout_at"), expires.label("expires_at"), *others).where(WAITING)
     if not back:
         claim = claim.where(sa.or_(at.is_(None), at > NOW))
 
@@ -363,7 +386,8 @@ def _redirect_planned(back: bool) -> Claimed:
         deadline = {name: claimed.c[name] for name in ("timeout_at", "expires_at", "gated")}
         listening = sa.update(listeners).values(deadline).where(listeners.c.wait_id == claimed.c.id)
         status = literal(WaitExecutionStatus.WAITING, waits.c.status)
-        return {"moved": moved, "audited": audit(claimed, status), "listening": listening}
+        noted = _noted(claimed, Fate.UNDONE if back else Fate.APPLIED)
+        return {"moved": moved, "audited": audit(claimed, status), "listening": listening, "noted": noted}
 
     return Claimed(claim, steps, claimed_ids)
 
@@ -384,9 +408,9 @@ def _configured(claimed: FromClause) -> dict[str, Any]:
 
 
 @statement
-def _lock_planned() -> sa.Select[Any]:
-    """Those of these waits of a plan that nobody has touched. Locks the waits by id."""
-    return _claim().with_only_columns(waits.c.id)
+def _claim_planned() -> Claimed:
+    """The waits of a batch that nobody has touched, whatever is then done to them. Locks the waits by id."""
+    return Claimed(_claim(False), lambda claimed: {"noted": _noted(claimed, Fate.APPLIED)}, claimed_ids)
 
 
 @statement
