@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -27,16 +29,16 @@ from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import outcomes
 from waitctl.infrastructure.store import plans as store
-from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
-from waitctl.infrastructure.store.plans import Audit, Batch, Entry
+from waitctl.infrastructure.store.plans import Audit, Batch, Entry, PlannedMove
 
 SAMPLE = 10
 """Waits that a plan shows."""
 
 _WRITTEN_AT_ONCE = 10_000
 _MOVED_AT_ONCE = 1000
+_AHEAD = 2
 _DONE_AT_ONCE = 1000
 _LOOK_EVERY = 0.1
 """Seconds between two looks at a plan that somebody else works at."""
@@ -79,12 +81,11 @@ class BulkService:
         with self._database.read() as connection:
             now = self._database.clock(connection)
             ids = store.find_wanted(connection, wanted.at(now), kind, now=now)
-        write = partial(self._write_entries, plan, wanted.at(now), now)
-        size = _WRITTEN_AT_ONCE
-        if moves is not None:
-            write, size = partial(self._write_moves, plan, moves), _MOVED_AT_ONCE
-        for start in range(0, len(ids), size):
-            write(ids[start : start + size])
+        if moves is None:
+            for part in _parts(ids, _WRITTEN_AT_ONCE):
+                self._write_entries(plan, wanted.at(now), now, part)
+        else:
+            self._write_moves(plan, moves, ids)
         return self._finish(plan)
 
     def _begin(self, kind: PlanKind, options: JsonObject, reason: str | None) -> Plan:
@@ -104,9 +105,19 @@ class BulkService:
         self._database.write(work, is_news=lambda _: False)
 
     def _write_moves(self, plan: Plan, moves: MoveOptions, ids: Sequence[str]) -> None:
-        with self._database.read() as connection:
-            found = [wait for wait in wait_store.get_waits(connection, ids).values() if wait.status.is_open]
-            planned = self._planner.plan(connection, found, moves)
+        written: deque[Future[None]] = deque()
+        # While the database takes one part in, the next one is worked out.
+        with ThreadPoolExecutor(max_workers=1) as writer:
+            for part in _parts(ids, _MOVED_AT_ONCE):
+                with self._database.read() as connection:
+                    planned = self._planner.plan(connection, part, moves)
+                written.append(writer.submit(self._write_planned, plan, planned))
+                if len(written) > _AHEAD:
+                    written.popleft().result()
+            for each in written:
+                each.result()
+
+    def _write_planned(self, plan: Plan, planned: Sequence[PlannedMove]) -> None:
         self._database.write(
             lambda connection: store.insert_moves(connection, plan.id, planned), is_news=lambda _: False
         )
@@ -276,6 +287,10 @@ class BulkService:
 
     def _audit(self, run: Plan, what: str, now: datetime) -> Audit:
         return Audit(now, self._database.dated(run.reason(what)), self._actor)
+
+
+def _parts(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
 # -- documents ---------------------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ class Replan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
+class Open:
     """An open wait as it stood at ``now``; of one that an event scheduled, when that was received and taken."""
 
     wait: WaitStepExecution
@@ -269,7 +269,7 @@ class ReschedulingService:
             return None
         return self._set_by_hand(wait, wait.timezone)
 
-    def _with_window(self, seen: _Open, window: str) -> tuple[WaitStepExecution, Schedule | None]:
+    def _with_window(self, seen: Open, window: str) -> tuple[WaitStepExecution, Schedule | None]:
         wait, now = seen.wait, seen.now
         text = "" if window == "none" else str(parse_hours(window, "--window"))
         changed = replace(wait, wait_config=set_by_hand(wait.wait_config, window=text))
@@ -335,7 +335,7 @@ class ReschedulingService:
         applied = self._apply(moved) if apply else 0
         return Replan(checked, tuple(changes), tuple(failed), applied)
 
-    def _open_waits(self, wanted: WaitFilter) -> Iterator[_Open]:
+    def _open_waits(self, wanted: WaitFilter) -> Iterator[Open]:
         after: str | None = None
         while True:
             with self._database.read() as connection:
@@ -347,7 +347,7 @@ class ReschedulingService:
                 return
             after = page[-1].id
 
-    def _planned(self, seen: _Open, zone: str) -> tuple[Schedule | None, JsonObject]:
+    def _planned(self, seen: Open, zone: str) -> tuple[Schedule | None, JsonObject]:
         """What a wait comes to by the rules of today, and the ``wait_config`` that says so.
 
         What was set by hand only passes calendar and window again.
@@ -364,7 +364,7 @@ class ReschedulingService:
             return self._from_intent(wait, zone, seen.now), rescheduled(wait.wait_config, since=seen.now)
         return planned, wait.wait_config
 
-    def _since_its_event(self, seen: _Open, zone: str) -> Schedule:
+    def _since_its_event(self, seen: Open, zone: str) -> Schedule:
         """The first opening since the event that scheduled a wait; one that has passed meanwhile does not count."""
         came_at, opening_rules = (
             self._host_rules.came_at(seen.received_at, seen.taken_at),
@@ -478,7 +478,7 @@ def _replan_reason(wait: WaitStepExecution, before: datetime | None, after: date
     return f"replanned: {instant(before)} → {instant(after)}{rules}{place}"
 
 
-def see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[_Open]:
+def see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[Open]:
     """Waits with their events. Of an event that is pruned it counts when it was taken."""
     ids = [wait.resolution_event_id for wait in waits if wait.resolution_event_id is not None]
     received = {event.id: event.received_at for event in event_store.get_events(connection, ids)}
@@ -486,5 +486,5 @@ def see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetim
     for wait in waits:
         taken_at = max((each.matched_at for each in wait.listeners if each.matched_at), default=wait.updated_at)
         received_at = received.get(wait.resolution_event_id or "") or taken_at
-        seen.append(_Open(wait, now, received_at, taken_at))
+        seen.append(Open(wait, now, received_at, taken_at))
     return seen

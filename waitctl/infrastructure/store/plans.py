@@ -139,6 +139,34 @@ def _clauses(wanted: WaitFilter, kind: PlanKind, now: datetime) -> list[sa.Colum
     return [*clauses(wanted, now=now), waits.c.id.in_(dead)]
 
 
+class Movable(NamedTuple):
+    """What of an open wait says where it can go."""
+
+    id: str
+    status: WaitExecutionStatus
+    updated_at: datetime
+    scheduled_at: datetime | None
+    timeout_at: datetime | None
+    timezone: str
+    wait_config: JsonObject
+    late_policy: str | None
+
+    @property
+    def listens(self) -> bool:
+        """Whether it waits for events: then its deadline is what can be moved."""
+        return self.status is WaitExecutionStatus.WAITING
+
+    @property
+    def at(self) -> datetime | None:
+        """What can be moved."""
+        return self.timeout_at if self.status is WaitExecutionStatus.WAITING else self.scheduled_at
+
+
+def list_movable(connection: Connection, wait_ids: Sequence[str]) -> list[Movable]:
+    """Those of these waits that are open."""
+    return [Movable(*row) for row in connection.execute(kept("list_movable"), {"ids": wait_ids})]
+
+
 class PlannedMove(NamedTuple):
     """Where an open wait is to go, as texts: one that was looked at when it had last changed at ``seen_at``."""
 

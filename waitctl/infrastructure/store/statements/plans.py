@@ -160,6 +160,14 @@ BEFORE: Mapping[str, sa.ColumnElement[Any]] = {
 AFTER = ("due", "expires", "config", "late_policy", "timezone", "gated")
 """What a move changes."""
 
+
+@statement
+def _list_movable() -> sa.Select[Any]:
+    """Of these waits, if they are open, what says where they can go."""
+    names = ("id", "status", "updated_at", "scheduled_at", "timeout_at", "timezone", "wait_config", "late_policy")
+    return sa.select(*(waits.c[name] for name in names)).where(is_among(waits.c.id), OPEN_WAIT)
+
+
 _MOVES = {"id": ID, "seen_at": UtcDateTime()}
 _MOVES |= {name: plan_entries.c[f"{name}_after"].type for name in AFTER}
 _MOVES |= {"note": sa.Text(), "to_fate": sa.Text()}
