@@ -13,6 +13,7 @@ from waitctl.domain.instants import parse_instant
 from waitctl.domain.intents import FixedTime, Rules, read_intent
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.recurrence import (
+    CANCELLED,
     NUMBER,
     RECURRENCE,
     Recurrence,
@@ -30,7 +31,7 @@ from waitctl.infrastructure.store import recurrences as store
 from waitctl.infrastructure.store.recurrences import Ended
 from waitctl.infrastructure.zone_rules import tzdata_version
 
-CANCELLED, FINISHED, TAKEN = "its wait was cancelled", "its rule has ended", "its step has another open wait"
+FINISHED, TAKEN = "its rule has ended", "its step has another open wait"
 
 
 class Recurrences:

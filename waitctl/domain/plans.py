@@ -73,6 +73,8 @@ class Fate(StrEnum):
     """The instant that it was to get has passed."""
     TAKEN = "taken"
     """Its step has another open wait: it cannot be opened again."""
+    STOPPED = "stopped"
+    """Its recurrence has been stopped otherwise meanwhile: it cannot go on."""
     IMPOSSIBLE = "impossible"
     """It could not be planned."""
 
@@ -178,5 +180,5 @@ def why_kept(look: Look) -> Fate:
     if look.status is None:
         return Fate.GONE
     if look.is_unchanged:
-        return Fate.TAKEN if look.is_taken else Fate.PASSED
+        return Fate.TAKEN if look.is_taken else Fate.STOPPED
     return Fate.CHANGED if look.status.is_open else Fate.ENDED

@@ -31,6 +31,9 @@ from waitctl.domain.waits import WaitSpec
 NUMBER, RECURRENCE = "occurrence", "recurrence"
 """Where `wait_config` says of which recurrence a wait is, and the how many-th."""
 
+CANCELLED = "its wait was cancelled"
+"""Why a recurrence has stopped whose open wait was cancelled: a plan that is undone lets it go on."""
+
 MAX_COUNT = 1_000_000
 SHORTEST = timedelta(minutes=1)
 

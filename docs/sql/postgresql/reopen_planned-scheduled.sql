@@ -1,6 +1,7 @@
 -- reopen_planned-scheduled
 -- Open the waits of a batch again that nobody has touched since they were cancelled, and whose step is free.
 --
+-- A recurring one only if its recurrence can go on with it.
 -- Locks the waits by id, then their listeners. Their topics are locked.
 
 WITH claimed AS (
@@ -30,6 +31,21 @@ WITH claimed AS (
           AND other.status IN ('waiting', 'scheduled')
           AND other.id != workflow_wait_executions.id
     ))
+      AND (CAST((workflow_wait_executions.wait_config ->> :wait_config_1::TEXT) AS VARCHAR) IS NULL
+          OR (EXISTS (
+        SELECT *
+        FROM workflow_recurrences
+        WHERE workflow_recurrences.id = CAST(CAST((workflow_wait_executions.wait_config ->> :wait_config_1::TEXT) AS VARCHAR) AS UUID)
+          AND workflow_recurrences.occurrence = CAST((workflow_wait_executions.wait_config ->> :wait_config_2::TEXT) AS INTEGER)
+          AND workflow_recurrences.status = 'stopped'
+          AND workflow_recurrences.status_reason = 'its wait was cancelled'
+    )) AND NOT (EXISTS (
+        SELECT *
+        FROM workflow_recurrences
+        WHERE workflow_recurrences.workflow_execution_id = workflow_wait_executions.workflow_execution_id
+          AND workflow_recurrences.step_id = workflow_wait_executions.step_id
+          AND workflow_recurrences.status IN ('active', 'paused')
+    )))
     ORDER BY workflow_wait_executions.id
     FOR UPDATE OF workflow_wait_executions
 ), reopened AS (
@@ -47,7 +63,7 @@ WITH claimed AS (
     FROM claimed
 ), noted AS (
     UPDATE workflow_wait_plan_entries
-    SET seen_at=:now::TIMESTAMP WITH TIME ZONE, undone_fate=:param_7::VARCHAR
+    SET seen_at=:now::TIMESTAMP WITH TIME ZONE, undone_fate=:param_11::VARCHAR
     FROM claimed
     WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
       AND workflow_wait_plan_entries.wait_id = claimed.id

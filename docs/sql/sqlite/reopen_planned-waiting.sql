@@ -1,6 +1,7 @@
 -- reopen_planned-waiting
 -- Open the waits of a batch again that nobody has touched since they were cancelled, and whose step is free.
 --
+-- A recurring one only if its recurrence can go on with it.
 -- Locks the waits by id, then their listeners. Their topics are locked.
 
 -- cleared
@@ -33,6 +34,23 @@ WHERE workflow_wait_plan_entries.plan_id = :plan
       AND other.status IN ('waiting', 'scheduled')
       AND other.id != workflow_wait_executions.id
 ))
+  AND (CAST(JSON_EXTRACT(workflow_wait_executions.wait_config, :wait_config_1) AS VARCHAR) IS NULL
+      OR (EXISTS (
+    SELECT *
+    FROM workflow_recurrences
+    WHERE workflow_recurrences.id = CAST(CAST(JSON_EXTRACT(workflow_wait_executions.wait_config,
+        :wait_config_1) AS VARCHAR) AS VARCHAR(36))
+      AND workflow_recurrences.occurrence = CAST(JSON_EXTRACT(workflow_wait_executions.wait_config,
+          :wait_config_2) AS INTEGER)
+      AND workflow_recurrences.status = 'stopped'
+      AND workflow_recurrences.status_reason = 'its wait was cancelled'
+)) AND NOT (EXISTS (
+    SELECT *
+    FROM workflow_recurrences
+    WHERE workflow_recurrences.workflow_execution_id = workflow_wait_executions.workflow_execution_id
+      AND workflow_recurrences.step_id = workflow_wait_executions.step_id
+      AND workflow_recurrences.status IN ('active', 'paused')
+)))
 ORDER BY workflow_wait_executions.id;
 
 -- reopened

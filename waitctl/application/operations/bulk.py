@@ -29,6 +29,7 @@ from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import outcomes
 from waitctl.infrastructure.store import plans as store
+from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
 from waitctl.infrastructure.store.plans import Audit, Batch, Entry, PlannedMove
@@ -236,7 +237,13 @@ class BulkService:
         now, resolution = self._database.clock(connection), run.kind.resolution
         assert resolution is not None
         done = store.end_planned(connection, batch, resolution, self._audit(run, resolution.value, now))
+        if not done:
+            return done
+        # What stops a recurrence ends with its wait, and is to be there again when that is.
+        ended = store.add_stop_waits(connection, run.id, done) if run.kind is PlanKind.CANCEL else []
         self._recurrences.go_on_among(connection, sorted(done), now=now)
+        if ended:
+            store.note_ended(connection, run.id, ended, now=now)
         return done
 
     def _move(self, connection: Connection, run: Plan, batch: Batch, *, back: bool = False) -> set[str]:
@@ -258,17 +265,30 @@ class BulkService:
         listens = WaitExecutionStatus.WAITING in batch.statuses
         cancelled_at = store.seen_at_of(connection, batch) if listens else ()
         done = store.reopen_planned(connection, batch, self._audit(run, "reopened", now))
-        for wait_id in store.find_missed(connection, [each for each in cancelled_at if each[0] in done]):
-            matching.correlate_wait(
-                connection,
-                wait_id,
-                self._host_rules.for_event,
-                verdicts,
-                now=now,
-                reason=self._database.dated("event "),
-                actor=self._actor,
-            )
+        if done:
+            store.revive_recurrences(connection, done, now=now)
+        missed = store.find_missed(connection, [each for each in cancelled_at if each[0] in done])
+        for wait_id in missed:
+            self._catch_up(connection, wait_id, verdicts, now)
         return done
+
+    def _catch_up(self, connection: Connection, wait_id: str, verdicts: Verdicts, now: datetime) -> None:
+        """Let a wait that listens again have the event that came while it did not."""
+        matching.correlate_wait(
+            connection,
+            wait_id,
+            self._host_rules.for_event,
+            verdicts,
+            now=now,
+            reason=self._database.dated("event "),
+            actor=self._actor,
+        )
+        if not self._is_open(connection, wait_id):
+            self._recurrences.stop_by(connection, [wait_id], now=now)
+
+    def _is_open(self, connection: Connection, wait_id: str) -> bool:
+        wait = wait_store.get_wait(connection, wait_id)
+        return wait is not None and wait.status.is_open
 
     def _lock_topics(self, connection: Connection, batch: Batch) -> datetime:
         buckets = [topic_bucket(*topic) for topic in store.topics_of(connection, batch)]

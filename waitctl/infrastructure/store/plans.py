@@ -256,6 +256,24 @@ def reopen_planned(connection: Connection, batch: Batch, audit: Audit) -> set[st
     return set().union(*opened)
 
 
+def revive_recurrences(connection: Connection, wait_ids: Iterable[str], *, now: datetime) -> None:
+    """Let the recurrences of these waits, which are open again, go on."""
+    connection.execute(kept("revive_recurrences"), {"ids": sorted(wait_ids), "now": now})
+
+
+def add_stop_waits(connection: Connection, plan_id: str, wait_ids: Iterable[str]) -> list[str]:
+    """Add to a plan the waits that would stop the recurrences of these waits, which end with them. Returns which."""
+    found = list(connection.execute(kept("find_stop_waits"), {"ids": sorted(wait_ids)}).scalars())
+    if found:
+        connection.execute(kept("add_entries"), {"plan": plan_id, "ids": found})
+    return found
+
+
+def note_ended(connection: Connection, plan_id: str, wait_ids: Sequence[str], *, now: datetime) -> None:
+    """Note that these waits of a plan were ended with others."""
+    connection.execute(kept("note_ended"), {"plan": plan_id, "ids": wait_ids, "now": now})
+
+
 def claim_planned(connection: Connection, batch: Batch, *, now: datetime) -> set[str]:
     """Lock the waits of a batch that nobody has touched, and note that the plan changes them. Returns which."""
     return {row[0] for row in kept("claim_planned").run(connection, now=now, **batch.bounds)}

@@ -16,8 +16,9 @@ from sqlalchemy.sql.dml import UpdateBase
 from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.plans import Fate, PlanStatus
+from waitctl.domain.recurrence import CANCELLED, NUMBER, RECURRENCE, RecurrenceStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
-from waitctl.infrastructure.dialects import Tuples, is_among
+from waitctl.infrastructure.dialects import Tuples, insert_new, is_among
 from waitctl.infrastructure.schema import (
     UtcDateTime,
     deliveries,
@@ -43,6 +44,7 @@ from waitctl.infrastructure.store.statements.completion import (
     handler_of,
 )
 from waitctl.infrastructure.store.statements.deliveries import in_status
+from waitctl.infrastructure.store.statements.recurrences import OPEN_RECURRENCE
 from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal
 
 PLAN = sa.bindparam("plan", type_=ID)
@@ -295,11 +297,12 @@ def _has_expired() -> sa.ColumnElement[bool]:
 def _reopen_planned(to: WaitExecutionStatus) -> Claimed:
     """Open the waits of a batch again that nobody has touched since they were cancelled, and whose step is free.
 
+    A recurring one only if its recurrence can go on with it.
     Locks the waits by id, then their listeners. Their topics are locked.
     """
     cancelled = waits.c.status == literal(WaitExecutionStatus.CANCELLED, waits.c.status)
     before = plan_entries.c.from_status == literal(to, waits.c.status)
-    claim = _claim(True).where(cancelled, before, ~_is_taken())
+    claim = _claim(True).where(cancelled, before, ~_is_taken(), sa.or_(_RECURRENCE.is_(None), _may_recur()))
 
     def steps(claimed: FromClause) -> dict[str, UpdateBase]:
         status = literal(to, waits.c.status)
@@ -324,6 +327,70 @@ def _listen_again(claimed: FromClause) -> UpdateBase:
     active = literal(ListenerStatus.ACTIVE, listeners.c.status)
     again = sa.update(listeners).values(status=active)
     return again.where(listeners.c.wait_id == claimed.c.id, closed, ~satisfied)
+
+
+_RECURRENCE = waits.c.wait_config[RECURRENCE].as_string()
+
+
+def _stopped_with_it() -> list[sa.ColumnElement[bool]]:
+    """Whether a recurrence was stopped because its last wait, which this is, was cancelled."""
+    return [
+        recurrences.c.id == sa.cast(_RECURRENCE, recurrences.c.id.type),
+        recurrences.c.occurrence == waits.c.wait_config[NUMBER].as_integer(),
+        recurrences.c.status == literal(RecurrenceStatus.STOPPED.value, recurrences.c.status),
+        recurrences.c.status_reason == literal(CANCELLED, recurrences.c.status_reason),
+    ]
+
+
+def _may_recur() -> sa.ColumnElement[bool]:
+    """Whether the recurrence of a wait that was cancelled can go on with it: nothing else recurs at its step."""
+    stopped = sa.exists().where(*_stopped_with_it()).correlate(waits)
+    step = (
+        recurrences.c.workflow_execution_id == waits.c.workflow_execution_id,
+        recurrences.c.step_id == waits.c.step_id,
+    )
+    return sa.and_(stopped, ~sa.exists().where(*step, OPEN_RECURRENCE).correlate(waits))
+
+
+@statement
+def _revive_recurrences() -> sa.Update:
+    """The recurrences of these waits, which are open again, go on; and what is open again to stop them, does."""
+    stop = waits.alias("stop")
+    step = sa.func.substr(recurrences.c.step_id, 1, sa.literal_column("240")) + sa.literal_column("'.stop'")
+    is_open = stop.c.status == literal(WaitExecutionStatus.WAITING, waits.c.status)
+    theirs = sa.and_(stop.c.workflow_execution_id == recurrences.c.workflow_execution_id, stop.c.step_id == step)
+    found = sa.select(stop.c.id).where(theirs, is_open).correlate(recurrences).scalar_subquery()
+    active: dict[str, Any] = {
+        "status": literal(RecurrenceStatus.ACTIVE.value, recurrences.c.status),
+        "status_reason": sa.null(),
+        "wait_id": waits.c.id,
+        "next_at": waits.c.scheduled_at,
+        "stop_wait_id": sa.case((recurrences.c.stop_on.is_not(None), found)),
+        "updated_at": NOW,
+    }
+    return sa.update(recurrences).values(active).where(is_among(waits.c.id), *_stopped_with_it())
+
+
+@statement
+def _find_stop_waits() -> sa.Select[Any]:
+    """The waits that would stop the recurrences of these waits."""
+    return sa.select(recurrences.c.stop_wait_id).where(
+        is_among(recurrences.c.wait_id), recurrences.c.stop_wait_id.is_not(None)
+    )
+
+
+@statement
+def _add_entries() -> sa.Insert:
+    """These open waits come into a plan, too, unless they are in it."""
+    rows = sa.select(PLAN, *SEEN.values()).where(is_among(waits.c.id), OPEN_WAIT)
+    return insert_new(plan_entries).from_select(["plan_id", *SEEN], rows)
+
+
+@statement
+def _note_ended() -> sa.Update:
+    """These waits of a plan were ended with others."""
+    changed = {"fate": sa.literal(Fate.APPLIED.value, sa.Text), "seen_at": NOW}
+    return sa.update(plan_entries).values(changed).where(_OF_PLAN, is_among(_ENTRY_WAIT))
 
 
 @statement
