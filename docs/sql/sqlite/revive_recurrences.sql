@@ -8,7 +8,7 @@ SET status='active', status_reason=NULL, next_at=workflow_wait_executions.schedu
     SELECT stop.id
     FROM workflow_wait_executions AS stop
     WHERE stop.workflow_execution_id = workflow_recurrences.workflow_execution_id
-        AND stop.step_id = substr(workflow_recurrences.step_id, :substr_1, 240) + '.stop'
+        AND stop.step_id = (substr(workflow_recurrences.step_id, 1, 240) || '.stop')
         AND stop.status = 'waiting'
 ) END, updated_at=:now
 FROM workflow_wait_executions

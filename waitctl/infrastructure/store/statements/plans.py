@@ -356,7 +356,8 @@ def _may_recur() -> sa.ColumnElement[bool]:
 def _revive_recurrences() -> sa.Update:
     """The recurrences of these waits, which are open again, go on; and what is open again to stop them, does."""
     stop = waits.alias("stop")
-    step = sa.func.substr(recurrences.c.step_id, 1, sa.literal_column("240")) + sa.literal_column("'.stop'")
+    head = sa.func.substr(recurrences.c.step_id, _ONE, sa.literal_column("240"), type_=sa.Text)
+    step = head + sa.literal_column("'.stop'", sa.Text)
     is_open = stop.c.status == literal(WaitExecutionStatus.WAITING, waits.c.status)
     theirs = sa.and_(stop.c.workflow_execution_id == recurrences.c.workflow_execution_id, stop.c.step_id == step)
     found = sa.select(stop.c.id).where(theirs, is_open).correlate(recurrences).scalar_subquery()
