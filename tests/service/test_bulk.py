@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,19 @@ from waitctl import (
     RecurrenceRule,
     RecurrenceService,
     RecurrenceStatus,
+    Rules,
+    Settings,
     UpdatingService,
     WaitExecutionStatus,
     WaitFilter,
+    WaitSchedulingService,
     WaitSpec,
     WaitStepExecution,
 )
 from waitctl.application.operations.bulk import BulkService
 from waitctl.application.retention import Upkeep
 from waitctl.application.waits.planning import MoveOptions
+from waitctl.application.waits.rescheduling import Replan
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (
     ConflictError,
@@ -29,9 +34,11 @@ from waitctl.domain.errors import (
     InvalidWaitConfigurationError,
     PlanNotFoundError,
     PlanTooLargeError,
+    ReplanTooLargeError,
 )
 from waitctl.domain.listeners import Mode
 from waitctl.domain.plans import PlanKind, PlanStatus
+from waitctl.infrastructure.config import CalendarConfig
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.store import outcomes
 
@@ -54,6 +61,10 @@ def campaign(scene: Scene) -> list[WaitStepExecution]:
     timed = [scene.create(f"{hours}h", f"t{hours}", workflow_id="spring").wait for hours in (2, 3, 4)]
     listening = [scene.listen(execution=f"l{hours}", timeout=f"{hours}h", workflow_id="spring") for hours in (2, 3)]
     return [*timed, *listening]
+
+
+def company(scene: Scene, **calendar: Any) -> Settings:
+    return Settings(scene.url, calendars={"company": CalendarConfig("company", **calendar)})
 
 
 def check(scene: Scene) -> None:
@@ -399,3 +410,36 @@ def test_a_contact_that_is_forgotten_is_in_no_plan(scene: Scene, bulk: BulkServi
         assert "ada@x.org" not in str(scene.sql(f"SELECT * FROM {table}"))
     applied = bulk.apply(ours.id)
     assert (applied.applied, applied.skipped) == (1, {})
+
+
+# -- replan ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_replan_is_a_plan(scene: Scene) -> None:
+    before = BulkService(scene.database, settings=company(scene))
+    waits = WaitSchedulingService(scene.database, settings=company(scene))
+    wait = waits.create_fixed_time_wait("1bd", WaitSpec("e"), rules=Rules(calendar="company")).wait
+    holiday = BulkService(scene.database, settings=company(scene, extra={date(2026, 3, 2): "Founders' Day"}))
+    assert before.replan(WaitFilter()) == (Replan(1, (), ()), None)
+
+    found, plan = holiday.replan(WaitFilter())
+    assert plan is not None
+    assert (found.applied, plan.kind, plan.status, plan.matched) == (0, PlanKind.REPLAN, PlanStatus.PLANNED, 1)
+    applied = holiday.apply(plan.id)
+    assert applied.applied == 1
+    assert scene.get(wait).scheduled_at == NOON + timedelta(days=2)
+    reason = scene.waits.get_history(wait.id)[-1].reason
+    assert reason.endswith(f"replanned by plan {plan.id}: 2026-03-02T12:00:00Z → 2026-03-03T12:00:00Z")
+    assert holiday.undo(plan.id).undone == 1
+    assert scene.get(wait) == wait
+
+    found, plan = holiday.replan(WaitFilter(), apply=True)
+    assert (found.applied, plan and plan.status) == (1, PlanStatus.APPLIED)
+    assert scene.get(wait).scheduled_at == NOON + timedelta(days=2)
+
+
+def test_a_replan_that_is_too_large_leaves_no_plan(scene: Scene, bulk: BulkService) -> None:
+    scene.waits.create_until_time_wait("09:00", WaitSpec("e"))
+    with pytest.raises(ReplanTooLargeError):
+        bulk.replan(WaitFilter(), zone="Asia/Tokyo", apply=True, cap=0)
+    assert bulk.list_plans() == []

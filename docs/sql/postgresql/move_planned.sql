@@ -8,7 +8,8 @@ WITH claimed AS (
         workflow_wait_plan_entries.due_after AS scheduled_at,
         workflow_wait_plan_entries.config_after AS config,
         workflow_wait_plan_entries.late_policy_after AS late_policy,
-        workflow_wait_plan_entries.timezone_after AS timezone
+        workflow_wait_plan_entries.timezone_after AS timezone,
+        :reason::VARCHAR || coalesce(': ' || workflow_wait_plan_entries.note, '') AS reason
     FROM workflow_wait_plan_entries
     JOIN workflow_wait_executions
         ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
@@ -37,8 +38,8 @@ WITH claimed AS (
 ), audited AS (
     INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data)
     SELECT claimed.id AS id, :now::TIMESTAMP WITH TIME ZONE AS anon_1,
-        claimed.from_status AS from_status, 'scheduled' AS anon_2, :reason::VARCHAR AS anon_3,
-        :actor::VARCHAR AS anon_4, :data::JSONB AS anon_5
+        claimed.from_status AS from_status, 'scheduled' AS anon_2, claimed.reason AS reason,
+        :actor::VARCHAR AS anon_3, :data::JSONB AS anon_4
     FROM claimed
 ), recurring AS (
     UPDATE workflow_recurrences

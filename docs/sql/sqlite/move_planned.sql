@@ -7,12 +7,13 @@
 DELETE FROM waitctl_claimed;
 
 -- claimed
-INSERT INTO waitctl_claimed (id, from_status, scheduled_at, config, late_policy, timezone)
+INSERT INTO waitctl_claimed (id, from_status, scheduled_at, config, late_policy, timezone, reason)
 SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status,
     workflow_wait_plan_entries.due_after AS scheduled_at,
     workflow_wait_plan_entries.config_after AS config,
     workflow_wait_plan_entries.late_policy_after AS late_policy,
-    workflow_wait_plan_entries.timezone_after AS timezone
+    workflow_wait_plan_entries.timezone_after AS timezone,
+    :reason || coalesce(': ' || workflow_wait_plan_entries.note, '') AS reason
 FROM workflow_wait_plan_entries
 JOIN workflow_wait_executions ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
 WHERE workflow_wait_plan_entries.plan_id = :plan
@@ -41,7 +42,7 @@ WHERE workflow_wait_executions.id = waitctl_claimed.id
 -- audited
 INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data, id)
 SELECT waitctl_claimed.id, :now AS anon_1, waitctl_claimed.from_status, 'scheduled' AS anon_2,
-    :reason AS anon_3, :actor AS anon_4, :data AS anon_5, (
+    waitctl_claimed.reason, :actor AS anon_3, :data AS anon_4, (
     SELECT coalesce(max(rowid), 0) AS coalesce_1
     FROM workflow_wait_transitions
 ) + row_number() OVER () AS id

@@ -16,6 +16,7 @@ from waitctl.application.documents import instant
 from waitctl.application.id_lookup import PLAN, find_cursor, find_id
 from waitctl.application.recurrences import Recurrences
 from waitctl.application.waits.planning import MoveOptions, MovePlanner
+from waitctl.application.waits.rescheduling import Replan
 from waitctl.domain.errors import ConflictError, InvalidWaitConfigurationError
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.instants import format_instant
@@ -88,6 +89,27 @@ class BulkService:
         else:
             self._write_moves(plan, moves, ids)
         return self._finish(plan)
+
+    def replan(
+        self, wanted: WaitFilter, *, zone: str | None = None, apply: bool = False, cap: int = 1000
+    ) -> tuple[Replan, Plan | None]:
+        """`ReschedulingService.replan`, by a plan: it can be applied later, and undone. None when nothing would change.
+
+        Raises `ReplanTooLargeError` when ``apply`` would change more than ``cap`` waits; then there is no plan.
+        """
+        wanted = wanted.checked()
+        found, moves = self._planner.plan_again(wanted, zone)
+        found.check_cap(cap if apply else None)
+        if not moves:
+            return found, None
+        options = {"filters": filter_document(wanted)} | ({} if zone is None else {"tz": zone})
+        plan = self._begin(PlanKind.REPLAN, options, None)
+        for start in range(0, len(moves), _MOVED_AT_ONCE):
+            self._write_planned(plan, moves[start : start + _MOVED_AT_ONCE])
+        plan = self._finish(plan)
+        if apply:
+            plan = self.apply(plan.id)
+        return replace(found, applied=plan.applied), plan
 
     def _begin(self, kind: PlanKind, options: JsonObject, reason: str | None) -> Plan:
         def work(connection: Connection) -> Plan:
@@ -338,7 +360,7 @@ def entry_document(entry: Entry) -> JsonObject:
         "from": instant(entry.due_before),
         "to": instant(entry.due_after),
         "outcome": entry.undone_fate or entry.fate,
-        "error": entry.note,
+        "note": entry.note,
     }
 
 

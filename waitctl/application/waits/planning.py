@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from waitctl.application.waits.rescheduling import Open, ReschedulingService, instant_of, is_waiting, see
+from waitctl.application.waits.rescheduling import Open, Replan, ReschedulingService, instant_of, is_waiting, see
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.durations import Offset, parse_duration, parse_offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, WaitStepError
+from waitctl.domain.filters import WaitFilter
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import YEARS, format_instant
 from waitctl.domain.intents import MAX_SPREAD, Rules, UntilDate, parse_until_date, set_by_hand
@@ -102,6 +103,11 @@ class MovePlanner(ReschedulingService):
         except WaitStepError as error:
             return impossible(seen.wait, error)
         return move_of(seen.wait, changed)
+
+    def plan_again(self, wanted: WaitFilter, zone: str | None) -> tuple[Replan, list[PlannedMove]]:
+        """What `replan` comes to, and where it would move waits, each with why. Raises what `replan` raises."""
+        found, moved = self._replan(wanted, zone)
+        return found, [move_of(wait, changed, why.removeprefix("replanned: ")) for wait, changed, why in moved]
 
     def frame(self, wait: Movable) -> _Frame:
         """What waits like this one have in common. Raises what reading their rules raises."""
@@ -203,8 +209,8 @@ class Moves:
 _HAS_PASSED = "that instant has passed"
 
 
-def move_of(wait: WaitStepExecution, changed: WaitStepExecution) -> PlannedMove:
-    """An entry of a plan: the wait goes where ``changed`` is."""
+def move_of(wait: WaitStepExecution, changed: WaitStepExecution, note: str | None = None) -> PlannedMove:
+    """An entry of a plan: the wait goes where ``changed`` is; ``note`` is why."""
     expires, gated = None, None
     if is_waiting(wait):
         query = EventQuery.from_config(changed.wait_config)
@@ -213,7 +219,7 @@ def move_of(wait: WaitStepExecution, changed: WaitStepExecution) -> PlannedMove:
     config = to_json(changed.wait_config)
     where = (instant_text(instant_of(changed)), instant_text(expires), config)
     own = (changed.late_policy, changed.timezone, gated)
-    return PlannedMove(wait.id, instant_text(wait.updated_at), *where, *own, None, None)
+    return PlannedMove(wait.id, instant_text(wait.updated_at), *where, *own, note, None)
 
 
 def impossible(wait: WaitStepExecution | Movable, error: WaitStepError) -> PlannedMove:

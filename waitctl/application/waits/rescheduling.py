@@ -97,6 +97,18 @@ class Replan:
             "applied": self.applied,
         }
 
+    def check_cap(self, cap: int | None) -> None:
+        """Raise `ReplanTooLargeError` when more waits would change than ``cap``."""
+        if cap is not None and len(self.changes) > cap:
+            raise ReplanTooLargeError(
+                f"{len(self.changes):,} waits would change, more than {cap:,}",
+                hint="look at the diff without --apply, then raise --max",
+            )
+
+
+_Moved = tuple[WaitStepExecution, WaitStepExecution, str]
+"""A wait as it is, as it is to be, and why."""
+
 
 @dataclass(frozen=True, slots=True)
 class Open:
@@ -303,12 +315,17 @@ class ReschedulingService:
         day means the next such time after now, and what else would lie in the past stays, and is reported as failed.
         Raises `ReplanTooLargeError` when ``apply`` would change more than ``cap`` waits.
         """
+        found, moved = self._replan(wanted or WaitFilter(), zone)
+        found.check_cap(cap if apply else None)
+        return replace(found, applied=self._apply(moved)) if apply else found
+
+    def _replan(self, wanted: WaitFilter, zone: str | None) -> tuple[Replan, list[_Moved]]:
         if zone is not None:
             check_zone(zone)
         checked, changes, failed = 0, [], []
         zones = ContactZones(self._database)
-        moved: list[tuple[WaitStepExecution, WaitStepExecution, str]] = []
-        for seen in self._open_waits(wanted or WaitFilter()):
+        moved: list[_Moved] = []
+        for seen in self._open_waits(wanted):
             wait, place, checked = seen.wait, zone or seen.wait.timezone, checked + 1
             before = instant_of(wait)
             if before is not None and before <= seen.now:
@@ -326,14 +343,8 @@ class ReschedulingService:
                 continue
             changes.append(Change(wait, before, after, place, planned.explanation if planned else ()))
             changed = _replanned(replace(wait, wait_config=with_zone_rules(config, place), timezone=place), after)
-            moved.append((wait, changed, _replan_reason(wait, before, after, place)))
-        if apply and len(changes) > cap:
-            raise ReplanTooLargeError(
-                f"{len(changes):,} waits would change, more than {cap:,}",
-                hint="look at the diff without --apply, then raise --max",
-            )
-        applied = self._apply(moved) if apply else 0
-        return Replan(checked, tuple(changes), tuple(failed), applied)
+            moved.append((wait, changed, f"replanned: {_said(wait, before, after, place)}"))
+        return Replan(checked, tuple(changes), tuple(failed)), moved
 
     def _open_waits(self, wanted: WaitFilter) -> Iterator[Open]:
         after: str | None = None
@@ -379,7 +390,7 @@ class ReschedulingService:
             opening, moves = opening + spread.moved, (*moves, spread)
         return Schedule(opening, lambda: f"its event came at {show(came_at, zone)}", moves)
 
-    def _apply(self, moved: Sequence[tuple[WaitStepExecution, WaitStepExecution, str]]) -> int:
+    def _apply(self, moved: Sequence[_Moved]) -> int:
         applied = 0
         for start in range(0, len(moved), _PAGE):
             part = moved[start : start + _PAGE]
@@ -388,9 +399,7 @@ class ReschedulingService:
 
     # -- both -----------------------------------------------------------------------------------------------------
 
-    def _write(
-        self, changes: Sequence[tuple[WaitStepExecution, WaitStepExecution, str]], connection: Connection
-    ) -> int:
+    def _write(self, changes: Sequence[_Moved], connection: Connection) -> int:
         """Write changed waits, each with its reason, where they still are as they were. Returns how many landed."""
         waiting = [each for each in changes if is_waiting(each[0])]
         scheduled = [each for each in changes if not is_waiting(each[0])]
@@ -471,11 +480,11 @@ def _replanned(wait: WaitStepExecution, at: datetime | None) -> WaitStepExecutio
     return replace(wait, timeout_at=at) if is_waiting(wait) else replace(wait, scheduled_at=at)
 
 
-def _replan_reason(wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str) -> str:
+def _said(wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str) -> str:
     versions = (wait.wait_config.get("tzdata"), tzdata_version(zone))
     rules = f", zone rules {versions[0]} → {versions[1]}" if versions[0] not in {None, versions[1]} else ""
     place = f", zone {wait.timezone} → {zone}" if zone != wait.timezone else ""
-    return f"replanned: {instant(before)} → {instant(after)}{rules}{place}"
+    return f"{instant(before)} → {instant(after)}{rules}{place}"
 
 
 def see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[Open]:

@@ -429,7 +429,7 @@ def _move_planned(back: bool) -> Claimed:
     Locks the waits by id. None becomes due by a new one.
     """
     at, *others = _sides(back, ("due", *_CONFIGURED)).items()
-    columns = [at[1].label("scheduled_at"), *(column.label(name) for name, column in others)]
+    columns = [at[1].label("scheduled_at"), *(column.label(name) for name, column in others), *_why(back)]
     claim = _claim(back, *columns).where(SCHEDULED, at[1].is_not(None) if back else at[1] > NOW)
 
     def steps(claimed: FromClause) -> dict[str, UpdateBase]:
@@ -451,7 +451,7 @@ def _redirect_planned(back: bool) -> Claimed:
     """
     sides = _sides(back, AFTER)
     at, expires = sides.pop("due"), sides.pop("expires")
-    others = [column.label(name) for name, column in sides.items()]
+    others = [*(column.label(name) for name, column in sides.items()), *_why(back)]
     claim = _claim(back, at.label("timeout_at"), expires.label("expires_at"), *others).where(WAITING)
     if not back:
         claim = claim.where(sa.or_(at.is_(None), at > NOW))
@@ -469,6 +469,15 @@ def _redirect_planned(back: bool) -> Claimed:
 
 
 _CONFIGURED = ("config", "late_policy", "timezone")
+
+
+def _why(back: bool) -> list[sa.ColumnElement[Any]]:
+    """What the audit trail says: of a wait that moves for a reason of its own that, too."""
+    if back:
+        return []
+    reason = sa.bindparam("reason", type_=sa.Text)
+    own = sa.literal_column("': '", sa.Text) + plan_entries.c.note
+    return [(reason + sa.func.coalesce(own, sa.literal_column("''"), type_=sa.Text)).label("reason")]
 
 
 def _configured(claimed: FromClause) -> dict[str, Any]:
