@@ -1,6 +1,6 @@
 """Runs waitctl in processes that kill themselves at a commit. Started by test_crashes.py, asked on standard input.
 
-A line asks for one run, as JSON: ``{"url", "as_of", "task": "tick" | "ingest", "kill": [n, "before" | "after"] | null, …}``.
+A line asks for one run, as JSON: ``{"url", "as_of", "task": "tick" | "ingest" | "bulk", "kill": [n, "before" | "after"] | null, …}``.
 Each run is a fork that imports nothing any more; the answer is a line with its exit status, negative for a signal.
 """
 
@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ import psycopg  # noqa: F401 (what waitctl loads late is here before the first f
 import uuid_utils  # noqa: F401
 
 from waitctl import Database, EventService, Settings, Tick, TickOptions, TickReport
+from waitctl.application.operations import bulk
+from waitctl.domain.errors import ConflictError
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
 from waitctl.infrastructure import database
 from waitctl.infrastructure.executor import Connection, Engine
@@ -66,6 +68,17 @@ def ingest(asked: dict[str, Any]) -> None:
         EventService(opened).ingest_ndjson(enumerate(lines, 1))
 
 
+def work_at_plan(asked: dict[str, Any]) -> None:
+    """Apply a plan or undo it, two waits at a time; one that is through stays so."""
+    vars(bulk).update(LEASE=timedelta(0), _DONE_AT_ONCE=2)
+    with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as opened, suppress(ConflictError):
+        service = bulk.BulkService(opened)
+        (service.undo if asked["undo"] else service.apply)(asked["plan"])
+
+
+TASKS: dict[str, Callable[[dict[str, Any]], object]] = {"tick": tick, "ingest": ingest, "bulk": work_at_plan}
+
+
 def run_and_die(asked: dict[str, Any]) -> int:
     """Run in a fork; what it exited with."""
     child = os.fork()
@@ -73,7 +86,7 @@ def run_and_die(asked: dict[str, Any]) -> int:
         try:
             if asked["kill"]:
                 kill_at(*asked["kill"])
-            ingest(asked) if asked["task"] == "ingest" else tick(asked)
+            TASKS[asked["task"]](asked)
             os._exit(0)
         except BaseException:  # noqa: BLE001 (a fork must not fall back into its parent's code)
             traceback.print_exc()
