@@ -45,6 +45,7 @@ from waitctl.infrastructure.store.statements.completion import (
 )
 from waitctl.infrastructure.store.statements.deliveries import in_status
 from waitctl.infrastructure.store.statements.recurrences import OPEN_RECURRENCE
+from waitctl.infrastructure.store.statements.rescheduling import moving_steps, redirecting_steps
 from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal
 
 PLAN = sa.bindparam("plan", type_=ID)
@@ -57,7 +58,7 @@ _FATE = {False: plan_entries.c.fate, True: plan_entries.c.undone_fate}
 
 @statement
 def _insert_plan() -> sa.Insert:
-    """Insert a plan."""
+    """Insert a plan that is being written."""
     return sa.insert(plans)
 
 
@@ -432,15 +433,8 @@ def _move_planned(back: bool) -> Claimed:
     columns = [at[1].label("scheduled_at"), *(column.label(name) for name, column in others), *_why(back)]
     claim = _claim(back, *columns).where(SCHEDULED, at[1].is_not(None) if back else at[1] > NOW)
 
-    def steps(claimed: FromClause) -> dict[str, UpdateBase]:
-        changed = {"scheduled_at": claimed.c.scheduled_at, **_configured(claimed)}
-        moved = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, SCHEDULED)
-        due = sa.update(recurrences).values(next_at=claimed.c.scheduled_at).where(recurrences.c.wait_id == claimed.c.id)
-        status = literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
-        noted = _noted(claimed, Fate.UNDONE if back else Fate.APPLIED)
-        return {"moved": moved, "audited": audit(claimed, status), "recurring": due, "noted": noted}
-
-    return Claimed(claim, steps, claimed_ids)
+    fate = Fate.UNDONE if back else Fate.APPLIED
+    return Claimed(claim, lambda claimed: moving_steps(claimed) | {"noted": _noted(claimed, fate)}, claimed_ids)
 
 
 @statement
@@ -456,16 +450,8 @@ def _redirect_planned(back: bool) -> Claimed:
     if not back:
         claim = claim.where(sa.or_(at.is_(None), at > NOW))
 
-    def steps(claimed: FromClause) -> dict[str, UpdateBase]:
-        changed = {"timeout_at": claimed.c.timeout_at, **_configured(claimed)}
-        moved = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, WAITING)
-        deadline = {name: claimed.c[name] for name in ("timeout_at", "expires_at", "gated")}
-        listening = sa.update(listeners).values(deadline).where(listeners.c.wait_id == claimed.c.id)
-        status = literal(WaitExecutionStatus.WAITING, waits.c.status)
-        noted = _noted(claimed, Fate.UNDONE if back else Fate.APPLIED)
-        return {"moved": moved, "audited": audit(claimed, status), "listening": listening, "noted": noted}
-
-    return Claimed(claim, steps, claimed_ids)
+    fate = Fate.UNDONE if back else Fate.APPLIED
+    return Claimed(claim, lambda claimed: redirecting_steps(claimed) | {"noted": _noted(claimed, fate)}, claimed_ids)
 
 
 _CONFIGURED = ("config", "late_policy", "timezone")
@@ -478,15 +464,6 @@ def _why(back: bool) -> list[sa.ColumnElement[Any]]:
     reason = sa.bindparam("reason", type_=sa.Text)
     own = sa.literal_column("': '", sa.Text) + plan_entries.c.note
     return [(reason + sa.func.coalesce(own, sa.literal_column("''"), type_=sa.Text)).label("reason")]
-
-
-def _configured(claimed: FromClause) -> dict[str, Any]:
-    return {
-        "wait_config": claimed.c.config,
-        "late_policy": claimed.c.late_policy,
-        "timezone": claimed.c.timezone,
-        "updated_at": NOW,
-    }
 
 
 # -- retrying ----------------------------------------------------------------------------------------------------------
@@ -523,5 +500,5 @@ def _delete_entries() -> sa.Delete:
 
 @statement
 def _delete_plan() -> sa.Delete:
-    """Delete a plan."""
+    """Delete a plan that has no waits any more."""
     return sa.delete(plans).where(plans.c.id == PLAN)
