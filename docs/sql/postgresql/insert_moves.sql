@@ -11,18 +11,20 @@ SELECT :plan::UUID AS anon_1, workflow_wait_executions.id, workflow_wait_executi
     FROM workflow_wait_transitions
     WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
 ), 0) AS coalesce_1, coalesce(workflow_wait_executions.scheduled_at,
-    workflow_wait_executions.timeout_at) AS coalesce_2, (
+    workflow_wait_executions.timeout_at) AS coalesce_2, CASE
+    WHEN (workflow_wait_executions.status = 'waiting') THEN (
     SELECT workflow_event_listeners.expires_at
     FROM workflow_event_listeners
     WHERE workflow_event_listeners.wait_id = workflow_wait_executions.id
     LIMIT 1
-) AS anon_2, workflow_wait_executions.wait_config, workflow_wait_executions.late_policy,
-    workflow_wait_executions.timezone, (
+) END AS anon_2, workflow_wait_executions.wait_config, workflow_wait_executions.late_policy,
+    workflow_wait_executions.timezone, CASE WHEN (workflow_wait_executions.status = 'waiting')
+    THEN (
     SELECT workflow_event_listeners.gated
     FROM workflow_event_listeners
     WHERE workflow_event_listeners.wait_id = workflow_wait_executions.id
     LIMIT 1
-) AS anon_3, moves.due, moves.expires, moves.config, moves.late_policy AS late_policy_1,
+) END AS anon_3, moves.due, moves.expires, moves.config, moves.late_policy AS late_policy_1,
     moves.timezone AS timezone_1, moves.gated, moves.note, moves.to_fate
 FROM (
     SELECT CAST(split.value[1] AS UUID) AS id,

@@ -18,12 +18,12 @@ WITH claimed AS (
       AND workflow_wait_plan_entries.wait_id <= :last::UUID
       AND workflow_wait_plan_entries.fate IS NULL
       AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-      AND (
-        SELECT count(*) AS count_1
+      AND NOT (EXISTS (
+        SELECT *
         FROM workflow_wait_transitions
         WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
           AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
-    ) = 0
+    ))
       AND workflow_wait_executions.status = 'scheduled'
       AND workflow_wait_plan_entries.due_after > :now::TIMESTAMP WITH TIME ZONE
     ORDER BY workflow_wait_executions.id

@@ -3,12 +3,12 @@
 
 SELECT workflow_wait_plan_entries.wait_id, workflow_wait_executions.status,
     workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-  AND (
-    SELECT count(*) AS count_1
+  AND NOT (EXISTS (
+    SELECT *
     FROM workflow_wait_transitions
     WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
       AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
-) = 0 AS is_unchanged, EXISTS (
+)) AS is_unchanged, EXISTS (
     SELECT *
     FROM workflow_wait_executions AS other
     WHERE other.workflow_execution_id = workflow_wait_executions.workflow_execution_id

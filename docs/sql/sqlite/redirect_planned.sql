@@ -24,12 +24,12 @@ WHERE workflow_wait_plan_entries.plan_id = :plan
   AND workflow_wait_plan_entries.wait_id <= :last
   AND workflow_wait_plan_entries.fate IS NULL
   AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
-  AND (
-    SELECT count(*) AS count_1
+  AND NOT (EXISTS (
+    SELECT *
     FROM workflow_wait_transitions
     WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
       AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
-) = 0
+))
   AND workflow_wait_executions.status = 'waiting'
   AND (workflow_wait_plan_entries.due_after IS NULL OR workflow_wait_plan_entries.due_after > :now)
 ORDER BY workflow_wait_executions.id;

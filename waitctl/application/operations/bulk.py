@@ -39,9 +39,9 @@ SAMPLE = 10
 """Waits that a plan shows."""
 
 _WRITTEN_AT_ONCE = 10_000
-_MOVED_AT_ONCE = 1000
+_MOVED_AT_ONCE = 2000
 _AHEAD = 2
-_DONE_AT_ONCE = 1000
+_DONE_AT_ONCE = 2000
 _LOOK_EVERY = 0.1
 """Seconds between two looks at a plan that somebody else works at."""
 

@@ -28,6 +28,7 @@ from waitctl.infrastructure.store.statements.completion import (
     ID,
     LIMIT,
     NOW,
+    WAITING,
 )
 from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal
 
@@ -117,9 +118,9 @@ def last_line(wait_id: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
 
 
 def _of_listeners(value: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Something that a wait's listeners have in common."""
+    """Something that the listeners of a wait have in common, if it waits for them."""
     found = sa.select(value).where(listeners.c.wait_id == waits.c.id)
-    return found.limit(_ONE).correlate(waits).scalar_subquery()
+    return sa.case((WAITING, found.limit(_ONE).correlate(waits).scalar_subquery()))
 
 
 _ONE: sa.ColumnElement[int] = sa.literal_column("1")
@@ -238,14 +239,12 @@ def is_taken() -> sa.ColumnElement[bool]:
 
 def _is_unchanged(undone: bool) -> sa.ColumnElement[bool]:
     """Whether nothing has touched the wait since it was seen; or nothing but the plan, one line of the audit trail."""
-    since = sa.select(sa.func.count()).where(
-        transitions.c.wait_id == waits.c.id, transitions.c.id > plan_entries.c.last_line
-    )
-    lines: sa.ColumnElement[int] = sa.literal_column("1" if undone else "0")
-    return sa.and_(
-        waits.c.updated_at == plan_entries.c.seen_at,
-        since.correlate(waits, plan_entries).scalar_subquery() == lines,
-    )
+    beyond = (transitions.c.wait_id == waits.c.id, transitions.c.id > plan_entries.c.last_line)
+    lines = sa.select(sa.func.count()).where(*beyond).correlate(waits, plan_entries).scalar_subquery()
+    is_same = waits.c.updated_at == plan_entries.c.seen_at
+    if undone:
+        return sa.and_(is_same, lines == sa.literal_column("1", sa.Integer))
+    return sa.and_(is_same, ~sa.exists().where(*beyond).correlate(waits, plan_entries))
 
 
 def untouched(undone: bool, *columns: Any) -> sa.Select[Any]:
