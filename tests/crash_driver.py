@@ -1,6 +1,6 @@
 """Runs waitctl in processes that kill themselves at a commit. Started by test_crashes.py, asked on standard input.
 
-A line asks for one run, as JSON: ``{"url", "as_of", "task": "tick" | "ingest" | "bulk", "kill": [n, "before" | "after"] | null, …}``.
+A line asks for one run, as JSON: ``{"url", "as_of", "task": "tick" | "ingest" | "upkeep" | "bulk", "kill": [n, "before" | "after"] | null, …}``.
 Each run is a fork that imports nothing any more; the answer is a line with its exit status, negative for a signal.
 """
 
@@ -21,6 +21,7 @@ import psycopg  # noqa: F401 (what waitctl loads late is here before the first f
 import uuid_utils  # noqa: F401
 
 from waitctl import Database, EventService, Settings, Tick, TickOptions, TickReport
+from waitctl.application import retention
 from waitctl.application.operations import bulk
 from waitctl.domain.errors import ConflictError
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
@@ -68,6 +69,14 @@ def ingest(asked: dict[str, Any]) -> None:
         EventService(opened).ingest_ndjson(enumerate(lines, 1))
 
 
+def upkeep(asked: dict[str, Any]) -> None:
+    """Count and prune, two at a time."""
+    retention.PRUNED_AT_ONCE = 2
+    setattr(retention, "_ROLLED_AT_ONCE", 2)  # noqa: B010 (a constant of its own)
+    with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as opened:
+        retention.Upkeep(opened, older_than=timedelta(days=1)).run()
+
+
 def work_at_plan(asked: dict[str, Any]) -> None:
     """Apply a plan or undo it, two waits at a time; one that is through stays so."""
     vars(bulk).update(LEASE=timedelta(0), _DONE_AT_ONCE=2)
@@ -76,7 +85,12 @@ def work_at_plan(asked: dict[str, Any]) -> None:
         (service.undo if asked["undo"] else service.apply)(asked["plan"])
 
 
-TASKS: dict[str, Callable[[dict[str, Any]], object]] = {"tick": tick, "ingest": ingest, "bulk": work_at_plan}
+TASKS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "tick": tick,
+    "ingest": ingest,
+    "upkeep": upkeep,
+    "bulk": work_at_plan,
+}
 
 
 def run_and_die(asked: dict[str, Any]) -> int:
