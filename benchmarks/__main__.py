@@ -30,6 +30,7 @@ HOMES = {
     "analytics": "benchmarks.analytics:analytics",
     "soak": "benchmarks.soak:soak",
     "hosts": "benchmarks.hosts:hosts",
+    "bulk": "benchmarks.bulk:bulk",
     "create-file": "benchmarks.create_file:create_file",
     "claim-scaling": "benchmarks.claim_scaling:claim_scaling",
     "recurring": "benchmarks.recurring:recurring",

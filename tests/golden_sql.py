@@ -83,6 +83,14 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "get_fields": {"": (WAIT_FIELDS,)},
     "waits_of_execution": {"": (False,), "step": (True,)},
     "count_upcoming": {"": (False,), "workflow": (True,)},
+    "end_planned": {"resume": (Resolution.MANUAL,), "cancel": (Resolution.CANCELLED,)},
+    "reopen_planned": {str(to): (to,) for to in (WaitExecutionStatus.WAITING, WaitExecutionStatus.SCHEDULED)},
+    "get_plans": {"": (False,), "one": (True,)},
+    **{
+        name: {"": (False,), "undo": (True,)}
+        for name in ("finish_run", "next_entries", "look_at_entries", "note_skipped")
+    },
+    **{name: {"": (False,), "back": (True,)} for name in ("move_planned", "redirect_planned")},
     "end_by_hand": {"resume": (Resolution.MANUAL,), "cancel": (Resolution.CANCELLED,)},
     "inline_commands": {"": (False,), "claimable": (True,)},
     "claim_deliveries": {

@@ -11,6 +11,7 @@ from waitctl.domain.errors import (
     EventNotFoundError,
     InvalidWaitConfigurationError,
     NotFoundError,
+    PlanNotFoundError,
     QuarantineNotFoundError,
     RecurrenceNotFoundError,
     WaitExecutionNotFoundError,
@@ -56,6 +57,7 @@ QUARANTINED = Kind(
 )
 
 RECURRENCE = Kind(HasId.RECURRENCE, "a recurrence", "recurrences", "no recurrence", RecurrenceNotFoundError)
+PLAN = Kind(HasId.PLAN, "a plan", "plans", "no plan", PlanNotFoundError)
 
 
 def find_id(connection: Connection, kind: Kind, text: str) -> str:

@@ -16,7 +16,7 @@ from waitctl.domain.instants import parse_instant
 from waitctl.domain.intents import Rules, read_intent
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.occurrences import NextWait, Occurrence, Terms, next_occurrence, next_wait
-from waitctl.domain.recurrence import Recurrence, RecurrenceRule, RecurrenceStatus
+from waitctl.domain.recurrence import CANCELLED, Recurrence, RecurrenceRule, RecurrenceStatus
 from waitctl.domain.schedule import IntentResolver
 from waitctl.domain.text import JsonObject, from_json, to_json
 from waitctl.domain.waits import Resolution
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from waitctl.infrastructure.database import Connection, Database
     from waitctl.infrastructure.store.recurrences import Ended
 
-CANCELLED, FINISHED, TAKEN = "its wait was cancelled", "its rule has ended", "its step has another open wait"
+FINISHED, TAKEN = "its rule has ended", "its step has another open wait"
 
 
 class Recurrences:

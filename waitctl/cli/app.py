@@ -36,6 +36,7 @@ COMMANDS = {
     "reschedule": ("rescheduling", "Give open waits another instant or window."),
     "update": ("rescheduling", "Give open waits another context."),
     "replan": ("rescheduling", "Compute open waits anew after a change of zone rules or holidays."),
+    "bulk": ("bulk", "Change many waits at once: plan, apply, undo."),
     "why": ("why", "Say what a wait is still waiting for, and which events nearly ended it."),
     "event": ("events", "Record events and look at them."),
     "tick": ("tick", "Process what is due, once."),
@@ -59,7 +60,9 @@ COMMANDS = {
     "config": ("config", "Show the settings that hold, and check the config file."),
     "help": ("helping", "Explain a topic, or a command."),
 }
-GROUPS = frozenset({"contact", "create", "event", "delivery", "calendar", "db", "config", "recurring", "template"})
+GROUPS = frozenset(
+    {"bulk", "contact", "create", "event", "delivery", "calendar", "db", "config", "recurring", "template"}
+)
 
 
 # What the first help shows together, in this order. A command that is in none stands under "Operating".

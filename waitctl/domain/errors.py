@@ -30,7 +30,8 @@
     │   ├── DeliveryNotFoundError
     │   ├── ContactNotFoundError
     │   ├── RecurrenceNotFoundError
-    │   └── TemplateNotFoundError
+    │   ├── TemplateNotFoundError
+    │   └── PlanNotFoundError
     ├── ConflictError                        the state does not allow it (exit 4)
     │   ├── WaitExecutionExpiredError          it timed out
     │   ├── EventListenerExpiredError          its deadline has passed
@@ -42,6 +43,7 @@
     │   ├── TemplateVersionError               that version is there, and is another
     │   ├── PayloadCutError                    too large to be kept whole
     │   ├── ReplanTooLargeError                more waits would change than the cap allows
+    │   ├── PlanTooLargeError                  a plan means more than the cap allows
     │   └── UnsafeConnectionError              a caller's transaction that could lose a wake-up
     └── DatabaseError                        (exit 5)
         ├── DatabaseUnreachableError
@@ -197,6 +199,10 @@ class TemplateNotFoundError(NotFoundError):
     """No such template."""
 
 
+class PlanNotFoundError(NotFoundError):
+    """No such plan."""
+
+
 class ConflictError(WaitStepError):
     """The present state does not allow it."""
 
@@ -239,6 +245,10 @@ class PayloadCutError(ConflictError):
 
 class ReplanTooLargeError(ConflictError):
     """More waits would change than the cap allows."""
+
+
+class PlanTooLargeError(ConflictError):
+    """The plan means more waits than the cap allows."""
 
 
 class UnsafeConnectionError(ConflictError):

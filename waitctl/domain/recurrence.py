@@ -24,6 +24,9 @@ from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitSpec
 
+CANCELLED = "its wait was cancelled"
+"""Why a recurrence has stopped whose open wait was cancelled: a plan that is undone lets it go on."""
+
 MAX_COUNT = 1_000_000
 SHORTEST = timedelta(minutes=1)
 

@@ -72,7 +72,7 @@ class WaitExecutionStatus(StrEnum):
 
 
 class Resolution(StrEnum):
-    """How a wait ended. Written once, never changed."""
+    """How a wait ended. Written once; only a plan that is undone takes back that it cancelled."""
 
     DUE = "due"
     EVENT = "event"
@@ -111,7 +111,7 @@ TRANSITIONS: Mapping[WaitExecutionStatus | None, frozenset[WaitExecutionStatus]]
     WaitExecutionStatus.SCHEDULED: frozenset({WaitExecutionStatus.RESUMED, WaitExecutionStatus.CANCELLED}),
     WaitExecutionStatus.RESUMED: frozenset({WaitExecutionStatus.ERROR}),
     WaitExecutionStatus.TIMEOUT: frozenset({WaitExecutionStatus.ERROR}),
-    WaitExecutionStatus.CANCELLED: frozenset(),
+    WaitExecutionStatus.CANCELLED: OPEN,  # what a plan has cancelled it may undo
     WaitExecutionStatus.ERROR: frozenset({WaitExecutionStatus.RESUMED, WaitExecutionStatus.TIMEOUT}),
 }
 """Which status may follow which; ``None`` is before the wait exists. docs/first-flow.md draws it, a test compares."""

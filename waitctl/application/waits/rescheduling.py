@@ -97,6 +97,18 @@ class Replan:
             "applied": self.applied,
         }
 
+    def check_cap(self, cap: int | None) -> None:
+        """Raise `ReplanTooLargeError` when more waits would change than ``cap``."""
+        if cap is not None and len(self.changes) > cap:
+            raise ReplanTooLargeError(
+                f"{len(self.changes):,} waits would change, more than {cap:,}",
+                hint="look at the diff without --apply, then raise --max",
+            )
+
+
+_Moved = tuple[WaitStepExecution, WaitStepExecution, str]
+"""A wait as it is, as it is to be, and why."""
+
 
 @dataclass(frozen=True, slots=True)
 class Open:
@@ -217,7 +229,7 @@ class ReschedulingService:
     def _at_another_instant(
         self, wait: WaitStepExecution, at: date | str | None, by: timedelta | str | None, now: datetime
     ) -> tuple[WaitStepExecution, Schedule]:
-        zone, is_waiting, moves = wait.timezone, _is_waiting(wait), list[object]()
+        zone, listens, moves = wait.timezone, is_waiting(wait), list[object]()
         if by is not None:
             intent, said, moves = self._moved_by(wait, duration_text(by), now)
         else:
@@ -225,15 +237,15 @@ class ReschedulingService:
         resolver = self._resolver_by_hand(wait, zone, intent)
         if resolver.delay(now).at < now:
             raise InvalidWaitDateError("that instant has passed", hint="waitctl resume WAIT ends it now")
-        schedule = resolver.delay(now) if is_waiting else resolver.resolve(now)
+        schedule = resolver.delay(now) if listens else resolver.resolve(now)
         schedule.moves = [*moves, *schedule.moves]
         if said is not None:
             schedule.asked = lambda: said
         # As it was asked for, and not what it comes to: a local time stays one when zone rules change.
         text = intent.to_config()["date"]
-        config = set_by_hand(wait.wait_config, **{"deadline" if is_waiting else "at": text})
+        config = set_by_hand(wait.wait_config, **{"deadline" if listens else "at": text})
         changed = replace(wait, wait_config=with_zone_rules(config, zone))
-        if is_waiting:
+        if listens:
             return replace(changed, timeout_at=schedule.at), schedule
         return replace(changed, scheduled_at=schedule.at), schedule
 
@@ -253,12 +265,12 @@ class ReschedulingService:
 
     def _set_by_hand(self, wait: WaitStepExecution, zone: str) -> Schedule | None:
         """What an instant or a deadline that was set by hand comes to today; ``None`` when nobody set one."""
-        changed, is_waiting = wait.wait_config.get("rescheduled") or {}, _is_waiting(wait)
-        text = changed.get("deadline" if is_waiting else "at")
+        changed, listens = wait.wait_config.get("rescheduled") or {}, is_waiting(wait)
+        text = changed.get("deadline" if listens else "at")
         if text is None:
             return None
         resolver = self._resolver_by_hand(wait, zone, parse_until_date(text))
-        schedule = resolver.delay(wait.created_at) if is_waiting else resolver.resolve(wait.created_at)
+        schedule = resolver.delay(wait.created_at) if listens else resolver.resolve(wait.created_at)
         asked = schedule.asked()
         schedule.asked = lambda: f"set otherwise than asked: {asked}"
         return schedule
@@ -266,7 +278,7 @@ class ReschedulingService:
     def _local_time_set(self, wait: WaitStepExecution) -> Schedule | None:
         """What was set by hand, when it was a local time."""
         changed = wait.wait_config.get("rescheduled") or {}
-        text = changed.get("deadline" if _is_waiting(wait) else "at")
+        text = changed.get("deadline" if is_waiting(wait) else "at")
         if text is None or isinstance(parse_until_date(text).moment, datetime):
             return None
         return self._set_by_hand(wait, wait.timezone)
@@ -278,10 +290,10 @@ class ReschedulingService:
         rules, opening_rules = self._rules_and_opening_rules(changed)
         opening_rules.next_opening(now)  # one that never opens is refused here
         changed = replace(changed, late_policy=late_policy(rules, opening_rules))
-        if _is_waiting(wait) and not wait.wait_config.get("timeout_window"):
+        if is_waiting(wait) and not wait.wait_config.get("timeout_window"):
             return changed, None
         schedule, config = self._planned(replace(seen, wait=changed), wait.timezone)
-        if _is_waiting(wait):
+        if is_waiting(wait):
             if schedule is None or schedule.at <= now:
                 return changed, None
             config = with_zone_rules(config, wait.timezone)
@@ -305,12 +317,17 @@ class ReschedulingService:
         day means the next such time after now, and what else would lie in the past stays, and is reported as failed.
         Raises `ReplanTooLargeError` when ``apply`` would change more than ``cap`` waits.
         """
+        found, moved = self._replan(wanted or WaitFilter(), zone)
+        found.check_cap(cap if apply else None)
+        return replace(found, applied=self._apply(moved)) if apply else found
+
+    def _replan(self, wanted: WaitFilter, zone: str | None) -> tuple[Replan, list[_Moved]]:
         if zone is not None:
             check_zone(zone)
         checked, changes, failed = 0, [], []
         zones = ContactZones(self._database)
-        moved: list[tuple[WaitStepExecution, WaitStepExecution, str]] = []
-        for seen in self._open_waits(wanted or WaitFilter()):
+        moved: list[_Moved] = []
+        for seen in self._open_waits(wanted):
             wait, place, checked = seen.wait, zone or seen.wait.timezone, checked + 1
             before = instant_of(wait)
             if before is not None and before <= seen.now:
@@ -328,14 +345,8 @@ class ReschedulingService:
                 continue
             changes.append(Change(wait, before, after, place, planned.explanation if planned else ()))
             changed = replanned(replace(wait, wait_config=with_zone_rules(config, place), timezone=place), after)
-            moved.append((wait, changed, _replan_reason(wait, before, after, place)))
-        if apply and len(changes) > cap:
-            raise ReplanTooLargeError(
-                f"{len(changes):,} waits would change, more than {cap:,}",
-                hint="look at the diff without --apply, then raise --max",
-            )
-        applied = self._apply(moved) if apply else 0
-        return Replan(checked, tuple(changes), tuple(failed), applied)
+            moved.append((wait, changed, f"replanned: {_said(wait, before, after, place)}"))
+        return Replan(checked, tuple(changes), tuple(failed)), moved
 
     def _open_waits(self, wanted: WaitFilter) -> Iterator[Open]:
         after: str | None = None
@@ -381,7 +392,7 @@ class ReschedulingService:
             opening, moves = opening + spread.moved, (*moves, spread)
         return Schedule(opening, lambda: f"its event came at {show(came_at, zone)}", moves)
 
-    def _apply(self, moved: Sequence[tuple[WaitStepExecution, WaitStepExecution, str]]) -> int:
+    def _apply(self, moved: Sequence[_Moved]) -> int:
         applied = 0
         for start in range(0, len(moved), _PAGE):
             part = moved[start : start + _PAGE]
@@ -390,12 +401,10 @@ class ReschedulingService:
 
     # -- both -----------------------------------------------------------------------------------------------------
 
-    def _write(
-        self, changes: Sequence[tuple[WaitStepExecution, WaitStepExecution, str]], connection: Connection
-    ) -> set[str]:
+    def _write(self, changes: Sequence[_Moved], connection: Connection) -> set[str]:
         """Write changed waits, each with its reason, where they still are as they were. Returns which have landed."""
-        waiting = [each for each in changes if _is_waiting(each[0])]
-        scheduled = [each for each in changes if not _is_waiting(each[0])]
+        waiting = [each for each in changes if is_waiting(each[0])]
+        scheduled = [each for each in changes if not is_waiting(each[0])]
         landed = set[str]()
         topics = {(each.event_type, each.contact_id) for wait, _, _ in waiting for each in wait.listeners}
         now = self._database.lock_topics(connection, [topic_bucket(*topic) for topic in topics], exclusive=True)
@@ -454,7 +463,8 @@ class ReschedulingService:
         return wait
 
 
-def _is_waiting(wait: WaitStepExecution) -> bool:
+def is_waiting(wait: WaitStepExecution) -> bool:
+    """Whether it waits for events: then its deadline is what can be moved."""
     return wait.status is WaitExecutionStatus.WAITING
 
 
@@ -471,14 +481,14 @@ def check_still_to_come(at: datetime | None, now: datetime, zone: str) -> None:
 
 def replanned(wait: WaitStepExecution, at: datetime | None) -> WaitStepExecution:
     """The wait with another instant, or another deadline."""
-    return replace(wait, timeout_at=at) if _is_waiting(wait) else replace(wait, scheduled_at=at)
+    return replace(wait, timeout_at=at) if is_waiting(wait) else replace(wait, scheduled_at=at)
 
 
-def _replan_reason(wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str) -> str:
+def _said(wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str) -> str:
     versions = (wait.wait_config.get("tzdata"), tzdata_version(zone))
     rules = f", zone rules {versions[0]} → {versions[1]}" if versions[0] not in {None, versions[1]} else ""
     place = f", zone {wait.timezone} → {zone}" if zone != wait.timezone else ""
-    return f"replanned: {instant(before)} → {instant(after)}{rules}{place}"
+    return f"{instant(before)} → {instant(after)}{rules}{place}"
 
 
 def see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[Open]:

@@ -19,6 +19,7 @@ class HasId(Enum):
     DELIVERY = "workflow_wait_deliveries"
     QUARANTINED = "workflow_event_quarantine"
     RECURRENCE = "workflow_recurrences"
+    PLAN = "workflow_wait_plans"
 
 
 def is_id(connection: Connection, kind: HasId, whole_id: str) -> bool:
