@@ -44,6 +44,8 @@ COMMANDS = {
     "top": ("top", "Watch what goes on, live."),
     "metrics": ("metrics", "Print metrics for Prometheus."),
     "prune": ("pruning", "Delete what ended long ago; totals, keys and ids are kept."),
+    "export": ("moving", "Write all there is, or some waits and what belongs to them, to a file that import reads."),
+    "import": ("moving", "Read what export has written into an empty database: all of it, or nothing."),
     "pause": ("pausing", "Hold deliveries back; events and deadlines go on."),
     "unpause": ("pausing", "Let held deliveries go."),
     "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),

@@ -19,6 +19,7 @@
     │   ├── UnsafeFileError                    code or secrets in a file that others could change
     │   ├── InlineCommandsNotAllowedError      a database for which nobody has allowed them
     │   ├── MissingCredentialError             what a webhook is verified with
+    │   ├── InvalidExportError                 a file that no export has written, or that was changed since
     │   └── MissingLibraryError                an extra that was not installed
     ├── InvalidSignatureError                a webhook that its provider did not send, or not now (exit 1)
     ├── NotFoundError                        (exit 3)
@@ -39,6 +40,7 @@
     │   ├── EventTypeInUseError
     │   ├── PayloadCutError                    too large to be kept whole
     │   ├── ReplanTooLargeError                more waits would change than the cap allows
+    │   ├── DatabaseNotEmptyError              an import would mix what it brings with what is there
     │   └── UnsafeConnectionError              a caller's transaction that could lose a wake-up
     └── DatabaseError                        (exit 5)
         ├── DatabaseUnreachableError
@@ -146,6 +148,10 @@ class MissingCredentialError(InvalidInputError):
     """What the webhook is verified with is missing."""
 
 
+class InvalidExportError(InvalidInputError):
+    """The export cannot be read."""
+
+
 class MissingLibraryError(InvalidInputError):
     """An optional library is not installed."""
 
@@ -224,6 +230,10 @@ class PayloadCutError(ConflictError):
 
 class ReplanTooLargeError(ConflictError):
     """More waits would change than the cap allows."""
+
+
+class DatabaseNotEmptyError(ConflictError):
+    """The database is not empty."""
 
 
 class UnsafeConnectionError(ConflictError):
