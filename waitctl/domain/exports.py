@@ -99,15 +99,15 @@ _LAST = 2**63
 
 def _write_instant(value: str | datetime) -> str:
     """An instant of either driver; what is none, and somebody else has left in SQLite, as it stands."""
-    if isinstance(value, str):
-        if _STORED.fullmatch(value):
-            return f'"{value[:10]}T{value[11:]}Z"'
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return encode_basestring_ascii(value)
-    at = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return f'"{at.replace(tzinfo=None).isoformat("T", "microseconds")}Z"'
+    if isinstance(value, datetime):
+        return f'"{value.astimezone(UTC).replace(tzinfo=None).isoformat("T", "microseconds")}Z"'
+    if _STORED.fullmatch(value):
+        return f'"{value[:10]}T{value[11:]}Z"'
+    try:
+        at = datetime.fromisoformat(value)
+        return _write_instant(at if at.tzinfo else at.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        return encode_basestring_ascii(value)
 
 
 _WRITE: Mapping[Kind, Callable[[Any], str]] = {

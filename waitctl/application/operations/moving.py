@@ -201,7 +201,7 @@ class _File:
         self._digest = sha256()
         self._place = 0
         self.counts = dict.fromkeys((moved.name for moved in MOVED), 0)
-        number, line = next(lines, (1, b""))
+        number, line = next(lines, (1, b"{}"))
         self.header = Header.read(_fields(number, line))
         if self.header.schema > HEAD:
             raise InvalidExportError(
