@@ -141,3 +141,17 @@ def test_booking(stage: Stage) -> None:
 
     assert (stage.folder / "early.txt").read_text() == "hour eve@example.org soon\n"
     assert reminded[1:] == ["day ada@example.org moved", "hour ada@example.org moved"]
+
+
+def test_testing_a_flow(stage: Stage) -> None:
+    """The block of the page, as it stands; with a payment that comes to nothing it fails."""
+    page = (EXAMPLES.parent / "docs" / "cookbook.md").read_text().partition("## Testing a flow")[2]
+    block = page.partition("```sh\n")[2].partition("```")[0].rstrip("\n")
+    sent = stage.play(
+        *block.splitlines(),
+        "sed -i s/A-17/A-18/ paid.ndjson",
+        f"status=0; {block.splitlines()[-1]} > diff.txt || status=$?",
+        "[ $status = 1 ]",
+    )
+    assert sent[:3] == ["reminder ada@example.org A-17", "warning ada@example.org A-17", "receipt ada@example.org A-17"]
+    assert '"resolution":"event"' in (stage.folder / "diff.txt").read_text()

@@ -51,6 +51,4 @@ def _read(number: int, line: bytes) -> JsonObject:
 
 def _value(name: str, value: Any) -> Any:
     """As `Ending.to_json` says it."""
-    if name == "at" and isinstance(value, str):
-        return format_instant(parse_instant(value, "at"))
-    return float(value) if name == "after_seconds" and isinstance(value, int) else value
+    return format_instant(parse_instant(value, "at")) if name == "at" and isinstance(value, str) else value

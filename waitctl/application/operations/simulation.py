@@ -48,7 +48,9 @@ class Ending:
 
     def to_json(self) -> JsonObject:
         """The document of `waitctl simulate`."""
-        return {"at": format_instant(self.at), "after_seconds": self.after.total_seconds(), **self.wait._asdict()}
+        seconds = self.after.total_seconds()
+        after = int(seconds) if seconds.is_integer() else seconds
+        return {"at": format_instant(self.at), "after_seconds": after, **self.wait._asdict()}
 
 
 FIELDS = ("at", "after_seconds", *EndedWait._fields)
