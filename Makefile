@@ -46,8 +46,8 @@ browser: $(STAMP)  ## the dashboard in a real Chromium: every page, its actions,
 	npm install --silent --no-save --no-package-lock --prefix $(TOOLS) axe-core@4.14.1
 	$(BIN)/python -m pytest tests/browser/browse_dashboard.py $(PYTEST_ARGS)
 
-chaos: $(STAMP)  ## faults on purpose, about six minutes of them; CHAOS="--seed N PART" repeats one
-	$(BIN)/python -m tests.chaos $(CHAOS)
+chaos: $(STAMP)  ## faults on purpose, six minutes of them; CHAOS="--seed N PART" repeats one, HOURS=1 is for a night
+	$(BIN)/python -m tests.chaos $(if $(HOURS),--hours $(HOURS)) $(CHAOS)
 
 check: $(STAMP)  ## format, lint, types, layers and known vulnerabilities
 	$(BIN)/ruff format --check .

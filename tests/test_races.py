@@ -519,6 +519,18 @@ def test_records_of_one_event_at_once_are_one_event(open_database: Callable[...,
     assert [result.matched for result in results if result.matched] == [(wait_id,)]
 
 
+@pytest.mark.parametrize("known", [{}, {"external_id": "one", "source": "mail"}], ids=["ours", "the sender's"])
+def test_an_event_that_is_recorded_again_is_one_event(
+    open_database: Callable[..., Database], known: dict[str, Any]
+) -> None:
+    """As a program does that lost the connection and does not know what became of it; and at once."""
+    event = make_event(TOPIC, "ada", **known)
+    services = [EventService(open_database()) for _ in range(4)]
+    results = [*at_once(*[partial(service.record, event) for service in services]), services[0].record(event)]
+    assert sorted(result.duplicate for result in results) == [False, True, True, True, True]
+    assert {result.event_id for result in results} == {event.id}
+
+
 def test_ticks_at_the_inbox_table_and_creates_lose_no_wake_up(open_database: Callable[..., Database]) -> None:
     creator, door = open_database(), open_database()
     tickers = [open_database() for _ in range(2)]

@@ -9,7 +9,9 @@ from tests.chaos.clocks import clocks
 from tests.chaos.disks import disks
 from tests.chaos.failover import failover
 from tests.chaos.kills import kills
+from tests.chaos.memory import memory
 from tests.chaos.poison import poison
+from tests.chaos.races import races
 from tests.chaos.refusals import refusals
 from tests.chaos.silence import silence
 from tests.chaos.stage import Stage
@@ -28,3 +30,6 @@ PARTS: Mapping[str, Callable[[Stage], str]] = {
     "zoo": zoo,
     "arguments": arguments,
 }
+
+NIGHTLY: Mapping[str, Callable[[Stage], str]] = {"races": races, "memory": memory}
+"""What takes an hour or more; a share of 1 is an hour's."""

@@ -409,12 +409,9 @@ def _on_conflict(element: _OnConflict, compiler: SQLCompiler, **_: Any) -> str:
     return f"ON CONFLICT {element.action}"
 
 
-def insert_new(table: sa.Table, target: str = "") -> sa.Insert:
-    """An INSERT whose rows are dropped where a unique key has them already.
-
-    For a hot table say which key, and of which rows, as SQL: PostgreSQL looks every unique index up otherwise.
-    """
-    return sa.insert(table).ext(_OnConflict(f"{target} DO NOTHING".lstrip()))
+def insert_new(table: sa.Table) -> sa.Insert:
+    """An INSERT whose rows are dropped where a unique key has them already."""
+    return sa.insert(table).ext(_OnConflict("DO NOTHING"))
 
 
 class _OrReplace(SyntaxExtension, sa.ClauseElement):

@@ -41,8 +41,7 @@ WITH given AS (
           AND waitctl_tombstones.key = given.external_id
         LIMIT 1
     ) IS NULL
-    ON CONFLICT (source, external_id)
-    WHERE external_id IS NOT NULL DO NOTHING
+    ON CONFLICT DO NOTHING
     RETURNING workflow_events.id, workflow_events.contact_id, workflow_events.event_type
 )
 SELECT CASE WHEN ((

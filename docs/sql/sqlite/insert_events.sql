@@ -29,6 +29,5 @@ WHERE (
     LIMIT 1
     OFFSET :param_2
 ) IS NULL
-ON CONFLICT (source, external_id)
-WHERE external_id IS NOT NULL DO NOTHING
+ON CONFLICT DO NOTHING
 RETURNING id;

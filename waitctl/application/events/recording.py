@@ -129,10 +129,10 @@ class EventService:
     def record(self, event: Event, connection: Caller | None = None) -> RecordResult:
         """Store one event and resume what it matches, in one transaction.
 
-        Recording the same (source, id) again has no effect. Raises `InvalidEventTypeError` for a type that is not
-        registered, `InvalidSourceError` for a source that the settings verify, and `UnsafeConnectionError` for a
-        caller's transaction that could lose a wake-up. When conditions take too long for a caller's transaction, the
-        next tick matches the event.
+        Recording the same (source, id) again has no effect, nor has the same ``event``. Raises
+        `InvalidEventTypeError` for a type that is not registered, `InvalidSourceError` for a source that the settings
+        verify, and `UnsafeConnectionError` for a caller's transaction that could lose a wake-up. When conditions take
+        too long for a caller's transaction, the next tick matches the event.
         """
         if event.source in self._verified:
             raise unverified(event.source)

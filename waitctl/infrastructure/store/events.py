@@ -75,7 +75,7 @@ class Inserted:
 
 
 def insert_events(connection: Connection, encoded: str, ids: Iterable[str], *, now: datetime) -> Inserted:
-    """Insert events as received at ``now`` and correlated; those whose (source, id) is known drop out.
+    """Insert events as received at ``now`` and correlated; those whose (source, id), or own id, is known drop out.
 
     ``ids``: theirs.
     """

@@ -85,8 +85,8 @@ def _insert(rows: FromClause) -> sa.Insert:
     pruned_before = pruned.where(tombstones.c.scope == rows.c.source, tombstones.c.key == rows.c.external_id)
     # As a rule nothing was pruned, which is asked once a batch.
     is_new = sa.or_(pruned.scalar_subquery().is_(None), pruned_before.scalar_subquery().is_(None))
-    new = insert_new(events, "(source, external_id) WHERE external_id IS NOT NULL")
-    return new.from_select(_STORED, sa.select(*rows.c, _NOW, _NOW).where(is_new))
+    # Any key: who records one and the same event again, as after a lost connection, has no other one.
+    return insert_new(events).from_select(_STORED, sa.select(*rows.c, _NOW, _NOW).where(is_new))
 
 
 @statement
