@@ -32,6 +32,7 @@ from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.inline_key import make_key
 from waitctl.infrastructure.schema import metadata
 from waitctl.infrastructure.schema_version import HEAD
+from waitctl.infrastructure.store import moving as store
 from waitctl.infrastructure.store.statements.moving import LEFT, MOVED
 
 NewUrl = Callable[[str], str]
@@ -53,6 +54,12 @@ def new_url(cluster_and_template: tuple[Cluster, str], tmp_path: Path) -> Iterat
     yield make
     for name in made:
         cluster.drop(name)
+
+
+@pytest.fixture(autouse=True)
+def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every table is read and written in several steps."""
+    monkeypatch.setattr(store, "AT_ONCE", 3)
 
 
 @pytest.fixture
