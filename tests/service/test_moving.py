@@ -142,6 +142,19 @@ def test_columns_that_have_come_since_have_their_defaults(scene: Scene, new_url:
     assert exported(there) == before
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_audit_trails_are_numbered_on(scene: Scene, new_url: NewUrl, kind: str) -> None:
+    """Behind the largest number, however many have gone since."""
+    wait = scene.create().wait
+    line = re.compile(rb'"id":[0-9]+,"at"')
+    lines = [line.sub(b'"id":700000,"at"', each) for each in exported(scene.url).splitlines(keepends=True)]
+    moved = Scene(new_url(kind))
+    imported(moved.url, again_signed(lines))
+    moved.waits.cancel_wait(wait.id)
+    assert [row["id"] for row in rows(exported(moved.url), "transitions")] == [700000, 700001]
+    moved.database.close()
+
+
 def test_what_is_due_must_be_what_was_due(scene: Scene, new_url: NewUrl) -> None:
     scene.create()
     lines = exported(scene.url).splitlines(keepends=True)

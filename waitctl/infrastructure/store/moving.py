@@ -119,8 +119,6 @@ def _insert_many(
     connection: Connection, moved: Moved, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> None:
     names, values = [f'"{name}"' for name in columns], [f":{name}" for name in columns]
-    if moved.is_numbered:  # the next number is one more than the largest row id
-        names, values = ["rowid", *names], [":id", *values]
     given = [dict(zip(columns, row, strict=True)) for row in _given(moved, columns, rows, _SQLITE)]
     before = connection.driver.total_changes
     try:
@@ -162,15 +160,19 @@ def _given(
         yield values
 
 
+# SQLite's next number is one more than the largest row id, which rows have by their order.
+_GO_ON = {
+    "sqlite": "UPDATE {table} SET rowid = id WHERE rowid = (SELECT rowid FROM {table} ORDER BY id DESC LIMIT 1)"
+    " AND id > (SELECT max(rowid) FROM {table})",
+    "postgresql": "SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
+    " WHERE EXISTS (SELECT 1 FROM {table})",
+}
+
+
 def settle_in(connection: Connection) -> None:
-    """Let the server go on numbering where the rows end, and learn what there is."""
-    if connection.dialect == "sqlite":
-        return
+    """Let the database go on numbering where the rows end, and a server learn what there is."""
     for moved in MOVED:
         if moved.is_numbered:
-            table = moved.table.name
-            connection.execute(
-                f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
-                f" WHERE EXISTS (SELECT 1 FROM {table})"
-            )
-        connection.execute(f"ANALYZE {moved.table.name}")
+            connection.execute(_GO_ON[connection.dialect].format(table=moved.table.name))
+        if analyze := by_dialect(connection, sqlite=None, postgresql=f"ANALYZE {moved.table.name}"):
+            connection.execute(analyze)
