@@ -20,6 +20,7 @@ WITHOUT_DATABASE |= {"config check", "config show", "help", "init"}
 OF_THEIR_OWN = {"check", "doctor", "import", "serve", "top"}
 """What says by its own means that the server refuses, or needs an empty database: their tests try it."""
 READS = {
+    "analytics",
     "delivery handlers",
     "delivery list",
     "delivery show",
@@ -116,6 +117,7 @@ class Case:
             "contact remove": ["ada"],
             "contact forget": ["zoe"],
             "ticks": [],
+            "analytics": ["--by", "workflow"],
             "metrics": [],
             "prune": ["--older-than", "900d"],
             "export": ["-"],

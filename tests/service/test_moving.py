@@ -23,6 +23,7 @@ from tests.scene import MINUTE, NOON, Scene
 from tests.test_machine import Machine
 from waitctl import Database, InlineCommand, Settings, Tick, TickReport, WaitSchedulingService, WaitSpec
 from waitctl.application.inline_commands import InlineCommands
+from waitctl.application.operations import moving
 from waitctl.application.operations.moving import Import, Imported, read_lines
 from waitctl.domain.errors import InvalidExportError
 from waitctl.domain.exports import Footer, read_exactly
@@ -131,13 +132,18 @@ def again_signed(lines: list[bytes]) -> bytes:
     return whole + replace(footer, sha256=sha256(whole).hexdigest()).line().encode()
 
 
-def test_columns_that_have_come_since_have_their_defaults(scene: Scene, new_url: NewUrl) -> None:
-    """A file outlives the migrations that only add."""
+def test_columns_that_have_come_since_have_their_defaults(
+    scene: Scene, new_url: NewUrl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file outlives the migrations that only add, and no other."""
     scene.listen()
     before = exported(scene.url)
     fewer = re.sub(rb'"(gated|human)":false,|"(group_no|needed)":[01],', b"", before)
     older = fewer.replace(f'"schema":"{HEAD}"'.encode(), b'"schema":"0002"')
     there = new_url("sqlite" if scene.database.is_sqlite else "postgresql")
+    with pytest.raises(InvalidExportError, match="reads those from"):
+        imported(there, older)
+    monkeypatch.setattr(moving, "OLDEST", "0002")
     imported(there, again_signed(older.splitlines(keepends=True)))
     assert exported(there) == before
 
@@ -223,8 +229,8 @@ def test_a_command_runs_where_its_user_has_signed_it(sqlite_scene: Scene, new_ur
         theirs = Settings(url, inline_key_file=tmp_path / key)
         with Database(url, as_of=NOON + 2 * MINUTE) as database:
             database.upgrade()
-            moving = Import(database, InlineCommands(theirs, database), sign=sign)
-            done = moving.read(read_lines(io.BytesIO(content)))
+            importing = Import(database, InlineCommands(theirs, database), sign=sign)
+            done = importing.read(read_lines(io.BytesIO(content)))
             return done, Tick(database, theirs).run()
 
     make_key(tmp_path / "theirs.key")

@@ -43,6 +43,7 @@ COMMANDS = {
     "check": ("health", "Say in one line whether waits are served, as a Nagios plugin does."),
     "top": ("top", "Watch what goes on, live."),
     "metrics": ("metrics", "Print metrics for Prometheus."),
+    "analytics": ("analytics", "Say what became of waits: outcomes, how long, how late, how many attempts."),
     "prune": ("pruning", "Delete what ended long ago; totals, keys and ids are kept."),
     "export": ("moving", "Write all there is, or some waits and what belongs to them, to a file that import reads."),
     "import": ("moving", "Read what export has written into an empty database: all of it, or nothing."),

@@ -31,6 +31,9 @@ from waitctl.infrastructure.store.statements.moving import MOVED, Moved
 MAX_LINE = 64 * 1024 * 1024
 """Bytes of a line: far more than any row has that came in by a door of ours."""
 
+OLDEST = "0013"
+"""The oldest migration whose rows mean what they mean now. One that only adds leaves it as it is."""
+
 Told = Callable[[int], object]
 
 
@@ -207,6 +210,11 @@ class _File:
             raise InvalidExportError(
                 f"it comes from a database at {self.header.schema}, newer than this waitctl ({HEAD})",
                 hint="upgrade waitctl on this host",
+            )
+        if self.header.schema < OLDEST:
+            raise InvalidExportError(
+                f"it comes from a database at {self.header.schema}, and this waitctl reads those from {OLDEST} on",
+                hint="import it with the waitctl that wrote it, upgrade, and export again",
             )
         self._digest.update(line)
         self.footer = Footer({}, {}, "")
