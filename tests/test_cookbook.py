@@ -229,3 +229,17 @@ def test_a_ramp(stage: Stage) -> None:
     assert len(instants) == 40
     assert len(set(instants)) > 30
     assert all("2026-06-01T09:00:00Z" <= at < "2026-06-01T09:30:00Z" for at in instants)
+
+
+def test_testing_a_flow(stage: Stage) -> None:
+    """The block of the page, as it stands; with a payment that comes to nothing it fails."""
+    page = (EXAMPLES.parent / "docs" / "cookbook.md").read_text().partition("## Testing a flow")[2]
+    block = page.partition("```sh\n")[2].partition("```")[0].rstrip("\n")
+    sent = stage.play(
+        *block.splitlines(),
+        "sed -i s/A-17/A-18/ paid.ndjson",
+        f"status=0; {block.splitlines()[-1]} > diff.txt || status=$?",
+        "[ $status = 1 ]",
+    )
+    assert sent[:3] == ["reminder ada@example.org A-17", "warning ada@example.org A-17", "receipt ada@example.org A-17"]
+    assert '"resolution":"event"' in (stage.folder / "diff.txt").read_text()

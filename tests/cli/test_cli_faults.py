@@ -17,8 +17,8 @@ from waitctl.domain.handlers import ExecConfig, HandlerConfig
 WITHOUT_DATABASE = {"calendar list", "calendar show", "calendar check", "db backup", "db sql", "event providers"}
 WITHOUT_DATABASE |= {"config check", "config show", "help", "init"}
 """What asks no server: `db backup` is for files alone."""
-OF_THEIR_OWN = {"check", "doctor", "serve", "top"}
-"""What says by its own means that the server refuses: their tests try it."""
+OF_THEIR_OWN = {"check", "doctor", "import", "serve", "top"}
+"""What says by its own means that the server refuses, or needs an empty database: their tests try it."""
 READS = {
     "analytics",
     "bulk list",
@@ -35,12 +35,14 @@ READS = {
     "event types list",
     "event why",
     "explain",
+    "export",
     "history",
     "list",
     "metrics",
     "pending",
     "recurring list",
     "recurring show",
+    "simulate",
     "status",
     "template list",
     "template show",
@@ -139,6 +141,8 @@ class Case:
             "analytics": ["--by", "workflow"],
             "metrics": [],
             "prune": ["--older-than", "900d"],
+            "export": ["-"],
+            "simulate": ["--until", "1d"],
             "tick": [],
             "pause": ["--all"],
             "unpause": ["--all"],

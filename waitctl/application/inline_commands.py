@@ -77,9 +77,28 @@ class InlineCommands:
         """
         if spec.command is not None:
             self.check()
-            if not dry_run and self._settings.inline_key_file is None and self._key() is None:
-                make_key(default_path())
+            if not dry_run:
+                self._make_key()
         return spec
+
+    def _make_key(self) -> None:
+        if self._settings.inline_key_file is None and self._key() is None:
+            make_key(default_path())
+
+    def key_to_sign(self) -> InlineKey:
+        """The key that vouches for commands which are to be stored; it is made when there is none.
+
+        Raises what `check` raises.
+        """
+        self.check()
+        self._make_key()
+        key = self._key()
+        assert key is not None
+        return key
+
+    def key_to_verify(self) -> InlineKey | None:
+        """The key of the commands that may run from this database; ``None`` when none may."""
+        return self._usable_key() if self.why_refused() is None else None
 
     def sign(self, wait: WaitStepExecution) -> str | None:
         """The signature of a wait's command, if it has one. Raises `MissingCredentialError` and `UnsafeFileError`."""

@@ -48,6 +48,9 @@ COMMANDS = {
     "metrics": ("metrics", "Print metrics for Prometheus."),
     "analytics": ("analytics", "Say what became of waits: outcomes, how long, how late, how many attempts."),
     "prune": ("pruning", "Delete what ended long ago; totals, keys and ids are kept."),
+    "export": ("moving", "Write all there is, or some waits and what belongs to them, to a file that import reads."),
+    "import": ("moving", "Read what export has written into an empty database: all of it, or nothing."),
+    "simulate": ("simulating", "Show what would end, in order, by playing a copy of the database through."),
     "pause": ("pausing", "Hold deliveries back; events and deadlines go on."),
     "unpause": ("pausing", "Let held deliveries go."),
     "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),
@@ -73,7 +76,21 @@ PANELS = {
     ),
     "Events": ("event",),
     "Processing": ("tick", "delivery", "pause", "unpause"),
-    "Operating": ("pending", "ticks", "doctor", "check", "metrics", "top", "analytics", "prune", "export", "import"),
+    "Operating": (
+        *(
+            "pending",
+            "ticks",
+            "doctor",
+            "check",
+            "metrics",
+            "top",
+            "analytics",
+            "prune",
+            "export",
+            "import",
+            "simulate",
+        ),
+    ),
     "Setting up": ("init", "config", "db", "calendar", "contact", "help"),
 }
 _PANEL_OF = {name: title for title, names in PANELS.items() for name in names}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import field
 from datetime import datetime
 from pathlib import Path
@@ -54,6 +56,23 @@ class Session:
             log_statements()
         settings = self.settings()
         return Database(settings.database_url, as_of=as_of or settings.as_of, create=create)
+
+    @contextmanager
+    def database_to_try(self, *, dry_run: bool) -> Iterator[Database]:
+        """The database, which is made if it is missing; for a dry run without one, one that is thrown away."""
+        with self.database(create=not dry_run) as database:
+            if not dry_run or database.path is None or database.path.exists():
+                yield database
+                return
+            import tempfile
+
+            from waitctl.infrastructure.database import Database
+
+            with (
+                tempfile.TemporaryDirectory(prefix="waitctl-") as folder,
+                Database(f"sqlite:///{Path(folder) / 'waitctl.db'}", as_of=database.as_of) as thrown_away,
+            ):
+                yield thrown_away
 
     @property
     def actor(self) -> str:

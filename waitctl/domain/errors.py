@@ -20,6 +20,7 @@
     │   ├── UnsafeFileError                    code or secrets in a file that others could change
     │   ├── InlineCommandsNotAllowedError      a database for which nobody has allowed them
     │   ├── MissingCredentialError             what a webhook is verified with
+    │   ├── InvalidExportError                 a file that no export has written, or that was changed since
     │   └── MissingLibraryError                an extra that was not installed
     ├── InvalidSignatureError                a webhook that its provider did not send, or not now (exit 1)
     ├── NotFoundError                        (exit 3)
@@ -44,6 +45,7 @@
     │   ├── PayloadCutError                    too large to be kept whole
     │   ├── ReplanTooLargeError                more waits would change than the cap allows
     │   ├── PlanTooLargeError                  a plan means more than the cap allows
+    │   ├── DatabaseNotEmptyError              an import would mix what it brings with what is there
     │   └── UnsafeConnectionError              a caller's transaction that could lose a wake-up
     └── DatabaseError                        (exit 5)
         ├── DatabaseUnreachableError
@@ -155,6 +157,10 @@ class MissingCredentialError(InvalidInputError):
     """What the webhook is verified with is missing."""
 
 
+class InvalidExportError(InvalidInputError):
+    """The export cannot be read."""
+
+
 class MissingLibraryError(InvalidInputError):
     """An optional library is not installed."""
 
@@ -249,6 +255,10 @@ class ReplanTooLargeError(ConflictError):
 
 class PlanTooLargeError(ConflictError):
     """The plan means more waits than the cap allows."""
+
+
+class DatabaseNotEmptyError(ConflictError):
+    """The database is not empty."""
 
 
 class UnsafeConnectionError(ConflictError):

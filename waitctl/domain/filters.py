@@ -127,6 +127,9 @@ class WaitFilter:
         )
 
 
+EVERY_WAIT = WaitFilter()
+
+
 class SortKey(StrEnum):
     """What waits may be sorted by."""
 

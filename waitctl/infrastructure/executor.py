@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from threading import Lock
@@ -213,6 +213,26 @@ class Connection:
             for tell in WATCHERS:
                 tell(Said(name, text, bound, time.perf_counter() - began, failed))
             cursor.close()
+
+    def stream(self, statement: Rendered | sa.Executable, size: int) -> Iterator[tuple[Any, ...]]:
+        """The rows of a statement of many, as the driver hands them out; it holds no more than ``size`` of them."""
+        from waitctl.infrastructure.rendering import render
+
+        sent = render(statement, self.dialect)
+        # The server keeps the rest of it: without a name, the driver would.
+        cursor = self.driver.cursor(**({} if self.dialect == "sqlite" else {"name": "waitctl"}))
+        try:
+            cursor.execute(sent.text, sent.given)
+            while rows := cursor.fetchmany(size):
+                yield from rows
+        finally:
+            cursor.close()
+
+    def copy_rows(self, text: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Send rows by a COPY of PostgreSQL, values as the driver writes them."""
+        with self._running("copy", text, NONE) as cursor, cursor.copy(text) as copy:
+            for row in rows:
+                copy.write_row(row)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

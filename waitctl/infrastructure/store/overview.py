@@ -49,8 +49,13 @@ def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
     found = connection.execute(kept("count_open")).all()
     # More listeners than were looked at: there are as many waits, or more.
     kinds = [(row[0], row[1], CAP + 1 if row[3] > 2 * CAP else row[2]) for row in found]
-    next_at = connection.execute(kept("next_ends"), {"now": now}).one()
-    return open_counts(kinds, connection.execute(kept("overdue"), {"now": now}).all(), next_at)
+    overdue = connection.execute(kept("overdue"), {"now": now}).all()
+    return open_counts(kinds, overdue, next_ends(connection, now=now))
+
+
+def next_ends(connection: Connection, *, now: datetime) -> Row:
+    """When the next wait for a time is due, and when the next listener expires, later than now."""
+    return connection.execute(kept("next_ends"), {"now": now}).one()
 
 
 def open_counts(
