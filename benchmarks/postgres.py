@@ -42,6 +42,11 @@ class Cluster:
         return self._started
 
     @property
+    def url(self) -> str:
+        """The server's own database."""
+        return self._start()[0]
+
+    @property
     def program(self) -> str:
         """The server's psql."""
         return self._start()[1]
@@ -61,14 +66,18 @@ class Cluster:
     @contextmanager
     def migrated(self, name: str) -> Iterator[str]:
         """The URL of a new database with waitctl's tables."""
-        name = f"waitctl_bench_{name}_{os.getpid()}"
-        url, _ = self._start()
-        self.psql("postgres", f"CREATE DATABASE {name} TEMPLATE template0")
-        try:
-            url = make_url(url).set(database=name).render_as_string(hide_password=False)
+        with self.empty(name) as url:
             with Database(url) as database:
                 database.upgrade()
             yield url
+
+    @contextmanager
+    def empty(self, name: str) -> Iterator[str]:
+        """The URL of a new database."""
+        name = f"waitctl_bench_{name}_{os.getpid()}"
+        self.psql("postgres", f"CREATE DATABASE {name} TEMPLATE template0")
+        try:
+            yield make_url(self.url).set(database=name).render_as_string(hide_password=False)
         finally:
             self.psql("postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

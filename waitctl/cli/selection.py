@@ -64,7 +64,7 @@ def list_(
     """
     session = session_of(context)
     order = NEWEST_FIRST if sort is None else WaitOrder.parse(sort)
-    with session.database() as database:
+    with session.reading() as database:
         session.say_when_nothing_ticks(database)
         selection = WaitSelection(database, filters.wanted)
 
