@@ -8,9 +8,9 @@ What makes it fair:
   which starts within what is timed. Batches are of 1,000 on all sides, where there are any. Each has the settings that
   its documentation calls the fastest; the modules beside this one say which, and where that stands.
 * The peers run under the newest Python that is found, we under the project's.
-* A job that has run leaves nothing at pgqueuer (a line of its log) and procrastinate, and its row at oban and absurd; at
-  ours the wait, three lines of audit trail and the delivery.
-* Of each as many jobs as the peer drains in about ten seconds: a hundred thousand of the fastest. Ours as many as theirs.
+* A job that has run leaves nothing at procrastinate, a line of its log at pgqueuer, and its row at oban and absurd; at
+  ours the wait, two lines of audit trail and the delivery.
+* Of each as many jobs as the peer drains in about ten seconds: a hundred thousand of the fastest. Ours, as many.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ def _beside_each(
             ours, theirs = (Contestant(setting, stack, each, verb) for each in (OURS, name))
             figures = _figures(ours, theirs, verb, max(count // 10, 1_000) if setting.quick else count, setting)
         for figure, (unit, at_least) in wanted.items():
-            sides = ([each[figure] for each in side] for side in figures)
+            our, their = ([each[figure] for each in side] for side in figures)
             what = f"peers: {figure}, waitctl / {name} {versions[name]}"
-            comparisons.append(Comparison(what, unit, *sides, at_least=at_least))
+            comparisons.append(Comparison(what, unit, our, their, at_least=at_least))
             say(f"{what}: {comparisons[-1].ratio:.2f}")
     return comparisons
 

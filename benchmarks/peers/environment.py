@@ -55,10 +55,11 @@ def _install() -> str | None:
     if not PYTHON.exists():
         subprocess.run([_newest_python(), "-m", "venv", FOLDER], check=True)
     say("peers: installing them into .tools/peers")
-    install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    done = subprocess.run([*install, "--requirement", REQUIREMENTS], capture_output=True, text=True, check=False)
+    install = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    install += ["--requirement", str(REQUIREMENTS)]
+    done = subprocess.run(install, capture_output=True, text=True, check=False)
     if done.returncode:
-        return (done.stderr.strip().splitlines() or ["pip failed"])[-1]
+        return str((done.stderr.strip().splitlines() or ["pip failed"])[-1])
     shutil.copy(REQUIREMENTS, installed)
     return None
 
