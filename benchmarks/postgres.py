@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -27,6 +27,9 @@ SETTINGS = {
     "checkpoint_timeout": "1h",
     "autovacuum": "off",
 }
+
+DURABLE = ("fsync", "synchronous_commit")
+"""Those of them that make a commit wait for the disk."""
 
 
 class Cluster:
@@ -70,6 +73,22 @@ class Cluster:
             with Database(url) as database:
                 database.upgrade()
             yield url
+
+    @contextmanager
+    def waiting_for_the_disk(self) -> Iterator[None]:
+        """With every commit on the disk before it is answered, as servers are run. Somebody else's is as it is."""
+        if os.environ.get("WAITCTL_TEST_POSTGRES_URL"):
+            yield
+            return
+        self._set(dict.fromkeys(DURABLE, "on"))
+        try:
+            yield
+        finally:
+            self._set({name: SETTINGS[name] for name in DURABLE})
+
+    def _set(self, settings: Mapping[str, str]) -> None:
+        statements = "".join(f"ALTER SYSTEM SET {name} = '{value}';\n" for name, value in settings.items())
+        self.psql("postgres", f"{statements}SELECT pg_reload_conf();")
 
     @contextmanager
     def empty(self, name: str) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 What makes it fair:
 
-* One server for all, which waits for no disk on either side (`postgres.py`): what is compared is the work. Durability is
-  each one's default, so that a crash would lose nothing of theirs that it does not lose of ours.
+* One server for all, and every commit waits for its disk, as servers are run. Durability is each one's default, so that
+  a crash would lose nothing of theirs that it does not lose of ours.
 * One worker each, in one process that has started before the clock does; ours has a second process for its handler,
   which starts within what is timed. Batches are of 1,000 on all sides, where there are any. Each has the settings that
   its documentation calls the fastest; the modules beside this one say which, and where that stands.
@@ -73,7 +73,7 @@ def _beside_each(
     for name, count in counts.items():
         if name not in versions:
             continue
-        with ExitStack() as stack:
+        with setting.cluster.waiting_for_the_disk(), ExitStack() as stack:
             ours, theirs = (Contestant(setting, stack, each, verb) for each in (OURS, name))
             figures = _figures(ours, theirs, verb, max(count // 10, 1_000) if setting.quick else count, setting)
         for figure, (unit, at_least) in wanted.items():
@@ -103,7 +103,7 @@ def beside(setting: Setting) -> list[Comparison]:
     for name, due in DUE.items():
         if name not in versions:
             continue
-        with ExitStack() as stack:
+        with setting.cluster.waiting_for_the_disk(), ExitStack() as stack:
             among = {count: Contestant(setting, stack, name, str(count)) for count in (many, few)}
             for count, contestant in among.items():
                 contestant("fill", count)
@@ -124,7 +124,7 @@ def startup(setting: Setting) -> list[Comparison]:
     """Each command's ``--help``, and its cheapest command that writes, against ours."""
     comparisons = []
     versions = peers_found()
-    with ExitStack() as stack:
+    with setting.cluster.waiting_for_the_disk(), ExitStack() as stack:
         ours = Contestant(setting, stack, OURS, "startup")
         ours("jobs", 1)
         command = [sys.executable, "-m", "waitctl"]
