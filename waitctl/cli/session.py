@@ -65,7 +65,10 @@ class Session:
 
     @contextmanager
     def reading(self) -> Iterator[Database]:
-        """The database for what is only looked at: the replica, if there is one. Says how old what it shows is."""
+        """The database for what is only looked at: the replica, if there is one. Says how old what it shows is.
+
+        Raises `InvalidSettingError` and `DatabaseError`, which name the setting.
+        """
         settings = self.settings()
         if settings.read_url is None:
             with self.database() as database:
