@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+
+MOST_LINES_OF_A_MODULE, MOST_LINES_OF_A_FUNCTION = 500, 60
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -84,3 +87,24 @@ def test_a_contract_that_is_broken_is_reported(copy: Path, module: str, line: st
     assert result.returncode == 1, result.stdout + result.stderr
     reported = [line for line in result.stdout.splitlines() if " BROKEN" in line]
     assert any(line.startswith(broken) for line in reported), result.stdout
+
+
+def too_long(folder: Path) -> list[str]:
+    """Modules and functions that should be split, and how many lines they have."""
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        code = path.read_text()
+        found += [f"{path.name}: {lines}"] if (lines := code.count("\n")) > MOST_LINES_OF_A_MODULE else []
+        found += [
+            f"{path.name}: {node.name}: {lines}"
+            for node in ast.walk(ast.parse(code))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            if (lines := (node.end_lineno or node.lineno) - node.lineno + 1) > MOST_LINES_OF_A_FUNCTION
+        ]
+    return found
+
+
+def test_no_module_and_no_function_has_grown_past_what_is_read_at_once(tmp_path: Path) -> None:
+    assert too_long(ROOT / "waitctl") == []
+    (tmp_path / "long.py").write_text("x = 1\n" * 500 + "async def f():\n" + "    x = 1\n" * 60)
+    assert too_long(tmp_path) == ["long.py: 561", "long.py: f: 61"]

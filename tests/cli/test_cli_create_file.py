@@ -12,9 +12,10 @@ import pytest
 from tests.cli.processes import Waitctl, finish
 from tests.cli.test_cli_help import commands
 from tests.interleaving import until
+from waitctl.application.waits.forms import keys_of
 from waitctl.cli.app import load
 from waitctl.cli.session import Session
-from waitctl.cli.wait_lines import LineReader, parameters_of
+from waitctl.cli.wait_lines import LineReader
 from waitctl.domain.errors import WaitStepError
 
 COUNTS = ("received", "created", "existing", "rejected")
@@ -170,7 +171,7 @@ def test_the_keys_are_the_options_and_arguments_of_the_form(form: str) -> None:
         next((name[2:] for name in parameter.opts if name.startswith("--")), parameter.name)
         for parameter in FORMS[form].params
     }
-    assert set(parameters_of(form)) == names - NOT_OF_A_LINE
+    assert set(keys_of(form)) == names - NOT_OF_A_LINE
 
 
 def test_forms_are_read_once_and_lines_each() -> None:
@@ -183,3 +184,7 @@ def test_forms_are_read_once_and_lines_each() -> None:
     assert different.asked != one.asked
     with pytest.raises(WaitStepError):
         reader.read(4, line | {"mach": {}})
+    theirs = reader.read(
+        5, {"type": "until-time", "time": "09:00", "tz": "contact", "tz-field": "zone", "contact": "ada"}
+    )
+    assert (theirs.spec.zone_of_contact, theirs.spec.zone_field) == (True, "zone")

@@ -21,10 +21,10 @@ from starlette.routing import Route
 
 from tests.web.door import JSON, Client, door, settings_of
 from waitctl import Database, EventService, WaitSchedulingService, WaitSpec
+from waitctl.application.waits.forms import FORMS
 from waitctl.infrastructure.config import Settings
 from waitctl.web import create_app
 from waitctl.web.guard import MAX_BODY
-from waitctl.web.wait_body import FORMS
 
 WAIT = "/api/v1/workflows/orders/executions/order-17/wait"
 STEP = "/api/v1/workflows/executions/order-17/wait/wait"
@@ -76,6 +76,18 @@ def test_a_wait_is_created_once_looked_at_and_cancelled(client: Client, waits: W
             },
             {"events": ["email_open", "email_click"], "lookback": "0", "grace": "5m"},
         ),
+        ({"type": "fixed-time", "duration": "1mo", "on": "last day", "quiet-hours": "22:00-08:00"}, {"on": "last day"}),
+        (
+            {
+                "type": "for-event",
+                "types": ["email_open|email_click", "sms_reply"],
+                "all": True,
+                "contact": "ada",
+                "calendar": "DE",
+            }
+            | {"timeout": "3bd", "match_json": {"n": [1]}, "handler": {"timeout": "nag"}},
+            {"timeout_calendar": "DE", "timeout": "3bd"},
+        ),
     ],
 )
 def test_every_form_of_a_wait_can_be_asked_for(
@@ -102,7 +114,7 @@ def test_every_form_of_a_wait_can_be_asked_for(
         ({"type": "for-event", "events": ["email_open"]}, "invalid_wait_configuration"),
         ({"type": "for-event", "events": ["nothing_such"], "contact": "ada"}, "invalid_event_type"),
         (
-            {"type": "for-event", "events": "email_open", "contact": "a", "match": {"a": 1}},
+            {"type": "for-event", "events": "email_open", "contact": "a", "match": [1]},
             "invalid_wait_configuration",
         ),
         ({"type": "until-time", "time": "25:00"}, "invalid_wait_time"),

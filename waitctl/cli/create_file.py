@@ -1,7 +1,6 @@
 """`waitctl create --file`: a wait a line, of NDJSON or CSV.
 
-A line is what the command line would be: its keys are the long names of the options of `create`, and each is defined
-there alone.
+A line is what the command line would be: its keys are the long names of the options of `create`.
 """
 
 from __future__ import annotations
@@ -19,11 +18,12 @@ import pydantic_core
 import typer
 
 from waitctl.application.events.ndjson import MAX_LINE, read_lines
+from waitctl.application.waits.forms import FORMS, keys_of, several_texts, unknown_key
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import CreateTotals, Rejection
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.cli import stopping
-from waitctl.cli.create import FORMS, FileFormat, warn_of_unknown_handlers
+from waitctl.cli.create import FileFormat, warn_of_unknown_handlers
 from waitctl.cli.output import (
     ExitCode,
     Interrupted,
@@ -36,7 +36,7 @@ from waitctl.cli.output import (
 )
 from waitctl.cli.session import Session
 from waitctl.cli.streams import open_input, progress
-from waitctl.cli.wait_lines import LineReader, parameters_of, several_texts, unknown_key
+from waitctl.cli.wait_lines import LineReader
 from waitctl.domain.errors import DatabaseError, InvalidWaitConfigurationError, WaitStepError
 from waitctl.domain.text import JsonObject, StorableObject, is_harmless, parse_json, parse_json_object
 from waitctl.infrastructure.database import Database
@@ -107,7 +107,7 @@ def _csv_lines(stream: BinaryIO, stop: stopping.Stoppable) -> Iterator[Line]:
 
 
 def _check_header(header: Sequence[str]) -> None:
-    known = {"type"}.union(*map(parameters_of, FORMS))
+    known = {"type"}.union(*map(keys_of, FORMS))
     for name in header:
         if name.replace("_", "-") not in known and not name.startswith("context."):
             raise unknown_key(name, known)

@@ -96,11 +96,16 @@ def tick(
         session.say_when_time_is_pretended()
     if watch:
         report = _watch(session, options, _interval(interval), output, quiet=quiet)
-        raise typer.Exit(_exit_code(report, failures))
+    else:
+        report = _tick_once(session, options, as_of, output, quiet=quiet)
+    raise typer.Exit(_exit_code(report, failures))
+
+
+def _tick_once(session: Session, options: TickOptions, as_of: str | None, output: Output, *, quiet: bool) -> TickReport:
     database = session.database(as_of=None if as_of is None else parse_instant(as_of, "--as-of"))
     with database:
         run = Tick(database, session.settings(), options, interrupted=_on_signal(database.patience.hurry).is_set)
-        with redirect_stdout(sys.stderr), _pinged(None if dry_run else session.settings().ping_url) as told:
+        with redirect_stdout(sys.stderr), _pinged(None if options.dry_run else session.settings().ping_url) as told:
             report = told(run.run())  # what functions print is words; data is the report alone
         if report.held and not quiet:
             _say_what_is_held(run)
@@ -108,7 +113,7 @@ def tick(
     # cron mails what is printed
     if not quiet and not (output.is_for_people and report.did_nothing and not sys.stdout.isatty()):
         print_document(report.to_json(), output, human=lambda: _print_report(report))
-    raise typer.Exit(_exit_code(report, failures))
+    return report
 
 
 def _failures(text: str) -> frozenset[FailOn]:

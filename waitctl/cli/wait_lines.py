@@ -1,32 +1,24 @@
 """A line of a file of waits: what its command line would be.
 
-Its keys are the long names of the options of `create`, and each is defined there alone.
+Its keys are the long names of the options of `create`; `waitctl.application.waits.forms` knows what each means.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from functools import cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
-from types import UnionType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any
 
-from typer.models import OptionInfo
-
+from waitctl.application.waits.forms import read_options, routed, wait_request
 from waitctl.application.waits.requests import WaitRequest
-from waitctl.cli.create import FORMS, Asked, delivery_key
+from waitctl.cli.create_options import delivery_key
 from waitctl.cli.session import Session
 from waitctl.domain.errors import InvalidWaitConfigurationError
-from waitctl.domain.text import JsonObject, parse_json_object, to_json
+from waitctl.domain.text import JsonObject, check_json_object, parse_json_object, to_json
 from waitctl.domain.waits import WaitSpec
 from waitctl.infrastructure.ids import new_id
-
-_NOT_OF_A_LINE = frozenset({"context_", "context_raw", "dry_run", "output", "quiet"})
-"""Parameters that say how a command is run."""
 
 _ITS_OWN = ("execution", "step", "workflow", "contact", "context", "key")
 """What differs from line to line; of the rest a file has few combinations, and each is read once."""
@@ -35,39 +27,6 @@ _TEXT = frozenset({str, type(None)})
 
 _MOST_FORMS = 10_000
 """Combinations that are remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Parameter:
-    """A parameter of a form: its name in Python, and what its values are."""
-
-    name: str
-    kind: Any
-    is_required: bool
-
-
-@cache
-def parameters_of(form: str) -> Mapping[str, _Parameter]:
-    """The keys of a line of this form: the long names of its options, and the names of its arguments."""
-    found: dict[str, _Parameter] = {}
-    for parameter in inspect.signature(FORMS[form]).parameters.values():
-        if parameter.name in _NOT_OF_A_LINE:
-            continue
-        kind, info = get_args(parameter.annotation)[:2]
-        # Within `Annotated` Typer has the first of an option's names as its default.
-        names = (info.default, *(info.param_decls or ())) if isinstance(info, OptionInfo) else ()
-        key = next((name[2:] for name in names if isinstance(name, str) and name[:2] == "--"), parameter.name)
-        found[key] = _Parameter(parameter.name, _plain(kind), parameter.default is inspect.Parameter.empty)
-    return found
-
-
-def _plain(kind: Any) -> Any:
-    """The type of a value that is given."""
-    if get_origin(kind) is Annotated:
-        return _plain(get_args(kind)[0])
-    if isinstance(kind, UnionType):
-        return next(each for each in get_args(kind) if each is not type(None))
-    return kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +83,8 @@ class LineReader:
             raise _no_text(own)
         if type(context) is str:
             context = parse_json_object(context, "the context")
+        elif context is not None and not isinstance(context, dict):
+            check_json_object(context, "the context")
         step = "wait" if step is None else step
         if key is None and (execution is None or self._delivery is not None):
             key = self._key(number, execution, step)
@@ -164,99 +125,12 @@ class LineReader:
         return request
 
     def _read_form(self, rest: JsonObject, spec: WaitSpec) -> WaitRequest:
-        rest = {key: value for key, value in rest.items() if value is not None}
-        kind = rest.get("type")
-        if kind is None:
-            raise InvalidWaitConfigurationError("'type' is missing", hint=f"one of {', '.join(FORMS)}")
-        form = kind.replace("_", "-") if isinstance(kind, str) else ""
-        if form not in FORMS:
-            raise InvalidWaitConfigurationError(f"there is no type {kind!a}", hint=f"one of {', '.join(FORMS)}")
-        asked = Asked()
-        parameters = parameters_of(form)
-        given = {
-            parameter.name: parameter.default
-            for parameter in inspect.signature(FORMS[form]).parameters.values()
-            if parameter.name != "context_"
-        }
-        for key, value in rest.items():
-            if key != "type":
-                if key not in parameters:
-                    raise unknown_key(key, parameters)
-                given[parameters[key].name] = _value(key, value, parameters[key].kind)
-        for key, parameter in parameters.items():
-            if parameter.is_required and given[parameter.name] is inspect.Parameter.empty:
-                raise InvalidWaitConfigurationError(f"{key!r} is missing", hint=f"waitctl create {form} --help")
-        given["context_raw"] = None if spec.context is None else to_json(spec.context)
-        FORMS[form](context_=asked, **given)
-        shared = asked.common.spec(self._session)
-        self.handlers.update([shared.handler, *(shared.handlers or {}).values()])
-        zone, handler, handlers = shared.timezone, shared.handler, shared.handlers
-        return asked.request(replace(spec, timezone=zone, handler=handler, handlers=handlers))
+        form, options = read_options(rest)
+        spec = routed(spec, options, self._session.settings().timezone)
+        self.handlers.update([spec.handler, *(spec.handlers or {}).values()])
+        return wait_request(form, options, spec)
 
 
 def _no_text(own: Sequence[object]) -> InvalidWaitConfigurationError:
     wrong = [name for name, value in zip(_ITS_OWN, own, strict=True) if type(value) not in _TEXT and name != "context"]
     return InvalidWaitConfigurationError(f"{wrong[0]!r} must be a string")
-
-
-def unknown_key(key: str, parameters: Iterable[str]) -> InvalidWaitConfigurationError:
-    """What to raise for a key that is none of these parameters; it names the nearest."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(key, [*parameters, "type"], 1)
-    return InvalidWaitConfigurationError(
-        f"unknown key {key!a}", hint=f"did you mean {near[0]!r}?" if near else "the long names of the form's options"
-    )
-
-
-def _value(key: str, value: object, kind: Any) -> Any:
-    """A value as the command line gives it to the form. Raises `InvalidWaitConfigurationError`."""
-    if kind is bool:
-        return _yes_or_no(key, value)
-    if kind is int:
-        return _whole_number(key, value)
-    if get_origin(kind) is list:
-        return several_texts(key, value)
-    if isinstance(value, dict) and key.endswith("json"):
-        return to_json(value)
-    if key == "types" and isinstance(value, list):
-        value = ",".join(several_texts(key, value))
-    if not isinstance(value, str):
-        raise InvalidWaitConfigurationError(f"{key!r} must be a string")
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        choices = [str(each.value) for each in kind]
-        if value not in choices:
-            raise InvalidWaitConfigurationError(f"{key!r}: {value!a} is none of {', '.join(choices)}")
-        return kind(value)
-    return value
-
-
-def _whole_number(key: str, value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip().isdecimal():
-        return int(value)
-    raise InvalidWaitConfigurationError(f"{key!r} must be a whole number")
-
-
-def _yes_or_no(key: str, value: object) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.strip().lower() in words:
-        return words[value.strip().lower()]
-    raise InvalidWaitConfigurationError(f"{key!r} must be true or false")
-
-
-def several_texts(key: str, value: object) -> list[str]:
-    """What may be repeated: a text, a list of them, or an object whose pairs are KEY=VALUE.
-
-    Raises `InvalidWaitConfigurationError` for anything else.
-    """
-    if isinstance(value, dict):
-        value = [f"{name}={text if isinstance(text, str) else to_json(text)}" for name, text in value.items()]
-    given = value if isinstance(value, list) else [value]
-    texts = [text for text in given if isinstance(text, str)]
-    if len(texts) < len(given):
-        raise InvalidWaitConfigurationError(f"{key!r} must be a string, or a list of strings")
-    return texts

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from waitctl.application.deliveries.handler_factory import handlers_of
 from waitctl.application.documents import wait_document
 from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, RecordResult, make_event
-from waitctl.application.waits.results import WaitStatus
+from waitctl.application.waits.results import WaitCreateResult, WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (
@@ -41,7 +41,7 @@ from waitctl.web.filters import NAMES, PAGING, one, read_filter, read_flag, read
 from waitctl.web.guard import MAX_BODY, read_body
 from waitctl.web.ingesting import ingest_lines
 from waitctl.web.site import Site, actor_of, site_of
-from waitctl.web.wait_body import WaitBody
+from waitctl.web.wait_body import read_wait
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -159,18 +159,20 @@ async def create_wait(request: Request, caller: Caller) -> Response:
     """Create a wait of an execution; asked again, the same one is returned."""
     refuse_unknown(request.query_params, ("dry_run",))
     dry_run = read_flag(request.query_params, "dry_run")
-    body = WaitBody.parse(await _object_body(request))
+    body = await _object_body(request)
     site = site_of(request)
-    result = await site.run(
-        lambda: body.create(
-            _waits(site, caller),
+
+    def work() -> WaitCreateResult:
+        asked = read_wait(
+            body,
             workflow=request.path_params["workflow_id"],
             execution=request.path_params["execution_id"],
             timezone=site.settings.timezone,
             key=request.headers.get("idempotency-key"),
-            dry_run=dry_run,
         )
-    )
+        return _waits(site, caller).create_wait(asked, dry_run=dry_run)
+
+    result = await site.run(work)
     document = wait_document(result.wait) | {"created": result.created}
     if dry_run:
         return json_answer(document | {"explanation": list(result.explanation)})

@@ -8,12 +8,11 @@ from typing import Any
 
 from waitctl import __version__
 from waitctl.application.documents import WAIT_FIELDS
+from waitctl.application.waits.forms import FORMS
 from waitctl.domain.deliveries import DeliveryStatus, Outcome
-from waitctl.domain.instants import Dst
-from waitctl.domain.intents import Late, Past, Roll
 from waitctl.domain.waits import ENUMERATIONS, INSTANTS, Resolution, WaitExecutionStatus, WaitType
 from waitctl.web.filters import MAX_LIMIT
-from waitctl.web.wait_body import COMMON, FORMS, REQUIRED
+from waitctl.web.wait_body import body_keys
 
 Schema = dict[str, Any]
 
@@ -22,9 +21,9 @@ _TYPES: dict[type, Schema] = {
     bool: {"type": "boolean"},
     int: {"type": "integer"},
     dict: {"type": "object"},
-    list: {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+    list: {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "object"}]},
+    tuple: {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
 }
-_CHOICES: dict[str, type[StrEnum]] = {"dst": Dst, "late": Late, "past": Past, "roll": Roll}
 _ID: Schema = {"type": "string", "minLength": 1, "maxLength": 255}
 _INSTANT: Schema = {"type": ["string", "null"], "format": "date-time"}
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
@@ -259,18 +258,16 @@ def _wait_field(name: str) -> Schema:
 
 
 def _new_wait(form: str) -> Schema:
-    properties = {name: _option(name, kind) for name, kind in (COMMON | FORMS[form]).items()}
-    required = ["type", *([REQUIRED[form]] if form in REQUIRED else [])]
+    kinds, required = body_keys(form)
+    properties = {name: _option(kind) for name, kind in kinds.items()}
     return {
         "type": "object",
         "title": form,
         "properties": {"type": {"enum": [form, form.replace("-", "_")]}} | properties,
-        "required": required,
+        "required": ["type", *required],
         "additionalProperties": False,
     }
 
 
-def _option(name: str, kind: type) -> Schema:
-    if name in _CHOICES:
-        return {"enum": list(_CHOICES[name])}
-    return _TYPES[kind]
+def _option(kind: type) -> Schema:
+    return {"enum": list(kind)} if issubclass(kind, StrEnum) else _TYPES[kind]

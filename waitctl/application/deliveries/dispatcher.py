@@ -7,31 +7,30 @@ they bring back. So the database claims and settles while handlers run, and no h
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from threading import Condition
 from types import TracebackType
 
-from waitctl.application import logs
 from waitctl.application.deliveries.attempts import AttemptCounts
+from waitctl.application.deliveries.claiming import Claims
 from waitctl.application.deliveries.handler_factory import configured_handlers, make_handler
-from waitctl.application.deliveries.payloads import first_payloads, make_payloads
+from waitctl.application.deliveries.payloads import first_payloads
 from waitctl.application.deliveries.quota import SOON
+from waitctl.application.deliveries.results import ResultWriter, mark_exhausted
 from waitctl.application.deliveries.workers import (
     LEASE_MARGIN,
     Call,
-    Care,
     HandlerWorkers,
     Leased,
     ResultQueue,
     Returned,
 )
 from waitctl.application.inline_commands import InlineCommands
-from waitctl.application.looks import WholeLooks
 from waitctl.domain.deliveries import (
     Capacity,
     Delivered,
@@ -45,19 +44,11 @@ from waitctl.domain.deliveries import (
     settle,
 )
 from waitctl.domain.handlers import INLINE
-from waitctl.domain.pauses import Paused
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
+from waitctl.infrastructure.handlers import HandlerNotReadyError
 from waitctl.infrastructure.store import deliveries as store
-from waitctl.infrastructure.store import outcomes, pauses
-from waitctl.infrastructure.store.deliveries import Turns
 from waitctl.infrastructure.store.due import LeasedBatch
-
-_COMMITTED_WITHIN = timedelta(seconds=5)
-"""How long ago deliveries may have come into being that are not to be seen yet: their transaction goes on."""
-
-_UNKNOWN = Turns(None, None)
 
 _LOOK_AGAIN = 0.2
 """Seconds after which somebody who interrupts is noticed while handlers run."""
@@ -71,30 +62,6 @@ class DeliveryCounts:
     retried: int = 0
     dead: int = 0
     stale: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """What was claimed for one handler where it had so much room. ``lapsed``: the lease of these ran out."""
-
-    workers: HandlerWorkers
-    room: int
-    addressed: Sequence[tuple[Delivery, Payload]]
-    lapsed: frozenset[str]
-
-    @property
-    def leased(self) -> list[Leased]:
-        """Those that may be handed out, by the care that they need."""
-        of: dict[Care, list[tuple[Delivery, Payload]]] = {care: [] for care in Care}
-        for delivery, payload in self.addressed:
-            if not is_exhausted(delivery):
-                of[self._care(delivery)].append((delivery, payload))
-        return [Leased([delivery.lease for delivery, _ in some], some.__getitem__, care) for care, some in of.items()]
-
-    def _care(self, delivery: Delivery) -> Care:
-        if delivery.attempt == 1:
-            return Care.NONE
-        return Care.ALONE if delivery.id in self.lapsed else Care.EXACT
 
 
 class Dispatcher:
@@ -115,7 +82,7 @@ class Dispatcher:
     ) -> None:
         self._attempts = attempts or AttemptCounts()
         self._database = database
-        self._actor = actor
+        self._results = ResultWriter(database, settings, actor)
         self._settings = settings
         self._retried = retried
         self._result_queue = ResultQueue(self._begun_count)
@@ -123,14 +90,13 @@ class Dispatcher:
             config.name: HandlerWorkers(config, self._result_queue, limit) for config in configured_handlers(settings)
         }
         self._inline = InlineCommands(settings, database)
+        self._claims = Claims(database, self._inline)
         self._may_start: Callable[[], bool] = lambda: False
         self._changed = Condition()
         self._news = True
         self._short_of_room = True
         self._more = True
         self._failure: BaseException | None = None
-        self._whole_looks = WholeLooks()
-        self._lows: dict[str, Turns] = {}
         self.counts = DeliveryCounts()
         self.unready: dict[str, str] = {}
         """Handlers that had something to do and that this host cannot use, and why. Their deliveries are held."""
@@ -270,27 +236,12 @@ class Dispatcher:
             del free[INLINE]
         if not free:
             return False
-
-        def work(connection: Connection) -> tuple[dict[str, Turns], dict[str, Turns], list[_Claim]]:
-            now, paused = self._database.clock(connection), pauses.paused(connection)
-            names = [] if paused.everything else [name for name in free if name not in paused.handlers]
-            wanted = self._first_turns(connection, names, now)
-            claims = [
-                self._claim_for(connection, workers, room, paused, now, wanted[name])
-                for name, workers in ((name, free[name]) for name in wanted)
-                if workers.handler is not None and (room := workers.room()) > 0
-            ]
-            settled = now - _COMMITTED_WITHIN
-            lows = {name: Turns(*(min(at or settled, settled) for at in wanted.get(name, _UNKNOWN))) for name in names}
-            return wanted, lows, claims
-
-        wanted, lows, claims = self._database.write(work, is_news=lambda _: False)  # a lease is nobody else's business
-        self._lows |= lows
+        wanted, claims = self._claims.claim(free)
         exhausted: list[tuple[HandlerWorkers, Settlement]] = []
         for claim in claims:
             claim.workers.took(len(claim.addressed), claim.room)
             exhausted += [
-                (claim.workers, _mark_exhausted(delivery)) for delivery, _ in claim.addressed if is_exhausted(delivery)
+                (claim.workers, mark_exhausted(delivery)) for delivery, _ in claim.addressed if is_exhausted(delivery)
             ]
             with self._changed:
                 for leased in claim.leased:
@@ -302,40 +253,6 @@ class Dispatcher:
             self.look()
             return True
         return False
-
-    def _first_turns(self, connection: Connection, names: Collection[str], now: datetime) -> dict[str, Turns]:
-        """Which of these handlers may be handed something, and from which instants on: what is before is gone."""
-        if self._whole_looks.seconds_left:
-            return store.first_turns(connection, {name: self._lows.get(name, _UNKNOWN) for name in names}, now=now)
-        with self._whole_looks.timed():
-            return store.first_turns(connection, dict.fromkeys(names, _UNKNOWN), now=now)
-
-    def _claim_for(
-        self,
-        connection: Connection,
-        workers: HandlerWorkers,
-        room: int,
-        paused: Paused,
-        now: datetime,
-        turns: Turns,
-    ) -> _Claim:
-        """Claim those whose lease ran out, and then those that wait."""
-        claim = partial(
-            store.claim_deliveries,
-            connection,
-            workers.config.name,
-            now=now,
-            lease_until=now + workers.lease,
-            max_attempts=workers.config.retry.max_attempts,
-            paused_workflows=paused.workflows,
-            but=self._inline.not_ours(connection, room) if workers.config.name == INLINE else (),
-        )
-        nothing: tuple[list[Delivery], set[str]] = [], set()
-        lapsed, shared = claim(limit=room, lapsed=True, low=turns.lapsed) if turns.lapsed else nothing
-        left = room - len(lapsed)
-        waiting, others = claim(limit=left, low=turns.waiting) if turns.waiting and left else nothing
-        addressed = make_payloads(connection, [*lapsed, *waiting], shared | others)
-        return _Claim(workers, room, addressed, frozenset(delivery.id for delivery in lapsed))
 
     def _open(self, workers: HandlerWorkers) -> bool:
         """Make a handler, or do without it for good when this host cannot."""
@@ -454,67 +371,17 @@ class Dispatcher:
         beginning: Collection[Lease] = (),
         said: Sequence[Output] = (),
     ) -> set[Lease]:
-        """Write what was delivered, what is decided of the others at the database's now, and what is about to begin.
-
-        Returns those of the latter that are still on the lease that was taken.
-        """
-
-        def work(
-            connection: Connection,
-        ) -> tuple[list[Settlement], int, set[str], set[Lease], list[store.NamedDelivery]]:
-            now = self._database.clock(connection)
-            settled = decide(now)
-            settlements = [settlement for _, settlement in settled]
-            dead = {
-                settlement.lease.delivery_id: workers.config.on_dead or self._settings.on_dead
-                for workers, settlement in settled
-                if settlement.status is DeliveryStatus.DEAD
-            }
-            if dead:
-                outcomes.lock_waits(connection, dead)
-            taken = outcomes.deliver(connection, delivered, now=now) if delivered else 0
-            landed = outcomes.settle_deliveries(connection, settlements) if settlements else set()
-            if died := {delivery_id: dead[delivery_id] for delivery_id in sorted(landed.intersection(dead))}:
-                record_deaths(connection, self._database, died, now=now, actor=self._actor)
-            if said:
-                outcomes.keep_outputs(connection, said)
-            begun = outcomes.begin_deliveries(connection, beginning) if beginning else set()
-            told = store.name_deliveries(connection, landed) if landed else []
-            return settlements, taken, landed, {lease for lease in beginning if lease.delivery_id in begun}, told
-
-        # Nobody waits for what was taken; what is due again may be another host's to try.
-        settlements, taken, landed, begun, told = self._database.write(work, is_news=lambda done: bool(done[0]))
-        for each in told:
-            logs.say_settled(each)
-        became = [each.status for each in settlements if each.lease.delivery_id in landed]
+        """Write as `ResultWriter.write`, and count what became of them. Returns the leases of what begins."""
+        written = self._results.write(delivered, decide, beginning, said)
+        became, asked = written.became, len(delivered) + len(written.settlements)
         if DeliveryStatus.PENDING in became:
             self._retried()
         with self._changed:
             self._news |= bool(became)  # due again at once, perhaps; or somebody is to be told of a death
             self.counts = DeliveryCounts(
-                delivered=self.counts.delivered + taken,
+                delivered=self.counts.delivered + written.taken,
                 retried=self.counts.retried + became.count(DeliveryStatus.PENDING),
                 dead=self.counts.dead + became.count(DeliveryStatus.DEAD),
-                stale=self.counts.stale + len(delivered) - taken + len(settlements) - len(landed),
+                stale=self.counts.stale + asked - written.taken - len(written.landed),
             )
-        return begun
-
-
-def record_deaths(
-    connection: Connection, database: Database, died: Mapping[str, str | None], *, now: datetime, actor: str
-) -> None:
-    """What follows a death: the waits are in error, and the ``on_dead`` handlers (by delivery) hear of it."""
-    outcomes.mark_waits(connection, died, dead=True, now=now, reason=database.dated("its delivery died"), actor=actor)
-    if told := {delivery_id: handler for delivery_id, handler in died.items() if handler is not None}:
-        outcomes.insert_dead_letter_notices(connection, told, now=now)
-
-
-def _mark_exhausted(delivery: Delivery) -> Settlement:
-    """A delivery whose last attempt never came back: its lease ran out."""
-    return Settlement(
-        lease=delivery.lease,
-        status=DeliveryStatus.DEAD,
-        attempt=delivery.attempt - 1,
-        next_attempt_at=delivery.next_attempt_at,
-        error=delivery.last_error or "the last attempt's lease ran out: its tick crashed or was killed",
-    )
+        return written.begun

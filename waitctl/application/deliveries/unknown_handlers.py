@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from waitctl.application.deliveries.dispatcher import record_deaths
+from waitctl.application.deliveries.results import record_deaths
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.handlers import INLINE
 from waitctl.infrastructure.config import Settings

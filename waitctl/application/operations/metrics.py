@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from waitctl.infrastructure.new_files import new_file
 from waitctl.infrastructure.store import health, rollups
 
 if TYPE_CHECKING:
-    from prometheus_client.core import Metric
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 _SECONDS, _MILLISECONDS = 1.0, 0.001
 
@@ -78,23 +79,17 @@ def _marks(connection: Connection) -> tuple[datetime, datetime]:
 
 
 def _metrics(values: _Values) -> Iterator[Metric]:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    yield from _gauges(values)
+    yield from _counters(values)
+    yield from _histograms(values)
 
+
+def _gauges(values: _Values) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    gauge = partial(_family, GaugeMetricFamily)
     summary = values.summary
     age = summary.last_tick_age
-
-    def gauge(name: str, words: str, *labels: str, of: Iterable[tuple[Any, ...]]) -> GaugeMetricFamily:
-        family = GaugeMetricFamily(f"waitctl_{name}", words, labels=labels)
-        for *names, value in of:
-            family.add_metric(names, value)
-        return family
-
-    def counter(name: str, words: str, *labels: str, of: Iterable[tuple[Any, ...]]) -> CounterMetricFamily:
-        family = CounterMetricFamily(f"waitctl_{name}", words, labels=labels)
-        for *names, value in of:
-            family.add_metric(names, value)
-        return family
-
     yield gauge(
         "oldest_due_age_seconds",
         "How long the wait has been due that was due first; 0 when none is.",
@@ -136,6 +131,12 @@ def _metrics(values: _Values) -> Iterator[Metric]:
     )
     yield gauge("deliveries_held", "Deliveries that this host may not hand out.", of=[(told(summary.deliveries_held),)])
     yield gauge("quarantined", "Webhooks in quarantine, by source.", "source", of=sorted(values.quarantined.items()))
+
+
+def _counters(values: _Values) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily
+
+    counter = partial(_family, CounterMetricFamily)
     yield counter("resolved", "Waits that have ended, by resolution.", "resolution", of=sorted(values.resolved.items()))
     yield counter("events", "Events that were recorded, by source.", "source", of=sorted(values.events.items()))
     attempts: dict[tuple[str, str], int] = defaultdict(int)
@@ -148,7 +149,19 @@ def _metrics(values: _Values) -> Iterator[Metric]:
         "result",
         of=[(*names, count) for names, count in sorted(attempts.items())],
     )
-    yield from _histograms(values)
+
+
+def _family(
+    kind: type[CounterMetricFamily | GaugeMetricFamily],
+    name: str,
+    words: str,
+    *labels: str,
+    of: Iterable[tuple[Any, ...]],
+) -> Metric:
+    family = kind(f"waitctl_{name}", words, labels=labels)
+    for *names, value in of:
+        family.add_metric(names, value)
+    return family
 
 
 def _histograms(values: _Values) -> Iterator[Metric]:
