@@ -41,14 +41,22 @@ HOMES = {
 
 GROUPS = {"peers": tuple(name for name in HOMES if name.startswith("peers-"))}
 """Names for several."""
+ON_REQUEST = {"scale"}
+"""What is run when it is named: it loads ten million waits first."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join([*HOMES, *GROUPS])} (default: all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join([*HOMES, *GROUPS])} (default: all but {', '.join(ON_REQUEST)})",
+    )
     parser.add_argument("--quick", action="store_true", help="less of everything: for trying it out, not for judging")
     arguments = parser.parse_args()
-    names = [each for name in arguments.names or HOMES for each in GROUPS.get(name, (name,))]
+    usual = [name for name in HOMES if name not in ON_REQUEST]
+    names = [each for name in arguments.names or usual for each in GROUPS.get(name, (name,))]
     if unknown := set(names) - set(HOMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}: there are {', '.join(HOMES)}")
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)  # as the command has it, for what is measured in this process

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from benchmarks.measure import say
@@ -32,6 +33,7 @@ print(json.dumps(found))
 """
 
 
+@cache
 def peers_found() -> Mapping[str, str]:
     """What is there, with its version; installed first. What is not is said, with the reason."""
     why = _install()
