@@ -54,6 +54,7 @@ def main() -> int:
         help=f"of {', '.join([*HOMES, *GROUPS])} (default: all but {', '.join(ON_REQUEST)})",
     )
     parser.add_argument("--quick", action="store_true", help="less of everything: for trying it out, not for judging")
+    parser.add_argument("--peer", action="append", metavar="PEER", help="of the peers only this one; may be repeated")
     arguments = parser.parse_args()
     usual = [name for name in HOMES if name not in ON_REQUEST]
     names = [each for name in arguments.names or usual for each in GROUPS.get(name, (name,))]
@@ -62,7 +63,7 @@ def main() -> int:
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)  # as the command has it, for what is measured in this process
     comparisons: list[Comparison] = []
     with tempfile.TemporaryDirectory(prefix="waitctl-bench-") as folder, running_cluster() as cluster:
-        setting = Setting(cluster, Path(folder), quick=arguments.quick)
+        setting = Setting(cluster, Path(folder), quick=arguments.quick, peers=arguments.peer)
         for name in names:
             module, _, function = HOMES[name].partition(":")
             comparisons += getattr(import_module(module), function)(setting)

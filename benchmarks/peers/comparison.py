@@ -32,7 +32,7 @@ JOBS = {"pgqueuer": 100_000, "oban": 30_000, "absurd": 5_000, "procrastinate": 2
 """How many jobs are scheduled and drained, for each that has jobs."""
 DUE = {"waitctl": 1_000, "pgqueuer": 1_000, "oban": 1_000, "absurd": 500, "procrastinate": 100}
 """How many are drained beside those that are not due."""
-WAITS = {"absurd": 10_000, "dbos": 10_000}
+WAITS = {"absurd": 10_000, "dbos": 5_000}
 """How many waits for an event are woken, for each that has such."""
 
 OURS = "waitctl"
@@ -65,11 +65,17 @@ def events(setting: Setting) -> list[Comparison]:
     return _beside_each(setting, "wake", WAITS, {"wake": ("waits/s", 25.0), "sent": ("events/s", None)})
 
 
+def _asked_for(setting: Setting) -> Mapping[str, str]:
+    """The peers that are there and asked for, with their versions."""
+    found = peers_found()
+    return found if setting.peers is None else {name: found[name] for name in setting.peers if name in found}
+
+
 def _beside_each(
     setting: Setting, verb: str, counts: Mapping[str, int], wanted: Mapping[str, tuple[str, float | None]]
 ) -> list[Comparison]:
     comparisons = []
-    versions = peers_found()
+    versions = _asked_for(setting)
     for name, count in counts.items():
         if name not in versions:
             continue
@@ -99,7 +105,7 @@ def beside(setting: Setting) -> list[Comparison]:
     """A thousand due jobs drained beside a million that are not due, against beside ten thousand."""
     few, many = 10_000, 100_000 if setting.quick else 1_000_000
     comparisons = []
-    versions = {OURS: "", **peers_found()}
+    versions = {OURS: "", **_asked_for(setting)}
     for name, due in DUE.items():
         if name not in versions:
             continue
@@ -123,7 +129,7 @@ def _due(contestant: Contestant, count: int) -> float:
 def startup(setting: Setting) -> list[Comparison]:
     """Each command's ``--help``, and its cheapest command that writes, against ours."""
     comparisons = []
-    versions = peers_found()
+    versions = _asked_for(setting)
     with setting.cluster.waiting_for_the_disk(), ExitStack() as stack:
         ours = Contestant(setting, stack, OURS, "startup")
         ours("jobs", 1)
