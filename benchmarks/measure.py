@@ -15,7 +15,10 @@ from benchmarks.postgres import Cluster
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a benchmark runs in. ``quick``: less of everything. ``peers``: those that are compared with; None for all."""
+    """What a benchmark runs in.
+
+    ``quick``: less of everything. ``peers``: those that are compared with; None for all.
+    """
 
     cluster: Cluster
     folder: Path
