@@ -39,12 +39,12 @@ matrix:  ## check and test on the oldest and on the newest supported Python that
 		$(MAKE) PYTHON=python$(version) VENV=.venv-$(version) check test &&) true
 
 # Chromium and npm are Debian's here; elsewhere they have to be there already.
-browser: $(STAMP)  ## the dashboard in a real Chromium: every page, its actions, its accessibility
+browser: $(STAMP)  ## the dashboard and the report in a real Chromium: every page, its actions, its accessibility
 	@command -v chromium >/dev/null && command -v npm >/dev/null || \
 		{ apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install --yes --no-install-recommends chromium npm; }
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-browser.txt
 	npm install --silent --no-save --no-package-lock --prefix $(TOOLS) axe-core@4.14.1
-	$(BIN)/python -m pytest tests/browser/browse_dashboard.py $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/browser/browse_dashboard.py tests/browser/browse_analytics.py $(PYTEST_ARGS)
 
 chaos: $(STAMP)  ## faults on purpose, six minutes of them; CHAOS="--seed N PART" repeats one, HOURS=1 is for a night
 	$(BIN)/python -m tests.chaos $(if $(HOURS),--hours $(HOURS)) $(CHAOS)

@@ -27,6 +27,8 @@ HOMES = {
     "web": "benchmarks.web:web",
     "memory": "benchmarks.memory:memory",
     "life": "benchmarks.life:life",
+    "analytics": "benchmarks.analytics:analytics",
+    "soak": "benchmarks.soak:soak",
     "hosts": "benchmarks.hosts:hosts",
     "create-file": "benchmarks.create_file:create_file",
     "claim-scaling": "benchmarks.claim_scaling:claim_scaling",

@@ -62,7 +62,9 @@ class Meter(Protocol):
         """No stage is to do another one's cleaning up."""
 
 
-class _PostgreSQL:
+class PostgreSQLMeter:
+    """A database of the run's cluster."""
+
     def __init__(self, setting: Setting, name: str) -> None:
         self._psql, self._name = setting.cluster.psql, name
 
@@ -77,7 +79,9 @@ class _PostgreSQL:
         self._psql(self._name, "VACUUM ANALYZE; CHECKPOINT")
 
 
-class _Sqlite:
+class SqliteMeter:
+    """A file."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -213,12 +217,12 @@ def _lived(setting: Setting, kind: str, count: int, few: int) -> Iterator[Life]:
     if kind == "postgresql":
         with setting.cluster.migrated("life") as url, Database(url) as database:
             name = url.rpartition("/")[2].partition("?")[0]
-            yield Life(database, _PostgreSQL(setting, name), count, few)
+            yield Life(database, PostgreSQLMeter(setting, name), count, few)
         return
     path = setting.folder / "life.db"
     with Database(f"sqlite:///{path}") as database:
         database.upgrade()
-        yield Life(database, _Sqlite(database), count, few)
+        yield Life(database, SqliteMeter(database), count, few)
     for file in setting.folder.glob("life.db*"):
         file.unlink()
 

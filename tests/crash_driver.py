@@ -1,6 +1,6 @@
 """Runs waitctl in processes that kill themselves at a commit. Started by test_crashes.py, asked on standard input.
 
-A line asks for one run, as JSON: ``{"url", "as_of", "task": "tick" | "ingest", "kill": [n, "before" | "after"] | null, …}``.
+A line asks for one run, as JSON: ``{"url", "as_of", "task": "tick" | "ingest" | "upkeep", "kill": [n, "before" | "after"] | null, …}``.
 Each run is a fork that imports nothing any more; the answer is a line with its exit status, negative for a signal.
 """
 
@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ import psycopg  # noqa: F401 (what waitctl loads late is here before the first f
 import uuid_utils  # noqa: F401
 
 from waitctl import Database, EventService, Settings, Tick, TickOptions, TickReport
+from waitctl.application import retention
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
 from waitctl.infrastructure import database
 from waitctl.infrastructure.executor import Connection, Engine
@@ -66,6 +67,17 @@ def ingest(asked: dict[str, Any]) -> None:
         EventService(opened).ingest_ndjson(enumerate(lines, 1))
 
 
+def upkeep(asked: dict[str, Any]) -> None:
+    """Count and prune, two at a time."""
+    retention.PRUNED_AT_ONCE = 2
+    setattr(retention, "_ROLLED_AT_ONCE", 2)  # noqa: B010 (a constant of its own)
+    with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as opened:
+        retention.Upkeep(opened, older_than=timedelta(days=1)).run()
+
+
+TASKS: dict[str, Callable[[dict[str, Any]], object]] = {"tick": tick, "ingest": ingest, "upkeep": upkeep}
+
+
 def run_and_die(asked: dict[str, Any]) -> int:
     """Run in a fork; what it exited with."""
     child = os.fork()
@@ -73,7 +85,7 @@ def run_and_die(asked: dict[str, Any]) -> int:
         try:
             if asked["kill"]:
                 kill_at(*asked["kill"])
-            ingest(asked) if asked["task"] == "ingest" else tick(asked)
+            TASKS[asked["task"]](asked)
             os._exit(0)
         except BaseException:  # noqa: BLE001 (a fork must not fall back into its parent's code)
             traceback.print_exc()

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 import waitctl.infrastructure.kept as kept_module
 from waitctl.application.documents import WAIT_FIELDS
+from waitctl.domain.analytics import Dimension
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus
@@ -57,6 +58,7 @@ _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 # What statements that differ by an argument are shown for, by the word that their files' names end in.
 ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    "analytics": {"": (None,)} | {each.value: (each,) for each in Dimension},
     "count_by_handler": {"running": (DeliveryStatus.RUNNING,), "dead": (DeliveryStatus.DEAD,)},
     "count_of_workflows": {str(each): (each, frozenset({"billing"})) for each in UNSETTLED},
     "delete_of": {"waits": (waits.name,), "deliveries": (deliveries.name,), "transitions": (transitions.name,)},

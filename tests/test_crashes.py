@@ -30,9 +30,12 @@ from waitctl import (
     WaitSpec,
     make_event,
 )
+from waitctl.application.operations.analytics import analyse
 from waitctl.application.waits.recurring import RecurrenceService
+from waitctl.domain.analytics import Dimension
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.durations import parse_duration
+from waitctl.domain.filters import WaitFilter
 from waitctl.domain.recurrence import RecurrenceRule
 from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.schema import deliveries, events, recurrences, waits
@@ -99,12 +102,12 @@ def copies(url: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
 
 
 def at_every_commit(
-    driver: Driver, copies: Callable[[], str], task: str, when: str, **asked: Any
+    driver: Driver, copies: Callable[[], str], task: str, when: str, *, as_of: datetime = TICK, **asked: Any
 ) -> Iterator[tuple[int, str]]:
     """Kill the task at its first commit, its second, …, until it comes through. Yields what each kill left behind."""
     for number in range(1, MOST_COMMITS):
         url = copies()
-        status = driver.run(task, url, TICK, (number, when), **asked)
+        status = driver.run(task, url, as_of, (number, when), **asked)
         if status == 0:
             assert number > 3, "it hardly commits"
             return
@@ -121,6 +124,34 @@ def check(url: str) -> None:
 def rows(url: str, *columns: Any) -> list[Any]:
     with Database(url) as database, database.read() as connection:
         return sorted(map(tuple, connection.execute(sa.select(*columns))), key=repr)
+
+
+# -- upkeep ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_upkeep_killed_at_any_commit_counts_each_wait_once(
+    driver: Driver, url: str, copies: Callable[[], str], when: str
+) -> None:
+    with Database(url, as_of=START) as database:
+        service = WaitSchedulingService(database)
+        for number in range(5):
+            service.resume_wait(
+                service.create_fixed_time_wait("1h", WaitSpec(f"e-{number}", f"s-{number % 2}")).wait.id
+            )
+    expected = analysed(url)
+    assert sum(row["waits"] for row in expected) == 5
+    for _, copy in at_every_commit(driver, copies, "upkeep", when, as_of=START + timedelta(days=9)):
+        assert analysed(copy) == expected
+        assert driver.run("upkeep", copy, START + timedelta(days=9)) == 0
+        assert analysed(copy) == expected
+        assert rows(copy, waits.c.id) == []
+
+
+def analysed(url: str) -> list[Any]:
+    with Database(url) as database:
+        groups: list[Any] = analyse(database, WaitFilter(), by=Dimension.STEP).to_json()["groups"]
+    return groups
 
 
 # -- tick --------------------------------------------------------------------------------------------------------------

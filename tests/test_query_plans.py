@@ -29,6 +29,7 @@ from waitctl import (
 )
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.processor.phases import Phase
+from waitctl.domain.analytics import Dimension
 from waitctl.domain.counts import CAP
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.durations import parse_duration
@@ -38,7 +39,18 @@ from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.indexes import metadata
 from waitctl.infrastructure.migrations import core
-from waitctl.infrastructure.store import completion, due, health, inbox, overview, pruning, recent, rollups, upcoming
+from waitctl.infrastructure.store import (
+    analytics,
+    completion,
+    due,
+    health,
+    inbox,
+    overview,
+    pruning,
+    recent,
+    rollups,
+    upcoming,
+)
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
@@ -389,6 +401,19 @@ def test_upkeep(large: Database) -> None:
         overview.next_due(connection, limit=5)
 
     check(explained(large, keep_up), "ix_wait_executions_resolved")
+
+
+def test_analytics(large: Database) -> None:
+    """The totals of a span by their key; what is in none yet by when it ended; those in error by an index of theirs."""
+    past = datetime(2026, 4, 30, tzinfo=UTC)
+
+    def ask(connection: Connection) -> None:
+        if connection.dialect == "postgresql":  # the totals here are empty
+            connection.execute("SET LOCAL enable_seqscan = off")
+        analytics.counted(connection, WaitFilter(), Dimension.WORKFLOW, since=past, mark=past + timedelta(hours=10))
+
+    key = "sqlite_autoindex_waitctl_rollups_1" if large.is_sqlite else "pk_waitctl_rollups"
+    check(explained(large, ask), key, "ix_wait_executions_resolved", "ix_wait_executions_error")
 
 
 def claim_late(connection: Connection) -> object:

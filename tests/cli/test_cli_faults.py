@@ -20,6 +20,7 @@ WITHOUT_DATABASE |= {"config check", "config show", "help", "init"}
 OF_THEIR_OWN = {"check", "doctor", "serve", "top"}
 """What says by its own means that the server refuses: their tests try it."""
 READS = {
+    "analytics",
     "delivery handlers",
     "delivery list",
     "delivery show",
@@ -114,6 +115,7 @@ class Case:
             "contact remove": ["ada"],
             "contact forget": ["zoe"],
             "ticks": [],
+            "analytics": ["--by", "workflow"],
             "metrics": [],
             "prune": ["--older-than", "900d"],
             "tick": [],

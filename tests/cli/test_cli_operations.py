@@ -46,6 +46,19 @@ def test_a_day_of_an_operator(run_on: Waitctl, tmp_path: Path) -> None:
     top = run("top").ok().out
     assert "served" in top and "sleeps" in top and "1 ended" not in top
 
+    found = run("analytics", "--by", "type", "-o", "json").ok().json
+    assert list(found) == ["since", "until", "by", "includes_pruned", "total", "groups"]
+    assert [(row["type"], row["waits"], row["outcomes"]["resumed"]) for row in found["groups"]] == [
+        ("fixed_time", 1, 1)
+    ]
+    assert "1 resumed" in run("analytics").ok().out and "fixed_time" in run("analytics", "--by", "type").ok().out
+    assert run("analytics", "--by", "type", "-o", "csv").ok().lines[1].startswith("fixed_time,1,1,0,0,0,1,")
+    report = tmp_path / "report.html"
+    assert run("analytics", "-q", "--html", str(report)).ok().out == ""
+    assert report.read_text().startswith("<!doctype html>") and "http" not in report.read_text().replace(
+        "http-equiv", ""
+    )
+
     empty = {"waits": 0, "events": 0, "deliveries": 0, "transitions": 0, "quarantined": 0, "tombstones": 0}
     assert run("prune", "--older-than", "90d", "--dry-run", "-o", "json").ok().json == empty
     assert run("prune", "--older-than", "90d").ok().out == "deleted nothing\n"
@@ -58,13 +71,27 @@ def test_bad_input(run: Waitctl, tmp_path: Path) -> None:
         f"cannot write {tmp_path}/none/x.prom: No such file or directory"
     )
     assert "--since" in run("ticks", "--since", "soon").error(2)
+    assert run("analytics", "--html", f"{tmp_path}/none/x.html").error(2) == (
+        f"cannot write {tmp_path}/none/x.html: No such file or directory"
+    )
+    (tmp_path / "kept.html").symlink_to(tmp_path)
+    assert run("analytics", "--html", f"{tmp_path}/kept.html").error(2) == f"cannot write {tmp_path}: it is no file"
+    for arguments, word in (
+        (("--since", "soon"), "--since"),
+        (("--by", "contact"), "'contact' is not one of"),
+        (("--overdue",), "--overdue means open waits"),
+        (("--status", "waiting"), "--status waiting means open waits"),
+        (("--due-before", "2h"), "--due-before means open waits"),
+        (("-o", "id"), "there is no id"),
+    ):
+        assert word in run("analytics", *arguments).error(2), arguments
     done = run("check", "--max-overdue", "soon")
     assert (done.code, done.err) == (3, "")
     assert done.out.startswith("WAITCTL UNKNOWN - ")
 
 
 def test_where_nothing_is(nowhere: Waitctl, tmp_path: Path) -> None:
-    for command in (("ticks",), ("metrics",), ("top",), ("prune", "--older-than", "1d")):
+    for command in (("ticks",), ("metrics",), ("analytics",), ("top",), ("prune", "--older-than", "1d")):
         assert "no database at" in nowhere(*command).error(5)
     done = nowhere("check")
     assert (done.code, done.out) == (3, f"WAITCTL UNKNOWN - no database at {tmp_path}/waits.db\n")

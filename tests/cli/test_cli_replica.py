@@ -95,7 +95,7 @@ def test_whoever_names_another_database_reads_there_too(run_on: Waitctl, other: 
 def test_a_read_url_that_leads_nowhere(run_on: Waitctl, read_url: str, code: int, said: str) -> None:
     """It is said; nothing else is asked instead, and what writes goes on."""
     env = {"WAITCTL_READ_URL": read_url}
-    for command in ("list", "pending"):
+    for command in ("list", "pending", "analytics"):
         finished = run_on(command, env=env)
         assert finished.error(code).startswith(said)
         assert "secret" not in finished.err
@@ -125,6 +125,7 @@ def test_a_standby_of_postgresql_serves_what_only_looks(pair: tuple[Server, Serv
     until(lambda: executions(run, **env) == ["here"], "the wait on the standby")
 
     assert run("pending", "-o", "json", env=env).ok().json["open"] == 1
+    assert run("analytics", "-o", "json", env=env).ok().json["groups"] == []
     assert "a replica: as of " in run("-v", "pending", env=env).err
     with Database(standby.url()) as database:
         assert age_of(database) is not None

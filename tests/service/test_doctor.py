@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.scene import MINUTE, NOON, Scene
+from tests.service.test_metrics import samples
 from waitctl import Database, PauseKind, Rules, Settings, WaitSpec, load_settings
 from waitctl.application.deliveries.pausing import PauseService
 from waitctl.application.events.webhooks import Webhook, WebhookService
@@ -246,14 +247,25 @@ def test_what_is_left_of_waits_that_are_gone(scene: Scene) -> None:
     scene.handlers["nudge"] = HandlerConfig("nudge", ExecConfig(("true",)))
     scene.waits.resume_wait(scene.create(handler="nudge").wait.id)
     scene.listen(execution="ended")
+    scene.listen(execution="deaf")
     beat(scene, host_clock())
     scene.sql("DELETE FROM workflow_wait_executions WHERE status = 'resumed'")
     scene.sql(
         "UPDATE workflow_wait_executions SET status = 'cancelled', resolution = 'cancelled', resolved_at = created_at"
+        " WHERE workflow_execution_id = 'ended'"
+    )
+    scene.sql(
+        "DELETE FROM workflow_event_listeners WHERE wait_id IN"
+        " (SELECT id FROM workflow_wait_executions WHERE workflow_execution_id = 'deaf')"
     )
     found = findings(scene)
     assert states(found) == {"integrity": "warn"}
-    assert found["integrity"].detail == "1 deliveries without their wait, 1 active listeners of waits that have ended"
+    assert found["integrity"].detail == (
+        "1 deliveries without their wait, 1 active listeners of waits that have ended,"
+        " 1 waits for an event that listen to nothing"
+    )
+    counted = samples(scene)
+    assert [counted[f"waitctl_orphans{{kind={kind}}}"] for kind in ("deliveries", "listeners", "waits")] == [1, 1, 1]
 
 
 def test_an_old_schema(scene: Scene) -> None:

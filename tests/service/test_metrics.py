@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.scene import Scene
-from waitctl import Settings
+from tests.scene import NOON, Scene
+from waitctl import Database, Settings, Tick, TickOptions
+from waitctl.application import retention
 from waitctl.application.operations.metrics import metrics_text, write_textfile
+from waitctl.application.processor.phases import Phase
 from waitctl.application.retention import Upkeep
 from waitctl.domain.errors import InvalidSettingError
 
@@ -101,6 +104,39 @@ def test_a_textfile_is_replaced_whole(tmp_path: Path) -> None:
         with pytest.raises(InvalidSettingError, match="cannot write"):
             write_textfile(nowhere, "third\n")
     assert [each.name for each in tmp_path.iterdir()] == ["waitctl.prom"]
+
+
+def test_no_counter_goes_back_beside_ticks_and_prunes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A counter that falls looks like a new one, and every rate goes wrong. Three tick and prune, one looks on."""
+    monkeypatch.setattr(retention, "_ROLLED_AT_ONCE", 7)
+    monkeypatch.setattr(retention, "PRUNED_AT_ONCE", 5)
+    for number in range(60):
+        scene.create(f"{number % 9 + 1}m", f"e{number}")
+        scene.record("page_visit", f"contact-{number}", source=f"s{number % 2}")
+    scene.at(10)
+
+    def keep_up() -> None:
+        with Database(scene.url, as_of=NOON + timedelta(minutes=20)) as database:
+            Tick(database, Settings(scene.url), TickOptions(only=frozenset({Phase.DUE}), batch_size=3)).run()
+        with Database(scene.url, as_of=NOON + timedelta(days=100)) as database:
+            for _ in range(3):
+                Upkeep(database, older_than=timedelta(days=1)).run()
+
+    seen: dict[str, float] = {}
+    with ThreadPoolExecutor(3) as pool:
+        working = [pool.submit(keep_up) for _ in range(3)]
+        while True:
+            is_last = all(each.done() for each in working)
+            found = {name: value for name, value in samples(scene).items() if "_total" in name or "_bucket" in name}
+            fallen = {name for name, value in seen.items() if found.get(name, 0) < value}
+            assert not fallen, {name: (seen[name], found.get(name)) for name in fallen}
+            seen = found
+            if is_last:
+                break
+        for each in working:
+            each.result()
+    assert seen["waitctl_resolved_total{resolution=due}"] == 60
+    assert seen["waitctl_events_total{source=s0}"] == seen["waitctl_events_total{source=s1}"] == 30
 
 
 def test_labels_are_escaped(scene: Scene) -> None:

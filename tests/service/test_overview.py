@@ -31,11 +31,21 @@ def test_listeners_that_expire_soon_and_those_that_have(scene: Scene) -> None:
     scene.listen(execution="later", timeout="3h")
     scene.listen(execution="never", timeout=None)
     listeners = scene.at(10).waits.list_pending_waits().to_json()["listeners"]
-    assert listeners == {"active": 3, "expiring_1h": 1, "expired_unswept": 0}
+    assert listeners == {"active": 3, "expiring_1h": 1, "expired_unswept": 0, "orphans": 0}
     listeners = scene.at(31).waits.list_pending_waits().to_json()["listeners"]
-    assert listeners == {"active": 3, "expiring_1h": 0, "expired_unswept": 1}
+    assert listeners == {"active": 3, "expiring_1h": 0, "expired_unswept": 1, "orphans": 0}
     scene.tick()
     assert scene.waits.list_pending_waits().to_json()["listeners"]["expired_unswept"] == 0
+
+
+def test_listeners_whose_wait_has_ended(scene: Scene) -> None:
+    scene.listen(execution="lost", timeout="30m")
+    scene.listen(execution="fine")
+    scene.sql(
+        "UPDATE workflow_wait_executions SET status = 'cancelled', resolution = 'cancelled',"
+        " resolved_at = created_at WHERE workflow_execution_id = 'lost'"
+    )
+    assert scene.waits.list_pending_waits().to_json()["listeners"]["orphans"] == 1
 
 
 def numbers_and_ids(scene: Scene) -> tuple[str, str]:

@@ -210,7 +210,7 @@ def test_totals_outlive_what_is_pruned(aged: Scene) -> None:
     assert totals(aged, "event") == [("", "crm", "", 0, 2, 0)]
     days = aged.sql(
         "SELECT day, workflow_id, wait_type, step_id, handler, outcome, count FROM waitctl_rollups"
-        " WHERE measure = 'ended' AND day <> '' ORDER BY day, outcome, wait_type"
+        " WHERE measure = 'ended' AND day LIKE '2%' ORDER BY day, outcome, wait_type"
     )
     assert [tuple(row) for row in days] == [
         ("2026-03-01", "", "fixed_time", "wait", "", "cancelled", 1),

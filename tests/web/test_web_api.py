@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from prometheus_client.parser import text_string_to_metric_families
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -21,6 +22,7 @@ from starlette.routing import Route
 
 from tests.web.door import JSON, Client, door, settings_of
 from waitctl import Database, EventService, WaitSchedulingService, WaitSpec
+from waitctl.application.operations.metrics import metrics_text
 from waitctl.application.waits.forms import FORMS
 from waitctl.infrastructure.config import Settings
 from waitctl.web import create_app
@@ -264,6 +266,15 @@ def test_a_database_that_is_away_is_told_and_comes_back(tmp_path: Path, migrated
         assert client.get("/healthz").json["status"] in {"database_away", "no_tick"}
         aside.rename(file)
         assert client.get("/api/v1/waits").status == 200
+
+
+def test_the_metrics_are_those_of_the_command(client: Client) -> None:
+    answer = client.get("/metrics")
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    found = [family.name for family in text_string_to_metric_families(answer.text)]
+    printed = metrics_text(client.site.settings, client.site.database)
+    assert found == [family.name for family in text_string_to_metric_families(printed)]
+    assert {"waitctl_waits", "waitctl_resolved", "waitctl_lateness_seconds", "waitctl_orphans"} <= set(found)
 
 
 def test_the_description_is_what_is_served(client: Client) -> None:

@@ -6,14 +6,17 @@ Apart from the transactions of a tick: each step is a short transaction of its o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import pruning, rollups
+
+T = TypeVar("T")
 
 _SETTLED = timedelta(minutes=2)
 """How long ago a transaction must have read the clock for it to be committed by now."""
@@ -56,6 +59,22 @@ def first_id_of(at: datetime) -> str:
 def instant_of_id(identifier: str) -> datetime:
     """The instant in a UUIDv7."""
     return _EPOCH + timedelta(milliseconds=int(identifier[:8] + identifier[9:13], 16))
+
+
+def between_marks(connection: Connection, look: Callable[[Sequence[datetime]], T]) -> T:
+    """What ``look`` finds in the totals and beside them; it gets the marks that they reach up to, of waits and events.
+
+    Looked at again when a tick moves something from one to the other meanwhile: a counter that falls looks like a new
+    one, and nothing may be counted twice.
+    """
+    while True:
+        marks = [rollups.mark_at(connection, name) for name in _COUNTED]
+        found = look(marks)
+        if marks == [rollups.mark_at(connection, name) for name in _COUNTED]:
+            return found
+
+
+_COUNTED = ("waits", "events")
 
 
 class Upkeep:

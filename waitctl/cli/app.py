@@ -43,6 +43,7 @@ COMMANDS = {
     "check": ("health", "Say in one line whether waits are served, as a Nagios plugin does."),
     "top": ("top", "Watch what goes on, live."),
     "metrics": ("metrics", "Print metrics for Prometheus."),
+    "analytics": ("analytics", "Say what became of waits: outcomes, how long, how late, how many attempts."),
     "prune": ("pruning", "Delete what ended long ago; totals, keys and ids are kept."),
     "pause": ("pausing", "Hold deliveries back; events and deadlines go on."),
     "unpause": ("pausing", "Let held deliveries go."),

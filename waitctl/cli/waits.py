@@ -260,6 +260,8 @@ def _print_summary(summary: PendingWaitsSummary) -> None:
     listening = f"{in_words(listeners.active)} active, {in_words(listeners.expiring_1h)} expire within an hour"
     if listeners.expired_unswept:
         listening += f", {in_words(listeners.expired_unswept)} expired and not swept"
+    if listeners.orphans:
+        listening += f", {listeners.orphans:,} without an open wait (waitctl doctor)"
     print_card(
         f"{in_words(counts.open)} open",
         [

@@ -41,7 +41,10 @@ def instant_of(when: When, now: datetime) -> datetime:
     """The instant that is meant. Raises `InvalidWaitDateError` when a span leaves the years that there are."""
     if isinstance(when, datetime):
         return when
-    at = now + when
+    try:
+        at = now + when
+    except OverflowError as error:
+        raise InvalidWaitDateError(OUTSIDE) from error
     if at.year not in YEARS:
         raise InvalidWaitDateError(OUTSIDE)
     return at

@@ -47,3 +47,20 @@ def percentile(counts: Mapping[int, int], share: float) -> int | None:
         if number and reached >= share * number:
             return bound
     return None
+
+
+def quantile(counts: Mapping[int, int], share: float) -> float | None:
+    """Where this share of the values is reached, read off between the bounds of a bucket; ``None`` of no values.
+
+    Beyond the last bound it is that bound, as Prometheus has it.
+    """
+    wanted = share * sum(counts.values())
+    reached, low = 0, 0
+    for bound in sorted(counts):
+        low = max([low, *(below for below in SECONDS if below < bound)])
+        if counts[bound] and reached + counts[bound] >= wanted:
+            if bound == BEYOND:
+                return float(SECONDS[-1])
+            return round(low + (bound - low) * (wanted - reached) / counts[bound], 1) if bound else 0.0
+        reached += counts[bound]
+    return None

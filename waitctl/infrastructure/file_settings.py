@@ -240,7 +240,7 @@ class FileModel(BaseModel):
     read_url: Annotated[
         Word | None,
         says(
-            "A replica of it, where list and pending read; what they show may lag behind.",
+            "A replica of it, where list, pending and analytics read; it may lag behind.",
             '"postgresql://waitctl@replica.example.org/waitctl"',
         ),
     ] = None

@@ -38,6 +38,9 @@ def where(condition: str) -> dict[str, Any]:
 Index("ix_wait_executions_scheduled", waits.c.scheduled_at, waits.c.id, **where("status = 'scheduled'"))
 # For what is counted and pruned by when it ended. Its entries come in the order of their keys, at the index's end.
 Index("ix_wait_executions_resolved", waits.c.resolved_at, **where("resolved_at IS NOT NULL"))
+# The few whose deliveries are dead, for analytics; no wait that ends otherwise writes here. With the status, or SQLite
+# would rather read all that have ended.
+Index("ix_wait_executions_error", waits.c.status, waits.c.resolved_at, **where("status = 'error'"))
 # Few waits may do anything but fire when they are late; a tick looks them up without reading the others that are due.
 Index(
     "ix_wait_executions_late",

@@ -37,6 +37,15 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[tuple[Path, int]]
     _sync_folder(path.parent)
 
 
+def replace_text(path: Path, text: str, *, mode: int) -> None:
+    """Put a text in the place of a file of this mode: whole or not at all."""
+    with new_file(path, replace=True) as (_, descriptor):
+        os.fchmod(descriptor, mode)
+        left = memoryview(text.encode())
+        while left:
+            left = left[os.write(descriptor, left) :]
+
+
 def _publish(fresh: Path, path: Path) -> None:
     """Rename without replacing."""
     try:

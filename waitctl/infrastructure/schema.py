@@ -419,7 +419,8 @@ recurrences = Table(
     CheckConstraint("(status = 'active') = (wait_id IS NOT NULL AND next_at IS NOT NULL)", name="active_has_a_wait"),
 )
 
-# What has come to an end, by the day in UTC and by what it was: totals and histograms that outlive the rows. `bucket`
+# What has come to an end, by the day in UTC (and by the month, as in m2026-03, so that few rows answer for a year) and
+# by what it was: totals and histograms that outlive the rows. `bucket`
 # is an upper bound in seconds (see `domain/histograms.py`), `total` the sum of what is counted in it. What a measure
 # has no use for is an empty text, so that one key says all; so is the day of what is counted over all days and groups.
 rollups = Table(

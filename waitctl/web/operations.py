@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from waitctl.application.heartbeat import last_tick_age
+from waitctl.application.operations.metrics import metrics_text
 from waitctl.domain.errors import DatabaseError
 from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web.access import Caller
@@ -68,40 +69,7 @@ def _look(site: Site) -> tuple[str, float | None]:
 
 
 async def metrics(request: Request, _: Caller) -> Response:
-    """What `pending` counts, for Prometheus."""
+    """What `waitctl metrics` prints."""
     site = site_of(request)
-    return Response(await site.run(lambda: _metrics(site)), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _metrics(site: Site) -> str:
-    from waitctl.application.deliveries.handler_factory import handlers_of
-    from waitctl.application.waits.scheduling import WaitSchedulingService
-
-    known = [config.name for config in handlers_of(site.settings, site.database)]
-    found = WaitSchedulingService(site.database, settings=site.settings).list_pending_waits(handlers=known)
-    gauges: list[tuple[str, str, dict[str, float]]] = [
-        ("waitctl_open_waits", "Open waits.", {f'{{status="{k}"}}': v for k, v in found.counts.by_status.items()}),
-        ("waitctl_overdue_waits", "Open waits that a tick would end now.", {"": found.counts.overdue}),
-        (
-            "waitctl_oldest_overdue_seconds",
-            "How long the wait that is overdue longest has been so.",
-            {"": found.oldest_overdue_seconds or 0},
-        ),
-        (
-            "waitctl_deliveries",
-            "Deliveries that are not through, and dead ones.",
-            {
-                '{status="pending"}': found.deliveries_pending,
-                '{status="held"}': found.deliveries_held,
-                '{status="dead"}': found.deliveries_dead,
-            },
-        ),
-        ("waitctl_quarantined", "Payloads in quarantine.", {"": found.quarantined}),
-    ]
-    if (age := found.last_tick_age) is not None:
-        gauges.append(("waitctl_last_tick_age_seconds", "How long ago a tick ran.", {"": age.total_seconds()}))
-    lines = []
-    for name, words, samples in gauges:
-        lines += [f"# HELP {name} {words}", f"# TYPE {name} gauge"]
-        lines += [f"{name}{labels} {value:g}" for labels, value in samples.items()]
-    return "\n".join(lines) + "\n"
+    text = await site.run(lambda: metrics_text(site.settings, site.database))
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -2,7 +2,8 @@
 -- The waits that ended longest ago and whose deliveries are through. Locks them, past the locked ones.
 
 SELECT workflow_wait_executions.id, workflow_wait_executions.resolved_at,
-    workflow_wait_executions.idempotency_key IS NOT NULL AS anon_1
+    workflow_wait_executions.idempotency_key IS NOT NULL AS anon_1,
+    workflow_wait_executions.status = 'error' AS anon_2
 FROM workflow_wait_executions
 WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
   AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE

@@ -1,5 +1,5 @@
 -- count_listeners
--- The active listeners: all, those that expire soon, and those that have expired.
+-- The active listeners: all, those that expire soon, those that have expired; of the first, the orphans.
 
 SELECT (
     SELECT count(*) AS count_1
@@ -31,4 +31,19 @@ SELECT (
         ORDER BY workflow_event_listeners.expires_at
         LIMIT 10001
     ) AS anon_6
-) AS anon_5;
+) AS anon_5, (
+    SELECT count(*) AS count_4
+    FROM (
+        SELECT workflow_event_listeners.wait_id AS wait_id
+        FROM workflow_event_listeners
+        WHERE workflow_event_listeners.status = 'active'
+        ORDER BY workflow_event_listeners.expires_at
+        LIMIT 1000
+    ) AS listening_ones
+    WHERE NOT (EXISTS (
+        SELECT *
+        FROM workflow_wait_executions
+        WHERE workflow_wait_executions.id = listening_ones.wait_id
+          AND workflow_wait_executions.status IN ('waiting', 'scheduled')
+    ))
+) AS anon_7;

@@ -6,7 +6,8 @@ SELECT (
     FROM (
         SELECT workflow_wait_executions.id AS id,
             workflow_wait_executions.resolved_at AS resolved_at,
-            workflow_wait_executions.idempotency_key IS NOT NULL AS anon_2
+            workflow_wait_executions.idempotency_key IS NOT NULL AS anon_2,
+            workflow_wait_executions.status = 'error' AS anon_3
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
@@ -29,7 +30,8 @@ SELECT (
     JOIN (
         SELECT workflow_wait_executions.id AS id,
             workflow_wait_executions.resolved_at AS resolved_at,
-            workflow_wait_executions.idempotency_key IS NOT NULL AS anon_2
+            workflow_wait_executions.idempotency_key IS NOT NULL AS anon_2,
+            workflow_wait_executions.status = 'error' AS anon_3
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
@@ -46,13 +48,14 @@ SELECT (
               AND workflow_wait_deliveries.status = 'running'
         ))
     ) AS ended ON ended.id = workflow_wait_deliveries.wait_id
-) AS anon_3, (
+) AS anon_4, (
     SELECT count(*) AS count_3
     FROM workflow_wait_transitions
     JOIN (
         SELECT workflow_wait_executions.id AS id,
             workflow_wait_executions.resolved_at AS resolved_at,
-            workflow_wait_executions.idempotency_key IS NOT NULL AS anon_2
+            workflow_wait_executions.idempotency_key IS NOT NULL AS anon_2,
+            workflow_wait_executions.status = 'error' AS anon_3
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
@@ -69,4 +72,4 @@ SELECT (
               AND workflow_wait_deliveries.status = 'running'
         ))
     ) AS ended ON ended.id = workflow_wait_transitions.wait_id
-) AS anon_4;
+) AS anon_5;

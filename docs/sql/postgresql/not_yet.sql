@@ -4,15 +4,41 @@
 SELECT measured.measure, measured.outcome, measured.bucket, count(*) AS count_1,
     CAST(sum(measured.value) AS BIGINT) AS sum_1
 FROM (
-    SELECT 'ended' AS measure, '' AS day, '' AS workflow_id, '' AS wait_type, '' AS step_id,
-        '' AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
-        CAST(0 AS BIGINT) AS bucket, 0 AS value
+    SELECT 'ended' AS measure, substr(to_char(timezone('UTC', workflow_wait_executions.resolved_at),
+        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), :substr_1::INTEGER, :substr_2::INTEGER) AS day,
+        coalesce(workflow_wait_executions.workflow_id, '') AS workflow_id,
+        CAST(workflow_wait_executions.wait_type AS TEXT) AS wait_type,
+        workflow_wait_executions.step_id AS step_id, coalesce(CASE
+        WHEN (workflow_wait_executions.resolution = 'due')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_1::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'event')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_2::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'timeout')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_3::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'manual')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_4::TEXT AS VARCHAR) END,
+        workflow_wait_executions.handler, '') AS handler, '' AS source,
+        CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(0 AS BIGINT) AS bucket,
+        0 AS value
     FROM workflow_wait_executions
     WHERE workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
     UNION ALL
-    SELECT 'late' AS measure, '' AS day, '' AS workflow_id, '' AS wait_type, '' AS step_id,
-        '' AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
-        CAST(CASE WHEN (workflow_wait_executions.late_seconds <= 0) THEN 0
+    SELECT 'late' AS measure, substr(to_char(timezone('UTC', workflow_wait_executions.resolved_at),
+        'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), :substr_3::INTEGER, :substr_4::INTEGER) AS day,
+        coalesce(workflow_wait_executions.workflow_id, '') AS workflow_id,
+        CAST(workflow_wait_executions.wait_type AS TEXT) AS wait_type,
+        workflow_wait_executions.step_id AS step_id, coalesce(CASE
+        WHEN (workflow_wait_executions.resolution = 'due')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_5::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'event')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_6::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'timeout')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_7::TEXT AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'manual')
+        THEN CAST(workflow_wait_executions.handlers ->> :handlers_8::TEXT AS VARCHAR) END,
+        workflow_wait_executions.handler, '') AS handler, '' AS source,
+        CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(CASE
+        WHEN (workflow_wait_executions.late_seconds <= 0) THEN 0
         WHEN (workflow_wait_executions.late_seconds <= 1) THEN 1
         WHEN (workflow_wait_executions.late_seconds <= 2) THEN 2
         WHEN (workflow_wait_executions.late_seconds <= 3) THEN 3
@@ -48,8 +74,8 @@ FROM (
         ELSE 1000000000000000 END AS BIGINT) AS bucket,
         workflow_wait_executions.late_seconds AS value
     FROM workflow_wait_executions
-    WHERE workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
-      AND workflow_wait_executions.resolution IN ('due', 'timeout')
+    WHERE workflow_wait_executions.resolution IN ('due', 'timeout')
       AND workflow_wait_executions.late_seconds IS NOT NULL
+      AND workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
 ) AS measured
 GROUP BY measured.measure, measured.outcome, measured.bucket;

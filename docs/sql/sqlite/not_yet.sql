@@ -4,15 +4,39 @@
 SELECT measured.measure, measured.outcome, measured.bucket, count(*) AS count_1,
     CAST(sum(measured.value) AS INTEGER) AS sum_1
 FROM (
-    SELECT 'ended' AS measure, '' AS day, '' AS workflow_id, '' AS wait_type, '' AS step_id,
-        '' AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
-        CAST(0 AS INTEGER) AS bucket, 0 AS value
+    SELECT 'ended' AS measure, substr(replace(workflow_wait_executions.resolved_at, ' ',
+        'T') || 'Z', :substr_1, :substr_2) AS day, coalesce(workflow_wait_executions.workflow_id,
+        '') AS workflow_id, CAST(workflow_wait_executions.wait_type AS TEXT) AS wait_type,
+        workflow_wait_executions.step_id AS step_id, coalesce(CASE
+        WHEN (workflow_wait_executions.resolution = 'due')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_1) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'event')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_2) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'timeout')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_3) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'manual')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_4) AS VARCHAR) END,
+        workflow_wait_executions.handler, '') AS handler, '' AS source,
+        CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(0 AS INTEGER) AS bucket,
+        0 AS value
     FROM workflow_wait_executions
     WHERE workflow_wait_executions.resolved_at >= :since
     UNION ALL
-    SELECT 'late' AS measure, '' AS day, '' AS workflow_id, '' AS wait_type, '' AS step_id,
-        '' AS handler, '' AS source, CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
-        CAST(CASE WHEN (workflow_wait_executions.late_seconds <= 0) THEN 0
+    SELECT 'late' AS measure, substr(replace(workflow_wait_executions.resolved_at, ' ', 'T') || 'Z',
+        :substr_3, :substr_4) AS day, coalesce(workflow_wait_executions.workflow_id,
+        '') AS workflow_id, CAST(workflow_wait_executions.wait_type AS TEXT) AS wait_type,
+        workflow_wait_executions.step_id AS step_id, coalesce(CASE
+        WHEN (workflow_wait_executions.resolution = 'due')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_5) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'event')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_6) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'timeout')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_7) AS VARCHAR)
+        WHEN (workflow_wait_executions.resolution = 'manual')
+        THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_8) AS VARCHAR) END,
+        workflow_wait_executions.handler, '') AS handler, '' AS source,
+        CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(CASE
+        WHEN (workflow_wait_executions.late_seconds <= 0) THEN 0
         WHEN (workflow_wait_executions.late_seconds <= 1) THEN 1
         WHEN (workflow_wait_executions.late_seconds <= 2) THEN 2
         WHEN (workflow_wait_executions.late_seconds <= 3) THEN 3
@@ -48,8 +72,8 @@ FROM (
         ELSE 1000000000000000 END AS INTEGER) AS bucket,
         workflow_wait_executions.late_seconds AS value
     FROM workflow_wait_executions
-    WHERE workflow_wait_executions.resolved_at >= :since
-      AND workflow_wait_executions.resolution IN ('due', 'timeout')
+    WHERE workflow_wait_executions.resolution IN ('due', 'timeout')
       AND workflow_wait_executions.late_seconds IS NOT NULL
+      AND workflow_wait_executions.resolved_at >= :since
 ) AS measured
 GROUP BY measured.measure, measured.outcome, measured.bucket;

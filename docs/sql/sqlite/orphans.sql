@@ -1,33 +1,67 @@
 -- orphans
--- Unsettled deliveries whose wait is gone, and active listeners whose wait has ended.
+-- Deliveries without a wait, listeners without an open one, waits for an event without a listener.
+--
+-- Of the deliveries that are not through, of the listeners that expire first, of the waits that are open: as many as
+-- are counted. What is lost stays at the front, where nothing takes it away.
 
 SELECT (
     SELECT count(*) AS count_1
     FROM (
-        SELECT 1
+        SELECT workflow_wait_deliveries.wait_id AS wait_id
         FROM workflow_wait_deliveries
-        WHERE workflow_wait_deliveries.status IN ('pending', 'running')
-          AND NOT (EXISTS (
-            SELECT *
-            FROM workflow_wait_executions
-            WHERE workflow_wait_executions.id = workflow_wait_deliveries.wait_id
-        ))
+        WHERE workflow_wait_deliveries.status = 'pending'
         LIMIT 10001
-        OFFSET :param_3
-    ) AS anon_2
-) AS anon_1, (
+        OFFSET :param_2
+    ) AS pending_ones
+    WHERE NOT (EXISTS (
+        SELECT *
+        FROM workflow_wait_executions
+        WHERE workflow_wait_executions.id = pending_ones.wait_id
+    ))
+) + (
     SELECT count(*) AS count_2
     FROM (
-        SELECT 1
+        SELECT workflow_wait_deliveries.wait_id AS wait_id
+        FROM workflow_wait_deliveries
+        WHERE workflow_wait_deliveries.status = 'running'
+        LIMIT 10001
+        OFFSET :param_4
+    ) AS running_ones
+    WHERE NOT (EXISTS (
+        SELECT *
+        FROM workflow_wait_executions
+        WHERE workflow_wait_executions.id = running_ones.wait_id
+    ))
+) AS anon_1, (
+    SELECT count(*) AS count_3
+    FROM (
+        SELECT workflow_event_listeners.wait_id AS wait_id
         FROM workflow_event_listeners
         WHERE workflow_event_listeners.status = 'active'
-          AND NOT (EXISTS (
-            SELECT *
-            FROM workflow_wait_executions
-            WHERE workflow_wait_executions.id = workflow_event_listeners.wait_id
-              AND workflow_wait_executions.status IN ('waiting', 'scheduled')
-        ))
+        ORDER BY workflow_event_listeners.expires_at
         LIMIT 10001
-        OFFSET :param_7
-    ) AS anon_4
+        OFFSET :param_6
+    ) AS listening_ones
+    WHERE NOT (EXISTS (
+        SELECT *
+        FROM workflow_wait_executions
+        WHERE workflow_wait_executions.id = listening_ones.wait_id
+          AND workflow_wait_executions.status IN ('waiting', 'scheduled')
+    ))
+) AS anon_2, (
+    SELECT count(*) AS count_4
+    FROM (
+        SELECT workflow_wait_executions.id AS id, workflow_wait_executions.status AS status
+        FROM workflow_wait_executions
+        WHERE workflow_wait_executions.status IN ('waiting', 'scheduled')
+        LIMIT 10001
+        OFFSET :param_9
+    ) AS opened
+    WHERE opened.status = 'waiting'
+      AND NOT (EXISTS (
+        SELECT *
+        FROM workflow_event_listeners
+        WHERE workflow_event_listeners.wait_id = opened.id
+          AND workflow_event_listeners.status = 'active'
+    ))
 ) AS anon_3;

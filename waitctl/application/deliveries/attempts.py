@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime
 from threading import Lock
+from typing import NamedTuple
 
+from waitctl.domain.analytics import month_of
 from waitctl.domain.deliveries import Deferred, Delivered, HandlerResult, Rejected
 from waitctl.domain.histograms import HANDLER_MILLISECONDS, bucket_of
+from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.store.rollups import Rollup
 
 
@@ -24,29 +27,56 @@ def result_name(result: HandlerResult) -> str:
             return "failed"
 
 
+class WaitGroup(NamedTuple):
+    """What the waits of analytics are told apart by, beside their handlers."""
+
+    workflow_id: str
+    wait_type: str
+    step_id: str
+
+    @classmethod
+    def of(cls, wait: JsonObject) -> WaitGroup:
+        """Where the wait of a payload belongs."""
+        return cls(wait["workflow_id"] or "", wait["wait_type"], wait["step_id"])
+
+
+_ANY = WaitGroup("", "", "")
+"""All groups: what is counted over all days is not told apart by them."""
+
+
 class AttemptCounts:
-    """Counts attempts by handler, result and time. Any thread may."""
+    """Counts attempts by group, handler, result and time. Any thread may."""
 
     def __init__(self) -> None:
         self._changing = Lock()
-        self._counts: Counter[tuple[str, str, int]] = Counter()
-        self._milliseconds: Counter[tuple[str, str, int]] = Counter()
+        self._counts: Counter[_Key] = Counter()
+        self._milliseconds: Counter[_Key] = Counter()
 
-    def count(self, handler: str, result: HandlerResult, seconds: float) -> None:
+    def count(self, group: WaitGroup, handler: str, result: HandlerResult, seconds: float) -> None:
         """Count an attempt that took so long."""
         milliseconds = round(seconds * 1000)
-        key = (handler, result_name(result), bucket_of(milliseconds, HANDLER_MILLISECONDS))
+        key = (group, handler, result_name(result), bucket_of(milliseconds, HANDLER_MILLISECONDS))
         with self._changing:
             self._counts[key] += 1
             self._milliseconds[key] += milliseconds
 
     def take(self, now: datetime) -> list[Rollup]:
-        """Rows for the totals of what was counted since the last time, of that day and of all days."""
+        """Rows for the totals of what was counted since then: of its day and month by group, and of all time."""
         with self._changing:
             counts, self._counts = self._counts, Counter()
             sums, self._milliseconds = self._milliseconds, Counter()
+        day = f"{now:%Y-%m-%d}"
+        numbers, times = Counter[tuple[str, _Key]](), Counter[tuple[str, _Key]]()
+        for key, count in counts.items():
+            for place in ((day, key), (month_of(day), key), ("", (_ANY, *key[1:]))):
+                numbers[place] += count
+                times[place] += sums[key]
         return [
-            Rollup(day, "attempt", bucket, count, sums[handler, name, bucket], handler=handler, outcome=name)
-            for day in (f"{now:%Y-%m-%d}", "")
-            for (handler, name, bucket), count in counts.items()
+            Rollup(span, "attempt", bucket, count, times[span, key], handler=handler, outcome=name, **group._asdict())
+            for (span, key), count in numbers.items()
+            for group, handler, name, bucket in (key,)
         ]
+
+
+_Key = tuple[WaitGroup, str, str, int]
+"""Of an attempt: its wait's group, its handler, its result, the bucket of its time."""

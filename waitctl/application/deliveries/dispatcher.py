@@ -336,8 +336,8 @@ class Dispatcher:
         said: list[Output] = []
         failed: list[tuple[HandlerWorkers, Delivery, NotDelivered, float]] = []
         for each in finished:
-            for delivery, result in each.results or ():
-                self._attempts.count(each.workers.config.name, result, each.seconds)
+            for (delivery, result), group in zip(each.results or (), each.groups, strict=True):
+                self._attempts.count(group, each.workers.config.name, result, each.seconds)
                 if result.output:
                     said.append(Output(delivery.lease, delivery.attempt, result.output))
                 if isinstance(result, Delivered):

@@ -11,6 +11,7 @@ from enum import Enum
 from queue import SimpleQueue
 from threading import Condition, Lock, Thread
 
+from waitctl.application.deliveries.attempts import WaitGroup
 from waitctl.application.deliveries.quota import AHEAD_PER_WORKER, FEW_ATTEMPTS, Quota
 from waitctl.domain.deliveries import Delivery, HandlerResult, Lease
 from waitctl.domain.handlers import HandlerConfig
@@ -89,6 +90,8 @@ class Returned:
     failure: BaseException | None = None
     seconds: float = 0.0
     """How long the handler took."""
+    groups: Sequence[WaitGroup] = ()
+    """Those of the results' waits."""
 
 
 class ResultQueue:
@@ -310,7 +313,9 @@ class HandlerWorkers:
                 began = time.monotonic()
                 results = self._deliver([payload for _, payload in addressed])
                 paired = [(delivery, result) for (delivery, _), result in zip(addressed, results, strict=True)]
-                self._bring_back(call, paired, seconds=time.monotonic() - began)
+                seconds = time.monotonic() - began
+                groups = [WaitGroup.of(payload.document["wait"]) for _, payload in addressed]
+                self._bring_back(call, paired, seconds=seconds, groups=groups)
             except BaseException as error:  # noqa: BLE001 (raised again where the run is)
                 self._bring_back(call, (), error)
 
@@ -329,6 +334,7 @@ class HandlerWorkers:
         failure: BaseException | None = None,
         *,
         seconds: float = 0.0,
+        groups: Sequence[WaitGroup] = (),
     ) -> None:
         leases = call.leases
         with self._changing:
@@ -337,7 +343,7 @@ class HandlerWorkers:
             if call.care is Care.ALONE:
                 self.has_one_alone = False
             is_short = self._is_short()
-        self._result_queue.put(Returned(self, call, leases, results, failure, seconds), is_short=is_short)
+        self._result_queue.put(Returned(self, call, leases, results, failure, seconds, groups), is_short=is_short)
 
     def take_back(self) -> list[Lease]:
         """Take back what is leased and has not begun."""

@@ -177,12 +177,21 @@ def _pages(database: Database) -> Judged:
 
 
 def _integrity(facts: Facts) -> Judged:
-    left = [f"{in_words(count)} {what}" for what, count in facts.orphans.items() if count]
+    left = [f"{in_words(count)} {_LEFT[what]}" for what, count in facts.orphans.items() if count]
     if left:
-        said = {"deliveries": "deliveries without their wait", "listeners": "active listeners of waits that have ended"}
-        words = ", ".join(f"{in_words(count)} {said[what]}" for what, count in facts.orphans.items() if count)
-        return WARN, words, "something else has written to these tables: find out what, and restore from a backup"
+        return (
+            WARN,
+            ", ".join(left),
+            "something else has written to these tables: find out what, and restore from a backup",
+        )
     return _pages(facts.database)
+
+
+_LEFT = {
+    "deliveries": "deliveries without their wait",
+    "listeners": "active listeners of waits that have ended",
+    "waits": "waits for an event that listen to nothing",
+}
 
 
 def _bloat(facts: Facts) -> Judged:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from waitctl.application.deliveries.handler_factory import handlers_of
-from waitctl.application.retention import first_id_of
+from waitctl.application.retention import between_marks, first_id_of
 from waitctl.application.waits.results import PendingWaitsSummary
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.counts import told
@@ -20,7 +19,7 @@ from waitctl.domain.histograms import HANDLER_MILLISECONDS, SECONDS, cumulative
 from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.new_files import new_file
+from waitctl.infrastructure.new_files import replace_text
 from waitctl.infrastructure.store import health, rollups
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ class _Values:
         with database.read() as connection:
             self.summary: PendingWaitsSummary = service.list_pending_waits(handlers=known, connection=connection)
             self.quarantined = health.quarantined_by_source(connection)
+            self.orphans = health.orphans(connection)
             fresh, events, rows = _counted(connection)
         self.resolved: dict[str, int] = defaultdict(int, dict.fromkeys((each.value for each in Resolution), 0))
         self.late: dict[int, int] = defaultdict(int)
@@ -60,22 +60,14 @@ class _Values:
 
 
 def _counted(connection: Connection) -> tuple[list[Any], dict[str, int], dict[str, list[Any]]]:
-    """What is in no total yet, of waits and of events, and the totals; together they count everything once.
+    """What is in no total yet, of waits and of events, and the totals; together they count everything once."""
 
-    Looked at again when a tick moves something from one to the other meanwhile: a counter that falls looks like a new
-    one.
-    """
-    while True:
-        marks = _marks(connection)
+    def look(marks: Sequence[datetime]) -> tuple[list[Any], dict[str, int], dict[str, list[Any]]]:
         fresh = rollups.not_yet(connection, marks[0])
         events = rollups.events_not_yet(connection, first_id_of(marks[1]))
-        rows = {name: rollups.totals(connection, name) for name in ("ended", "late", "event", "attempt")}
-        if marks == _marks(connection):
-            return fresh, events, rows
+        return fresh, events, {name: rollups.totals(connection, name) for name in ("ended", "late", "event", "attempt")}
 
-
-def _marks(connection: Connection) -> tuple[datetime, datetime]:
-    return rollups.mark_at(connection, "waits"), rollups.mark_at(connection, "events")
+    return between_marks(connection, look)
 
 
 def _metrics(values: _Values) -> Iterator[Metric]:
@@ -117,6 +109,12 @@ def _gauges(values: _Values) -> Iterator[Metric]:
             ("expiring_1h", told(listeners.expiring_1h)),
             ("expired_unswept", told(listeners.expired_unswept)),
         ],
+    )
+    yield gauge(
+        "orphans",
+        "Deliveries without a wait, listeners without an open one, waits that listen to nothing, up to 10,000.",
+        "kind",
+        of=[(kind, told(count)) for kind, count in values.orphans.items()],
     )
     yield gauge(
         "deliveries",
@@ -207,8 +205,6 @@ class _Collector:
 def write_textfile(path: Path, text: str) -> None:
     """Put a text in the place of a file, which others may read: whole or not at all. Raises `InvalidSettingError`."""
     try:
-        with new_file(path, replace=True) as (_, descriptor):
-            os.fchmod(descriptor, 0o644)
-            os.write(descriptor, text.encode())
+        replace_text(path, text, mode=0o644)
     except OSError as error:
         raise InvalidSettingError(f"cannot write {path}: {error.strerror}") from error

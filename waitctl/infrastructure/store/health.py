@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from waitctl.domain.counts import CAP
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import by_dialect, kept
 
@@ -47,9 +48,15 @@ def named_by_open(connection: Connection) -> Named:
 
 
 def orphans(connection: Connection) -> Mapping[str, int]:
-    """What belongs to nothing any more, up to the cap: deliveries without a wait, listeners of waits that ended."""
+    """What belongs to nothing any more, up to the cap.
+
+    Deliveries without a wait, listeners without an open wait, and waits for an event that listen to nothing.
+    """
     row = connection.execute(kept("orphans")).one()
-    return {"deliveries": int(row[0]), "listeners": int(row[1])}
+    return {what: min(int(count), CAP + 1) for what, count in zip(ORPHANS, row, strict=True)}
+
+
+ORPHANS = ("deliveries", "listeners", "waits")
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,11 +71,15 @@ def open_counts(
 
 @dataclass(frozen=True, slots=True)
 class ListenerCounts:
-    """The active listeners: all, those that expire within an hour, those that have expired and no tick has swept."""
+    """The active listeners: all, those that expire within an hour, those that have expired and no tick has swept.
+
+    ``orphans``: of the thousand that expire first, those whose wait has ended, or is gone.
+    """
 
     active: int
     expiring_1h: int
     expired_unswept: int
+    orphans: int = 0
 
 
 def count_listeners(connection: Connection, *, now: datetime) -> ListenerCounts:

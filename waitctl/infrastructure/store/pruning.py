@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import by_dialect, kept
 from waitctl.infrastructure.sql_values import json_rows
+from waitctl.infrastructure.store.analytics import roll_up_errors
 from waitctl.infrastructure.store.waits import get_waits
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,11 +23,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Prunable:
-    """A wait that may go, and whether its key has to be remembered."""
+    """A wait that may go; whether its key has to be remembered, and that its delivery is dead to be counted."""
 
     id: str
     resolved_at: datetime
     is_keyed: bool
+    is_in_error: bool
 
 
 def claim_ended(connection: Connection, *, before: datetime, after: datetime, limit: int) -> list[Prunable]:
@@ -48,6 +50,8 @@ def delete_waits(connection: Connection, found: Sequence[Prunable], *, now: date
     """Delete waits that are claimed, with all that is theirs; their keys become tombstones. Returns how much went."""
     if keyed := [each.id for each in found if each.is_keyed]:
         _keep_keys(connection, keyed, now)
+    if in_error := [each.id for each in found if each.is_in_error]:
+        roll_up_errors(connection, in_error)
     ids = {"ids": [each.id for each in found]}
     return {
         "transitions": connection.execute(kept("delete_of", "workflow_wait_transitions"), ids).rowcount,

@@ -20,7 +20,7 @@ class Rollup:
     """A row of the totals: ``count`` of what the texts name, their values, which sum to ``total``, below ``bucket``."""
 
     day: str
-    """In UTC; empty for all days."""
+    """In UTC; or a month (`analytics.month_of`); empty for all time."""
     measure: str
     bucket: int
     count: int

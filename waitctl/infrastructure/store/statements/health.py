@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from waitctl.domain.counts import CAP
 from waitctl.domain.deliveries import DeliveryStatus
-from waitctl.domain.waits import Resolution
+from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.completion import ACTIVE, NOW, SCHEDULED
@@ -60,11 +60,30 @@ def _named_by_open() -> sa.Select[Any]:
 
 @statement
 def _orphans() -> sa.Select[Any]:
-    """Unsettled deliveries whose wait is gone, and active listeners whose wait has ended."""
-    unsettled = in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
-    gone = ~sa.exists().where(waits.c.id == deliveries.c.wait_id)
-    lost = sa.select(_ONE).select_from(deliveries).where(unsettled, gone).limit(_MORE).subquery()
-    is_open = sa.exists().where(waits.c.id == listeners.c.wait_id, OPEN_WAIT)
-    left = sa.select(_ONE).select_from(listeners).where(ACTIVE, ~is_open).limit(_MORE).subquery()
-    counts: list[Any] = [sa.select(sa.func.count()).select_from(each).scalar_subquery() for each in (lost, left)]
-    return sa.select(*counts)
+    """Deliveries without a wait, listeners without an open one, waits for an event without a listener.
+
+    Of the deliveries that are not through, of the listeners that expire first, of the waits that are open: as many as
+    are counted. What is lost stays at the front, where nothing takes it away.
+    """
+    unsettled = [
+        sa.select(deliveries.c.wait_id).where(in_status(status)).limit(_MORE).subquery(f"{status}_ones")
+        for status in (DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
+    ]
+    lost = [
+        sa.select(sa.func.count()).select_from(each).where(~sa.exists().where(waits.c.id == each.c.wait_id))
+        for each in unsettled
+    ]
+    opened = sa.select(waits.c.id, waits.c.status).where(OPEN_WAIT).limit(_MORE).subquery("opened")
+    is_waiting = opened.c.status == literal(WaitExecutionStatus.WAITING, waits.c.status)
+    heard = sa.exists().where(listeners.c.wait_id == opened.c.id, ACTIVE)
+    deaf = sa.select(sa.func.count()).select_from(opened).where(is_waiting, ~heard)
+    counts: list[Any] = [each.scalar_subquery() for each in (*lost, lost_listeners(_MORE), deaf)]
+    return sa.select(counts[0] + counts[1], *counts[2:])
+
+
+def lost_listeners(limit: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """How many of the active listeners that expire first have no open wait."""
+    at = listeners.c.expires_at
+    active = sa.select(listeners.c.wait_id).where(ACTIVE).order_by(at).limit(limit).subquery("listening_ones")
+    is_open = sa.exists().where(waits.c.id == active.c.wait_id, OPEN_WAIT)
+    return sa.select(sa.func.count()).select_from(active).where(~is_open)

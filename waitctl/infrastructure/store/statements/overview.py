@@ -16,10 +16,14 @@ from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, wa
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.completion import ACTIVE, LIMIT, NOW, SCHEDULED
 from waitctl.infrastructure.store.statements.deliveries import in_status, of_workflows
+from waitctl.infrastructure.store.statements.health import lost_listeners
 
 _MORE = sa.literal_column(str(CAP + 1), sa.Integer)
 _MORE_LISTENERS = sa.literal_column(str(2 * CAP + 2), sa.Integer)
 """A wait may listen to several types of event, and counts once."""
+
+_FEW = sa.literal_column("1000", sa.Integer)
+"""What is looked up one by one: a screen is to be there at once."""
 
 _ONE = sa.literal_column("1", sa.Integer)
 
@@ -115,11 +119,11 @@ def _next_ends() -> sa.Select[Any]:
 
 @statement
 def _count_listeners() -> sa.Select[Any]:
-    """The active listeners: all, those that expire soon, and those that have expired."""
+    """The active listeners: all, those that expire soon, those that have expired; of the first, the orphans."""
     at, until = listeners.c.expires_at, sa.bindparam("until", type_=UtcDateTime)
     active = sa.select(_ONE).where(ACTIVE).order_by(at)
     counts: list[Any] = [_count(active), _count(active.where(at > NOW, at <= until)), _count(active.where(at <= NOW))]
-    return sa.select(*counts)
+    return sa.select(*counts, lost_listeners(_FEW).scalar_subquery())
 
 
 def _handlers(status: DeliveryStatus) -> sa.CTE:

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.dialects import JsonRows, insert_new, is_among
 from waitctl.infrastructure.schema import (
     UtcDateTime,
@@ -27,6 +28,7 @@ from waitctl.infrastructure.schema import (
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.completion import LIMIT, NOW
 from waitctl.infrastructure.store.statements.deliveries import in_status
+from waitctl.infrastructure.store.statements.waits import literal
 
 BEFORE = sa.bindparam("before", type_=UtcDateTime)
 AFTER = sa.bindparam("after", type_=UtcDateTime)
@@ -44,7 +46,8 @@ def _ended() -> sa.Select[Any]:
         ~sa.exists().where(deliveries.c.wait_id == waits.c.id, in_status(status))
         for status in (DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
     ]
-    columns = (waits.c.id, waits.c.resolved_at, waits.c.idempotency_key.is_not(None))
+    in_error = waits.c.status == literal(WaitExecutionStatus.ERROR, waits.c.status)
+    columns = (waits.c.id, waits.c.resolved_at, waits.c.idempotency_key.is_not(None), in_error)
     return sa.select(*columns).where(waits.c.resolved_at >= AFTER, waits.c.resolved_at < BEFORE, *settled)
 
 

@@ -6,10 +6,13 @@ others are counted where they stand. Who holds the mark's row counts; the others
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import sqlalchemy as sa
 
+from waitctl.domain.analytics import MONTH_MARK
+from waitctl.domain.deliveries import Outcome
 from waitctl.domain.histograms import BEYOND, SECONDS
 from waitctl.domain.waits import Resolution, WaitType
 from waitctl.infrastructure.dialects import JsonRows, add_to, rfc3339, seconds_between
@@ -57,25 +60,25 @@ def _end_of_chunk() -> sa.Select[Any]:
 def _roll_up_waits() -> sa.Insert:
     """Add waits that ended to the totals: how they did, how late, and how long an event took to come."""
     ended = sa.and_(waits.c.resolved_at >= FROM, waits.c.resolved_at < UNTIL)
+    return add_measured(sa.union_all(*(part.where(ended) for part in measured_waits())), *Level)
+
+
+_BY_EVENT = sa.and_(
+    waits.c.resolution == literal(Resolution.EVENT, waits.c.resolution),
+    waits.c.wait_type == literal(WaitType.FOR_EVENT, waits.c.wait_type),
+)
+_BY_CLOCK = waits.c.resolution.in_([literal(each, waits.c.resolution) for each in (Resolution.DUE, Resolution.TIMEOUT)])
+
+
+def measured_waits() -> list[sa.Select[Any]]:
+    """What is counted of waits that have ended, each measure by itself; which of them is the caller's to say."""
     late = waits.c.late_seconds
     took = seconds_between(waits.c.created_at, waits.c.resolved_at)
-    by_event = sa.and_(
-        waits.c.resolution == literal(Resolution.EVENT, waits.c.resolution),
-        waits.c.wait_type == literal(WaitType.FOR_EVENT, waits.c.wait_type),
-    )
-    by_clock = waits.c.resolution.in_(
-        [literal(each, waits.c.resolution) for each in (Resolution.DUE, Resolution.TIMEOUT)]
-    )
-    parts = [
-        part
-        for whole in (False, True)
-        for part in (
-            _measured("ended", _ZERO, _ZERO, whole=whole).where(ended),
-            _measured("late", _bucket(late), late, whole=whole).where(ended, by_clock, late.is_not(None)),
-            _measured("to_event", _bucket(took), took, whole=whole).where(ended, by_event),
-        )
+    return [
+        measured("ended", _ZERO, _ZERO),
+        measured("late", _bucket(late), late).where(_BY_CLOCK, late.is_not(None)),
+        measured("to_event", _bucket(took), took).where(_BY_EVENT),
     ]
-    return _add(sa.union_all(*parts))
 
 
 def _bucket(seconds: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -84,24 +87,16 @@ def _bucket(seconds: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     return sa.case(*bounds, else_=sa.literal_column(str(BEYOND)))
 
 
-def _measured(
-    measure: str, bucket: sa.ColumnElement[Any], value: sa.ColumnElement[Any], *, whole: bool
-) -> sa.Select[Any]:
-    """A row a wait, with the texts of `rollups` in their order, its bucket and its value.
-
-    ``whole``: as a part of what is counted over all days and groups.
-    """
+def measured(measure: str, bucket: sa.ColumnElement[Any], value: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    """A row a wait, with the texts of `rollups` in their order, its bucket and its value."""
     empty = sa.literal_column("''", sa.Text)
-    groups = [
+    texts = [
+        sa.literal_column(f"'{measure}'", sa.Text),
         sa.func.substr(rfc3339(waits.c.resolved_at), 1, 10),
         sa.func.coalesce(waits.c.workflow_id, empty),
         sa.cast(waits.c.wait_type, sa.Text),
         waits.c.step_id,
-        sa.func.coalesce(waits.c.handler, empty),
-    ]
-    texts = [
-        sa.literal_column(f"'{measure}'", sa.Text),
-        *(empty if whole else text for text in groups),
+        sa.func.coalesce(_heard_by(), waits.c.handler, empty),
         empty,
         sa.cast(waits.c.resolution, sa.Text),
     ]
@@ -109,14 +104,47 @@ def _measured(
     return sa.select(*named, sa.cast(bucket, rollups.c.bucket.type).label("bucket"), value.label("value"))
 
 
-def _add(measured: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Insert:
-    """Add rows to the totals: how many there are of each key, and what their values sum to."""
-    each = measured.subquery("measured")
-    keys = [each.c[column.name] for column in _KEY]
+def _heard_by() -> sa.ColumnElement[Any]:
+    """The handler that a wait names for how it ended."""
+    named: list[Any] = [
+        (waits.c.resolution == literal(Resolution(each), waits.c.resolution), waits.c.handlers[each.value].as_string())
+        for each in Outcome
+    ]
+    return sa.case(*named)
+
+
+class Level(Enum):
+    """How far the totals tell things apart: few rows answer for a year, and one for all time."""
+
+    DAY = "day"
+    MONTH = "month"
+    WHOLE = "all days and groups"
+
+
+def add_measured(rows: sa.Select[Any] | sa.CompoundSelect[Any], *levels: Level) -> sa.Insert:
+    """Add rows to the totals: how many there are of each key, and what their values sum to, on each of these levels."""
+    names = [column.name for column in _KEY]
+    each = rows.subquery("measured")
+    keys = [each.c[name] for name in names]
+    counted = sa.select(*keys, sa.func.count().label("count"), sa.func.sum(each.c.value).label("total"))
+    summed = counted.group_by(*keys).cte("summed")
+    given = sa.union_all(*(_at_level(summed, level) for level in levels)).subquery("given")
     # PostgreSQL sums big integers to a numeric.
-    total = sa.cast(sa.func.sum(each.c.value), rollups.c.total.type)
-    summed = sa.select(*keys, sa.func.count(), total).where(sa.true()).group_by(*keys)
-    return add_to(rollups, "count", "total").from_select([*(column.name for column in _KEY), "count", "total"], summed)
+    sums = [sa.cast(sa.func.sum(given.c[name]), rollups.c[name].type) for name in ("count", "total")]
+    keys = [given.c[name] for name in names]
+    found = sa.select(*keys, *sums).where(sa.true()).group_by(*keys)
+    return add_to(rollups, "count", "total").from_select([*names, "count", "total"], found)
+
+
+def _at_level(summed: sa.CTE, level: Level) -> sa.Select[Any]:
+    empty = sa.literal_column("''", sa.Text)
+    columns: dict[str, sa.ColumnElement[Any]] = {column.name: column for column in summed.c}
+    if level is Level.MONTH:
+        month = sa.func.substr(summed.c.day, 1, len("2026-03"))
+        columns["day"] = sa.literal_column(f"'{MONTH_MARK}'", sa.Text) + month
+    if level is Level.WHOLE:
+        columns |= dict.fromkeys(("day", "workflow_id", "wait_type", "step_id", "handler"), empty)
+    return sa.select(*(column.label(name) for name, column in columns.items()))
 
 
 @statement
@@ -130,13 +158,12 @@ def _end_of_events() -> sa.Select[Any]:
 def _roll_up_events() -> sa.Insert:
     """Add events to the totals, by source: those whose ids, which begin with a clock, lie between two."""
     empty = sa.literal_column("''", sa.Text)
-    parts = []
-    for day in (sa.func.substr(rfc3339(events.c.received_at), 1, 10), empty):
-        texts = [sa.literal_column("'event'", sa.Text), day, empty, empty, empty, empty, events.c.source, empty]
-        named = [text.label(column.name) for text, column in zip(texts, _KEY, strict=False)]
-        columns = [*named, sa.cast(_ZERO, rollups.c.bucket.type).label("bucket"), _ZERO.label("value")]
-        parts.append(sa.select(*columns).where(events.c.id >= FIRST_ID, events.c.id < LAST_ID))
-    return _add(sa.union_all(*parts))
+    day = sa.func.substr(rfc3339(events.c.received_at), 1, 10)
+    texts = [sa.literal_column("'event'", sa.Text), day, empty, empty, empty, empty, events.c.source, empty]
+    named = [text.label(column.name) for text, column in zip(texts, _KEY, strict=False)]
+    columns = [*named, sa.cast(_ZERO, rollups.c.bucket.type).label("bucket"), _ZERO.label("value")]
+    between = sa.select(*columns).where(events.c.id >= FIRST_ID, events.c.id < LAST_ID)
+    return add_measured(between, Level.DAY, Level.WHOLE)
 
 
 @statement
@@ -160,15 +187,8 @@ def _totals() -> sa.Select[Any]:
 @statement
 def _not_yet() -> sa.Select[Any]:
     """The waits that ended since the totals were filled: how they did, and how late."""
-    ended = waits.c.resolved_at >= FROM
-    late = waits.c.late_seconds
-    by_clock = waits.c.resolution.in_(
-        [literal(each, waits.c.resolution) for each in (Resolution.DUE, Resolution.TIMEOUT)]
-    )
-    each = sa.union_all(
-        _measured("ended", _ZERO, _ZERO, whole=True).where(ended),
-        _measured("late", _bucket(late), late, whole=True).where(ended, by_clock, late.is_not(None)),
-    ).subquery("measured")
+    ended, late, _ = (part.where(waits.c.resolved_at >= FROM) for part in measured_waits())
+    each = sa.union_all(ended, late).subquery("measured")
     keys = (each.c.measure, each.c.outcome, each.c.bucket)
     return sa.select(*keys, sa.func.count(), sa.cast(sa.func.sum(each.c.value), rollups.c.total.type)).group_by(*keys)
 
