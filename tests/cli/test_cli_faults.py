@@ -21,6 +21,8 @@ OF_THEIR_OWN = {"check", "doctor", "serve", "top"}
 """What says by its own means that the server refuses: their tests try it."""
 READS = {
     "analytics",
+    "bulk list",
+    "bulk show",
     "delivery handlers",
     "delivery list",
     "delivery show",
@@ -40,6 +42,8 @@ READS = {
     "recurring list",
     "recurring show",
     "status",
+    "template list",
+    "template show",
     "ticks",
     "upcoming",
     "why",
@@ -70,6 +74,10 @@ class Case:
         for contact in ("ada", "zoe"):
             owner("contact", "set", contact, "--tz", "UTC").ok()
         again = owner("create", "recurring", "--every", "1w", "-e", "again", "-o", "json").ok().json["id"]
+        owner("template", "save", "remind", "--", "create", "fixed-time", "1h").ok()
+        bulk = ("bulk", "reschedule", "-e", "listens", "--by", "1h", "-o", "id")
+        plan, done = (owner(*bulk).ok().lines[0] for _ in range(2))
+        owner("bulk", "apply", done, "-q").ok()
         (folder / "contacts.ndjson").write_text('{"contact": "kim", "timezone": "UTC"}\n')
         scene.database.close()
         self.lines: dict[str, list[str]] = {
@@ -88,6 +96,14 @@ class Case:
             "explain": [wait],
             "reschedule": [wait, "--at", "2096-01-01"],
             "replan": ["--all", "--apply"],
+            "bulk cancel": ["--all"],
+            "bulk resume": ["--all"],
+            "bulk reschedule": ["--all", "--by", "1h"],
+            "bulk retry": ["--all"],
+            "bulk apply": [plan],
+            "bulk undo": [done],
+            "bulk list": [],
+            "bulk show": [plan],
             "why": [wait],
             "event why": [event],
             "event record": ["sms_reply", "--contact", "ada"],
@@ -114,6 +130,11 @@ class Case:
             "contact import": ["contacts.ndjson"],
             "contact remove": ["ada"],
             "contact forget": ["zoe"],
+            "template save": ["other", "--", "create", "fixed-time", "1h"],
+            "template list": [],
+            "template show": ["remind"],
+            "template use": ["remind"],
+            "template remove": ["remind"],
             "ticks": [],
             "analytics": ["--by", "workflow"],
             "metrics": [],

@@ -8,6 +8,7 @@
     │   ├── InvalidWaitTimeError
     │   ├── InvalidTimezoneError
     │   ├── InvalidRecurrenceError             a rule that nobody can follow
+    │   ├── InvalidTemplateError               it can never work, or not with these values
     │   ├── UnknownCalendarError
     │   ├── CalendarRangeError                 a year that the calendar does not know
     │   ├── NoOpeningError                     no instant that all rules let pass
@@ -28,7 +29,9 @@
     │   ├── QuarantineNotFoundError
     │   ├── DeliveryNotFoundError
     │   ├── ContactNotFoundError
-    │   └── RecurrenceNotFoundError
+    │   ├── RecurrenceNotFoundError
+    │   ├── TemplateNotFoundError
+    │   └── PlanNotFoundError
     ├── ConflictError                        the state does not allow it (exit 4)
     │   ├── WaitExecutionExpiredError          it timed out
     │   ├── EventListenerExpiredError          its deadline has passed
@@ -37,8 +40,10 @@
     │   ├── IdempotencyKeyConflictError
     │   ├── AmbiguousIdError
     │   ├── EventTypeInUseError
+    │   ├── TemplateVersionError               that version is there, and is another
     │   ├── PayloadCutError                    too large to be kept whole
     │   ├── ReplanTooLargeError                more waits would change than the cap allows
+    │   ├── PlanTooLargeError                  a plan means more than the cap allows
     │   └── UnsafeConnectionError              a caller's transaction that could lose a wake-up
     └── DatabaseError                        (exit 5)
         ├── DatabaseUnreachableError
@@ -100,6 +105,10 @@ class InvalidTimezoneError(InvalidInputError):
 
 class InvalidRecurrenceError(InvalidInputError):
     """The rule of a recurrence cannot be followed."""
+
+
+class InvalidTemplateError(InvalidInputError):
+    """The template is not valid."""
 
 
 class UnknownCalendarError(InvalidInputError):
@@ -186,6 +195,14 @@ class RecurrenceNotFoundError(NotFoundError):
     """No such recurrence."""
 
 
+class TemplateNotFoundError(NotFoundError):
+    """No such template."""
+
+
+class PlanNotFoundError(NotFoundError):
+    """No such plan."""
+
+
 class ConflictError(WaitStepError):
     """The present state does not allow it."""
 
@@ -218,12 +235,20 @@ class EventTypeInUseError(ConflictError):
     """Open waits listen to this event type."""
 
 
+class TemplateVersionError(ConflictError):
+    """The template has that version already."""
+
+
 class PayloadCutError(ConflictError):
     """The payload was too large to be kept whole."""
 
 
 class ReplanTooLargeError(ConflictError):
     """More waits would change than the cap allows."""
+
+
+class PlanTooLargeError(ConflictError):
+    """The plan means more waits than the cap allows."""
 
 
 class UnsafeConnectionError(ConflictError):
