@@ -68,7 +68,7 @@ def list_(
     order = NEWEST_FIRST if sort is None else WaitOrder.parse(sort)
     if sleeping and sort is not None:
         raise typer.BadParameter("those that wake first come first", param_hint="--sort")
-    with session.database() as database:
+    with session.reading() as database:
         session.say_when_nothing_ticks(database)
         selection = WaitSelection(database, filters.wanted)
 

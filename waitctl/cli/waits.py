@@ -251,7 +251,7 @@ def pending(*, context: typer.Context, filters: Filters, output: DocumentOption 
     from waitctl.application.deliveries.handler_factory import handlers_of
 
     session = session_of(context)
-    with session.database() as database:
+    with session.reading() as database:
         known = [config.name for config in handlers_of(session.settings(), database)]
         summary = WaitSchedulingService(database, settings=session.settings()).list_pending_waits(
             filters.wanted, handlers=known

@@ -135,6 +135,8 @@ class Settings:
     serve: ServeConfig = field(default_factory=ServeConfig)
     names_database: bool = False
     """Whether the config file says which database it is."""
+    read_url: str | None = None
+    """Where lists and counts are read, which may lag behind; None: where everything is."""
 
     @property
     def verified_sources(self) -> frozenset[str]:
@@ -168,6 +170,7 @@ def load_settings(
         or default_database_url(),
         config_file=path,
         names_database=values.get("database_url") is not None,
+        read_url=read_url_of(database_url, environ, values),
         timezone=check_zone(timezone),
         as_of=parse_instant(as_of, "WAITCTL_AS_OF") if as_of else None,
         handlers=values.get("handlers", {}),
@@ -185,6 +188,14 @@ _PLAIN = (
 
 _HARMLESS = frozenset({"timezone", "late_tolerance", "unknown_handler_after", "calendars", "log_format"})
 """Settings that decide when something happens, and never what, for whom or on whose word."""
+
+
+def read_url_of(flag: str | None, environ: Mapping[str, str], values: Mapping[str, Any]) -> str | None:
+    """The second URL, of where the first one is from: whoever names another database reads there, too."""
+    if flag:
+        return None
+    own = None if environ.get("WAITCTL_DATABASE_URL") else values.get("read_url")
+    return environ.get("WAITCTL_READ_URL") or own
 
 
 def log_format_of(environ: Mapping[str, str]) -> dict[str, LogFormat]:
@@ -258,7 +269,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         name: CalendarConfig(name, **dict(calendar), folder=path.parent) for name, calendar in model.calendars.items()
     }
     sources = {name: SourceConfig(name, **dict(source), folder=path.parent) for name, source in model.sources.items()}
-    plain = {"database_url", "timezone", *_PLAIN} - {"inline", "inline_key_file", "serve"}
+    plain = {"database_url", "read_url", "timezone", *_PLAIN} - {"inline", "inline_key_file", "serve"}
     key_file = model.inline_key_file
     return model.model_dump(include=plain) | {
         "inline_key_file": None if key_file is None else path.parent / Path(key_file).expanduser(),

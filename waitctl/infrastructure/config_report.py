@@ -30,6 +30,7 @@ from waitctl.infrastructure.config import (
     default_database_url,
     find_config_file,
     log_format_of,
+    read_url_of,
 )
 from waitctl.infrastructure.database_url import parse_url
 from waitctl.infrastructure.file_settings import CalendarModel, FileModel
@@ -42,10 +43,13 @@ from waitctl.infrastructure.toml_lines import key_lines, nearest_line
 
 VARIABLES = {
     "database_url": "WAITCTL_DATABASE_URL",
+    "read_url": "WAITCTL_READ_URL",
     "timezone": "WAITCTL_TIMEZONE",
     "log_format": "WAITCTL_LOG_FORMAT",
 }
 """The variables that stand above a key of the file."""
+
+_URLS = frozenset({"database_url", "read_url"})
 
 DEFAULTS = {
     "timezone": "UTC",
@@ -107,7 +111,10 @@ def report_config(
         for key, message, example in [
             *_of_document(document),
             *_of_this_host(document, file, environ),
-            *_of_database(database_url or environ.get(VARIABLES["database_url"]) or document.get("database_url")),
+            *_of_database(
+                "database_url", database_url or environ.get(VARIABLES["database_url"]) or document.get("database_url")
+            ),
+            *_of_database("read_url", read_url_of(database_url, environ, document)),
         ]
     ]
     settings = tuple(_settings(document, lines, file, database_url, environ))
@@ -147,7 +154,7 @@ def _of_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
             yield Problem(name, None, error.message, f"{name}={example}")
 
 
-def _of_database(url: object) -> _Found:
+def _of_database(key: str, url: object) -> _Found:
     if not isinstance(url, str):
         return
     try:
@@ -155,7 +162,7 @@ def _of_database(url: object) -> _Found:
         if parsed.get_backend_name() == "sqlite":
             check_files(Path(parsed.database or ""), "the database", BESIDE)
     except WaitStepError as error:
-        yield ("database_url",), error.message, error.hint
+        yield (key,), error.message, error.hint
 
 
 def _of_document(document: dict[str, Any]) -> _Found:
@@ -293,7 +300,7 @@ def _settings(
             yield from tables((name,), table, document, given)
         elif name in document:
             value = document[name]
-            yield Setting(name, _shown_url(value) if name == "database_url" else _shown(value), given(name))
+            yield Setting(name, _shown_url(value) if name in _URLS else _shown(value), given(name))
         else:
             yield Setting(name, _shown(default_of(name, field)), "default")
 

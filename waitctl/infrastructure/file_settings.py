@@ -261,6 +261,13 @@ class FileModel(BaseModel):
             '"postgresql://waitctl@db.example.org/waitctl"',
         ),
     ] = None
+    read_url: Annotated[
+        Word | None,
+        says(
+            "A replica of it, where list, pending and analytics read; it may lag behind.",
+            '"postgresql://waitctl@replica.example.org/waitctl"',
+        ),
+    ] = None
     timezone: Annotated[Iana | None, says("The zone of waits that name none; left out, UTC.", '"Europe/Berlin"')] = None
     late_tolerance: Annotated[
         Span | None, says("How late a tick may be before closed windows hold a wait back.", '"5m"')

@@ -46,9 +46,7 @@ class OpenCounts:
 
 def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
     """Count the open waits."""
-    found = connection.execute(kept("count_open")).all()
-    # More listeners than were looked at: there are as many waits, or more.
-    kinds = [(row[0], row[1], CAP + 1 if row[3] > 2 * CAP else row[2]) for row in found]
+    kinds = ((row[0], row[1], row[2]) for row in connection.execute(kept("count_open")).all())
     overdue = connection.execute(kept("overdue"), {"now": now}).all()
     return open_counts(kinds, overdue, next_ends(connection, now=now))
 
