@@ -233,7 +233,7 @@ def test_what_stands_in_a_file_that_is_none_is_not_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/"])
 def test_what_is_no_file(tmp_path: Path, path: str) -> None:
-    with pytest.raises(InvalidSettingError, match="is no file|cannot read"):
+    with pytest.raises(InvalidSettingError, match=r"is no file|cannot read"):
         calendar(tmp_path, f'ics = "{path}"')
 
 
