@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -217,8 +218,8 @@ def many(count: int) -> str:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "cannot read|no whole days"),
-        ("nothing of the kind\n", "cannot read|no whole days"),
+        ("", "no iCalendar file|no whole days"),
+        ("nothing of the kind\n", "company.ics is no iCalendar file$"),
         (many(0), "no whole days"),
         (CLUB.replace("FREQ=YEARLY", "FREQ=SECONDLY"), "more than once a day"),
         (CLUB.replace("FREQ=YEARLY", "FREQ=HOURLY"), "more than once a day"),
@@ -229,6 +230,27 @@ def many(count: int) -> str:
 def test_a_file_that_is_none(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(InvalidSettingError, match=says):
         from_file(tmp_path, text)
+
+
+def test_what_stands_in_a_file_that_is_none_is_not_told(tmp_path: Path) -> None:
+    """A config of calendars alone may be anybody's, and name a key."""
+    key = "af5d45f8c0ffee"
+    for text in (key, f"BEGIN:VCALENDAR\n{key}\nEND:VCALENDAR", f"BEGIN:VCALENDAR\nX-A;{key}:\nEND:VCALENDAR"):
+        with pytest.raises(InvalidSettingError) as refused:
+            from_file(tmp_path, text)
+        assert key not in f"{refused.value}{refused.value.hint}", text
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/"])
+def test_what_is_no_file(tmp_path: Path, path: str) -> None:
+    with pytest.raises(InvalidSettingError, match=r"is no file|cannot read"):
+        calendar(tmp_path, f'ics = "{path}"')
+
+
+def test_a_pipe_that_nobody_writes_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.ics")
+    with pytest.raises(InvalidSettingError, match="is no file"):
+        calendar(tmp_path, 'ics = "pipe.ics"')
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

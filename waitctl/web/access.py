@@ -100,6 +100,15 @@ class Access:
             )
         return caller
 
+    def require_token(self, request: Request, scope: Scope) -> Caller:
+        """As `require`, but a browser's session is good for looking alone: no page can make it send a token."""
+        caller = self.require(request, scope)
+        if caller.session is not None and scope is not Scope.READ:
+            raise ForbiddenError(
+                "the session of a browser only looks here", hint="send the token as: Authorization: Bearer TOKEN"
+            )
+        return caller
+
     def find(self, token: str) -> Caller | None:
         """Whose token this is. Every token is compared, each in constant time."""
         digest = _digest(token)

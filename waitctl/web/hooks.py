@@ -61,7 +61,7 @@ def routes(settings: Settings) -> list[Route]:
         source: str = request.path_params["source"]
         format_ = senders.format(source)
         if senders.needs_token(source):
-            site_of(request).access.require(request, Scope.EVENTS)
+            site_of(request).access.require_token(request, Scope.EVENTS)
         _check_type(request, format_)
         if format_ == NDJSON:
             return await ingest_lines(request, source)
