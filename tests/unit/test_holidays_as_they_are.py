@@ -219,7 +219,7 @@ def many(count: int) -> str:
     ("text", "says"),
     [
         ("", "no iCalendar file|no whole days"),
-        ("nothing of the kind\n", "company.ics is no iCalendar file$"),
+        ("nothing of the kind\n", r"\.ics is no iCalendar file$"),
         (many(0), "no whole days"),
         (CLUB.replace("FREQ=YEARLY", "FREQ=SECONDLY"), "more than once a day"),
         (CLUB.replace("FREQ=YEARLY", "FREQ=HOURLY"), "more than once a day"),

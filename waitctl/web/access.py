@@ -101,7 +101,10 @@ class Access:
         return caller
 
     def require_token(self, request: Request, scope: Scope) -> Caller:
-        """As `require`, but a browser's session is good for looking alone: no page can make it send a token."""
+        """As `require`, but a browser's session is good for looking alone: no page can make it send a token.
+
+        Raises `UnauthorizedError` or `ForbiddenError`.
+        """
         caller = self.require(request, scope)
         if caller.session is not None and scope is not Scope.READ:
             raise ForbiddenError(
