@@ -32,6 +32,7 @@ HOMES = {
     "hosts": "benchmarks.hosts:hosts",
     "create-file": "benchmarks.create_file:create_file",
     "claim-scaling": "benchmarks.claim_scaling:claim_scaling",
+    "recurring": "benchmarks.recurring:recurring",
     "resolution": "benchmarks.resolution:resolution",
     "startup": "benchmarks.startup:startup",
 }

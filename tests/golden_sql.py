@@ -46,10 +46,13 @@ ONLY = {
     "insert_presumed_new": "postgresql",
     "look_for_exceptions": "postgresql",
     "create_waits": "postgresql",
-    "create_presumed_new": "postgresql",
     "store_waits": "sqlite",
     "note_stored": "sqlite",
     "store_listeners": "sqlite",
+    "go_on": "postgresql",
+    "store_next": "sqlite",
+    "audit_next": "sqlite",
+    "note_next": "sqlite",
 }
 
 _SCOPES = {"events": ("events",), "wait": ("wait",)}
@@ -73,6 +76,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "find_id": _KINDS,
     "find_ids": _KINDS,
     "list_newest": {"": (False,), "after": (True,)},
+    "get_template": {"": (False,), "version": (True,)},
     "find_unclaimed": {"": (frozenset(),), "paused": (frozenset({"billing"}),)},
     "delete_older": {"": (False,), "source": (True,)},
     "count_held": {"": (frozenset({"billing"}),)},
@@ -87,7 +91,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "paused": (frozenset({"billing"}), False, False),
         "but": (frozenset(), False, True),
     },
-    **{name: {"": (False,), "listening": (True,)} for name in ("create_waits", "create_presumed_new")},
+    "create_waits": {"": (False,), "listening": (True,)},
     "mark_waits": {str(to): (to,) for to in (WaitExecutionStatus.ERROR, *TRANSITIONS[WaitExecutionStatus.ERROR])},
     "resume_and_lease": {"": (WAIT_FIELDS,)},
     "end_recurrences": {"": (False,), "pause": (True,)},

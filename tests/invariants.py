@@ -8,8 +8,7 @@ import sqlalchemy as sa
 
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.recurrence import NUMBER, RECURRENCE
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType, may_follow
+from waitctl.domain.waits import NUMBER, RECURRENCE, Resolution, WaitExecutionStatus, WaitType, may_follow
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.schema import deliveries, events, listeners, matches, recurrences, transitions, waits
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from waitctl.application.deliveries.pausing import PauseService
     from waitctl.application.diagnosis import WhyService
     from waitctl.application.events.recording import EventService, RecordResult, make_event
+    from waitctl.application.operations.templates import TemplateService
     from waitctl.application.processor.phases import TickOptions
     from waitctl.application.processor.tick import Tick, TickReport
     from waitctl.application.processor.watch import Watch
@@ -71,6 +72,7 @@ _HOMES = {
         "WaitStatus",
     ),
     "waitctl.application.waits.scheduling": ("WaitSchedulingService",),
+    "waitctl.application.operations.templates": ("TemplateService",),
     "waitctl.application.processor.phases": ("TickOptions",),
     "waitctl.application.processor.tick": ("Tick", "TickReport"),
     "waitctl.application.processor.watch": ("Watch",),
@@ -140,6 +142,7 @@ __all__ = [
     "Retry",
     "Rules",
     "Settings",
+    "TemplateService",
     "Tick",
     "TickOptions",
     "TickReport",

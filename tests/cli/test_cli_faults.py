@@ -42,6 +42,8 @@ READS = {
     "recurring show",
     "simulate",
     "status",
+    "template list",
+    "template show",
     "ticks",
     "upcoming",
     "why",
@@ -72,6 +74,7 @@ class Case:
         for contact in ("ada", "zoe"):
             owner("contact", "set", contact, "--tz", "UTC").ok()
         again = owner("create", "recurring", "--every", "1w", "-e", "again", "-o", "json").ok().json["id"]
+        owner("template", "save", "remind", "--", "create", "fixed-time", "1h").ok()
         (folder / "contacts.ndjson").write_text('{"contact": "kim", "timezone": "UTC"}\n')
         scene.database.close()
         self.lines: dict[str, list[str]] = {
@@ -116,6 +119,11 @@ class Case:
             "contact import": ["contacts.ndjson"],
             "contact remove": ["ada"],
             "contact forget": ["zoe"],
+            "template save": ["other", "--", "create", "fixed-time", "1h"],
+            "template list": [],
+            "template show": ["remind"],
+            "template use": ["remind"],
+            "template remove": ["remind"],
             "ticks": [],
             "analytics": ["--by", "workflow"],
             "metrics": [],

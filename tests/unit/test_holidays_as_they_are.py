@@ -113,6 +113,16 @@ def test_categories() -> None:
     assert "catholic" in str(caught.value.hint)
 
 
+def test_the_days_on_which_banks_are_closed() -> None:
+    """In Hong Kong they are general holidays, of which some are no statutory ones; elsewhere the library says bank."""
+    good_friday, day_after = Date(2026, 4, 3).to_stdlib(), Date(2026, 4, 4).to_stdlib()
+    for name in ("HK+bank", "HKG+bank"):
+        general = Calendars().get(name).holidays_of(2026)
+        assert {good_friday, day_after} <= general.keys()
+    assert good_friday not in Calendars().get("HK").holidays_of(2026)
+    assert Date(2026, 12, 31).to_stdlib() in Calendars().get("SE+bank").holidays_of(2026)
+
+
 def test_a_category_of_a_base(tmp_path: Path) -> None:
     company = calendar(tmp_path, 'base = "DE-BY+catholic"')
     assert company.day_off(Date(2026, 8, 15))

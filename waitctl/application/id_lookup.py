@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from waitctl.domain.errors import (
@@ -18,6 +17,7 @@ from waitctl.domain.errors import (
     WaitStepError,
 )
 from waitctl.domain.text import holds_control
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.store import id_search
 from waitctl.infrastructure.store.id_search import HasId

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from waitctl.domain.deliveries import Backlog
 from waitctl.domain.errors import InlineCommandsNotAllowedError, MissingCredentialError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, InlineCommand
-from waitctl.domain.waits import WaitSpec, WaitStepExecution
-from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.inline_key import WHAT, InlineKey, default_path, make_key, read_key
+
+if TYPE_CHECKING:
+    from waitctl.domain.deliveries import Backlog
+    from waitctl.domain.waits import WaitSpec, WaitStepExecution
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Connection, Database
 
 NOT_OURS: Final = "inline command not made by this user"
 

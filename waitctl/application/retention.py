@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
+from waitctl.domain.values import dataclass, replace
 from waitctl.infrastructure.store import pruning, rollups
+
+if TYPE_CHECKING:
+    from waitctl.domain.text import JsonObject
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Connection, Database
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pydantic_core
 import typer
@@ -38,6 +38,10 @@ from waitctl.cli.streams import open_input, progress
 from waitctl.cli.wait_lines import LineReader
 from waitctl.domain.errors import DatabaseError, InvalidWaitConfigurationError, WaitStepError
 from waitctl.domain.text import JsonObject, StorableObject, is_harmless, parse_json, parse_json_object
+
+if TYPE_CHECKING:
+    from waitctl.domain.templates import Template
+    from waitctl.infrastructure.database import Database
 
 _OBJECTS_BETWEEN_COLLECTIONS = 200_000
 """What the collector of garbage lets pass before it looks."""
@@ -148,7 +152,8 @@ def create_from_file(session: Session, file: str, format_: FileFormat | None, *,
     with ExitStack() as stack:
         database = stack.enter_context(session.database_to_try(dry_run=dry_run))
         stream = stack.enter_context(open_input(file, InvalidWaitConfigurationError))
-        run = _Run(session, WaitSchedulingService(database, actor=session.actor, settings=session.settings()), output)
+        service = WaitSchedulingService(database, actor=session.actor, settings=session.settings())
+        run = _Run(service, LineReader(session, _templates_of(session, database)), output)
         show = stack.enter_context(progress(stream, output))
         stop = stack.enter_context(stopping.Stoppable(database.patience.hurry))
         held = stop.input(stream)
@@ -173,6 +178,17 @@ def create_from_file(session: Session, file: str, format_: FileFormat | None, *,
     raise typer.Exit(ExitCode.FAILURE if run.totals.rejected else ExitCode.OK)
 
 
+def _templates_of(session: Session, database: Database) -> Callable[[str], Template]:
+    """What finds the templates that lines name, for few files have such lines."""
+
+    def find(reference: str) -> Template:
+        from waitctl.application.operations.templates import TemplateService
+
+        return TemplateService(database, settings=session.settings()).get(reference)
+
+    return find
+
+
 def totals_line(totals: CreateTotals) -> str:
     """The totals in words."""
     return (
@@ -184,8 +200,8 @@ def totals_line(totals: CreateTotals) -> str:
 class _Run:
     """One file, and what has become of it so far."""
 
-    def __init__(self, session: Session, service: WaitSchedulingService, output: Output) -> None:
-        self.reader = LineReader(session)
+    def __init__(self, service: WaitSchedulingService, reader: LineReader, output: Output) -> None:
+        self.reader = reader
         self.totals = CreateTotals()
         self._service = service
         self._output = output

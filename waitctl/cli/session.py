@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +16,7 @@ import typer
 from waitctl.cli.output import say
 from waitctl.cli.stopping import read
 from waitctl.domain.errors import InvalidInputError
+from waitctl.domain.values import dataclass
 
 if TYPE_CHECKING:
     from waitctl.infrastructure.config import Settings
@@ -26,7 +27,7 @@ WaitArgument = Annotated[
 ]
 
 
-@dataclass
+@dataclass(slots=True)
 class Session:
     """The global options. Reads settings and opens the database when a command asks."""
 

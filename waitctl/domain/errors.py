@@ -8,6 +8,7 @@
     │   ├── InvalidWaitTimeError
     │   ├── InvalidTimezoneError
     │   ├── InvalidRecurrenceError             a rule that nobody can follow
+    │   ├── InvalidTemplateError               it can never work, or not with these values
     │   ├── UnknownCalendarError
     │   ├── CalendarRangeError                 a year that the calendar does not know
     │   ├── NoOpeningError                     no instant that all rules let pass
@@ -29,7 +30,8 @@
     │   ├── QuarantineNotFoundError
     │   ├── DeliveryNotFoundError
     │   ├── ContactNotFoundError
-    │   └── RecurrenceNotFoundError
+    │   ├── RecurrenceNotFoundError
+    │   └── TemplateNotFoundError
     ├── ConflictError                        the state does not allow it (exit 4)
     │   ├── WaitExecutionExpiredError          it timed out
     │   ├── EventListenerExpiredError          its deadline has passed
@@ -38,6 +40,7 @@
     │   ├── IdempotencyKeyConflictError
     │   ├── AmbiguousIdError
     │   ├── EventTypeInUseError
+    │   ├── TemplateVersionError               that version is there, and is another
     │   ├── PayloadCutError                    too large to be kept whole
     │   ├── ReplanTooLargeError                more waits would change than the cap allows
     │   ├── DatabaseNotEmptyError              an import would mix what it brings with what is there
@@ -102,6 +105,10 @@ class InvalidTimezoneError(InvalidInputError):
 
 class InvalidRecurrenceError(InvalidInputError):
     """The rule of a recurrence cannot be followed."""
+
+
+class InvalidTemplateError(InvalidInputError):
+    """The template is not valid."""
 
 
 class UnknownCalendarError(InvalidInputError):
@@ -192,6 +199,10 @@ class RecurrenceNotFoundError(NotFoundError):
     """No such recurrence."""
 
 
+class TemplateNotFoundError(NotFoundError):
+    """No such template."""
+
+
 class ConflictError(WaitStepError):
     """The present state does not allow it."""
 
@@ -222,6 +233,10 @@ class AmbiguousIdError(ConflictError):
 
 class EventTypeInUseError(ConflictError):
     """Open waits listen to this event type."""
+
+
+class TemplateVersionError(ConflictError):
+    """The template has that version already."""
 
 
 class PayloadCutError(ConflictError):

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from waitctl.domain import clocks
 from waitctl.domain.errors import InvalidSettingError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, InlineConfig
-from waitctl.domain.hours import Interval, OpeningHours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.file_trust import OVERRIDE, read_trusted
 from waitctl.infrastructure.secrets import read_secrets
 from waitctl.infrastructure.serve_settings import ServeConfig, TokenConfig
@@ -28,6 +29,7 @@ from waitctl.infrastructure.zone_rules import use_newest
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+    from waitctl.domain.hours import Interval, OpeningHours
     from waitctl.infrastructure.file_settings import ServeModel
 
 INLINE_DEFAULT = HandlerConfig(INLINE, InlineConfig(), timeout=INLINE_TIMEOUT)
@@ -95,6 +97,15 @@ class SourceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateConfig:
+    """One ``[templates.NAME]`` of the config file: a command line of `create`, and values to show it with."""
+
+    name: str
+    create: tuple[str, ...]
+    examples: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a run of waitctl goes by."""
 
@@ -105,6 +116,7 @@ class Settings:
     handlers: Mapping[str, HandlerConfig] = field(default_factory=dict)
     calendars: Mapping[str, CalendarConfig] = field(default_factory=dict)
     sources: Mapping[str, SourceConfig] = field(default_factory=dict)
+    templates: Mapping[str, TemplateConfig] = field(default_factory=dict)
     late_tolerance: timedelta = LATE_TOLERANCE
     allow_inline_commands: bool = False
     inline: HandlerConfig = INLINE_DEFAULT
@@ -130,7 +142,7 @@ class Settings:
         return frozenset(name for name, source in self.sources.items() if source.has_secret)
 
     def __post_init__(self) -> None:
-        use_newest()
+        clocks.prepare(use_newest)
 
 
 def load_settings(
@@ -141,7 +153,7 @@ def load_settings(
     Raises `InvalidSettingError`, naming the key, for anything that is not understood, and `UnsafeFileError` for a file
     with code or secrets that others could change.
     """
-    use_newest()  # before a zone is looked up
+    clocks.prepare(use_newest)  # before a zone is looked up
     environ = os.environ if environ is None else environ
     if database_url == "":
         raise InvalidSettingError("--database-url is empty", hint="leave it out for the default database")
@@ -161,6 +173,7 @@ def load_settings(
         handlers=values.get("handlers", {}),
         calendars=values.get("calendars", {}),
         sources=values.get("sources", {}),
+        templates=values.get("templates", {}),
         **{name: values[name] for name in _PLAIN if values.get(name) is not None} | log_format_of(environ),
     )
 
@@ -253,6 +266,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         "handlers": handlers,
         "calendars": calendars,
         "sources": sources,
+        "templates": {name: TemplateConfig(name, **dict(template)) for name, template in model.templates.items()},
         "serve": _serve(path.parent, model.serve),
     }
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,6 +22,7 @@ from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.logs import LogFormat
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import (
     UNKNOWN_HANDLER_AFTER,
@@ -289,7 +289,8 @@ def _settings(
         elif variable and environ.get(variable):
             yield Setting(name, _shown_url(environ[variable]) if "_URL" in variable else environ[variable], variable)
         elif (table := table_model(field)) is not None:
-            yield from _tables_settings(name, table, document, given)
+            tables = _table_settings if field.annotation is table else _tables_settings
+            yield from tables((name,), table, document, given)
         elif name in document:
             value = document[name]
             yield Setting(name, _shown_url(value) if name == "database_url" else _shown(value), given(name))
@@ -297,14 +298,30 @@ def _settings(
             yield Setting(name, _shown(default_of(name, field)), "default")
 
 
-def _tables_settings(kind: str, model: type[BaseModel], document: dict[str, Any], given: Any) -> Iterator[Setting]:
-    for name, table in _tables(document, kind):
-        for key, value in table.items():
-            yield Setting(f"{kind}.{name}.{key}", _shown(value), given(kind, name, key))
-        for key, field in model.model_fields.items():
-            default = INLINE_TIMEOUT if (name, key) == (INLINE, "timeout") else field.get_default()
-            if key not in table and default and not isinstance(default, bool):
-                yield Setting(f"{kind}.{name}.{key}", _shown(default), "default")
+def _tables_settings(
+    path: tuple[str, ...], model: type[BaseModel], document: Mapping[str, Any], given: Any
+) -> Iterator[Setting]:
+    """Of ``[KEY.NAME]``, each of them a table."""
+    for name, _ in _tables(document, path[-1]):
+        yield from _table_settings((*path, name), model, document[path[-1]], given)
+
+
+def _table_settings(
+    path: tuple[str, ...], model: type[BaseModel], document: Mapping[str, Any], given: Any
+) -> Iterator[Setting]:
+    """Of ``[KEY]``, and of what stands below it."""
+    table = document.get(path[-1])
+    table = table if isinstance(table, dict) else {}
+    below = {key: found for key, field in model.model_fields.items() if (found := table_model(field)) is not None}
+    for key, value in table.items():
+        if key in below:
+            yield from _tables_settings((*path, key), below[key], table, given)
+        else:
+            yield Setting(".".join((*path, key)), _shown(value), given(*path, key))
+    for key, field in model.model_fields.items():
+        default = INLINE_TIMEOUT if (path[-1], key) == (INLINE, "timeout") else field.get_default()
+        if key not in table and default and not isinstance(default, bool):
+            yield Setting(".".join((*path, key)), _shown(default), "default")
 
 
 def default_of(name: str, field: FieldInfo) -> object:

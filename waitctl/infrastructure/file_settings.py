@@ -92,6 +92,15 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _read_command(value: object) -> object:
+    """The words of a command line, as a shell has them, or a list of them."""
+    import shlex
+
+    if isinstance(value, str):
+        return tuple(as_value_error(lambda: shlex.split(value)))
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _read_scopes(value: object) -> frozenset[Scope]:
     if not isinstance(value, list) or not value or not all(each in set(Scope) for each in value):
         raise ValueError(f"write a list of {', '.join(Scope)}")
@@ -176,6 +185,21 @@ class SourceModel(BaseModel):
         if not self.verify and (self.secret_env or self.secret_file):
             raise ValueError("name a secret, or say verify = false: not both")
         return self
+
+
+class TemplateModel(BaseModel):
+    """One ``[templates.NAME]``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    create: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_read_command),
+        says(
+            "A command line of `create`, with placeholders: a text, or a list.", '"fixed-time {days:int}d --at 09:00"'
+        ),
+    ]
+    examples: Annotated[dict[str, str], says("Values to check and to show it with.", '{ plan = "pro" }')] = {}
 
 
 class TokenModel(BaseModel):
@@ -266,4 +290,7 @@ class FileModel(BaseModel):
     calendars: Annotated[dict[Name, CalendarModel], says("Calendars of your own.", "[calendars.company]")] = {}
     handlers: Annotated[dict[Name, HandlerModel], says("What runs when a wait has ended.", "[handlers.nudge]")] = {}
     sources: Annotated[dict[Name, SourceModel], says("Who sends webhooks.", "[sources.typeform]")] = {}
+    templates: Annotated[
+        dict[Name, TemplateModel], says("Waits that are asked for by name.", "[templates.reminder]")
+    ] = {}
     serve: Annotated[ServeModel, says("What `serve` listens to, and whom it lets in.", "[serve]")] = ServeModel()

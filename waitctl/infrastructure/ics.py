@@ -6,7 +6,6 @@ Read by `recurring-ical-events`, of the extra ``ics``, when a calendar with such
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.errors import InvalidSettingError, MissingLibraryError
+from waitctl.domain.values import replace
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_ENTRIES = 5000

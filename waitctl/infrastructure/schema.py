@@ -419,6 +419,21 @@ recurrences = Table(
     CheckConstraint("(status = 'active') = (wait_id IS NOT NULL AND next_at IS NOT NULL)", name="active_has_a_wait"),
 )
 
+# Waits that are asked for by name. A version stays as it was saved; one that is removed keeps its number.
+templates = Table(
+    "waitctl_templates",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("fields", Json, nullable=False),  # pairs, in their order
+    Column("examples", Json, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("saved_at", UtcDateTime, nullable=False),
+    Column("removed_at", UtcDateTime),
+    PrimaryKeyConstraint("name", "version"),
+    CheckConstraint("version > 0", name="version_counts_from_one"),
+)
+
 # What has come to an end, by the day in UTC (and by the month, as in m2026-03, so that few rows answer for a year) and
 # by what it was: totals and histograms that outlive the rows. `bucket`
 # is an upper bound in seconds (see `domain/histograms.py`), `total` the sum of what is counted in it. What a measure

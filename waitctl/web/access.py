@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from starlette.requests import Request
 
 from waitctl.domain.errors import WaitStepError
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.serve_settings import Scope, ServeConfig
 
 COOKIE = "waitctl_session"

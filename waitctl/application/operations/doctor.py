@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from waitctl.domain.handlers import INLINE, ExecConfig, HandlerConfig
 from waitctl.domain.health import Finding, Service, State, judge_service
 from waitctl.domain.pauses import Paused
 from waitctl.domain.quarantine import MAX_QUARANTINED
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database, host_clock

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from waitctl.domain.contacts import FORGOTTEN
 from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.domain.waits import TEMPLATE
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import (
     contacts,
@@ -28,8 +29,8 @@ from waitctl.infrastructure.schema import (
 )
 from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal
 
-_PRIVATE = ("match", "match_json", "where")
-"""What a wait's configuration may say about a person: what its events must hold."""
+_PRIVATE = ("match", "match_json", "where", TEMPLATE)
+"""What a wait's configuration may say about a person: what its events must hold, what a template was used with."""
 
 
 def open_waits_of(connection: Connection, contact_id: str) -> list[str]:

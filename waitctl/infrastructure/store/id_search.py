@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.executor import Connection
 
 
 class HasId(Enum):

@@ -6,16 +6,18 @@ None reads a history, or more than a few thousand entries of what is open, howev
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.counts import CAP
 from waitctl.domain.deliveries import Backlog, DeliveryStatus
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import OPEN, WaitExecutionStatus, WaitType
-from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.store import pauses
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.executor import Connection, Row
 
 # -- waits -------------------------------------------------------------------------------------------------------------
 
