@@ -120,6 +120,7 @@ _KINDS: Sequence[tuple[type[Any], Kind]] = (
 MOVED: Sequence[Moved] = (
     Moved("event_types", schema.event_types, _always, seed=schema.event_types.c.builtin),
     Moved("pauses", schema.pauses, _always),
+    Moved("templates", schema.templates, _always),
     Moved(
         "contacts",
         schema.contacts,
