@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from waitctl.domain.exports import Field, Kind
 from waitctl.domain.filters import WaitFilter
 from waitctl.infrastructure import schema
+from waitctl.infrastructure.column_types import Json, UtcDateTime
 from waitctl.infrastructure.dialects import bytewise
-from waitctl.infrastructure.schema import Json, UtcDateTime, events, listeners, matches, recurrences, waits
+from waitctl.infrastructure.schema import events, listeners, matches, recurrences, waits
 from waitctl.infrastructure.sql_batch import named
 from waitctl.infrastructure.store.statements.completion import ACTIVE, SCHEDULED
 from waitctl.infrastructure.store.statements.filters import clauses
