@@ -64,7 +64,7 @@ ASKED: dict[str, Callable[[Any], Any]] = {
         kind("a") == kind("b"),
         kind("a") == ("a", 1, {}, "", "s"),
     ),
-    "hashed": lambda kind: outcome(lambda: hash(kind("a", tags=())) == hash(kind("a", tags=(), note="x"))),
+    "hashed": lambda kind: outcome(lambda: len({*map(hash, [kind("a", tags=()), kind("a", tags=(), note="x")])})),
     "set": lambda kind: outcome(lambda: setattr(kind("a"), "size", 2)),
     "deleted": lambda kind: outcome(lambda: delattr(kind("a"), "size")),
     "too few": outcome,
