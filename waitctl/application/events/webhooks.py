@@ -35,6 +35,7 @@ from waitctl.infrastructure.providers import ContactPath, Mapped, Once, Provider
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import quarantine as store
 from waitctl.infrastructure.store import tokens
+from waitctl.infrastructure.store.correlation.loads import TooManyPairsError
 
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of a request: more than any provider sends at once."""
@@ -225,7 +226,8 @@ class WebhookService:
     def ingest_together(self, arrived: Sequence[tuple[Request, Webhook]]) -> list[WebhookResult | WaitStepError]:
         """Do what `ingest` does with several requests, in one transaction: when it returns, all of it is stored.
 
-        Says what became of each, in their order; for one that `ingest` would raise for, what it would raise.
+        In several transactions when their events meet too many listeners. Says what became of each, in their order; for
+        one that `ingest` would raise for, what it would raise.
         """
 
         def work(connection: Connection) -> list[WebhookResult | WaitStepError]:
@@ -233,7 +235,12 @@ class WebhookService:
             judged = [self._judge_or_error(request, webhook, registered, now) for request, webhook in arrived]
             return self._store_together(connection, judged, now)
 
-        return self._database.write(work)
+        try:
+            return self._database.write(work)
+        except TooManyPairsError:
+            self._database.give_way()
+            half = len(arrived) // 2
+            return [*self.ingest_together(arrived[:half]), *self.ingest_together(arrived[half:])]
 
     def _judge_or_error(
         self, request: Request, webhook: Webhook, registered: set[str], now: datetime
@@ -261,7 +268,9 @@ class WebhookService:
         for config, rows in kept.values():
             keep(connection, rows, config)
         events = [event for each in taken if not isinstance(each, WaitStepError) for event in each[0].events]
-        stored = self._events.store(connection, events) if events else Stored(set(), [], [])
+        # One request is stored whole: it is answered once.
+        divisible = len(judged) > 1
+        stored = self._events.store(connection, events, divisible=divisible) if events else Stored(set(), [], [])
         share = _shares(stored)
         return [
             each if isinstance(each, WaitStepError) else _result(each[0], share(each[0].events), each[1], dry_run=False)

@@ -8,7 +8,7 @@ that is created meanwhile is met by the second one like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -50,6 +50,11 @@ class OverBudgetError(Exception):
         super().__init__("the conditions take too long for one transaction")
         self._verdicts, self._questions, self._subjects = verdicts, questions, subjects
 
+    @property
+    def event_ids(self) -> set[str]:
+        """The events that are left to ask about."""
+        return {question.event_id for question in self._questions}
+
     def answer(self, *, may_go_on: Callable[[], bool]) -> bool:
         """Ask them now, with no lock held, while ``may_go_on``. Returns whether all have been."""
         for question in self._questions:
@@ -84,6 +89,12 @@ class Verdicts:
                 raise OverBudgetError(self, asked[place:], subjects)
             self.ask(question, subjects[question.event_id])
         return [self._answers[key] for key in keys]
+
+    def forget(self, event_ids: Collection[str]) -> None:
+        """Let go of what was said about these events: nobody asks again."""
+        if self._answers:
+            gone = set(event_ids)
+            self._answers = {key: answer for key, answer in self._answers.items() if key[1] not in gone}
 
     def ask(self, question: Question, subject: Subject) -> None:
         """Find an answer out, and keep it."""
