@@ -25,6 +25,9 @@ BUDGET = 1_000_000
 _EACH = 300
 """Steps that it takes to ask at all."""
 
+_COMPILE = 100
+"""Steps for each character of a condition the first time that it is asked: a tree is made of it, as a rule."""
+
 Verdict: TypeAlias = "bool | str"
 """Whether a condition holds; a text says why it says neither yes nor no."""
 
@@ -81,10 +84,14 @@ class Verdicts:
         keys = [question.key for question in questions]
         new = {key: each for key, each in zip(keys, questions, strict=True) if key not in self._answers}
         subjects = load(sorted({question.event_id for question in new.values()})) if new else {}
-        spent = 0
+        spent, compiled = 0, set[str]()
         asked = list(new.values())
         for place, question in enumerate(asked):
-            spent += _EACH + subjects[question.event_id].work(question.text, question.context)
+            if question.text not in compiled:
+                compiled.add(question.text)
+                spent += _COMPILE * len(question.text)
+            if self._budget is None or spent <= self._budget:
+                spent += _EACH + subjects[question.event_id].work(question.text, question.context)
             if self._budget is not None and spent > self._budget:
                 raise OverBudgetError(self, asked[place:], subjects)
             self.ask(question, subjects[question.event_id])
