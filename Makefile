@@ -101,6 +101,7 @@ lock: $(STAMP)  ## pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --output-file requirements.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev --constraint requirements.txt --output-file requirements-dev.txt
 	$(BIN)/uv pip compile $(LOCK) --group browser --constraint requirements-dev.txt --output-file requirements-browser.txt
+	$(BIN)/uv pip compile $(LOCK) --group peers --output-file requirements-peers.txt
 
 # For every supported Python and platform at once, and without the address of any index.
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate \

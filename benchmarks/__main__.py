@@ -30,25 +30,45 @@ HOMES = {
     "analytics": "benchmarks.analytics:analytics",
     "soak": "benchmarks.soak:soak",
     "hosts": "benchmarks.hosts:hosts",
+    "bulk": "benchmarks.bulk:bulk",
     "create-file": "benchmarks.create_file:create_file",
     "claim-scaling": "benchmarks.claim_scaling:claim_scaling",
+    "recurring": "benchmarks.recurring:recurring",
+    "scale": "benchmarks.scale:scale",
+    "peers-jobs": "benchmarks.peers.comparison:jobs",
+    "peers-events": "benchmarks.peers.comparison:events",
+    "peers-beside": "benchmarks.peers.comparison:beside",
+    "peers-startup": "benchmarks.peers.comparison:startup",
     "resolution": "benchmarks.resolution:resolution",
     "startup": "benchmarks.startup:startup",
 }
 
+GROUPS = {"peers": tuple(name for name in HOMES if name.startswith("peers-"))}
+"""Names for several."""
+ON_REQUEST = {"scale"}
+"""What is run when it is named: it loads ten million waits first."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(HOMES)} (default: all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join([*HOMES, *GROUPS])} (default: all but {', '.join(ON_REQUEST)})",
+    )
     parser.add_argument("--quick", action="store_true", help="less of everything: for trying it out, not for judging")
+    parser.add_argument("--peer", action="append", metavar="PEER", help="of the peers only this one; may be repeated")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(HOMES):
+    usual = [name for name in HOMES if name not in ON_REQUEST]
+    names = [each for name in arguments.names or usual for each in GROUPS.get(name, (name,))]
+    if unknown := set(names) - set(HOMES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}: there are {', '.join(HOMES)}")
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)  # as the command has it, for what is measured in this process
     comparisons: list[Comparison] = []
     with tempfile.TemporaryDirectory(prefix="waitctl-bench-") as folder, running_cluster() as cluster:
-        setting = Setting(cluster, Path(folder), quick=arguments.quick)
-        for name in arguments.names or HOMES:
+        setting = Setting(cluster, Path(folder), quick=arguments.quick, peers=arguments.peer)
+        for name in names:
             module, _, function = HOMES[name].partition(":")
             comparisons += getattr(import_module(module), function)(setting)
     if comparisons:

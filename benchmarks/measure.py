@@ -15,11 +15,15 @@ from benchmarks.postgres import Cluster
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a benchmark runs in. ``quick``: less of everything."""
+    """What a benchmark runs in.
+
+    ``quick``: less of everything. ``peers``: those that are compared with; None for all.
+    """
 
     cluster: Cluster
     folder: Path
     quick: bool = False
+    peers: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -28,6 +28,9 @@ SETTINGS = {
     "autovacuum": "off",
 }
 
+DURABLE = ("fsync", "synchronous_commit")
+"""Those of them that make a commit wait for the disk."""
+
 
 class Cluster:
     """A PostgreSQL that can make databases, and its psql. Started when it is first used."""
@@ -40,6 +43,11 @@ class Cluster:
         if self._started is None:
             self._started = self._stack.enter_context(_started())
         return self._started
+
+    @property
+    def url(self) -> str:
+        """The server's own database."""
+        return self._start()[0]
 
     @property
     def program(self) -> str:
@@ -61,14 +69,34 @@ class Cluster:
     @contextmanager
     def migrated(self, name: str) -> Iterator[str]:
         """The URL of a new database with waitctl's tables."""
-        name = f"waitctl_bench_{name}_{os.getpid()}"
-        url, _ = self._start()
-        self.psql("postgres", f"CREATE DATABASE {name} TEMPLATE template0")
-        try:
-            url = make_url(url).set(database=name).render_as_string(hide_password=False)
+        with self.empty(name) as url:
             with Database(url) as database:
                 database.upgrade()
             yield url
+
+    @contextmanager
+    def waiting_for_the_disk(self) -> Iterator[None]:
+        """With every commit on the disk before it is answered, as servers are run. Somebody else's is as it is."""
+        if os.environ.get("WAITCTL_TEST_POSTGRES_URL"):
+            yield
+            return
+        self._set(dict.fromkeys(DURABLE, "on"))
+        try:
+            yield
+        finally:
+            self._set({name: SETTINGS[name] for name in DURABLE})
+
+    def _set(self, settings: Mapping[str, str]) -> None:
+        statements = "".join(f"ALTER SYSTEM SET {name} = '{value}';\n" for name, value in settings.items())
+        self.psql("postgres", f"{statements}SELECT pg_reload_conf();")
+
+    @contextmanager
+    def empty(self, name: str) -> Iterator[str]:
+        """The URL of a new database."""
+        name = f"waitctl_bench_{name}_{os.getpid()}"
+        self.psql("postgres", f"CREATE DATABASE {name} TEMPLATE template0")
+        try:
+            yield make_url(self.url).set(database=name).render_as_string(hide_password=False)
         finally:
             self.psql("postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 

@@ -23,6 +23,15 @@ COMMANDS = (
 )
 OWN = 60.0
 """Milliseconds that a command has for itself, beyond Python, Typer and the driver."""
+MEMORY = 45.0
+"""MiB that a command may hold at its peak."""
+
+_SAYS_ITS_PEAK = """
+import re, sys
+from waitctl.cli.app import run
+assert run(sys.argv[1:]) == 0
+print(re.search(r"VmHWM:\\s*(\\d+) kB", open("/proc/self/status").read())[1])
+"""
 
 
 def startup(setting: Setting) -> list[Comparison]:
@@ -51,6 +60,9 @@ def _commands(driver: str, url: str, setting: Setting) -> list[Comparison]:
         ours, theirs = _alternate([*_WAITCTL, *command.split()], imports, environment, setting)
         what = f"startup: waitctl {command.split(' -')[0]}, less {OWN:.0f} ms / import typer, {driver}"
         comparisons.append(Comparison(what, "ms", [each - OWN for each in ours], theirs, at_most=1.0))
+        peak = _peak(command.split(), environment)
+        what = f"startup: memory of waitctl {command.split(' -')[0]} with {driver} / {MEMORY:.0f} MiB"
+        comparisons.append(Comparison(what, "MiB", [peak], [MEMORY], at_most=1.0))
     return comparisons
 
 
@@ -65,6 +77,16 @@ def _alternate(
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
     """Milliseconds that a Python takes for these arguments."""
+    return 1000 * seconds(lambda: run([sys.executable, *arguments], env=_whole(environment)))
+
+
+def _peak(arguments: Sequence[str], environment: Mapping[str, str]) -> float:
+    """MiB that a process of its own holds at most with these arguments."""
+    said = run([sys.executable, "-c", _SAYS_ITS_PEAK, *arguments], env=_whole(environment))
+    return int(said.split()[-1]) / 1024
+
+
+def _whole(environment: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WAITCTL_")}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return 1000 * seconds(lambda: run([sys.executable, *arguments], env={**kept, **environment}))
+    return {**kept, **environment}

@@ -1,6 +1,6 @@
 """Runs waitctl in processes that kill themselves at a commit. Started by test_crashes.py, asked on standard input.
 
-A line asks for one run, as JSON: ``{"url", "as_of", "task": "tick" | "ingest" | "upkeep", "kill": [n, "before" | "after"] | null, …}``.
+A line asks for one run, as JSON: ``{"url", "as_of", "task": "tick" | "ingest" | "upkeep" | "bulk", "kill": [n, "before" | "after"] | null, …}``.
 Each run is a fork that imports nothing any more; the answer is a line with its exit status, negative for a signal.
 """
 
@@ -12,7 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ import uuid_utils  # noqa: F401
 
 from waitctl import Database, EventService, Settings, Tick, TickOptions, TickReport
 from waitctl.application import retention
+from waitctl.application.operations import bulk
+from waitctl.domain.errors import ConflictError
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
 from waitctl.infrastructure import database
 from waitctl.infrastructure.executor import Connection, Engine
@@ -75,7 +77,20 @@ def upkeep(asked: dict[str, Any]) -> None:
         retention.Upkeep(opened, older_than=timedelta(days=1)).run()
 
 
-TASKS: dict[str, Callable[[dict[str, Any]], object]] = {"tick": tick, "ingest": ingest, "upkeep": upkeep}
+def work_at_plan(asked: dict[str, Any]) -> None:
+    """Apply a plan or undo it, two waits at a time; one that is through stays so."""
+    vars(bulk).update(LEASE=timedelta(0), _DONE_AT_ONCE=2)
+    with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as opened, suppress(ConflictError):
+        service = bulk.BulkService(opened)
+        (service.undo if asked["undo"] else service.apply)(asked["plan"])
+
+
+TASKS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "tick": tick,
+    "ingest": ingest,
+    "upkeep": upkeep,
+    "bulk": work_at_plan,
+}
 
 
 def run_and_die(asked: dict[str, Any]) -> int:

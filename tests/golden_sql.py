@@ -46,10 +46,13 @@ ONLY = {
     "insert_presumed_new": "postgresql",
     "look_for_exceptions": "postgresql",
     "create_waits": "postgresql",
-    "create_presumed_new": "postgresql",
     "store_waits": "sqlite",
     "note_stored": "sqlite",
     "store_listeners": "sqlite",
+    "go_on": "postgresql",
+    "store_next": "sqlite",
+    "audit_next": "sqlite",
+    "note_next": "sqlite",
 }
 
 _SCOPES = {"events": ("events",), "wait": ("wait",)}
@@ -73,12 +76,21 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "find_id": _KINDS,
     "find_ids": _KINDS,
     "list_newest": {"": (False,), "after": (True,)},
+    "get_template": {"": (False,), "version": (True,)},
     "find_unclaimed": {"": (frozenset(),), "paused": (frozenset({"billing"}),)},
     "delete_older": {"": (False,), "source": (True,)},
     "count_held": {"": (frozenset({"billing"}),)},
     "get_fields": {"": (WAIT_FIELDS,)},
     "waits_of_execution": {"": (False,), "step": (True,)},
     "count_upcoming": {"": (False,), "workflow": (True,)},
+    "end_planned": {"resume": (Resolution.MANUAL,), "cancel": (Resolution.CANCELLED,)},
+    "reopen_planned": {str(to): (to,) for to in (WaitExecutionStatus.WAITING, WaitExecutionStatus.SCHEDULED)},
+    "get_plans": {"": (False,), "one": (True,)},
+    **{
+        name: {"": (False,), "undo": (True,)}
+        for name in ("finish_run", "next_entries", "look_at_entries", "note_skipped")
+    },
+    **{name: {"": (False,), "back": (True,)} for name in ("move_planned", "redirect_planned")},
     "end_by_hand": {"resume": (Resolution.MANUAL,), "cancel": (Resolution.CANCELLED,)},
     "inline_commands": {"": (False,), "claimable": (True,)},
     "claim_deliveries": {
@@ -87,7 +99,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "paused": (frozenset({"billing"}), False, False),
         "but": (frozenset(), False, True),
     },
-    **{name: {"": (False,), "listening": (True,)} for name in ("create_waits", "create_presumed_new")},
+    "create_waits": {"": (False,), "listening": (True,)},
     "mark_waits": {str(to): (to,) for to in (WaitExecutionStatus.ERROR, *TRANSITIONS[WaitExecutionStatus.ERROR])},
     "resume_and_lease": {"": (WAIT_FIELDS,)},
     "end_recurrences": {"": (False,), "pause": (True,)},

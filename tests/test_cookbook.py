@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -141,3 +142,104 @@ def test_booking(stage: Stage) -> None:
 
     assert (stage.folder / "early.txt").read_text() == "hour eve@example.org soon\n"
     assert reminded[1:] == ["day ada@example.org moved", "hour ada@example.org moved"]
+
+
+TIMES = """
+[calendars.office]
+base = "DE-BY"
+hours = "mon-fri 09:00-12:00,13:00-17:00"
+[calendars.company]
+base = "DE-BY+catholic"
+extra = { "2026-12-28" = "between the years" }
+worked = ["2026-12-19"]
+half_days = { "2026-12-24" = "09:00-12:00" }
+hours = "mon-fri 09:00-17:00"
+"""
+
+
+def sleeping(stage: Stage, *lines: str) -> list[str]:
+    """What lines of shell leave behind: step and until, in the order in which they wake."""
+    with (stage.folder / "config.toml").open("a") as file:
+        file.write(TIMES)
+    stage.play(*lines, "waitctl list --sleeping -o ndjson > sleeping.ndjson")
+    found = [json.loads(line) for line in (stage.folder / "sleeping.ndjson").read_text().splitlines()]
+    return [f"{each['step_id']} {each['until']}" for each in found if each["until"]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            ("@2026-08-20T10:00:00Z", f"{EXAMPLES}/times/months.sh C-7 2026-09-10"),
+            ["invoice 2026-09-07T07:00:00Z", "end 2026-09-29T22:00:00Z"],
+        ),
+        (("@2026-04-02T13:00:00Z", f"{EXAMPLES}/times/business-hours.sh T-31"), ["answer 2026-04-07T09:00:00Z"]),
+        (
+            (
+                "@2026-06-01T10:00:00Z",
+                f"{EXAMPLES}/times/contact-zone.sh ada America/New_York",
+                "waitctl contact set ada --tz Asia/Tokyo",
+            ),
+            ["wait 2026-06-01T12:00:00Z"],
+        ),
+        (
+            (
+                "@2026-06-01T10:00:00Z",
+                f"{EXAMPLES}/times/contact-zone.sh ada America/New_York",
+                "waitctl contact set ada --tz Asia/Tokyo",
+                "waitctl replan --all --apply",
+            ),
+            ["wait 2026-06-01T23:00:00Z"],
+        ),
+        (
+            (
+                "@2026-06-05T06:00:00Z",
+                f"{EXAMPLES}/times/weekly.sh ada 3",
+                "@2026-06-05T07:00:00Z",
+                "@2026-06-08T07:00:00Z",
+            ),
+            ["wait 2026-06-09T07:00:00Z"],
+        ),
+        (
+            (
+                "@2026-06-05T06:00:00Z",
+                f"{EXAMPLES}/times/weekly.sh ada 3",
+                "waitctl event record sms_reply --contact ada",
+            ),
+            [],
+        ),
+        (("@2026-12-18T10:00:00Z", f"{EXAMPLES}/times/holidays.sh O-12"), ["parcel 2026-12-22T10:00:00Z"]),
+        (("@2026-12-23T10:00:00Z", f"{EXAMPLES}/times/holidays.sh O-12"), ["parcel 2026-12-30T10:00:00Z"]),
+    ],
+    ids=["months", "business hours", "a zone", "a zone that changed", "again", "stopped", "worked", "closed"],
+)
+def test_times(stage: Stage, lines: tuple[str, ...], expected: list[str]) -> None:
+    first, *rest = lines
+    assert sleeping(stage, f"export WAITCTL_AS_OF={first[1:]}", *rest) == expected
+
+
+def test_a_ramp(stage: Stage) -> None:
+    (stage.folder / "contacts.txt").write_text("".join(f"c{number}\n" for number in range(40)))
+    instants = [
+        line.split()[1]
+        for line in sleeping(
+            stage, "export WAITCTL_AS_OF=2026-06-01T06:00:00Z", f"{EXAMPLES}/times/ramp.sh < contacts.txt"
+        )
+    ]
+    assert len(instants) == 40
+    assert len(set(instants)) > 30
+    assert all("2026-06-01T09:00:00Z" <= at < "2026-06-01T09:30:00Z" for at in instants)
+
+
+def test_testing_a_flow(stage: Stage) -> None:
+    """The block of the page, as it stands; with a payment that comes to nothing it fails."""
+    page = (EXAMPLES.parent / "docs" / "cookbook.md").read_text().partition("## Testing a flow")[2]
+    block = page.partition("```sh\n")[2].partition("```")[0].rstrip("\n")
+    sent = stage.play(
+        *block.splitlines(),
+        "sed -i s/A-17/A-18/ paid.ndjson",
+        f"status=0; {block.splitlines()[-1]} > diff.txt || status=$?",
+        "[ $status = 1 ]",
+    )
+    assert sent[:3] == ["reminder ada@example.org A-17", "warning ada@example.org A-17", "receipt ada@example.org A-17"]
+    assert '"resolution":"event"' in (stage.folder / "diff.txt").read_text()

@@ -26,16 +26,18 @@ from waitctl import (
     EventService,
     Late,
     Rules,
+    WaitFilter,
     WaitSchedulingService,
     WaitSpec,
     make_event,
 )
 from waitctl.application.operations.analytics import analyse
+from waitctl.application.operations.bulk import BulkService
 from waitctl.application.waits.recurring import RecurrenceService
 from waitctl.domain.analytics import Dimension
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.durations import parse_duration
-from waitctl.domain.filters import WaitFilter
+from waitctl.domain.plans import PlanKind
 from waitctl.domain.recurrence import RecurrenceRule
 from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.schema import deliveries, events, recurrences, waits
@@ -383,3 +385,28 @@ def test_a_recurrence_is_neither_left_out_nor_doubled(
         assert driver.run("tick", crashed, TICK) == 0
         check(crashed)
         assert rows(crashed, *columns) == wanted, number
+
+
+@pytest.mark.parametrize("undo", [False, True])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_plan_whose_run_was_killed_goes_on(
+    driver: Driver, copies: Callable[[], str], url: str, when: str, undo: bool
+) -> None:
+    with Database(url, as_of=START) as database:
+        service, bulk = WaitSchedulingService(database), BulkService(database)
+        for number in range(4):
+            service.create_fixed_time_wait("3d", WaitSpec(f"e{number}"))
+        query = EventQuery(("email_open",), timeout=parse_duration("3d"))
+        service.create_event_wait(query, WaitSpec("listens", contact_id="ada"))
+        plan = bulk.plan(PlanKind.CANCEL, WaitFilter())
+        if undo:
+            bulk.apply(plan.id)
+    for _, copy in at_every_commit(driver, copies, "bulk", when, plan=plan.id, undo=undo):
+        assert driver.run("bulk", copy, TICK, plan=plan.id, undo=undo) == 0
+        check(copy)
+        with Database(copy) as database:
+            done = BulkService(database).get_plan(plan.id)
+            assert (done.applied, done.undone, done.status) == ((5, 5, "undone") if undo else (5, 0, "applied"))
+            for found in WaitSchedulingService(database).list_waits()[0]:
+                assert found.wait.status.is_open is undo
+                assert len(WaitSchedulingService(database).get_history(found.wait.id)) == 2 + undo

@@ -194,4 +194,4 @@ def test_the_python_examples_run(tmp_path: Path) -> None:
         for example in blocks(ROOT / "docs" / "python.md", "python")
     ]
 
-    assert printed == ["waiting True\n", ""]
+    assert printed == ["waiting True\n", "", ""]

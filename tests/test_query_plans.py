@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from tests.interleaving import statements
 from waitctl import (
+    ContactService,
     Database,
     Event,
     EventQuery,
@@ -28,13 +29,16 @@ from waitctl import (
     make_event,
 )
 from waitctl.application.calendars.opening_rules import HostOpeningRules
+from waitctl.application.contacts import ContactInput
 from waitctl.application.processor.phases import Phase
+from waitctl.application.waits.recurring import RecurrenceService
 from waitctl.domain.analytics import Dimension
 from waitctl.domain.counts import CAP
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.listeners import Mode
+from waitctl.domain.recurrence import Recurrence, RecurrenceRule
 from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.indexes import metadata
@@ -49,6 +53,7 @@ from waitctl.infrastructure.store import (
     pruning,
     recent,
     rollups,
+    sleeping,
     upcoming,
 )
 from waitctl.infrastructure.store import deliveries as delivery_store
@@ -214,6 +219,19 @@ def test_claiming_due_waits(large: Database) -> None:
 def test_counting_what_remains(large: Database) -> None:
     plans = explained(large, lambda connection: completion.count_remaining(connection, now=NOW))
     check(plans, "ix_wait_executions_scheduled", "ix_event_listeners_expires")
+
+
+def test_listing_who_sleeps(large: Database) -> None:
+    """Every kind of sleeper from its index in the order in which it wakes, from the front and from a place on."""
+
+    def look(connection: Connection) -> None:
+        first = sleeping.list_sleeping(connection, WaitFilter(), now=NOW, limit=50, after=None)
+        for after in (first[0], first[-1]):
+            found = sleeping.list_sleeping(connection, WaitFilter(), now=NOW, limit=50, after=after.id)
+            assert len(found) == 50
+
+    plans = explained(large, look)
+    check(plans, "ix_wait_executions_scheduled", "ix_event_listeners_expires", "ix_event_listeners_wait")
 
 
 def test_finding_expired_listeners(large: Database) -> None:
@@ -530,6 +548,29 @@ def test_a_batch_is_a_constant_number_of_statements(url: str, phase: Phase) -> N
             pass
         few, many = tick_statements(database, 3, phase), tick_statements(database, 150, phase)
     assert few == many
+
+
+def test_what_comes_next_is_a_constant_number_of_statements(url: str) -> None:
+    """In the zones of as many contacts, too."""
+
+    def go_on(database: Database, how_many: int) -> int:
+        service, contacts, made = RecurrenceService(database), ContactService(database), list[Recurrence]()
+        for number in range(how_many):
+            contact = f"c{how_many}-{number}"
+            contacts.set_contact(ContactInput(contact, "Europe/Berlin"))
+            spec = WaitSpec(f"{how_many}-{number}", contact_id=contact, zone_of_contact=True)
+            made.append(service.create(RecurrenceRule.parse(every="1d"), spec).recurrence)
+        database.as_of = made[-1].next_at
+        with statements() as seen:
+            report = Tick(database, Settings(""), TickOptions(only=frozenset({Phase.DUE}))).run()
+        assert report.resumed >= how_many
+        assert {service.get(each.id).occurrence for each in made} == {2}
+        return len(seen)
+
+    with Database(url, as_of=NOW) as database:
+        with database.read():
+            pass
+        assert go_on(database, 3) == go_on(database, 40)
 
 
 def test_a_batch_for_groups_is_a_constant_number_of_statements(url: str) -> None:

@@ -77,3 +77,12 @@ def test_packaged_rules_alone(tmp_path: Path, tzpath: str) -> None:
     found, versions = resolved(tmp_path, tzpath)
     assert found == [[TOKYO, IANA_VERSION], [SEOUL, IANA_VERSION]]
     assert versions == [IANA_VERSION]
+
+
+@pytest.mark.parametrize("given", [None, "", "/usr/share/zoneinfo:relative:/etc/zoneinfo"])
+def test_the_system_s_folders_are_those_that_python_and_whenever_look_in(given: str | None) -> None:
+    program = "from whenever import get_tzpath; from waitctl.infrastructure.zone_rules import _of_the_system as ours;"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONTZPATH"}
+    environment |= {} if given is None else {"PYTHONTZPATH": given}
+    compared = f"{program} assert tuple(map(str, ours())) == tuple(get_tzpath()), (ours(), get_tzpath())"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", compared], env=environment, check=True, timeout=60)

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from waitctl.application.deliveries.pausing import PauseService
     from waitctl.application.diagnosis import WhyService
     from waitctl.application.events.recording import EventService, RecordResult, make_event
+    from waitctl.application.operations.bulk import BulkService
+    from waitctl.application.operations.templates import TemplateService
     from waitctl.application.processor.phases import TickOptions
     from waitctl.application.processor.tick import Tick, TickReport
     from waitctl.application.processor.watch import Watch
     from waitctl.application.waits.awaiting import Awaited, AwaitService
+    from waitctl.application.waits.planning import MoveOptions
     from waitctl.application.waits.recurring import RecurrenceResult, RecurrenceService
     from waitctl.application.waits.requests import WaitRequest
     from waitctl.application.waits.rescheduling import ReschedulingService
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from waitctl.domain.intents import Late, Rules
     from waitctl.domain.listeners import EventListener, EventQuery
     from waitctl.domain.pauses import PauseKind
+    from waitctl.domain.plans import Plan, PlanKind
     from waitctl.domain.recurrence import Recurrence, RecurrenceRule, RecurrenceStatus
     from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitSpec, WaitStepExecution, WaitType
     from waitctl.infrastructure.config import Settings, load_settings
@@ -58,6 +62,8 @@ _HOMES = {
     "waitctl.application.waits.awaiting": ("AwaitService", "Awaited"),
     "waitctl.application.deliveries.outbox": ("DeliveryService",),
     "waitctl.application.deliveries.pausing": ("PauseService",),
+    "waitctl.application.operations.bulk": ("BulkService",),
+    "waitctl.application.waits.planning": ("MoveOptions",),
     "waitctl.application.contacts": ("ContactInput", "ContactService"),
     "waitctl.application.waits.recurring": ("RecurrenceResult", "RecurrenceService"),
     "waitctl.application.waits.updating": ("UpdatingService",),
@@ -71,6 +77,7 @@ _HOMES = {
         "WaitStatus",
     ),
     "waitctl.application.waits.scheduling": ("WaitSchedulingService",),
+    "waitctl.application.operations.templates": ("TemplateService",),
     "waitctl.application.processor.phases": ("TickOptions",),
     "waitctl.application.processor.tick": ("Tick", "TickReport"),
     "waitctl.application.processor.watch": ("Watch",),
@@ -86,6 +93,7 @@ _HOMES = {
     "waitctl.domain.intents": ("Late", "Rules"),
     "waitctl.domain.listeners": ("EventListener", "EventQuery"),
     "waitctl.domain.pauses": ("PauseKind",),
+    "waitctl.domain.plans": ("Plan", "PlanKind"),
     "waitctl.domain.recurrence": ("Recurrence", "RecurrenceRule", "RecurrenceStatus"),
     "waitctl.domain.waits": (
         "WaitSpec",
@@ -108,6 +116,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AwaitService",
     "Awaited",
+    "BulkService",
     "ContactInput",
     "ContactService",
     "CreateTotals",
@@ -123,11 +132,14 @@ __all__ = [
     "EventType",
     "InlineCommand",
     "Late",
+    "MoveOptions",
     "OpeningHours",
     "Outcome",
     "PauseKind",
     "PauseService",
     "PendingWaitsSummary",
+    "Plan",
+    "PlanKind",
     "RecordResult",
     "Recurrence",
     "RecurrenceResult",
@@ -140,6 +152,7 @@ __all__ = [
     "Retry",
     "Rules",
     "Settings",
+    "TemplateService",
     "Tick",
     "TickOptions",
     "TickReport",

@@ -17,10 +17,12 @@ from waitctl.domain.handlers import ExecConfig, HandlerConfig
 WITHOUT_DATABASE = {"calendar list", "calendar show", "calendar check", "db backup", "db sql", "event providers"}
 WITHOUT_DATABASE |= {"config check", "config show", "help", "init"}
 """What asks no server: `db backup` is for files alone."""
-OF_THEIR_OWN = {"check", "doctor", "serve", "top"}
-"""What says by its own means that the server refuses: their tests try it."""
+OF_THEIR_OWN = {"check", "doctor", "import", "serve", "top"}
+"""What says by its own means that the server refuses, or needs an empty database: their tests try it."""
 READS = {
     "analytics",
+    "bulk list",
+    "bulk show",
     "delivery handlers",
     "delivery list",
     "delivery show",
@@ -33,13 +35,17 @@ READS = {
     "event types list",
     "event why",
     "explain",
+    "export",
     "history",
     "list",
     "metrics",
     "pending",
     "recurring list",
     "recurring show",
+    "simulate",
     "status",
+    "template list",
+    "template show",
     "ticks",
     "upcoming",
     "why",
@@ -70,6 +76,10 @@ class Case:
         for contact in ("ada", "zoe"):
             owner("contact", "set", contact, "--tz", "UTC").ok()
         again = owner("create", "recurring", "--every", "1w", "-e", "again", "-o", "json").ok().json["id"]
+        owner("template", "save", "remind", "--", "create", "fixed-time", "1h").ok()
+        bulk = ("bulk", "reschedule", "-e", "listens", "--by", "1h", "-o", "id")
+        plan, done = (owner(*bulk).ok().lines[0] for _ in range(2))
+        owner("bulk", "apply", done, "-q").ok()
         (folder / "contacts.ndjson").write_text('{"contact": "kim", "timezone": "UTC"}\n')
         scene.database.close()
         self.lines: dict[str, list[str]] = {
@@ -88,6 +98,14 @@ class Case:
             "explain": [wait],
             "reschedule": [wait, "--at", "2096-01-01"],
             "replan": ["--all", "--apply"],
+            "bulk cancel": ["--all"],
+            "bulk resume": ["--all"],
+            "bulk reschedule": ["--all", "--by", "1h"],
+            "bulk retry": ["--all"],
+            "bulk apply": [plan],
+            "bulk undo": [done],
+            "bulk list": [],
+            "bulk show": [plan],
             "why": [wait],
             "event why": [event],
             "event record": ["sms_reply", "--contact", "ada"],
@@ -114,10 +132,17 @@ class Case:
             "contact import": ["contacts.ndjson"],
             "contact remove": ["ada"],
             "contact forget": ["zoe"],
+            "template save": ["other", "--", "create", "fixed-time", "1h"],
+            "template list": [],
+            "template show": ["remind"],
+            "template use": ["remind"],
+            "template remove": ["remind"],
             "ticks": [],
             "analytics": ["--by", "workflow"],
             "metrics": [],
             "prune": ["--older-than", "900d"],
+            "export": ["-"],
+            "simulate": ["--until", "1d"],
             "tick": [],
             "pause": ["--all"],
             "unpause": ["--all"],

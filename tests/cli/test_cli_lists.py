@@ -227,3 +227,34 @@ def test_a_named_wait_is_only_looked_at(run: Waitctl) -> None:
     assert run("cancel", wait, "--dry-run").lines == [f"{wait}  would be cancelled"]
     assert run("resume", wait, "--dry-run").lines == [f"{wait}  would be resumed"]
     assert run("status", wait, "-o", "json").json["status"] == "scheduled"
+
+
+def test_who_sleeps_until_when_and_why(run_on: Waitctl) -> None:
+    first = run_on("create", "until-time", "9", "--tz", "Europe/Berlin", "-e", "a", "-c", "ada", "-o", "json").ok().json
+    run_on("create", "for-event", "sms_reply", "-c", "ada", "-e", "b", "--timeout", "3d").ok()
+    run_on("create", "for-event", "sms_reply", "-c", "bob", "-e", "c").ok()
+    lines = run_on("list", "--sleeping").ok().lines
+    assert lines[0].split() == ["WAIT", "EXECUTION", "STEP", "CONTACT", "UNTIL", "REASON"]
+    assert "09:00:00 Europe/Berlin (in " in lines[1]
+    assert [line.split(")")[-1].strip() for line in lines[1:2]] == ["09:00 Europe/Berlin"]
+    assert "an event" in lines[3]
+    document = run_on("list", "--sleeping", "--limit", "1", "-o", "json").ok().json
+    assert document == {
+        "waits": [
+            {
+                "id": first["id"],
+                "workflow_execution_id": "a",
+                "step_id": "wait",
+                "contact_id": "ada",
+                "status": "scheduled",
+                "timezone": "Europe/Berlin",
+                "until": first["scheduled_at"],
+                "reason": "09:00 Europe/Berlin",
+            }
+        ],
+        "next": first["id"],
+    }
+    rest = run_on("list", "--sleeping", "--after", first["id"], "--contact", "ada", "-o", "ndjson").ok().lines
+    assert [json.loads(line)["workflow_execution_id"] for line in rest] == ["b"]
+    assert run_on("list", "--sleeping", "--status", "resumed").err == "nobody sleeps\n"
+    assert run_on("list", "--sleeping", "--sort", "due", "-o", "json").json_error(2)["code"] == "usage"

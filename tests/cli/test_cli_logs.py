@@ -81,7 +81,7 @@ def test_a_phase_is_a_line_when_asked_for(run: Waitctl) -> None:
     due(run)
     done = run("-v", "tick", "-o", "json")
     phases = re.findall(r"^phase ([a-z ()]+): (\d+) in [\d.]+ s$", done.err, re.MULTILINE)
-    assert phases == [("events", "0"), ("due (late)", "0"), ("due", "1"), ("due", "0"), ("expired", "0")]
+    assert phases == [("events", "0"), ("due (late)", "0"), ("due", "1"), ("due (recurrences)", "0"), ("expired", "0")]
     assert run("tick", "-o", "json").err == ""
 
 

@@ -56,6 +56,22 @@ def crontab(tmp_path: Path) -> dict[str, str]:
 # -- init --------------------------------------------------------------------------------------------------------------
 
 
+def test_a_table_is_shown_by_its_keys(nowhere: Waitctl, tmp_path: Path) -> None:
+    """And what stands below it by its names."""
+    (tmp_path / "c.toml").write_text(
+        '[serve]\nmax_requests = 7\n[serve.tokens.shop]\ntoken_env = "SHOP"\nscopes = ["read"]\n'
+        '[templates.remind]\ncreate = "fixed-time 1d"\n'
+    )
+    shown = nowhere("--config", "c.toml", "config", "show", "-o", "json").ok().json["settings"]
+    assert {key: value for key, value in shown.items() if key.startswith(("serve", "templates"))} == {
+        "serve.max_requests": 7,
+        "serve.tokens.shop.token_env": "SHOP",
+        "serve.tokens.shop.scopes": ["read"],
+        "serve.max_tick_age": "3 min",
+        "templates.remind.create": "fixed-time 1d",
+    }
+
+
 def test_init_makes_a_config_that_holds_and_names_the_database(here: Waitctl) -> None:
     made = here("init", "-o", "json").ok().json
 

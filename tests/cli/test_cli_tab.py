@@ -11,7 +11,7 @@ import typer
 from typer._completion_classes import ZshComplete
 
 from tests.cli.processes import Waitctl
-from waitctl import Database, EventService, WaitSchedulingService, WaitSpec, make_event
+from waitctl import Database, EventService, TemplateService, WaitSchedulingService, WaitSpec, make_event
 from waitctl.cli.app import app
 
 Tab = Callable[[str], dict[str, str | None]]
@@ -98,3 +98,18 @@ def test_by_process(run: Waitctl) -> None:
     run("create", "fixed-time", "1h", "-e", "order-17", "-o", "id").ok()
     line = {"_WAITCTL_COMPLETE": "complete_bash", "COMP_WORDS": "waitctl list -e ", "COMP_CWORD": "3"}
     assert run(env=line).ok().lines == ["order-17"]
+
+
+def test_templates_and_their_placeholders(tab: Tab, database: Database, tmp_path: Path) -> None:
+    templates = TemplateService(database)
+    for argv in (["fixed-time", "{days:int}d", "-e", "{id}"], ["fixed-time", "{days:int}h", "-e", "{id}"]):
+        templates.save("reminder", argv)
+    templates.save("call", ["until-time", "9"])
+    assert tab("template use ") == {"call": "a template, version 1", "reminder": "a template, version 2"}
+    assert list(tab("template show rem")) == ["reminder"]
+    assert list(tab("template save re")) == ["reminder"]
+    assert tab("template use reminder --set ") == {"days=": "int", "id=": "str"}
+    assert tab("template use nothing --set ") == {}
+    file = tmp_path / "config.toml"
+    file.write_text('[templates.call]\ncreate = "until-time 10"\n')
+    assert tab(f"--config {file} template remove c") == {"call": "a template of the config"}

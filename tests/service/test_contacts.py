@@ -11,7 +11,17 @@ import pytest
 import sqlalchemy as sa
 
 from tests.scene import Scene
-from waitctl import EventService, Settings, WaitFilter, WaitSpec, load_settings, make_event
+from waitctl import (
+    EventQuery,
+    EventService,
+    Settings,
+    Tick,
+    WaitFilter,
+    WaitSchedulingService,
+    WaitSpec,
+    load_settings,
+    make_event,
+)
 from waitctl.application.contacts import ContactInput, ContactService
 from waitctl.domain.errors import (
     ContactNotFoundError,
@@ -167,6 +177,26 @@ def test_events_tell_the_zone(scene: Scene, contacts: ContactService) -> None:
     lines = [(1, b'{"type": "email_open", "contact": "ada", "data": {"user": {"tz": "Asia/Tokyo"}}}')]
     events.ingest_ndjson(lines, source="crm")
     assert [each.timezone for each in contacts.list_contacts()] == [TOKYO]
+
+
+def test_a_row_of_the_inbox_table_tells_the_zone(scene: Scene, contacts: ContactService) -> None:
+    """By whichever door it is let in: a tick, or a new wait that looks back."""
+    settings = Settings(scene.url, sources={"crm": SourceConfig("crm", timezone="data.tz")})
+
+    def insert(contact: str, zone: str, source: str = "crm", event_type: str = "email_open") -> None:
+        scene.insert_event(event_type, contact, f'{{"tz": "{zone}"}}', source)
+
+    insert(" Ada@Example.org", BERLIN)
+    insert("bob", "+02:00")
+    insert("eve", TOKYO, "other")
+    insert("kim", TOKYO, event_type="nothing")  # refused
+    scene.on_the_real_clock()
+    assert Tick(scene.database, settings).run().correlated == 3
+    assert [(each.contact_id, each.timezone) for each in contacts.list_contacts()] == [("ada@example.org", BERLIN)]
+    insert("zoe", TOKYO)
+    waits = WaitSchedulingService(scene.database, settings=settings)
+    waits.create_event_wait(EventQuery(("email_open",)), WaitSpec("z", contact_id="zoe"))
+    assert [each.timezone for each in contacts.list_contacts()] == [BERLIN, TOKYO]
 
 
 # -- forgetting ----------------------------------------------------------------------------------------------------------

@@ -189,6 +189,27 @@ def test_what_goes_in_together_is_what_would_have_gone_in_alone(scene: Scene) ->
         assert [each.reason for each in scene.waits.get_history(made.id)] == ["as of 2026-03-01T12:00:00Z: created"]
 
 
+@pytest.mark.parametrize("text", ["\\N", "\\.", "a\\tb", "back\\", "\\\\x", "é 😀", "{}"])
+@pytest.mark.parametrize("plans", [1, 2])
+def test_texts_that_mean_something_to_copy_arrive_as_they_are(scene: Scene, text: str, plans: int) -> None:
+    """Of each wait's own, and of what many share: a condition may hold line feeds."""
+    condition = f'event.data.n ==\t"{text}"\n|| true'.replace("\\", "\\\\")
+    queries = [EventQuery(("email_open",), match={text: text}, where=condition), EventQuery(("sms_reply",))]
+    context = {"text": text, "lines": "a\tb\nc\rd"}
+    wanted = [
+        WaitRequest.for_event(query, WaitSpec(f"{text} {number}", text, text, f"{text}{number}", context, text))
+        for number, query in enumerate(queries[:plans])
+    ]
+    assert scene.waits.create_waits(wanted) == CreateTotals(plans, plans, 0, 0)
+    waits = {wait.wait.contact_id: wait.wait for wait in scene.waits.list_waits()[0]}
+    for number, request in enumerate(wanted):
+        wait, spec = waits[f"{text}{number}"], request.spec
+        assert (wait.step_id, wait.workflow_id, wait.context, wait.handler) == (text, text, context, text)
+        assert wait.workflow_execution_id == spec.workflow_execution_id
+    [first] = scene.waits.get_wait_status(waits[f"{text}0"].id).wait.listeners
+    assert (first.match, first.where) == ({text: text}, condition)
+
+
 def test_what_depends_on_the_single_wait_is_its_own(scene: Scene) -> None:
     """A spread goes by each wait's id, a zone by its contact or context, though all were asked for by one object."""
     spread, hour = Rules(spread=parse_duration("30m")), timedelta(hours=1)

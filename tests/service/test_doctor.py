@@ -294,6 +294,19 @@ def test_a_database_that_is_away(tmp_path: Path) -> None:
         assert plugin(scene).severity is severity
 
 
+@pytest.mark.parametrize(("mode", "state"), [(0o1777, "warn"), (0o777, "warn"), (0o700, "ok"), (0o755, "ok")])
+def test_a_folder_where_others_may_make_files(tmp_path: Path, mode: int, state: str) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(mode)
+    url = f"sqlite:///{folder}/waits.db"
+    with Database(url) as database:
+        database.upgrade()
+    found = {each.check: each for each in examine(lambda: Settings(url), lambda _: Database(url))}["database"]
+    assert (found.state, str(folder) in found.detail) == (state, True)
+    assert ("others may make files" in found.detail) == (state == "warn")
+
+
 def test_a_url_that_cannot_be_read() -> None:
     found = {each.check: each for each in examine(lambda: Settings("mysql://x"), lambda _: Database("mysql://x"))}
     assert (found["config"].state, found["database"].state) == (State.OK, State.FAIL)

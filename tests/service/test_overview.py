@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import WaitFilter
 from waitctl.application.operations.runs import list_runs
@@ -46,12 +48,17 @@ def test_listeners_whose_wait_has_ended(scene: Scene) -> None:
     assert scene.waits.list_pending_waits().to_json()["listeners"]["orphans"] == 1
 
 
+def numbers_and_ids(scene: Scene) -> tuple[str, str]:
+    """``:count`` rows of numbers, and an id of each."""
+    if scene.database.is_sqlite:
+        numbers = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < :count) SELECT n FROM c)"
+        return numbers, "printf('01a00000-0000-7000-8000-%012d', n)"
+    return "generate_series(1, :count) AS numbers(n)", "CAST(lpad(CAST(n AS text), 32, '0') AS uuid)"
+
+
 def copies(scene: Scene, count: int) -> None:
     """Many waits like the first one, and a delivery of each."""
-    numbers = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < :count) SELECT n FROM c)"
-    identifier = "printf('01a00000-0000-7000-8000-%012d', n)"
-    if not scene.database.is_sqlite:
-        numbers, identifier = "generate_series(1, :count) AS numbers(n)", "CAST(lpad(CAST(n AS text), 32, '0') AS uuid)"
+    numbers, identifier = numbers_and_ids(scene)
     scene.sql(
         "INSERT INTO workflow_wait_executions (id, workflow_execution_id, step_id, wait_type, status, scheduled_at,"
         " timezone, wait_config, created_at, updated_at)"
@@ -81,6 +88,30 @@ def test_counts_stop_at_the_cap(scene: Scene) -> None:
     backlogs = scene.deliveries.list_backlogs()
     assert [(each.handler, each.pending == each.due) for each in backlogs] == [("one", True), ("other", True)]
     assert sum(each.pending for each in backlogs) == CAP + 1
+
+
+def more_listeners(scene: Scene, count: int, execution: str) -> None:
+    """So many listeners for another type of event each, before all others."""
+    numbers, identifier = numbers_and_ids(scene)
+    scene.sql(
+        "INSERT INTO workflow_event_listeners (id, wait_id, event_type, contact_id, exclusive, status, since_at,"
+        f" timeout_at, expires_at) SELECT {identifier}, wait_id, 'type-' || n, l.contact_id, exclusive, l.status,"
+        " since_at, l.timeout_at, since_at FROM workflow_event_listeners l JOIN workflow_wait_executions w"
+        f" ON w.id = wait_id AND workflow_execution_id = :execution, {numbers}",
+        count=count,
+        execution=execution,
+    )
+
+
+@pytest.mark.parametrize(("listeners", "known"), [(CAP - 2, True), (CAP + 5, True), (2 * CAP + 5, False)])
+def test_a_wait_that_listens_for_much_counts_once(scene: Scene, listeners: int, known: bool) -> None:
+    """Also where all of the listeners that are looked at first are of one wait, and as far as there is a look."""
+    scene.listen(execution="one", timeout="1h")
+    scene.listen(execution="other", timeout="2h")
+    more_listeners(scene, listeners, "one")
+    counted = scene.waits.list_pending_waits().to_json()
+    assert counted["by_type"]["for_event"] == (2 if known else CAP)
+    assert ("by_type.for_event" in counted["capped"]) is not known
 
 
 def note(scene: Scene, minute: float, *, finished: bool = True) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -113,6 +114,16 @@ def test_categories() -> None:
     assert "catholic" in str(caught.value.hint)
 
 
+def test_the_days_on_which_banks_are_closed() -> None:
+    """In Hong Kong they are general holidays, of which some are no statutory ones; elsewhere the library says bank."""
+    good_friday, day_after = Date(2026, 4, 3).to_stdlib(), Date(2026, 4, 4).to_stdlib()
+    for name in ("HK+bank", "HKG+bank"):
+        general = Calendars().get(name).holidays_of(2026)
+        assert {good_friday, day_after} <= general.keys()
+    assert good_friday not in Calendars().get("HK").holidays_of(2026)
+    assert Date(2026, 12, 31).to_stdlib() in Calendars().get("SE+bank").holidays_of(2026)
+
+
 def test_a_category_of_a_base(tmp_path: Path) -> None:
     company = calendar(tmp_path, 'base = "DE-BY+catholic"')
     assert company.day_off(Date(2026, 8, 15))
@@ -207,8 +218,8 @@ def many(count: int) -> str:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "cannot read|no whole days"),
-        ("nothing of the kind\n", "cannot read|no whole days"),
+        ("", "no iCalendar file|no whole days"),
+        ("nothing of the kind\n", r"\.ics is no iCalendar file$"),
         (many(0), "no whole days"),
         (CLUB.replace("FREQ=YEARLY", "FREQ=SECONDLY"), "more than once a day"),
         (CLUB.replace("FREQ=YEARLY", "FREQ=HOURLY"), "more than once a day"),
@@ -219,6 +230,27 @@ def many(count: int) -> str:
 def test_a_file_that_is_none(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(InvalidSettingError, match=says):
         from_file(tmp_path, text)
+
+
+def test_what_stands_in_a_file_that_is_none_is_not_told(tmp_path: Path) -> None:
+    """A config of calendars alone may be anybody's, and name a key."""
+    key = "af5d45f8c0ffee"
+    for text in (key, f"BEGIN:VCALENDAR\n{key}\nEND:VCALENDAR", f"BEGIN:VCALENDAR\nX-A;{key}:\nEND:VCALENDAR"):
+        with pytest.raises(InvalidSettingError) as refused:
+            from_file(tmp_path, text)
+        assert key not in f"{refused.value}{refused.value.hint}", text
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/"])
+def test_what_is_no_file(tmp_path: Path, path: str) -> None:
+    with pytest.raises(InvalidSettingError, match=r"is no file|cannot read"):
+        calendar(tmp_path, f'ics = "{path}"')
+
+
+def test_a_pipe_that_nobody_writes_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.ics")
+    with pytest.raises(InvalidSettingError, match="is no file"):
+        calendar(tmp_path, 'ics = "pipe.ics"')
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from tests.unit.random_cases import chance_of, local_time, number
 from tests.unit.wall_clocks import all_zones, changes, read, shown
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.intents import Rules
-from waitctl.domain.recurrence import RecurrenceRule, next_occurrence, preview
+from waitctl.domain.occurrences import next_occurrence, preview
+from waitctl.domain.recurrence import RecurrenceRule
 
 MINUTE = timedelta(minutes=1)
 NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")

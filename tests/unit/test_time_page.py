@@ -21,7 +21,8 @@ from waitctl.domain.intents import (
     parse_until_time,
 )
 from waitctl.domain.months import parse_day_of_month
-from waitctl.domain.recurrence import RecurrenceRule, next_occurrence
+from waitctl.domain.occurrences import next_occurrence
+from waitctl.domain.recurrence import RecurrenceRule
 from waitctl.domain.schedule import resolve
 from waitctl.infrastructure.calendars import Calendars
 

@@ -161,6 +161,18 @@ def waits_of(migrated_sqlite_url: str) -> Iterator[WaitSchedulingService]:
         yield WaitSchedulingService(database, actor="test")
 
 
+@pytest.mark.parametrize(
+    ("method", "path"), [*(each for each in WRITES if "/api/" in each[1]), ("POST", "/api/v1/events")]
+)
+def test_the_api_takes_no_change_by_a_session(acting: Client, method: str, path: str) -> None:
+    """Another port of this machine is the same site to a browser, and a request without a body asks for no leave."""
+    headers = browser(acting, TOKENS["admin"])
+    for given in (headers, headers | {"Origin": f"http://127.0.0.1:{acting.port}"}, headers | JSON):
+        refused = acting.ask(method, path, None if given is headers else "{}", given)
+        assert refused.status == 403, refused
+    assert acting.ask("GET", "/api/v1/waits", headers=headers).status == 200
+
+
 def test_a_dashboard_that_only_shows_changes_nothing(migrated_sqlite_url: str, tmp_path: Path) -> None:
     with door(settings_of(migrated_sqlite_url, tmp_path), token=None) as client:
         headers = browser(client, TOKENS["admin"])

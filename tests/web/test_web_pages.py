@@ -24,19 +24,23 @@ from waitctl import (
     EventService,
     PauseService,
     Tick,
+    WaitFilter,
     WaitSchedulingService,
     WaitSpec,
     make_event,
 )
 from waitctl.application.events.webhooks import Webhook, WebhookService
+from waitctl.application.operations.bulk import BulkService
 from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
 from waitctl.domain.pauses import PauseKind
+from waitctl.domain.plans import PlanKind
 from waitctl.infrastructure.config import SourceConfig
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.providers import Request
 from waitctl.web import create_app
 
+HOUR = timedelta(hours=1)
 EVIL = "<script>alert(1)</script>\"'&"
 
 
@@ -96,6 +100,8 @@ class Stage:
         [delivery] = waits.get_wait_status(self.dead.id).wait.deliveries
         self.delivery = delivery.id
         self.waits = waits
+        bulk = BulkService(self.database, actor=EVIL, settings=self.settings)
+        self.plan = bulk.plan(PlanKind.CANCEL, WaitFilter(workflow_id=EVIL), reason=EVIL)
 
     def pages(self) -> list[str]:
         return [
@@ -116,6 +122,8 @@ class Stage:
             "/calendars/DE-BY?year=2026",
             "/quarantine",
             f"/quarantine/{self.payload}",
+            "/plans",
+            f"/plans/{self.plan.id}",
             "/nothing",
             "/waits/12345678",
             "/waits?nonsense=1",
@@ -166,13 +174,15 @@ STORIES = {
     "/deliveries": ["By handler", "Dead", "nudge"],
     "/deliveries/{delivery}": ["Last error", "1 of 1", "Output of attempt 1", "no stamps"],
     "/calendars/DE-BY?year=2026": ["Holidays", "January", "2026-01-06"],
+    "/plans": ["cancel", "planned"],
+    "/plans/{plan}": ["Plan to cancel 1 waits", "Expires", "workflow_id"],
     "/quarantine/{payload}": ["invalid_signature, from calcom", "Body"],
 }
 
 
 def test_each_page_tells_its_story(stage: Stage) -> None:
     ids = {"event": stage.event_id, "delivery": stage.delivery, "payload": stage.payload}
-    ids |= {"open": stage.open.id, "dead": stage.dead.id}
+    ids |= {"open": stage.open.id, "dead": stage.dead.id, "plan": stage.plan.id}
     with door(stage.settings) as client:
         for path, words in STORIES.items():
             text = client.get(path.format(**ids), Accept=HTML).text
@@ -199,7 +209,9 @@ def test_every_link_of_every_page_leads_somewhere_under_a_path_of_a_proxy(stage:
                 left += sorted(
                     each
                     for each in links - seen - set(left)
-                    if not re.search(r"/(retry|drop|cancel|resume|replay|reschedule|retry-dead)$", each)
+                    if not re.search(
+                        r"/(retry|drop|cancel|resume|replay|reschedule|retry-dead|apply|undo)$|/plans/new", each
+                    )
                 )
         assert len(seen) > 25
 
@@ -231,6 +243,44 @@ def test_what_a_person_changes_is_changed_and_said(stage: Stage) -> None:
         assert late.status == 409
         everything = submit(client, "/deliveries/retry-dead", headers, csrf=csrf)
         assert everything.headers["location"] == "/deliveries?done=retried"
+
+
+def test_many_waits_are_planned_applied_and_undone(stage: Stage) -> None:
+    with door(stage.settings, allow_actions=True, token=None) as client:
+        headers = browser(client, TOKENS["writer"])
+        assert "Change all of these" not in client.ask("GET", "/waits", headers=headers).text, "no filter"
+        page = client.ask("GET", "/waits?execution=order-18&status=scheduled&status=waiting", headers=headers)
+        [new] = [address for address in Markup(page.text).addresses if address.startswith("/plans/new?")]
+        csrf = csrf_in(page)
+
+        def act(path: str, **fields: str) -> str:
+            done = submit(client, path, headers, csrf=csrf, **fields)
+            assert done.status == 303, done
+            return done.headers["location"]
+
+        address = act(new, action="reschedule", by="+2h", at="", spread="", reason="they asked")
+        shown = client.ask("GET", address, headers=headers).text
+        assert "nothing has been changed yet" in shown and "Apply it to 1 waits" in shown
+        plan = address.partition("?")[0]
+        before = stage.waits.get_wait_status(stage.timed.id).wait
+        assert before.scheduled_at == stage.timed.scheduled_at
+        assert submit(client, f"{plan}/apply", headers, csrf=csrf, max="0").status == 409
+        shown = client.ask("GET", act(f"{plan}/apply", max="1"), headers=headers).text
+        assert "The plan is applied" in shown and "Undo it" in shown
+        moved = stage.waits.get_wait_status(stage.timed.id).wait
+        assert (moved.scheduled_at or before.created_at) - (before.scheduled_at or before.created_at) == 2 * HOUR
+        assert stage.waits.get_history(stage.timed.id)[-1].actor.startswith("writer@")
+        assert submit(client, f"{plan}/apply", headers, csrf=csrf, max="1").status == 409
+        shown = client.ask("GET", act(f"{plan}/undo"), headers=headers).text
+        assert "The plan is undone" in shown and "Undo it" not in shown
+        assert stage.waits.get_wait_status(stage.timed.id).wait.scheduled_at == before.scheduled_at
+        for wrong in ("/plans/new", "/plans/new?nonsense=1"):
+            assert submit(client, wrong, headers, csrf=csrf, action="cancel").status == 400
+        for fields in ({"action": "destroy"}, {"action": "replan"}, {"action": "reschedule"}, {}):
+            assert submit(client, new, headers, csrf=csrf, **fields).status == 400
+        assert submit(client, new, headers, csrf="x", action="cancel").status == 403
+        reader = browser(client, TOKENS["reader"])
+        assert submit(client, f"{plan}/undo", reader, csrf=csrf).status == 403
 
 
 def test_a_row_that_something_else_has_written_is_shown(stage: Stage) -> None:

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -270,3 +270,69 @@ def test_a_database_that_is_not_there_ends_it_and_one_that_is_away_does_not(tmp_
 )
 def test_a_config_that_is_wrong_is_refused(run_sqlite: Waitctl, config: str, words: str) -> None:
     assert words in run_sqlite("serve", env=configured(run_sqlite, config)).error(2)
+
+
+# -- what a client may say before it says what it wants ----------------------------------------------------------------
+
+
+@pytest.fixture
+def listening(run_sqlite: Waitctl) -> Iterator[int]:
+    """The port of a server."""
+    WaitSchedulingService(str(run_sqlite.url)).create_fixed_time_wait("1h", WaitSpec("order-17"))
+    with served(run_sqlite, "--port", "0", env=configured(run_sqlite)) as (_, line):
+        yield client_of(line).port
+
+
+HEADS = {
+    "a line without an end": b"GET /" + b"x" * 200_000,
+    "a header without an end": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000,
+    "headers without an end": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 40_000,
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_a_head_without_an_end_is_not_kept(listening: int, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", listening), timeout=60) as connection:
+        with suppress(ConnectionError):  # it need not hear us out
+            for start in range(0, len(head), 10_000):
+                connection.sendall(head[start : start + 10_000])
+        assert _answer(connection) in {b"HTTP/1.1 431 Request Header Fields Too Large", b""}
+    assert Client(listening, TOKEN).get("/api/v1/waits").status == 200
+
+
+def test_who_does_not_say_what_it_wants_is_not_waited_for(listening: int) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", listening), timeout=60) as silent,
+        socket.create_connection(("127.0.0.1", listening), timeout=60) as slow,
+        socket.create_connection(("127.0.0.1", listening), timeout=60) as second,
+    ):
+        slow.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+        second.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HT")
+        for connection in (silent, slow):
+            assert _answer(connection) == b"HTTP/1.1 408 Request Timeout"
+        assert second.recv(12) in {b"HTTP/1.1 200", b"HTTP/1.1 503"}
+        while second.recv(4096):
+            pass
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        b"GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+    ids=["two headers", "a line and a header"],
+)
+def test_a_request_is_for_one_host(listening: int, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", listening), timeout=60) as connection:
+        connection.sendall(head)
+        assert _answer(connection) == b"HTTP/1.1 400 Bad Request"
+
+
+def _answer(connection: socket.socket) -> bytes:
+    """The first line of all that is answered, once the other side has closed."""
+    said = b""
+    with suppress(ConnectionError):
+        while part := connection.recv(65_536):
+            said += part
+    return said.partition(b"\r\n")[0]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from datetime import datetime
 
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD, Contact, value_under, zone_in_context
 from waitctl.domain.errors import ContactNotFoundError, InvalidInputError, InvalidTimezoneError
 from waitctl.domain.instants import check_zone
 from waitctl.domain.text import JsonObject, check_json_object, normalize_contact
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import Resolution, WaitSpec, WaitStepExecution
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion
@@ -60,7 +61,7 @@ class ContactService:
 
         def work(connection: Connection) -> tuple[Contact, int]:
             before = store.get_contact(connection, given.contact_id)
-            _write(connection, given, self._database)
+            _write(connection, given, self._database.clock(connection))
             found = self._get(connection, given.contact_id)
             changed = (before.timezone if before else None) != found.timezone
             return found, store.count_open_by_zone(connection, found.contact_id) if changed else 0
@@ -86,8 +87,9 @@ class ContactService:
                 on_rejection(number, error)
 
         def work(connection: Connection) -> None:
+            now = self._database.clock(connection)
             for each in good:
-                _write(connection, each, self._database)
+                _write(connection, each, now)
 
         self._database.write(work)
         return Imported(received, len(good), rejected)
@@ -156,8 +158,8 @@ def _not_found(contact_id: str) -> ContactNotFoundError:
     return ContactNotFoundError(f"nothing is known of the contact {contact_id!a}")
 
 
-def _write(connection: Connection, given: ContactInput, database: Database) -> None:
-    store.put_contact(connection, given.contact_id, given.timezone, given.data, now=database.clock(connection))
+def _write(connection: Connection, given: ContactInput, now: datetime) -> None:
+    store.put_contact(connection, given.contact_id, given.timezone, given.data, now=now)
 
 
 # -- which zone that puts a wait in ------------------------------------------------------------------------------------
@@ -200,15 +202,23 @@ class ContactZones:
 
 def zone_today(wait: WaitStepExecution, zones: ContactZones) -> str:
     """The zone that a stored wait would be in today. Raises `InvalidTimezoneError`."""
-    config, found = wait.wait_config, None
-    if config.get(TZ_FIELD):
-        found = zone_in_context(wait.context, config[TZ_FIELD])
-    if found is None and config.get(TZ_CONTACT) and wait.contact_id is not None:
-        found = zones.get(wait.contact_id)
-    return found or wait.timezone
+    return zone_asked_for(wait.wait_config, wait.context, wait.contact_id, zones.get) or wait.timezone
 
 
-def note_zones(connection: Connection, database: Database, found: Iterable[tuple[str, JsonObject]], field: str) -> None:
+def zone_asked_for(
+    config: JsonObject, context: JsonObject | None, contact_id: str | None, zone_of: Callable[[str], str | None]
+) -> str | None:
+    """The zone of the context or the contact, where what was asked for goes by it and it is known.
+
+    Raises `InvalidTimezoneError` for a field of the context that holds no zone.
+    """
+    found = zone_in_context(context, config[TZ_FIELD]) if config.get(TZ_FIELD) else None
+    if found is None and config.get(TZ_CONTACT) and contact_id is not None:
+        found = zone_of(contact_id)
+    return found
+
+
+def note_zones(connection: Connection, found: Iterable[tuple[str, JsonObject]], field: str, *, now: datetime) -> None:
     """Write the zones that events tell: pairs of a contact and an event's data. What is no zone changes nothing."""
     zones = dict[str, str]()
     for contact_id, data in found:
@@ -219,4 +229,4 @@ def note_zones(connection: Connection, database: Database, found: Iterable[tuple
             except InvalidTimezoneError:
                 continue
     for contact_id, zone in sorted(zones.items()):  # in one order, so that two events never wait for each other
-        _write(connection, ContactInput(contact_id, zone), database)
+        _write(connection, ContactInput(contact_id, zone), now)

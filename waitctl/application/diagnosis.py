@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from waitctl.application.documents import event_document, instant
@@ -11,6 +10,7 @@ from waitctl.application.id_lookup import EVENT, WAIT, get_by_id
 from waitctl.domain.events import Event
 from waitctl.domain.near_misses import Miss, Taker, find_miss, nearest, still_wanted
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.store import events as event_store

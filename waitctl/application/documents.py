@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from waitctl.domain.deliveries import Backlog, Delivery
-from waitctl.domain.events import Event
 from waitctl.domain.instants import format_instant
-from waitctl.domain.listeners import EventListener
-from waitctl.domain.text import JsonObject
 from waitctl.domain.traces import trace_links
 from waitctl.domain.waits import ENUMERATIONS, INSTANTS, WaitStepExecution
 
 if TYPE_CHECKING:
+    from waitctl.domain.deliveries import Backlog, Delivery
+    from waitctl.domain.events import Event
+    from waitctl.domain.listeners import EventListener
     from waitctl.domain.pauses import Pause
+    from waitctl.domain.text import JsonObject
 
 WAIT_FIELDS = (
     *("id", "workflow_id", "workflow_execution_id", "step_id", "contact_id", "wait_type", "status", "scheduled_at"),

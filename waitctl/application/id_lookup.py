@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from waitctl.domain.errors import (
@@ -12,12 +11,14 @@ from waitctl.domain.errors import (
     EventNotFoundError,
     InvalidWaitConfigurationError,
     NotFoundError,
+    PlanNotFoundError,
     QuarantineNotFoundError,
     RecurrenceNotFoundError,
     WaitExecutionNotFoundError,
     WaitStepError,
 )
 from waitctl.domain.text import holds_control
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.store import id_search
 from waitctl.infrastructure.store.id_search import HasId
@@ -56,6 +57,7 @@ QUARANTINED = Kind(
 )
 
 RECURRENCE = Kind(HasId.RECURRENCE, "a recurrence", "recurrences", "no recurrence", RecurrenceNotFoundError)
+PLAN = Kind(HasId.PLAN, "a plan", "plans", "no plan", PlanNotFoundError)
 
 
 def find_id(connection: Connection, kind: Kind, text: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from waitctl.application.contacts import note_zones
 from waitctl.application.documents import instant
 from waitctl.application.quarantine import keep
 from waitctl.domain.errors import InvalidEventError, InvalidInputError, InvalidWaitDateError
@@ -13,9 +13,11 @@ from waitctl.domain.events import check_event_type_name, check_registered
 from waitctl.domain.instants import OUTSIDE, YEARS, parse_moment
 from waitctl.domain.quarantine import MAX_KEPT, Quarantined
 from waitctl.domain.text import MAX_JSON, MAX_TEXT, check_text, normalize_contact, storable, to_json
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.config import Settings, SourceConfig
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.ids import new_id
+from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import inbox as store
 from waitctl.infrastructure.store.inbox import InboxRow
 
@@ -70,7 +72,16 @@ class Inbox:
             store.set_contacts(connection, changed)
         if admitted:
             store.set_instants(connection, ((each.row.id, each.occurred_at) for each in admitted))
+        self._note_zones(connection, admitted, now)
         return {each.row.id: each.contact_id for each in admitted}
+
+    def _note_zones(self, connection: Connection, admitted: Sequence[_Admitted], now: datetime) -> None:
+        """Write the zones of contacts that these rows tell, of sources whose events do."""
+        for name, source in self._sources.items():
+            ids = [each.row.id for each in admitted if each.row.source == name] if source.timezone else []
+            if source.timezone and ids:
+                told = ((event.contact_id, event.data) for event in event_store.get_events(connection, ids))
+                note_zones(connection, told, source.timezone, now=now)
 
     def _refuse(
         self, connection: Connection, refused: Sequence[tuple[InboxRow, InvalidInputError]], now: datetime

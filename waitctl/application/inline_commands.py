@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from waitctl.domain.deliveries import Backlog
 from waitctl.domain.errors import InlineCommandsNotAllowedError, MissingCredentialError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, InlineCommand
-from waitctl.domain.waits import WaitSpec, WaitStepExecution
-from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.inline_key import WHAT, InlineKey, default_path, make_key, read_key
+
+if TYPE_CHECKING:
+    from waitctl.domain.deliveries import Backlog
+    from waitctl.domain.waits import WaitSpec, WaitStepExecution
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Connection, Database
 
 NOT_OURS: Final = "inline command not made by this user"
 
@@ -75,9 +77,28 @@ class InlineCommands:
         """
         if spec.command is not None:
             self.check()
-            if not dry_run and self._settings.inline_key_file is None and self._key() is None:
-                make_key(default_path())
+            if not dry_run:
+                self._make_key()
         return spec
+
+    def _make_key(self) -> None:
+        if self._settings.inline_key_file is None and self._key() is None:
+            make_key(default_path())
+
+    def key_to_sign(self) -> InlineKey:
+        """The key that vouches for commands which are to be stored; it is made when there is none.
+
+        Raises what `check` raises.
+        """
+        self.check()
+        self._make_key()
+        key = self._key()
+        assert key is not None
+        return key
+
+    def key_to_verify(self) -> InlineKey | None:
+        """The key of the commands that may run from this database; ``None`` when none may."""
+        return self._usable_key() if self.why_refused() is None else None
 
     def sign(self, wait: WaitStepExecution) -> str | None:
         """The signature of a wait's command, if it has one. Raises `MissingCredentialError` and `UnsafeFileError`."""

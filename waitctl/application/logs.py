@@ -7,11 +7,13 @@ error.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.instants import format_instant
-from waitctl.infrastructure.store.deliveries import NamedDelivery
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.store.deliveries import NamedDelivery
 
 FIELDS = "waitctl_fields"
 """The attribute of a record that has its fields; ``event`` says what happened."""

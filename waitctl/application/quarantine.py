@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from waitctl.domain.quarantine import MAX_AGE, MAX_BYTES, Quarantined
-from waitctl.infrastructure.config import Settings, SourceConfig
-from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.store import quarantine as store
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.config import Settings, SourceConfig
+    from waitctl.infrastructure.database import Connection
 
 
 def keep(connection: Connection, rows: Sequence[Quarantined], config: SourceConfig) -> None:

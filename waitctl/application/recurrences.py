@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
-from waitctl.application.contacts import in_its_zone
+from waitctl.application.contacts import in_its_zone, zone_asked_for
+from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
 from waitctl.domain.errors import InvalidInputError
 from waitctl.domain.instants import parse_instant
-from waitctl.domain.intents import FixedTime, Rules, read_intent
+from waitctl.domain.intents import Rules, read_intent
 from waitctl.domain.late import LATE_TOLERANCE
-from waitctl.domain.recurrence import (
-    NUMBER,
-    RECURRENCE,
-    Recurrence,
-    RecurrenceRule,
-    RecurrenceStatus,
-    next_occurrence,
-)
+from waitctl.domain.occurrences import NextWait, Occurrence, Terms, next_occurrence, next_wait
+from waitctl.domain.recurrence import CANCELLED, Recurrence, RecurrenceRule, RecurrenceStatus
 from waitctl.domain.schedule import IntentResolver
-from waitctl.domain.waits import Resolution, WaitStepExecution
-from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
+from waitctl.domain.text import JsonObject, from_json, to_json
+from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.ids import new_id
-from waitctl.infrastructure.store import completion, creation
+from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import recurrences as store
-from waitctl.infrastructure.store.recurrences import Ended
+from waitctl.infrastructure.store.contacts import zones_of
 from waitctl.infrastructure.zone_rules import tzdata_version
 
-CANCELLED, FINISHED, TAKEN = "its wait was cancelled", "its rule has ended", "its step has another open wait"
+if TYPE_CHECKING:
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Connection, Database
+    from waitctl.infrastructure.store.recurrences import Ended
+
+FINISHED, TAKEN = "its rule has ended", "its step has another open wait"
 
 
 class Recurrences:
@@ -47,24 +48,14 @@ class Recurrences:
         self._host_rules = HostOpeningRules(settings)
         self._tolerance = settings.late_tolerance if settings else LATE_TOLERANCE
 
-    def go_on_due(self, connection: Connection, *, now: datetime) -> None:
-        """Go on with every recurrence that is due and whose open wait has ended."""
-        self._go_on(connection, store.take_ended(connection, now=now), now)
-
-    def go_on_among(self, connection: Connection, wait_ids: Sequence[str], *, now: datetime) -> None:
-        """Go on with those whose open wait is one of these, which have ended."""
-        self._go_on(connection, store.take_ended_among(connection, wait_ids), now)
-
-    def stop_by(self, connection: Connection, wait_ids: Sequence[str], *, now: datetime) -> None:
-        """Stop those that one of these waits, which an event has ended, is there to stop."""
-        stopped = store.stopped_by(connection, wait_ids)
-        if stopped:
-            self.end(connection, stopped, RecurrenceStatus.STOPPED, reason="stopped by an event", now=now)
+    def stop(self, connection: Connection, recurrences: Sequence[Recurrence], *, reason: str, now: datetime) -> None:
+        """Stop open recurrences."""
+        self.end(connection, recurrences, RecurrenceStatus.STOPPED, reason=reason, now=now)
 
     def end(
         self,
         connection: Connection,
-        recurrences: Sequence[Recurrence],
+        recurrences: Sequence[Recurrence | Ended],
         status: RecurrenceStatus,
         *,
         reason: str,
@@ -86,93 +77,109 @@ class Recurrences:
 
     def start(
         self, connection: Connection, recurrence: Recurrence, *, base: datetime, now: datetime
-    ) -> WaitStepExecution | None:
+    ) -> NextWait | None:
         """The wait that comes next for one that has none open, counted from ``base``; not stored.
 
         ``None`` at the rule's end. Raises what resolving the rule raises.
         """
-        return self._next(connection, recurrence, base=base, after=max(base, now), now=now)
-
-    def insert(
-        self, connection: Connection, found: Sequence[WaitStepExecution], *, reason: str, now: datetime
-    ) -> set[str]:
-        """Insert waits that come next. Returns the ids of those whose step and key were free."""
-        if not found:
-            return set()
-        batch = creation.each_its_own(found)
-        landed = creation.insert_waits(
-            connection, batch, now=now, reason=self._database.dated(reason), actor=self._actor
+        terms = Terms(
+            *(recurrence.id, to_json(recurrence.rule), to_json(recurrence.rules)),
+            in_its_zone(connection, recurrence.spec).timezone,
+            *(recurrence.occurrence, recurrence.anchor_at),
         )
-        return {wait.id for wait in found} if landed is None else landed
+        return Following(self._host_rules, self._tolerance).next(terms, base=base, after=max(base, now))
 
-    def _go_on(self, connection: Connection, ended: Sequence[Ended], now: datetime) -> None:
-        following: list[tuple[Recurrence, WaitStepExecution]] = []
-        over: dict[tuple[RecurrenceStatus, str], list[Recurrence]] = {}
+    def insert(self, connection: Connection, following: Sequence[NextWait], *, reason: str, now: datetime) -> set[str]:
+        """Insert waits that come next, of recurrences that are stored.
+
+        Returns the ids of the recurrences whose step has another open wait.
+        """
+        if not following:
+            return set()
+        return store.go_on(connection, following, now=now, reason=self._database.dated(reason), actor=self._actor)
+
+    def go_on(self, connection: Connection, ended: Sequence[Ended], now: datetime) -> None:
+        """Go on with recurrences whose open wait has ended, or end them."""
+        over = defaultdict[tuple[RecurrenceStatus, str], list[Ended]](list)
+        coming: list[NextWait] = []
+        following, zones = Following(self._host_rules, self._tolerance), _zones_of_contacts(connection, ended)
         for each in ended:
-            recurrence = each.recurrence
             if each.resolution is Resolution.CANCELLED:
-                over.setdefault((RecurrenceStatus.STOPPED, CANCELLED), []).append(recurrence)
+                over[RecurrenceStatus.STOPPED, CANCELLED].append(each)
                 continue
             try:
-                wait = self._after(connection, each, now)
+                wait = following.after(each, zones, now)
             except InvalidInputError as error:  # a calendar that ends, a zone or a field that is no zone any more
-                over.setdefault((RecurrenceStatus.STOPPED, error.message[:200]), []).append(recurrence)
+                over[RecurrenceStatus.STOPPED, error.message[:200]].append(each)
                 continue
             if wait is None:
-                over.setdefault((RecurrenceStatus.FINISHED, FINISHED), []).append(recurrence)
+                over[RecurrenceStatus.FINISHED, FINISHED].append(each)
             else:
-                following.append((recurrence, wait))
-        landed = self.insert(connection, [wait for _, wait in following], reason="created: it comes again", now=now)
-        over_taken = [recurrence for recurrence, wait in following if wait.id not in landed]
-        if over_taken:
-            over.setdefault((RecurrenceStatus.STOPPED, TAKEN), []).extend(over_taken)
-        if landed:
-            store.go_on(connection, [pair for pair in following if pair[1].id in landed], now=now)
+                coming.append(wait)
+        if taken := self.insert(connection, coming, reason="created: it comes again", now=now):
+            over[RecurrenceStatus.STOPPED, TAKEN] += [each for each in ended if each.id in taken]
         for (status, why), recurrences in over.items():
             self.end(connection, recurrences, status, reason=why, now=now)
 
-    def _after(self, connection: Connection, ended: Ended, now: datetime) -> WaitStepExecution | None:
-        """The wait that comes after one: counted from when that was due, unless it ended late, or before its time."""
-        on_time = timedelta() <= ended.resolved_at - ended.scheduled_at <= self._tolerance
-        base = self._meant(ended) if on_time else ended.resolved_at
-        after = max(now, ended.scheduled_at) if ended.resolution is not Resolution.MANUAL else now
-        if RecurrenceRule.from_config(ended.recurrence.rule).every is None or ended.recurrence.rule.get("fixed"):
-            after = max(now, ended.scheduled_at)  # by the rule: one that was resumed early is that one
-        return self._next(connection, ended.recurrence, base=base, after=after, now=now)
 
-    def _meant(self, ended: Ended) -> datetime:
+class Following:
+    """Finds the waits that come next, for a batch: what many recurrences have in common is worked out once."""
+
+    def __init__(self, host_rules: HostOpeningRules, tolerance: timedelta) -> None:
+        self._host_rules, self._tolerance = host_rules, tolerance
+        self._known: dict[tuple[object, ...], Occurrence | None] = {}
+
+    def after(self, ended: Ended, zones: Mapping[str, str], now: datetime) -> NextWait | None:
+        """The wait that comes after one: counted from when that was due, unless it ended late, or before its time.
+
+        ``zones`` are those of contacts. Raises `InvalidInputError` when nothing can be made of the rule any more.
+        """
+        rule, kept, rules = _read(ended.terms.rule, ended.terms.rules)
+        on_time = timedelta() <= ended.resolved_at - ended.scheduled_at <= self._tolerance
+        base = self._meant(ended, rules) if on_time else ended.resolved_at
+        by_the_rule = rule.every is None or rule.fixed  # then one that was resumed early is that one
+        is_early = ended.resolution is Resolution.MANUAL and not by_the_rule
+        terms = ended.terms
+        if TZ_FIELD in kept or TZ_CONTACT in kept:
+            context = None if ended.context is None else from_json(ended.context)
+            zone = zone_asked_for(kept, context, ended.contact_id, zones.get)
+            terms = terms._replace(timezone=zone or terms.timezone)
+        return self.next(terms, base=base, after=now if is_early else max(now, ended.scheduled_at))
+
+    def next(self, terms: Terms, *, base: datetime, after: datetime) -> NextWait | None:
+        """The wait that comes next, counted from ``base``; ``None`` at the rule's end."""
+        rule, kept, rules = _read(terms.rule, terms.rules)
+        if rule.count is not None and terms.occurrence >= rule.count:
+            return None
+        own = () if rule.cron is not None else (terms.anchor_at, base)  # a cron expression counts from nowhere
+        key = (terms.rule, terms.rules, terms.timezone, after, *own)
+        if key not in self._known:
+            calendar = self._host_rules.calendar(rules)
+            self._known[key] = next_occurrence(
+                rule, terms.timezone, rules, calendar, anchor=terms.anchor_at, base=base, after=after
+            )
+        if (found := self._known[key]) is None:
+            return None
+        return next_wait(new_id(), terms, found, rules, kept, tzdata=tzdata_version(terms.timezone))
+
+    def _meant(self, ended: Ended, rules: Rules) -> datetime:
         """When a wait was due before it was spread: what comes next is not to be spread from there again."""
-        rules = Rules.from_config(ended.wait_config)
-        if rules.spread is None or "duration" not in ended.wait_config:
+        config = from_json(ended.wait_config) if rules.spread is not None else {}
+        if "duration" not in config:
             return ended.scheduled_at
-        base = parse_instant(ended.wait_config["from"], "--from")
-        resolver = IntentResolver(
-            read_intent(ended.wait_config), ended.timezone, rules, self._host_rules.calendar(rules)
-        )
+        rules = Rules.from_config(config)
+        base = parse_instant(config["from"], "--from")
+        resolver = IntentResolver(read_intent(config), ended.timezone, rules, self._host_rules.calendar(rules))
         return min(resolver.resolve(base).at, ended.scheduled_at)
 
-    def _next(
-        self, connection: Connection, recurrence: Recurrence, *, base: datetime, after: datetime, now: datetime
-    ) -> WaitStepExecution | None:
-        rule, rules = RecurrenceRule.from_config(recurrence.rule), Rules.from_config(recurrence.rules)
-        number = recurrence.occurrence + 1
-        if rule.count is not None and number > rule.count:
-            return None
-        spec, calendar = in_its_zone(connection, recurrence.spec), self._host_rules.calendar(rules)
-        found = next_occurrence(
-            rule, spec.timezone, rules, calendar, anchor=recurrence.anchor_at, base=base, after=after
-        )
-        if found is None:
-            return None
-        spec = replace(spec, idempotency_key=f"recurrence:{recurrence.id}:{number}")
-        wait, _ = WaitStepExecution.for_time(
-            new_id(),
-            spec,
-            found.intent,
-            now=now,
-            rules=rules,
-            calendar=calendar,
-            base=found.base if isinstance(found.intent, FixedTime) else None,
-            tzdata=tzdata_version(spec.timezone),
-        )
-        return replace(wait, wait_config=wait.wait_config | {RECURRENCE: recurrence.id, NUMBER: number})
+
+@lru_cache(1024)
+def _read(rule: str, rules: str) -> tuple[RecurrenceRule, JsonObject, Rules]:
+    """A rule, and the rules of its instants as they are kept and as they are read."""
+    kept = from_json(rules)
+    return RecurrenceRule.from_config(from_json(rule)), kept, Rules.from_config(kept)
+
+
+def _zones_of_contacts(connection: Connection, ended: Sequence[Ended]) -> Mapping[str, str]:
+    contacts = {each.contact_id for each in ended if each.contact_id and TZ_CONTACT in each.terms.rules}
+    return zones_of(connection, sorted(contacts)) if contacts else {}

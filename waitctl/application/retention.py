@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.store import pruning, rollups
+from waitctl.domain.values import dataclass, replace
+from waitctl.infrastructure.store import plans, pruning, rollups
+
+if TYPE_CHECKING:
+    from waitctl.domain.text import JsonObject
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Connection, Database
 
 T = TypeVar("T")
 
@@ -87,7 +89,7 @@ class Upkeep:
         self._older_than = older_than
         self._tombstones = tombstones
         self.pruned = Pruned()
-        self._stages: list[Callable[[Connection], bool]] = [self._roll_up_waits, self._roll_up_events]
+        self._stages: list[Callable[[Connection], bool]] = [self._roll_up_waits, self._roll_up_events, self._drop_plans]
         if older_than is not None:
             self._stages += [self._prune_waits, self._prune_events, self._prune_quarantine]
         if tombstones is not None:
@@ -160,6 +162,10 @@ class Upkeep:
         return is_full
 
     # -- pruning --------------------------------------------------------------------------------------------------
+
+    def _drop_plans(self, connection: Connection) -> bool:
+        """Plans of bulk changes are kept for a month, whatever else is kept for how long."""
+        return plans.delete_expired(connection, now=self._database.clock(connection), limit=PRUNED_AT_ONCE)
 
     def _before(self, connection: Connection, mark: str) -> datetime:
         """What may go: old enough, and counted."""

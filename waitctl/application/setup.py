@@ -12,10 +12,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.config import default_database_url, load_settings
 from waitctl.infrastructure.database_url import parse_url
 from waitctl.infrastructure.new_files import new_file

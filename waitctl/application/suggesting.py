@@ -53,6 +53,12 @@ def suggest_quarantined(database: Database, typed: str) -> Suggestions:
     return _ids(typed, [(row[0], f"{row[1]}: {row[2]}") for row in _read(database, store.newest_quarantined)])
 
 
+def suggest_templates(database: Database, typed: str) -> Suggestions:
+    """The database's templates that begin as typed."""
+    found = _read(database, store.template_names)
+    return [(name, f"a template, version {version}") for name, version in found if name.startswith(typed)]
+
+
 def suggest_types(database: Database | None, typed: str) -> Suggestions:
     """The event types that begin as typed; the built-in ones where there is no database."""
     names = [each.value for each in EventType] if database is None else _read(database, store.type_names)

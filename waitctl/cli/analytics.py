@@ -52,7 +52,7 @@ def analytics(
     if isinstance(wanted, timedelta):
         wanted = -abs(wanted)  # what has ended lies behind, whichever way it is written
     session = session_of(context)
-    with session.database() as database:
+    with session.reading() as database:
         found = analyse(database, filters.wanted, by=by, since=wanted)
     if html is not None:
         from waitctl.application.operations.analytics_page import write_page

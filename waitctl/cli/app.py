@@ -8,7 +8,9 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from copy import copy
 from importlib import import_module
+from inspect import get_annotations
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +36,7 @@ COMMANDS = {
     "reschedule": ("rescheduling", "Give open waits another instant or window."),
     "update": ("rescheduling", "Give open waits another context."),
     "replan": ("rescheduling", "Compute open waits anew after a change of zone rules or holidays."),
+    "bulk": ("bulk", "Change many waits at once: plan, apply, undo."),
     "why": ("why", "Say what a wait is still waiting for, and which events nearly ended it."),
     "event": ("events", "Record events and look at them."),
     "tick": ("tick", "Process what is due, once."),
@@ -45,10 +48,14 @@ COMMANDS = {
     "metrics": ("metrics", "Print metrics for Prometheus."),
     "analytics": ("analytics", "Say what became of waits: outcomes, how long, how late, how many attempts."),
     "prune": ("pruning", "Delete what ended long ago; totals, keys and ids are kept."),
+    "export": ("moving", "Write all there is, or some waits and what belongs to them, to a file that import reads."),
+    "import": ("moving", "Read what export has written into an empty database: all of it, or nothing."),
+    "simulate": ("simulating", "Show what would end, in order, by playing a copy of the database through."),
     "pause": ("pausing", "Hold deliveries back; events and deadlines go on."),
     "unpause": ("pausing", "Let held deliveries go."),
     "delivery": ("deliveries", "Look at deliveries, and put dead ones right."),
     "recurring": ("recurring", "Look at waits that come again; pause and stop them."),
+    "template": ("templates", "Save waits under a name, and create them by it."),
     "contact": ("contacts", "Keep the zones of contacts, and forget them."),
     "calendar": ("calendars", "Look at calendars: business days, holidays, hours."),
     "db": ("database", "Migrate the database and look at its schema."),
@@ -56,7 +63,9 @@ COMMANDS = {
     "config": ("config", "Show the settings that hold, and check the config file."),
     "help": ("helping", "Explain a topic, or a command."),
 }
-GROUPS = frozenset({"contact", "create", "event", "delivery", "calendar", "db", "config", "recurring"})
+GROUPS = frozenset(
+    {"bulk", "contact", "create", "event", "delivery", "calendar", "db", "config", "recurring", "template"}
+)
 
 
 # What the first help shows together, in this order. A command that is in none stands under "Operating".
@@ -67,7 +76,21 @@ PANELS = {
     ),
     "Events": ("event",),
     "Processing": ("tick", "delivery", "pause", "unpause"),
-    "Operating": ("pending", "ticks", "doctor", "check", "metrics", "top", "analytics", "prune", "export", "import"),
+    "Operating": (
+        *(
+            "pending",
+            "ticks",
+            "doctor",
+            "check",
+            "metrics",
+            "top",
+            "analytics",
+            "prune",
+            "export",
+            "import",
+            "simulate",
+        ),
+    ),
     "Setting up": ("init", "config", "db", "calendar", "contact", "help"),
 }
 _PANEL_OF = {name: title for title, names in PANELS.items() for name in names}
@@ -103,25 +126,39 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Find a command as usual, then load it."""
         name, command, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name in COMMANDS else command, rest
+        return name, load(name, rest) if name in COMMANDS else command, rest
 
 
 def _panel(name: str) -> str:
     return _PANEL_OF.get(name, "Operating")
 
 
-def load(name: str) -> Any:
-    """Import the command ``name``."""
-    module = import_module(f"waitctl.cli.{COMMANDS[name][0]}")
-    loaded = take_plain_values(typer.main.get_command(module.app))
-    if name not in GROUPS and isinstance(loaded, TyperGroup):
-        loaded = loaded.commands[name]
+def load(name: str, rest: Sequence[str] = ()) -> Any:
+    """Import the command ``name``; of a group, when ``rest`` begins with one of its commands, no other is made."""
+    app = import_module(f"waitctl.cli.{COMMANDS[name][0]}").app
+    is_group = name in GROUPS
+    make = typer.main.get_group if is_group else typer.main.get_command
+    loaded = take_plain_values(make(_only(app, (*rest, None)[0] if is_group else name)))
     _complete(loaded, _quiet_option())
     if "_WAITCTL_COMPLETE" in os.environ:
         from waitctl.cli.completing import offer
 
         offer(loaded, name if name in GROUPS else None)
     return loaded
+
+
+def _only(app: typer.Typer, name: str | None) -> typer.Typer:
+    """The app with the command of this name alone, if it has one: to make a command takes longer than to run it."""
+    alone = copy(app)
+    alone.registered_commands, alone.registered_groups = [], []
+    for info in app.registered_commands:
+        if info.name == name and info.callback is not None:
+            # Typer would evaluate them time and again.
+            info.callback.__annotations__ = get_annotations(info.callback, eval_str=True)
+            alone.registered_commands.append(info)
+    if not alone.registered_commands:
+        return app
+    return alone
 
 
 def _quiet_option() -> Any:

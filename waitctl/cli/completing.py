@@ -48,6 +48,7 @@ complete_wait = _from_database("suggest_waits")
 complete_execution = _from_database("suggest_executions")
 complete_delivery = _from_database("suggest_deliveries")
 complete_event = _from_database("suggest_events")
+_templates_of_database = _from_database("suggest_templates")
 complete_quarantined = _from_database("suggest_quarantined")
 
 
@@ -75,9 +76,34 @@ def complete_handler(ctx: Any, incomplete: str) -> Pairs:
     return [(f"{outcome}{equals}{name}", "a handler") for name in known if name.startswith(typed)]
 
 
+def complete_template(ctx: Any, incomplete: str) -> Pairs:
+    """The templates of this host's config and of the database."""
+    try:
+        known = [name for name in _session(ctx).settings().templates if name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001
+        return []
+    of_config = [(name, "a template of the config") for name in known]
+    return of_config + [each for each in _templates_of_database(ctx, incomplete) if each[0] not in known]
+
+
+def complete_placeholder(ctx: Any, incomplete: str) -> Pairs:
+    """What the template in the line wants: ``days=``."""
+    try:
+        from waitctl.application.operations.templates import TemplateService
+
+        name = ctx.params.get("template") or ctx.args[0]  # an option without its value leaves the words before unread
+        with _database(ctx) as database:
+            found = TemplateService(database, settings=_session(ctx).settings()).get(name)
+        return [
+            (f"{name}=", each.kind.value) for name, each in found.placeholders.items() if name.startswith(incomplete)
+        ]
+    except Exception:  # noqa: BLE001
+        return []
+
+
 def complete_zone(_: Any, incomplete: str) -> Pairs:
     """IANA zones, by any beginning, whatever its case."""
-    from whenever import available_timezones
+    from waitctl.domain.clocks import available_timezones
 
     names = sorted(name for name in available_timezones() if name.lower().startswith(incomplete.lower()))
     return [(name, "a time zone") for name in names]
@@ -99,6 +125,7 @@ _BY_METAVAR: dict[str, Callable[..., Any]] = {
     "EVENT": complete_event,
     "TYPE": complete_type,
     "ZONE": complete_zone,
+    "TEMPLATE": complete_template,
     "[OUTCOME=]NAME": complete_handler,
 }
 _BY_OPTION: dict[str, Callable[..., Any]] = {
@@ -106,12 +133,14 @@ _BY_OPTION: dict[str, Callable[..., Any]] = {
     "--handler": complete_handler,
     "--calendar": complete_calendar,
     "--window-calendar": complete_calendar,
+    "--set": complete_placeholder,
 }
 _BY_GROUP: dict[tuple[str | None, str], Callable[..., Any]] = {
     ("delivery", "ID"): complete_delivery,
     ("quarantine", "ID"): complete_quarantined,
     ("calendar", "NAME"): complete_calendar,
     ("types", "NAME"): complete_type,
+    ("template", "NAME"): complete_template,
 }
 
 

@@ -233,6 +233,11 @@ def _create(context: typer.Context, common: Common, form: str, own: Options) -> 
         session.warn(f"database: {database.name}")
         if not common.dry_run:
             session.say_when_nothing_ticks(database)
+    print_created(result, common, session)
+
+
+def print_created(result: WaitCreateResult, common: Common, session: Session) -> None:
+    """Print a wait that was created, or would be."""
     wait = result.wait
     warn_of_unknown_handlers({wait.handler, *(wait.handlers or {}).values()}, session)
     document = {**wait_document(wait), "created": result.created}

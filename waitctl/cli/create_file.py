@@ -11,8 +11,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pydantic_core
 import typer
@@ -39,7 +38,10 @@ from waitctl.cli.streams import open_input, progress
 from waitctl.cli.wait_lines import LineReader
 from waitctl.domain.errors import DatabaseError, InvalidWaitConfigurationError, WaitStepError
 from waitctl.domain.text import JsonObject, StorableObject, is_harmless, parse_json, parse_json_object
-from waitctl.infrastructure.database import Database
+
+if TYPE_CHECKING:
+    from waitctl.domain.templates import Template
+    from waitctl.infrastructure.database import Database
 
 _OBJECTS_BETWEEN_COLLECTIONS = 200_000
 """What the collector of garbage lets pass before it looks."""
@@ -148,9 +150,10 @@ def create_from_file(session: Session, file: str, format_: FileFormat | None, *,
         raise InvalidWaitConfigurationError("a command behind -- is for one wait", hint="name a --handler in the lines")
     chosen = format_ or (FileFormat.CSV if file.lower().endswith(".csv") else FileFormat.NDJSON)
     with ExitStack() as stack:
-        database = _database(session, stack, dry_run=dry_run)
+        database = stack.enter_context(session.database_to_try(dry_run=dry_run))
         stream = stack.enter_context(open_input(file, InvalidWaitConfigurationError))
-        run = _Run(session, WaitSchedulingService(database, actor=session.actor, settings=session.settings()), output)
+        service = WaitSchedulingService(database, actor=session.actor, settings=session.settings())
+        run = _Run(service, LineReader(session, _templates_of(session, database)), output)
         show = stack.enter_context(progress(stream, output))
         stop = stack.enter_context(stopping.Stoppable(database.patience.hurry))
         held = stop.input(stream)
@@ -175,15 +178,15 @@ def create_from_file(session: Session, file: str, format_: FileFormat | None, *,
     raise typer.Exit(ExitCode.FAILURE if run.totals.rejected else ExitCode.OK)
 
 
-def _database(session: Session, stack: ExitStack, *, dry_run: bool) -> Database:
-    """The database; for a dry run without one, one that is thrown away."""
-    database = stack.enter_context(session.database(create=not dry_run))
-    if not dry_run or database.path is None or database.path.exists():
-        return database
-    import tempfile
+def _templates_of(session: Session, database: Database) -> Callable[[str], Template]:
+    """What finds the templates that lines name, for few files have such lines."""
 
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="waitctl-")))
-    return stack.enter_context(Database(f"sqlite:///{folder / 'waitctl.db'}", as_of=database.as_of))
+    def find(reference: str) -> Template:
+        from waitctl.application.operations.templates import TemplateService
+
+        return TemplateService(database, settings=session.settings()).get(reference)
+
+    return find
 
 
 def totals_line(totals: CreateTotals) -> str:
@@ -197,8 +200,8 @@ def totals_line(totals: CreateTotals) -> str:
 class _Run:
     """One file, and what has become of it so far."""
 
-    def __init__(self, session: Session, service: WaitSchedulingService, output: Output) -> None:
-        self.reader = LineReader(session)
+    def __init__(self, service: WaitSchedulingService, reader: LineReader, output: Output) -> None:
+        self.reader = reader
         self.totals = CreateTotals()
         self._service = service
         self._output = output

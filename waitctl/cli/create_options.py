@@ -1,16 +1,13 @@
 """The options of `waitctl create`, and where a wait belongs by them."""
 
-from __future__ import annotations
-
 import os
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from waitctl.application.waits.forms import routed
-from waitctl.cli.option_sets import takes
+from waitctl.cli.option_sets import OptionSet, takes
 from waitctl.cli.output import Output, OutputOption
 from waitctl.cli.session import Session, read_text_option
 from waitctl.domain.errors import InvalidWaitConfigurationError
@@ -27,8 +24,7 @@ OnOption = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Common:
+class Common(OptionSet):
     """The options that every form of `create` takes."""
 
     execution: Annotated[
@@ -112,8 +108,7 @@ class Common:
         return routed(spec, by_long_name(self), session.settings().timezone)
 
 
-@dataclass(frozen=True)
-class Matching:
+class Matching(OptionSet):
     """The options of `for-event`: which events count, and until when."""
 
     match: Annotated[
@@ -169,7 +164,7 @@ matching_options = takes("matching", Matching)
 
 def by_long_name(options: Common | Matching) -> dict[str, Any]:
     """Options by their long names, as `wait_request` takes them."""
-    return {field.name.rstrip("_").replace("_", "-"): getattr(options, field.name) for field in fields(options)}
+    return {name.rstrip("_").replace("_", "-"): value for name, value in vars(options).items()}
 
 
 def delivery_key(delivery_id: str, step_id: str) -> str:

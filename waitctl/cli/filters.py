@@ -1,13 +1,10 @@
 """The options that say which waits are meant, the same for every command that takes them."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from waitctl.cli.option_sets import takes
+from waitctl.cli.option_sets import OptionSet, takes
 from waitctl.domain.errors import InvalidInputError
 from waitctl.domain.filters import WaitFilter, When, parse_wait_type, parse_when
 from waitctl.domain.waits import WaitExecutionStatus, WaitType
@@ -24,8 +21,7 @@ def _wait_type(text: str) -> WaitType:
 _PANEL = "Which waits"
 
 
-@dataclass(frozen=True)
-class Filters:
+class Filters(OptionSet):
     """FILTERS: a wait is meant when everything given holds for it."""
 
     status: Annotated[

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from waitctl.cli.output import json_text
+from waitctl.domain.patterns import pattern
 
 # -- YAML --------------------------------------------------------------------------------------------------------------
 
-_PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z][a-z_]*")
+_PLAIN = pattern(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z][a-z_]*")
 """Words that are no other value in any version of YAML; every other text is quoted, as JSON quotes it."""
 
-_YAML_BREAKS = re.compile("[\u2028\u2029\ufeff]")
+_YAML_BREAKS = pattern("[\u2028\u2029\ufeff]")
 
 
 def yaml_text(value: Any) -> str:

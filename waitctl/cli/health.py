@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +12,7 @@ from waitctl.cli.session import Session, session_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError, WaitStepError
 from waitctl.domain.health import Finding, State
+from waitctl.domain.values import replace
 
 if TYPE_CHECKING:
     from waitctl.application.operations.checking import Status

@@ -1,10 +1,7 @@
 """Lists: how many rows are shown, which columns or keys of them, and how they are printed as they come."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -12,9 +9,10 @@ import typer
 
 from waitctl.application.paging import in_pages
 from waitctl.cli.formats import csv_text, yaml_lines
-from waitctl.cli.option_sets import takes
+from waitctl.cli.option_sets import OptionSet, takes
 from waitctl.cli.output import Output, OutputOption, json_text, say, write_csv, write_id, write_line, write_text
 from waitctl.cli.tables import Column, choose, print_table
+from waitctl.domain.values import dataclass
 
 T = TypeVar("T")
 
@@ -22,8 +20,7 @@ ON_A_TERMINAL = 50
 """Rows that are shown to somebody who has not asked for more or fewer."""
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(OptionSet):
     """The options that say which parts of the rows are shown."""
 
     columns: Annotated[
@@ -42,7 +39,6 @@ class Shape:
         return None
 
 
-@dataclass(frozen=True)
 class Listing(Shape):
     """The same, and how many rows there are to be."""
 

@@ -1,40 +1,52 @@
-"""Options that several commands share: a dataclass of them, which a command takes as one argument."""
+"""Options that several commands share: a class of them, which a command takes as one argument."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, get_type_hints
+from functools import cached_property
+from inspect import Parameter, Signature, get_annotations, signature
+from typing import Any
 
 Command = Callable[..., None]
 
 
-def takes(name: str, options: type[Any]) -> Callable[[Command], Command]:
-    """Give a command every option of ``options``, a dataclass; it gets them as one argument, ``name``.
+class OptionSet:
+    """Options: each an attribute with Typer's annotation and a default."""
 
-    Its annotations are Typer's, its defaults the options' own.
-    """
-    hints = get_type_hints(options, include_extras=True)
-    parameters = [
-        inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
-        )
-        for field in fields(options)
-    ]
+    def __init__(self, **given: Any) -> None:
+        vars(self).update(given)
 
-    def decorate(command: Command) -> Command:
-        signature = inspect.signature(command, eval_str=True)
-        own = [parameter for parameter in signature.parameters.values() if parameter.name != name]
 
-        def with_options(**arguments: Any) -> None:
-            values = {parameter.name: arguments.pop(parameter.name) for parameter in parameters}
-            command(**arguments, **{name: options(**values)})
+def takes(name: str, options: type[OptionSet]) -> Callable[[Command], Command]:
+    """Give a command every option of ``options``; it gets them as one argument, ``name``."""
+    return lambda command: _WithOptions(command, name, options)
 
-        keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-        vars(with_options)["__signature__"] = signature.replace(parameters=[*keywords, *parameters])
-        with_options.__doc__ = command.__doc__
-        with_options.__name__ = command.__name__
-        return with_options
 
-    return decorate
+class _WithOptions:
+    """A command with the options in its signature, which is made when Typer asks: it does so of those that are run."""
+
+    def __init__(self, command: Command, name: str, options: type[OptionSet]) -> None:
+        self._command, self._name, self._options = command, name, options
+        self.__doc__ = command.__doc__
+        self.__name__ = command.__name__
+        self.__annotations__: dict[str, Any] = {}
+
+    def __call__(self, **arguments: Any) -> None:
+        given = {parameter.name: arguments.pop(parameter.name) for parameter in self._parameters}
+        self._command(**arguments, **{self._name: self._options(**given)})
+
+    @cached_property
+    def __signature__(self) -> Signature:
+        found = signature(self._command, eval_str=True)
+        own = [
+            each.replace(kind=Parameter.KEYWORD_ONLY) for each in found.parameters.values() if each.name != self._name
+        ]
+        return found.replace(parameters=[*own, *self._parameters])
+
+    @cached_property
+    def _parameters(self) -> list[Parameter]:
+        return [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(self._options, name), annotation=annotation)
+            for each in reversed(self._options.__mro__)
+            for name, annotation in get_annotations(each, eval_str=True).items()
+        ]

@@ -27,6 +27,7 @@ from waitctl.cli.session import Session, WaitArgument, read_text_argument, sessi
 from waitctl.cli.tables import Column, id_column, print_table
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.instants import show_local
+from waitctl.domain.plans import Plan
 from waitctl.domain.text import parse_json_object
 
 app = typer.Typer(add_completion=False)
@@ -135,16 +136,22 @@ def replan(
     """Compute open waits anew after a change of zone rules or holidays.
 
     From what was asked, by the rules of today. Shows what would change; --apply writes it. Overdue waits stay as they
-    are, and no wait becomes due by it. Example: waitctl replan --all --apply
+    are, and no wait becomes due by it. It is a plan, too: waitctl bulk apply does it, waitctl bulk undo takes it back.
+    Example: waitctl replan --all --apply
     """
+    from waitctl.application.operations.bulk import BulkService
+
     wanted = filters.wanted
     require_some(wanted, everything=everything)
-    found = _service(session_of(context)).replan(wanted, zone=tz, apply=apply, cap=cap)
-    print_document(found.to_json(), output, human=lambda: _print_replan(found, applied=apply))
+    session = session_of(context)
+    service = BulkService(session.database(), actor=session.actor, settings=session.settings())
+    found, plan = service.replan(wanted, zone=tz, apply=apply, cap=cap)
+    document = found.to_json() | ({} if plan is None else {"plan_id": plan.id})
+    print_document(document, output, human=lambda: _print_replan(found, plan, applied=apply))
     raise typer.Exit(ExitCode.FAILURE if found.failed else ExitCode.OK)
 
 
-def _print_replan(found: Replan, *, applied: bool) -> None:
+def _print_replan(found: Replan, plan: Plan | None, *, applied: bool) -> None:
     if found.changes:
         rows = [(tail(each.wait.id), each.wait.workflow_execution_id, *_from_to(each)) for each in found.changes]
         columns = (
@@ -159,8 +166,10 @@ def _print_replan(found: Replan, *, applied: bool) -> None:
         say(f"{wait_id} cannot be computed: {error}", always=True)
     said = f"{found.applied} changed" if applied else f"{len(found.changes)} would change"
     write_line(f"{found.checked} open, {said}")
-    if found.changes and not applied:
-        say("nothing was written; --apply writes it")
+    if plan is not None and applied:
+        say(f"waitctl bulk undo {tail(plan.id)} takes it back")
+    elif plan is not None:
+        say(f"nothing was changed; --apply does it, or waitctl bulk apply {tail(plan.id)}")
 
 
 def _from_to(change: Change) -> tuple[str, str, str]:

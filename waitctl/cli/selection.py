@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -56,6 +55,9 @@ def list_(
         str | None, typer.Option("--after", metavar="ID", help="The page after this wait: `next` of the last one.")
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and show the list anew every two seconds.")] = False,
+    sleeping: Annotated[
+        bool, typer.Option("--sleeping", help="Who sleeps, until when and why; who wakes first before the others.")
+    ] = False,
     listing: Listing,
 ) -> None:
     """List waits, newest first.
@@ -64,11 +66,19 @@ def list_(
     """
     session = session_of(context)
     order = NEWEST_FIRST if sort is None else WaitOrder.parse(sort)
-    with session.database() as database:
+    if sleeping and sort is not None:
+        raise typer.BadParameter("those that wake first come first", param_hint="--sort")
+    with session.reading() as database:
         session.say_when_nothing_ticks(database)
         selection = WaitSelection(database, filters.wanted)
 
         def show(listing: Listing) -> None:
+            if sleeping:
+                from waitctl.cli.sleeping import SLEEPING_ROWS
+
+                with closing(selection.sleeping(limit=listing.enough, after=after)) as sleepers:
+                    print_rows(SLEEPING_ROWS, sleepers, listing, paged=True)
+                return
             with closing(selection.read(order=order, limit=listing.enough, after=after)) as found:
                 print_rows(WAIT_ROWS, found, listing, paged=True)
 
@@ -222,7 +232,7 @@ def _watch(show: Callable[[Listing], None], listing: Listing) -> None:
     if not (sys.stdout.isatty() and listing.output.is_for_people):
         raise typer.BadParameter("it is for a terminal; a script has waitctl await", param_hint="--watch")
     if listing.limit is None:
-        listing = replace(listing, limit=max(1, shutil.get_terminal_size().lines - 3))
+        listing = Listing(**vars(listing) | {"limit": max(1, shutil.get_terminal_size().lines - 3)})
     with suppress(KeyboardInterrupt):
         while True:
             sys.stdout.write(_CLEAR)

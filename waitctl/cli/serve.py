@@ -200,6 +200,8 @@ def _tcp(host: str, port: int) -> socket.socket:
 def _server(web: Starlette, config: ServeConfig, root_path: str, address: str, *, trusts_proxy: bool) -> uvicorn.Server:
     import uvicorn
 
+    from waitctl.web.connections import BoundedConnection
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -216,6 +218,7 @@ def _server(web: Starlette, config: ServeConfig, root_path: str, address: str, *
             web,
             log_config=None,
             access_log=False,
+            http=BoundedConnection,
             ws="none",
             lifespan="on",
             root_path=root_path,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +15,13 @@ import typer
 
 from waitctl.cli.output import say
 from waitctl.cli.stopping import read
-from waitctl.domain.errors import InvalidInputError
+from waitctl.domain.errors import (
+    DatabaseNotFoundError,
+    DatabaseUnreachableError,
+    InvalidInputError,
+    InvalidSettingError,
+)
+from waitctl.domain.values import dataclass
 
 if TYPE_CHECKING:
     from waitctl.infrastructure.config import Settings
@@ -24,7 +32,7 @@ WaitArgument = Annotated[
 ]
 
 
-@dataclass
+@dataclass(slots=True)
 class Session:
     """The global options. Reads settings and opens the database when a command asks."""
 
@@ -45,14 +53,66 @@ class Session:
 
     def database(self, *, create: bool = False, as_of: datetime | None = None) -> Database:
         """The database. Only with ``create`` is a missing SQLite file made."""
+        return self._open(self.settings().database_url, create=create, as_of=as_of)
+
+    def _open(self, url: str, *, create: bool = False, as_of: datetime | None = None) -> Database:
         from waitctl.infrastructure.database import Database
 
         if self.verbose > 1:
             from waitctl.infrastructure.sql_log import log_statements
 
             log_statements()
+        return Database(url, as_of=as_of or self.settings().as_of, create=create)
+
+    @contextmanager
+    def reading(self) -> Iterator[Database]:
+        """The database for what is only looked at: the replica, if there is one. Says how old what it shows is.
+
+        Raises `InvalidSettingError` and `DatabaseError`, which name the setting.
+        """
         settings = self.settings()
-        return Database(settings.database_url, as_of=as_of or settings.as_of, create=create)
+        if settings.read_url is None:
+            with self.database() as database:
+                yield database
+            return
+        try:
+            replica = self._open(settings.read_url)
+        except InvalidSettingError as error:
+            raise InvalidSettingError(f"read_url: {error.message}", hint=error.hint) from error
+        try:
+            with replica:
+                self._say_how_old(replica)
+                yield replica
+        except (DatabaseUnreachableError, DatabaseNotFoundError) as error:
+            error.hint = "it is the read_url: without that, the database itself is asked"
+            raise
+
+    def _say_how_old(self, replica: Database) -> None:
+        from waitctl.infrastructure.replicas import STALE_AFTER, age_of
+
+        age = age_of(replica)
+        if (age is not None and age > STALE_AFTER) or self.verbose or (sys.stderr is not None and sys.stderr.isatty()):
+            from waitctl.domain.durations import format_timedelta
+
+            how_old = "which may be behind" if age is None else f"a replica: as of {format_timedelta(age)} ago"
+            say(f"note: read from {replica.name}, {how_old}")
+
+    @contextmanager
+    def database_to_try(self, *, dry_run: bool) -> Iterator[Database]:
+        """The database, which is made if it is missing; for a dry run without one, one that is thrown away."""
+        with self.database(create=not dry_run) as database:
+            if not dry_run or database.path is None or database.path.exists():
+                yield database
+                return
+            import tempfile
+
+            from waitctl.infrastructure.database import Database
+
+            with (
+                tempfile.TemporaryDirectory(prefix="waitctl-") as folder,
+                Database(f"sqlite:///{Path(folder) / 'waitctl.db'}", as_of=database.as_of) as thrown_away,
+            ):
+                yield thrown_away
 
     @property
     def actor(self) -> str:

@@ -32,10 +32,10 @@ def open_input(file: str, error: type[InvalidInputError] = InvalidEventError) ->
 
 
 @contextmanager
-def progress(stream: BinaryIO, output: Output) -> Iterator[Callable[[str, int], None]]:
+def progress(stream: BinaryIO | None, output: Output) -> Iterator[Callable[[str, int], None]]:
     """How far it has come, on a terminal: a bar over the bytes of a file with the time left, else a count; its rate.
 
-    What is shown is a text and the number of lines so far.
+    What is shown is a text and the number of lines so far. Without a stream something is written.
     """
     if not output.is_for_people or os.environ.get("NO_COLOR") or not (sys.stdout.isatty() and sys.stderr.isatty()):
         yield lambda _, __: None
@@ -43,16 +43,16 @@ def progress(stream: BinaryIO, output: Output) -> Iterator[Callable[[str, int], 
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    size = _size_of(stream)
+    size = None if stream is None else _size_of(stream)
     columns = (BarColumn(), TimeRemainingColumn()) if size else (SpinnerColumn(), TimeElapsedColumn())
     rate = TextColumn("{task.fields[rate]}")
     with Progress(
         TextColumn("{task.description}"), *columns, rate, console=Console(stderr=True), transient=True
     ) as bar:
-        task = bar.add_task("reading", total=size, rate="")
+        task = bar.add_task("reading" if stream else "writing", total=size, rate="")
 
         def show(words: str, lines: int) -> None:
-            done = os.lseek(stream.fileno(), 0, os.SEEK_CUR) if size else lines
+            done = os.lseek(stream.fileno(), 0, os.SEEK_CUR) if stream and size else lines
             elapsed = bar.tasks[0].elapsed
             bar.update(task, description=words, completed=done, rate=f"{lines / elapsed:,.0f}/s" if elapsed else "")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import typer
 
 from waitctl.cli.output import GAP, Tail, clean, console, write_line
+from waitctl.domain.values import dataclass, replace
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -18,7 +18,6 @@ import typer
 from waitctl.application import logs
 from waitctl.application.processor.phases import Phase, Stopped, TickOptions
 from waitctl.application.processor.tick import Tick, TickReport
-from waitctl.application.processor.watch import Watch
 from waitctl.cli.logs import write_logs
 from waitctl.cli.output import DocumentOption, ExitCode, Output, count, print_document, write_line
 from waitctl.cli.session import Session, session_of
@@ -27,7 +26,6 @@ from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import parse_instant
 from waitctl.domain.logs import FailOn, LogFormat
 from waitctl.infrastructure.redaction import redact
-from waitctl.infrastructure.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from waitctl.infrastructure.pings import Pings
@@ -181,6 +179,9 @@ def _interval(text: str) -> timedelta:
 
 
 def _watch(session: Session, options: TickOptions, interval: timedelta, output: Output, *, quiet: bool) -> TickReport:
+    from waitctl.application.processor.watch import Watch
+    from waitctl.infrastructure.wakeup import Wakeup
+
     if session.settings().as_of is not None:
         raise InvalidSettingError("--watch goes by the real clock", hint="unset WAITCTL_AS_OF")
     with session.database() as database, Wakeup(database) as signal_:

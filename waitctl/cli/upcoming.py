@@ -6,11 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from whenever import Instant
 
 from waitctl.application.waits.upcoming import Upcoming, list_upcoming
 from waitctl.cli.output import DocumentOption, Output, console, print_document, say
 from waitctl.cli.session import session_of
+from waitctl.domain.clocks import Instant
 from waitctl.domain.filters import parse_when
 from waitctl.domain.hours import WEEKDAYS
 from waitctl.domain.instants import clock, offset_of

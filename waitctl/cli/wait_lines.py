@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitctl.application.waits.forms import read_options, routed, wait_request
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.cli.create_options import delivery_key
 from waitctl.cli.session import Session
-from waitctl.domain.errors import InvalidWaitConfigurationError
+from waitctl.domain.errors import InvalidTemplateError, InvalidWaitConfigurationError
 from waitctl.domain.text import JsonObject, check_json_object, parse_json_object, to_json
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitSpec
 from waitctl.infrastructure.ids import new_id
+
+if TYPE_CHECKING:
+    from waitctl.domain.templates import Template
 
 _ITS_OWN = ("execution", "step", "workflow", "contact", "context", "key")
 """What differs from line to line; of the rest a file has few combinations, and each is read once."""
@@ -58,8 +62,10 @@ class _Layout:
 class LineReader:
     """Reads lines, each a JSON object, as requests."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, find_template: Callable[[str], Template] | None = None) -> None:
         self._session = session
+        self._find_template = find_template
+        self._templates: dict[str, Template] = {}
         self._delivery = os.environ.get("WAITCTL_DELIVERY_ID")
         self._layouts: dict[tuple[str, ...], _Layout] = {}
         self.handlers: set[str | None] = set()
@@ -72,6 +78,8 @@ class LineReader:
 
         Raises `InvalidWaitConfigurationError` for keys or types that no option has, and what the form raises.
         """
+        if "template" in fields and self._find_template is not None:
+            fields = self._by_template(fields, self._find_template)
         keys = tuple(fields)
         layout = self._layouts.get(keys)
         if layout is None:
@@ -104,6 +112,17 @@ class LineReader:
         zone_from = (shared.zone_field, shared.zone_of_contact)
         spec = WaitSpec(execution, step, workflow, contact, context, handler, key, zone, handlers, None, *zone_from)
         return WaitRequest(found.asked, spec, found.rules, found.base, found.replace_open)
+
+    def _by_template(self, fields: JsonObject, find_template: Callable[[str], Template]) -> JsonObject:
+        """What a line asks for by a template; its own keys go before what that says."""
+        own = {key.replace("_", "-"): value for key, value in fields.items()}
+        reference, values = own.pop("template"), own.pop("set", {})
+        if not isinstance(reference, str) or not isinstance(values, dict):
+            raise InvalidTemplateError("'template' must be a string, and 'set' an object")
+        found = self._templates.get(reference)
+        if found is None:
+            found = self._templates[reference] = find_template(reference)
+        return found.render(values) | own
 
     def _key(self, number: int, execution: str | None, step: str) -> str | None:
         """The key of a line that has none: inside a handler, which may run twice, one of the delivery and the line."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from waitctl.application.deliveries.handler_factory import handlers_of
 from waitctl.application.documents import WAIT_FIELDS, instant
 from waitctl.application.waits.results import PendingWaitsSummary, WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
@@ -36,7 +34,7 @@ from waitctl.domain.durations import format_timedelta
 from waitctl.domain.instants import show
 from waitctl.domain.listeners import EventListener, progress
 from waitctl.domain.text import to_json
-from waitctl.domain.waits import NOT_ASKED, WaitExecutionStatus, WaitStepExecution
+from waitctl.domain.waits import NOT_ASKED, TEMPLATE, WaitExecutionStatus, WaitStepExecution
 
 if TYPE_CHECKING:
     from waitctl.infrastructure.store.waits import Transition
@@ -81,6 +79,8 @@ def status(
 
 def print_wait(found: WaitStatus) -> None:
     """A wait as a card."""
+    import shlex
+
     wait, zone, now = found.wait, found.wait.timezone, found.now
     listeners = "; ".join(map(_listener, wait.listeners))
     trouble = "; ".join(
@@ -101,6 +101,7 @@ def print_wait(found: WaitStatus) -> None:
             ("workflow", wait.workflow_id),
             ("contact", wait.contact_id),
             ("asked", _asked(wait.wait_config)),
+            ("template", _template(wait)),
             ("scheduled", local(wait.scheduled_at, zone, now)),
             ("deadline", local(wait.timeout_at, zone, now)),
             ("listens to", listeners),
@@ -131,6 +132,14 @@ def _listener(listener: EventListener) -> str:
         + (f" where {listener.where}" if listener.where else "")
         + f" ({listener.status})"
     )
+
+
+def _template(wait: WaitStepExecution) -> str | None:
+    if not wait.wait_config.get(TEMPLATE):
+        return None
+    from waitctl.domain.templates import LateBinding  # few waits are of any
+
+    return str(LateBinding.of_config(wait.wait_config))
 
 
 def _progress(wait: WaitStepExecution) -> str | None:
@@ -239,8 +248,10 @@ def pending(*, context: typer.Context, filters: Filters, output: DocumentOption 
 
     Example: waitctl pending -o json
     """
+    from waitctl.application.deliveries.handler_factory import handlers_of
+
     session = session_of(context)
-    with session.database() as database:
+    with session.reading() as database:
         known = [config.name for config in handlers_of(session.settings(), database)]
         summary = WaitSchedulingService(database, settings=session.settings()).list_pending_waits(
             filters.wanted, handlers=known

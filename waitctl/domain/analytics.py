@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from enum import StrEnum
 
 from waitctl.domain.histograms import BEYOND, quantile
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from itertools import islice
 
-from whenever import Date, Instant, ZonedDateTime
-
 from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
+from waitctl.domain.clocks import Date, Instant, ZonedDateTime
 from waitctl.domain.errors import CalendarRangeError, NoOpeningError
+from waitctl.domain.values import dataclass
 
 NEXT_HOLIDAYS = 10
 _AHEAD = 10

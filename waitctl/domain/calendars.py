@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 
-from whenever import Date
-
+from waitctl.domain import clocks
 from waitctl.domain.errors import CalendarRangeError, NoOpeningError
 from waitctl.domain.hours import DAY, MAX_STEPS, Gate, Interval, OpeningHours
 from waitctl.domain.instants import Dst
+from waitctl.domain.values import dataclass
 
 MONDAY_TO_FRIDAY = frozenset({1, 2, 3, 4, 5})
 WEEKEND = "weekend"
@@ -38,9 +38,9 @@ class Calendar:
     zone: str | None = None
     worked: frozenset[date] = frozenset()
     special_hours: Mapping[date, tuple[Interval, ...]] = field(default_factory=dict)
-    _days_off: dict[Date, str | None] = field(default_factory=dict, repr=False)
+    _days_off: dict[clocks.Date, str | None] = field(default_factory=dict, repr=False)
 
-    def day_off(self, day: Date) -> str | None:
+    def day_off(self, day: clocks.Date) -> str | None:
         """Why ``day`` is no business day: the holiday's name, or ``weekend``; ``None`` when it is one.
 
         Raises `CalendarRangeError`.
@@ -51,7 +51,7 @@ class Calendar:
             found = self._days_off[day] = self._look_up(day)
             return found
 
-    def _look_up(self, day: Date) -> str | None:
+    def _look_up(self, day: clocks.Date) -> str | None:
         if day.year not in self.years:
             raise CalendarRangeError(
                 f"the calendar {self.name} knows the years {self.years[0]} to {self.years[-1]}, not {day.year}"
@@ -64,11 +64,11 @@ class Calendar:
             return holiday
         return None if day.day_of_week().value in self.work_week else WEEKEND
 
-    def is_business_day(self, day: Date) -> bool:
+    def is_business_day(self, day: clocks.Date) -> bool:
         """Whether ``day`` is one. Raises `CalendarRangeError`."""
         return self.day_off(day) is None
 
-    def hours_on(self, day: Date) -> tuple[Interval, ...]:
+    def hours_on(self, day: clocks.Date) -> tuple[Interval, ...]:
         """When it is open on ``day``, if that is a business day; a worked one without hours has the week's first."""
         plain = day.to_stdlib()
         if plain in self.special_hours:
@@ -86,7 +86,7 @@ class Calendar:
         special = self.hours_on if self.worked or self.special_hours else None
         return Gate(week, self.zone or zone, dst, self.is_business_day, special)
 
-    def add_business_days(self, start: Date, count: int) -> tuple[Date, list[tuple[Date, str]]]:
+    def add_business_days(self, start: clocks.Date, count: int) -> tuple[clocks.Date, list[tuple[clocks.Date, str]]]:
         """Count ``count`` business days on from ``start`` (back when negative), which itself never counts.
 
         As Excel's WORKDAY, and as numpy's ``busday_offset(roll="backward")`` forwards. Returns the day and the days

@@ -9,10 +9,10 @@ event's; an element of a list counts as the average one, or as the largest where
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from waitctl.domain.cel_tree import Build, Call, Constant, Fold, Name, Node, Select, walk
+from waitctl.domain.values import dataclass
 
 MAX_PASSES = 10_000
 """Passes of macros after which the library stops."""

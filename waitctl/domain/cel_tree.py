@@ -7,8 +7,9 @@ https://github.com/google/cel-spec/blob/master/proto/cel/expr/syntax.proto
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from waitctl.domain.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.errors import InvalidWaitConfigurationError
+from waitctl.domain.patterns import pattern
 from waitctl.domain.text import JsonObject, storable
+from waitctl.domain.values import dataclass
 
 if TYPE_CHECKING:  # loaded when there is a condition
     from waitctl.domain.cel_tree import Node
@@ -38,7 +39,7 @@ _FIELDS = {"event": "type|contact|data|at|source", "wait": "context"}
 _READS_TEXT = ("timestamp", "duration", "int", "uint", "double", "bool")
 """Conversions that a literal text may not be fit for."""
 
-_PART_OF_TIME = re.compile("get(FullYear|Month|Date|DayOfMonth|DayOfWeek|DayOfYear|Hours|Minutes|Seconds|Milliseconds)")
+_PART_OF_TIME = pattern("get(FullYear|Month|Date|DayOfMonth|DayOfWeek|DayOfYear|Hours|Minutes|Seconds|Milliseconds)")
 
 
 class ConditionError(Exception):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from waitctl.domain.errors import InvalidTimezoneError
 from waitctl.domain.instants import check_zone
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 
 TZ_FIELD, TZ_CONTACT = "tz_field", "tz_contact"
 """Where `wait_config` says that a wait's zone stands in its context, or is its contact's."""

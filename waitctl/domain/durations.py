@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 
 from waitctl.domain.errors import InvalidInputError, InvalidWaitDurationError
+from waitctl.domain.patterns import pattern
+from waitctl.domain.values import dataclass
 
 MAX_DURATION = timedelta(days=3653)
 """Ten years."""
@@ -48,7 +50,7 @@ class Duration:
     @property
     def is_zero(self) -> bool:
         """Whether it is no time at all."""
-        return self == Duration()
+        return self == _ZERO
 
     @property
     def is_elapsed(self) -> bool:
@@ -71,6 +73,8 @@ class Duration:
         return parse_duration(f"{amount}{unit.symbol}", business=True)
 
 
+_ZERO = Duration()
+
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), "m"),
@@ -85,8 +89,8 @@ _UNITS = {
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _MONTHS = {"mo": 1, "y": 12}
 _MONTH_DAYS = Decimal("30.4375")
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(business\s+(?:days?|hours?)|[a-z]+)\s*", re.IGNORECASE)
-_ISO = re.compile(
+_PART = pattern(r"([0-9]+(?:\.[0-9]+)?)\s*(business\s+(?:days?|hours?)|[a-z]+)\s*", re.IGNORECASE)
+_ISO = pattern(
     r"P(?:(?P<y>[0-9]+(?:[.,][0-9]+)?)Y)?(?:(?P<mo>[0-9]+(?:[.,][0-9]+)?)M)?(?:(?P<w>[0-9]+(?:[.,][0-9]+)?)W)?(?:(?P<d>[0-9]+(?:[.,][0-9]+)?)D)?"
     r"(?:T(?=[0-9])(?:(?P<h>[0-9]+(?:[.,][0-9]+)?)H)?(?:(?P<m>[0-9]+(?:[.,][0-9]+)?)M)?"
     r"(?:(?P<s>[0-9]+(?:[.,][0-9]+)?)S)?)?"
@@ -243,6 +247,7 @@ def as_duration(value: Duration | timedelta, *, error: type[InvalidInputError] =
     return parse_duration(duration_text(value), error=error, zero=True) if isinstance(value, timedelta) else value
 
 
+@lru_cache(1024)
 def format_duration(duration: Duration) -> str:
     """Write a duration so that `parse_duration` reads the same one back: ``2h30m``, ``3d``, ``0``."""
     if duration.business_days:

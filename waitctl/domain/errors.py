@@ -8,6 +8,7 @@
     │   ├── InvalidWaitTimeError
     │   ├── InvalidTimezoneError
     │   ├── InvalidRecurrenceError             a rule that nobody can follow
+    │   ├── InvalidTemplateError               it can never work, or not with these values
     │   ├── UnknownCalendarError
     │   ├── CalendarRangeError                 a year that the calendar does not know
     │   ├── NoOpeningError                     no instant that all rules let pass
@@ -19,6 +20,7 @@
     │   ├── UnsafeFileError                    code or secrets in a file that others could change
     │   ├── InlineCommandsNotAllowedError      a database for which nobody has allowed them
     │   ├── MissingCredentialError             what a webhook is verified with
+    │   ├── InvalidExportError                 a file that no export has written, or that was changed since
     │   └── MissingLibraryError                an extra that was not installed
     ├── InvalidSignatureError                a webhook that its provider did not send, or not now (exit 1)
     ├── NotFoundError                        (exit 3)
@@ -28,7 +30,9 @@
     │   ├── QuarantineNotFoundError
     │   ├── DeliveryNotFoundError
     │   ├── ContactNotFoundError
-    │   └── RecurrenceNotFoundError
+    │   ├── RecurrenceNotFoundError
+    │   ├── TemplateNotFoundError
+    │   └── PlanNotFoundError
     ├── ConflictError                        the state does not allow it (exit 4)
     │   ├── WaitExecutionExpiredError          it timed out
     │   ├── EventListenerExpiredError          its deadline has passed
@@ -37,8 +41,11 @@
     │   ├── IdempotencyKeyConflictError
     │   ├── AmbiguousIdError
     │   ├── EventTypeInUseError
+    │   ├── TemplateVersionError               that version is there, and is another
     │   ├── PayloadCutError                    too large to be kept whole
     │   ├── ReplanTooLargeError                more waits would change than the cap allows
+    │   ├── PlanTooLargeError                  a plan means more than the cap allows
+    │   ├── DatabaseNotEmptyError              an import would mix what it brings with what is there
     │   └── UnsafeConnectionError              a caller's transaction that could lose a wake-up
     └── DatabaseError                        (exit 5)
         ├── DatabaseUnreachableError
@@ -102,6 +109,10 @@ class InvalidRecurrenceError(InvalidInputError):
     """The rule of a recurrence cannot be followed."""
 
 
+class InvalidTemplateError(InvalidInputError):
+    """The template is not valid."""
+
+
 class UnknownCalendarError(InvalidInputError):
     """The calendar is not known."""
 
@@ -146,6 +157,10 @@ class MissingCredentialError(InvalidInputError):
     """What the webhook is verified with is missing."""
 
 
+class InvalidExportError(InvalidInputError):
+    """The export cannot be read."""
+
+
 class MissingLibraryError(InvalidInputError):
     """An optional library is not installed."""
 
@@ -186,6 +201,14 @@ class RecurrenceNotFoundError(NotFoundError):
     """No such recurrence."""
 
 
+class TemplateNotFoundError(NotFoundError):
+    """No such template."""
+
+
+class PlanNotFoundError(NotFoundError):
+    """No such plan."""
+
+
 class ConflictError(WaitStepError):
     """The present state does not allow it."""
 
@@ -218,12 +241,24 @@ class EventTypeInUseError(ConflictError):
     """Open waits listen to this event type."""
 
 
+class TemplateVersionError(ConflictError):
+    """The template has that version already."""
+
+
 class PayloadCutError(ConflictError):
     """The payload was too large to be kept whole."""
 
 
 class ReplanTooLargeError(ConflictError):
     """More waits would change than the cap allows."""
+
+
+class PlanTooLargeError(ConflictError):
+    """The plan means more waits than the cap allows."""
+
+
+class DatabaseNotEmptyError(ConflictError):
+    """The database is not empty."""
 
 
 class UnsafeConnectionError(ConflictError):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from waitctl.domain.errors import InvalidEventTypeError
+from waitctl.domain.patterns import pattern
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 
 
 class EventType(StrEnum):
@@ -36,7 +36,7 @@ _DESCRIPTIONS = {
     EventType.APPOINTMENT_BOOKED: "an appointment was booked",
 }
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
+_NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
 
 
 def check_event_type_name(name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -12,6 +11,7 @@ from waitctl.domain.durations import parse_offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError
 from waitctl.domain.instants import OUTSIDE, YEARS, parse_instant
 from waitctl.domain.text import check_text, normalize_contact
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import WaitExecutionStatus, WaitType
 
 When = datetime | timedelta
@@ -125,6 +125,9 @@ class WaitFilter:
             created_before=fixed(self.created_before),
             created_after=fixed(self.created_after),
         )
+
+
+EVERY_WAIT = WaitFilter()
 
 
 class SortKey(StrEnum):

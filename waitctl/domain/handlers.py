@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from waitctl.domain.deliveries import Outcome, RetryPolicy
 from waitctl.domain.errors import InvalidWaitConfigurationError
-from waitctl.domain.text import JsonObject
+from waitctl.domain.patterns import pattern
+from waitctl.domain.values import dataclass
+
+if TYPE_CHECKING:
+    from waitctl.domain.text import JsonObject
 
 INLINE = "--"
 """The name of the handler that runs a wait's own command: what stands before it on the command line."""
@@ -21,7 +24,7 @@ INLINE_TIMEOUT = timedelta(hours=1)
 MAX_COMMAND = 64 * 1024
 """Bytes of an inline command."""
 
-_NOT_AN_ARGUMENT = re.compile(r"[\x00\ud800-\udfff]")
+_NOT_AN_ARGUMENT = pattern(r"[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import TypeAlias
 
-from whenever import Date, Instant, PlainDateTime, Time, TimeDelta, ZonedDateTime
-
+from waitctl.domain import clocks
 from waitctl.domain.errors import InvalidWaitConfigurationError, NoOpeningError
 from waitctl.domain.instants import Adjustment, Dst, to_zone, unless_final
+from waitctl.domain.patterns import pattern
+from waitctl.domain.values import dataclass
 
 WEEKDAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 WEEKDAYS = tuple(name[:3] for name in WEEKDAY_NAMES)
@@ -26,7 +27,7 @@ _MOST_DAYS = 3660
 DAY = 24 * 60
 _WEEK = 7 * DAY
 _EXAMPLE = "write it as 'mon-fri 09:00-12:00,13:00-17:00' or '22:00-06:00'; parts are joined by ';'"
-_SPAN = re.compile(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
+_SPAN = pattern(r"([0-9]{1,2}):([0-9]{2})-([0-9]{1,2}):([0-9]{2})")
 
 Interval = tuple[int, int]
 """Start and end in minutes after the midnight of the day that it belongs to; the end may lie on the next day."""
@@ -164,7 +165,7 @@ def _clock(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
-Pieces = tuple[tuple[Instant, Instant], ...]
+Pieces: TypeAlias = "tuple[tuple[clocks.Instant, clocks.Instant], ...]"
 """Half-open stretches of time."""
 
 
@@ -204,20 +205,20 @@ class Gate:
         hours: OpeningHours,
         zone: str,
         dst: Dst = Dst.COMPATIBLE,
-        opens_on: Callable[[Date], bool] = lambda _: True,
-        special: Callable[[Date], tuple[Interval, ...]] | None = None,
+        opens_on: Callable[[clocks.Date], bool] = lambda _: True,
+        special: Callable[[clocks.Date], tuple[Interval, ...]] | None = None,
     ) -> None:
         self.hours = hours
         self.zone = zone
-        self.adjusted: dict[Instant, Adjustment] = {}
+        self.adjusted: dict[clocks.Instant, Adjustment] = {}
         self._dst = unless_final(dst)
         self._opens_on = opens_on
         self._special = special
         self._from_yesterday = hours.runs_past_midnight or special is not None
-        self._days: dict[Date, Pieces] = {}
-        self._merged: dict[Date, Pieces] = {}
+        self._days: dict[clocks.Date, Pieces] = {}
+        self._merged: dict[clocks.Date, Pieces] = {}
 
-    def pass_through(self, at: ZonedDateTime) -> Instant | None:
+    def pass_through(self, at: clocks.ZonedDateTime) -> clocks.Instant | None:
         """Return ``None`` when it is open at ``at`` (in this gate's zone), else the next opening.
 
         Raises `NoOpeningError` when there is none within 400 days.
@@ -234,12 +235,12 @@ class Gate:
             date = date.next_day()
         raise NoOpeningError(f"{self.hours} in {self.zone} does not open within {MAX_STEPS} days of {at.date()}")
 
-    def is_open(self, at: ZonedDateTime) -> bool:
+    def is_open(self, at: clocks.ZonedDateTime) -> bool:
         """Whether it is open at ``at``, which is in this gate's zone."""
         date = at.date()
         return any(opens <= at < closes for opens, closes in self._days.get(date) or self._openings_of(date))
 
-    def starts(self, since: Instant, until: Instant) -> Iterator[Instant]:
+    def starts(self, since: clocks.Instant, until: clocks.Instant) -> Iterator[clocks.Instant]:
         """The starts of its intervals after ``since`` and up to ``until``, in no order."""
         date, last = since.to_tz(self.zone).date().prev_day(), until.to_tz(self.zone).date().next_day()
         while date <= last:
@@ -249,7 +250,7 @@ class Gate:
                     yield pieces[0][0]
             date = date.next_day()
 
-    def holds(self, local: PlainDateTime) -> bool:
+    def holds(self, local: clocks.PlainDateTime) -> bool:
         """Whether it would be open at ``local`` if the clocks of this gate's zone showed that time."""
         minute = local.hour * 60 + local.minute
         for date, past in ((local.date(), minute), (local.date().prev_day(), minute + DAY)):
@@ -257,7 +258,7 @@ class Gate:
                 return True
         return False
 
-    def closes_at(self, at: ZonedDateTime) -> Instant | None:
+    def closes_at(self, at: clocks.ZonedDateTime) -> clocks.Instant | None:
         """When what is open at ``at`` closes; ``None`` when it is closed, or stays open for 400 days."""
         date = at.date().prev_day() if self._from_yesterday else at.date()
         until = None
@@ -270,7 +271,7 @@ class Gate:
             date = date.next_day()
         return None
 
-    def closes_before(self, at: Instant, limit: Instant) -> Instant | None:
+    def closes_before(self, at: clocks.Instant, limit: clocks.Instant) -> clocks.Instant | None:
         """When what is open at ``at`` closes, or ``limit`` if it is still open then; ``None`` when it is closed."""
         date, until = at.to_tz(self.zone).date().prev_day(), at
         for _ in range(MAX_STEPS):
@@ -282,7 +283,7 @@ class Gate:
                 break
         return None if until == at else min(until, limit)
 
-    def move_by_open_time(self, at: Instant, span: TimeDelta, *, back: bool = False) -> Instant:
+    def move_by_open_time(self, at: clocks.Instant, span: clocks.TimeDelta, *, back: bool = False) -> clocks.Instant:
         """When it will have been open for ``span`` since ``at``, or, ``back``, since when it was until ``at``.
 
         Raises `NoOpeningError` when it does not open for 400 days, or that takes more than ten years.
@@ -304,14 +305,14 @@ class Gate:
             date = date.add(days=-1 if back else 1)
         raise NoOpeningError(f"{self.hours} in {self.zone} is not open for so long within ten years of {at}")
 
-    def _open_on(self, date: Date) -> Pieces:
+    def _open_on(self, date: clocks.Date) -> Pieces:
         """What is open between the midnights that ``date`` lies between, in order and without overlaps."""
         found = self._merged.get(date)
         if found is None:
             if len(self._merged) > 4096:
                 self._merged.clear()
             start, end = (_midnight(day, self.zone) for day in (date, date.next_day()))
-            pieces = list[tuple[Instant, Instant]]()
+            pieces = list[tuple[clocks.Instant, clocks.Instant]]()
             for opens, closes in self._days.get(date) or self._openings_of(date):
                 first, last = max(opens, start), min(closes, end)
                 if first >= last:
@@ -322,7 +323,7 @@ class Gate:
             found = self._merged[date] = tuple(pieces)
         return found
 
-    def _openings_of(self, date: Date) -> Pieces:
+    def _openings_of(self, date: clocks.Date) -> Pieces:
         """The openings to go through on ``date``, in order: its own, and its neighbours' that reach into it.
 
         Clocks that go back past midnight show the day before once more, in the middle of its neighbour.
@@ -337,20 +338,20 @@ class Gate:
         found = self._days[date] = tuple(sorted(piece for day in days for piece in self._belonging_to(day)))
         return found
 
-    def _begins_twice(self, date: Date) -> bool:
-        _, adjustment = to_zone(date.at(Time()), self.zone)
+    def _begins_twice(self, date: clocks.Date) -> bool:
+        _, adjustment = to_zone(date.at(clocks.Time()), self.zone)
         return adjustment is not None and adjustment.kind == "fold"
 
-    def _belonging_to(self, date: Date) -> list[tuple[Instant, Instant]]:
+    def _belonging_to(self, date: clocks.Date) -> list[tuple[clocks.Instant, clocks.Instant]]:
         return [piece for span in self._spans(date) for piece in self._pieces(date, span)]
 
-    def _spans(self, date: Date) -> tuple[Interval, ...]:
+    def _spans(self, date: clocks.Date) -> tuple[Interval, ...]:
         if self._special is not None:
             return self._special(date) if self._opens_on(date) else ()
         spans = self.hours.intervals.get(date.day_of_week().value, ())
         return spans if spans and self._opens_on(date) else ()
 
-    def _pieces(self, date: Date, span: Interval) -> list[tuple[Instant, Instant]]:
+    def _pieces(self, date: clocks.Date, span: Interval) -> list[tuple[clocks.Instant, clocks.Instant]]:
         """The instants at which clocks show a time within ``span``: one piece, or several around a change.
 
         A start that the clocks skip or repeat is read as any local time is, by the DST rule.
@@ -374,15 +375,15 @@ class Gate:
         return pieces
 
 
-def _local(date: Date, minutes: int) -> PlainDateTime:
+def _local(date: clocks.Date, minutes: int) -> clocks.PlainDateTime:
     days, minute = divmod(minutes, DAY)
-    return date.add(days=days).at(Time(*divmod(minute, 60)))
+    return date.add(days=days).at(clocks.Time(*divmod(minute, 60)))
 
 
-def _midnight(day: Date, zone: str) -> Instant:
-    return day.at(Time()).assume_tz(zone, disambiguation="compatible").to_instant()
+def _midnight(day: clocks.Date, zone: str) -> clocks.Instant:
+    return day.at(clocks.Time()).assume_tz(zone, disambiguation="compatible").to_instant()
 
 
-def _between(one: PlainDateTime, other: PlainDateTime) -> TimeDelta:
+def _between(one: clocks.PlainDateTime, other: clocks.PlainDateTime) -> clocks.TimeDelta:
     """What clocks run through from one reading to the other, without a change."""
     return other.assume_utc() - one.assume_utc()

@@ -12,27 +12,27 @@ from functools import lru_cache
 from math import isfinite
 from typing import Literal, NamedTuple
 
-from whenever import Date, Instant, PlainDateTime, RepeatedTime, SkippedTime, Time, TimeZoneNotFoundError, ZonedDateTime
-
+from waitctl.domain import clocks
 from waitctl.domain.errors import InvalidTimezoneError, InvalidWaitDateError, InvalidWaitTimeError
+from waitctl.domain.patterns import pattern
 
 YEARS = range(1000, 9900)
 """The years that instants may lie in: so far from the ends of every calendar that no zone and no sum leaves it."""
 
 OUTSIDE = "the instant lies outside the years 1000 to 9899"
 
-_MOMENT = re.compile(
+_MOMENT = pattern(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?))?"
     r"(?: ?(Z|[+-][0-9]{2}(?::?[0-5][0-9])?))?",
     re.IGNORECASE,
 )
-_EPOCH = re.compile(r"(?:[0-9]{9,10}|[0-9]{13})(?:\.[0-9]+)?")
+_EPOCH = pattern(r"(?:[0-9]{9,10}|[0-9]{13})(?:\.[0-9]+)?")
 """Seconds since 1970 from 1973 on, milliseconds from 2001 on, up to 2286: with other digits it may be anything."""
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 # As most programs write it: read at once, since a stream of events holds one a line.
-_PLAIN_INSTANT = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
-_NOT_IANA = re.compile(r"(posix|right)/|localtime$|posixrules$|Factory$")
+_PLAIN_INSTANT = pattern(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z")
+_NOT_IANA = pattern(r"(posix|right)/|localtime$|posixrules$|Factory$")
 
 
 class Dst(StrEnum):
@@ -64,9 +64,9 @@ class Adjustment(NamedTuple):
     """A gap or a fold that a local time fell into, and the instant it came to."""
 
     kind: str
-    asked: PlainDateTime
+    asked: clocks.PlainDateTime
     zone: str
-    at: ZonedDateTime
+    at: clocks.ZonedDateTime
 
     def __str__(self) -> str:
         zone = self.zone
@@ -92,16 +92,18 @@ class Adjustment(NamedTuple):
         )
 
 
-def to_zone(local: PlainDateTime, zone: str, dst: Dst = Dst.COMPATIBLE) -> tuple[ZonedDateTime, Adjustment | None]:
+def to_zone(
+    local: clocks.PlainDateTime, zone: str, dst: Dst = Dst.COMPATIBLE
+) -> tuple[clocks.ZonedDateTime, Adjustment | None]:
     """Return when clocks in ``zone`` show ``local``, and what had to be decided.
 
     Raises `InvalidWaitTimeError` in a gap or a fold when ``dst`` is ``reject``.
     """
     try:
         return local.assume_tz(zone, disambiguation="raise"), None
-    except (SkippedTime, RepeatedTime) as found:
+    except (clocks.SkippedTime, clocks.RepeatedTime) as found:
         at = local.assume_tz(zone, disambiguation=_DISAMBIGUATION[unless_final(dst)])
-        adjustment = Adjustment("gap" if isinstance(found, SkippedTime) else "fold", local, zone, at)
+        adjustment = Adjustment("gap" if isinstance(found, clocks.SkippedTime) else "fold", local, zone, at)
         if dst is Dst.REJECT:
             raise adjustment.refusal from found
         return at, adjustment
@@ -115,9 +117,11 @@ def refuse_adjusted(moves: Sequence[object]) -> None:
 
 def check_zone(zone: str) -> str:
     """Return ``zone`` when it is the exact name of an IANA time zone; raise `InvalidTimezoneError` otherwise."""
+    if zone == "UTC":  # which all rules have
+        return zone
     try:
-        known = not _NOT_IANA.match(zone) and Instant.from_utc(2000, 1, 1).to_tz(zone).tz_id == zone
-    except (TimeZoneNotFoundError, ValueError, OSError):
+        known = not _NOT_IANA.match(zone) and clocks.Instant.from_utc(2000, 1, 1).to_tz(zone).tz_id == zone
+    except (clocks.TimeZoneNotFoundError, ValueError, OSError):
         known = False
     if not known:
         raise InvalidTimezoneError(f"{zone!a} is not a time zone", hint=_zone_hint(zone))
@@ -157,13 +161,11 @@ _PLACES: Mapping[str, str] = {
 def _zone_hint(zone: str) -> str:
     from difflib import get_close_matches  # only on the way out
 
-    from whenever import available_timezones
-
     if re.fullmatch(r"(GMT|UTC)[+-][0-9:]+", zone, re.IGNORECASE):
         return "offsets are no zones: name a place, as in Europe/Berlin, or write the offset into the instant"
     if place := _PLACES.get(zone.upper()):
         return f"abbreviations are no zones: did you mean {place}?"
-    names = sorted(name for name in available_timezones() if not _NOT_IANA.match(name))
+    names = sorted(name for name in clocks.available_timezones() if not _NOT_IANA.match(name))
     folded = {name.rpartition("/")[2].lower(): name for name in names if "/" in name}
     folded |= {name.lower(): name for name in names}
     near = [folded[match] for match in get_close_matches(zone.lower(), folded, n=3)]
@@ -184,7 +186,7 @@ def parse_instant(value: str | float | Decimal, what: str, *, epoch: bool = Fals
         moment = parse_moment(value, epoch=epoch)
     except InvalidWaitDateError as error:
         raise InvalidWaitDateError(f"{what}: {error.message}", hint=error.hint) from error
-    if isinstance(moment, PlainDateTime):
+    if isinstance(moment, clocks.PlainDateTime):
         raise InvalidWaitDateError(
             f"{what}: {value!r} is not an instant", hint="write it with its offset, as in 2026-12-24T18:00:00Z"
         )
@@ -193,7 +195,7 @@ def parse_instant(value: str | float | Decimal, what: str, *, epoch: bool = Fals
     return moment.astimezone(UTC)
 
 
-def parse_moment(value: str | float | Decimal, *, epoch: bool = False) -> datetime | PlainDateTime:
+def parse_moment(value: str | float | Decimal, *, epoch: bool = False) -> datetime | clocks.PlainDateTime:
     """Parse an instant, as `parse_instant` does, or a local time: a date alone means 00:00.
 
     An instant is returned in the offset that it was written in. Raises `InvalidWaitDateError`.
@@ -215,7 +217,7 @@ def parse_moment(value: str | float | Decimal, *, epoch: bool = False) -> dateti
         raise InvalidWaitDateError(f"{value!r} is not on the calendar") from cause
 
 
-def _moment(date: str, time: str | None, offset: str | None) -> datetime | PlainDateTime:
+def _moment(date: str, time: str | None, offset: str | None) -> datetime | clocks.PlainDateTime:
     if time is None and offset is not None:
         raise ValueError("an offset needs a time of day")
     time = time or "00:00"
@@ -223,15 +225,15 @@ def _moment(date: str, time: str | None, offset: str | None) -> datetime | Plain
     if leap:
         time = f"{time[:6]}59{time[8:]}"
     if offset is None:
-        local = PlainDateTime.parse_iso(f"{date}T{time}")
-        return PlainDateTime(local.to_stdlib() + _SECOND) if leap else local
+        local = clocks.PlainDateTime.parse_iso(f"{date}T{time}")
+        return clocks.PlainDateTime(local.to_stdlib() + _SECOND) if leap else local
     at = datetime.fromisoformat(f"{date}T{time}{offset.upper()}") + leap * _SECOND
     at.astimezone(UTC)  # must be there, too
     return at
 
 
 _TOKENS = {"YYYY": "[0-9]{4}", "MM": "[0-9]{2}", "DD": "[0-9]{2}", "HH": "[0-9]{2}", "mm": "[0-9]{2}", "ss": "[0-9]{2}"}
-_TOKEN = re.compile("|".join(_TOKENS))
+_TOKEN = pattern("|".join(_TOKENS))
 
 
 def check_date_format(text: str) -> str:
@@ -250,7 +252,7 @@ def check_date_format(text: str) -> str:
     return text
 
 
-def parse_formatted(value: object, pattern: str) -> PlainDateTime:
+def parse_formatted(value: object, pattern: str) -> clocks.PlainDateTime:
     """Parse a local date as ``pattern`` has it; without a time of day it means 00:00. Raises `InvalidWaitDateError`."""
     names = _TOKEN.findall(check_date_format(pattern))
     parts = [_TOKENS[part] if part in _TOKENS else re.escape(part) for part in re.split(f"({_TOKEN.pattern})", pattern)]
@@ -261,7 +263,7 @@ def parse_formatted(value: object, pattern: str) -> PlainDateTime:
     found = dict(zip(names, map(int, matched.groups()), strict=True))
     try:
         time = [found.get(name, 0) for name in ("HH", "mm", "ss")]
-        return PlainDateTime(found["YYYY"], found["MM"], found["DD"], *time)
+        return clocks.PlainDateTime(found["YYYY"], found["MM"], found["DD"], *time)
     except ValueError as cause:
         raise InvalidWaitDateError(f"{value!r} is not on the calendar") from cause
 
@@ -289,30 +291,31 @@ def show(at: datetime, zone: str) -> str:
 
 def show_soon(at: datetime, zone: str) -> str:
     """The instant for people who plan their week: ``Mon 2026-03-02 09:00 Europe/Berlin``."""
-    local = Instant(at).to_tz(zone).to_plain()
+    local = clocks.Instant(at).to_tz(zone).to_plain()
     return f"{local.date().day_of_week().name.capitalize()[:3]} {wall(local)} {zone}"
 
 
 def show_local(at: datetime, zone: str) -> str:
     """The instant as clocks in ``zone`` show it: ``2026-12-24 18:00:00``."""
-    return f"{Instant(at).to_tz(zone).to_plain().to_stdlib():%Y-%m-%d %H:%M:%S}"
+    local = at.astimezone(UTC) if zone == "UTC" else clocks.Instant(at).to_tz(zone).to_plain().to_stdlib()
+    return f"{local:%Y-%m-%d %H:%M:%S}"
 
 
-def wall(local: PlainDateTime) -> str:
+def wall(local: clocks.PlainDateTime) -> str:
     """A local time for people: ``2026-12-24 18:00``."""
     return local.format_iso().replace("T", " ").removesuffix(":00")
 
 
-def clock(time: Time) -> str:
+def clock(time: clocks.Time) -> str:
     """A time of day for people: ``09:00``, ``09:00:30``."""
     return f"{time.hour:02}:{time.minute:02}" + (f":{time.second:02}" if time.second else "")
 
 
-def show_day(day: Date) -> str:
+def show_day(day: clocks.Date) -> str:
     """A day for people: ``Monday 2026-12-28``."""
     return f"{day.day_of_week().name.capitalize()} {day.format_iso()}"
 
 
-def offset_of(zoned: ZonedDateTime) -> str:
+def offset_of(zoned: clocks.ZonedDateTime) -> str:
     """The offset from UTC: ``+01:00``, with seconds where old rules have them."""
     return re.sub(r".*(?=[+-])", "", zoned.to_fixed_offset().format_iso())

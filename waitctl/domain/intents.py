@@ -6,24 +6,23 @@ asked, so that they can be resolved again when zones or holidays change.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from whenever import PlainDateTime, Time
-
+from waitctl.domain import clocks
 from waitctl.domain.contacts import value_under
 from waitctl.domain.durations import Duration, Offset, as_duration, parse_duration, parse_offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, InvalidWaitTimeError
 from waitctl.domain.hours import OpeningHours, format_days, parse_days, parse_hours
 from waitctl.domain.instants import Dst, clock, format_instant, parse_formatted, parse_moment
 from waitctl.domain.months import DayOfMonth, parse_day_of_month
+from waitctl.domain.patterns import pattern
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class FixedTime:
     """
 
     duration: Duration
-    at: Time | None = None
+    at: clocks.Time | None = None
     on: DayOfMonth | None = None
 
     def __post_init__(self) -> None:
@@ -91,7 +90,7 @@ class UntilDate:
     month that it leads to.
     """
 
-    moment: datetime | PlainDateTime
+    moment: datetime | clocks.PlainDateTime
     offset: Offset | None = None
     field: str | None = None
     roll: Roll = Roll.BACK
@@ -125,7 +124,7 @@ class UntilDate:
 class UntilTime:
     """Go on the next time that clocks in the wait's zone show this time of day, on one of these ISO weekdays."""
 
-    time: Time
+    time: clocks.Time
     days: frozenset[int] | None = None
 
     def to_config(self) -> JsonObject:
@@ -253,7 +252,7 @@ def set_by_hand(config: JsonObject, **changes: datetime | str) -> JsonObject:
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
-_TIME_OF_DAY = re.compile(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
+_TIME_OF_DAY = pattern(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2}))?)?")
 
 
 def parse_fixed_time(text: str, at: str | None = None, on: str | None = None, *, zero: bool = False) -> FixedTime:
@@ -333,13 +332,13 @@ def parse_until_time(text: str, days: str | None = None) -> UntilTime:
     return UntilTime(parse_time_of_day(text), None if days is None else parse_days(days))
 
 
-def parse_time_of_day(text: str) -> Time:
+def parse_time_of_day(text: str) -> clocks.Time:
     """Parse ``9``, ``09:00`` or ``09:00:30``. Raises `InvalidWaitTimeError`."""
     matched = _TIME_OF_DAY.fullmatch(text.strip())
     hour, minute, second = (int(part or 0) for part in matched.groups()) if matched else (24, 0, 0)
     if hour > 23 or minute > 59 or second > 59:
         raise InvalidWaitTimeError(f"{text!r} is not a time of day", hint="write it as 9, 09:00 or 09:00:30")
-    return Time(hour, minute, second)
+    return clocks.Time(hour, minute, second)
 
 
 def read_intent(config: JsonObject) -> Intent:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from waitctl.domain.errors import InvalidInputError
 from waitctl.domain.intents import Late, Rules
-from waitctl.domain.opening_rules import OpeningRules
+from waitctl.domain.values import dataclass
+
+if TYPE_CHECKING:
+    from waitctl.domain.opening_rules import OpeningRules
 
 LATE_TOLERANCE = timedelta(minutes=5)
 """A wait later than this is late; the jitter of cron never is."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from whenever import Time
-
-from waitctl.domain.calendars import Calendar
+from waitctl.domain import clocks
 from waitctl.domain.conditions import check_condition
 from waitctl.domain.durations import Duration, as_duration, parse_duration
 from waitctl.domain.errors import (
@@ -24,8 +21,12 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.events import check_event_type_name
 from waitctl.domain.intents import FixedTime, Rules, UntilDate, parse_time_of_day, parse_until_date, reading_config
-from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_text
+from waitctl.domain.values import dataclass
+
+if TYPE_CHECKING:
+    from waitctl.domain.calendars import Calendar
+    from waitctl.domain.schedule import Schedule
 
 _MAX_EXPONENT = 131_072
 """Digits that PostgreSQL's numeric holds; written out, a longer one would fill the memory."""
@@ -140,7 +141,7 @@ class EventQuery:
     count: int | None = None
     distinct: str | None = None
     timeout_window: bool = False
-    at: Time | None = None
+    at: clocks.Time | None = None
     until: str | None = None
     timeout_calendar: str | None = None
 
@@ -303,6 +304,8 @@ class EventQuery:
         intent = self._deadline_intent()
         if intent is None:
             return None
+        from waitctl.domain.schedule import IntentResolver  # what only looks at waits computes no instants
+
         counted_by = IntentResolver(intent, zone, self.rules, timeout_calendar or calendar)
         held_by = counted_by if timeout_calendar is None else IntentResolver(intent, zone, self.rules, calendar)
         try:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from whenever import Date
-
+from waitctl.domain import clocks
 from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
 from waitctl.domain.errors import InvalidWaitConfigurationError, NoOpeningError
 from waitctl.domain.hours import WEEKDAY_NAMES, parse_days
 from waitctl.domain.instants import show_day
+from waitctl.domain.values import dataclass
 
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1}
 _NAMES = {number: name for name, number in _ORDINALS.items()}
@@ -39,7 +38,7 @@ class DayOfMonth:
         """The same for a sentence: ``day 15``, ``the first monday``."""
         return f"day {self}" if self.kind == _DAY and self.number > 0 else f"the {self}"
 
-    def of(self, month: Date, calendar: Calendar | None = None) -> Date:
+    def of(self, month: clocks.Date, calendar: Calendar | None = None) -> clocks.Date:
         """The day in the month that ``month`` lies in; the month's last one where it has fewer.
 
         Business days are those of ``calendar``, or Monday to Friday. Raises `CalendarRangeError` or `NoOpeningError`.
@@ -83,8 +82,8 @@ def parse_day_of_month(text: str) -> DayOfMonth:
 class ReachedMonth(NamedTuple):
     """The day of a month that was reached by whole months, and why it is not the one of the start."""
 
-    start: Date
-    end: Date
+    start: clocks.Date
+    end: clocks.Date
     on: DayOfMonth | None
 
     def __str__(self) -> str:

@@ -6,7 +6,6 @@ The store asks the same of both databases in SQL (`match_predicates`); a propert
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from waitctl.domain.conditions import ConditionError, holds
@@ -15,6 +14,7 @@ from waitctl.domain.events import Event
 from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import MACHINE, EventListener, ListenerStatus, contains, matches_text, scalar_text
 from waitctl.domain.text import to_json
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitStepExecution
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from whenever import Date, Instant, PlainDateTime, Time, ZonedDateTime
-
+from waitctl.domain import clocks
 from waitctl.domain.calendars import WEEKEND, Calendar
 from waitctl.domain.errors import InvalidInputError, InvalidWaitDateError, NoOpeningError
 from waitctl.domain.hours import MAX_STEPS, Gate, OpeningHours, all_but, format_days
 from waitctl.domain.instants import OUTSIDE, Adjustment, Dst, clock, refuse_adjusted, show_day, to_zone, unless_final
-from waitctl.domain.intents import Rules
 from waitctl.domain.spreading import Spread, share_of
+
+if TYPE_CHECKING:
+    from waitctl.domain.intents import Rules
 
 NOT_ASKED = "not asked for"
 _SHOWN = 12
@@ -22,8 +23,8 @@ _SHOWN = 12
 class DayRoll(NamedTuple):
     """Days that were passed over, and the local time arrived at."""
 
-    days: list[tuple[Date, str]]
-    at: PlainDateTime
+    days: list[tuple[clocks.Date, str]]
+    at: clocks.PlainDateTime
 
     def __str__(self) -> str:
         reasons = {why for _, why in self.days}
@@ -36,8 +37,8 @@ class Opening(NamedTuple):
 
     gate: str
     hours: OpeningHours
-    before: ZonedDateTime
-    after: ZonedDateTime
+    before: clocks.ZonedDateTime
+    after: clocks.ZonedDateTime
 
     def __str__(self) -> str:
         return (
@@ -50,7 +51,7 @@ class MovedBack(NamedTuple):
     """What did not let an instant before a date pass, and the latest opening before it, in the wait's zone."""
 
     held: str
-    at: ZonedDateTime
+    at: clocks.ZonedDateTime
 
     def __str__(self) -> str:
         return (
@@ -59,7 +60,7 @@ class MovedBack(NamedTuple):
         )
 
 
-def show_days(days: list[tuple[Date, str]]) -> str:
+def show_days(days: list[tuple[clocks.Date, str]]) -> str:
     """Days with the reason for each, a dozen at most."""
     shown = [f"{show_day(day)} ({why})" for day, why in days[:_SHOWN]]
     return ", ".join(shown) + (f" and {len(days) - _SHOWN} more" if len(days) > _SHOWN else "")
@@ -113,7 +114,7 @@ class OpeningRules:
         """Whether a window or opening hours can be closed."""
         return bool(self._windows)
 
-    def window_lets_pass(self, at: ZonedDateTime) -> bool:
+    def window_lets_pass(self, at: clocks.ZonedDateTime) -> bool:
         """Whether the windows, if there are any beside what counts open time, let ``at`` pass."""
         counted = self.counted_by[0] if self.counted_by else ""
         others = [gate for name, gate in self._windows if name != counted]
@@ -121,7 +122,7 @@ class OpeningRules:
 
     def closes_at(self, at: datetime, limit: datetime) -> datetime:
         """How long everything that lets ``at`` pass still does, at most until ``limit``; ``limit`` if nothing does."""
-        start, last = Instant(at), Instant(limit)
+        start, last = clocks.Instant(at), clocks.Instant(limit)
         zoned = start.to_tz(self._zone)
         if self._day_off(zoned, None) is not None:
             return limit
@@ -132,7 +133,8 @@ class OpeningRules:
             last = min(last, closes)
         while (
             self._rolls_days
-            and (zoned := zoned.date().next_day().at(Time()).assume_tz(self._zone, disambiguation="compatible")) < last
+            and (zoned := zoned.date().next_day().at(clocks.Time()).assume_tz(self._zone, disambiguation="compatible"))
+            < last
         ):
             if self._day_off(zoned, None) is not None:
                 last = zoned.to_instant()
@@ -162,8 +164,8 @@ class OpeningRules:
         moves: list[object] = []
         try:
             kept = clock_of or (None if self._windows else at)
-            clock = Instant(kept).to_tz(self._zone).time() if kept else Time()
-            passed = self.pass_through(Instant(at).to_tz(self._zone), None, moves, clock)
+            clock = clocks.Instant(kept).to_tz(self._zone).time() if kept else clocks.Time()
+            passed = self.pass_through(clocks.Instant(at).to_tz(self._zone), None, moves, clock)
         except (ValueError, OverflowError) as cause:
             raise InvalidWaitDateError(OUTSIDE) from cause
         except NoOpeningError as error:
@@ -173,8 +175,12 @@ class OpeningRules:
         return (passed.to_instant().to_stdlib() if moves else at), tuple(moves)
 
     def pass_through(
-        self, at: ZonedDateTime, local: PlainDateTime | None, moves: list[object], clock: Time | None = None
-    ) -> ZonedDateTime:
+        self,
+        at: clocks.ZonedDateTime,
+        local: clocks.PlainDateTime | None,
+        moves: list[object],
+        clock: clocks.Time | None = None,
+    ) -> clocks.ZonedDateTime:
         """Move ``at`` on until nothing moves it: business day or weekday, then opening hours, then window.
 
         ``local`` is the wall clock that was meant, which a gap may have kept ``at`` from showing; past days that do not
@@ -202,7 +208,9 @@ class OpeningRules:
                 return at
         raise NoOpeningError(f"after {MAX_STEPS} steps there is still no instant that all rules let pass")
 
-    def pass_back(self, at: ZonedDateTime, local: PlainDateTime | None, moves: list[object]) -> ZonedDateTime:
+    def pass_back(
+        self, at: clocks.ZonedDateTime, local: clocks.PlainDateTime | None, moves: list[object]
+    ) -> clocks.ZonedDateTime:
         """Move ``at`` back to the latest opening before it, unless everything lets it pass; see `pass_through`.
 
         That is the start of an interval of opening hours or window, on a day that counts; without any, the latest such
@@ -220,7 +228,7 @@ class OpeningRules:
             moves.append(adjusted)
         return found
 
-    def _held(self, at: ZonedDateTime, meant: PlainDateTime | None) -> str | None:
+    def _held(self, at: clocks.ZonedDateTime, meant: clocks.PlainDateTime | None) -> str | None:
         """What does not let ``at`` pass, in words."""
         if self._rolls_days and (off := self._day_off(at, meant)) is not None:
             return f"{WEEKEND if off[1] == WEEKEND else 'holiday'}: {show_days([off])}"
@@ -229,7 +237,7 @@ class OpeningRules:
                 return f"{name}: {show_day(at.date())} {clock(at.time())} is outside {gate.hours}"
         return None
 
-    def _latest_opening(self, at: ZonedDateTime) -> tuple[ZonedDateTime, Adjustment | None]:
+    def _latest_opening(self, at: clocks.ZonedDateTime) -> tuple[clocks.ZonedDateTime, Adjustment | None]:
         until, gates = at.to_instant(), [gate for _, gate in self._windows]
         for _ in range(MAX_STEPS // 7 + 1):
             since = until.subtract(hours=7 * 24)
@@ -241,7 +249,9 @@ class OpeningRules:
             until = since
         raise NoOpeningError(f"nothing opens within {MAX_STEPS} days before {at.date()}")
 
-    def _latest_day(self, at: ZonedDateTime, local: PlainDateTime) -> tuple[ZonedDateTime, Adjustment | None]:
+    def _latest_day(
+        self, at: clocks.ZonedDateTime, local: clocks.PlainDateTime
+    ) -> tuple[clocks.ZonedDateTime, Adjustment | None]:
         for _ in range(MAX_STEPS):
             local = local.date().prev_day().at(local.time())
             found, adjusted = to_zone(local, self._zone, self._reading)
@@ -258,18 +268,20 @@ class OpeningRules:
         named += [f"the {name} {gate.hours}" for name, gate in self._windows]
         return NoOpeningError(f"no opening: {error.message}: {', '.join(named)}")
 
-    def _skipped(self, moves: Sequence[object]) -> PlainDateTime | None:
+    def _skipped(self, moves: Sequence[object]) -> clocks.PlainDateTime | None:
         """The local time in the wait's zone that was meant, when the clocks skip it: the last of ``moves`` says so."""
         last = moves[-1] if moves else None
         return last.asked if isinstance(last, Adjustment) and last.kind == "gap" and last.zone == self._zone else None
 
-    def _opening_of(self, gate: Gate, at: ZonedDateTime, meant: PlainDateTime | None) -> Instant | None:
+    def _opening_of(
+        self, gate: Gate, at: clocks.ZonedDateTime, meant: clocks.PlainDateTime | None
+    ) -> clocks.Instant | None:
         """The gate's next opening; ``None`` when it lets ``at`` pass, or what was ``meant`` by it."""
         if meant is not None and self._goes_by_meant(gate, at, meant) and gate.holds(meant):
             return None
         return gate.pass_through(at if gate.zone == self._zone else at.to_tz(gate.zone))
 
-    def _goes_by_meant(self, gate: Gate, at: ZonedDateTime, meant: PlainDateTime) -> bool:
+    def _goes_by_meant(self, gate: Gate, at: clocks.ZonedDateTime, meant: clocks.PlainDateTime) -> bool:
         """Whether ``gate`` judges the local time that was meant, and not what clocks show instead at ``at``.
 
         It does where a gap leads to another day, which nobody meant; and for ``reject``, which wants to know whether
@@ -277,7 +289,7 @@ class OpeningRules:
         """
         return gate.zone == self._zone and (self._dst is Dst.REJECT or meant.date() != at.date())
 
-    def _in_open_shift(self, at: ZonedDateTime, meant: PlainDateTime | None) -> bool:
+    def _in_open_shift(self, at: clocks.ZonedDateTime, meant: clocks.PlainDateTime | None) -> bool:
         return any(
             gate.holds(meant)
             if meant is not None and self._goes_by_meant(gate, at, meant)
@@ -285,7 +297,7 @@ class OpeningRules:
             for gate in self._shifts
         )
 
-    def _day_off(self, at: ZonedDateTime, meant: PlainDateTime | None) -> tuple[Date, str] | None:
+    def _day_off(self, at: clocks.ZonedDateTime, meant: clocks.PlainDateTime | None) -> tuple[clocks.Date, str] | None:
         """The day, in the calendar's zone if it has one, and the reason why weekdays or calendar hold ``at`` back.
 
         It is the day of the local time that was ``meant``, where a gap leads from there to another one. What opening
@@ -306,14 +318,14 @@ class OpeningRules:
 
     def _roll_days(
         self,
-        at: ZonedDateTime,
-        meant: PlainDateTime | None,
-        local: PlainDateTime,
+        at: clocks.ZonedDateTime,
+        meant: clocks.PlainDateTime | None,
+        local: clocks.PlainDateTime,
         moves: list[object],
-        clock: Time | None,
-    ) -> tuple[ZonedDateTime, PlainDateTime, PlainDateTime | None]:
+        clock: clocks.Time | None,
+    ) -> tuple[clocks.ZonedDateTime, clocks.PlainDateTime, clocks.PlainDateTime | None]:
         """The next day that passes, with the wall clock of ``local`` kept, or at ``clock``; again if it is skipped."""
-        days: list[tuple[Date, str]] = []
+        days: list[tuple[clocks.Date, str]] = []
         adjusted, start = None, at
         while off := self._day_off(at, meant):
             days.append(off)
@@ -330,8 +342,8 @@ class OpeningRules:
         return at, local, meant
 
     def _open(
-        self, name: str, gate: Gate, at: ZonedDateTime, opened: Instant, moves: list[object]
-    ) -> tuple[ZonedDateTime, None, PlainDateTime | None, Gate]:
+        self, name: str, gate: Gate, at: clocks.ZonedDateTime, opened: clocks.Instant, moves: list[object]
+    ) -> tuple[clocks.ZonedDateTime, None, clocks.PlainDateTime | None, Gate]:
         """Move ``at`` on to the opening of ``gate``."""
         moved = opened.to_tz(self._zone)
         moves.append(Opening(name, gate.hours, at, moved))
@@ -340,3 +352,7 @@ class OpeningRules:
             return moved, None, None, gate
         moves.append(adjusted)
         return moved, None, self._skipped(moves), gate
+
+
+def _midnight_after(at: clocks.ZonedDateTime, zone: str) -> clocks.ZonedDateTime:
+    return at.date().next_day().at(clocks.Time()).assume_tz(zone, disambiguation="compatible")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from waitctl.domain.errors import PayloadCutError
+from waitctl.domain.patterns import pattern
 from waitctl.domain.text import storable
+from waitctl.domain.values import dataclass
 
 MAX_KEPT = 1024 * 1024
 """Bytes of a body that are kept; a longer one is cut and cannot be replayed."""
@@ -22,10 +22,10 @@ MAX_QUARANTINED = 1000
 MAX_AGE = timedelta(days=30)
 """How long they are kept, unless the source's config says otherwise."""
 
-_CREDENTIAL = re.compile(r"authorization|cookie|credential|password|secret|token")
+_CREDENTIAL = pattern(r"authorization|cookie|credential|password|secret|token")
 """What is in the name of a header, in lower case, that has no place in a table."""
 
-_USER_AND_PASSWORD = re.compile(r"(?<=//)[^/?#]*@")
+_USER_AND_PASSWORD = pattern(r"(?<=//)[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,36 +9,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import islice
 from typing import Any
 
-from whenever import Date, Instant, PlainDateTime, Time
-
-from waitctl.domain.calendars import Calendar
+from waitctl.domain import clocks
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
 from waitctl.domain.durations import Duration, duration_text, parse_duration
 from waitctl.domain.errors import InvalidRecurrenceError
-from waitctl.domain.instants import check_zone, clock, format_instant, parse_instant, show_local
-from waitctl.domain.intents import FixedTime, Intent, Past, Rules, UntilDate, parse_time_of_day
+from waitctl.domain.instants import clock, format_instant, parse_instant
+from waitctl.domain.intents import FixedTime, parse_time_of_day
 from waitctl.domain.months import DayOfMonth, parse_day_of_month
-from waitctl.domain.schedule import IntentResolver
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitSpec
 
-NUMBER, RECURRENCE = "occurrence", "recurrence"
-"""Where `wait_config` says of which recurrence a wait is, and the how many-th."""
+CANCELLED = "its wait was cancelled"
+"""Why a recurrence has stopped whose open wait was cancelled: a plan that is undone lets it go on."""
 
 MAX_COUNT = 1_000_000
 SHORTEST = timedelta(minutes=1)
-
-_BEFORE = timedelta(hours=3)
-"""How far before an instant local times are looked at that may mean a later one: no change of clocks is longer."""
-
-_MOST_TRIED = 5000
-"""Local times that are tried for one that passes."""
 
 _ALIASES = {
     "@hourly": "0 * * * *",
@@ -78,7 +68,7 @@ class RecurrenceRule:
     every: Duration | None = None
     cron: str | None = None
     rrule: str | None = None
-    at: Time | None = None
+    at: clocks.Time | None = None
     on: DayOfMonth | None = None
     fixed: bool = False
     until: datetime | None = None
@@ -252,123 +242,9 @@ def parse_rrule(text: str, start: datetime, zone: str) -> Any:
     if re.search(r"FREQ=(SECONDLY|MINUTELY)", rule):
         raise InvalidRecurrenceError(f"{text[:80]!r} comes too often for a rule", hint="--every 15m, or --cron")
     if found := re.search(r"UNTIL=([0-9]{8}T[0-9]{6})Z", rule):  # wall clocks know no zone
-        until = Instant.parse_iso(found[1] + "Z").to_tz(zone).to_plain().to_stdlib()
+        until = clocks.Instant.parse_iso(found[1] + "Z").to_tz(zone).to_plain().to_stdlib()
         rule = rule.replace(found[0], f"UNTIL={until:%Y%m%dT%H%M%S}")
     try:
         return rrulestr(rule, dtstart=start, cache=False)
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidRecurrenceError(f"{text[:80]!r} is no rule: {error}") from error
-
-
-# -- the next one ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Occurrence:
-    """What the next wait is asked for: its intent, and the instant that this is counted from."""
-
-    intent: Intent
-    base: datetime
-    at: datetime
-
-
-def next_occurrence(
-    rule: RecurrenceRule,
-    zone: str,
-    rules: Rules,
-    calendar: Calendar | None,
-    *,
-    anchor: datetime,
-    base: datetime,
-    after: datetime,
-) -> Occurrence | None:
-    """The first occurrence due after ``after``; ``None`` when the rule has come to its end.
-
-    ``anchor`` is where the recurrence began, ``base`` what ``every`` counts from. What was missed is passed over.
-    Raises what `IntentResolver.resolve` raises.
-    """
-    check_zone(zone)
-    for intent, counted_from in _candidates(rule, zone, anchor=anchor, base=base, after=after):
-        at = IntentResolver(intent, zone, rules, calendar).resolve(counted_from).at
-        if at > after:
-            return None if rule.until is not None and at > rule.until else Occurrence(intent, counted_from, at)
-        if rule.until is not None and at > rule.until:
-            return None
-    return None
-
-
-def _candidates(
-    rule: RecurrenceRule, zone: str, *, anchor: datetime, base: datetime, after: datetime
-) -> Iterator[tuple[Intent, datetime]]:
-    if rule.every is not None and not rule.fixed:
-        yield FixedTime(rule.every, rule.at or _kept_clock(rule.every, anchor, zone), rule.on), base
-        yield FixedTime(rule.every, rule.at or _kept_clock(rule.every, anchor, zone), rule.on), after
-        return
-    if rule.every is not None:
-        found = _multiples(rule, rule.every, zone, anchor, after)
-    else:
-        start = Instant(after).to_tz(zone).to_plain().to_stdlib() - _BEFORE
-        if rule.cron is not None:
-            times: Iterator[datetime] = parse_cron(rule.cron, start)
-        else:
-            first = Instant(anchor).to_tz(zone).to_plain().to_stdlib().replace(microsecond=0)
-            times = parse_rrule(str(rule.rrule), first, zone).xafter(start, inc=False)
-        found = (UntilDate(PlainDateTime(time), past=Past.FIRE) for time in islice(times, _MOST_TRIED))
-    for intent in found:
-        yield intent, after
-
-
-def _kept_clock(every: Duration, anchor: datetime, zone: str) -> Time | None:
-    """Days, weeks and months of a recurrence keep the wall clock that it began at."""
-    if every.time or every.business_time or not (every.days or every.months or every.business_days):
-        return None
-    return Instant(anchor).to_tz(zone).time().replace(nanosecond=0)
-
-
-def _multiples(
-    rule: RecurrenceRule, every: Duration, zone: str, anchor: datetime, after: datetime
-) -> Iterator[UntilDate]:
-    """The anchor and so many times the span after it, each counted from the anchor alone."""
-    start = Instant(anchor).to_tz(zone)
-    at = rule.at or _kept_clock(every, anchor, zone)
-    roughly = timedelta(days=every.days + 30.4375 * every.months) + every.time
-    first = max(1, int((after - anchor - _BEFORE) / roughly) - 1)
-    for number in range(first, first + _MOST_TRIED):
-        if at is None:
-            yield UntilDate(anchor + number * (timedelta(days=every.days) + every.time), past=Past.FIRE)
-            continue
-        day: Date = start.date().add(months=number * every.months).add(days=number * every.days)
-        day = rule.on.of(day) if rule.on is not None else day
-        yield UntilDate(day.at(at), past=Past.FIRE)
-
-
-def preview(
-    rule: RecurrenceRule, zone: str, rules: Rules, calendar: Calendar | None, *, anchor: datetime, count: int
-) -> list[datetime]:
-    """The first ``count`` instants of a rule, as they come if every wait ends when it is due."""
-    found: list[datetime] = []
-    base = after = anchor
-    while len(found) < min(count, rule.count or count):
-        following = next_occurrence(rule, zone, rules, calendar, anchor=anchor, base=base, after=after)
-        if following is None:
-            break
-        found.append(following.at)
-        base = after = following.at
-    return found
-
-
-def explain(rule: RecurrenceRule, zone: str, instants: list[datetime]) -> tuple[str, ...]:
-    """The rule and its first instants, in words."""
-    ends = [f"until {show_local(rule.until, zone)}"] if rule.until else []
-    ends += [f"{rule.count} times"] if rule.count else []
-    asked = f"recurring {rule} in {zone}" + (f", {' or '.join(ends)}" if ends else "")
-    return (asked, *(f"occurrence {number}: {show_local(at, zone)} {zone}" for number, at in enumerate(instants, 1)))
-
-
-def check_comes(found: Occurrence | None, rule: RecurrenceRule) -> Occurrence:
-    """The first occurrence. Raises `InvalidRecurrenceError` when there is none to come."""
-    if found is None:
-        raise InvalidRecurrenceError(
-            f"{rule} has no occurrence to come", hint="its end lies in the past, or before its first occurrence"
-        )
-    return found

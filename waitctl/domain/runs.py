@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
+
+from waitctl.domain.values import dataclass
 
 GAP = 3
 """How many times the usual is a gap."""

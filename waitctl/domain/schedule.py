@@ -6,13 +6,11 @@ All arithmetic is done here, none in SQL: PostgreSQL and Python disagree about t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from whenever import Date, Instant, PlainDateTime, TimeDelta, ZonedDateTime
-
+from waitctl.domain import clocks
 from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
 from waitctl.domain.durations import Duration, Offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, NoOpeningError
@@ -35,6 +33,7 @@ from waitctl.domain.intents import FixedTime, Intent, Past, Roll, Rules, UntilDa
 from waitctl.domain.months import DayOfMonth, ReachedMonth
 from waitctl.domain.opening_rules import OpeningRules, show_days
 from waitctl.domain.spreading import Spread
+from waitctl.domain.values import dataclass
 
 
 @dataclass(slots=True)
@@ -62,9 +61,9 @@ class Counted(NamedTuple):
 
     number: int
     calendar: str
-    start: Date
-    end: Date
-    days: list[tuple[Date, str]]
+    start: clocks.Date
+    end: clocks.Date
+    days: list[tuple[clocks.Date, str]]
 
     def __str__(self) -> str:
         skipped = f", skipping {show_days(self.days)}" if self.days else ""
@@ -79,8 +78,8 @@ class CountedOpen(NamedTuple):
 
     offset: Offset
     name: str
-    start: ZonedDateTime
-    end: ZonedDateTime
+    start: clocks.ZonedDateTime
+    end: clocks.ZonedDateTime
 
     def __str__(self) -> str:
         start, end = (f"{show_day(at.date())} {clock(at.time())}" for at in (self.start, self.end))
@@ -88,7 +87,7 @@ class CountedOpen(NamedTuple):
         return f"open time: {self.offset.duration} {way} from {start} by the {self.name} is {end}"
 
 
-Reading = tuple[datetime | ZonedDateTime, PlainDateTime | None, Callable[[], str]]
+Reading: TypeAlias = "tuple[datetime | clocks.ZonedDateTime, clocks.PlainDateTime | None, Callable[[], str]]"
 """An intent as it was read: an instant before anything moves it, the wall clock that was meant, the words."""
 
 
@@ -152,13 +151,13 @@ class IntentResolver:
         try:
             at, local, asked = self._read(base, moves)
             if gated:
-                zoned = at if isinstance(at, ZonedDateTime) else Instant(at).to_tz(self._zone)
+                zoned = clocks.Instant(at).to_tz(self._zone) if isinstance(at, datetime) else at
                 # Open time ends while it is open, or at closing time, which only a window of its own may hold back.
                 counted = bool(moves) and isinstance(moves[-1], CountedOpen)
                 at = (
                     zoned if counted and self.opening_rules.window_lets_pass(zoned) else self._pass(zoned, local, moves)
                 )
-            found = at.to_instant().to_stdlib() if isinstance(at, ZonedDateTime) else at
+            found = at if isinstance(at, datetime) else at.to_instant().to_stdlib()
         except (ValueError, OverflowError) as cause:
             raise InvalidWaitDateError(OUTSIDE) from cause
         except NoOpeningError as error:
@@ -173,14 +172,14 @@ class IntentResolver:
         duration = intent.duration
         if duration.business_time:
             return (
-                self._by_open_time(Instant(base), Offset(duration), moves),
+                self._by_open_time(clocks.Instant(base), Offset(duration), moves),
                 None,
                 partial(self._say_open, intent, base),
             )
         by_date = intent.at is not None or not duration.is_elapsed or (self._calendar is not None and duration.days)
         if not by_date:
             return base + duration.elapsed, None, lambda: self._say_elapsed(duration, base)
-        start = Instant(base).to_tz(self._zone)
+        start = clocks.Instant(base).to_tz(self._zone)
         if intent.at is None and duration.days and not duration.months:
             local = start.to_plain().add(days=duration.days)  # what follows does the same in four steps
         else:
@@ -203,7 +202,7 @@ class IntentResolver:
 
     def _offset_date(
         self,
-        moment: datetime | PlainDateTime,
+        moment: datetime | clocks.PlainDateTime,
         offset: Offset,
         on: DayOfMonth | None,
         says: Callable[[], str],
@@ -212,7 +211,7 @@ class IntentResolver:
         """So many days by the clocks of the zone before or after a date, and so many hours by the watch."""
         duration, hours = offset.duration, _exactly(offset.sign * offset.duration.time)
         if isinstance(moment, datetime):
-            zoned = Instant(moment).to_tz(self._zone)
+            zoned = clocks.Instant(moment).to_tz(self._zone)
             if duration.is_elapsed and not duration.days and on is None:
                 return zoned.add(hours), None, says
             moment = zoned.to_plain()
@@ -228,15 +227,17 @@ class IntentResolver:
             zoned, moves[-1] = to_zone(local, self._zone, Dst.EARLIER)
         return (zoned.add(hours), None, says) if duration.time else (zoned, local, says)
 
-    def _date_itself(self, moment: datetime | PlainDateTime) -> ZonedDateTime:
+    def _date_itself(self, moment: datetime | clocks.PlainDateTime) -> clocks.ZonedDateTime:
         """The date itself, that others are before or after."""
         return (
-            to_zone(moment, self._zone)[0] if isinstance(moment, PlainDateTime) else Instant(moment).to_tz(self._zone)
+            to_zone(moment, self._zone)[0]
+            if isinstance(moment, clocks.PlainDateTime)
+            else clocks.Instant(moment).to_tz(self._zone)
         )
 
     def _check_before(self, at: datetime, intent: UntilDate) -> None:
         date = self._date_itself(intent.moment)
-        if Instant(at) >= date:
+        if clocks.Instant(at) >= date:
             raise InvalidWaitDateError(
                 f"{intent.offset} leads to {show(at, self._zone)}, which is not before {wall(date.to_plain())}",
                 hint="--roll back takes the latest opening before the date",
@@ -250,13 +251,13 @@ class IntentResolver:
             at, moves = self.opening_rules.next_opening(base)
             return Schedule(at, asked, [said, *moves])
         last = passed.moves[-1] if passed.moves else None
-        local = last.asked if isinstance(last, Adjustment) else Instant(passed.at).to_tz(self._zone).to_plain()
+        local = last.asked if isinstance(last, Adjustment) else clocks.Instant(passed.at).to_tz(self._zone).to_plain()
         following = IntentResolver(UntilTime(local.time()), self._zone, self._rules, self._calendar).resolve(base)
         said = f"past: {show(passed.at, self._zone)} has passed; the next day at {clock(local.time())} counts"
         return Schedule(following.at, asked, [said, *following.moves])
 
     def _until_time(self, intent: UntilTime, base: datetime, moves: list[object]) -> Reading:
-        start = Instant(base)
+        start = clocks.Instant(base)
         today = start.to_tz(self._zone).date()
         # From yesterday on, since clocks that go back past midnight show it again; a zone that skips a whole day
         # (Apia, 2011-12-30) needs one more than two.
@@ -270,8 +271,8 @@ class IntentResolver:
         raise AssertionError(f"no {intent.time} within four days of {base} in {self._zone}")
 
     def _shift(
-        self, start: Date, duration: Duration, sign: int, moves: list[object], on: DayOfMonth | None = None
-    ) -> Date:
+        self, start: clocks.Date, duration: Duration, sign: int, moves: list[object], on: DayOfMonth | None = None
+    ) -> clocks.Date:
         """Months first, the day kept or the month's last one taken, then days, then the day to take of that month."""
         if duration.business_days:
             calendar = self._calendar or WEEKDAYS_ONLY
@@ -291,7 +292,7 @@ class IntentResolver:
         moves.append(ReachedMonth(start, day, on))
         return day
 
-    def _by_open_time(self, start: Instant, offset: Offset, moves: list[object]) -> ZonedDateTime:
+    def _by_open_time(self, start: clocks.Instant, offset: Offset, moves: list[object]) -> clocks.ZonedDateTime:
         """So much open time after ``start``, or before it."""
         counted = self.opening_rules.counted_by
         if counted is None:
@@ -306,8 +307,8 @@ class IntentResolver:
         return end
 
     def _to_zone(
-        self, local: PlainDateTime, moves: list[object], *, after: ZonedDateTime | None = None
-    ) -> ZonedDateTime:
+        self, local: clocks.PlainDateTime, moves: list[object], *, after: clocks.ZonedDateTime | None = None
+    ) -> clocks.ZonedDateTime:
         zoned, adjusted = to_zone(local, self._zone, self._dst)
         if adjusted is not None and after is not None and zoned <= after:
             # A gap of a whole day (Apia) read backwards would lie before the start.
@@ -362,8 +363,8 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _exactly(span: timedelta) -> TimeDelta:
-    return TimeDelta(microseconds=span // timedelta(microseconds=1))
+def _exactly(span: timedelta) -> clocks.TimeDelta:
+    return clocks.TimeDelta(microseconds=span // timedelta(microseconds=1))
 
 
 def resolve(

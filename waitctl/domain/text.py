@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from math import isfinite
 from typing import Any
 
 from waitctl.domain.errors import InvalidInputError, InvalidWaitConfigurationError
+from waitctl.domain.patterns import pattern
 
 JsonObject = dict[str, Any]
 
@@ -30,8 +30,8 @@ _MAX_DIGITS = 4300
 _SHORT = 8 * 1024
 """Bytes of a text that stays below `MAX_JSON` however its numbers are written."""
 
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
-_NOT_STORABLE = re.compile(r"[\x00\ud800-\udfff]")
+_FORBIDDEN = pattern(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+_NOT_STORABLE = pattern(r"[\x00\ud800-\udfff]")
 
 
 def check_text(value: str, what: str, *, error: type[InvalidInputError] = InvalidWaitConfigurationError) -> str:
@@ -279,7 +279,7 @@ def _parse_float(digits: str) -> float | str:
     return value if isfinite(value) else digits
 
 
-_CONTROL = re.compile(
+_CONTROL = pattern(
     r"[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u08e2\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
     r"\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]+"
 )
@@ -291,7 +291,7 @@ def clean(value: object) -> str:
     return _CONTROL.sub(" ", str(value))
 
 
-_STEERING = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_STEERING = pattern(r"[\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """What JSON may hold as it is and a terminal obeys: C1 and bidirectional controls."""
 
 

@@ -5,14 +5,13 @@ A link and never a parent: the span that created a wait ended long before what r
 
 from __future__ import annotations
 
-import re
-
+from waitctl.domain.patterns import pattern
 from waitctl.domain.text import JsonObject
 
 KEY = "traceparent"
 """Where it stands in a wait's ``wait_config``, and in an event's data."""
 
-_FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_FORM = pattern(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def read_traceparent(value: object) -> str | None:

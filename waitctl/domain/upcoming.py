@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from whenever import Instant, ZonedDateTime
-
+from waitctl.domain.clocks import Instant, ZonedDateTime
 from waitctl.domain.errors import InvalidWaitDateError
 from waitctl.domain.instants import format_instant
+from waitctl.domain.values import dataclass
 
 MAX_BUCKETS = 2000
 QUARTER = 900

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from waitctl.domain.calendars import Calendar
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
 from waitctl.domain.deliveries import Delivery, Outcome
 from waitctl.domain.errors import (
@@ -24,12 +24,22 @@ from waitctl.domain.handlers import INLINE, InlineCommand
 from waitctl.domain.instants import check_zone, format_instant
 from waitctl.domain.intents import FIRST_DUE_AT, FixedTime, Intent, Late, Past, Rules, UntilDate, UntilTime
 from waitctl.domain.late import late_policy
-from waitctl.domain.listeners import EventListener
-from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, StorableObject, check_json_object, check_text, normalize_contact, to_json
 from waitctl.domain.traces import KEY, read_traceparent
+from waitctl.domain.values import dataclass, replace
 
-NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT, KEY})
+if TYPE_CHECKING:
+    from waitctl.domain.calendars import Calendar
+    from waitctl.domain.listeners import EventListener
+    from waitctl.domain.schedule import Schedule
+
+NUMBER, RECURRENCE = "occurrence", "recurrence"
+"""Where `wait_config` says of which recurrence a wait is, and the how many-th."""
+
+TEMPLATE = "template"
+"""Where `wait_config` keeps which template a late-bound wait is of, and with what."""
+
+NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT, KEY, TEMPLATE})
 """What `wait_config` holds beside what was asked for."""
 
 
@@ -62,7 +72,7 @@ class WaitExecutionStatus(StrEnum):
 
 
 class Resolution(StrEnum):
-    """How a wait ended. Written once, never changed."""
+    """How a wait ended. Written once; only a plan that is undone takes back that it cancelled."""
 
     DUE = "due"
     EVENT = "event"
@@ -101,7 +111,7 @@ TRANSITIONS: Mapping[WaitExecutionStatus | None, frozenset[WaitExecutionStatus]]
     WaitExecutionStatus.SCHEDULED: frozenset({WaitExecutionStatus.RESUMED, WaitExecutionStatus.CANCELLED}),
     WaitExecutionStatus.RESUMED: frozenset({WaitExecutionStatus.ERROR}),
     WaitExecutionStatus.TIMEOUT: frozenset({WaitExecutionStatus.ERROR}),
-    WaitExecutionStatus.CANCELLED: frozenset(),
+    WaitExecutionStatus.CANCELLED: OPEN,  # what a plan has cancelled it may undo
     WaitExecutionStatus.ERROR: frozenset({WaitExecutionStatus.RESUMED, WaitExecutionStatus.TIMEOUT}),
 }
 """Which status may follow which; ``None`` is before the wait exists. docs/first-flow.md draws it, a test compares."""
@@ -143,6 +153,8 @@ class WaitSpec:
     zone_of_contact: bool = False
     traceparent: str | None = None
     """The span that creates it, as W3C Trace Context writes it; anything else is ignored."""
+    template: JsonObject | None = None
+    """What it is bound to: see `templates.LateBinding`."""
 
     def checked(self) -> WaitSpec:
         """Return this spec validated and normalised. Raises `InvalidWaitConfigurationError`."""
@@ -251,23 +263,20 @@ class WaitStepExecution:
         `InvalidWaitDateError` for an until-date before the base unless it says otherwise, and what
         `IntentResolver.resolve` raises.
         """
+        from waitctl.domain.schedule import IntentResolver  # what only looks at waits computes no instants
+
         spec, rules = spec.checked(), rules.checked()
         start = base or now
         resolver = IntentResolver(intent, spec.timezone, rules, calendar)
-        config = intent.to_config() | rules.to_config() | spec.zone_config
-        if base is not None:
-            config["from"] = format_instant(base)
+        config = asked_config(intent, rules.to_config() | spec.zone_config, base=base, tzdata=tzdata)
         if isinstance(intent, UntilDate):
-            config["past"] = intent.past.value
             _check_past(resolver.delay(start), start, intent)
         schedule = resolver.resolve(start, wait_id)
         if isinstance(intent, UntilDate):
             _check_past(schedule, start, intent)
         if schedule.at < start:
             schedule = replace(schedule, moves=(*schedule.moves, "past: that instant has passed, so it is due at once"))
-        if tzdata is not None:
-            config["tzdata"] = tzdata
-        wait = cls._open(wait_id, spec, _WAIT_TYPES[type(intent)], config, now=now, scheduled_at=schedule.at)
+        wait = cls._open(wait_id, spec, WAIT_TYPES[type(intent)], config, now=now, scheduled_at=schedule.at)
         return replace(wait, late_policy=late_policy(rules, resolver.opening_rules)), schedule
 
     @classmethod
@@ -304,9 +313,11 @@ class WaitStepExecution:
         timeout_at: datetime | None = None,
     ) -> WaitStepExecution:
         late = scheduled_at is not None and scheduled_at < now
-        _check_routes(spec, wait_type)
+        check_routes(spec, wait_type)
         if (link := read_traceparent(spec.traceparent)) is not None:
             config = config | {KEY: link}
+        if spec.template is not None:
+            config = config | {TEMPLATE: spec.template}
         return cls(
             id=wait_id,
             workflow_id=spec.workflow_id,
@@ -406,14 +417,25 @@ class WaitStepExecution:
         return f"{how}, status {self.status}" + (f", at {format_instant(self.resolved_at)}" if self.resolved_at else "")
 
 
-_WAIT_TYPES: Mapping[type, WaitType] = {
+WAIT_TYPES: Mapping[type, WaitType] = {
     FixedTime: WaitType.FIXED_TIME,
     UntilDate: WaitType.UNTIL_DATE,
     UntilTime: WaitType.UNTIL_TIME,
 }
 
 
-def _check_routes(spec: WaitSpec, wait_type: WaitType) -> None:
+def asked_config(intent: Intent, rules: JsonObject, *, base: datetime | None, tzdata: str | None) -> JsonObject:
+    """`wait_config` of a wait for an instant: what was asked for, and which zone rules that was read by."""
+    config = intent.to_config() | rules
+    if base is not None:
+        config["from"] = format_instant(base)
+    if isinstance(intent, UntilDate):
+        config["past"] = intent.past.value
+    return config if tzdata is None else config | {"tzdata": tzdata}
+
+
+def check_routes(spec: WaitSpec, wait_type: WaitType) -> None:
+    """Raise `InvalidWaitConfigurationError` for a handler of an outcome that a wait of this type never has."""
     never = {Outcome.DUE} if wait_type is WaitType.FOR_EVENT else {Outcome.EVENT, Outcome.TIMEOUT}
     for outcome in sorted(never.intersection(spec.handlers or {})):
         raise InvalidWaitConfigurationError(f"a {wait_type.replace('_', '-')} wait never ends by {outcome}")

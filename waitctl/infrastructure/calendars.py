@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from waitctl.domain.calendar_browser import CalendarKind
 
 
+_BANK = {"HK": "optional", "HKG": "optional"}
+"""Where the library has the days on which banks are closed under another category than ``bank``.
+
+Hong Kong's are the general holidays of Cap. 149, Good Friday among them, which is no statutory holiday.
+"""
+
+
 class Calendars:
     """The calendars that this host knows."""
 
@@ -137,6 +144,8 @@ def _find(name: str, *, observed: bool) -> Callable[[Sequence[int]], HolidayBase
     else:
         return None
     blank = make()
+    if "bank" not in blank.supported_categories and country in _BANK:
+        categories = [_BANK[country] if each == "bank" else each for each in categories]
     if unknown := set(categories) - set(blank.supported_categories):
         raise UnknownCalendarError(
             f"{name!a} is not a calendar: {plain} has no category {min(unknown)!a}",

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from waitctl.domain import clocks
 from waitctl.domain.errors import InvalidSettingError, UnsafeFileError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT, HandlerConfig, InlineConfig
-from waitctl.domain.hours import Interval, OpeningHours
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.file_trust import OVERRIDE, read_trusted
 from waitctl.infrastructure.secrets import read_secrets
 from waitctl.infrastructure.serve_settings import ServeConfig, TokenConfig
@@ -28,6 +29,7 @@ from waitctl.infrastructure.zone_rules import use_newest
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+    from waitctl.domain.hours import Interval, OpeningHours
     from waitctl.infrastructure.file_settings import ServeModel
 
 INLINE_DEFAULT = HandlerConfig(INLINE, InlineConfig(), timeout=INLINE_TIMEOUT)
@@ -95,6 +97,15 @@ class SourceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateConfig:
+    """One ``[templates.NAME]`` of the config file: a command line of `create`, and values to show it with."""
+
+    name: str
+    create: tuple[str, ...]
+    examples: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a run of waitctl goes by."""
 
@@ -105,6 +116,7 @@ class Settings:
     handlers: Mapping[str, HandlerConfig] = field(default_factory=dict)
     calendars: Mapping[str, CalendarConfig] = field(default_factory=dict)
     sources: Mapping[str, SourceConfig] = field(default_factory=dict)
+    templates: Mapping[str, TemplateConfig] = field(default_factory=dict)
     late_tolerance: timedelta = LATE_TOLERANCE
     allow_inline_commands: bool = False
     inline: HandlerConfig = INLINE_DEFAULT
@@ -123,6 +135,8 @@ class Settings:
     serve: ServeConfig = field(default_factory=ServeConfig)
     names_database: bool = False
     """Whether the config file says which database it is."""
+    read_url: str | None = None
+    """Where lists and counts are read, which may lag behind; None: where everything is."""
 
     @property
     def verified_sources(self) -> frozenset[str]:
@@ -130,7 +144,7 @@ class Settings:
         return frozenset(name for name, source in self.sources.items() if source.has_secret)
 
     def __post_init__(self) -> None:
-        use_newest()
+        clocks.prepare(use_newest)
 
 
 def load_settings(
@@ -141,7 +155,7 @@ def load_settings(
     Raises `InvalidSettingError`, naming the key, for anything that is not understood, and `UnsafeFileError` for a file
     with code or secrets that others could change.
     """
-    use_newest()  # before a zone is looked up
+    clocks.prepare(use_newest)  # before a zone is looked up
     environ = os.environ if environ is None else environ
     if database_url == "":
         raise InvalidSettingError("--database-url is empty", hint="leave it out for the default database")
@@ -156,11 +170,13 @@ def load_settings(
         or default_database_url(),
         config_file=path,
         names_database=values.get("database_url") is not None,
+        read_url=read_url_of(database_url, environ, values),
         timezone=check_zone(timezone),
         as_of=parse_instant(as_of, "WAITCTL_AS_OF") if as_of else None,
         handlers=values.get("handlers", {}),
         calendars=values.get("calendars", {}),
         sources=values.get("sources", {}),
+        templates=values.get("templates", {}),
         **{name: values[name] for name in _PLAIN if values.get(name) is not None} | log_format_of(environ),
     )
 
@@ -172,6 +188,14 @@ _PLAIN = (
 
 _HARMLESS = frozenset({"timezone", "late_tolerance", "unknown_handler_after", "calendars", "log_format"})
 """Settings that decide when something happens, and never what, for whom or on whose word."""
+
+
+def read_url_of(flag: str | None, environ: Mapping[str, str], values: Mapping[str, Any]) -> str | None:
+    """The second URL, of where the first one is from: whoever names another database reads there, too."""
+    if flag:
+        return None
+    own = None if environ.get("WAITCTL_DATABASE_URL") else values.get("read_url")
+    return environ.get("WAITCTL_READ_URL") or own
 
 
 def log_format_of(environ: Mapping[str, str]) -> dict[str, LogFormat]:
@@ -245,7 +269,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         name: CalendarConfig(name, **dict(calendar), folder=path.parent) for name, calendar in model.calendars.items()
     }
     sources = {name: SourceConfig(name, **dict(source), folder=path.parent) for name, source in model.sources.items()}
-    plain = {"database_url", "timezone", *_PLAIN} - {"inline", "inline_key_file", "serve"}
+    plain = {"database_url", "read_url", "timezone", *_PLAIN} - {"inline", "inline_key_file", "serve"}
     key_file = model.inline_key_file
     return model.model_dump(include=plain) | {
         "inline_key_file": None if key_file is None else path.parent / Path(key_file).expanduser(),
@@ -253,6 +277,7 @@ def _model(path: Path, document: dict[str, Any]) -> dict[str, Any]:
         "handlers": handlers,
         "calendars": calendars,
         "sources": sources,
+        "templates": {name: TemplateConfig(name, **dict(template)) for name, template in model.templates.items()},
         "serve": _serve(path.parent, model.serve),
     }
 

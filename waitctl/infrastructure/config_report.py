@@ -7,7 +7,6 @@ import re
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,6 +22,7 @@ from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.logs import LogFormat
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import (
     UNKNOWN_HANDLER_AFTER,
@@ -30,6 +30,7 @@ from waitctl.infrastructure.config import (
     default_database_url,
     find_config_file,
     log_format_of,
+    read_url_of,
 )
 from waitctl.infrastructure.database_url import parse_url
 from waitctl.infrastructure.file_settings import CalendarModel, FileModel
@@ -42,10 +43,13 @@ from waitctl.infrastructure.toml_lines import key_lines, nearest_line
 
 VARIABLES = {
     "database_url": "WAITCTL_DATABASE_URL",
+    "read_url": "WAITCTL_READ_URL",
     "timezone": "WAITCTL_TIMEZONE",
     "log_format": "WAITCTL_LOG_FORMAT",
 }
 """The variables that stand above a key of the file."""
+
+_URLS = frozenset({"database_url", "read_url"})
 
 DEFAULTS = {
     "timezone": "UTC",
@@ -107,7 +111,10 @@ def report_config(
         for key, message, example in [
             *_of_document(document),
             *_of_this_host(document, file, environ),
-            *_of_database(database_url or environ.get(VARIABLES["database_url"]) or document.get("database_url")),
+            *_of_database(
+                "database_url", database_url or environ.get(VARIABLES["database_url"]) or document.get("database_url")
+            ),
+            *_of_database("read_url", read_url_of(database_url, environ, document)),
         ]
     ]
     settings = tuple(_settings(document, lines, file, database_url, environ))
@@ -147,7 +154,7 @@ def _of_variables(environ: Mapping[str, str]) -> Iterator[Problem]:
             yield Problem(name, None, error.message, f"{name}={example}")
 
 
-def _of_database(url: object) -> _Found:
+def _of_database(key: str, url: object) -> _Found:
     if not isinstance(url, str):
         return
     try:
@@ -155,7 +162,7 @@ def _of_database(url: object) -> _Found:
         if parsed.get_backend_name() == "sqlite":
             check_files(Path(parsed.database or ""), "the database", BESIDE)
     except WaitStepError as error:
-        yield ("database_url",), error.message, error.hint
+        yield (key,), error.message, error.hint
 
 
 def _of_document(document: dict[str, Any]) -> _Found:
@@ -289,22 +296,39 @@ def _settings(
         elif variable and environ.get(variable):
             yield Setting(name, _shown_url(environ[variable]) if "_URL" in variable else environ[variable], variable)
         elif (table := table_model(field)) is not None:
-            yield from _tables_settings(name, table, document, given)
+            tables = _table_settings if field.annotation is table else _tables_settings
+            yield from tables((name,), table, document, given)
         elif name in document:
             value = document[name]
-            yield Setting(name, _shown_url(value) if name == "database_url" else _shown(value), given(name))
+            yield Setting(name, _shown_url(value) if name in _URLS else _shown(value), given(name))
         else:
             yield Setting(name, _shown(default_of(name, field)), "default")
 
 
-def _tables_settings(kind: str, model: type[BaseModel], document: dict[str, Any], given: Any) -> Iterator[Setting]:
-    for name, table in _tables(document, kind):
-        for key, value in table.items():
-            yield Setting(f"{kind}.{name}.{key}", _shown(value), given(kind, name, key))
-        for key, field in model.model_fields.items():
-            default = INLINE_TIMEOUT if (name, key) == (INLINE, "timeout") else field.get_default()
-            if key not in table and default and not isinstance(default, bool):
-                yield Setting(f"{kind}.{name}.{key}", _shown(default), "default")
+def _tables_settings(
+    path: tuple[str, ...], model: type[BaseModel], document: Mapping[str, Any], given: Any
+) -> Iterator[Setting]:
+    """Of ``[KEY.NAME]``, each of them a table."""
+    for name, _ in _tables(document, path[-1]):
+        yield from _table_settings((*path, name), model, document[path[-1]], given)
+
+
+def _table_settings(
+    path: tuple[str, ...], model: type[BaseModel], document: Mapping[str, Any], given: Any
+) -> Iterator[Setting]:
+    """Of ``[KEY]``, and of what stands below it."""
+    table = document.get(path[-1])
+    table = table if isinstance(table, dict) else {}
+    below = {key: found for key, field in model.model_fields.items() if (found := table_model(field)) is not None}
+    for key, value in table.items():
+        if key in below:
+            yield from _tables_settings((*path, key), below[key], table, given)
+        else:
+            yield Setting(".".join((*path, key)), _shown(value), given(*path, key))
+    for key, field in model.model_fields.items():
+        default = INLINE_TIMEOUT if (path[-1], key) == (INLINE, "timeout") else field.get_default()
+        if key not in table and default and not isinstance(default, bool):
+            yield Setting(".".join((*path, key)), _shown(default), "default")
 
 
 def default_of(name: str, field: FieldInfo) -> object:

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from waitctl.domain import clocks
 from waitctl.domain.errors import (
     DatabaseDamagedError,
     DatabaseUnreachableError,
@@ -84,7 +85,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, as_of: datetime | None = None, create: bool = True) -> None:
-        use_newest()
+        clocks.prepare(use_newest)
         self.url = parse_url(url)
         remember(url)
         self.as_of = as_of

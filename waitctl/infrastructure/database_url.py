@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any
 
 from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.patterns import pattern
+from waitctl.domain.values import dataclass, replace
 
-_AUTHORITY = re.compile(
+_AUTHORITY = pattern(
     r"(?P<scheme>postgres\w*(?:\+\w+)?)://(?P<user>[^/?@]*@)?(?P<hosts>[^/?@]*)(?P<rest>.*)", re.DOTALL
 )
-_HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:,\s]*)(?::(?P<port>\d*))?")
+_HOST = pattern(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^\[\]:,\s]*)(?::(?P<port>\d*))?")
 
 
-_URL = re.compile(
+_URL = pattern(
     r"(?P<drivername>[\w+]+)://"
     r"(?:(?P<username>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
     r"(?:(?:\[(?P<literal>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>[^/?]*))?)?"

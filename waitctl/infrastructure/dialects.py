@@ -368,6 +368,26 @@ def _scalar_text_sqlite(element: scalar_text, compiler: SQLCompiler, **settings:
     return f"waitctl_distinct({data}, {key})"  # which knows itself how long a text may be
 
 
+# -- order -------------------------------------------------------------------------------------------------------------
+
+
+class bytewise(FunctionElement[str]):  # noqa: N801 (an order)
+    """A text that is sorted by its bytes, wherever the database stands: each has an order of its own otherwise."""
+
+    type = sa.Text()
+    inherit_cache = True
+
+
+@compiles(bytewise, "postgresql")
+def _bytewise_postgresql(element: bytewise, compiler: SQLCompiler, **settings: Any) -> str:
+    return f'{compiler.process(element.clauses, **settings)} COLLATE "C"'
+
+
+@compiles(bytewise, "sqlite")
+def _bytewise_sqlite(element: bytewise, compiler: SQLCompiler, **settings: Any) -> str:
+    return compiler.process(element.clauses, **settings)
+
+
 # -- inserting ---------------------------------------------------------------------------------------------------------
 
 

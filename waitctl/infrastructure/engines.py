@@ -6,14 +6,16 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.errors import DatabaseUnreachableError
 from waitctl.domain.listeners import MAX_DISTINCT, contains, matches_text, scalar_text
 from waitctl.domain.text import storable
-from waitctl.infrastructure.database_url import Url
-from waitctl.infrastructure.patience import Patience
 from waitctl.infrastructure.sqlite_file import BUSY_SECONDS, sqlite_argument
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.database_url import Url
+    from waitctl.infrastructure.patience import Patience
 
 SYNCHRONOUS = "FULL"
 """A commit survives a power cut."""

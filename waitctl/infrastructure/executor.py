@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
-from waitctl.infrastructure.sql_values import Convert, binder, reader
+from waitctl.infrastructure.sql_values import COPY, Convert, binder, reader
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -183,24 +183,56 @@ class Connection:
 
     def send(self, sent: Sent, parameters: Parameters | Sequence[Parameters]) -> Rows[Row]:
         """Run a statement that is text."""
-        cursor = self._cursor()
         bound: Any = (
             sent.bound(parameters) if isinstance(parameters, Mapping) else [sent.bound(each) for each in parameters]
         )
-        run = cursor.executemany if isinstance(bound, list) else cursor.execute
-        began, failed = time.perf_counter() if WATCHERS else 0.0, None
-        try:
+        with self._running(sent.name, sent.text, bound) as cursor:
+            run = cursor.executemany if isinstance(bound, list) else cursor.execute
             run(sent.text, bound)
             rows = Rows(sent.read(cursor) if cursor.description else ())
             rows.rowcount = cursor.rowcount
+        return rows
+
+    def copy(self, table: str, columns: Sequence[str], lines: str) -> None:
+        """Take in rows of a table, as `as_copied` has them: PostgreSQL's quickest way."""
+        text = COPY.format(table=table, columns=", ".join(f'"{name}"' for name in columns))
+        with self._running("copy", text, NONE) as cursor, cursor.copy(text) as copy:
+            copy.write(lines)
+
+    @contextmanager
+    def _running(self, name: str | None, text: str, bound: Any) -> Iterator[Any]:
+        """A cursor for a statement, of which whoever watches is told."""
+        cursor = self._cursor()
+        began, failed = time.perf_counter() if WATCHERS else 0.0, None
+        try:
+            yield cursor
         except Exception as error:
             failed = error
             raise
         finally:
             for tell in WATCHERS:
-                tell(Said(sent.name, sent.text, bound, time.perf_counter() - began, failed))
+                tell(Said(name, text, bound, time.perf_counter() - began, failed))
             cursor.close()
-        return rows
+
+    def stream(self, statement: Rendered | sa.Executable, size: int) -> Iterator[tuple[Any, ...]]:
+        """The rows of a statement of many, as the driver hands them out; it holds no more than ``size`` of them."""
+        from waitctl.infrastructure.rendering import render
+
+        sent = render(statement, self.dialect)
+        # The server keeps the rest of it: without a name, the driver would.
+        cursor = self.driver.cursor(**({} if self.dialect == "sqlite" else {"name": "waitctl"}))
+        try:
+            cursor.execute(sent.text, sent.given)
+            while rows := cursor.fetchmany(size):
+                yield from rows
+        finally:
+            cursor.close()
+
+    def copy_rows(self, text: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Send rows by a COPY of PostgreSQL, values as the driver writes them."""
+        with self._running("copy", text, NONE) as cursor, cursor.copy(text) as copy:
+            for row in rows:
+                copy.write_row(row)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -92,6 +92,15 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _read_command(value: object) -> object:
+    """The words of a command line, as a shell has them, or a list of them."""
+    import shlex
+
+    if isinstance(value, str):
+        return tuple(as_value_error(lambda: shlex.split(value)))
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _read_scopes(value: object) -> frozenset[Scope]:
     if not isinstance(value, list) or not value or not all(each in set(Scope) for each in value):
         raise ValueError(f"write a list of {', '.join(Scope)}")
@@ -178,6 +187,21 @@ class SourceModel(BaseModel):
         return self
 
 
+class TemplateModel(BaseModel):
+    """One ``[templates.NAME]``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    create: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_read_command),
+        says(
+            "A command line of `create`, with placeholders: a text, or a list.", '"fixed-time {days:int}d --at 09:00"'
+        ),
+    ]
+    examples: Annotated[dict[str, str], says("Values to check and to show it with.", '{ plan = "pro" }')] = {}
+
+
 class TokenModel(BaseModel):
     """One ``[serve.tokens.NAME]``."""
 
@@ -237,6 +261,13 @@ class FileModel(BaseModel):
             '"postgresql://waitctl@db.example.org/waitctl"',
         ),
     ] = None
+    read_url: Annotated[
+        Word | None,
+        says(
+            "A replica of it, where list, pending and analytics read; it may lag behind.",
+            '"postgresql://waitctl@replica.example.org/waitctl"',
+        ),
+    ] = None
     timezone: Annotated[Iana | None, says("The zone of waits that name none; left out, UTC.", '"Europe/Berlin"')] = None
     late_tolerance: Annotated[
         Span | None, says("How late a tick may be before closed windows hold a wait back.", '"5m"')
@@ -266,4 +297,7 @@ class FileModel(BaseModel):
     calendars: Annotated[dict[Name, CalendarModel], says("Calendars of your own.", "[calendars.company]")] = {}
     handlers: Annotated[dict[Name, HandlerModel], says("What runs when a wait has ended.", "[handlers.nudge]")] = {}
     sources: Annotated[dict[Name, SourceModel], says("Who sends webhooks.", "[sources.typeform]")] = {}
+    templates: Annotated[
+        dict[Name, TemplateModel], says("Waits that are asked for by name.", "[templates.reminder]")
+    ] = {}
     serve: Annotated[ServeModel, says("What `serve` listens to, and whom it lets in.", "[serve]")] = ServeModel()

@@ -111,6 +111,18 @@ def check_owner(path: Path, what: str, suffixes: Sequence[str] = ()) -> None:
             _check_owner(beside.lstat(), beside, what)
 
 
+def shared_folder(path: Path) -> Path | None:
+    """The folder that a file really stands in, when others may make files there; ``None`` when nobody may."""
+    folder = Path(os.path.realpath(path)).parent
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    user, mode = os.geteuid(), status.st_mode
+    by_group = mode & stat.S_IWGRP and not is_own_group(status.st_gid, user)
+    return folder if status.st_uid not in {0, user} or mode & stat.S_IWOTH or by_group else None
+
+
 def file_identity(path: Path) -> tuple[int, int] | None:
     """Which file it is that bears this name now: device and inode."""
     try:

@@ -5,8 +5,9 @@ Read by `recurring-ical-events`, of the extra ``ics``, when a calendar with such
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.errors import InvalidSettingError, MissingLibraryError
+from waitctl.domain.values import replace
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_ENTRIES = 5000
@@ -50,11 +52,9 @@ def _read(path: Path, what: str) -> tuple[Any, range]:
             f"{what} needs the library recurring-ical-events", hint="pip install 'waitctl[ics]'"
         ) from missing
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InvalidSettingError(f"{what}: {path} is larger than {MAX_BYTES // 1024 // 1024} MiB")
-        calendar = icalendar.Calendar.from_ical(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InvalidSettingError(f"{what}: cannot read {path}: {error}") from error
+        calendar = icalendar.Calendar.from_ical(_bytes(path, what))
+    except ValueError:  # its words hold what stands in the file, which may be anything
+        raise InvalidSettingError(f"{what}: {path} is no iCalendar file") from None
     events = [event for event in calendar.walk("VEVENT") if _is_whole_day(event)]
     if len(events) > MAX_ENTRIES:
         raise InvalidSettingError(f"{what}: {path} has {len(events):,} whole days, more than {MAX_ENTRIES:,}")
@@ -74,6 +74,21 @@ def _read(path: Path, what: str) -> tuple[Any, range]:
         return found
 
     return days_of, range(min(first for first, _ in years), max(last for _, last in years) + 1)
+
+
+def _bytes(path: Path, what: str) -> bytes:
+    """What stands in a file, and in nothing but a file. Raises `InvalidSettingError`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not hold us up
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InvalidSettingError(f"{what}: {path} is no file")
+            found = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InvalidSettingError(f"{what}: cannot read {path}: {error.strerror}") from error
+    if len(found) > MAX_BYTES:
+        raise InvalidSettingError(f"{what}: {path} is larger than {MAX_BYTES // 1024 // 1024} MiB")
+    return found
 
 
 def _is_whole_day(event: Any) -> bool:

@@ -17,6 +17,7 @@ from waitctl.infrastructure.schema import (
     listeners,
     matches,
     metadata,
+    plans,
     quarantine,
     recurrences,
     ticks,
@@ -96,3 +97,4 @@ Index("ix_ticks_started", ticks.c.started_at)
 Index("ix_ticks_finished", ticks.c.finished_at)
 Index("ix_tombstones_created", tombstones.c.created_at)
 Index("ix_webhook_tokens_seen", webhook_tokens.c.seen_at)
+Index("ix_wait_plans_expires", plans.c.expires_at)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from waitctl.domain.patterns import pattern
+
 MASK = "***"
 
 _SHORTEST = 3
@@ -13,8 +15,8 @@ _NAMES = r"pass|secret|key|token"
 
 # An @ that nobody has escaped belongs to the password, which ends at the last one; with blanks in it, too, unless it
 # begins as a port does.
-_PASSWORD = re.compile(r"(://[^:/?#@\s]*:)((?!\d+(?:[/?#,\s'\"]|$))[^\n]*|\S*)(?=@)")
-_OPTION = re.compile(rf"([?&][^=&#\s]*(?:{_NAMES})[^=&#\s]*=)([^&#\s]*)", re.IGNORECASE)
+_PASSWORD = pattern(r"(://[^:/?#@\s]*:)((?!\d+(?:[/?#,\s'\"]|$))[^\n]*|\S*)(?=@)")
+_OPTION = pattern(rf"([?&][^=&#\s]*(?:{_NAMES})[^=&#\s]*=)([^&#\s]*)", re.IGNORECASE)
 
 _known: set[str] = set()
 
@@ -26,15 +28,15 @@ def redact(text: str) -> str:
             text = re.sub(rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])", MASK, text)
     if "://" not in text:
         return text
-    for pattern in (_PASSWORD, _OPTION):
-        text = pattern.sub(rf"\1{MASK}", text)
+    for shape in (_PASSWORD, _OPTION):
+        text = shape.sub(rf"\1{MASK}", text)
     return text
 
 
 def remember(url: str) -> None:
     """Know the secrets of a URL from now on, however they are spelled: a driver's errors may repeat one alone."""
-    for pattern in (_PASSWORD, _OPTION):
-        for found in pattern.finditer(url):
+    for shape in (_PASSWORD, _OPTION):
+        for found in shape.finditer(url):
             from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
             plain = {found[2], unquote(found[2]), unquote_plus(found[2])}

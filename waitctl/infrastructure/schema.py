@@ -419,6 +419,21 @@ recurrences = Table(
     CheckConstraint("(status = 'active') = (wait_id IS NOT NULL AND next_at IS NOT NULL)", name="active_has_a_wait"),
 )
 
+# Waits that are asked for by name. A version stays as it was saved; one that is removed keeps its number.
+templates = Table(
+    "waitctl_templates",
+    metadata,
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("fields", Json, nullable=False),  # pairs, in their order
+    Column("examples", Json, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("saved_at", UtcDateTime, nullable=False),
+    Column("removed_at", UtcDateTime),
+    PrimaryKeyConstraint("name", "version"),
+    CheckConstraint("version > 0", name="version_counts_from_one"),
+)
+
 # What has come to an end, by the day in UTC (and by the month, as in m2026-03, so that few rows answer for a year) and
 # by what it was: totals and histograms that outlive the rows. `bucket`
 # is an upper bound in seconds (see `domain/histograms.py`), `total` the sum of what is counted in it. What a measure
@@ -445,4 +460,54 @@ upkeep = Table(
     Column("name", Text, nullable=False),
     Column("until_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("name"),
+)
+
+# What is to become of many waits at once, kept for a month; `run` is the fence of whoever works at it.
+plans = Table(
+    "workflow_wait_plans",
+    metadata,
+    Column("id", _id(), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("options", Json, nullable=False),
+    Column("said_reason", Text),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("matched", Integer, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("lease_expires_at", UtcDateTime),
+    Column("applied_at", UtcDateTime),
+    Column("undone_at", UtcDateTime),
+    CheckConstraint("kind IN ('cancel', 'resume', 'reschedule', 'retry', 'replan')", name="kind"),
+    CheckConstraint("status IN ('planning', 'planned', 'applying', 'applied', 'undoing', 'undone')", name="status"),
+)
+
+# A wait of a plan as it was seen: a change since is known by `seen_at`, when it had last changed, and by `last_line`,
+# where its audit trail ended. Once the plan has changed it, `seen_at` is when. Without foreign keys, as all that is
+# written in bulk.
+plan_entries = Table(
+    "workflow_wait_plan_entries",
+    metadata,
+    Column("plan_id", _id(), nullable=False),
+    Column("wait_id", _id(), nullable=False),
+    Column("from_status", wait_status, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("last_line", BigInteger, nullable=False),
+    *(
+        Column(f"{name}_{side}", kind)
+        for side in ("before", "after")
+        for name, kind in (
+            ("due", UtcDateTime),
+            ("expires", UtcDateTime),
+            ("config", Json),
+            ("late_policy", Text),
+            ("timezone", Text),
+            ("gated", Boolean),
+        )
+    ),
+    Column("fate", Text),
+    Column("undone_fate", Text),
+    Column("note", Text),
+    PrimaryKeyConstraint("plan_id", "wait_id"),
 )

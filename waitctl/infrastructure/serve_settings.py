@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.secrets import read_secrets
 
 MAX_TICK_AGE = timedelta(minutes=3)

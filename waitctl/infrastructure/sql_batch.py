@@ -92,7 +92,10 @@ class Claimed:
         claimed = sa.table(TEMPORARY, *(sa.column(column.name, column.type) for column in columns))
         fill = sa.insert(sa.table(TEMPORARY, *map(sa.column, names))).from_select(names, self._claim)
         steps = self._steps(claimed)
-        done = {name: _read_again(name, step, claimed) for name, step in steps.items() if isinstance(step, sa.Update)}
+        returning = {
+            name: step for name, step in steps.items() if isinstance(step, sa.Update) and step.exported_columns
+        }
+        done = {name: _read_again(name, step, claimed) for name, step in returning.items()}
         all_ = {"cleared": sa.delete(claimed), "claimed": fill, **steps, "told": self._result(claimed, done)}
         return {step: named(f"{self.name}: {step}", each) for step, each in all_.items()}
 

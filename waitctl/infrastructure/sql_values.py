@@ -81,6 +81,8 @@ def json_ids(ids: Iterable[str]) -> str:
 
 
 _NULL = "\x02"
+COPY = r"COPY {table} ({columns}) FROM STDIN WITH (NULL E'\x02')"
+"""How PostgreSQL takes in the lines of `as_copied`."""
 
 
 def as_tuples(rows: Sequence[Sequence[str | None]], dialect: str) -> str:
@@ -95,6 +97,26 @@ def as_tuples(rows: Sequence[Sequence[str | None]], dialect: str) -> str:
     if text.count("\n") != max(len(lines) - 1, 0) or text.count("\t") != sum(len(row) - 1 for row in rows):
         raise ValueError("a text holds a tab or a line feed")
     return text
+
+
+# A backslash begins an escape there; what else COPY would take for its own no text holds.
+_ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+def as_copied(rows: Sequence[Sequence[str | None]]) -> str:
+    """Rows as lines of PostgreSQL's COPY, by the rules of `as_tuples`."""
+    return as_tuples(rows, "postgresql").replace("\\", r"\\")
+
+
+def as_copied_values(values: Iterable[Any]) -> str:
+    """Values of any kind, as a part of such a line."""
+    return "\t".join([_NULL if value is None else _copied(value).translate(_ESCAPED) for value in values])
+
+
+def _copied(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return (instant_text(value) or "") if isinstance(value, datetime) else to_json(value)
 
 
 def encode_tuples(value: Any, dialect: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import sys
 from pathlib import Path
 
 from waitctl.domain.errors import InvalidSettingError
@@ -10,16 +11,12 @@ from waitctl.domain.errors import InvalidSettingError
 
 def config_folder() -> Path:
     """The folder of the config file and of the key. Raises `InvalidSettingError` for a user without a home."""
-    from platformdirs import user_config_path
-
-    return _of_user(user_config_path)
+    return _of_user("XDG_CONFIG_HOME", ".config", "user_config_path")
 
 
 def data_folder() -> Path:
     """The folder of the database. Raises `InvalidSettingError` for a user without a home."""
-    from platformdirs import user_data_path
-
-    return _of_user(user_data_path)
+    return _of_user("XDG_DATA_HOME", ".local/share", "user_data_path")
 
 
 def unit_folder() -> Path:
@@ -37,8 +34,17 @@ def make_folder(path: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
 
 
-def _of_user(find: Callable[..., Path]) -> Path:
+def _of_user(variable: str, under_home: str, find: str) -> Path:
+    if sys.platform == "linux":  # as `platformdirs` has it, which takes longer to import than a database to open
+        given, home = os.environ.get(variable, ""), os.environ.get("HOME", "")
+        if given.startswith("/"):
+            return Path(given, "waitctl")
+        if home.startswith("/"):
+            return Path(home, under_home, "waitctl")
+    import platformdirs
+
     try:
-        return find("waitctl", appauthor=False)
+        found: Path = getattr(platformdirs, find)("waitctl", appauthor=False)
     except RuntimeError as error:  # no variable, and no such user in the list of users, as in some containers
         raise InvalidSettingError("this user has no home directory", hint="set HOME") from error
+    return found

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from starlette.requests import Request
 
 from waitctl.domain.errors import WaitStepError
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.serve_settings import Scope, ServeConfig
 
 COOKIE = "waitctl_session"
@@ -97,6 +97,18 @@ class Access:
                 hint=f"[serve.tokens.{caller.name}] has {', '.join(sorted(caller.scopes))}"
                 if self._tokens
                 else "name one under [serve.tokens.NAME]: without a token one may only look",
+            )
+        return caller
+
+    def require_token(self, request: Request, scope: Scope) -> Caller:
+        """As `require`, but a browser's session is good for looking alone: no page can make it send a token.
+
+        Raises `UnauthorizedError` or `ForbiddenError`.
+        """
+        caller = self.require(request, scope)
+        if caller.session is not None and scope is not Scope.READ:
+            raise ForbiddenError(
+                "the session of a browser only looks here", hint="send the token as: Authorization: Bearer TOKEN"
             )
         return caller
 

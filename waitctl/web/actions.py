@@ -12,12 +12,16 @@ from starlette.routing import Route
 
 from waitctl.application.deliveries.outbox import DeliveryService
 from waitctl.application.events.webhooks import WebhookService
+from waitctl.application.operations.bulk import BulkService
+from waitctl.application.waits.planning import MoveOptions
 from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.errors import InvalidWaitConfigurationError
+from waitctl.domain.plans import PlanKind
 from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web.access import ForbiddenError
 from waitctl.web.answers import HttpError
+from waitctl.web.filters import NAMES, choice, read_filter, refuse_unknown
 from waitctl.web.guard import read_body
 from waitctl.web.rendering import link
 from waitctl.web.site import Site, actor_of, site_of
@@ -40,22 +44,31 @@ def routes() -> list[Route]:
         Route("/deliveries/{id}/drop", _action(drop, "/deliveries/{id}"), methods=["POST"]),
         Route("/quarantine/{id}/replay", _action(replay, "/quarantine"), methods=["POST"]),
         Route("/quarantine/{id}/drop", _action(forget, "/quarantine"), methods=["POST"]),
+        Route("/plans/new", plan_many, methods=["POST"]),
+        Route("/plans/{id}/apply", _action(apply_plan, "/plans/{id}"), methods=["POST"]),
+        Route("/plans/{id}/undo", _action(undo_plan, "/plans/{id}"), methods=["POST"]),
     ]
 
 
 def _action(act: Act, page: str) -> Callable[[Request], object]:
     async def checked(request: Request) -> Response:
-        site = site_of(request)
-        caller = site.access.require(request, Scope.WRITE)
-        if not site.allow_actions:
-            raise ForbiddenError("this dashboard only shows", hint="waitctl serve --allow-actions lets it act, too")
-        form = await read_form(request)
-        site.access.check_csrf(request, caller, form.get("csrf", ""))
+        site, actor, form = await _may_act(request)
         identifier = request.path_params.get("id", "")
-        done = await site.run(partial(act, site, actor_of(caller), identifier, form))
+        done = await site.run(partial(act, site, actor, identifier, form))
         return RedirectResponse(link(request, page.replace("{id}", identifier), {"done": done}), 303)
 
     return checked
+
+
+async def _may_act(request: Request) -> tuple[Site, str, Form]:
+    """The site, who acts, and the form, once it is clear that they may."""
+    site = site_of(request)
+    caller = site.access.require(request, Scope.WRITE)
+    if not site.allow_actions:
+        raise ForbiddenError("this dashboard only shows", hint="waitctl serve --allow-actions lets it act, too")
+    form = await read_form(request)
+    site.access.check_csrf(request, caller, form.get("csrf", ""))
+    return site, actor_of(caller), form
 
 
 async def read_form(request: Request) -> Form:
@@ -127,6 +140,42 @@ def forget(site: Site, actor: str, identifier: str, _: Form) -> str:
     """Forget what was refused."""
     WebhookService(site.database, site.settings, actor=actor).drop(identifier)
     return "dropped"
+
+
+async def plan_many(request: Request) -> Response:
+    """Plan a change of the waits that the URL's filters mean, and show the plan.
+
+    Raises `InvalidWaitConfigurationError` for no filter at all, and what planning raises.
+    """
+    site, actor, form = await _may_act(request)
+    refuse_unknown(request.query_params, NAMES)
+    wanted = read_filter(request.query_params)
+    if wanted.is_empty:
+        raise InvalidWaitConfigurationError("name which waits: a filter", hint="waitctl bulk … --all means every one")
+    kind = choice(PlanKind, form.get("action", ""), "action")
+    if kind is PlanKind.REPLAN:
+        raise InvalidWaitConfigurationError("waitctl replan shows what it would change")
+    given = {name: form.get(name, "").strip() or None for name in ("at", "by", "spread")}
+    moves = MoveOptions(**given) if kind is PlanKind.RESCHEDULE else None
+    plan = await site.run(lambda: _bulk(site, actor).plan(kind, wanted, moves=moves, reason=_reason(form)))
+    return RedirectResponse(link(request, f"/plans/{plan.id}", {"done": "planned"}), 303)
+
+
+def apply_plan(site: Site, actor: str, identifier: str, form: Form) -> str:
+    """Do what a plan says, if it means no more waits than its page has shown."""
+    cap = form.get("max", "")
+    _bulk(site, actor).apply(identifier, cap=int(cap) if cap.isascii() and cap.isdecimal() else 0)
+    return "applied"
+
+
+def undo_plan(site: Site, actor: str, identifier: str, _: Form) -> str:
+    """Take back what a plan has done."""
+    _bulk(site, actor).undo(identifier)
+    return "undone"
+
+
+def _bulk(site: Site, actor: str) -> BulkService:
+    return BulkService(site.database, actor=actor, settings=site.settings)
 
 
 def _waits(site: Site, actor: str) -> WaitSchedulingService:

@@ -61,7 +61,7 @@ def scoped(scope: Scope, endpoint: Callable[[Request, Caller], Awaitable[Respons
     """An endpoint for whoever has a token with this scope, answered in time."""
 
     async def checked(request: Request) -> Response:
-        caller = site_of(request).access.require(request, scope)
+        caller = site_of(request).access.require_token(request, scope)
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 return await endpoint(request, caller)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 
-from whenever import Instant
-
 from waitctl.domain.calendar_browser import CalendarYear
+from waitctl.domain.clocks import Instant
 from waitctl.domain.instants import clock
 from waitctl.domain.upcoming import Bucket
+from waitctl.domain.values import dataclass
 
 HEIGHT = 120
 STEP = 30

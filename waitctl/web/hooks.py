@@ -61,7 +61,7 @@ def routes(settings: Settings) -> list[Route]:
         source: str = request.path_params["source"]
         format_ = senders.format(source)
         if senders.needs_token(source):
-            site_of(request).access.require(request, Scope.EVENTS)
+            site_of(request).access.require_token(request, Scope.EVENTS)
         _check_type(request, format_)
         if format_ == NDJSON:
             return await ingest_lines(request, source)
@@ -104,7 +104,8 @@ def _check_type(request: Request, format_: str) -> None:
 
 def _received(request: Request, body: bytes, webhook: Webhook) -> Received:
     """The request as its provider's module takes it, under its public URL where the config has that."""
-    headers = [(str(name, "latin-1"), str(value, "latin-1")) for name, value in request.scope["headers"]]
+    named = [(str(name, "latin-1"), value) for name, value in request.scope["headers"]]
+    headers = [(name, str(value, "latin-1")) for name, value in named if webhook.provider.reads(name)]
     url = webhook.config.url
     if url is None and webhook.provider.signs_url:
         url = str(request.url)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from starlette.routing import Route
 from waitctl.application.heartbeat import last_tick_age
 from waitctl.application.operations.metrics import metrics_text
 from waitctl.domain.errors import DatabaseError
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web.access import Caller
 from waitctl.web.answers import RETRY_SECONDS, json_answer

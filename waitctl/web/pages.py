@@ -20,6 +20,7 @@ from waitctl.application.documents import delivery_document
 from waitctl.application.events.recording import EventService
 from waitctl.application.events.webhooks import WebhookService, quarantined_document
 from waitctl.application.heartbeat import silence
+from waitctl.application.operations.bulk import BulkService
 from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
@@ -42,6 +43,8 @@ from waitctl.web.site import Site, site_of
 Values = dict[str, Any]
 
 _SAID = ("done",)
+_SAMPLE = 50
+"""Waits that a plan shows."""
 
 
 def routes() -> list[Route]:
@@ -58,6 +61,8 @@ def routes() -> list[Route]:
         "/calendars/{name}": calendar,
         "/quarantine": quarantine,
         "/quarantine/{quarantine_id}": quarantined,
+        "/plans": plans,
+        "/plans/{plan_id}": plan,
     }
     return [
         *(Route(path, scoped(Scope.READ, page), methods=["GET"]) for path, page in pages.items()),
@@ -124,6 +129,7 @@ async def waits(request: Request, caller: Caller) -> Response:
         return {
             "found": found,
             "following": None if following is None else kept | {"after": following},
+            "meant": None if wanted.is_empty else {name: query.getlist(name) for name in NAMES if name in query},
             "query": query,
             "chosen": set(query.getlist("status")),
             "statuses": list(WaitExecutionStatus),
@@ -236,6 +242,34 @@ async def delivery(request: Request, caller: Caller) -> Response:
         return {"delivery": found, "output": said, "document": delivery_document(found) | {"output": said and said[0]}}
 
     return await _page(request, "delivery.html", caller, look)
+
+
+# -- plans -------------------------------------------------------------------------------------------------------------
+
+
+async def plans(request: Request, caller: Caller) -> Response:
+    """The plans of the last month, newest first."""
+    query = request.query_params
+    refuse_unknown(query, ("limit", "after", *_SAID))
+    limit, after = min(read_limit(query), 200), one(query, "after")
+
+    def look(site: Site) -> Values:
+        found = BulkService(site.database).list_plans(limit=limit, after=after)
+        return {"found": found, "following": {"after": found[-1].id} if len(found) == limit else None}
+
+    return await _page(request, "plans.html", caller, look)
+
+
+async def plan(request: Request, caller: Caller) -> Response:
+    """A plan: what it means, some of its waits, what became of them; and what can be done with it."""
+    refuse_unknown(request.query_params, _SAID)
+
+    def look(site: Site) -> Values:
+        service = BulkService(site.database)
+        found = service.get_plan(request.path_params["plan_id"])
+        return {"plan": found, "sample": service.list_entries(found, limit=_SAMPLE)}
+
+    return await _page(request, "plan.html", caller, look)
 
 
 # -- calendars and the quarantine --------------------------------------------------------------------------------------

@@ -35,6 +35,9 @@ DONE = {
     "dropped": "It is dropped.",
     "replayed": "It was taken in.",
     "refused": "It was refused again.",
+    "planned": "This is the plan: nothing has been changed yet.",
+    "applied": "The plan is applied.",
+    "undone": "The plan is undone.",
 }
 """What a page says after an action, by the word in its URL."""
 

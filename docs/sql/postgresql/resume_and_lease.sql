@@ -98,6 +98,7 @@ FROM (
         SELECT 1
         FROM workflow_recurrences
         WHERE workflow_recurrences.status = 'active'
+          AND workflow_recurrences.next_at >= :low_at::TIMESTAMP WITH TIME ZONE
           AND workflow_recurrences.next_at <= :now::TIMESTAMP WITH TIME ZONE
     ) AS may_recur
     FROM claimed

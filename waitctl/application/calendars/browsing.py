@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from whenever import Instant
-
 from waitctl.application.documents import instant
 from waitctl.domain.calendar_browser import CalendarKind, CalendarYear, Outlook, outlook, year_of
+from waitctl.domain.clocks import Instant
 from waitctl.domain.hours import WEEKDAYS, format_days, format_hours
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.calendars import Calendars

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -14,6 +13,7 @@ from waitctl.application.looks import WholeLooks
 from waitctl.domain.deliveries import Delivery, is_exhausted
 from waitctl.domain.handlers import INLINE
 from waitctl.domain.pauses import Paused
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import Payload
 from waitctl.infrastructure.store import deliveries as store

@@ -6,11 +6,9 @@ they bring back. So the database claims and settles while handlers run, and no h
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from threading import Condition
@@ -44,6 +42,7 @@ from waitctl.domain.deliveries import (
     settle,
 )
 from waitctl.domain.handlers import INLINE
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import HandlerNotReadyError
@@ -343,7 +342,7 @@ class Dispatcher:
                 if isinstance(result, Delivered):
                     delivered.append(delivery.lease)
                 else:
-                    failed.append((each.workers, delivery, result, random.random()))
+                    failed.append((each.workers, delivery, result, _jitter()))
         beginning = {lease for _, calls in begins for call in calls for lease in call.leases}
         if delivered or failed or beginning:
             begun = self._write(
@@ -385,3 +384,9 @@ class Dispatcher:
                 stale=self.counts.stale + asked - written.taken - len(written.landed),
             )
         return written.begun
+
+
+def _jitter() -> float:
+    import random  # which takes longer to import than an idle tick to look
+
+    return random.random()

@@ -5,7 +5,7 @@ Instants are seconds of a clock that only goes forward.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from waitctl.domain.values import dataclass, replace
 
 SOON = 0.25
 """Seconds within which a handler that is through with a claim gets a larger one, and is waited for when it is full."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from waitctl.application import logs
-from waitctl.application.deliveries.workers import HandlerWorkers
 from waitctl.domain.deliveries import Delivery, DeliveryStatus, Lease, Output, Settlement
-from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import outcomes
+
+if TYPE_CHECKING:
+    from waitctl.application.deliveries.workers import HandlerWorkers
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Connection, Database
 
 
 class Written(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 from queue import SimpleQueue
@@ -15,6 +14,7 @@ from waitctl.application.deliveries.attempts import WaitGroup
 from waitctl.application.deliveries.quota import AHEAD_PER_WORKER, FEW_ATTEMPTS, Quota
 from waitctl.domain.deliveries import Delivery, HandlerResult, Lease
 from waitctl.domain.handlers import HandlerConfig
+from waitctl.domain.values import dataclass, replace
 from waitctl.infrastructure.handlers import Handler, Payload, forged
 from waitctl.infrastructure.handlers.commands import KILL_AFTER
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, partial
 from typing import BinaryIO
@@ -23,6 +22,7 @@ from waitctl.domain.text import (
     parse_json,
     to_json,
 )
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.sql_values import instant_text
 from waitctl.infrastructure.store.events import EventRow, encode_rows

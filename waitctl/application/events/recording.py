@@ -5,30 +5,31 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
+from waitctl.application.coming_again import ComingAgain
 from waitctl.application.contacts import note_zones
 from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
 from waitctl.application.id_lookup import EVENT, find_cursor, get_by_id
-from waitctl.application.recurrences import Recurrences
 from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
 from waitctl.domain.events import Event, check_event_type_name, check_registered
 from waitctl.domain.text import JsonObject, check_json_object, check_text, from_json, normalize_contact
-from waitctl.infrastructure.config import Settings
+from waitctl.domain.values import dataclass, replace
 from waitctl.infrastructure.database import Caller, Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import events as store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.loads import TooManyPairsError
 from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts, write_within_budget
-from waitctl.infrastructure.store.events import EventRow, HeldWait
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
+
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.store.events import EventRow, HeldWait
 
 DEFAULT_SOURCE = "cli"
 
@@ -137,7 +138,7 @@ class EventService:
         self._actor = actor
         self._host_rules = HostOpeningRules(settings)
         self._verified = settings.verified_sources if settings else frozenset[str]()
-        self._recurrences = Recurrences(self._database, settings, actor=actor)
+        self._coming_again = ComingAgain(self._database, settings, actor=actor)
         sources = settings.sources.values() if settings else ()
         self._zone_fields = {source.name: source.timezone for source in sources if source.timezone}
 
@@ -276,25 +277,39 @@ class EventService:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
         listened_for = store.insert_presumed_new(connection, encoded.text, encoded.rows, now=now)
         matched = self._correlate(connection, encoded, listened_for, verdicts, now) if listened_for else []
-        self._note_zones(connection, encoded.rows)
+        self._note_zones(connection, encoded.rows, now)
         return Stored({row.id for row in encoded.rows}, matched, [], has_listeners=bool(listened_for), whole=True)
 
-    def store(self, connection: Connection, events: Sequence[Event], *, divisible: bool = False) -> Stored:
+    def store(
+        self,
+        connection: Connection,
+        events: Sequence[Event],
+        registered: set[str] | None = None,
+        *,
+        divisible: bool = False,
+    ) -> Stored:
         """Store these events, and resume what the new ones match, in the caller's transaction.
 
         What is too much for that, the next tick matches. ``divisible``: the caller would rather try again with fewer
-        events; then `TooManyPairsError` is raised.
+        events; then `TooManyPairsError` is raised. ``registered`` are the types, where the transaction has asked for
+        them.
         """
-        return self._store(connection, self._encoded(events), None, divisible=divisible)
+        return self._store(connection, self._encoded(events), None, registered, divisible=divisible)
 
     def _encoded(self, events: Sequence[Event]) -> Encoded:
         return Encoded.of([store.row_of(event) for event in events], self._dialect)
 
     def _store(
-        self, connection: Connection, encoded: Encoded, verdicts: Verdicts | None, *, divisible: bool = False
+        self,
+        connection: Connection,
+        encoded: Encoded,
+        verdicts: Verdicts | None,
+        registered: set[str] | None = None,
+        *,
+        divisible: bool = False,
     ) -> Stored:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
-        refused = _unregistered(encoded, store.registered_types(connection))
+        refused = _unregistered(encoded, store.registered_types(connection) if registered is None else registered)
         ids = {row.id for row in encoded.rows}
         text = encoded.text
         if refused:
@@ -306,16 +321,16 @@ class EventService:
         new, matched = inserted.listened_for, list[tuple[str, str]]()
         if new:
             matched = self._correlate(connection, encoded, new, verdicts, now, divisible=divisible)
-        self._note_zones(connection, [row for row in encoded.rows if row.id in ids - inserted.dropped])
+        self._note_zones(connection, [row for row in encoded.rows if row.id in ids - inserted.dropped], now)
         whole = not refused and not inserted.dropped
         return Stored(ids - inserted.dropped, matched, refused, has_listeners=bool(new), whole=whole)
 
-    def _note_zones(self, connection: Connection, rows: Sequence[EventRow]) -> None:
+    def _note_zones(self, connection: Connection, rows: Sequence[EventRow], now: datetime) -> None:
         """Write the zones of contacts that new events tell, of sources whose events do."""
         for source, field in self._zone_fields.items():
             telling = [(row.contact_id, from_json(row.data)) for row in rows if row.source == source]
             if telling:
-                note_zones(connection, self._database, telling, field)
+                note_zones(connection, telling, field, now=now)
 
     def _correlate(
         self,
@@ -345,7 +360,7 @@ class EventService:
                 store.mark_correlated(connection, left, now=None)
             matched = done.matched
         if matched:
-            self._recurrences.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
+            self._coming_again.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
         return matched
 
     # -- looking --------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -28,6 +28,7 @@ from waitctl.domain.errors import (
 from waitctl.domain.events import Event, check_registered
 from waitctl.domain.quarantine import MAX_KEPT, Quarantined, kept_headers, kept_url
 from waitctl.domain.text import JsonObject, check_json_object, parse_json, storable
+from waitctl.domain.values import dataclass, replace
 from waitctl.infrastructure.config import Settings, SourceConfig
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
@@ -233,7 +234,7 @@ class WebhookService:
         def work(connection: Connection) -> list[WebhookResult | WaitStepError]:
             now, registered = self._database.clock(connection), event_store.registered_types(connection)
             judged = [self._judge_or_error(request, webhook, registered, now) for request, webhook in arrived]
-            return self._store_together(connection, judged, now)
+            return self._store_together(connection, judged, registered, now)
 
         try:
             return self._database.write(work)
@@ -252,7 +253,11 @@ class WebhookService:
         return _Arrived(request, webhook, judged)
 
     def _store_together(
-        self, connection: Connection, judged: Sequence[_Arrived | WaitStepError], now: datetime
+        self,
+        connection: Connection,
+        judged: Sequence[_Arrived | WaitStepError],
+        registered: set[str],
+        now: datetime,
     ) -> list[WebhookResult | WaitStepError]:
         kept = dict[str, tuple[SourceConfig, list[Quarantined]]]()
         taken: list[tuple[_Judged, list[Quarantined]] | WaitStepError] = []
@@ -270,7 +275,9 @@ class WebhookService:
         events = [event for each in taken if not isinstance(each, WaitStepError) for event in each[0].events]
         # One request is stored whole: it is answered once.
         divisible = len(judged) > 1
-        stored = self._events.store(connection, events, divisible=divisible) if events else Stored(set(), [], [])
+        stored = Stored(set(), [], [])
+        if events:
+            stored = self._events.store(connection, events, registered, divisible=divisible)
         share = _shares(stored)
         return [
             each if isinstance(each, WaitStepError) else _result(each[0], share(each[0].events), each[1], dry_run=False)
@@ -279,7 +286,8 @@ class WebhookService:
 
     @staticmethod
     def _judge(request: Request, webhook: Webhook, registered: set[str], now: datetime) -> tuple[Request, _Judged]:
-        request = replace(request, url=request.url or webhook.config.url)
+        if request.url is None and webhook.config.url is not None:
+            request = replace(request, url=webhook.config.url)
         return request, webhook.judge(request, registered, now)
 
     def _let_through_once(self, connection: Connection, webhook: Webhook, judged: _Judged, now: datetime) -> _Judged:

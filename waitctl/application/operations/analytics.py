@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from waitctl.application.retention import between_marks
@@ -14,6 +13,7 @@ from waitctl.domain.filters import WaitFilter, When, instant_of
 from waitctl.domain.histograms import BEYOND, SECONDS
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass, replace
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import analytics
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
 
@@ -14,6 +13,7 @@ from waitctl.domain.counts import in_words, told
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import DatabaseError, DatabaseNotFoundError, WaitStepError
 from waitctl.domain.health import Service
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.store import health

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,9 +19,11 @@ from waitctl.domain.handlers import INLINE, ExecConfig, HandlerConfig
 from waitctl.domain.health import Finding, Service, State, judge_service
 from waitctl.domain.pauses import Paused
 from waitctl.domain.quarantine import MAX_QUARANTINED
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database, host_clock
+from waitctl.infrastructure.file_trust import shared_folder
 from waitctl.infrastructure.handlers import HandlerNotReadyError
 from waitctl.infrastructure.schema_version import HEAD
 from waitctl.infrastructure.store import health, pauses
@@ -131,7 +132,7 @@ def _examine_database(
     try:
         found["inline_key"] = _inline_key(InlineCommands(settings, database), used=False)
         revision = database.current_revision()
-        found["database"] = (OK, database.name, None)
+        found["database"] = _place(database)
     except WaitStepError as error:
         name = "integrity" if isinstance(error, DatabaseDamagedError) else "database"
         found[name] = (FAIL, error.message, error.hint)
@@ -153,6 +154,18 @@ def _examine_database(
 
 
 # -- the database ------------------------------------------------------------------------------------------------------
+
+
+def _place(database: Database) -> Judged:
+    """Where an SQLite file stands: SQLite goes by the names of the files beside it, whoever has made them."""
+    folder = None if database.file is None else shared_folder(database.file)
+    if folder is None:
+        return OK, database.name, None
+    return (
+        WARN,
+        f"{database.name}: others may make files beside it, in {folder}, and SQLite would take them for its own",
+        "keep it in a folder that only its users may write to: waitctl db backup, and --database-url",
+    )
 
 
 def _writable(database: Database) -> Judged | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from waitctl.application.documents import instant
 from waitctl.domain.filters import When
 from waitctl.domain.runs import Span, gaps
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.store import ticks
 from waitctl.infrastructure.store.ticks import TickRow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from waitctl.application.deliveries.handler_factory import handlers_of
@@ -14,6 +13,7 @@ from waitctl.application.waits.results import PendingWaitsSummary
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.counts import CAP
 from waitctl.domain.health import Service
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.store import health, overview, ticks

@@ -7,19 +7,25 @@ between two batches, with no lock held; the answers are kept until their events 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from waitctl.application.calendars.opening_rules import HostOpeningRules
-from waitctl.application.events.ndjson import BATCH_BYTES
-from waitctl.application.inbox import Inbox
-from waitctl.application.recurrences import Recurrences
 from waitctl.domain.listeners import topic_bucket
-from waitctl.infrastructure.database import Connection, Database
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import inbox
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts
-from waitctl.infrastructure.store.inbox import InboxRow
+
+if TYPE_CHECKING:
+    from waitctl.application.calendars.opening_rules import HostOpeningRules
+    from waitctl.application.coming_again import ComingAgain
+    from waitctl.application.inbox import Inbox
+    from waitctl.infrastructure.database import Connection, Database
+    from waitctl.infrastructure.store.inbox import InboxRow
+
+
+_MOST_BYTES = 8 * 1024 * 1024
+"""Bytes of a transaction's events, or one event more: SQLite writes each of them anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class InboxEvents:
         database: Database,
         inbox: Inbox,
         opening_rules: HostOpeningRules,
-        recurrences: Recurrences,
+        coming_again: ComingAgain,
         *,
         batch_size: int,
         actor: str,
@@ -52,7 +58,7 @@ class InboxEvents:
         self._database = database
         self._inbox = inbox
         self._opening_rules = opening_rules
-        self._recurrences = recurrences
+        self._coming_again = coming_again
         self._batch_size = self._limit = batch_size
         self._actor = actor
         self._verdicts = Verdicts()
@@ -66,11 +72,10 @@ class InboxEvents:
         batch = self._database.write(lambda connection: self.correlate(connection, self._verdicts))
         self._verdicts.forget(batch.event_ids)
         self._limit = self._batch_size
-        if batch.left:  # to claim them all again, in vain, would cost more than to match the few that fit
-            self._limit = min(self._batch_size, max(1, 2 * len(batch.event_ids)))
         if batch.open is not None:
             batch.open.answer(may_go_on=may_go_on)
-        if not batch.is_last:
+        if batch.left:  # to claim them all again, in vain, would cost more than to match the few that fit
+            self._limit = min(self._batch_size, max(1, 2 * len(batch.event_ids)))
             self._database.give_way()
         return batch
 
@@ -97,7 +102,7 @@ class InboxEvents:
         )
         wait_ids = [wait_id for _, wait_id in done.matched]
         if wait_ids:
-            self._recurrences.stop_by(connection, wait_ids, now=now)
+            self._coming_again.stop_by(connection, wait_ids, now=now)
         event_store.mark_correlated(connection, done.event_ids, now=now)
         left = len(contacts) - len(done.event_ids)
         is_last = not left and len(claimed) == len(found) < self._limit
@@ -108,7 +113,7 @@ def _within_bytes(rows: Sequence[InboxRow]) -> Sequence[InboxRow]:
     """As many of these rows as a transaction may write, one at least."""
     size = 0
     for place, row in enumerate(rows):
-        if place and size + row.size > BATCH_BYTES:
+        if place and size + row.size > _MOST_BYTES:
             return rows[:place]
         size += row.size
     return rows

@@ -12,34 +12,37 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from waitctl.application import logs
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
+from waitctl.application.coming_again import ComingAgain
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.application.inbox import Inbox
 from waitctl.application.processor.inbox_events import CorrelatedBatch, InboxEvents
-from waitctl.application.recurrences import Recurrences
-from waitctl.domain.deliveries import Capacity
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import format_instant
 from waitctl.domain.intents import Late, moved_when_late
 from waitctl.domain.late import Fire, Move, Skip
 from waitctl.domain.listeners import topic_bucket
-from waitctl.domain.recurrence import RECURRENCE
-from waitctl.infrastructure.config import Settings
-from waitctl.infrastructure.database import Connection, Database
+from waitctl.domain.values import dataclass
+from waitctl.domain.waits import RECURRENCE
 from waitctl.infrastructure.store import completion, due, pauses, rescheduling
 from waitctl.infrastructure.store.completion import FIRST, Ahead, Mark
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts
-from waitctl.infrastructure.store.due import LateWait, LeasedBatch, ResumedBatch
 from waitctl.infrastructure.store.rescheduling import Rescheduled
+
+if TYPE_CHECKING:
+    from waitctl.domain.deliveries import Capacity
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.database import Connection, Database
+    from waitctl.infrastructure.store.due import LateWait, LeasedBatch, ResumedBatch
 
 
 class Phase(StrEnum):
@@ -138,12 +141,12 @@ class Resolver:
         self._began = time.monotonic()
         self._counting = Lock()
         self.opening_rules = HostOpeningRules(settings)
-        self._recurrences = Recurrences(database, settings, actor=actor)
+        self._coming_again = ComingAgain(database, settings, actor=actor)
         self._events = InboxEvents(
             database,
             Inbox(settings),
             self.opening_rules,
-            self._recurrences,
+            self._coming_again,
             batch_size=options.batch_size,
             actor=actor,
         )
@@ -222,7 +225,8 @@ class Resolver:
         return progress.correlated + progress.resumed + progress.timed_out + progress.moved
 
     def _say_phase(self, phase: Phase, batch: str, count: int, seconds: float) -> None:
-        what = f"{phase} (late)" if batch == self._late_batch.__name__ else phase.value
+        also = {self._late_batch.__name__: " (late)", self._forgotten_batch.__name__: " (recurrences)"}
+        what = f"{phase}{also.get(batch, '')}"
         logs.say(
             logging.DEBUG,
             "phase",
@@ -377,8 +381,8 @@ class Resolver:
                 self.progress.resumed += due.resolve_late(
                     connection, reasons, deliver=deliver, now=now, actor=self._actor
                 )
-        if any(RECURRENCE in wait.wait_config for wait in late):
-            self._recurrences.go_on_due(connection, now=now)
+        if comes_again := [wait.id for wait in late if RECURRENCE in wait.wait_config]:
+            self._coming_again.go_on_among(connection, comes_again, now=now)
         if moves:
             moved = rescheduling.reschedule_waits(connection, moves, now=now, actor=self._actor)
             self.progress.moved += len(moved)
@@ -411,12 +415,13 @@ class Resolver:
             fields=WAIT_FIELDS,
         )
         if done.may_recur:
-            self._recurrences.go_on_due(connection, now=now)
+            self._coming_again.go_on_due(connection, since=low.at, up_to=done.up_to.at, now=now)
         return done
 
     def _forgotten_batch(self, connection: Connection) -> int:
         """Go on with recurrences whose wait was ended by something that knows of none; once a run."""
-        self._recurrences.go_on_due(connection, now=self._database.clock(connection))
+        now = self._database.clock(connection)
+        self._coming_again.go_on_due(connection, since=FIRST.at, up_to=now, now=now)
         return 0
 
     def _expired_batch(self, connection: Connection) -> int:

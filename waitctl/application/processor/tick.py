@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -26,6 +26,7 @@ from waitctl.domain.errors import ClockSkewError
 from waitctl.domain.handlers import INLINE
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass, replace
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock, host_name
 from waitctl.infrastructure.ids import first_id_at

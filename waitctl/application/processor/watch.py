@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from waitctl.application import logs
@@ -18,6 +17,7 @@ from waitctl.application.processor.tick import Tick, TickReport, check_clock
 from waitctl.application.trouble import Trouble, heals
 from waitctl.domain.errors import DatabaseError
 from waitctl.domain.instants import format_instant
+from waitctl.domain.values import dataclass, replace
 from waitctl.infrastructure import systemd
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock

@@ -6,13 +6,13 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 
 from waitctl.application.trouble import Trouble, heals
 from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.errors import DatabaseError, DatabaseReadOnlyError
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.store import waits as store

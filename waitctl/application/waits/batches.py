@@ -1,8 +1,8 @@
 """Many waits at once: a thousand in a transaction, and of each becomes what would have become of it alone.
 
-What nothing stands in the way of goes in together, by one statement on PostgreSQL. The others follow one by one, in
-their order and in the same transaction: whose step or key is taken, who comes second in it, for whom an event is there
-already, and whoever is to be told of an error.
+What nothing stands in the way of goes in together, on PostgreSQL by COPY as long as all of it is new. The others follow
+one by one, in their order and in the same transaction: whose step or key is taken, who comes second in it, for whom an
+event is there already, and whoever is to be told of an error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -25,15 +25,15 @@ from waitctl.application.waits.results import CreateTotals, Rejection
 from waitctl.domain.errors import DatabaseError, WaitStepError
 from waitctl.domain.listeners import TOPIC_BUCKETS, EventQuery, topic_bucket
 from waitctl.domain.text import JsonObject, StorableObject
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Caller, Connection
 from waitctl.infrastructure.ids import new_id
-from waitctl.infrastructure.sql_values import as_tuples
 from waitctl.infrastructure.store import creation as store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
-from waitctl.infrastructure.store.creation import Claims, NewBatch, NewListener, NewWait
+from waitctl.infrastructure.store.creation import Claims, Encoded, NewBatch, NewListener, NewWait
 
 BATCH = 1000
 """Waits a transaction."""
@@ -70,7 +70,7 @@ class _Batch:
     plan_ids: list[str] = field(default_factory=list)
     """The first wait of each plan, by whose id a wait is spread that has a plan of its own."""
     buckets: set[int] = field(default_factory=set)
-    text: str = ""
+    encoded: Encoded = ""
     """All waits, encoded while the database is busy with others."""
     size: int = 0
     has_keys: bool = False
@@ -200,7 +200,7 @@ class BatchCreator:
             yield self._encoded(batch)
 
     def _encoded(self, batch: _Batch) -> _Batch:
-        batch.text = as_tuples([item.row for item in batch.items], self._dialect)
+        batch.encoded = store.encode_waits([item.row for item in batch.items], self._dialect)
         return batch
 
     def _add_up(self, batch: _Batch, stored: _Stored) -> None:
@@ -307,15 +307,14 @@ class BatchCreator:
     ) -> set[str] | None:
         if not together:
             return None
-        rows = batch.text if len(together) == len(batch.items) else [item.row for item in together]
         listeners = [
             NewListener(new_id(), item.row.id, item.row.plan, str(place), item.row.contact_id or "")
             for item in (together if batch.buckets else ())
             for place in range(len(models[item.plan].listeners))
         ]
         new = NewBatch(
-            len(together),
-            rows,
+            [item.row for item in together],
+            batch.encoded if len(together) == len(batch.items) else None,
             listeners,
             [_shared(model, store.PLAN_COLUMNS) | {"plan": str(number)} for number, model in models.items()],
             [

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
+from waitctl.application.coming_again import ComingAgain
 from waitctl.application.contacts import in_its_zone, in_its_zone_or_ask
-from waitctl.application.inbox import Inbox
 from waitctl.application.inline_commands import InlineCommands
-from waitctl.application.recurrences import Recurrences
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.idempotency import find_existing, find_pruned, may_replace, same_wait
 from waitctl.application.waits.requests import WaitRequest
@@ -22,14 +20,13 @@ from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.schedule import Schedule
+from waitctl.domain.values import replace
 from waitctl.domain.waits import Resolution, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Caller, Connection, Database, host_clock
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import completion
-from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as store
-from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
 from waitctl.infrastructure.zone_rules import tzdata_version
 
@@ -42,8 +39,7 @@ class WaitCreator:
         self.actor = actor
         self._inline = InlineCommands(settings, database)
         self._host_rules = HostOpeningRules(settings)
-        self._inbox = Inbox(settings)
-        self._recurrences = Recurrences(database, settings, actor=actor)
+        self._settings = settings
 
     def create(
         self, request: WaitRequest, *, dry_run: bool = False, connection: Caller | None = None
@@ -88,6 +84,8 @@ class WaitCreator:
     def _now_and_types(self) -> tuple[datetime, set[str]]:
         if self.database.path is not None and not self.database.path.exists():
             return self.database.as_of or host_clock(), {member.value for member in EventType}
+        from waitctl.infrastructure.store import events as event_store
+
         with self.database.read() as connection:
             return self.database.clock(connection), event_store.registered_types(connection)
 
@@ -180,6 +178,10 @@ class WaitCreator:
     def _create_event_wait(
         self, connection: Connection, query: EventQuery, request: WaitRequest, verdicts: Verdicts, now: datetime
     ) -> WaitCreateResult:
+        from waitctl.application.inbox import Inbox
+        from waitctl.infrastructure.store import events as event_store
+        from waitctl.infrastructure.store.correlation import matching
+
         registered = event_store.registered_types(connection)
         check_types(query, registered)
         wait, _ = self.draft(request, now)
@@ -187,7 +189,8 @@ class WaitCreator:
         if not result.created:
             return result
         assert wait.contact_id is not None
-        self._inbox.admit_of_topics(connection, query.types, wait.contact_id, registered=registered, now=now)
+        inbox = Inbox(self._settings)
+        inbox.admit_of_topics(connection, query.types, wait.contact_id, registered=registered, now=now)
         found = matching.correlate_wait(
             connection,
             wait.id,
@@ -239,7 +242,8 @@ class WaitCreator:
             reason=self.database.dated("replaced"),
             actor=self.actor,
         )
-        self._recurrences.go_on_among(connection, [existing.id], now=now)
+        coming_again = ComingAgain(self.database, self._settings, actor=self.actor)
+        coming_again.go_on_among(connection, [existing.id], now=now)
 
 
 def check_types(query: EventQuery, registered: set[str]) -> None:

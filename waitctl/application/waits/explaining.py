@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from waitctl.domain.instants import clock, format_instant
 from waitctl.domain.listeners import EventQuery, Mode
-from waitctl.domain.schedule import Schedule
-from waitctl.domain.waits import WaitStepExecution
+
+if TYPE_CHECKING:
+    from waitctl.domain.schedule import Schedule
+    from waitctl.domain.waits import WaitStepExecution
 
 
 def explain_event_wait(query: EventQuery, wait: WaitStepExecution, deadline: Schedule | None) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ The command line, a line of a file and the body of a request say the same: what 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +19,7 @@ from waitctl.domain.instants import Dst, parse_instant
 from waitctl.domain.intents import Late, Past, Roll, Rules, parse_time_of_day
 from waitctl.domain.listeners import EventQuery, Mode
 from waitctl.domain.text import JsonObject, parse_json_object, to_json
+from waitctl.domain.values import replace
 from waitctl.domain.waits import WaitSpec
 
 Options = Mapping[str, Any]

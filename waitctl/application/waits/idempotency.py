@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from waitctl.application.waits.results import WaitCreateResult
 from waitctl.domain.errors import IdempotencyKeyConflictError, WaitAlreadyOpenError
-from waitctl.domain.waits import WaitStepExecution
-from waitctl.infrastructure.database import Connection
+from waitctl.domain.values import replace
 from waitctl.infrastructure.store import waits as store
+
+if TYPE_CHECKING:
+    from waitctl.domain.waits import WaitStepExecution
+    from waitctl.infrastructure.database import Connection
 
 
 def find_existing(connection: Connection, wait: WaitStepExecution) -> WaitStepExecution | None:

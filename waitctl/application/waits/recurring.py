@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
@@ -17,17 +16,11 @@ from waitctl.domain.durations import Duration
 from waitctl.domain.errors import ConflictError, InvalidRecurrenceError, WaitAlreadyOpenError
 from waitctl.domain.intents import Rules
 from waitctl.domain.listeners import EventQuery
-from waitctl.domain.recurrence import (
-    Recurrence,
-    RecurrenceRule,
-    RecurrenceStatus,
-    check_comes,
-    explain,
-    next_occurrence,
-    preview,
-)
+from waitctl.domain.occurrences import check_comes, explain, next_occurrence, preview
+from waitctl.domain.recurrence import Recurrence, RecurrenceRule, RecurrenceStatus
 from waitctl.domain.text import JsonObject, check_reason, check_text, normalize_contact
-from waitctl.domain.waits import WaitSpec
+from waitctl.domain.values import dataclass, replace
+from waitctl.domain.waits import WaitSpec, WaitType, check_routes
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
 from waitctl.infrastructure.ids import new_id
@@ -87,6 +80,7 @@ class RecurrenceService:
                 "an inline command is signed for one wait, and a recurrence makes many",
                 hint="name a handler of the config file with --handler",
             )
+        check_routes(spec, WaitType.FIXED_TIME)
         if stop_on is not None and spec.contact_id is None:
             raise InvalidRecurrenceError("--stop-on needs a contact", hint="--contact ID")
         if dry_run:
@@ -143,18 +137,17 @@ class RecurrenceService:
     def _insert(
         self, connection: Connection, recurrence: Recurrence, stop: str | None, rule: RecurrenceRule, now: datetime
     ) -> RecurrenceResult:
-        wait = self._recurrences.start(connection, recurrence, base=recurrence.anchor_at, now=now)
-        if wait is None:
-            check_comes(None, rule)
-        assert wait is not None
-        if not self._recurrences.insert(connection, [wait], reason="created", now=now):
-            raise WaitAlreadyOpenError(
-                f"execution {wait.workflow_execution_id!r}, step {wait.step_id!r} has an open wait",
-                hint="cancel it first; or give this one another --step",
-            )
-        made = replace(recurrence, wait_id=wait.id, next_at=wait.scheduled_at, occurrence=1, stop_wait_id=stop)
+        wait = check_comes(self._recurrences.start(connection, recurrence, base=recurrence.anchor_at, now=now), rule)
+        made = replace(
+            recurrence, wait_id=wait.id, next_at=wait.scheduled_at, occurrence=wait.number, stop_wait_id=stop
+        )
         if not store.insert_recurrence(connection, made):
             raise ConflictError("the step's recurrence keeps changing under this create", hint="run it again")
+        if self._recurrences.insert(connection, [wait], reason="created", now=now):
+            raise WaitAlreadyOpenError(
+                f"execution {made.workflow_execution_id!r}, step {made.step_id!r} has an open wait",
+                hint="cancel it first; or give this one another --step",
+            )
         return RecurrenceResult(made, created=True, explanation=(f"recurring {rule} in {made.timezone}",))
 
     def _stop_wait(self, connection: Connection, spec: WaitSpec, stop_on: str, replace_open: bool) -> str:
@@ -258,9 +251,8 @@ class RecurrenceService:
                     connection, [found], RecurrenceStatus.FINISHED, reason="its rule has ended", now=now
                 )
                 return self._get(connection, found.id)
-            if not self._recurrences.insert(connection, [wait], reason="created: it goes on", now=now):
+            if self._recurrences.insert(connection, [wait], reason="created: it goes on", now=now):
                 raise WaitAlreadyOpenError("the step of the recurrence has another open wait", hint="cancel it first")
-            store.go_on(connection, [(found, wait)], now=now)
             return self._get(connection, found.id)
 
         return self._database.write(work)

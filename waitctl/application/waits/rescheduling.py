@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -39,10 +38,11 @@ from waitctl.domain.intents import (
 from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery, topic_bucket
 from waitctl.domain.opening_rules import OpeningRules
-from waitctl.domain.recurrence import NUMBER, RECURRENCE
 from waitctl.domain.schedule import IntentResolver, Schedule
+from waitctl.domain.templates import LateBinding
 from waitctl.domain.text import JsonObject, check_reason
-from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution, WaitType
+from waitctl.domain.values import dataclass, replace
+from waitctl.domain.waits import NUMBER, RECURRENCE, WaitExecutionStatus, WaitStepExecution, WaitType
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import events as event_store
@@ -97,9 +97,21 @@ class Replan:
             "applied": self.applied,
         }
 
+    def check_cap(self, cap: int | None) -> None:
+        """Raise `ReplanTooLargeError` when more waits would change than ``cap``."""
+        if cap is not None and len(self.changes) > cap:
+            raise ReplanTooLargeError(
+                f"{len(self.changes):,} waits would change, more than {cap:,}",
+                hint="look at the diff without --apply, then raise --max",
+            )
+
+
+_Moved = tuple[WaitStepExecution, WaitStepExecution, str]
+"""A wait as it is, as it is to be, and why."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Open:
+class Open:
     """An open wait as it stood at ``now``; of one that an event scheduled, when that was received and taken."""
 
     wait: WaitStepExecution
@@ -136,6 +148,8 @@ class ReschedulingService:
             lines += planned.explanation
         if RECURRENCE in wait.wait_config:
             lines.append(f"occurrence {wait.wait_config[NUMBER]} of the recurrence {wait.wait_config[RECURRENCE]}")
+        if (binding := LateBinding.of_config(wait.wait_config)) is not None:
+            lines.append(f"template {binding}")
         local = self._local_time_set(wait)
         if local is not None:
             planned = local
@@ -146,7 +160,7 @@ class ReschedulingService:
             if line.from_status is not None and line.to_status.is_open
         ]
         lines += changes
-        asked = _instant_of(wait)
+        asked = instant_of(wait)
         may_compare = planned is not None and (not changes or local is not None)
         if may_compare and planned is not None and asked is not None and planned.at != asked:
             lines.append(
@@ -199,7 +213,7 @@ class ReschedulingService:
                 wait = self._get_open(connection, full)
                 now = self._database.clock(connection)
                 if window is not None:
-                    [seen] = _see(connection, [wait], now)
+                    [seen] = see(connection, [wait], now)
                     changed, schedule = self._with_window(seen, window)
                 else:
                     changed, schedule = self._at_another_instant(wait, at, by, now)
@@ -215,7 +229,7 @@ class ReschedulingService:
     def _at_another_instant(
         self, wait: WaitStepExecution, at: date | str | None, by: timedelta | str | None, now: datetime
     ) -> tuple[WaitStepExecution, Schedule]:
-        zone, is_waiting, moves = wait.timezone, _is_waiting(wait), list[object]()
+        zone, listens, moves = wait.timezone, is_waiting(wait), list[object]()
         if by is not None:
             intent, said, moves = self._moved_by(wait, duration_text(by), now)
         else:
@@ -223,21 +237,21 @@ class ReschedulingService:
         resolver = self._resolver_by_hand(wait, zone, intent)
         if resolver.delay(now).at < now:
             raise InvalidWaitDateError("that instant has passed", hint="waitctl resume WAIT ends it now")
-        schedule = resolver.delay(now) if is_waiting else resolver.resolve(now)
+        schedule = resolver.delay(now) if listens else resolver.resolve(now)
         schedule.moves = [*moves, *schedule.moves]
         if said is not None:
             schedule.asked = lambda: said
         # As it was asked for, and not what it comes to: a local time stays one when zone rules change.
         text = intent.to_config()["date"]
-        config = set_by_hand(wait.wait_config, **{"deadline" if is_waiting else "at": text})
+        config = set_by_hand(wait.wait_config, **{"deadline" if listens else "at": text})
         changed = replace(wait, wait_config=with_zone_rules(config, zone))
-        if is_waiting:
+        if listens:
             return replace(changed, timeout_at=schedule.at), schedule
         return replace(changed, scheduled_at=schedule.at), schedule
 
     def _moved_by(self, wait: WaitStepExecution, by: str, now: datetime) -> tuple[UntilDate, str, list[object]]:
         """The instant so long before or after the wait's own; that in words, and what moved it."""
-        current = _instant_of(wait)
+        current = instant_of(wait)
         if current is None:
             raise InvalidWaitConfigurationError("the wait has no deadline to move", hint="--at INSTANT sets one")
         offset = parse_offset(by)
@@ -251,12 +265,12 @@ class ReschedulingService:
 
     def _set_by_hand(self, wait: WaitStepExecution, zone: str) -> Schedule | None:
         """What an instant or a deadline that was set by hand comes to today; ``None`` when nobody set one."""
-        changed, is_waiting = wait.wait_config.get("rescheduled") or {}, _is_waiting(wait)
-        text = changed.get("deadline" if is_waiting else "at")
+        changed, listens = wait.wait_config.get("rescheduled") or {}, is_waiting(wait)
+        text = changed.get("deadline" if listens else "at")
         if text is None:
             return None
         resolver = self._resolver_by_hand(wait, zone, parse_until_date(text))
-        schedule = resolver.delay(wait.created_at) if is_waiting else resolver.resolve(wait.created_at)
+        schedule = resolver.delay(wait.created_at) if listens else resolver.resolve(wait.created_at)
         asked = schedule.asked()
         schedule.asked = lambda: f"set otherwise than asked: {asked}"
         return schedule
@@ -264,22 +278,22 @@ class ReschedulingService:
     def _local_time_set(self, wait: WaitStepExecution) -> Schedule | None:
         """What was set by hand, when it was a local time."""
         changed = wait.wait_config.get("rescheduled") or {}
-        text = changed.get("deadline" if _is_waiting(wait) else "at")
+        text = changed.get("deadline" if is_waiting(wait) else "at")
         if text is None or isinstance(parse_until_date(text).moment, datetime):
             return None
         return self._set_by_hand(wait, wait.timezone)
 
-    def _with_window(self, seen: _Open, window: str) -> tuple[WaitStepExecution, Schedule | None]:
+    def _with_window(self, seen: Open, window: str) -> tuple[WaitStepExecution, Schedule | None]:
         wait, now = seen.wait, seen.now
         text = "" if window == "none" else str(parse_hours(window, "--window"))
         changed = replace(wait, wait_config=set_by_hand(wait.wait_config, window=text))
         rules, opening_rules = self._rules_and_opening_rules(changed)
         opening_rules.next_opening(now)  # one that never opens is refused here
         changed = replace(changed, late_policy=late_policy(rules, opening_rules))
-        if _is_waiting(wait) and not wait.wait_config.get("timeout_window"):
+        if is_waiting(wait) and not wait.wait_config.get("timeout_window"):
             return changed, None
         schedule, config = self._planned(replace(seen, wait=changed), wait.timezone)
-        if _is_waiting(wait):
+        if is_waiting(wait):
             if schedule is None or schedule.at <= now:
                 return changed, None
             config = with_zone_rules(config, wait.timezone)
@@ -303,14 +317,19 @@ class ReschedulingService:
         day means the next such time after now, and what else would lie in the past stays, and is reported as failed.
         Raises `ReplanTooLargeError` when ``apply`` would change more than ``cap`` waits.
         """
+        found, moved = self._replan(wanted or WaitFilter(), zone)
+        found.check_cap(cap if apply else None)
+        return replace(found, applied=self._apply(moved)) if apply else found
+
+    def _replan(self, wanted: WaitFilter, zone: str | None) -> tuple[Replan, list[_Moved]]:
         if zone is not None:
             check_zone(zone)
         checked, changes, failed = 0, [], []
         zones = ContactZones(self._database)
-        moved: list[tuple[WaitStepExecution, WaitStepExecution, str]] = []
-        for seen in self._open_waits(wanted or WaitFilter()):
+        moved: list[_Moved] = []
+        for seen in self._open_waits(wanted):
             wait, place, checked = seen.wait, zone or seen.wait.timezone, checked + 1
-            before = _instant_of(wait)
+            before = instant_of(wait)
             if before is not None and before <= seen.now:
                 continue  # a deadline that has passed decides, though no tick has seen it yet
             try:
@@ -320,34 +339,28 @@ class ReschedulingService:
                 after = planned.at if planned else None
                 if before == after and place == wait.timezone:
                     continue
-                _check_still_to_come(after, seen.now, place)
+                check_still_to_come(after, seen.now, place)
             except InvalidInputError as error:
                 failed.append((wait.id, error.message))
                 continue
             changes.append(Change(wait, before, after, place, planned.explanation if planned else ()))
-            changed = _replanned(replace(wait, wait_config=with_zone_rules(config, place), timezone=place), after)
-            moved.append((wait, changed, _replan_reason(wait, before, after, place)))
-        if apply and len(changes) > cap:
-            raise ReplanTooLargeError(
-                f"{len(changes):,} waits would change, more than {cap:,}",
-                hint="look at the diff without --apply, then raise --max",
-            )
-        applied = self._apply(moved) if apply else 0
-        return Replan(checked, tuple(changes), tuple(failed), applied)
+            changed = replanned(replace(wait, wait_config=with_zone_rules(config, place), timezone=place), after)
+            moved.append((wait, changed, f"replanned: {_said(wait, before, after, place)}"))
+        return Replan(checked, tuple(changes), tuple(failed)), moved
 
-    def _open_waits(self, wanted: WaitFilter) -> Iterator[_Open]:
+    def _open_waits(self, wanted: WaitFilter) -> Iterator[Open]:
         after: str | None = None
         while True:
             with self._database.read() as connection:
                 now = self._database.clock(connection)
                 page = store.open_waits(connection, wanted, now=now, limit=_PAGE, after=after)
-                seen = _see(connection, page, now)
+                seen = see(connection, page, now)
             yield from seen
             if len(page) < _PAGE:
                 return
             after = page[-1].id
 
-    def _planned(self, seen: _Open, zone: str) -> tuple[Schedule | None, JsonObject]:
+    def _planned(self, seen: Open, zone: str) -> tuple[Schedule | None, JsonObject]:
         """What a wait comes to by the rules of today, and the ``wait_config`` that says so.
 
         What was set by hand only passes calendar and window again.
@@ -364,7 +377,7 @@ class ReschedulingService:
             return self._from_intent(wait, zone, seen.now), rescheduled(wait.wait_config, since=seen.now)
         return planned, wait.wait_config
 
-    def _since_its_event(self, seen: _Open, zone: str) -> Schedule:
+    def _since_its_event(self, seen: Open, zone: str) -> Schedule:
         """The first opening since the event that scheduled a wait; one that has passed meanwhile does not count."""
         came_at, opening_rules = (
             self._host_rules.came_at(seen.received_at, seen.taken_at),
@@ -379,30 +392,28 @@ class ReschedulingService:
             opening, moves = opening + spread.moved, (*moves, spread)
         return Schedule(opening, lambda: f"its event came at {show(came_at, zone)}", moves)
 
-    def _apply(self, moved: Sequence[tuple[WaitStepExecution, WaitStepExecution, str]]) -> int:
+    def _apply(self, moved: Sequence[_Moved]) -> int:
         applied = 0
         for start in range(0, len(moved), _PAGE):
             part = moved[start : start + _PAGE]
-            applied += self._database.write(partial(self._write, part))
+            applied += len(self._database.write(partial(self._write, part)))
         return applied
 
     # -- both -----------------------------------------------------------------------------------------------------
 
-    def _write(
-        self, changes: Sequence[tuple[WaitStepExecution, WaitStepExecution, str]], connection: Connection
-    ) -> int:
-        """Write changed waits, each with its reason, where they still are as they were. Returns how many landed."""
-        waiting = [each for each in changes if _is_waiting(each[0])]
-        scheduled = [each for each in changes if not _is_waiting(each[0])]
-        landed = 0
+    def _write(self, changes: Sequence[_Moved], connection: Connection) -> set[str]:
+        """Write changed waits, each with its reason, where they still are as they were. Returns which have landed."""
+        waiting = [each for each in changes if is_waiting(each[0])]
+        scheduled = [each for each in changes if not is_waiting(each[0])]
+        landed = set[str]()
         topics = {(each.event_type, each.contact_id) for wait, _, _ in waiting for each in wait.listeners}
         now = self._database.lock_topics(connection, [topic_bucket(*topic) for topic in topics], exclusive=True)
         if waiting:
             redirected = [self._deadline_change(*each) for each in waiting]
-            landed += len(store.change_deadlines(connection, redirected, now=now, actor=self._actor))
+            landed |= store.change_deadlines(connection, redirected, now=now, actor=self._actor)
         if scheduled:
             moved = [self._rescheduled(*each) for each in scheduled]
-            landed += len(store.reschedule_waits(connection, moved, now=now, actor=self._actor))
+            landed |= store.reschedule_waits(connection, moved, now=now, actor=self._actor)
         return landed
 
     def _rescheduled(self, wait: WaitStepExecution, changed: WaitStepExecution, reason: str) -> Rescheduled:
@@ -452,32 +463,35 @@ class ReschedulingService:
         return wait
 
 
-def _is_waiting(wait: WaitStepExecution) -> bool:
+def is_waiting(wait: WaitStepExecution) -> bool:
+    """Whether it waits for events: then its deadline is what can be moved."""
     return wait.status is WaitExecutionStatus.WAITING
 
 
-def _instant_of(wait: WaitStepExecution) -> datetime | None:
+def instant_of(wait: WaitStepExecution) -> datetime | None:
     """What can be moved: when it is due, or its deadline."""
     return wait.timeout_at if wait.wait_type is WaitType.FOR_EVENT and wait.scheduled_at is None else wait.scheduled_at
 
 
-def _check_still_to_come(at: datetime | None, now: datetime, zone: str) -> None:
+def check_still_to_come(at: datetime | None, now: datetime, zone: str) -> None:
+    """Raise `InvalidWaitDateError` for an instant that has passed: nothing that is computed anew makes a wait due."""
     if at is not None and at <= now:
         raise InvalidWaitDateError(f"by the rules of today it was due at {show(at, zone)}: it stays as it is")
 
 
-def _replanned(wait: WaitStepExecution, at: datetime | None) -> WaitStepExecution:
-    return replace(wait, timeout_at=at) if _is_waiting(wait) else replace(wait, scheduled_at=at)
+def replanned(wait: WaitStepExecution, at: datetime | None) -> WaitStepExecution:
+    """The wait with another instant, or another deadline."""
+    return replace(wait, timeout_at=at) if is_waiting(wait) else replace(wait, scheduled_at=at)
 
 
-def _replan_reason(wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str) -> str:
+def _said(wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str) -> str:
     versions = (wait.wait_config.get("tzdata"), tzdata_version(zone))
     rules = f", zone rules {versions[0]} → {versions[1]}" if versions[0] not in {None, versions[1]} else ""
     place = f", zone {wait.timezone} → {zone}" if zone != wait.timezone else ""
-    return f"replanned: {instant(before)} → {instant(after)}{rules}{place}"
+    return f"{instant(before)} → {instant(after)}{rules}{place}"
 
 
-def _see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[_Open]:
+def see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[Open]:
     """Waits with their events. Of an event that is pruned it counts when it was taken."""
     ids = [wait.resolution_event_id for wait in waits if wait.resolution_event_id is not None]
     received = {event.id: event.received_at for event in event_store.get_events(connection, ids)}
@@ -485,5 +499,5 @@ def _see(connection: Connection, waits: Sequence[WaitStepExecution], now: dateti
     for wait in waits:
         taken_at = max((each.matched_at for each in wait.listeners if each.matched_at), default=wait.updated_at)
         received_at = received.get(wait.resolution_event_id or "") or taken_at
-        seen.append(_Open(wait, now, received_at, taken_at))
+        seen.append(Open(wait, now, received_at, taken_at))
     return seen

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from waitctl.application.documents import pause_document, wait_document
 from waitctl.domain.counts import capped, told
-from waitctl.domain.deliveries import Backlog
-from waitctl.domain.errors import WaitStepError
 from waitctl.domain.instants import format_instant
-from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import WaitStepExecution
-from waitctl.infrastructure.store.overview import ListenerCounts, OpenCounts
+from waitctl.domain.values import dataclass
 
 if TYPE_CHECKING:
+    from waitctl.domain.deliveries import Backlog
+    from waitctl.domain.errors import WaitStepError
     from waitctl.domain.pauses import Pause
+    from waitctl.domain.text import JsonObject
+    from waitctl.domain.waits import WaitStepExecution
+    from waitctl.infrastructure.store.overview import ListenerCounts, OpenCounts
     from waitctl.infrastructure.store.ticks import LastTick
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+from waitctl.application.coming_again import ComingAgain
 from waitctl.application.id_lookup import WAIT, find_cursor, find_id, get_by_id
-from waitctl.application.inline_commands import InlineCommands
-from waitctl.application.recurrences import Recurrences
-from waitctl.application.waits.creating import WaitCreator
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import (
     CreateTotals,
@@ -38,6 +38,9 @@ from waitctl.infrastructure.store import filters as filtered
 from waitctl.infrastructure.store import waits as store
 from waitctl.infrastructure.store.waits import Transition
 
+if TYPE_CHECKING:
+    from waitctl.application.waits.creating import WaitCreator
+
 
 class WaitSchedulingService:
     """Durable waits in a database.
@@ -52,9 +55,14 @@ class WaitSchedulingService:
         self._database = Database(database) if isinstance(database, str) else database
         self._actor = actor
         self._settings = settings or Settings(self._database.resolved_url)
-        self._inline = InlineCommands(self._settings, self._database)
-        self._creator = WaitCreator(self._database, self._settings, actor=actor)
-        self._recurrences = Recurrences(self._database, settings, actor=actor)
+
+    # What only some of the calls need is loaded by them: a script starts a process for each.
+
+    @cached_property
+    def _creator(self) -> WaitCreator:
+        from waitctl.application.waits.creating import WaitCreator
+
+        return WaitCreator(self._database, self._settings, actor=self._actor)
 
     # -- create ---------------------------------------------------------------------------------------------------
 
@@ -263,6 +271,7 @@ class WaitSchedulingService:
 
         ``handlers`` are those that this host knows; deliveries to others are held.
         """
+        from waitctl.application.inline_commands import InlineCommands
         from waitctl.infrastructure.store import overview, pauses, quarantine, ticks
 
         wanted = (wanted or WaitFilter()).checked()
@@ -276,7 +285,7 @@ class WaitSchedulingService:
                 now,
                 overview.count_listeners(connection_, now=now),
                 backlogs,
-                self._inline.count_held_of(connection_, handlers, backlogs),
+                InlineCommands(self._settings, self._database).count_held_of(connection_, handlers, backlogs),
                 paused=tuple(pauses.list_pauses(connection_)),
                 quarantined=quarantine.count_quarantined(connection_),
                 last_tick=ticks.last_tick(connection_),
@@ -383,7 +392,9 @@ class WaitSchedulingService:
             data=data,
         )
         if landed:
-            self._recurrences.go_on_among(connection, list(landed), now=now)
+            ComingAgain(self._database, self._settings, actor=self._actor).go_on_among(
+                connection, list(landed), now=now
+            )
         return landed
 
     def _get(self, connection: Connection, wait_id: str) -> WaitStepExecution:

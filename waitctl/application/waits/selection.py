@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
 
 from waitctl.application import paging
 from waitctl.application.id_lookup import WAIT, find_cursor, find_id
@@ -11,7 +10,9 @@ from waitctl.application.paging import in_pages
 from waitctl.application.waits.results import WaitStatus
 from waitctl.domain.errors import InvalidWaitConfigurationError, WaitStepError
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
+from waitctl.domain.sleeping import Sleeper
 from waitctl.domain.text import JsonObject, check_json_object, check_reason
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import OPEN, Resolution
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion
@@ -61,6 +62,25 @@ class WaitSelection:
                 limit=limit,
             )
         return self._sorted(wanted, limit, last, order)
+
+    def sleeping(self, *, limit: int | None = None, after: str | None = None) -> Generator[Sleeper, None, None]:
+        """Those that sleep, those that wake first before the others, beyond the wait ``after``.
+
+        They are the open ones, and ended ones whose delivery is tried again.
+        """
+        from waitctl.infrastructure.store.sleeping import list_sleeping
+
+        with self._database.read() as connection:
+            wanted = self._wanted.at(self._database.clock(connection))
+            last = find_id(connection, WAIT, after) if after else None
+
+        def page(behind: str | None, size: int) -> list[Sleeper]:
+            with self._database.read() as connection:
+                now = self._database.clock(connection)
+                found = list_sleeping(connection, wanted, now=now, limit=size, after=behind)
+            return [Sleeper(wait, now) for wait in found]
+
+        return in_pages(page, lambda sleeper: sleeper.wait.id, after=last, limit=limit)
 
     def _page(self, wanted: WaitFilter, after: str | None, size: int, order: WaitOrder) -> list[WaitStatus]:
         with self._database.read() as connection:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from waitctl.domain.counts import CAP
 from waitctl.domain.instants import check_zone, format_instant
 from waitctl.domain.text import JsonObject, check_text
 from waitctl.domain.upcoming import Bucket, Grain, bucket_starts, fold
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database import Caller, Database
 from waitctl.infrastructure.store import upcoming as store
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from waitctl.application.calendars.opening_rules import with_zone_rules
@@ -15,6 +14,7 @@ from waitctl.domain.instants import format_instant, show
 from waitctl.domain.intents import Past, Rules, read_again
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.text import JsonObject, check_json_object, check_reason
+from waitctl.domain.values import replace
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.store import rescheduling as store

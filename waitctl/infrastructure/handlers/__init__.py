@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from waitctl.domain.deliveries import HandlerResult, Rejected
+from waitctl.domain.patterns import pattern
 from waitctl.domain.text import JsonObject, holds_control, to_json
+from waitctl.domain.values import dataclass
 
 
 class HandlerNotReadyError(Exception):
@@ -72,7 +72,7 @@ class Payload:
         return " ".join(self.document.get("trace_links", ()))
 
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = pattern(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def forged(payload: Payload) -> Rejected | None:

@@ -18,12 +18,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from queue import Empty, SimpleQueue
 from threading import Condition, Lock
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
 from waitctl.infrastructure.handlers.function_process import DELIVERED, KINDS, LENGTH, NOT_BEGUN
 from waitctl.infrastructure.redaction import redact

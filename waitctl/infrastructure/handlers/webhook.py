@@ -21,7 +21,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException, HTTPResponse
@@ -30,6 +29,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from waitctl.domain.deliveries import MAX_OUTPUT, Delivered, Failed, HandlerResult, Rejected
 from waitctl.domain.text import storable
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
 from waitctl.infrastructure.redaction import redact
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from waitctl.domain.errors import InvalidEventError, InvalidInputError, InvalidSettingError
 from waitctl.domain.text import JsonObject, parse_json
+from waitctl.domain.values import dataclass, replace
 
 _MESSAGE_START = re.compile(r"HTTP/[0-9.]+ |[A-Z]+ \S+ HTTP/[0-9.]+\s*$")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):(.*)")
@@ -136,12 +137,16 @@ class Provider:
     tolerance: timedelta | None = None
     always_signed: bool = True
 
+    def reads(self, header: str) -> bool:
+        """Whether it has a use for a header, whose name is in lower case."""
+        return _is_among(header, self.headers)
+
     def own_part(self, request: Request) -> Request:
         """The request with this provider's own headers alone, so that a replay sees what the first try saw.
 
         Of one that came more than once there is no value.
         """
-        own = {name for name in request.headers if _is_among(name, self.headers)}
+        own = {name for name in request.headers if self.reads(name)}
         repeated = request.repeated & own
         headers = {name: request.headers[name] for name in sorted(own - repeated)}
         return replace(request, headers=headers, repeated=repeated)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.text import JsonObject
@@ -81,6 +82,7 @@ def verify(request: Request, secrets: Sequence[str], now: datetime, tolerance: t
     require_fresh(timestamp, now, tolerance)
 
 
+@lru_cache(64)  # a server verifies by the same few with every request
 def _key(secret: str) -> tuple[bool, bytes]:
     """A secret as bytes, and whether it is a public key. Raises `InvalidSettingError` for what can be neither."""
     is_public = secret.startswith(_PUBLIC)

@@ -6,15 +6,17 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import Resolution
-from waitctl.infrastructure.executor import Connection
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_ids
+
+if TYPE_CHECKING:
+    from waitctl.domain.text import JsonObject
+    from waitctl.domain.waits import Resolution
+    from waitctl.infrastructure.executor import Connection
 
 # -- the low-water mark ------------------------------------------------------------------------------------------------
 

@@ -6,16 +6,14 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from waitctl.domain.text import to_json
-from waitctl.domain.waits import WaitStepExecution
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database_errors import is_integrity_error
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import by_dialect, kept
-from waitctl.infrastructure.sql_values import instant_text, json_rows
+from waitctl.infrastructure.sql_values import as_copied, as_copied_values, as_tuples, instant_text, json_rows
 
 
 class NewWait(NamedTuple):
@@ -41,15 +39,25 @@ class NewListener(NamedTuple):
     contact_id: str
 
 
+class Lines(NamedTuple):
+    """What waits and the first lines of their audit trails have of their own, for COPY."""
+
+    waits: str
+    audit: str
+
+
+Encoded = str | Lines
+
+
 @dataclass(frozen=True, slots=True)
 class NewBatch:
-    """Waits to be created at one instant, `NewWait` and `NewListener` each as rows or encoded by `as_tuples`.
+    """Waits to be created at one instant. ``encoded``: what `encode_waits` has made of them ahead.
 
     ``plans`` and ``listened`` hold what waits and listeners of a plan share, under the names of their columns.
     """
 
-    count: int
-    waits: str | Sequence[NewWait]
+    waits: Sequence[NewWait]
+    encoded: Encoded | None
     listeners: Sequence[NewListener]
     plans: Sequence[Mapping[str, Any]]
     listened: Sequence[Mapping[str, Any]]
@@ -65,30 +73,16 @@ LISTENED_COLUMNS = (
 )
 
 
-def each_its_own(waits: Sequence[WaitStepExecution]) -> NewBatch:
-    """Waits for instants that share nothing, each with a plan of its own."""
-    rows = [
-        NewWait(
-            wait.id,
-            str(number),
-            wait.workflow_id,
-            wait.workflow_execution_id,
-            wait.step_id,
-            wait.contact_id,
-            None if wait.context is None else to_json(wait.context),
-            wait.idempotency_key,
-        )
-        for number, wait in enumerate(waits)
-    ]
-    plans = [
-        {name: getattr(wait, name) for name in PLAN_COLUMNS} | {"plan": str(number)}
-        for number, wait in enumerate(waits)
-    ]
-    return NewBatch(len(waits), rows, [], plans, [])
-
-
 class NotAllNewError(Exception):
     """Among waits that were inserted as new ones is one whose step or key is taken. The transaction is lost."""
+
+
+def encode_waits(waits: Sequence[NewWait], dialect: str) -> Encoded:
+    """The waits as `insert_waits` sends them: on PostgreSQL those that are presumed new."""
+    if dialect == "sqlite":
+        return as_tuples(waits, dialect)
+    own = [(wait.id, *wait[_PLAN + 1 :]) for wait in waits]
+    return Lines(as_copied(own), as_copied([(wait.id, wait.workflow_execution_id) for wait in waits]))
 
 
 def insert_waits(
@@ -96,39 +90,77 @@ def insert_waits(
 ) -> set[str] | None:
     """Insert waits, their listeners and the first lines of their audit trails, but those whose step or key is taken.
 
-    Returns the ids of those that landed; ``None`` when all have. With ``presumed_new`` nothing is asked about keys,
-    which takes PostgreSQL a third of the time. Raises `NotAllNewError` when it turns out that one is taken.
+    Returns the ids of those that landed; ``None`` when all have. With ``presumed_new`` PostgreSQL copies them, which
+    takes it half of the time. Raises `NotAllNewError` when it turns out that one's step or key is taken.
     """
+    if presumed_new:
+        _copy_waits(connection, batch, now=now, reason=reason, actor=actor)
+        return None
     insert = by_dialect(connection, sqlite=_insert_one_by_one, postgresql=_insert_at_once)
     given = {"plans": json_rows(batch.plans), "listened": json_rows(batch.listened)}
-    return insert(connection, batch, given | {"now": now, "reason": reason, "actor": actor}, presumed_new)
+    return insert(connection, batch, given | {"now": now, "reason": reason, "actor": actor})
 
 
-def _insert_at_once(
-    connection: Connection, batch: NewBatch, given: Mapping[str, Any], presumed_new: bool
-) -> set[str] | None:
+def _insert_at_once(connection: Connection, batch: NewBatch, given: Mapping[str, Any]) -> set[str] | None:
     listening = {"listening": batch.listeners} if batch.listeners else {}
-    every = {"given": batch.waits, **listening, **given}
-    if presumed_new:
-        try:
-            connection.execute(kept("create_presumed_new", bool(batch.listeners)), every)
-        except Exception as error:
-            if is_integrity_error(error):
-                raise NotAllNewError from error
-            raise
-        return None
-    landed = connection.execute(
-        kept("create_waits", bool(batch.listeners)), every | {"count": batch.count}
-    ).scalar_one()
+    every = {"given": batch.waits, "count": len(batch.waits), **listening, **given}
+    landed = connection.execute(kept("create_waits", bool(batch.listeners)), every).scalar_one()
     return None if landed is None else set(landed)
 
 
-def _insert_one_by_one(connection: Connection, batch: NewBatch, given: Mapping[str, Any], _: bool) -> set[str] | None:
-    landed = set(connection.execute(kept("store_waits"), {"given": batch.waits, **given}).scalars())
-    connection.execute(kept("note_stored"), {"given": batch.waits, **given})
+def _insert_one_by_one(connection: Connection, batch: NewBatch, given: Mapping[str, Any]) -> set[str] | None:
+    waits = batch.encoded or batch.waits
+    landed = set(connection.execute(kept("store_waits"), {"given": waits, **given}).scalars())
+    connection.execute(kept("note_stored"), {"given": waits, **given})
     if batch.listeners:
         connection.execute(kept("store_listeners"), {"listening": batch.listeners, **given})
-    return None if len(landed) == batch.count else landed
+    return None if len(landed) == len(batch.waits) else landed
+
+
+# -- by COPY -----------------------------------------------------------------------------------------------------------
+
+_PLAN = NewWait._fields.index("plan")
+_WAIT_COLUMNS = ("id", *NewWait._fields[_PLAN + 1 :], *PLAN_COLUMNS, "created_at", "updated_at")
+_AUDIT_COLUMNS = ("wait_id", "workflow_execution_id", "at", "to_status", "reason", "actor")
+_LISTENER_COLUMNS = ("id", "wait_id", "contact_id", *LISTENED_COLUMNS)
+
+
+def _copy_waits(connection: Connection, batch: NewBatch, *, now: datetime, reason: str, actor: str) -> None:
+    """Each row is what it has of its own and, behind that, what its plan has for all."""
+    lines = batch.encoded or encode_waits(batch.waits, connection.dialect)
+    assert isinstance(lines, Lines)
+    of = [wait.plan for wait in batch.waits]
+    waits, audit = dict[str, str](), dict[str, str]()
+    for plan in batch.plans:
+        waits[plan["plan"]] = as_copied_values([*(plan[name] for name in PLAN_COLUMNS), now, now])
+        audit[plan["plan"]] = as_copied_values([now, plan["status"], reason, actor])
+    try:
+        connection.copy("workflow_wait_executions", _WAIT_COLUMNS, _joined(lines.waits, of, waits))
+        if batch.listeners:
+            _copy_listeners(connection, batch)
+        connection.copy("workflow_wait_transitions", _AUDIT_COLUMNS, _joined(lines.audit, of, audit))
+    except Exception as error:
+        if is_integrity_error(error):
+            raise NotAllNewError from error
+        raise
+
+
+def _copy_listeners(connection: Connection, batch: NewBatch) -> None:
+    own = as_copied([(listener.id, listener.wait_id, listener.contact_id) for listener in batch.listeners])
+    shared = {
+        f"{each['plan']} {each['place']}": as_copied_values([each[name] for name in LISTENED_COLUMNS])
+        for each in batch.listened
+    }
+    of = [f"{listener.plan} {listener.place}" for listener in batch.listeners]
+    connection.copy("workflow_event_listeners", _LISTENER_COLUMNS, _joined(own, of, shared))
+
+
+def _joined(own: str, of: Sequence[str], shared: Mapping[str, str]) -> str:
+    """Rows of their own parts, a line each, and of what those of a plan share."""
+    if len(shared) == 1:
+        (behind,) = shared.values()
+        return own.replace("\n", f"\t{behind}\n") + f"\t{behind}\n"
+    return "".join([f"{line}\t{shared[plan]}\n" for line, plan in zip(own.split("\n"), of, strict=True)])
 
 
 # -- what stands in the way of creating them together ------------------------------------------------------------------

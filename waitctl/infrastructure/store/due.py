@@ -6,18 +6,20 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from waitctl.domain.deliveries import Capacity, Delivery, DeliveryStatus, Lease, Outcome
-from waitctl.domain.text import JsonObject
-from waitctl.infrastructure.executor import Connection, Row
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows
 from waitctl.infrastructure.store.completion import FIRST, Mark, mark_parameters
 from waitctl.infrastructure.store.waits import read_fields
+
+if TYPE_CHECKING:
+    from waitctl.domain.text import JsonObject
+    from waitctl.infrastructure.executor import Connection, Row
 
 
 class ResumedBatch(NamedTuple):

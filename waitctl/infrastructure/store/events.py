@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from waitctl.domain.events import Event
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.text import to_json
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database_errors import is_integrity_error
-from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import Statement, by_dialect, kept
 from waitctl.infrastructure.sql_values import as_tuples, instant_text, json_ids
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+    from waitctl.infrastructure.executor import Connection
 
 
 class EventRow(NamedTuple):

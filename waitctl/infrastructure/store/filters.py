@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
-from waitctl.domain.waits import WaitStepExecution
-from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.store.overview import OpenCounts, open_counts
 from waitctl.infrastructure.store.waits import load
+
+if TYPE_CHECKING:
+    from waitctl.domain.waits import WaitStepExecution
+    from waitctl.infrastructure.executor import Connection
 
 
 def list_waits(

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 
 from waitctl.domain.contacts import FORGOTTEN
 from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.domain.text import to_json
+from waitctl.domain.waits import TEMPLATE
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import (
     contacts,
@@ -20,6 +22,8 @@ from waitctl.infrastructure.schema import (
     events,
     listeners,
     matches,
+    plan_entries,
+    plans,
     quarantine,
     recurrences,
     tombstones,
@@ -28,8 +32,8 @@ from waitctl.infrastructure.schema import (
 )
 from waitctl.infrastructure.store.statements.waits import OPEN_WAIT, literal
 
-_PRIVATE = ("match", "match_json", "where")
-"""What a wait's configuration may say about a person: what its events must hold."""
+_PRIVATE = ("match", "match_json", "where", TEMPLATE)
+"""What a wait's configuration may say about a person: what its events must hold, what a template was used with."""
 
 
 def open_waits_of(connection: Connection, contact_id: str) -> list[str]:
@@ -70,6 +74,7 @@ def forget(connection: Connection, contact_id: str, *, now: datetime, reason: st
         .where(sa.or_(tombstones.c.fingerprint.contains(contact_id, autoescape=True), tombstones.c.wait_id.in_(ids)))
         .values(fingerprint=""),
     )
+    _forget_plans(connection, contact_id, ids)
     done["contacts"] = _rows(connection, sa.delete(contacts).where(contacts.c.contact_id == contact_id))
     return done
 
@@ -110,6 +115,26 @@ def _forget_waits(connection: Connection, contact_id: str, ids: list[str]) -> Ma
     connection.execute(sa.update(deliveries).where(about, unsent).values(status=dropped))
     told = _rows(connection, sa.update(deliveries).where(about).values(last_error=sa.null()))
     return {"listeners": listening, "audit": audited, "deliveries": told}
+
+
+def _forget_plans(connection: Connection, contact_id: str, ids: list[str]) -> None:
+    """Plans mean this contact's waits no more, and do not say any more that they meant them."""
+    found = connection.execute(sa.select(plans.c.id, plans.c.options, plans.c.said_reason)).all()
+    for plan_id, options, reason in found:
+        theirs = plan_entries.c.plan_id == plan_id
+        for start in range(0, len(ids), 500):
+            some = plan_entries.c.wait_id.in_(ids[start : start + 500])
+            connection.execute(sa.delete(plan_entries).where(theirs, some))
+        if contact_id in to_json([options, reason]):
+            blank = {"options": _blanked(options, contact_id), "said_reason": _blanked(reason, contact_id)}
+            connection.execute(sa.update(plans).where(plans.c.id == plan_id).values(**blank))
+
+
+def _blanked(value: Any, contact_id: str) -> Any:
+    """The same without the contact, wherever it stands."""
+    if isinstance(value, dict):
+        return {key: _blanked(each, contact_id) for key, each in value.items()}
+    return value.replace(contact_id, FORGOTTEN) if isinstance(value, str) else value
 
 
 def _forget_quarantined(connection: Connection, contact_id: str) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from waitctl.domain.counts import CAP
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import by_dialect, kept
 

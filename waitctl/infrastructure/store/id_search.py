@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.executor import Connection
 
 
 class HasId(Enum):
@@ -16,6 +19,7 @@ class HasId(Enum):
     DELIVERY = "workflow_wait_deliveries"
     QUARANTINED = "workflow_event_quarantine"
     RECURRENCE = "workflow_recurrences"
+    PLAN = "workflow_wait_plans"
 
 
 def is_id(connection: Connection, kind: HasId, whole_id: str) -> bool:

@@ -6,16 +6,18 @@ None reads a history, or more than a few thousand entries of what is open, howev
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.counts import CAP
 from waitctl.domain.deliveries import Backlog, DeliveryStatus
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import OPEN, WaitExecutionStatus, WaitType
-from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.store import pauses
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.executor import Connection, Row
 
 # -- waits -------------------------------------------------------------------------------------------------------------
 
@@ -44,11 +46,14 @@ class OpenCounts:
 
 def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
     """Count the open waits."""
-    found = connection.execute(kept("count_open")).all()
-    # More listeners than were looked at: there are as many waits, or more.
-    kinds = [(row[0], row[1], CAP + 1 if row[3] > 2 * CAP else row[2]) for row in found]
-    next_at = connection.execute(kept("next_ends"), {"now": now}).one()
-    return open_counts(kinds, connection.execute(kept("overdue"), {"now": now}).all(), next_at)
+    kinds = ((row[0], row[1], row[2]) for row in connection.execute(kept("count_open")).all())
+    overdue = connection.execute(kept("overdue"), {"now": now}).all()
+    return open_counts(kinds, overdue, next_ends(connection, now=now))
+
+
+def next_ends(connection: Connection, *, now: datetime) -> Row:
+    """When the next wait for a time is due, and when the next listener expires, later than now."""
+    return connection.execute(kept("next_ends"), {"now": now}).one()
 
 
 def open_counts(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from waitctl.domain.pauses import Pause, Paused, PauseKind
-from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.executor import Connection
 
 
 def list_pauses(connection: Connection) -> list[Pause]:

@@ -7,9 +7,9 @@ of its mark (`rollups.lock_mark`); what anybody else has locked is left for the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import by_dialect, kept
 from waitctl.infrastructure.sql_values import json_rows

@@ -5,41 +5,56 @@ Lock order: waits by id → listeners → deliveries → recurrences by id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
-from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import Resolution, WaitStepExecution
+from waitctl.domain.text import to_json
+from waitctl.domain.values import replace
+from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.executor import Connection, Row
-from waitctl.infrastructure.kept import kept
+from waitctl.infrastructure.kept import by_dialect, kept
+from waitctl.infrastructure.sql_values import as_tuples, instant_text
+
+if TYPE_CHECKING:
+    from waitctl.domain.occurrences import NextWait, Terms
+    from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A recurrence whose open wait has ended: when it was due, when and how it ended."""
+class Ended(NamedTuple):
+    """A recurrence whose open wait has ended: what comes next goes by, when that was due, when and how it ended.
 
-    recurrence: Recurrence
+    ``context`` (only where it may hold the zone) and ``wait_config`` are JSON.
+    """
+
+    terms: Terms
+    contact_id: str | None
+    context: str | None
+    wait_id: str
+    stop_wait_id: str | None
     scheduled_at: datetime
     resolved_at: datetime
     resolution: Resolution
     timezone: str
-    wait_config: JsonObject
+    wait_config: str
 
-
-_NUMBER = len(fields(Recurrence))
-"""Columns of a recurrence, in the order of its fields; two of them bear another name."""
+    @property
+    def id(self) -> str:
+        """The recurrence's."""
+        return self.terms.recurrence_id
 
 
 def _read(row: Row) -> Recurrence:
-    found = Recurrence(*row[:_NUMBER])
+    """A recurrence of its columns, in the order of its fields; two of them bear another name."""
+    from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
+
+    found = Recurrence(*row[: len(Recurrence.__match_args__)])
     return replace(found, status=RecurrenceStatus(found.status))
 
 
-def take_ended(connection: Connection, *, now: datetime) -> list[Ended]:
-    """Lock the active recurrences that are due and whose open wait has ended."""
-    return _ended(connection.execute(kept("take_ended"), {"now": now}))
+def take_ended(connection: Connection, *, since: datetime, up_to: datetime) -> list[Ended]:
+    """Lock the active recurrences that were due within a span and whose open wait has ended."""
+    return _ended(connection.execute(kept("take_ended"), {"low_at": since, "up_to_at": up_to}))
 
 
 def take_ended_among(connection: Connection, wait_ids: Sequence[str]) -> list[Ended]:
@@ -48,7 +63,12 @@ def take_ended_among(connection: Connection, wait_ids: Sequence[str]) -> list[En
 
 
 def _ended(rows: Iterable[Row]) -> list[Ended]:
-    return [Ended(_read(row), *row[-5:]) for row in rows]
+    if not (found := list(rows)):
+        return []
+    from waitctl.domain.occurrences import Terms
+
+    terms = len(Terms._fields)
+    return [Ended(Terms(*row[:terms]), *row[terms:]) for row in found]
 
 
 def stopped_by(connection: Connection, wait_ids: Sequence[str]) -> list[Recurrence]:
@@ -61,23 +81,49 @@ def insert_recurrence(connection: Connection, recurrence: Recurrence) -> bool:
     from waitctl.infrastructure.dialects import insert_new
     from waitctl.infrastructure.schema import recurrences
 
-    names = [field.name for field in fields(Recurrence)]
+    names = recurrence.__match_args__
     values = [getattr(recurrence, name) for name in names]
     row = dict(zip(recurrences.c.keys(), values, strict=True)) | {"status": recurrence.status.value}
     return connection.execute(insert_new(recurrences).returning(recurrences.c.id), row).first() is not None
 
 
-def go_on(connection: Connection, following: Sequence[tuple[Recurrence, WaitStepExecution]], *, now: datetime) -> None:
-    """Note the open waits that come next, one for each of these recurrences."""
+def go_on(connection: Connection, following: Sequence[NextWait], *, now: datetime, reason: str, actor: str) -> set[str]:
+    """Make the waits that come next, and note each as the open one of its recurrence.
+
+    Returns the ids of the recurrences that could not go on, since their step has another open wait.
+    """
     rows = [
-        {"of": recurrence.id, "wait": wait.id, "at": wait.scheduled_at, "number": recurrence.occurrence + 1, "now": now}
-        for recurrence, wait in following
+        (
+            *(wait.id, wait.recurrence_id, str(wait.number), f"recurrence:{wait.recurrence_id}:{wait.number}"),
+            *(wait.wait_type, instant_text(wait.scheduled_at), wait.timezone, to_json(wait.wait_config)),
+            wait.late_policy,
+        )
+        for wait in following
     ]
-    connection.execute(kept("note_following"), rows)
+    go_on = by_dialect(connection, sqlite=_go_on_step_by_step, postgresql=_go_on_at_once)
+    given = {"given": as_tuples(rows, connection.dialect), "now": now}
+    return go_on(connection, following, given, {"reason": reason, "actor": actor})
+
+
+def _go_on_at_once(
+    connection: Connection, _: Sequence[NextWait], given: Mapping[str, Any], audit: Mapping[str, str]
+) -> set[str]:
+    return set(connection.execute(kept("go_on"), {**given, **audit}).scalars())
+
+
+def _go_on_step_by_step(
+    connection: Connection, following: Sequence[NextWait], given: Mapping[str, Any], audit: Mapping[str, str]
+) -> set[str]:
+    stored = set(connection.execute(kept("store_next"), given).scalars())
+    connection.execute(kept("audit_next"), {**given, **audit})
+    connection.execute(kept("note_next"), given)
+    return {wait.recurrence_id for wait in following if wait.id not in stored}
 
 
 def end(connection: Connection, ids: Sequence[str], status: RecurrenceStatus, *, reason: str, now: datetime) -> None:
     """Give open recurrences another status than active: none of them has an open wait any more."""
+    from waitctl.domain.recurrence import RecurrenceStatus
+
     given = {"ids": ids, "reason": reason, "now": now, "to_status": status.value}
     connection.execute(kept("end_recurrences", status is RecurrenceStatus.PAUSED), given)
 

@@ -6,11 +6,11 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import OPEN, WaitStepExecution
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept

@@ -7,9 +7,10 @@ others are counted where they stand. Who holds the mark's row counts; the others
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows

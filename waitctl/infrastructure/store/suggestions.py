@@ -29,3 +29,8 @@ def newest_quarantined(connection: Connection) -> list[tuple[str, ...]]:
 def type_names(connection: Connection) -> list[str]:
     """The registered event types, by name."""
     return [row[0] for row in connection.execute(kept("type_names"))]
+
+
+def template_names(connection: Connection) -> list[tuple[str, int]]:
+    """The templates by name, with their newest versions."""
+    return [(row[0], row[1]) for row in connection.execute(kept("template_names"))]

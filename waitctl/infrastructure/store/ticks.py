@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from waitctl.domain.text import JsonObject, from_json
-from waitctl.infrastructure.executor import Connection
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.kept import kept
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.executor import Connection
 
 _KEPT = timedelta(days=30)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
 

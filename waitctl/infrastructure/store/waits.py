@@ -6,15 +6,15 @@ Lock order, here and everywhere: topic buckets → waits by id → listeners →
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import starmap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import WaitExecutionNotFoundError
 from waitctl.domain.listeners import EventListener
 from waitctl.domain.text import JsonObject, from_json
+from waitctl.domain.values import dataclass
 from waitctl.domain.waits import (
     INSTANTS,
     Resolution,
@@ -22,9 +22,11 @@ from waitctl.domain.waits import (
     WaitStepExecution,
     WaitType,
 )
-from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import Statement, kept
 from waitctl.infrastructure.sql_values import read_rfc3339
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.executor import Connection
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
@@ -169,8 +171,8 @@ def count_ended(connection: Connection, wait_ids: Sequence[str]) -> int:
 # -- creating ----------------------------------------------------------------------------------------------------------
 
 
-_COLUMNS = [each.name for each in fields(WaitStepExecution) if each.name not in {"listeners", "deliveries"}]
-_LISTENER_COLUMNS = [each.name for each in fields(EventListener) if each.name != "matched_count"]
+_COLUMNS = [name for name in WaitStepExecution.__annotations__ if name not in {"listeners", "deliveries"}]
+_LISTENER_COLUMNS = [name for name in EventListener.__annotations__ if name != "matched_count"]
 
 
 def insert_wait(

@@ -6,7 +6,6 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from waitctl.domain.errors import InvalidEventError, InvalidInputError, InvalidWaitDateError
 from waitctl.domain.instants import YEARS, parse_instant
 from waitctl.domain.text import MAX_TEXT, JsonObject, parse_json
+from waitctl.domain.values import replace
 from waitctl.infrastructure.providers import ContactPath, Mapped, Request
 
 EMAIL_DELIVERED = "email_delivered"

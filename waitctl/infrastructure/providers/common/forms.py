@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from waitctl.domain.errors import InvalidEventError
 from waitctl.domain.text import storable
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.providers import Request
 from waitctl.infrastructure.providers.common.bodies import text_of
 from waitctl.infrastructure.providers.common.signatures import as_bytes

@@ -7,7 +7,7 @@ come first (`groups`), then those that broadcast, then those that are judged one
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from waitctl.domain.conditions import Subject
 from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import Candidate, choose
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_ids, json_rows

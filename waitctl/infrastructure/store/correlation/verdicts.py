@@ -9,11 +9,11 @@ that is created meanwhile is met by the second one like any other.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from waitctl.domain.conditions import ConditionError, Subject, sees_context
 from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database import Caller, Database
 from waitctl.infrastructure.executor import Connection
 

@@ -28,7 +28,9 @@ _LISTENER = {"id": listeners.c.id.type, "wait_id": waits.c.id.type, **_PLACE, "c
 @statement
 def _create_waits(listening: bool) -> Any:
     """Create the waits whose step and key are free; name them when not all are. PostgreSQL only."""
-    stored, steps = _at_once(_waits(insert_new(waits)), listening)
+    stored = _waits().returning(waits.c.id, waits.c.status, waits.c.workflow_execution_id).cte("stored")
+    steps: dict[str, Any] = {"listened_for": _listeners(stored)} if listening else {}
+    steps["audited"] = first_lines(sa.select(stored).subquery("of"))
     number = sa.select(sa.func.count()).select_from(stored).scalar_subquery()
     ids = sa.func.array_agg(sa.cast(stored.c.id, sa.Text), type_=sa.ARRAY(sa.Text))
     named = sa.select(sa.func.coalesce(ids, sa.cast(sa.literal_column("'{}'"), sa.ARRAY(sa.Text)))).scalar_subquery()
@@ -37,24 +39,9 @@ def _create_waits(listening: bool) -> Any:
 
 
 @statement
-def _create_presumed_new(listening: bool) -> Any:
-    """Create waits whose steps and keys are free, as a rule. PostgreSQL only."""
-    _, steps = _at_once(_waits(sa.insert(waits)), listening)
-    *before, last = steps.values()
-    return last.add_cte(*(step.cte("listened_for") for step in before))
-
-
-def _at_once(insert: sa.Insert, listening: bool) -> tuple[sa.CTE, dict[str, Any]]:
-    """What is stored, and the other steps by what they leave behind."""
-    stored = insert.returning(waits.c.id, waits.c.status, waits.c.workflow_execution_id).cte("stored")
-    steps: dict[str, Any] = {"listened_for": _listeners(stored)} if listening else {}
-    return stored, steps | {"audited": _first_lines(sa.select(stored).subquery("of"))}
-
-
-@statement
 def _store_waits() -> Any:
     """Insert the waits whose step and key are free, and name them. SQLite only, where a CTE may not write."""
-    return _waits(insert_new(waits)).returning(waits.c.id)
+    return _waits().returning(waits.c.id)
 
 
 @statement
@@ -62,7 +49,7 @@ def _note_stored() -> Any:
     """The first lines of the audit trails of the waits that were stored. SQLite only."""
     given = Tuples("given", _WAIT)
     stored = sa.select(waits.c.id, waits.c.status, waits.c.workflow_execution_id)
-    return _first_lines(stored.where(waits.c.id.in_(sa.select(given.c.id))).subquery("of"))
+    return first_lines(stored.where(waits.c.id.in_(sa.select(given.c.id))).subquery("of"))
 
 
 @statement
@@ -71,17 +58,18 @@ def _store_listeners() -> Any:
     return _listeners(waits)
 
 
-def _waits(insert: sa.Insert) -> sa.Insert:
+def _waits() -> sa.Insert:
     given, plans = Tuples("given", _WAIT), JsonRows("plans", _columns_of(waits, PLAN_COLUMNS) | {"plan": sa.Text()})
     own = [given.c[name] for name in NewWait._fields if name != "plan"]
     shared = [plans.c[name] for name in PLAN_COLUMNS]
     # A condition, and no join: or SQLite takes the ON of ON CONFLICT for the join's.
     rows = sa.select(*own, *shared, _NOW, _NOW).where(plans.c.plan == given.c.plan)
     names = [*(column.name for column in (*own, *shared)), "created_at", "updated_at"]
-    return insert.from_select(names, rows)
+    return insert_new(waits).from_select(names, rows)
 
 
-def _first_lines(stored: FromClause) -> Any:
+def first_lines(stored: FromClause) -> Any:
+    """The first lines of the audit trails of waits that are new."""
     columns: dict[sa.Column[Any], sa.ColumnElement[Any]] = {
         transitions.c.wait_id: stored.c.id,
         transitions.c.at: _NOW,

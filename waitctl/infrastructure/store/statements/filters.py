@@ -64,6 +64,7 @@ def _ends_at() -> sa.ColumnElement[Any]:
         .where(
             listeners.c.wait_id == waits.c.id, listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
         )
+        .correlate(waits)  # alone: it may stand beside another join of listeners
         .scalar_subquery()
     )
     return sa.case(

@@ -43,23 +43,29 @@ def _count_open() -> sa.CompoundSelect[Any]:
         .limit(_MORE)
         .subquery("scheduled")
     )
-    listening = (
-        sa.select(listeners.c.wait_id)
-        .where(ACTIVE)
-        .order_by(listeners.c.expires_at)
-        .limit(_MORE_LISTENERS)
-        .subquery("listening")
-    )
-    number = sa.func.count(listening.c.wait_id.distinct())
     kinds = (scheduled.c.wait_type, scheduled.c.status)
     waiting = (
         sa.cast(sa.literal_column(f"'{WaitType.FOR_EVENT.value}'"), waits.c.wait_type.type),
         sa.cast(sa.literal_column("'waiting'"), waits.c.status.type),
     )
     return sa.union_all(
-        sa.select(*kinds, sa.func.count(), sa.literal_column("0", sa.Integer)).group_by(*kinds),
-        sa.select(*waiting, number, sa.func.count()).select_from(listening),
+        sa.select(*kinds, sa.func.count()).group_by(*kinds),
+        sa.select(*waiting, _count_listening()),
     )
+
+
+def _count_listening() -> sa.ScalarSelect[int]:
+    """The waits that listen. Only where many of the first listeners are of one wait, twice as many are read."""
+    first, further = (
+        sa.select(listeners.c.wait_id).where(ACTIVE).order_by(listeners.c.expires_at).limit(limit).subquery(name)
+        for limit, name in ((_MORE, "listening"), (_MORE_LISTENERS, "further"))
+    )
+    number, further_number = (sa.func.count(each.c.wait_id.distinct()) for each in (first, further))
+    # More listeners than were looked at: there are as many waits, or more.
+    counted = sa.case((sa.func.count() == _MORE_LISTENERS, _MORE), else_=further_number)
+    beyond = sa.select(counted).select_from(further).scalar_subquery()
+    is_short = sa.and_(sa.func.count() == _MORE, number < _MORE)
+    return sa.select(sa.case((is_short, beyond), else_=number)).select_from(first).scalar_subquery()
 
 
 @statement

@@ -8,11 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import FromClause
 
+from waitctl.domain.contacts import TZ_FIELD
 from waitctl.domain.recurrence import RecurrenceStatus
-from waitctl.infrastructure.dialects import is_among
+from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.infrastructure.dialects import Tuples, insert_new, is_among
 from waitctl.infrastructure.schema import UtcDateTime, recurrences, waits
 from waitctl.infrastructure.sql_batch import statement
+from waitctl.infrastructure.store.statements.creation import first_lines
 from waitctl.infrastructure.store.statements.waits import literal
 
 _ID = recurrences.c.id.type
@@ -22,16 +26,19 @@ OPEN_RECURRENCE = recurrences.c.status.in_(
     [literal(each.value, recurrences.c.status) for each in (RecurrenceStatus.ACTIVE, RecurrenceStatus.PAUSED)]
 )
 
+_NOTHING: sa.ColumnElement[str] = sa.literal_column("''")
+_FROM = recurrences.c.next_at >= sa.bindparam("low_at", type_=UtcDateTime)
+
 IS_DUE = sa.exists(
-    sa.select(sa.literal_column("1")).select_from(recurrences).where(_ACTIVE, recurrences.c.next_at <= _NOW)
+    sa.select(sa.literal_column("1")).select_from(recurrences).where(_ACTIVE, _FROM, recurrences.c.next_at <= _NOW)
 )
-"""Whether any recurrence's open wait is due: then a batch of due waits may hold one."""
+"""Whether any recurrence's open wait is due from the mark on: then a batch of due waits may hold one."""
 
 
 @statement
 def _take_ended() -> sa.Select[Any]:
-    """The active recurrences that are due and whose open wait has ended. Locks them by id."""
-    return _take(recurrences.c.next_at <= _NOW)
+    """The active recurrences that were due within a span and whose open wait has ended. Locks them by id."""
+    return _take(sa.and_(_FROM, recurrences.c.next_at <= sa.bindparam("up_to_at", type_=UtcDateTime)))
 
 
 @statement
@@ -47,20 +54,75 @@ def _stopped_by() -> sa.Select[Any]:
     return found.order_by(recurrences.c.id).with_for_update()
 
 
+# -- what comes next ---------------------------------------------------------------------------------------------------
+
+_NEXT = {
+    "id": _ID,
+    "of": _ID,
+    "number": sa.Integer(),
+    "idempotency_key": sa.Text(),
+    "wait_type": waits.c.wait_type.type,
+    "scheduled_at": waits.c.scheduled_at.type,
+    "timezone": sa.Text(),
+    "wait_config": waits.c.wait_config.type,
+    "late_policy": sa.Text(),
+}
+_OWN = [name for name in _NEXT if name not in {"of", "number"}]
+_OF_RECURRENCE = ("workflow_id", "workflow_execution_id", "step_id", "contact_id", "context", "handler", "handlers")
+
+
 @statement
-def _note_following() -> sa.Update:
-    """Note the open wait that comes next."""
-    return (
-        sa.update(recurrences)
-        .where(recurrences.c.id == sa.bindparam("of", type_=_ID))
-        .values(
-            wait_id=sa.bindparam("wait", type_=_ID),
-            next_at=sa.bindparam("at", type_=UtcDateTime),
-            occurrence=sa.bindparam("number", type_=sa.Integer),
-            status=sa.literal(RecurrenceStatus.ACTIVE.value, sa.Text),
-            updated_at=_NOW,
-        )
-    )
+def _go_on() -> Any:
+    """Make the waits that come next whose step and key are free, and note them; name the others' recurrences.
+
+    PostgreSQL only.
+    """
+    given = sa.select(Tuples("given", _NEXT)).cte("coming")
+    stored = _next_waits(given).returning(waits.c.id, waits.c.status, waits.c.workflow_execution_id).cte("stored")
+    audited = first_lines(sa.select(stored).subquery("made")).cte("audited")
+    noted = _noted(given, stored).cte("noted")
+    left = sa.select(given.c.of).where(~sa.exists().where(stored.c.id == given.c.id).correlate(given))
+    return left.add_cte(audited, noted)
+
+
+@statement
+def _store_next() -> Any:
+    """Insert the waits that come next whose step and key are free, and name them. SQLite only."""
+    return _next_waits(Tuples("given", _NEXT)).returning(waits.c.id)
+
+
+@statement
+def _audit_next() -> Any:
+    """The first lines of the audit trails of the waits that come next. SQLite only."""
+    given = Tuples("given", _NEXT)
+    stored = sa.select(waits.c.id, waits.c.status, waits.c.workflow_execution_id)
+    return first_lines(stored.where(waits.c.id.in_(sa.select(given.c.id))).subquery("made"))
+
+
+@statement
+def _note_next() -> Any:
+    """Note which open wait comes next, by those that were stored. SQLite only."""
+    return _noted(Tuples("given", _NEXT), waits)
+
+
+def _next_waits(given: FromClause) -> sa.Insert:
+    """What a wait has of its recurrence is taken from there."""
+    of = [recurrences.c[name] for name in _OF_RECURRENCE]
+    status = literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
+    rows = sa.select(*(given.c[name] for name in _OWN), *of, status, _NOW, _NOW).where(recurrences.c.id == given.c.of)
+    return insert_new(waits).from_select([*_OWN, *_OF_RECURRENCE, "status", "created_at", "updated_at"], rows)
+
+
+def _noted(given: FromClause, stored: FromClause) -> sa.Update:
+    changed: dict[str, Any] = {
+        "wait_id": given.c.id,
+        "next_at": given.c.scheduled_at,
+        "occurrence": given.c.number,
+        "status": literal(RecurrenceStatus.ACTIVE.value, recurrences.c.status),
+        "updated_at": _NOW,
+    }
+    is_theirs = sa.and_(recurrences.c.id == given.c.of, stored.c.id == given.c.id)
+    return sa.update(recurrences).where(is_theirs).values(changed)
 
 
 @statement
@@ -79,9 +141,25 @@ def _end_recurrences(keeps_stop: bool) -> sa.Update:
 
 
 def _take(which: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    ended = (waits.c.scheduled_at, waits.c.resolved_at, waits.c.resolution, waits.c.timezone, waits.c.wait_config)
-    found = sa.select(*recurrences.c, *ended)
-    found = found.join(waits, waits.c.id == recurrences.c.wait_id).where(
-        _ACTIVE, which, waits.c.resolved_at.is_not(None)
+    """JSON as text: many recurrences have the same rule, and nobody reads what hardly one asks for."""
+    found = recurrences.c
+    zone_field = found.rules[TZ_FIELD].as_string().is_not(None)
+    context = sa.case((zone_field, sa.cast(found.context, sa.Text))).label("context")
+    terms = (found.id, _text(found.rule), _text(found.rules), found.timezone, found.occurrence, found.anchor_at)
+    ended = (
+        waits.c.scheduled_at,
+        waits.c.resolved_at,
+        waits.c.resolution,
+        waits.c.timezone,
+        _text(waits.c.wait_config),
     )
-    return found.order_by(recurrences.c.id).with_for_update(of=recurrences)
+    held = (found.contact_id, context, found.wait_id, found.stop_wait_id)
+    taken = sa.select(*terms, *held, *ended).join_from(recurrences, waits, waits.c.id == found.wait_id)
+    # Said so that PostgreSQL has no statistics of it: where hardly a wait had ended it would read all that have since.
+    has_ended = sa.func.coalesce(sa.cast(waits.c.resolution, sa.Text), _NOTHING) != _NOTHING
+    taken = taken.where(_ACTIVE, which, has_ended)
+    return taken.order_by(found.id).with_for_update(of=recurrences)
+
+
+def _text(document: sa.Column[Any]) -> sa.ColumnElement[str]:
+    return sa.cast(document, sa.Text).label(document.name)

@@ -40,15 +40,17 @@ def _reschedule() -> Claimed:
         .with_for_update(of=waits)
     )
 
-    def steps(claimed: FromClause) -> dict[str, UpdateBase]:
-        changed = {"scheduled_at": claimed.c.scheduled_at, **_configured(claimed)}
-        move = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, SCHEDULED)
-        # A tick looks for recurrences by when their open wait is due.
-        due = sa.update(recurrences).values(next_at=claimed.c.scheduled_at).where(recurrences.c.wait_id == claimed.c.id)
-        status = literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
-        return {"moved": move, "audited": audit(claimed, status), "recurring": due}
+    return Claimed(claim, moving_steps, claimed_ids)
 
-    return Claimed(claim, steps, claimed_ids)
+
+def moving_steps(claimed: FromClause) -> dict[str, UpdateBase]:
+    """Give the claimed waits, which are scheduled, their new instant, and write the audit."""
+    changed = {"scheduled_at": claimed.c.scheduled_at, **_configured(claimed)}
+    move = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, SCHEDULED)
+    # A tick looks for recurrences by when their open wait is due.
+    due = sa.update(recurrences).values(next_at=claimed.c.scheduled_at).where(recurrences.c.wait_id == claimed.c.id)
+    status = literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
+    return {"moved": move, "audited": audit(claimed, status), "recurring": due}
 
 
 def _configured(claimed: FromClause) -> dict[str, Any]:
@@ -75,16 +77,18 @@ def _change_deadlines() -> Claimed:
         .with_for_update(of=waits)
     )
 
-    def steps(claimed: FromClause) -> dict[str, UpdateBase]:
-        wait = sa.update(waits).values({"timeout_at": claimed.c.timeout_at, **_configured(claimed)})
-        deadline = {name: claimed.c[name] for name in ("timeout_at", "expires_at", "gated")}
-        # All of them, those too that have matched for a group: they are of a wait that still waits.
-        listener = sa.update(listeners).values(deadline).where(listeners.c.wait_id == claimed.c.id)
-        status = literal(WaitExecutionStatus.WAITING, waits.c.status)
-        moved = wait.where(waits.c.id == claimed.c.id, WAITING)
-        return {"moved": moved, "audited": audit(claimed, status), "listening": listener}
+    return Claimed(claim, redirecting_steps, claimed_ids)
 
-    return Claimed(claim, steps, claimed_ids)
+
+def redirecting_steps(claimed: FromClause) -> dict[str, UpdateBase]:
+    """Give the claimed waits, which listen, and their listeners another deadline or window, and write the audit."""
+    wait = sa.update(waits).values({"timeout_at": claimed.c.timeout_at, **_configured(claimed)})
+    deadline = {name: claimed.c[name] for name in ("timeout_at", "expires_at", "gated")}
+    # All of them, those too that have matched for a group: they are of a wait that still waits.
+    listener = sa.update(listeners).values(deadline).where(listeners.c.wait_id == claimed.c.id)
+    status = literal(WaitExecutionStatus.WAITING, waits.c.status)
+    moved = wait.where(waits.c.id == claimed.c.id, WAITING)
+    return {"moved": moved, "audited": audit(claimed, status), "listening": listener}
 
 
 @statement

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from waitctl.infrastructure.schema import deliveries, event_types, events, quarantine, waits
+from waitctl.infrastructure.schema import deliveries, event_types, events, quarantine, templates, waits
 from waitctl.infrastructure.sql_batch import statement
 
 _NEWEST: sa.ColumnElement[int] = sa.literal_column("500")
@@ -43,3 +43,10 @@ def _newest_quarantined() -> sa.Select[Any]:
 def _type_names() -> sa.Select[Any]:
     """The registered event types, for a shell to complete them."""
     return sa.select(event_types.c.name).order_by(event_types.c.name)
+
+
+@statement
+def _template_names() -> sa.Select[Any]:
+    """The templates by name, for a shell to complete them: each with its newest version."""
+    found = sa.select(templates.c.name, sa.func.max(templates.c.version).label("version"))
+    return found.where(templates.c.removed_at.is_(None)).group_by(templates.c.name).order_by(templates.c.name)

@@ -1,0 +1,10 @@
+-- note_skipped
+-- Note why these waits of a batch were left as they are.
+
+UPDATE workflow_wait_plan_entries
+SET fate=:to_fate::VARCHAR
+WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
+  AND workflow_wait_plan_entries.wait_id > :beyond::UUID
+  AND workflow_wait_plan_entries.wait_id <= :last::UUID
+  AND workflow_wait_plan_entries.wait_id = ANY (CAST(string_to_array(:ids::VARCHAR,
+      E'\n') AS UUID[]));

@@ -1,0 +1,8 @@
+-- renew_run
+-- Whoever works at a plan goes on, unless somebody else has taken it over. Locks the plan.
+
+UPDATE workflow_wait_plans
+SET lease_expires_at=:until::TIMESTAMP WITH TIME ZONE
+WHERE workflow_wait_plans.id = :plan::UUID
+  AND workflow_wait_plans.run = :own_run::INTEGER
+RETURNING workflow_wait_plans.id;

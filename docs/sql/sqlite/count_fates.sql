@@ -1,0 +1,12 @@
+-- count_fates
+-- What became of the waits of these plans, by plan and fate.
+
+SELECT workflow_wait_plan_entries.plan_id, workflow_wait_plan_entries.fate,
+    workflow_wait_plan_entries.undone_fate, count(*) AS count_1
+FROM workflow_wait_plan_entries
+WHERE workflow_wait_plan_entries.plan_id IN (
+    SELECT value
+    FROM json_each(:ids)
+)
+GROUP BY workflow_wait_plan_entries.plan_id, workflow_wait_plan_entries.fate,
+    workflow_wait_plan_entries.undone_fate;

@@ -1,0 +1,13 @@
+-- delete_entries
+-- Delete waits of a plan, some at once.
+
+DELETE FROM workflow_wait_plan_entries
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id IN (
+    SELECT workflow_wait_plan_entries.wait_id
+    FROM workflow_wait_plan_entries
+    WHERE workflow_wait_plan_entries.plan_id = :plan
+    ORDER BY workflow_wait_plan_entries.wait_id
+    LIMIT :limit
+    OFFSET :param_1
+);

@@ -1,0 +1,79 @@
+-- end_planned-resume
+-- End the waits of a batch that nobody has touched. Locks the waits by id, then their listeners.
+
+-- cleared
+DELETE FROM waitctl_claimed;
+
+-- claimed
+INSERT INTO waitctl_claimed (id, from_status, handler)
+SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status,
+    coalesce(CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_1) AS VARCHAR),
+    workflow_wait_executions.handler) AS handler
+FROM workflow_wait_plan_entries
+JOIN workflow_wait_executions ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id > :beyond
+  AND workflow_wait_plan_entries.wait_id <= :last
+  AND workflow_wait_plan_entries.fate IS NULL
+  AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
+  AND NOT (EXISTS (
+    SELECT *
+    FROM workflow_wait_transitions
+    WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
+      AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
+))
+  AND workflow_wait_executions.status IN ('waiting', 'scheduled')
+  AND (workflow_wait_executions.status = 'scheduled' OR NOT (EXISTS (
+    SELECT *
+    FROM workflow_event_listeners
+    WHERE workflow_event_listeners.wait_id = workflow_wait_executions.id
+      AND workflow_event_listeners.status = 'active'
+      AND workflow_event_listeners.expires_at <= :now
+)))
+ORDER BY workflow_wait_executions.id;
+
+-- ended
+UPDATE workflow_wait_executions
+SET status='resumed', updated_at=:now, resolved_at=:now, resolution='manual'
+FROM waitctl_claimed
+WHERE workflow_wait_executions.id = waitctl_claimed.id
+  AND workflow_wait_executions.status = waitctl_claimed.from_status;
+
+-- audited
+INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data, id)
+SELECT waitctl_claimed.id, :now AS anon_1, waitctl_claimed.from_status, 'resumed' AS anon_2,
+    :reason AS anon_3, :actor AS anon_4, :data AS anon_5, (
+    SELECT coalesce(max(rowid), 0) AS coalesce_1
+    FROM workflow_wait_transitions
+) + row_number() OVER () AS id
+FROM waitctl_claimed;
+
+-- closed
+UPDATE workflow_event_listeners
+SET status='cancelled'
+FROM waitctl_claimed
+WHERE workflow_event_listeners.wait_id = waitctl_claimed.id
+  AND workflow_event_listeners.status = 'active';
+
+-- sent
+INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt,
+    next_attempt_at, created_at)
+SELECT printf('%08x-%04x-7%03x-%04x-%012x',
+    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) >> 16,
+    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) & 65535, abs(random() % 4096),
+    32768 + abs(random() % 16384), abs(random() % 281474976710656)) AS new_id_1, waitctl_claimed.id,
+    waitctl_claimed.handler, 'manual' AS anon_1, 'pending' AS anon_2, 0, :now AS anon_3,
+    :now AS anon__1
+FROM waitctl_claimed
+WHERE waitctl_claimed.handler IS NOT NULL;
+
+-- noted
+UPDATE workflow_wait_plan_entries
+SET seen_at=:now, fate=:fate
+FROM waitctl_claimed
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id = waitctl_claimed.id;
+
+-- told
+SELECT waitctl_claimed.id
+FROM waitctl_claimed;

@@ -1,0 +1,10 @@
+-- find_stop_waits
+-- The waits that would stop the recurrences of these waits.
+
+SELECT workflow_recurrences.stop_wait_id
+FROM workflow_recurrences
+WHERE workflow_recurrences.wait_id IN (
+    SELECT value
+    FROM json_each(:ids)
+)
+  AND workflow_recurrences.stop_wait_id IS NOT NULL;

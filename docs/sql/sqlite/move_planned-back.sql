@@ -1,0 +1,66 @@
+-- move_planned-back
+-- Give the scheduled waits of a batch that nobody has touched their new instant, or the old one back.
+--
+-- Locks the waits by id. None becomes due by a new one.
+
+-- cleared
+DELETE FROM waitctl_claimed;
+
+-- claimed
+INSERT INTO waitctl_claimed (id, from_status, scheduled_at, config, late_policy, timezone)
+SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status,
+    workflow_wait_plan_entries.due_before AS scheduled_at,
+    workflow_wait_plan_entries.config_before AS config,
+    workflow_wait_plan_entries.late_policy_before AS late_policy,
+    workflow_wait_plan_entries.timezone_before AS timezone
+FROM workflow_wait_plan_entries
+JOIN workflow_wait_executions ON workflow_wait_executions.id = workflow_wait_plan_entries.wait_id
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id > :beyond
+  AND workflow_wait_plan_entries.wait_id <= :last
+  AND workflow_wait_plan_entries.fate = :param_1
+  AND workflow_wait_plan_entries.undone_fate IS NULL
+  AND workflow_wait_executions.updated_at = workflow_wait_plan_entries.seen_at
+  AND (
+    SELECT count(*) AS count_1
+    FROM workflow_wait_transitions
+    WHERE workflow_wait_transitions.wait_id = workflow_wait_executions.id
+      AND workflow_wait_transitions.id > workflow_wait_plan_entries.last_line
+) = 1
+  AND workflow_wait_executions.status = 'scheduled'
+  AND workflow_wait_plan_entries.due_before IS NOT NULL
+ORDER BY workflow_wait_executions.id;
+
+-- moved
+UPDATE workflow_wait_executions
+SET scheduled_at=waitctl_claimed.scheduled_at, timezone=waitctl_claimed.timezone,
+    wait_config=waitctl_claimed.config, updated_at=:now, late_policy=waitctl_claimed.late_policy
+FROM waitctl_claimed
+WHERE workflow_wait_executions.id = waitctl_claimed.id
+  AND workflow_wait_executions.status = 'scheduled';
+
+-- audited
+INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data, id)
+SELECT waitctl_claimed.id, :now AS anon_1, waitctl_claimed.from_status, 'scheduled' AS anon_2,
+    :reason AS anon_3, :actor AS anon_4, :data AS anon_5, (
+    SELECT coalesce(max(rowid), 0) AS coalesce_1
+    FROM workflow_wait_transitions
+) + row_number() OVER () AS id
+FROM waitctl_claimed;
+
+-- recurring
+UPDATE workflow_recurrences
+SET next_at=waitctl_claimed.scheduled_at
+FROM waitctl_claimed
+WHERE workflow_recurrences.wait_id = waitctl_claimed.id;
+
+-- noted
+UPDATE workflow_wait_plan_entries
+SET seen_at=:now, undone_fate=:undone_fate
+FROM waitctl_claimed
+WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id = waitctl_claimed.id;
+
+-- told
+SELECT waitctl_claimed.id
+FROM waitctl_claimed;

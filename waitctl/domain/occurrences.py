@@ -1,0 +1,193 @@
+"""What comes next in a recurrence: the instants of its rule, and the wait for the first that is still to come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from waitctl.domain import clocks
+from waitctl.domain.calendars import Calendar
+from waitctl.domain.durations import Duration
+from waitctl.domain.errors import InvalidRecurrenceError
+from waitctl.domain.instants import check_zone, show_local
+from waitctl.domain.intents import FixedTime, Intent, Late, Past, Rules, UntilDate
+from waitctl.domain.late import late_policy
+from waitctl.domain.recurrence import RecurrenceRule, parse_cron, parse_rrule
+from waitctl.domain.schedule import IntentResolver, Schedule
+from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
+from waitctl.domain.waits import NUMBER, RECURRENCE, WAIT_TYPES, WaitType, asked_config
+
+_First = TypeVar("_First")
+
+_BEFORE = timedelta(hours=3)
+"""How far before an instant local times are looked at that may mean a later one: no change of clocks is longer."""
+
+_MOST_TRIED = 5000
+"""Local times that are tried for one that passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """What the next wait is asked for: its intent, the instant that this is counted from, and what it comes to."""
+
+    intent: Intent
+    base: datetime
+    resolver: IntentResolver
+    schedule: Schedule
+
+    @property
+    def at(self) -> datetime:
+        """When it is due, before it is spread."""
+        return self.schedule.at
+
+
+def next_occurrence(
+    rule: RecurrenceRule,
+    zone: str,
+    rules: Rules,
+    calendar: Calendar | None,
+    *,
+    anchor: datetime,
+    base: datetime,
+    after: datetime,
+) -> Occurrence | None:
+    """The first occurrence due after ``after``; ``None`` when the rule has come to its end.
+
+    ``anchor`` is where the recurrence began, ``base`` what ``every`` counts from. What was missed is passed over.
+    Raises what `IntentResolver.resolve` raises.
+    """
+    check_zone(zone)
+    for intent, counted_from in _candidates(rule, zone, anchor=anchor, base=base, after=after):
+        resolver = IntentResolver(intent, zone, rules, calendar)
+        schedule = resolver.resolve(counted_from)
+        if rule.until is not None and schedule.at > rule.until:
+            return None
+        if schedule.at > after:
+            return Occurrence(intent, counted_from, resolver, schedule)
+    return None
+
+
+def _candidates(
+    rule: RecurrenceRule, zone: str, *, anchor: datetime, base: datetime, after: datetime
+) -> Iterator[tuple[Intent, datetime]]:
+    if rule.every is not None and not rule.fixed:
+        yield FixedTime(rule.every, rule.at or _kept_clock(rule.every, anchor, zone), rule.on), base
+        yield FixedTime(rule.every, rule.at or _kept_clock(rule.every, anchor, zone), rule.on), after
+        return
+    if rule.every is not None:
+        found = _multiples(rule, rule.every, zone, anchor, after)
+    else:
+        start = clocks.Instant(after).to_tz(zone).to_plain().to_stdlib() - _BEFORE
+        if rule.cron is not None:
+            times: Iterator[datetime] = parse_cron(rule.cron, start)
+        else:
+            first = clocks.Instant(anchor).to_tz(zone).to_plain().to_stdlib().replace(microsecond=0)
+            times = parse_rrule(str(rule.rrule), first, zone).xafter(start, inc=False)
+        found = (UntilDate(clocks.PlainDateTime(time), past=Past.FIRE) for time in islice(times, _MOST_TRIED))
+    for intent in found:
+        yield intent, after
+
+
+def _kept_clock(every: Duration, anchor: datetime, zone: str) -> clocks.Time | None:
+    """Days, weeks and months of a recurrence keep the wall clock that it began at."""
+    if every.time or every.business_time or not (every.days or every.months or every.business_days):
+        return None
+    return clocks.Instant(anchor).to_tz(zone).time().replace(nanosecond=0)
+
+
+def _multiples(
+    rule: RecurrenceRule, every: Duration, zone: str, anchor: datetime, after: datetime
+) -> Iterator[UntilDate]:
+    """The anchor and so many times the span after it, each counted from the anchor alone."""
+    start = clocks.Instant(anchor).to_tz(zone)
+    at = rule.at or _kept_clock(every, anchor, zone)
+    roughly = timedelta(days=every.days + 30.4375 * every.months) + every.time
+    first = max(1, int((after - anchor - _BEFORE) / roughly) - 1)
+    for number in range(first, first + _MOST_TRIED):
+        if at is None:
+            yield UntilDate(anchor + number * (timedelta(days=every.days) + every.time), past=Past.FIRE)
+            continue
+        day: clocks.Date = start.date().add(months=number * every.months).add(days=number * every.days)
+        day = rule.on.of(day) if rule.on is not None else day
+        yield UntilDate(day.at(at), past=Past.FIRE)
+
+
+def preview(
+    rule: RecurrenceRule, zone: str, rules: Rules, calendar: Calendar | None, *, anchor: datetime, count: int
+) -> list[datetime]:
+    """The first ``count`` instants of a rule, as they come if every wait ends when it is due."""
+    found: list[datetime] = []
+    base = after = anchor
+    while len(found) < min(count, rule.count or count):
+        following = next_occurrence(rule, zone, rules, calendar, anchor=anchor, base=base, after=after)
+        if following is None:
+            break
+        found.append(following.at)
+        base = after = following.at
+    return found
+
+
+def explain(rule: RecurrenceRule, zone: str, instants: list[datetime]) -> tuple[str, ...]:
+    """The rule and its first instants, in words."""
+    ends = [f"until {show_local(rule.until, zone)}"] if rule.until else []
+    ends += [f"{rule.count} times"] if rule.count else []
+    asked = f"recurring {rule} in {zone}" + (f", {' or '.join(ends)}" if ends else "")
+    return (asked, *(f"occurrence {number}: {show_local(at, zone)} {zone}" for number, at in enumerate(instants, 1)))
+
+
+def check_comes(found: _First | None, rule: RecurrenceRule) -> _First:
+    """The first occurrence, or its wait. Raises `InvalidRecurrenceError` when there is none to come."""
+    if found is None:
+        raise InvalidRecurrenceError(
+            f"{rule} has no occurrence to come", hint="its end lies in the past, or before its first occurrence"
+        )
+    return found
+
+
+# -- its wait ----------------------------------------------------------------------------------------------------------
+
+
+class Terms(NamedTuple):
+    """What the next wait of a recurrence goes by; ``rule`` and ``rules`` are JSON, as they are stored."""
+
+    recurrence_id: str
+    rule: str
+    rules: str
+    timezone: str
+    occurrence: int
+    anchor_at: datetime
+
+
+class NextWait(NamedTuple):
+    """The wait that comes next: what it has of its own. The rest is its recurrence's."""
+
+    id: str
+    recurrence_id: str
+    number: int
+    wait_type: WaitType
+    scheduled_at: datetime
+    timezone: str
+    wait_config: JsonObject
+    late_policy: Late | None
+
+
+def next_wait(
+    wait_id: str, terms: Terms, found: Occurrence, rules: Rules, kept: JsonObject, *, tzdata: str | None
+) -> NextWait:
+    """The wait for an occurrence, spread by its id; ``kept`` is what `wait_config` has of the rules."""
+    base = found.base if isinstance(found.intent, FixedTime) else None
+    number = terms.occurrence + 1
+    config = asked_config(found.intent, kept, base=base, tzdata=tzdata)
+    return NextWait(
+        wait_id,
+        terms.recurrence_id,
+        number,
+        WAIT_TYPES[type(found.intent)],
+        found.resolver.spread(found.schedule, wait_id).at,
+        terms.timezone,
+        config | {RECURRENCE: terms.recurrence_id, NUMBER: number},
+        late_policy(rules, found.resolver.opening_rules),
+    )
