@@ -15,6 +15,7 @@ from waitctl.application.contacts import ContactInput, ContactService
 from waitctl.application.deliveries.pausing import PauseService
 from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.operations.moving import Export, Import, Imported, read_lines
+from waitctl.application.operations.templates import TemplateService
 from waitctl.application.retention import Upkeep
 from waitctl.application.waits.recurring import RecurrenceService
 from waitctl.domain.durations import parse_duration
@@ -57,7 +58,7 @@ def fill(scene: Scene, folder: Path) -> Scene:
 
 
 def _waits(scene: Scene, folder: Path) -> None:
-    scene.handle(folder, "echo done; echo twice", "nudge")
+    scene.handle(folder, "echo done; printf '\\002\\t\\\\n'", "nudge")
     scene.handle(folder, "exit 65", "fails")
     for name in ("nudge", "fails", "nobody"):
         scene.create("1m", f"to {name}", handler=name, workflow_id="billing", context={"n": 1.50, "é": [1e30, -0.0]})
@@ -92,6 +93,7 @@ def _recurrences(scene: Scene) -> None:
 
 
 def _rest(scene: Scene) -> None:
+    TemplateService(scene.database).save("reminder", {"type": "fixed-time", "duration": "1d"})
     ContactService(scene.database).set_contact(ContactInput("ada", "Europe/Berlin", {"name": "Ada"}))
     PauseService(scene.database).pause(PauseKind.HANDLER, "mail", reason="down")
     scene.events.add_type("welcome")

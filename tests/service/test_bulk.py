@@ -25,8 +25,8 @@ from waitctl import (
 )
 from waitctl.application.operations.bulk import BulkService
 from waitctl.application.retention import Upkeep
+from waitctl.application.waits.changes import Replan
 from waitctl.application.waits.planning import MoveOptions
-from waitctl.application.waits.rescheduling import Replan
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (
     ConflictError,

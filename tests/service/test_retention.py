@@ -13,11 +13,12 @@ import sqlalchemy as sa
 
 from tests.invariants import invariants
 from tests.scene import MINUTE, NOON, Scene
-from waitctl import Database, EventQuery, Settings, Tick, WaitSpec
+from waitctl import Database, Duration, EventQuery, Settings, Tick, WaitRequest, WaitSpec
 from waitctl.application import retention
 from waitctl.application.retention import Pruned, Upkeep, first_id_of, instant_of_id
 from waitctl.domain.errors import IdempotencyKeyConflictError
 from waitctl.domain.histograms import BEYOND, HANDLER_MILLISECONDS, SECONDS, bucket_of, cumulative, percentile
+from waitctl.domain.intents import FixedTime
 from waitctl.infrastructure.executor import WATCHERS, Connection, Said
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import pruning, rollups
@@ -336,6 +337,31 @@ def test_a_key_is_not_lost_while_its_wait_is_pruned(postgres_scene: Scene) -> No
     assert gone == [1]
     assert (again.created, again.wait.status) == (False, "resumed")
     assert not scene.create(idempotency_key="k").created
+
+
+@pytest.mark.parametrize("more", [[], ["other"]], ids=["all new", "among others that are there"])
+def test_a_key_of_many_is_not_lost_while_its_wait_is_pruned(postgres_scene: Scene, more: list[str]) -> None:
+    """The wait goes between the look for what is left of such and the insert; whether they are taken for new or not."""
+    scene = postgres_scene
+    requests = [WaitRequest(FixedTime(Duration(1)), WaitSpec(key, idempotency_key=key)) for key in ["k", *more]]
+    scene.waits.create_waits(requests)
+    scene.waits.resume_wait(scene.waits.create_fixed_time_wait("1d", requests[0].spec).wait.id)
+    scene.at(100 * 24 * 60)
+    gone: list[int] = []
+
+    def prune_before(said: Said) -> None:
+        if not gone and said.name == "find_pruned_keys":
+            gone.append(0)
+            with Database(scene.url, as_of=scene.database.as_of) as other:
+                gone[0] = Upkeep(other, older_than=90 * DAY).run().waits
+
+    WATCHERS.append(prune_before)
+    try:
+        totals = scene.waits.create_waits(requests)
+    finally:
+        WATCHERS.remove(prune_before)
+    assert gone == [1]
+    assert (totals.created, totals.existing) == (0, len(requests))
 
 
 def test_a_file_gives_room_back(sqlite_scene: Scene) -> None:

@@ -100,7 +100,7 @@ class Recurrences:
 
     def go_on(self, connection: Connection, ended: Sequence[Ended], now: datetime) -> None:
         """Go on with recurrences whose open wait has ended, or end them."""
-        over = defaultdict[tuple[RecurrenceStatus, str], list[Ended]](list)
+        over: defaultdict[tuple[RecurrenceStatus, str], list[Ended]] = defaultdict(list)
         coming: list[NextWait] = []
         following, zones = Following(self._host_rules, self._tolerance), _zones_of_contacts(connection, ended)
         for each in ended:

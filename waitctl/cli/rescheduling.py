@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from waitctl.application.documents import wait_document
-from waitctl.application.waits.rescheduling import Change, Replan, ReschedulingService
+from waitctl.application.waits.changes import Change, Replan
+from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.application.waits.results import WaitStatus
 from waitctl.cli.filters import AllOption, Filters, require_some, takes_filters
 from waitctl.cli.output import (

@@ -17,7 +17,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from waitctl.infrastructure.schema import UtcDateTime
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.sql_values import encode_texts, encode_tuples
 
 # -- many values in one parameter --------------------------------------------------------------------------------------

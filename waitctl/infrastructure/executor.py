@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from threading import Lock
@@ -227,12 +227,6 @@ class Connection:
                 yield from rows
         finally:
             cursor.close()
-
-    def copy_rows(self, text: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Send rows by a COPY of PostgreSQL, values as the driver writes them."""
-        with self._running("copy", text, NONE) as cursor, cursor.copy(text) as copy:
-            for row in rows:
-                copy.write_row(row)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from waitctl.domain.text import from_json, to_json
+from waitctl.infrastructure.column_types import Json, UtcDateTime
 from waitctl.infrastructure.dialects import Texts, TupleText
 from waitctl.infrastructure.executor import Sent
-from waitctl.infrastructure.schema import Json, UtcDateTime
 from waitctl.infrastructure.sql_batch import NAME, STATEMENTS, Claimed
 from waitctl.infrastructure.store import statements
 

@@ -6,140 +6,32 @@ id without one and are written in the same transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from enum import StrEnum
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
-    Dialect,
-    Enum,
     ForeignKey,
     Identity,
     Integer,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
-    String,
     Table,
     Text,
-    TypeDecorator,
-    Uuid,
     false,
     text,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import GenericFunction
-from sqlalchemy.types import TypeEngine
 
 from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
-from waitctl.infrastructure.sql_values import read_stored_instant, stored_instant, utc_instant
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An instant: ``timestamptz`` on PostgreSQL, ``YYYY-MM-DD HH:MM:SS.ffffff`` in UTC (which sorts) on SQLite.
-
-    Refuses naive values.
-    """
-
-    impl = DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """A text on SQLite, an instant with a zone elsewhere."""
-        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else DateTime(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Encode an aware datetime. Raises `ValueError` for a naive one."""
-        return stored_instant(value) if dialect.name == "sqlite" else utc_instant(value)
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
-        """Decode to an aware datetime in UTC; one function, since a batch calls it ten thousand times."""
-        return read_stored_instant if dialect.name == "sqlite" else utc_instant
-
-
-class Json(TypeDecorator[Any]):
-    """JSONB on PostgreSQL, JSON text on SQLite; ``None`` is SQL's NULL."""
-
-    impl = JSON
-    cache_ok = True
-
-    def __init__(self) -> None:
-        super().__init__(none_as_null=True)
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Import PostgreSQL's types only for PostgreSQL: they cost SQLite's start-up a tenth of a second."""
-        if dialect.name == "postgresql":
-            from sqlalchemy.dialects.postgresql import JSONB
-
-            return dialect.type_descriptor(JSONB(none_as_null=True))
-        return dialect.type_descriptor(JSON(none_as_null=True))
-
-
-class new_id(GenericFunction[str]):  # noqa: N801 (a SQL function)
-    """A UUIDv7 made by the database."""
-
-    type = Uuid(as_uuid=False).with_variant(String(36), "sqlite")
-    inherit_cache = True
-
-
-@compiles(new_id, "postgresql")
-def _new_id_postgresql(element: new_id, compiler: SQLCompiler, **_: Any) -> str:
-    return "waitctl_uuidv7()"
-
-
-@compiles(new_id, "sqlite")
-def _new_id_sqlite(element: new_id, compiler: SQLCompiler, **_: Any) -> str:
-    millis = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-    return (
-        f"printf('%08x-%04x-7%03x-%04x-%012x', {millis} >> 16, {millis} & 65535, abs(random() % 4096), "
-        "32768 + abs(random() % 16384), abs(random() % 281474976710656))"
-    )
-
-
-class real_now(GenericFunction[datetime]):  # noqa: N801 (a SQL function)
-    """The database's own clock at this moment: ``now()`` would be the transaction's start."""
-
-    type = UtcDateTime()
-    inherit_cache = True
-
-
-@compiles(real_now, "postgresql")
-def _real_now_postgresql(element: real_now, compiler: SQLCompiler, **_: Any) -> str:
-    return "clock_timestamp()"
-
-
-@compiles(real_now, "sqlite")
-def _real_now_sqlite(element: real_now, compiler: SQLCompiler, **_: Any) -> str:
-    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
-
-
-def _enum(members: type[StrEnum], name: str) -> Enum:
-    return Enum(
-        members,
-        name=name,
-        values_callable=lambda enum: [member.value for member in enum],
-        create_constraint=True,
-    )
-
-
-def _id() -> TypeEngine[str]:
-    return Uuid(as_uuid=False).with_variant(String(36), "sqlite")
-
+from waitctl.infrastructure.column_types import Json, UtcDateTime, enum_of, id_type, new_id, real_now
 
 _big = BigInteger().with_variant(Integer, "sqlite")
 
-wait_status = _enum(WaitExecutionStatus, "workflow_wait_status")
-resolution = _enum(Resolution, "workflow_wait_resolution")
+wait_status = enum_of(WaitExecutionStatus, "workflow_wait_status")
+resolution = enum_of(Resolution, "workflow_wait_resolution")
 
 metadata = MetaData(
     naming_convention={
@@ -154,12 +46,12 @@ OPEN = "status IN ('waiting', 'scheduled')"
 waits = Table(
     "workflow_wait_executions",
     metadata,
-    Column("id", _id(), primary_key=True),
+    Column("id", id_type(), primary_key=True),
     Column("workflow_id", Text),
     Column("workflow_execution_id", Text, nullable=False),
     Column("step_id", Text, nullable=False),
     Column("contact_id", Text),
-    Column("wait_type", _enum(WaitType, "workflow_wait_type"), nullable=False),
+    Column("wait_type", enum_of(WaitType, "workflow_wait_type"), nullable=False),
     Column("status", wait_status, nullable=False),
     Column("scheduled_at", UtcDateTime),
     Column("timeout_at", UtcDateTime),
@@ -172,7 +64,7 @@ waits = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("resolved_at", UtcDateTime),
     Column("resolution", resolution),
-    Column("resolution_event_id", _id()),
+    Column("resolution_event_id", id_type()),
     Column("late_seconds", BigInteger),
     Column("late_policy", Text),  # what else than fire a tick may do when it is late
     Column("handlers", Json),  # by outcome; for the others there is `handler`
@@ -185,8 +77,8 @@ waits = Table(
 listeners = Table(
     "workflow_event_listeners",
     metadata,
-    Column("id", _id(), primary_key=True),
-    Column("wait_id", _id(), ForeignKey(waits.c.id, ondelete="CASCADE"), nullable=False),
+    Column("id", id_type(), primary_key=True),
+    Column("wait_id", id_type(), ForeignKey(waits.c.id, ondelete="CASCADE"), nullable=False),
     Column("event_type", Text, nullable=False),
     Column("contact_id", Text, nullable=False),
     Column("match", Json),
@@ -199,11 +91,11 @@ listeners = Table(
     Column("needed", Integer, nullable=False, server_default=text("1")),
     Column("distinct", Text),
     Column("diagnostic", Text),
-    Column("status", _enum(ListenerStatus, "workflow_listener_status"), nullable=False),
+    Column("status", enum_of(ListenerStatus, "workflow_listener_status"), nullable=False),
     Column("since_at", UtcDateTime, nullable=False),
     Column("timeout_at", UtcDateTime),
     Column("expires_at", UtcDateTime),
-    Column("matched_event_id", _id()),
+    Column("matched_event_id", id_type()),
     Column("matched_at", UtcDateTime),
     CheckConstraint("(matched_event_id IS NULL) = (matched_at IS NULL)", name="matched_by_an_event"),
 )
@@ -212,9 +104,9 @@ listeners = Table(
 matches = Table(
     "workflow_listener_matches",
     metadata,
-    Column("wait_id", _id(), ForeignKey(waits.c.id, ondelete="CASCADE"), nullable=False),
-    Column("listener_id", _id(), nullable=False),
-    Column("event_id", _id(), nullable=False),
+    Column("wait_id", id_type(), ForeignKey(waits.c.id, ondelete="CASCADE"), nullable=False),
+    Column("listener_id", id_type(), nullable=False),
+    Column("event_id", id_type(), nullable=False),
     Column("group_no", Integer, nullable=False),
     Column("distinct_value", Text),  # a long text by its digest: an index holds no long ones
     Column("received_at", UtcDateTime, nullable=False),
@@ -228,7 +120,7 @@ FIRST_INSTANT, LAST_INSTANT = "TIMESTAMPTZ '1000-01-01 00:00:00Z'", "TIMESTAMPTZ
 events = Table(
     "workflow_events",
     metadata,
-    Column("id", _id(), primary_key=True, server_default=new_id()),
+    Column("id", id_type(), primary_key=True, server_default=new_id()),
     Column("event_type", Text, nullable=False),
     Column("contact_id", Text, nullable=False),
     Column("data", Json, nullable=False, server_default=text("'{}'")),
@@ -258,7 +150,7 @@ events = Table(
 quarantine = Table(
     "workflow_event_quarantine",
     metadata,
-    Column("id", _id(), primary_key=True),
+    Column("id", id_type(), primary_key=True),
     Column("source", Text, nullable=False),
     Column("format", Text, nullable=False),
     Column("code", Text, nullable=False),
@@ -296,7 +188,7 @@ event_types = Table(
 transitions = Table(
     "workflow_wait_transitions",
     metadata,
-    Column("wait_id", _id(), nullable=False),
+    Column("wait_id", id_type(), nullable=False),
     Column("id", BigInteger, Identity(always=True), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("from_status", wait_status),
@@ -311,11 +203,11 @@ transitions = Table(
 deliveries = Table(
     "workflow_wait_deliveries",
     metadata,
-    Column("id", _id(), primary_key=True),
-    Column("wait_id", _id(), nullable=False),
+    Column("id", id_type(), primary_key=True),
+    Column("wait_id", id_type(), nullable=False),
     Column("handler", Text, nullable=False),
-    Column("outcome", _enum(Outcome, "workflow_delivery_outcome"), nullable=False),
-    Column("status", _enum(DeliveryStatus, "workflow_delivery_status"), nullable=False),
+    Column("outcome", enum_of(Outcome, "workflow_delivery_outcome"), nullable=False),
+    Column("status", enum_of(DeliveryStatus, "workflow_delivery_status"), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("max_attempts", Integer),
     Column("next_attempt_at", UtcDateTime, nullable=False),
@@ -323,7 +215,7 @@ deliveries = Table(
     Column("last_error", Text),
     Column("created_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
-    Column("dead_delivery_id", _id()),  # the dead delivery that this one tells of
+    Column("dead_delivery_id", id_type()),  # the dead delivery that this one tells of
     Column("claims", Integer, nullable=False, server_default=text("0")),  # how often it was leased: the fence
     CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="leased_while_running"),
     CheckConstraint("(status = 'delivered') = (delivered_at IS NOT NULL)", name="delivered_at_when_delivered"),
@@ -333,7 +225,7 @@ deliveries = Table(
 outputs = Table(
     "workflow_delivery_outputs",
     metadata,
-    Column("delivery_id", _id(), ForeignKey(deliveries.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("delivery_id", id_type(), ForeignKey(deliveries.c.id, ondelete="CASCADE"), primary_key=True),
     Column("attempt", Integer, nullable=False),
     Column("output", Text, nullable=False),
 )
@@ -344,7 +236,7 @@ tombstones = Table(
     Column("kind", Text, nullable=False),
     Column("scope", Text, nullable=False),
     Column("key", Text, nullable=False),
-    Column("wait_id", _id()),
+    Column("wait_id", id_type()),
     Column("fingerprint", Text),
     Column("resolution", resolution),
     Column("resolved_at", UtcDateTime),
@@ -393,7 +285,7 @@ contacts = Table(
 recurrences = Table(
     "workflow_recurrences",
     metadata,
-    Column("id", _id(), primary_key=True),
+    Column("id", id_type(), primary_key=True),
     Column("workflow_id", Text),
     Column("workflow_execution_id", Text, nullable=False),
     Column("step_id", Text, nullable=False),
@@ -411,8 +303,8 @@ recurrences = Table(
     Column("occurrence", Integer, nullable=False),  # the number of the open wait, or of the last one
     Column("anchor_at", UtcDateTime, nullable=False),  # what the rule counts from
     Column("next_at", UtcDateTime),  # when the open wait is due: how a tick knows that a batch may hold one
-    Column("wait_id", _id()),
-    Column("stop_wait_id", _id()),  # the wait for the event that stops it
+    Column("wait_id", id_type()),
+    Column("stop_wait_id", id_type()),  # the wait for the event that stops it
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     CheckConstraint("status IN ('active', 'paused', 'stopped', 'finished')", name="status"),
@@ -466,7 +358,7 @@ upkeep = Table(
 plans = Table(
     "workflow_wait_plans",
     metadata,
-    Column("id", _id(), primary_key=True),
+    Column("id", id_type(), primary_key=True),
     Column("kind", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("options", Json, nullable=False),
@@ -489,8 +381,8 @@ plans = Table(
 plan_entries = Table(
     "workflow_wait_plan_entries",
     metadata,
-    Column("plan_id", _id(), nullable=False),
-    Column("wait_id", _id(), nullable=False),
+    Column("plan_id", id_type(), nullable=False),
+    Column("wait_id", id_type(), nullable=False),
     Column("from_status", wait_status, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("last_line", BigInteger, nullable=False),

@@ -100,7 +100,7 @@ def as_tuples(rows: Sequence[Sequence[str | None]], dialect: str) -> str:
 
 
 # A backslash begins an escape there; what else COPY would take for its own no text holds.
-_ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+_ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", _NULL: r"\x02"})
 
 
 def as_copied(rows: Sequence[Sequence[str | None]]) -> str:

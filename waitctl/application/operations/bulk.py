@@ -15,8 +15,8 @@ from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.coming_again import ComingAgain
 from waitctl.application.documents import instant
 from waitctl.application.id_lookup import PLAN, find_cursor, find_id
+from waitctl.application.waits.changes import Replan
 from waitctl.application.waits.planning import MoveOptions, MovePlanner
-from waitctl.application.waits.rescheduling import Replan
 from waitctl.domain.errors import ConflictError, InvalidWaitConfigurationError
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.instants import format_instant

@@ -12,17 +12,11 @@ from functools import partial
 from waitctl.application.calendars.opening_rules import with_zone_rules
 from waitctl.application.contacts import ContactZones, zone_today
 from waitctl.application.documents import instant
+from waitctl.application.waits.changes import Open, check_still_to_come, instant_of, replanned, see
 from waitctl.application.waits.creating import WaitCreator
 from waitctl.application.waits.forms import read_options, routed, wait_request
 from waitctl.application.waits.requests import WaitRequest
-from waitctl.application.waits.rescheduling import (
-    Open,
-    ReschedulingService,
-    check_still_to_come,
-    instant_of,
-    replanned,
-    see,
-)
+from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.domain.errors import InvalidTemplateError, WaitStepError
 from waitctl.domain.instants import parse_instant
 from waitctl.domain.listeners import EventQuery

@@ -230,7 +230,7 @@ class BatchCreator:
         def write(presumed_new: bool) -> _Stored:
             return write_within_budget(
                 self._database,
-                partial(self._store, batch, presumed_new),
+                partial(self._store, batch, presumed_new, connection is None),
                 connection,
                 rollback=self._dry_run and connection is None,
             )
@@ -238,9 +238,15 @@ class BatchCreator:
         if likely_new and not self._database.is_sqlite:
             with suppress(store.NotAllNewError):
                 return write(presumed_new=True)
+        while connection is None:
+            with suppress(store.NotAllNewError):
+                return write(presumed_new=False)
         return write(presumed_new=False)
 
-    def _store(self, batch: _Batch, presumed_new: bool, connection: Connection, verdicts: Verdicts) -> _Stored:
+    def _store(
+        self, batch: _Batch, presumed_new: bool, is_own: bool, connection: Connection, verdicts: Verdicts
+    ) -> _Stored:
+        """``is_own``: the transaction is, and can be begun again."""
         now = self._database.lock_topics(connection, sorted(batch.buckets), exclusive=True)
         models = self._models(connection, batch, now)
         together = batch.items
@@ -249,6 +255,8 @@ class BatchCreator:
         if in_the_way := self._in_the_way(connection, batch, together, models):
             together = [item for item in together if item.row.id not in in_the_way]
         landed = self._insert(connection, batch, together, models, now, presumed_new=presumed_new)
+        if is_own and batch.has_keys:
+            self._check_unpruned(connection, together, landed)
         stored = _Stored(created=len(together) if landed is None else len(landed))
         if landed is None and len(together) == len(batch.items):
             return stored  # as a rule
@@ -261,6 +269,16 @@ class BatchCreator:
             if item.row.id not in done:
                 self._create_alone(connection, item, stored, verdicts, now)
         return stored
+
+    def _check_unpruned(self, connection: Connection, items: Sequence[_Item], landed: Collection[str] | None) -> None:
+        """Look again once they are in: what was pruned between a look and our insert is seen by a look after it."""
+        keyed = [
+            item.claims
+            for item in items
+            if item.row.idempotency_key is not None and (landed is None or item.row.id in landed)
+        ]
+        if keyed and store.find_pruned_keys(connection, keyed):
+            raise store.NotAllNewError
 
     def _models(self, connection: Connection, batch: _Batch, now: datetime) -> dict[int, WaitStepExecution]:
         """By the number of its plan a wait as all of it will be at ``now``; without those that cannot be."""

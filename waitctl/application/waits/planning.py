@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from waitctl.application.waits.rescheduling import Open, Replan, ReschedulingService, instant_of, is_waiting, see
+from waitctl.application.waits.changes import Open, Replan, instant_of, is_waiting, see
+from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.durations import Offset, parse_duration, parse_offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, WaitStepError

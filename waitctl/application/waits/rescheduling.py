@@ -10,6 +10,17 @@ from waitctl.application.calendars.opening_rules import HostOpeningRules, with_z
 from waitctl.application.contacts import ContactZones, zone_today
 from waitctl.application.documents import instant
 from waitctl.application.id_lookup import WAIT
+from waitctl.application.waits.changes import (
+    Change,
+    Moved,
+    Open,
+    Replan,
+    check_still_to_come,
+    instant_of,
+    is_waiting,
+    replanned,
+    see,
+)
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
@@ -19,7 +30,6 @@ from waitctl.domain.errors import (
     InvalidInputError,
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
-    ReplanTooLargeError,
 )
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.hours import parse_hours
@@ -41,11 +51,10 @@ from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.templates import LateBinding
 from waitctl.domain.text import JsonObject, check_reason
-from waitctl.domain.values import dataclass, replace
-from waitctl.domain.waits import NUMBER, RECURRENCE, WaitExecutionStatus, WaitStepExecution, WaitType
+from waitctl.domain.values import replace
+from waitctl.domain.waits import NUMBER, RECURRENCE, WaitStepExecution, WaitType
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
-from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import rescheduling as store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.rescheduling import DeadlineChange, Rescheduled
@@ -53,71 +62,6 @@ from waitctl.infrastructure.zone_rules import tzdata_version
 
 _PAGE = 1000
 _TRIES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A wait whose instant (or deadline) would be another today, in ``zone``; ``why`` is every rule that moves it."""
-
-    wait: WaitStepExecution
-    before: datetime | None
-    after: datetime | None
-    zone: str
-    why: tuple[str, ...]
-
-    def to_json(self) -> JsonObject:
-        """An element of `waitctl replan`'s document."""
-        return {
-            "id": self.wait.id,
-            "workflow_execution_id": self.wait.workflow_execution_id,
-            "step_id": self.wait.step_id,
-            "timezone": self.wait.timezone,
-            "to_timezone": self.zone,
-            "from": instant(self.before),
-            "to": instant(self.after),
-            "explanation": list(self.why),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Replan:
-    """What recomputing open waits from their intent comes to. ``failed``: those that cannot be, each with why."""
-
-    checked: int
-    changes: tuple[Change, ...]
-    failed: tuple[tuple[str, str], ...]
-    applied: int = 0
-
-    def to_json(self) -> JsonObject:
-        """The document of `waitctl replan`."""
-        return {
-            "checked": self.checked,
-            "changed": [change.to_json() for change in self.changes],
-            "failed": [{"id": wait_id, "error": error} for wait_id, error in self.failed],
-            "applied": self.applied,
-        }
-
-    def check_cap(self, cap: int | None) -> None:
-        """Raise `ReplanTooLargeError` when more waits would change than ``cap``."""
-        if cap is not None and len(self.changes) > cap:
-            raise ReplanTooLargeError(
-                f"{len(self.changes):,} waits would change, more than {cap:,}",
-                hint="look at the diff without --apply, then raise --max",
-            )
-
-
-_Moved = tuple[WaitStepExecution, WaitStepExecution, str]
-"""A wait as it is, as it is to be, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """An open wait as it stood at ``now``; of one that an event scheduled, when that was received and taken."""
-
-    wait: WaitStepExecution
-    now: datetime
-    received_at: datetime
-    taken_at: datetime
 
 
 class ReschedulingService:
@@ -321,12 +265,12 @@ class ReschedulingService:
         found.check_cap(cap if apply else None)
         return replace(found, applied=self._apply(moved)) if apply else found
 
-    def _replan(self, wanted: WaitFilter, zone: str | None) -> tuple[Replan, list[_Moved]]:
+    def _replan(self, wanted: WaitFilter, zone: str | None) -> tuple[Replan, list[Moved]]:
         if zone is not None:
             check_zone(zone)
         checked, changes, failed = 0, [], []
         zones = ContactZones(self._database)
-        moved: list[_Moved] = []
+        moved: list[Moved] = []
         for seen in self._open_waits(wanted):
             wait, place, checked = seen.wait, zone or seen.wait.timezone, checked + 1
             before = instant_of(wait)
@@ -392,7 +336,7 @@ class ReschedulingService:
             opening, moves = opening + spread.moved, (*moves, spread)
         return Schedule(opening, lambda: f"its event came at {show(came_at, zone)}", moves)
 
-    def _apply(self, moved: Sequence[_Moved]) -> int:
+    def _apply(self, moved: Sequence[Moved]) -> int:
         applied = 0
         for start in range(0, len(moved), _PAGE):
             part = moved[start : start + _PAGE]
@@ -401,7 +345,7 @@ class ReschedulingService:
 
     # -- both -----------------------------------------------------------------------------------------------------
 
-    def _write(self, changes: Sequence[_Moved], connection: Connection) -> set[str]:
+    def _write(self, changes: Sequence[Moved], connection: Connection) -> set[str]:
         """Write changed waits, each with its reason, where they still are as they were. Returns which have landed."""
         waiting = [each for each in changes if is_waiting(each[0])]
         scheduled = [each for each in changes if not is_waiting(each[0])]
@@ -463,41 +407,8 @@ class ReschedulingService:
         return wait
 
 
-def is_waiting(wait: WaitStepExecution) -> bool:
-    """Whether it waits for events: then its deadline is what can be moved."""
-    return wait.status is WaitExecutionStatus.WAITING
-
-
-def instant_of(wait: WaitStepExecution) -> datetime | None:
-    """What can be moved: when it is due, or its deadline."""
-    return wait.timeout_at if wait.wait_type is WaitType.FOR_EVENT and wait.scheduled_at is None else wait.scheduled_at
-
-
-def check_still_to_come(at: datetime | None, now: datetime, zone: str) -> None:
-    """Raise `InvalidWaitDateError` for an instant that has passed: nothing that is computed anew makes a wait due."""
-    if at is not None and at <= now:
-        raise InvalidWaitDateError(f"by the rules of today it was due at {show(at, zone)}: it stays as it is")
-
-
-def replanned(wait: WaitStepExecution, at: datetime | None) -> WaitStepExecution:
-    """The wait with another instant, or another deadline."""
-    return replace(wait, timeout_at=at) if is_waiting(wait) else replace(wait, scheduled_at=at)
-
-
 def _said(wait: WaitStepExecution, before: datetime | None, after: datetime | None, zone: str) -> str:
     versions = (wait.wait_config.get("tzdata"), tzdata_version(zone))
     rules = f", zone rules {versions[0]} → {versions[1]}" if versions[0] not in {None, versions[1]} else ""
     place = f", zone {wait.timezone} → {zone}" if zone != wait.timezone else ""
     return f"{instant(before)} → {instant(after)}{rules}{place}"
-
-
-def see(connection: Connection, waits: Sequence[WaitStepExecution], now: datetime) -> list[Open]:
-    """Waits with their events. Of an event that is pruned it counts when it was taken."""
-    ids = [wait.resolution_event_id for wait in waits if wait.resolution_event_id is not None]
-    received = {event.id: event.received_at for event in event_store.get_events(connection, ids)}
-    seen = []
-    for wait in waits:
-        taken_at = max((each.matched_at for each in wait.listeners if each.matched_at), default=wait.updated_at)
-        received_at = received.get(wait.resolution_event_id or "") or taken_at
-        seen.append(Open(wait, now, received_at, taken_at))
-    return seen

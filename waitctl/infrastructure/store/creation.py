@@ -74,7 +74,7 @@ LISTENED_COLUMNS = (
 
 
 class NotAllNewError(Exception):
-    """Among waits that were inserted as new ones is one whose step or key is taken. The transaction is lost."""
+    """Among waits that were inserted as new is one whose step or key is taken, or was. The transaction is lost."""
 
 
 def encode_waits(waits: Sequence[NewWait], dialect: str) -> Encoded:

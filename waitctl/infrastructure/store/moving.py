@@ -16,7 +16,7 @@ from waitctl.domain.filters import WaitFilter
 from waitctl.infrastructure.database_errors import of_driver
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import by_dialect
-from waitctl.infrastructure.sql_values import read_stored_instant
+from waitctl.infrastructure.sql_values import as_copied_values, read_stored_instant
 from waitctl.infrastructure.store.statements.moving import MOVED, Chosen, Moved, due_in_order, is_there, rows_of
 
 AT_ONCE = 1000
@@ -134,9 +134,9 @@ _PLACE = re.compile(r"COPY \w+, line ([0-9]+)")
 
 
 def _copy(connection: Connection, moved: Moved, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    names = ", ".join(f'"{name}"' for name in columns)
+    lines = "\n".join(map(as_copied_values, _given(moved, columns, rows, _POSTGRESQL)))
     try:
-        connection.copy_rows(f"COPY {moved.table.name} ({names}) FROM STDIN", _given(moved, columns, rows, _POSTGRESQL))
+        connection.copy(moved.table.name, columns, lines)
     except Exception as error:
         cause = of_driver(error)
         if str(getattr(cause, "sqlstate", ""))[:2] not in {"22", "23"}:

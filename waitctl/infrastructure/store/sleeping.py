@@ -16,8 +16,9 @@ from waitctl.domain.filters import WaitFilter
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.executor import Connection
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, waits
+from waitctl.infrastructure.schema import deliveries, listeners, waits
 from waitctl.infrastructure.store.statements.completion import ACTIVE, ID, SCHEDULED
 from waitctl.infrastructure.store.statements.filters import clauses
 from waitctl.infrastructure.store.statements.waits import literal

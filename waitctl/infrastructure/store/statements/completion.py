@@ -15,8 +15,9 @@ from sqlalchemy.sql.dml import UpdateBase
 from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
+from waitctl.infrastructure.column_types import UtcDateTime, new_id
 from waitctl.infrastructure.dialects import JsonRows, insert_numbered, seconds_between
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, events, listeners, new_id, transitions, waits
+from waitctl.infrastructure.schema import deliveries, events, listeners, transitions, waits
 from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
 from waitctl.infrastructure.store.statements.waits import literal
 

@@ -11,8 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import FromClause
 
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, Tuples, insert_new, insert_numbered, is_among
-from waitctl.infrastructure.schema import UtcDateTime, events, listeners, tombstones, transitions, waits
+from waitctl.infrastructure.schema import events, listeners, tombstones, transitions, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.creation import LISTENED_COLUMNS, PLAN_COLUMNS, Claims, NewWait
 from waitctl.infrastructure.store.statements.waits import OPEN_WAIT

@@ -10,8 +10,9 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.handlers import INLINE
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, is_one_of
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, waits
+from waitctl.infrastructure.schema import deliveries, waits
 from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
 from waitctl.infrastructure.store.statements.completion import LIMIT, NOW
 from waitctl.infrastructure.store.statements.waits import literal

@@ -15,8 +15,9 @@ from sqlalchemy.sql.dml import UpdateBase
 from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.intents import FIRST_DUE_AT
 from waitctl.domain.waits import Resolution
+from waitctl.infrastructure.column_types import UtcDateTime, new_id
 from waitctl.infrastructure.dialects import JsonRows, instant_in
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, waits
+from waitctl.infrastructure.schema import deliveries, waits
 from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
 from waitctl.infrastructure.store.due import _FIRST_CLAIM
 from waitctl.infrastructure.store.statements.completion import (

@@ -9,8 +9,9 @@ from sqlalchemy import FromClause
 
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, Tuples, any_of, insert_new
-from waitctl.infrastructure.schema import UtcDateTime, event_types, events, listeners, matches, tombstones, waits
+from waitctl.infrastructure.schema import event_types, events, listeners, matches, tombstones, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.events import _STORED, EventRow
 from waitctl.infrastructure.store.statements.waits import literal

@@ -12,7 +12,8 @@ from waitctl.domain.deliveries import Outcome
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus
-from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
+from waitctl.infrastructure.column_types import UtcDateTime
+from waitctl.infrastructure.schema import listeners, waits
 from waitctl.infrastructure.sql_batch import named
 from waitctl.infrastructure.store.statements.completion import ACTIVE, SCHEDULED
 from waitctl.infrastructure.store.statements.overview import percentiles

@@ -7,8 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.quarantine import MAX_KEPT
+from waitctl.infrastructure.column_types import UtcDateTime, real_now
 from waitctl.infrastructure.dialects import JsonRows, is_among, octets
-from waitctl.infrastructure.schema import UtcDateTime, events, real_now, tombstones
+from waitctl.infrastructure.schema import events, tombstones
 from waitctl.infrastructure.sql_batch import statement
 
 _LIMIT = sa.bindparam("limit", type_=sa.Integer)

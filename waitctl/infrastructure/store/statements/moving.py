@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from waitctl.domain.exports import Field, Kind
 from waitctl.domain.filters import WaitFilter
 from waitctl.infrastructure import schema
+from waitctl.infrastructure.column_types import Json, UtcDateTime
 from waitctl.infrastructure.dialects import bytewise
-from waitctl.infrastructure.schema import Json, UtcDateTime, events, listeners, matches, recurrences, waits
+from waitctl.infrastructure.schema import events, listeners, matches, recurrences, waits
 from waitctl.infrastructure.sql_batch import named
 from waitctl.infrastructure.store.statements.completion import ACTIVE, SCHEDULED
 from waitctl.infrastructure.store.statements.filters import clauses
@@ -120,6 +121,7 @@ _KINDS: Sequence[tuple[type[Any], Kind]] = (
 MOVED: Sequence[Moved] = (
     Moved("event_types", schema.event_types, _always, seed=schema.event_types.c.builtin),
     Moved("pauses", schema.pauses, _always),
+    Moved("templates", schema.templates, _always),
     Moved(
         "contacts",
         schema.contacts,

@@ -12,8 +12,9 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.waits import Resolution, WaitExecutionStatus, sources_of
+from waitctl.infrastructure.column_types import UtcDateTime, new_id
 from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, replace_known
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, new_id, outputs, waits
+from waitctl.infrastructure.schema import deliveries, outputs, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.statements.completion import LIMIT, NOW, audit, claimed_ids
 from waitctl.infrastructure.store.statements.deliveries import LEASE, STATUS, in_status, of_workflows, on_lease

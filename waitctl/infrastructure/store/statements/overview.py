@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from waitctl.domain.counts import CAP
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.waits import WaitType
-from waitctl.infrastructure.schema import UtcDateTime, deliveries, listeners, waits
+from waitctl.infrastructure.column_types import UtcDateTime
+from waitctl.infrastructure.schema import deliveries, listeners, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.completion import ACTIVE, LIMIT, NOW, SCHEDULED
 from waitctl.infrastructure.store.statements.deliveries import in_status, of_workflows

@@ -18,16 +18,9 @@ from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.plans import Fate
 from waitctl.domain.recurrence import CANCELLED, RecurrenceStatus
 from waitctl.domain.waits import NUMBER, RECURRENCE, Resolution, WaitExecutionStatus
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import Tuples, insert_new, is_among
-from waitctl.infrastructure.schema import (
-    UtcDateTime,
-    deliveries,
-    events,
-    listeners,
-    plan_entries,
-    recurrences,
-    waits,
-)
+from waitctl.infrastructure.schema import deliveries, events, listeners, plan_entries, recurrences, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.statements.completion import (
     ACTIVE,

@@ -14,15 +14,9 @@ from sqlalchemy import FromClause
 
 from waitctl.domain.plans import Fate, PlanStatus
 from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import Tuples, is_among
-from waitctl.infrastructure.schema import (
-    UtcDateTime,
-    listeners,
-    plan_entries,
-    plans,
-    transitions,
-    waits,
-)
+from waitctl.infrastructure.schema import listeners, plan_entries, plans, transitions, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.completion import (
     ID,

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, insert_new, is_among
 from waitctl.infrastructure.schema import (
-    UtcDateTime,
     deliveries,
     events,
     listeners,

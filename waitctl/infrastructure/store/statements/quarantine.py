@@ -6,8 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows
-from waitctl.infrastructure.schema import UtcDateTime, quarantine
+from waitctl.infrastructure.schema import quarantine
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.quarantine import _MOST_COUNTED
 

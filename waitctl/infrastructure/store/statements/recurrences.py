@@ -13,8 +13,9 @@ from sqlalchemy import FromClause
 from waitctl.domain.contacts import TZ_FIELD
 from waitctl.domain.recurrence import RecurrenceStatus
 from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import Tuples, insert_new, is_among
-from waitctl.infrastructure.schema import UtcDateTime, recurrences, waits
+from waitctl.infrastructure.schema import recurrences, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.creation import first_lines
 from waitctl.infrastructure.store.statements.waits import literal

@@ -15,8 +15,9 @@ from waitctl.domain.analytics import MONTH_MARK
 from waitctl.domain.deliveries import Outcome
 from waitctl.domain.histograms import BEYOND, SECONDS
 from waitctl.domain.waits import Resolution, WaitType
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, add_to, rfc3339, seconds_between
-from waitctl.infrastructure.schema import UtcDateTime, events, rollups, upkeep, waits
+from waitctl.infrastructure.schema import events, rollups, upkeep, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.waits import literal
 

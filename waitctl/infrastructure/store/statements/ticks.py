@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from waitctl.infrastructure.schema import UtcDateTime, ticks
+from waitctl.infrastructure.column_types import UtcDateTime
+from waitctl.infrastructure.schema import ticks
 from waitctl.infrastructure.sql_batch import statement
 
 

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from waitctl.domain.counts import CAP
 from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import quarter_of
-from waitctl.infrastructure.schema import UtcDateTime, listeners, waits
+from waitctl.infrastructure.schema import listeners, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.waits import literal
 from waitctl.infrastructure.store.upcoming import _LATER, _OVERDUE, _WITHIN
