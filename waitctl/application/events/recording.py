@@ -294,6 +294,8 @@ class EventService:
         events; then `TooManyPairsError` is raised. ``registered`` are the types, where the transaction has asked for
         them.
         """
+        if not events:
+            return Stored(set(), [], [])
         return self._store(connection, self._encoded(events), None, registered, divisible=divisible)
 
     def _encoded(self, events: Sequence[Event]) -> Encoded:

@@ -8,12 +8,18 @@ contacts' events go on beside it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_ids
+
+if TYPE_CHECKING:
+    from waitctl.infrastructure.database import Database
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 PAIRS = 4_000
 """Pairs of an event and a listener that is grouped or judged, in one transaction: about a tenth of a second."""
@@ -118,3 +124,15 @@ def before_open(connection: Connection, event_ids: Collection[str], open_: Colle
 
 def _measure(connection: Connection, event_ids: Collection[str]) -> list[Load]:
     return [Load(*row) for row in connection.execute(kept("measure_loads"), {"wanted": json_ids(event_ids)})]
+
+
+def write_in_halves(
+    database: Database, work: Callable[[Connection, Sequence[Given]], list[Result]], given: Sequence[Given]
+) -> list[Result]:
+    """`Database.write` for work on several things, half of them at a time as long as they meet too many listeners."""
+    try:
+        return database.write(lambda connection: work(connection, given))
+    except TooManyPairsError:
+        database.give_way()
+        half = len(given) // 2
+        return [*write_in_halves(database, work, given[:half]), *write_in_halves(database, work, given[half:])]
