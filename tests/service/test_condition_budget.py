@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.interleaving import statements
 from tests.scene import NOON, Scene
 from waitctl import EventService, Tick, TickOptions, WaitStepExecution, make_event
 from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError
 
 DATA = {"l": list(range(1200))}
@@ -50,6 +52,30 @@ def between_attempts(scene: Scene, act: Callable[[Scene], object]) -> Iterator[l
                     act(other)
                     other.database.close()
                 raise
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(database, "_open", Watched)
+        yield acted
+
+
+@contextmanager
+def between_batches(scene: Scene, act: Callable[[Scene], object]) -> Iterator[list[str]]:
+    """After a transaction of the scene has asked conditions, ``act`` on a connection of its own."""
+    database, acted = scene.database, list[str]()
+    engine = database._open()
+    asked = kept("get_subjects").sent("sqlite" if database.is_sqlite else "postgresql")[0].text
+
+    class Watched:
+        @contextmanager
+        def begin(self, *, write: bool = False) -> Iterator[Connection]:
+            with statements() as seen, engine.begin(write=write) as connection:
+                yield connection
+            if not acted and any(text == asked for text, _ in seen):
+                acted.append("acted")
+                other = Scene(scene.url)
+                other.database.as_of = database.as_of
+                act(other)
+                other.database.close()
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(database, "_open", Watched)
@@ -125,9 +151,11 @@ def test_in_a_callers_transaction_the_next_tick_does_it(scene: Scene) -> None:
     result: Any = scene.database.write(record)
     assert result.matched == ()
     assert scene.statuses(*waits) == " ".join(["waiting"] * HEAVY)
-    with between_attempts(scene, lambda other: listen_heavily(other, first=HEAVY, count=1)) as acted:
+    made = list[WaitStepExecution]()
+    with between_batches(scene, lambda other: made.extend(listen_heavily(other, first=HEAVY, count=1))) as acted:
         assert scene.tick().resumed == HEAVY
     assert acted
+    assert made[0].status == "resumed", "a new wait looks at what the tick has left"
     ended_once(scene, waits)
 
 
@@ -135,7 +163,7 @@ def test_a_tick_that_is_interrupted_meanwhile_leaves_it_to_the_next(scene: Scene
     scene.on_the_real_clock()
     waits = listen_heavily(scene, timeout=None)
     scene.insert_event(data=json.dumps(DATA))
-    with between_attempts(scene, lambda _: None) as acted:
+    with between_batches(scene, lambda _: None) as acted:
         from waitctl import Settings
 
         report = Tick(scene.database, Settings(scene.url), TickOptions(), interrupted=lambda: bool(acted)).run()

@@ -214,7 +214,13 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, verify: bool, dr
         lines = stop.until_stopped(read_lines(stop.input(stream)))
         try:
             service.ingest_ndjson(
-                lines, source=source, on_rejection=on_rejection, on_batch=on_batch, verify=verify, dry_run=dry_run
+                lines,
+                source=source,
+                on_rejection=on_rejection,
+                on_batch=on_batch,
+                verify=verify,
+                dry_run=dry_run,
+                may_go_on=lambda: not stop.stopped,
             )
         except DatabaseError:
             if totals.received:

@@ -262,7 +262,8 @@ def _print_report(report: TickReport) -> None:
     stopped = report.stopped.replace("_", " ")
     if report.stopped is Stopped.IDLE and report.remaining_due:
         stopped = "nothing more for this run"  # --only leaves them, or another tick has them in hand
-    write_line(f"{would}{_done(report) or 'nothing to do'} ({stopped})")
+    nothing = "nothing to do" if report.stopped is Stopped.IDLE else "nothing done"
+    write_line(f"{would}{_done(report) or nothing} ({stopped})")
     for what, ids in (report.ids or {}).items():
         for identifier in ids:
             write_line(f"  {what.replace('_', ' ')}  {identifier}")

@@ -69,6 +69,9 @@ _LOCK = {
     for exclusive, function in ((True, "pg_advisory_xact_lock"), (False, "pg_advisory_xact_lock_shared"))
 }
 
+_TURN = 0.11
+"""Seconds: longer than a writer of an SQLite file sleeps before it tries again."""
+
 _RETRIES = 10
 
 _SECONDS_TO_CLOSE = 10.0
@@ -203,6 +206,15 @@ class Database:
                         raise
                     time.sleep(0.01 * 2**attempt)  # the other transaction goes first
             raise AssertionError("unreachable")
+
+    def give_way(self) -> None:
+        """Between two of many transactions: let others have the turn.
+
+        Writers of an SQLite file queue nowhere: who finds it locked sleeps for up to a tenth of a second, and would
+        find it locked again. PostgreSQL's locks are handed on.
+        """
+        if self.is_sqlite:
+            time.sleep(_TURN)
 
     def require_safe(self, connection: Connection) -> None:
         """Refuse a caller's transaction in which a wake-up could get lost (semantics 21).

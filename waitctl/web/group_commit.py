@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 500
 """Requests of a transaction: with more, the first would wait for the last."""
+
+MOST_BYTES = 4 * 1024 * 1024
+"""Bytes of their bodies, or one request more: others wait for as long as all of it takes to be written."""
 
 
 class GroupCommit:
@@ -39,11 +42,19 @@ class GroupCommit:
         return await future
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_AT_ONCE))]
+        batch = list(self._next_batch())
         arrived = [(request, webhook) for request, webhook, _ in batch]
         futures = [future for _, _, future in batch]
         storing = loop.run_in_executor(self._thread, self._store, arrived)
         storing.add_done_callback(lambda done: self._answer(loop, done, futures))
+
+    def _next_batch(self) -> Iterator[tuple[Request, Webhook, asyncio.Future[WebhookResult]]]:
+        size = 0
+        for _ in range(min(len(self._waiting), MOST_AT_ONCE)):
+            if size >= MOST_BYTES:
+                return
+            size += len(self._waiting[0][0].body)
+            yield self._waiting.popleft()
 
     def _answer(
         self,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypedDict
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.coming_again import ComingAgain
@@ -21,6 +22,7 @@ from waitctl.infrastructure.database import Caller, Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import events as store
 from waitctl.infrastructure.store.correlation import matching
+from waitctl.infrastructure.store.correlation.loads import TooManyPairsError
 from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts, write_within_budget
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class Stored:
     """What became of a batch: the ids of the new events, (event, wait) pairs, and the events of unknown types.
 
     ``has_listeners``: whether anything listened for a topic of theirs, matched or not. ``whole``: whether all were new.
+    ``left``: the events of a stream that was stopped before their turn came.
     """
 
     new: set[str]
@@ -86,6 +89,18 @@ class Stored:
     refused: list[tuple[EventRow, InvalidEventTypeError]]
     has_listeners: bool = False
     whole: bool = False
+    left: frozenset[str] = frozenset()
+
+    def then(self, later: Stored) -> Stored:
+        """What became of this part of a batch and of a later one."""
+        return Stored(
+            self.new | later.new,
+            self.matched + later.matched,
+            self.refused + later.refused,
+            has_listeners=self.has_listeners or later.has_listeners,
+            whole=self.whole and later.whole,
+            left=self.left | later.left,
+        )
 
 
 def make_event(
@@ -172,12 +187,14 @@ class EventService:
         on_batch: Callable[[IngestTotals], object] = lambda _: None,
         verify: bool = True,
         dry_run: bool = False,
+        may_go_on: Callable[[], bool] = lambda: True,
     ) -> IngestTotals:
         """Record a stream of NDJSON events in batches of 1,000, each in one transaction, in constant memory.
 
-        ``lines`` are numbered. A line that is no event goes to ``on_rejection`` and the rest goes on; so does one that
-        names a source with a secret, unless ``verify`` is off. Interrupted and run again, a line with an id is not
-        recorded twice. Raises `InvalidSourceError` when ``source`` itself has a secret.
+        What meets too many listeners for one transaction takes several, while ``may_go_on``; what is left then does not
+        count as received. ``lines`` are numbered. A line that is no event goes to ``on_rejection`` and the rest goes
+        on; so does one that names a source with a secret, unless ``verify`` is off. Interrupted and run again, a line
+        with an id is not recorded twice. Raises `InvalidSourceError` when ``source`` itself has a secret.
         """
         verified = self._verified if verify else frozenset[str]()
         if source in verified:
@@ -197,45 +214,89 @@ class EventService:
         with _thread() as writer:
             for batch in read_batches(lines, source, self._dialect, verified=verified):
                 before = written[-1][1] if written else None
-                written.append((batch, writer.submit(self._write, batch.encoded, before, dry_run=dry_run)))
+                written.append((batch, writer.submit(self._write, batch.encoded, before, may_go_on, dry_run=dry_run)))
                 if len(written) > _AHEAD:
                     finish()
             while written:
                 finish()
         return totals
 
-    def _write(self, encoded: Encoded, before: Future[Stored] | None, *, dry_run: bool) -> Stored:
+    def _write(
+        self, encoded: Encoded, before: Future[Stored] | None, may_go_on: Callable[[], bool], *, dry_run: bool
+    ) -> Stored:
         """Write a batch, unless the one ``before`` it failed: a stream ends there."""
 
-        def write(work: Callable[[Connection, Encoded, Verdicts], Stored]) -> Stored:
+        def write(part: Encoded, work: Callable[[Connection, Encoded, Verdicts], Stored]) -> Stored:
             return write_within_budget(
                 self._database,
-                lambda connection, verdicts: work(connection, encoded, verdicts),
+                lambda connection, verdicts: work(connection, part, verdicts),
+                may_go_on=may_go_on,
                 rollback=dry_run,
                 is_news=lambda stored: stored.has_listeners,
             )
 
+        def write_part(part: Encoded, *, likely_new: bool) -> Stored:
+            if likely_new and not self._database.is_sqlite:
+                with suppress(store.NotAllNewError):
+                    return write(part, self._store_presumed_new)
+            return write(part, self._store)
+
         # Where a stream has come to what is known, or refused, the next is likely to be so, too.
         likely_new = before is None or before.result().whole
-        if likely_new and not self._database.is_sqlite:
-            with suppress(store.NotAllNewError):
-                return write(self._store_presumed_new)
-        return write(self._store)
+        return self._in_parts(encoded, partial(write_part, likely_new=likely_new), may_go_on)
+
+    def _in_parts(self, encoded: Encoded, write: Callable[[Encoded], Stored], may_go_on: Callable[[], bool]) -> Stored:
+        """Write events in one transaction, or in several when they meet too many listeners, each contact's in order."""
+        try:
+            return write(encoded)
+        except OverBudgetError:  # stopped while the conditions were asked
+            return Stored(set(), [], [], left=frozenset(row.id for row in encoded.rows))
+        except TooManyPairsError as over:
+            parts = self._parts(encoded, over.parts())
+        stored = Stored(set(), [], [], whole=True)
+        for part in parts:
+            if not may_go_on():
+                stored = stored.then(Stored(set(), [], [], left=frozenset(row.id for row in part.rows)))
+                continue
+            self._database.give_way()
+            stored = stored.then(self._in_parts(part, write, may_go_on))
+        return stored
+
+    def _parts(self, encoded: Encoded, parts: Sequence[Sequence[str]]) -> list[Encoded]:
+        """The events by the parts that their ids are in. Last those that are in none.
+
+        For those nothing listens, or another one comes before them under the same id.
+        """
+        placed = {event_id: number for number, part in enumerate(parts) for event_id in part}
+        rows: list[list[EventRow]] = [[] for _ in parts]
+        for row in encoded.rows:
+            rows[placed.get(row.id, -1)].append(row)
+        return [Encoded.of(part, self._dialect) for part in rows]
 
     def _store_presumed_new(self, connection: Connection, encoded: Encoded, verdicts: Verdicts) -> Stored:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
         listened_for = store.insert_presumed_new(connection, encoded.text, encoded.rows, now=now)
-        matched = self._correlate(connection, listened_for, verdicts, now) if listened_for else []
+        matched = self._correlate(connection, encoded, listened_for, verdicts, now) if listened_for else []
         self._note_zones(connection, encoded.rows, now)
         return Stored({row.id for row in encoded.rows}, matched, [], has_listeners=bool(listened_for), whole=True)
 
-    def store(self, connection: Connection, events: Sequence[Event], registered: set[str] | None = None) -> Stored:
+    def store(
+        self,
+        connection: Connection,
+        events: Sequence[Event],
+        registered: set[str] | None = None,
+        *,
+        divisible: bool = False,
+    ) -> Stored:
         """Store these events, and resume what the new ones match, in the caller's transaction.
 
-        When conditions take too long for that, the next tick matches them. ``registered`` are the types, where the
-        transaction has asked for them.
+        What is too much for that, the next tick matches. ``divisible``: the caller would rather try again with fewer
+        events; then `TooManyPairsError` is raised. ``registered`` are the types, where the transaction has asked for
+        them.
         """
-        return self._store(connection, self._encoded(events), None, registered)
+        if not events:
+            return Stored(set(), [], [])
+        return self._store(connection, self._encoded(events), None, registered, divisible=divisible)
 
     def _encoded(self, events: Sequence[Event]) -> Encoded:
         return Encoded.of([store.row_of(event) for event in events], self._dialect)
@@ -246,6 +307,8 @@ class EventService:
         encoded: Encoded,
         verdicts: Verdicts | None,
         registered: set[str] | None = None,
+        *,
+        divisible: bool = False,
     ) -> Stored:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
         refused = _unregistered(encoded, store.registered_types(connection) if registered is None else registered)
@@ -257,10 +320,12 @@ class EventService:
         if not ids:
             return Stored(set(), [], refused)
         inserted = store.insert_events(connection, text, ids, now=now)
-        matched = self._correlate(connection, inserted.listened_for, verdicts, now) if inserted.listened_for else []
+        new, matched = inserted.listened_for, list[tuple[str, str]]()
+        if new:
+            matched = self._correlate(connection, encoded, new, verdicts, now, divisible=divisible)
         self._note_zones(connection, [row for row in encoded.rows if row.id in ids - inserted.dropped], now)
         whole = not refused and not inserted.dropped
-        return Stored(ids - inserted.dropped, matched, refused, has_listeners=bool(inserted.listened_for), whole=whole)
+        return Stored(ids - inserted.dropped, matched, refused, has_listeners=bool(new), whole=whole)
 
     def _note_zones(self, connection: Connection, rows: Sequence[EventRow], now: datetime) -> None:
         """Write the zones of contacts that new events tell, of sources whose events do."""
@@ -270,27 +335,35 @@ class EventService:
                 note_zones(connection, telling, field, now=now)
 
     def _correlate(
-        self, connection: Connection, event_ids: Sequence[str], verdicts: Verdicts | None, now: datetime
+        self,
+        connection: Connection,
+        encoded: Encoded,
+        event_ids: Collection[str],
+        verdicts: Verdicts | None,
+        now: datetime,
+        *,
+        divisible: bool = False,
     ) -> list[tuple[str, str]]:
-        """Without ``verdicts`` the transaction cannot run again: what exceeds its budget is left to the next tick."""
-        try:
-            matched = matching.correlate_events(
-                connection,
-                event_ids,
-                self._host_rules.for_event,
-                verdicts or Verdicts(),
-                now=now,
-                reason=self._database.dated("event "),
-                actor=self._actor,
+        """Without ``verdicts`` the transaction cannot run again: what it cannot take on is left to the next tick."""
+        given: _Correlating = {
+            "now": now,
+            "reason": self._database.dated("event "),
+            "actor": self._actor,
+            "largest": max(len(row.data) for row in encoded.rows),
+        }
+        opening_for = self._host_rules.for_event
+        if verdicts is not None:
+            matched = matching.correlate_events(connection, event_ids, opening_for, verdicts, **given)
+        else:
+            done = matching.correlate_what_fits(
+                connection, event_ids, opening_for, Verdicts(), divisible=divisible, **given
             )
-            if matched:
-                self._coming_again.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
-            return matched
-        except OverBudgetError:
-            if verdicts is not None:
-                raise
-            store.mark_correlated(connection, event_ids, now=None)
-            return []
+            if left := set(event_ids).difference(done.event_ids):
+                store.mark_correlated(connection, left, now=None)
+            matched = done.matched
+        if matched:
+            self._coming_again.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
+        return matched
 
     # -- looking --------------------------------------------------------------------------------------------------
 
@@ -375,6 +448,15 @@ def _unregistered(encoded: Encoded, registered: set[str]) -> list[tuple[EventRow
     return refused
 
 
+class _Correlating(TypedDict):
+    """What `matching` takes by name."""
+
+    now: datetime
+    reason: str
+    actor: str
+    largest: int
+
+
 @contextmanager
 def _thread() -> Iterator[Executor]:
     """A thread beside this one. It is waited for, unless somebody presses Ctrl-C once more."""
@@ -397,6 +479,7 @@ def _add_up(
 ) -> IngestTotals:
     rows = batch.encoded.rows
     rejected = list(batch.rejected)
+    taken = len(rows) - len(stored.left)
     if stored.refused:
         numbers = {row.id: number for row, number in zip(rows, batch.numbers, strict=True)}
         rejected += [Rejection(numbers[row.id], error) for row, error in stored.refused]
@@ -404,9 +487,9 @@ def _add_up(
         on_rejection(rejection)
     return replace(
         totals,
-        received=totals.received + len(rows) + len(batch.rejected),
+        received=totals.received + taken + len(batch.rejected),
         recorded=totals.recorded + len(stored.new),
-        duplicates=totals.duplicates + len(rows) - len(stored.refused) - len(stored.new),
+        duplicates=totals.duplicates + taken - len(stored.refused) - len(stored.new),
         rejected=totals.rejected + len(rejected),
         matched=totals.matched + len(stored.matched),
         without_id=totals.without_id + sum(row.external_id is None and row.id in stored.new for row in rows),

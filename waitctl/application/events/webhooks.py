@@ -36,6 +36,7 @@ from waitctl.infrastructure.providers import ContactPath, Mapped, Once, Provider
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import quarantine as store
 from waitctl.infrastructure.store import tokens
+from waitctl.infrastructure.store.correlation.loads import write_in_halves
 
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of a request: more than any provider sends at once."""
@@ -224,17 +225,17 @@ class WebhookService:
         return self._database.write(work, rollback=dry_run)
 
     def ingest_together(self, arrived: Sequence[tuple[Request, Webhook]]) -> list[WebhookResult | WaitStepError]:
-        """Do what `ingest` does with several requests, in one transaction: when it returns, all of it is stored.
+        """Do what `ingest` does with several requests, in as few transactions as their events allow.
 
         Says what became of each, in their order; for one that `ingest` would raise for, what it would raise.
         """
 
-        def work(connection: Connection) -> list[WebhookResult | WaitStepError]:
-            now, registered = self._database.clock(connection), event_store.registered_types(connection)
-            judged = [self._judge_or_error(request, webhook, registered, now) for request, webhook in arrived]
-            return self._store_together(connection, judged, registered, now)
+        def work(own: Connection, part: Sequence[tuple[Request, Webhook]]) -> list[WebhookResult | WaitStepError]:
+            now, registered = self._database.clock(own), event_store.registered_types(own)
+            judged = [self._judge_or_error(request, webhook, registered, now) for request, webhook in part]
+            return self._store_together(own, judged, registered, now)
 
-        return self._database.write(work)
+        return write_in_halves(self._database, work, arrived)
 
     def _judge_or_error(
         self, request: Request, webhook: Webhook, registered: set[str], now: datetime
@@ -266,7 +267,7 @@ class WebhookService:
         for config, rows in kept.values():
             keep(connection, rows, config)
         events = [event for each in taken if not isinstance(each, WaitStepError) for event in each[0].events]
-        stored = self._events.store(connection, events, registered) if events else Stored(set(), [], [])
+        stored = self._events.store(connection, events, registered, divisible=len(judged) > 1)
         share = _shares(stored)
         return [
             each if isinstance(each, WaitStepError) else _result(each[0], share(each[0].events), each[1], dry_run=False)

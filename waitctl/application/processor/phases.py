@@ -24,6 +24,7 @@ from waitctl.application.calendars.opening_rules import HostOpeningRules, with_z
 from waitctl.application.coming_again import ComingAgain
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.application.inbox import Inbox
+from waitctl.application.processor.inbox_events import CorrelatedBatch, InboxEvents
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import format_instant
@@ -32,11 +33,9 @@ from waitctl.domain.late import Fire, Move, Skip
 from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.values import dataclass
 from waitctl.domain.waits import RECURRENCE
-from waitctl.infrastructure.store import completion, due, inbox, pauses, rescheduling
-from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store import completion, due, pauses, rescheduling
 from waitctl.infrastructure.store.completion import FIRST, Ahead, Mark
-from waitctl.infrastructure.store.correlation import matching
-from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts, write_within_budget
+from waitctl.infrastructure.store.correlation.verdicts import Verdicts
 from waitctl.infrastructure.store.rescheduling import Rescheduled
 
 if TYPE_CHECKING:
@@ -57,6 +56,13 @@ class Phase(StrEnum):
 
 _COMMITTED_WITHIN = timedelta(minutes=1)
 """How long ago a wait that is not to be seen yet may have been made that is due at once: its transaction goes on."""
+
+
+_MOST_AT_ONCE = 5.0
+"""Seconds for which events are correlated before what is due has its turn."""
+
+_LEAST_AT_ONCE = 0.25
+"""Seconds that they have in any case, however soon the run ends."""
 
 
 class Stopped(StrEnum):
@@ -134,9 +140,18 @@ class Resolver:
         self._actor = actor
         self._began = time.monotonic()
         self._counting = Lock()
-        self._inbox = Inbox(settings)
         self.opening_rules = HostOpeningRules(settings)
         self._coming_again = ComingAgain(database, settings, actor=actor)
+        self._events = InboxEvents(
+            database,
+            Inbox(settings),
+            self.opening_rules,
+            self._coming_again,
+            batch_size=options.batch_size,
+            actor=actor,
+        )
+        self._events_until = self._began
+        self._has_begun = self.has_more_events = False
         self.progress = Progress()
         self._late_low = FIRST
         self._looked_from: dict[Phase, Mark] = dict.fromkeys((Phase.DUE, Phase.EXPIRED), FIRST)
@@ -176,10 +191,17 @@ class Resolver:
             (Phase.EXPIRED, self._expired_batch),
         )
 
+    def resolve_all(self, sink: DeliverySink | None = None) -> None:
+        """`resolve`, and again as long as events have to wait for their next share of the time."""
+        self.resolve(sink)
+        while self.has_more_events and self.progress.stopped is Stopped.IDLE and self.may_go_on():
+            self.resolve(sink)
+
     def resolve(self, sink: DeliverySink | None = None, *, only: Collection[Phase] = frozenset(Phase)) -> bool:
         """Run every phase that is asked for; ``sink`` hears of each batch that did something.
 
-        Returns whether any did.
+        Events have their share of the time: what is due is not to wait until all of them have been correlated.
+        Returns whether any batch did something.
         """
         wanted = self._options.only.intersection(only)
         resolved = sink.look if sink else lambda: None
@@ -187,10 +209,12 @@ class Resolver:
         for phase, batch in self.phases():
             if phase in wanted:
                 before, began = self._ended, time.monotonic()
-                if sink is not None and batch == self._due_batch:
+                if phase is Phase.EVENTS:
+                    did = self._correlate_share(resolved)
+                elif sink is not None and batch == self._due_batch:
                     did = self._end_due(sink)
                 else:
-                    did = self.run_batches(partial(self._write, phase, batch), resolved)
+                    did = self.run_batches(partial(self._write, batch), resolved)
                 done |= did
                 self._say_phase(phase, batch.__name__, self._ended - before, time.monotonic() - began)
         return done
@@ -212,17 +236,31 @@ class Resolver:
             seconds=round(seconds, 6),
         )
 
-    def _write(self, phase: Phase, batch: Callable[[Connection], int]) -> int:
+    def _write(self, batch: Callable[[Connection], int]) -> int:
         """Run a batch in a transaction of its own."""
-        if phase is not Phase.EVENTS:
-            self._reached = {}
-            done = self._database.write(batch)
-            self._low |= self._reached  # only now: a batch that is run again after a deadlock begins where it did
-            return done
-        try:
-            return write_within_budget(self._database, self._correlate, may_go_on=self.may_go_on)
-        except OverBudgetError:
-            return 0  # the run ends here, and the next one begins with these events
+        self._reached = {}
+        done = self._database.write(batch)
+        self._low |= self._reached  # only now: a batch that is run again after a deadlock begins where it did
+        return done
+
+    def _correlate_share(self, resolved: Callable[[], None]) -> bool:
+        """Correlate events for at most half of the time that is left, a few seconds at once."""
+        now = time.monotonic()
+        left = self._began + self._options.time_budget.total_seconds() - now
+        self._events_until = now + min(_MOST_AT_ONCE, max(left / 2, _LEAST_AT_ONCE))
+        self._has_begun = self.has_more_events = False
+        self._events.begin()
+        return self.run_batches(self._write_events, resolved, may_go_on=self._events_may_go_on)
+
+    def _events_may_go_on(self) -> bool:
+        if not self.may_go_on():
+            return False
+        self.has_more_events = self._has_begun and time.monotonic() >= self._events_until
+        return not self.has_more_events
+
+    def _write_events(self) -> int:
+        self._has_begun = True  # a batch is written in any case
+        return self._note_correlated(self._events.write_batch(may_go_on=self._events_may_go_on))
 
     def _end_due(self, sink: DeliverySink) -> bool:
         """End due waits as `run_batches` does; after a full batch of them two at a time, as two ticks would.
@@ -254,10 +292,17 @@ class Resolver:
             self._low[Phase.DUE] = max(self._low[Phase.DUE], done.up_to)
         return done.ended
 
-    def run_batches(self, batch: Callable[[], int], resolved: Callable[[], None] = lambda: None) -> bool:
+    def run_batches(
+        self,
+        batch: Callable[[], int],
+        resolved: Callable[[], None] = lambda: None,
+        *,
+        may_go_on: Callable[[], bool] | None = None,
+    ) -> bool:
         """Run batches of one phase until one comes back short of full. Returns whether they did anything."""
         done = count = 0
-        while self.may_go_on():
+        may_go_on = may_go_on or self.may_go_on
+        while may_go_on():
             if done == self._options.max_batches:
                 self.stop(Stopped.MAX_BATCHES)
                 break
@@ -287,35 +332,15 @@ class Resolver:
     # -- the batches ----------------------------------------------------------------------------------------------
 
     def _correlate_batch(self, connection: Connection) -> int:
-        return self._correlate(connection, Verdicts(None))
+        return self._note_correlated(self._events.correlate(connection, Verdicts(None)))
 
-    def _correlate(self, connection: Connection, verdicts: Verdicts) -> int:
-        """Correlate events that other systems inserted: admit, lock their topics, match, mark."""
-        inbox.forget_pruned(connection)
-        claimed = inbox.claim_oldest(connection, self._options.batch_size)
-        if not claimed:
-            return 0
-        registered = event_store.registered_types(connection)
-        contacts = self._inbox.admit(connection, claimed, registered=registered, now=self._database.clock(connection))
-        buckets = [topic_bucket(row.event_type, contacts[row.id]) for row in claimed if row.id in contacts]
-        now = self._database.lock_topics(connection, buckets, exclusive=False)
-        matched = matching.correlate_events(
-            connection,
-            contacts,
-            self.opening_rules.for_event,
-            verdicts,
-            now=now,
-            reason=self._database.dated("event "),
-            actor=self._actor,
-        )
-        if matched:
-            self._coming_again.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
-        event_store.mark_correlated(connection, contacts, now=now)
-        self.progress.correlated += len(contacts)
-        self.progress.resumed += len(matched)
-        self.note("correlated", list(contacts))
-        self.note("resumed", [wait_id for _, wait_id in matched])
-        return len(claimed)
+    def _note_correlated(self, batch: CorrelatedBatch) -> int:
+        """Returns how much it was, and a full batch as long as there is more."""
+        self.progress.correlated += len(batch.event_ids)
+        self.progress.resumed += len(batch.wait_ids)
+        self.note("correlated", list(batch.event_ids))
+        self.note("resumed", list(batch.wait_ids))
+        return len(batch.event_ids) if batch.is_last else self._options.batch_size
 
     def _late_batch(self, connection: Connection) -> int:
         """Judge the late waits that have a policy: fire, skip, or move to the next opening; each once a tick."""

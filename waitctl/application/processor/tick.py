@@ -87,7 +87,7 @@ class TickReport:
     @property
     def did_nothing(self) -> bool:
         """Whether there was nothing to do, and nothing is left that somebody should know of."""
-        return not any(
+        return self.stopped is Stopped.IDLE and not any(
             (
                 self.correlated,
                 self.resumed,
@@ -171,7 +171,7 @@ class Tick:
         if Phase.DELIVER in self._options.only:
             counts = self._resolve_and_deliver()
         else:
-            self.resolver.resolve()
+            self.resolver.resolve_all()
         if self._options.only == frozenset(Phase):
             self.upkeep.run_beside(time.monotonic() - began, self.resolver.may_go_on)
         report = self.write_finish(tick_id, self.report(started_at, counts))
@@ -212,7 +212,7 @@ class Tick:
         with self.dispatcher() as dispatcher, ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside:
             delivering = aside.submit(dispatcher.run, may_claim=self.resolver.may_go_on)
             try:
-                self.resolver.resolve(dispatcher)
+                self.resolver.resolve_all(dispatcher)
             finally:
                 dispatcher.finish()
             # Python runs a handler of signals in this thread alone, and a lock without a timeout may sleep through one.

@@ -6,7 +6,7 @@ come first (`groups`), then those that broadcast, then those that are judged one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from functools import partial
@@ -21,7 +21,14 @@ from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_ids, json_rows
 from waitctl.infrastructure.store.correlation import groups
-from waitctl.infrastructure.store.correlation.verdicts import Question, Verdicts
+from waitctl.infrastructure.store.correlation.loads import (
+    Kinds,
+    TooManyPairsError,
+    before_open,
+    look_at_kinds,
+    require_few_pairs,
+)
+from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Question, Verdicts
 
 
 class OpeningFor(Protocol):
@@ -34,22 +41,75 @@ class OpeningFor(Protocol):
 
 def correlate_events(
     connection: Connection,
-    event_ids: Iterable[str],
+    event_ids: Collection[str],
     opening_for: OpeningFor,
     verdicts: Verdicts,
     *,
     now: datetime,
     reason: str,
     actor: str,
+    largest: int = 0,
 ) -> list[tuple[str, str]]:
     """Resume the waits that these events match. Returns (event id, wait id) pairs.
 
     A wait whose window is closed is scheduled for the next opening instead, and not among them. The topics' locks must
-    be held: see `Database.lock_topics`. Raises `OverBudgetError`, and has changed nothing, when the conditions that
-    ``verdicts`` do not know take too long.
+    be held: see `Database.lock_topics`. ``largest``: bytes of the largest event. Raises `TooManyPairsError` when the
+    events meet too many listeners for one transaction, and `OverBudgetError` when the conditions that ``verdicts`` do
+    not know take too long; nothing has been changed then.
     """
     wanted = json_ids(event_ids)
-    return _correlate(connection, "events", wanted, opening_for, verdicts, now=now, reason=reason, actor=actor)
+    kinds = look_at_kinds(connection, "events", wanted)
+    require_few_pairs(connection, event_ids, kinds, largest)
+    return _correlate(connection, "events", wanted, kinds, opening_for, verdicts, now=now, reason=reason, actor=actor)
+
+
+@dataclass(frozen=True, slots=True)
+class Correlated:
+    """What `correlate_what_fits` came to: the events that were correlated, (event, wait) pairs, what is left to ask."""
+
+    event_ids: Collection[str]
+    matched: list[tuple[str, str]]
+    open: OverBudgetError | None = None
+
+
+def correlate_what_fits(
+    connection: Connection,
+    event_ids: Collection[str],
+    opening_for: OpeningFor,
+    verdicts: Verdicts,
+    *,
+    now: datetime,
+    reason: str,
+    actor: str,
+    largest: int = 0,
+    divisible: bool = False,
+) -> Correlated:
+    """Do what `correlate_events` does with as many of these events as this transaction can take on.
+
+    Of a contact none is correlated before an earlier one. ``divisible``: raise `TooManyPairsError` all the same.
+    """
+    correlate = partial(
+        correlate_events,
+        connection,
+        opening_for=opening_for,
+        verdicts=verdicts,
+        now=now,
+        reason=reason,
+        actor=actor,
+        largest=largest,
+    )
+    open_: OverBudgetError | None = None
+    while event_ids:
+        try:
+            return Correlated(event_ids, correlate(event_ids), open_)
+        except TooManyPairsError as over:
+            if divisible:
+                raise
+            event_ids = over.first()
+        except OverBudgetError as over:
+            open_ = over
+            event_ids = before_open(connection, event_ids, over.event_ids)
+    return Correlated([], [], open_)
 
 
 def correlate_wait(
@@ -67,7 +127,8 @@ def correlate_wait(
     Returns whether its listeners are not as they were.
     """
     wanted = json_ids([wait_id])
-    _correlate(connection, "wait", wanted, opening_for, verdicts, now=now, reason=reason, actor=actor)
+    kinds = look_at_kinds(connection, "wait", wanted)
+    _correlate(connection, "wait", wanted, kinds, opening_for, verdicts, now=now, reason=reason, actor=actor)
     return bool(connection.execute(kept("is_touched"), {"wait_id": wait_id}).scalar())
 
 
@@ -75,6 +136,7 @@ def _correlate(
     connection: Connection,
     scope: str,
     wanted: str,
+    kinds: Kinds,
     opening_for: OpeningFor,
     verdicts: Verdicts,
     *,
@@ -83,11 +145,10 @@ def _correlate(
     actor: str,
 ) -> list[tuple[str, str]]:
     audit = {"now": now, "reason": reason, "actor": actor, "data": None}
-    any_grouped, any_judged = connection.execute(kept("kinds_of_listeners", scope), {"wanted": wanted}).one()
-    grouped = any_grouped and groups.lock_grouped(connection, scope, wanted, now=now)
+    grouped = kinds.grouped and groups.lock_grouped(connection, scope, wanted, now=now)
     # What Python has a say in is decided by the domain and sent back as one parameter. Asked before anything is taken,
     # since waits of one execution that are open together may share an event; so groups count first, too.
-    candidates = _gather_candidates(connection, scope, wanted, verdicts, now) if any_judged else _Candidates()
+    candidates = _gather_candidates(connection, scope, wanted, verdicts, now) if kinds.judged else _Candidates()
     if grouped:
         pairs = [_ids(row) for row in candidates.grouped]
         groups.count_events(connection, scope, wanted, pairs, now=now)

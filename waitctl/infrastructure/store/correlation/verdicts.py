@@ -8,7 +8,7 @@ that is created meanwhile is met by the second one like any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 from waitctl.domain.conditions import ConditionError, Subject, sees_context
@@ -24,6 +24,9 @@ BUDGET = 1_000_000
 
 _EACH = 300
 """Steps that it takes to ask at all."""
+
+_COMPILE = 100
+"""Steps for each character of a condition the first time that it is asked: a tree is made of it, as a rule."""
 
 Verdict: TypeAlias = "bool | str"
 """Whether a condition holds; a text says why it says neither yes nor no."""
@@ -49,6 +52,11 @@ class OverBudgetError(Exception):
     def __init__(self, verdicts: Verdicts, questions: Sequence[Question], subjects: Mapping[str, Subject]) -> None:
         super().__init__("the conditions take too long for one transaction")
         self._verdicts, self._questions, self._subjects = verdicts, questions, subjects
+
+    @property
+    def event_ids(self) -> set[str]:
+        """The events that are left to ask about."""
+        return {question.event_id for question in self._questions}
 
     def answer(self, *, may_go_on: Callable[[], bool]) -> bool:
         """Ask them now, with no lock held, while ``may_go_on``. Returns whether all have been."""
@@ -76,14 +84,24 @@ class Verdicts:
         keys = [question.key for question in questions]
         new = {key: each for key, each in zip(keys, questions, strict=True) if key not in self._answers}
         subjects = load(sorted({question.event_id for question in new.values()})) if new else {}
-        spent = 0
+        spent, compiled = 0, set[str]()
         asked = list(new.values())
         for place, question in enumerate(asked):
-            spent += _EACH + subjects[question.event_id].work(question.text, question.context)
+            if question.text not in compiled:
+                compiled.add(question.text)
+                spent += _COMPILE * len(question.text)
+            if self._budget is None or spent <= self._budget:
+                spent += _EACH + subjects[question.event_id].work(question.text, question.context)
             if self._budget is not None and spent > self._budget:
                 raise OverBudgetError(self, asked[place:], subjects)
             self.ask(question, subjects[question.event_id])
         return [self._answers[key] for key in keys]
+
+    def forget(self, event_ids: Collection[str]) -> None:
+        """Let go of what was said about these events: nobody asks again."""
+        if self._answers:
+            gone = set(event_ids)
+            self._answers = {key: answer for key, answer in self._answers.items() if key[1] not in gone}
 
     def ask(self, question: Question, subject: Subject) -> None:
         """Find an answer out, and keep it."""

@@ -10,7 +10,7 @@ from sqlalchemy import FromClause
 from waitctl.domain.listeners import MACHINE, MAX_DISTINCT
 from waitctl.domain.text import to_json
 from waitctl.domain.waits import Resolution, WaitExecutionStatus
-from waitctl.infrastructure.dialects import JsonRows, contains, is_one_of, matches_text, scalar_text
+from waitctl.infrastructure.dialects import JsonRows, contains, is_one_of, matches_text, octets, scalar_text
 from waitctl.infrastructure.schema import events, listeners, matches, waits
 from waitctl.infrastructure.store.statements.completion import ACTIVE, ID, NOW, WAITING
 from waitctl.infrastructure.store.statements.waits import literal
@@ -22,6 +22,9 @@ GROUPED = listeners.c.group_no > sa.literal_column("0")
 """Listeners that take more than their one event to end the wait."""
 
 CONDITIONAL = listeners.c.where.is_not(None)
+
+_ZERO: sa.ColumnElement[int] = sa.literal_column("0")
+_ONE: sa.ColumnElement[int] = sa.literal_column("1")
 
 _SAME_TOPIC = sa.and_(events.c.contact_id == listeners.c.contact_id, events.c.event_type == listeners.c.event_type)
 
@@ -39,13 +42,44 @@ def of_scope(scope: str) -> sa.ColumnElement[bool]:
 
 
 def kinds(scope: str) -> sa.Select[Any]:
-    """Whether any listener of these topics is grouped, and whether any is judged. As a rule none is."""
-    grouped, judged = (
-        sa.func.max(sa.case((condition, sa.literal_column("1")), else_=sa.literal_column("0")))
-        for condition in (GROUPED, JUDGED)
-    )
+    """Whether any listener of these topics is grouped, and whether any is judged. As a rule none is.
+
+    Then how many pairs of an event and a listener there are, grouped or judged ones, and all: no more than ``most``.
+    """
     source = listeners if scope == "wait" else events.join(listeners, _SAME_TOPIC)
-    return sa.select(grouped, judged).select_from(source).where(of_scope(scope), ACTIVE)
+    kind = [GROUPED.label("grouped"), JUDGED.label("judged")]
+    most = sa.bindparam("most", type_=sa.Integer)
+    met = sa.select(*kind).select_from(source).where(of_scope(scope), ACTIVE).limit(most).subquery("met")
+    either = sa.or_(met.c.grouped, met.c.judged)
+    flags = [sa.case((condition, _ONE), else_=_ZERO) for condition in (met.c.grouped, met.c.judged, either)]
+    grouped, judged, costly = flags
+    columns: list[Any] = [sa.func.max(grouped), sa.func.max(judged), sa.func.sum(costly), sa.func.count()]
+    return sa.select(*columns)
+
+
+def loads() -> sa.Select[Any]:
+    """Of each of these events, the oldest first: its contact, its size, and how many listeners it meets.
+
+    Those that are grouped or judged, and all. A topic is counted once, however many events it has.
+    """
+    topics = sa.select(events.c.contact_id, events.c.event_type).where(of_scope("events")).distinct().cte("topics")
+    same = sa.and_(topics.c.contact_id == listeners.c.contact_id, topics.c.event_type == listeners.c.event_type)
+    costly = sa.func.sum(sa.case((sa.or_(GROUPED, JUDGED), _ONE), else_=_ZERO)).label("costly")
+    met = (
+        sa.select(topics.c.contact_id, topics.c.event_type, costly, sa.func.count().label("listeners"))
+        .select_from(topics.join(listeners, same))
+        .where(ACTIVE)
+        .group_by(topics.c.contact_id, topics.c.event_type)
+        .cte("met")
+    )
+    theirs = sa.and_(met.c.contact_id == events.c.contact_id, met.c.event_type == events.c.event_type)
+    counts = [sa.func.coalesce(each, _ZERO) for each in (met.c.costly, met.c.listeners)]
+    return (
+        sa.select(events.c.id, events.c.contact_id, octets(events.c.data), *counts)
+        .select_from(events.outerjoin(met, theirs))
+        .where(of_scope("events"))
+        .order_by(events.c.received_at, events.c.id)
+    )
 
 
 def fits(scope: str) -> list[sa.ColumnElement[bool]]:

@@ -28,7 +28,15 @@ from waitctl.infrastructure.store.statements.completion import (
     ending_steps,
     handler_of,
 )
-from waitctl.infrastructure.store.statements.match_predicates import CONDITIONAL, GROUPED, JUDGED, fits, fitting, kinds
+from waitctl.infrastructure.store.statements.match_predicates import (
+    CONDITIONAL,
+    GROUPED,
+    JUDGED,
+    fits,
+    fitting,
+    kinds,
+    loads,
+)
 from waitctl.infrastructure.store.statements.waits import literal
 
 
@@ -97,8 +105,14 @@ def _age() -> sa.ColumnElement[str]:
 
 @statement
 def _kinds_of_listeners(scope: str) -> sa.Select[Any]:
-    """Whether any listener of these topics is grouped, and whether any is judged: as a rule none is."""
+    """Whether any listener of these topics is grouped or judged, as a rule none is, and how many pairs there are."""
     return kinds(scope)
+
+
+@statement
+def _measure_loads() -> sa.Select[Any]:
+    """What correlating each of these events may cost; asked when all of them may cost too much together."""
+    return loads()
 
 
 @statement
