@@ -247,6 +247,8 @@ class _Run:
                 request = read(number, parse(line))
                 if explain and self._explanation is None:
                     self._explain(request)
+            except DatabaseError:
+                raise
             except WaitStepError as error:
                 self.reader.unnamed = unnamed
                 yield error

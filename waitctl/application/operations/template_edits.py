@@ -17,7 +17,7 @@ from waitctl.application.waits.creating import WaitCreator
 from waitctl.application.waits.forms import read_options, routed, wait_request
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.rescheduling import ReschedulingService
-from waitctl.domain.errors import InvalidTemplateError, WaitStepError
+from waitctl.domain.errors import DatabaseError, InvalidTemplateError, WaitStepError
 from waitctl.domain.instants import parse_instant
 from waitctl.domain.listeners import EventQuery
 from waitctl.domain.templates import LateBinding, Reference, Template
@@ -83,6 +83,8 @@ class TemplateEdits(ReschedulingService):
                 bound += 1
                 try:
                     change = self._changed(seen, template)
+                except DatabaseError:
+                    raise
                 except WaitStepError as error:
                     kept.append((seen.wait.id, error.message))
                 else:

@@ -14,6 +14,7 @@ from waitctl.application.waits.command_lines import parse_command_line
 from waitctl.application.waits.results import WaitCreateResult
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.errors import (
+    DatabaseError,
     InvalidTemplateError,
     InvalidWaitConfigurationError,
     TemplateNotFoundError,
@@ -152,6 +153,8 @@ class TemplateService:
         try:
             request = requested(example_fields(fields, today), self._timezone)
             return Example(given, fields, self._waits.create_wait(request, dry_run=True))
+        except DatabaseError:
+            raise
         except WaitStepError as error:
             return Example(given, fields, error=error)
 
