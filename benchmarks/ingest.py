@@ -182,7 +182,7 @@ class Race:
         truncate = f"TRUNCATE {', '.join(TABLES)} CASCADE;"
         changed = "SELECT count(*) FROM workflow_wait_executions WHERE status <> 'waiting'"
         if int(self._psql(self._name, changed)) == 0:
-            truncate = "TRUNCATE workflow_events, workflow_wait_transitions, workflow_wait_deliveries;"
+            truncate = "TRUNCATE workflow_events, workflow_wait_transitions, workflow_wait_deliveries CASCADE;"
             self._psql(self._name, f"{truncate}VACUUM ANALYZE;CHECKPOINT;")
             return
         tables = TABLES[1:3]

@@ -140,7 +140,6 @@ MOVED: Sequence[Moved] = (
     Moved("tombstones", schema.tombstones),
     Moved("rollups", schema.rollups),
     Moved("upkeep", schema.upkeep, seed=sa.true()),
-    Moved("templates", schema.templates),
 )
 """Every table that moves, in the order of a file: what is referred to comes before what refers to it."""
 
