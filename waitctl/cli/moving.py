@@ -86,8 +86,23 @@ def _say_what_is_held(done: Imported) -> None:
         )
 
 
+_NOUNS = {
+    "listener_matches": ("counted event",),
+    "deliveries": ("delivery", "deliveries"),
+    "outputs": ("output of a handler", "outputs of handlers"),
+    "quarantine": ("payload in quarantine", "payloads in quarantine"),
+    "rollups": ("total",),
+    "upkeep": ("mark of upkeep", "marks of upkeep"),
+}
+"""What the rows of tables are to people, where the table's name does not say it."""
+
+
 def _words(done: Moving) -> str:
-    moved = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in done.counts.items() if number)
+    moved = ", ".join(
+        count(number, *_NOUNS.get(name, (name[:-1].replace("_", " "),)))
+        for name, number in done.counts.items()
+        if number
+    )
     due = done.due_next
     following = "nothing is due" if due.next_at is None else f"{due.count:,} due, first {format_instant(due.next_at)}"
     return f"{moved or 'nothing'}; {following}"
