@@ -35,7 +35,7 @@ class Running:
 
     def __post_init__(self) -> None:
         self.stop = threading.Event()
-        self.rounds = 0
+        self.rounds = self.delivered = 0
         self.database = Database(self.scene.url, create=False)
         self.database.identity = "the watch"
         self.signal = Wakeup(self.database)
@@ -44,8 +44,9 @@ class Running:
         self.job = Background(lambda: watch.run(self.interval, beat=self._beat, say=self.said.append))
         until(lambda: self.rounds or self.job.is_done, "the first round")
 
-    def _beat(self, _: TickReport) -> None:
+    def _beat(self, report: TickReport) -> None:
         self.rounds += 1
+        self.delivered = report.delivered
 
     def end(self) -> TickReport:
         self.stop.set()

@@ -192,7 +192,7 @@ def test_a_log_that_is_removed_takes_nothing_along(outside: Outside, calls: list
     assert outside.due("e")
     with watching(outside) as running:
         until(lambda: calls == ["e"], "the delivery")
-        until(lambda: running.rounds > 20, "its settling")
+        until(lambda: running.delivered, "its settling")
         for each in outside.beside("-wal", "-shm"):
             each.unlink()
         until(lambda: WELL_AGAIN in running.said, "that all is well")
