@@ -1,6 +1,6 @@
 """A hundred thousand waits planned and applied on PostgreSQL, while two ticks watch the same database.
 
-Each is two commands, from their start to their end. The reference is what issue 18 asks for: ten seconds for all.
+Each is two commands, from their start to their end. The goal is ten seconds for all.
 """
 
 from __future__ import annotations

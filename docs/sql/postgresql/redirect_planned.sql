@@ -52,9 +52,11 @@ WITH claimed AS (
 ), noted AS (
     UPDATE workflow_wait_plan_entries
     SET seen_at=:now::TIMESTAMP WITH TIME ZONE, fate=:param_3::VARCHAR
-    FROM claimed
     WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
-      AND workflow_wait_plan_entries.wait_id = claimed.id
+      AND workflow_wait_plan_entries.wait_id = ANY (ARRAY(
+        SELECT claimed.id
+        FROM claimed
+    ))
 )
 SELECT claimed.id
 FROM claimed;

@@ -57,9 +57,11 @@ WHERE workflow_recurrences.wait_id = waitctl_claimed.id;
 -- noted
 UPDATE workflow_wait_plan_entries
 SET seen_at=:now, undone_fate=:undone_fate
-FROM waitctl_claimed
 WHERE workflow_wait_plan_entries.plan_id = :plan
-  AND workflow_wait_plan_entries.wait_id = waitctl_claimed.id;
+  AND workflow_wait_plan_entries.wait_id IN (
+    SELECT waitctl_claimed.id
+    FROM waitctl_claimed
+);
 
 -- told
 SELECT waitctl_claimed.id

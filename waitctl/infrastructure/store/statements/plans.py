@@ -15,7 +15,7 @@ from sqlalchemy import FromClause
 from waitctl.domain.plans import Fate, PlanStatus
 from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
-from waitctl.infrastructure.dialects import Tuples, is_among
+from waitctl.infrastructure.dialects import Tuples, is_among, is_one_of
 from waitctl.infrastructure.schema import listeners, plan_entries, plans, transitions, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.completion import (
@@ -187,9 +187,13 @@ def _next_entries(undone: bool) -> sa.Select[Any]:
 
 
 def noted(claimed: FromClause, fate: Fate) -> sa.Update:
-    """What was done to the claimed waits of a plan, and when."""
+    """What was done to the claimed waits of a plan, and when.
+
+    Not by a join: what PostgreSQL knows of older plans tells it that a new one has one row, and it would go through all
+    claimed waits for each of its rows.
+    """
     changed = {_FATE[fate is Fate.UNDONE]: sa.literal(fate.value, sa.Text), plan_entries.c.seen_at: NOW}
-    return sa.update(plan_entries).values(changed).where(OF_PLAN, ENTRY_WAIT == claimed.c.id)
+    return sa.update(plan_entries).values(changed).where(OF_PLAN, is_one_of(ENTRY_WAIT, sa.select(claimed.c.id)))
 
 
 @statement
