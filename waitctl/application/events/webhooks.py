@@ -473,39 +473,3 @@ def _would_record(new: Sequence[Event], stored: Stored) -> list[JsonObject]:
         | {"expires_at": instant(event.expires_at)}
         for event in new
     ]
-
-
-QUARANTINED_FIELDS = (
-    *("quarantine_id", "source", "format", "code", "message", "received_at", "replayed_at", "verified", "size", "cut"),
-)
-"""The keys of `quarantined_document` in a list."""
-
-
-def quarantined_document(row: Quarantined, *, whole: bool = False) -> JsonObject:
-    """A payload in quarantine; ``whole``: with headers and body, as text too where it is UTF-8."""
-    from base64 import b64encode
-
-    document = {
-        "quarantine_id": row.id,
-        "source": row.source,
-        "format": row.format,
-        "code": row.code,
-        "message": row.message,
-        "received_at": instant(row.received_at),
-        "replayed_at": instant(row.replayed_at),
-        "verified": row.verified,
-        "size": row.size,
-        "cut": row.is_cut,
-    }
-    if not whole:
-        return document
-    try:
-        text = row.body.decode()
-    except UnicodeDecodeError:
-        text = None
-    return document | {
-        "headers": dict(row.headers),
-        "url": row.url,
-        "body_base64": b64encode(row.body).decode(),
-        "body_text": text,
-    }
