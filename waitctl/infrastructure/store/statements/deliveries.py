@@ -156,7 +156,7 @@ def _claim_deliveries(paused_workflows: frozenset[str], lapsed: bool, but_some: 
     )
 
     def steps(claimed: sa.FromClause) -> dict[str, UpdateBase]:
-        return {"leased": lease.where(is_one_of(deliveries.c.id, sa.select(claimed.c.id))).returning(*deliveries.c)}
+        return {"leased": lease.where(is_one_of(deliveries.c.id, sa.select(claimed.c.id)))}
 
     def result(_: sa.FromClause, done: Rows) -> sa.Select[Any]:
         leased, other = done["leased"], deliveries.alias("other")
@@ -165,7 +165,7 @@ def _claim_deliveries(paused_workflows: frozenset[str], lapsed: bool, but_some: 
         columns = [begins if column.name == "attempt" else column for column in leased.c]
         return sa.select(*columns, has_others.label("shared"))
 
-    return Claimed(claim, steps, result)
+    return Claimed(claim, steps, result, told=lambda _: {"leased": list(deliveries.c)})
 
 
 LEASE = {"id": deliveries.c.id.type, "claim": sa.Integer()}
