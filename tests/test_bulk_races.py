@@ -24,7 +24,7 @@ from waitctl import (
     make_event,
 )
 from waitctl.application.operations.bulk import BulkService
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.application.waits.planning import MoveOptions
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import ConflictError

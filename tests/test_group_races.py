@@ -35,7 +35,7 @@ from waitctl import (
     WaitStepExecution,
     make_event,
 )
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import ConflictError
 from waitctl.domain.listeners import Mode, topic_bucket

@@ -30,7 +30,7 @@ from waitctl import (
 )
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.contacts import ContactInput
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.application.waits.recurring import RecurrenceService
 from waitctl.domain.analytics import Dimension
 from waitctl.domain.counts import CAP

@@ -42,7 +42,7 @@ from waitctl import (
     WaitStatus,
     make_event,
 )
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (
     IdempotencyKeyConflictError,

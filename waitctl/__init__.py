@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from waitctl.application.events.recording import EventService, RecordResult, make_event
     from waitctl.application.operations.bulk import BulkService
     from waitctl.application.operations.templates import TemplateService
-    from waitctl.application.processor.phases import TickOptions
+    from waitctl.application.processor.run import TickOptions
     from waitctl.application.processor.tick import Tick, TickReport
     from waitctl.application.processor.watch import Watch
     from waitctl.application.waits.awaiting import Awaited, AwaitService
@@ -78,7 +78,7 @@ _HOMES = {
     ),
     "waitctl.application.waits.scheduling": ("WaitSchedulingService",),
     "waitctl.application.operations.templates": ("TemplateService",),
-    "waitctl.application.processor.phases": ("TickOptions",),
+    "waitctl.application.processor.run": ("TickOptions",),
     "waitctl.application.processor.tick": ("Tick", "TickReport"),
     "waitctl.application.processor.watch": ("Watch",),
     "waitctl.application.diagnosis": ("WhyService",),

@@ -23,7 +23,7 @@ from waitctl import (
     WaitSpec,
     make_event,
 )
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import IllegalTransitionError, WaitExecutionExpiredError
 from waitctl.domain.handlers import ExecConfig, HandlerConfig

@@ -10,7 +10,7 @@ import pytest
 
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import Settings, Tick, TickOptions
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.errors import ClockSkewError, InvalidSettingError
 
 

@@ -204,3 +204,13 @@ def _last_attempt(delivery: Delivery, policy: RetryPolicy) -> int:
 def is_exhausted(delivery: Delivery) -> bool:
     """Whether a leased delivery is past its last attempt: its tick crashed in that, and the lease ran out."""
     return delivery.max_attempts is not None and delivery.attempt > delivery.max_attempts
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCounts:
+    """What became of the deliveries that were handed out. ``stale``: settled by somebody else meanwhile."""
+
+    delivered: int = 0
+    retried: int = 0
+    dead: int = 0
+    stale: int = 0

@@ -340,17 +340,3 @@ def list_entries(connection: Connection, plan_id: str, *, limit: int, beyond: st
     """Waits of a plan by id, beyond one."""
     given = {"plan": plan_id, "beyond": beyond, "limit": limit}
     return [Entry(*row) for row in connection.execute(kept("list_entries"), given)]
-
-
-# -- pruning -----------------------------------------------------------------------------------------------------------
-
-
-def delete_expired(connection: Connection, *, now: datetime, limit: int) -> bool:
-    """Delete some waits of the plan that expired first, and then itself. Returns whether there may be more to do."""
-    plan_id = connection.execute(kept("find_expired_plans"), {"now": now}).scalar()
-    if plan_id is None:
-        return False
-    gone = connection.execute(kept("delete_entries"), {"plan": plan_id, "limit": limit}).rowcount
-    if gone < limit:
-        connection.execute(kept("delete_plan"), {"plan": plan_id})
-    return True

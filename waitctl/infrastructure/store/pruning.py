@@ -122,6 +122,17 @@ def delete_quarantined(connection: Connection, *, before: datetime) -> int:
     return connection.execute(kept("delete_old_quarantined"), {"before": before}).rowcount
 
 
+def delete_expired_plans(connection: Connection, *, now: datetime, limit: int) -> bool:
+    """Delete some waits of the plan that expired first, and then itself. Returns whether there may be more to do."""
+    plan_id = connection.execute(kept("find_expired_plans"), {"now": now}).scalar()
+    if plan_id is None:
+        return False
+    gone = connection.execute(kept("delete_entries"), {"plan": plan_id, "limit": limit}).rowcount
+    if gone < limit:
+        connection.execute(kept("delete_plan"), {"plan": plan_id})
+    return True
+
+
 # -- room --------------------------------------------------------------------------------------------------------------
 
 _PAGES_AT_ONCE = 1000
