@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ from waitctl.domain.errors import ClockSkewError
 from waitctl.domain.handlers import INLINE
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
-from waitctl.domain.values import dataclass, replace
+from waitctl.domain.values import dataclass, fields_of, replace
 from waitctl.infrastructure.database import Connection, Database, host_clock, host_name
 from waitctl.infrastructure.ids import first_id_at
 from waitctl.infrastructure.store import deliveries as delivery_store
@@ -112,7 +111,7 @@ class TickReport:
 
     def to_json(self) -> JsonObject:
         """The document of `waitctl tick`."""
-        document = asdict(self)
+        document = fields_of(self)
         for name in ("started_at", "finished_at", "as_of"):
             document[name] = format_instant(document[name]) if document[name] else None
         if self.ids is None:
@@ -327,7 +326,7 @@ class Tick:
             moved=progress.moved,
             pruned=self.upkeep.pruned.waits + self.upkeep.pruned.events,
             stopped=progress.stopped,
-            **asdict(counts),
+            **fields_of(counts),
         )
 
     def finish(self, tick_id: int, report: TickReport, connection: Connection) -> TickReport:

@@ -7,10 +7,9 @@ others are counted where they stand. Who holds the mark's row counts; the others
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import datetime
 
-from waitctl.domain.values import dataclass
+from waitctl.domain.values import dataclass, fields_of
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows
@@ -91,7 +90,7 @@ _KEY = ("measure", "day", "workflow_id", "wait_type", "step_id", "handler", "sou
 def add(connection: Connection, rows: Iterable[Rollup]) -> None:
     """Add rows to the totals."""
     if given := sorted(rows, key=lambda row: tuple(getattr(row, name) for name in _KEY)):
-        connection.execute(kept("add_rows"), {"given": json_rows(asdict(row) for row in given)})
+        connection.execute(kept("add_rows"), {"given": json_rows(fields_of(row) for row in given)})
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
