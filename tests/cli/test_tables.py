@@ -45,6 +45,12 @@ def test_what_matters_least_gives_way_first() -> None:
     assert fit(columns, [12, 20, 20, 10], 30) == [12, 0, 0, 10]
 
 
+def test_what_matters_most_leaves_the_others_legible() -> None:
+    columns = [Column("ID", 100, whole=True, kept=True), Column("A", 1), Column("B", 2)]
+    assert fit(columns, [12, 50, 90], 100) == [12, 20, 64]
+    assert fit(columns, [12, 50, 90], 50) == [12, 14, 20]
+
+
 @pytest.fixture
 def full(run: Waitctl) -> Waitctl:
     """Every list has something, with names as long as they may be."""

@@ -171,7 +171,7 @@ def list_providers(*, context: typer.Context, shape: Shape) -> None:
         id_key="name",
         fields=("name", "maps", "needs"),
         document=lambda each: {"name": each.name, "maps": each.maps, "needs": each.needs},
-        columns=(id_column("FORMAT"), Column("MAPS", 2), Column("NEEDS", 1)),
+        columns=(id_column("FORMAT"), Column("MAPS", 1), Column("NEEDS", 2)),
         cells=lambda each: (each.name, each.maps, each.needs),
         nothing="no formats",
     )
