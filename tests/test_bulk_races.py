@@ -29,7 +29,7 @@ from waitctl.application.waits.planning import MoveOptions
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import ConflictError
 from waitctl.domain.plans import Plan, PlanKind
-from waitctl.domain.waits import Resolution
+from waitctl.domain.statuses import Resolution
 from waitctl.infrastructure.database import host_clock
 
 SPRING = WaitFilter(workflow_id="spring")

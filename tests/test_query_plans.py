@@ -34,12 +34,11 @@ from waitctl.application.processor.run import Phase
 from waitctl.application.waits.recurring import RecurrenceService
 from waitctl.domain.analytics import Dimension
 from waitctl.domain.counts import CAP
-from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.listeners import Mode
 from waitctl.domain.recurrence import Recurrence, RecurrenceRule
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.indexes import metadata
 from waitctl.infrastructure.migrations import core

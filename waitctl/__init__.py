@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     )
     from waitctl.application.waits.scheduling import WaitSchedulingService
     from waitctl.application.waits.updating import UpdatingService
-    from waitctl.domain.deliveries import Outcome
     from waitctl.domain.durations import Duration, TimeUnit
     from waitctl.domain.errors import WaitStepError
     from waitctl.domain.events import Event, EventType
@@ -47,12 +46,14 @@ if TYPE_CHECKING:
     from waitctl.domain.handlers import Dead, InlineCommand, Retry
     from waitctl.domain.hours import OpeningHours, parse_hours
     from waitctl.domain.instants import Dst
-    from waitctl.domain.intents import Late, Rules
+    from waitctl.domain.intents import Rules
+    from waitctl.domain.late import Late
     from waitctl.domain.listeners import EventListener, EventQuery
     from waitctl.domain.pauses import PauseKind
     from waitctl.domain.plans import Plan, PlanKind
     from waitctl.domain.recurrence import Recurrence, RecurrenceRule, RecurrenceStatus
-    from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitSpec, WaitStepExecution, WaitType
+    from waitctl.domain.statuses import Outcome, Resolution, WaitExecutionStatus, WaitType
+    from waitctl.domain.waits import WaitSpec, WaitStepExecution
     from waitctl.infrastructure.config import Settings, load_settings
     from waitctl.infrastructure.database import Database
     from waitctl.infrastructure.wakeup import Wakeup
@@ -82,7 +83,6 @@ _HOMES = {
     "waitctl.application.processor.tick": ("Tick", "TickReport"),
     "waitctl.application.processor.watch": ("Watch",),
     "waitctl.application.diagnosis": ("WhyService",),
-    "waitctl.domain.deliveries": ("Outcome",),
     "waitctl.domain.durations": ("Duration", "TimeUnit"),
     "waitctl.domain.errors": ("WaitStepError",),
     "waitctl.domain.events": ("Event", "EventType"),
@@ -90,18 +90,14 @@ _HOMES = {
     "waitctl.domain.handlers": ("Dead", "InlineCommand", "Retry"),
     "waitctl.domain.hours": ("OpeningHours", "parse_hours"),
     "waitctl.domain.instants": ("Dst",),
-    "waitctl.domain.intents": ("Late", "Rules"),
+    "waitctl.domain.intents": ("Rules",),
+    "waitctl.domain.late": ("Late",),
     "waitctl.domain.listeners": ("EventListener", "EventQuery"),
     "waitctl.domain.pauses": ("PauseKind",),
     "waitctl.domain.plans": ("Plan", "PlanKind"),
     "waitctl.domain.recurrence": ("Recurrence", "RecurrenceRule", "RecurrenceStatus"),
-    "waitctl.domain.waits": (
-        "WaitSpec",
-        "Resolution",
-        "WaitExecutionStatus",
-        "WaitStepExecution",
-        "WaitType",
-    ),
+    "waitctl.domain.statuses": ("Outcome", "Resolution", "WaitExecutionStatus", "WaitType"),
+    "waitctl.domain.waits": ("WaitSpec", "WaitStepExecution"),
     "waitctl.infrastructure.config": ("Settings", "load_settings"),
     "waitctl.infrastructure.database": ("Database",),
     "waitctl.infrastructure.wakeup": ("Wakeup",),

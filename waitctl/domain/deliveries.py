@@ -4,31 +4,10 @@ from __future__ import annotations
 
 from dataclasses import field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import NamedTuple
 
+from waitctl.domain.statuses import DeliveryStatus, Outcome
 from waitctl.domain.values import dataclass
-
-
-class Outcome(StrEnum):
-    """Why a wait's continuation runs."""
-
-    DUE = "due"
-    EVENT = "event"
-    TIMEOUT = "timeout"
-    MANUAL = "manual"
-
-
-class DeliveryStatus(StrEnum):
-    """Where a delivery stands."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    """leased by a tick"""
-    DELIVERED = "delivered"
-    DEAD = "dead"
-    DROPPED = "dropped"
-    """given up by hand"""
 
 
 @dataclass(frozen=True, slots=True)

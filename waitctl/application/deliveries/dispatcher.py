@@ -34,7 +34,6 @@ from waitctl.domain.deliveries import (
     Delivered,
     Delivery,
     DeliveryCounts,
-    DeliveryStatus,
     Lease,
     NotDelivered,
     Output,
@@ -43,6 +42,7 @@ from waitctl.domain.deliveries import (
     settle,
 )
 from waitctl.domain.handlers import INLINE
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import HandlerNotReadyError

@@ -24,10 +24,10 @@ from waitctl.application.inbox import Inbox
 from waitctl.application.processor.inbox_events import CorrelatedBatch, InboxEvents
 from waitctl.application.processor.run import Phase, Run, Stopped, say_phase
 from waitctl.domain.durations import format_timedelta
+from waitctl.domain.events import topic_bucket
 from waitctl.domain.instants import format_instant
-from waitctl.domain.intents import Late, moved_when_late
-from waitctl.domain.late import Fire, Move, Skip
-from waitctl.domain.listeners import topic_bucket
+from waitctl.domain.intents import moved_when_late
+from waitctl.domain.late import Fire, Late, Move, Skip
 from waitctl.domain.waits import RECURRENCE
 from waitctl.infrastructure.store import completion, due, pauses, rescheduling
 from waitctl.infrastructure.store.completion import FIRST, Mark

@@ -27,7 +27,7 @@ from waitctl.domain.values import dataclass, fields_of, replace
 from waitctl.infrastructure.database import Connection, Database, host_clock, host_name
 from waitctl.infrastructure.ids import first_id_at
 from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import overview, pauses, quarantine, rollups, ticks
+from waitctl.infrastructure.store import pauses, quarantine, rollups, ticks
 
 if TYPE_CHECKING:
     from waitctl.application.deliveries.attempts import AttemptCounts
@@ -283,6 +283,8 @@ class Tick:
 
     def held_reasons(self) -> dict[str, str]:
         """Why deliveries are held, by handler; those of `unready_handlers` have said it themselves."""
+        from waitctl.infrastructure.store import overview
+
         with self._database.read() as connection:
             paused = pauses.paused(connection)
             waiting = overview.backlogs(connection, now=self._database.clock(connection))

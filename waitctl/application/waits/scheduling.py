@@ -29,8 +29,9 @@ from waitctl.domain.intents import (
     Rules,
 )
 from waitctl.domain.listeners import EventQuery
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.domain.text import JsonObject, check_json_object, check_reason, check_text
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitSpec, WaitStepExecution
+from waitctl.domain.waits import WaitSpec, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Caller, Connection, Database
 from waitctl.infrastructure.store import completion

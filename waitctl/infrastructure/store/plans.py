@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.plans import Fate, Look, Plan, PlanKind, PlanStatus
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.database_errors import is_integrity_error
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import Kept, kept
@@ -127,7 +127,7 @@ def _clauses(wanted: WaitFilter, kind: PlanKind, now: datetime) -> list[sa.Colum
     """The waits that are meant: the open ones of them, or those with a dead delivery."""
     import sqlalchemy as sa
 
-    from waitctl.domain.deliveries import DeliveryStatus
+    from waitctl.domain.statuses import DeliveryStatus
     from waitctl.infrastructure.schema import deliveries, waits
     from waitctl.infrastructure.store.statements.deliveries import in_status
     from waitctl.infrastructure.store.statements.filters import clauses

@@ -13,8 +13,7 @@ from waitctl.domain.values import dataclass
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import by_dialect, kept
 from waitctl.infrastructure.sql_values import json_rows
-from waitctl.infrastructure.store.analytics import roll_up_errors
-from waitctl.infrastructure.store.waits import get_waits
+from waitctl.infrastructure.store.rollups import roll_up_errors
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -62,6 +61,8 @@ def delete_waits(connection: Connection, found: Sequence[Prunable], *, now: date
 
 def _keep_keys(connection: Connection, wait_ids: Sequence[str], now: datetime) -> None:
     """Remember what was asked under these waits' keys, and what became of it."""
+    from waitctl.infrastructure.store.waits import get_waits
+
     rows = (
         {
             "scope": wait.workflow_id or "",

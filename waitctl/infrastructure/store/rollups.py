@@ -67,6 +67,11 @@ def roll_up_waits(connection: Connection, since: datetime, until: datetime) -> N
     connection.execute(kept("roll_up_waits"), {"since": since, "until": until})
 
 
+def roll_up_errors(connection: Connection, wait_ids: list[str]) -> None:
+    """Add those of these waits whose deliveries are dead to the totals: they are about to be pruned."""
+    connection.execute(kept("roll_up_errors"), {"ids": wait_ids})
+
+
 # -- events ------------------------------------------------------------------------------------------------------------
 
 

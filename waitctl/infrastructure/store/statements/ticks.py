@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.schema import ticks
 from waitctl.infrastructure.sql_batch import statement
