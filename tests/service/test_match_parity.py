@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import EventQuery, Rules, WaitSpec, WaitStepExecution, make_event
 from waitctl.domain.durations import parse_duration
-from waitctl.domain.event_data import contains, matches_text
 from waitctl.domain.events import Event
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.listeners import EventListener
+from waitctl.domain.matching import contains, matches_text
 from waitctl.domain.near_misses import Taker, matches
 from waitctl.infrastructure.executor import Connection
 

@@ -11,9 +11,9 @@ import pytest
 
 from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.errors import InvalidEventTypeError, InvalidWaitConfigurationError
-from waitctl.domain.event_data import contains, matches_text
 from waitctl.domain.events import TOPIC_BUCKETS, EventType, check_event_type_name, topic_bucket
-from waitctl.domain.listeners import Candidate, EventListener, EventQuery, Mode, choose, progress
+from waitctl.domain.listeners import EventListener, EventQuery, Mode, progress
+from waitctl.domain.matching import Candidate, choose, contains, matches_text
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -330,33 +330,6 @@ class EventQuery:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A listener and an event that fits it, oldest first, before exclusiveness is looked at."""
-
-    wait_id: str
-    listener_id: str
-    event_id: str
-    exclusive: bool
-
-
-def choose(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Choose which event each wait takes, given its candidates ordered by event, then by age of the wait.
-
-    Every wait takes the oldest event that fits. An event is broadcast to every wait that fits; of the
-    exclusive ones only the oldest that has not found another event takes it.
-    """
-    chosen: dict[str, Candidate] = {}
-    taken: set[str] = set()
-    for candidate in candidates:
-        if candidate.wait_id in chosen or (candidate.exclusive and candidate.event_id in taken):
-            continue
-        chosen[candidate.wait_id] = candidate
-        if candidate.exclusive:
-            taken.add(candidate.event_id)
-    return list(chosen.values())
-
-
 def progress(listeners: Iterable[EventListener]) -> tuple[int, int]:
     """How far a grouped wait has come: events of its one group, or groups; and how many it needs."""
     counted, needed = dict[int, int](), dict[int, int]()

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 from waitctl.domain.conditions import ConditionError, holds
 from waitctl.domain.durations import format_timedelta
-from waitctl.domain.event_data import contains, matches_text, scalar_text
 from waitctl.domain.events import Event
 from waitctl.domain.instants import format_instant
 from waitctl.domain.listeners import MACHINE, EventListener
+from waitctl.domain.matching import contains, matches_text, scalar_text
 from waitctl.domain.statuses import ListenerStatus, Resolution, WaitExecutionStatus
 from waitctl.domain.text import to_json
 from waitctl.domain.values import dataclass

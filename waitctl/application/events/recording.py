@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.coming_again import ComingAgain
-from waitctl.application.contacts import note_zones
 from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
 from waitctl.application.id_lookup import EVENT, find_cursor, get_by_id
 from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
@@ -28,6 +26,7 @@ from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, V
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
+    from waitctl.application.calendars.opening_rules import HostOpeningRules
     from waitctl.infrastructure.config import Settings
     from waitctl.infrastructure.store.events import EventRow, HeldWait
 
@@ -136,11 +135,17 @@ class EventService:
         self._database = Database(database) if isinstance(database, str) else database
         self._dialect = self._database.url.get_backend_name()
         self._actor = actor
-        self._host_rules = HostOpeningRules(settings)
+        self._settings = settings
         self._verified = settings.verified_sources if settings else frozenset[str]()
         self._coming_again = ComingAgain(self._database, settings, actor=actor)
         sources = settings.sources.values() if settings else ()
         self._zone_fields = {source.name: source.timezone for source in sources if source.timezone}
+
+    @cached_property
+    def _host_rules(self) -> HostOpeningRules:
+        from waitctl.application.calendars.opening_rules import HostOpeningRules  # for waits that have a window
+
+        return HostOpeningRules(self._settings)
 
     def record(self, event: Event, connection: Caller | None = None) -> RecordResult:
         """Store one event and resume what it matches, in one transaction.
@@ -332,6 +337,8 @@ class EventService:
         for source, field in self._zone_fields.items():
             telling = [(row.contact_id, from_json(row.data)) for row in rows if row.source == source]
             if telling:
+                from waitctl.application.contacts import note_zones
+
                 note_zones(connection, telling, field, now=now)
 
     def _correlate(
@@ -351,12 +358,11 @@ class EventService:
             "actor": self._actor,
             "largest": max(len(row.data) for row in encoded.rows),
         }
-        opening_for = self._host_rules.for_event
         if verdicts is not None:
-            matched = matching.correlate_events(connection, event_ids, opening_for, verdicts, **given)
+            matched = matching.correlate_events(connection, event_ids, self._opening_for, verdicts, **given)
         else:
             done = matching.correlate_what_fits(
-                connection, event_ids, opening_for, Verdicts(), divisible=divisible, **given
+                connection, event_ids, self._opening_for, Verdicts(), divisible=divisible, **given
             )
             if left := set(event_ids).difference(done.event_ids):
                 store.mark_correlated(connection, left, now=None)
@@ -364,6 +370,11 @@ class EventService:
         if matched:
             self._coming_again.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
         return matched
+
+    def _opening_for(
+        self, zone: str, config: Mapping[str, Any], wait_id: str, *, received_at: datetime, now: datetime
+    ) -> datetime | None:
+        return self._host_rules.for_event(zone, config, wait_id, received_at=received_at, now=now)
 
     # -- looking --------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import FromClause
 
-from waitctl.domain.event_data import MAX_DISTINCT
 from waitctl.domain.listeners import MACHINE
+from waitctl.domain.matching import MAX_DISTINCT
 from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.domain.text import to_json
 from waitctl.infrastructure.dialects import JsonRows, contains, is_one_of, matches_text, octets, scalar_text

@@ -1,13 +1,14 @@
-"""What the data of an event says, as both databases read it: the texts of scalars, and whether it contains a part."""
+"""Whether the data of an event fits, as both databases read it, and which wait an event that fits goes to."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import dataclass
 
 _MAX_EXPONENT = 131_072
 """Digits that PostgreSQL's numeric holds; written out, a longer one would fill the memory."""
@@ -81,3 +82,30 @@ def _equal_scalars(one: Any, other: Any) -> bool:
     if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):
         return _decimal(one) == _decimal(other)
     return type(one) is type(other) and bool(one == other)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A listener and an event that fits it, oldest first, before exclusiveness is looked at."""
+
+    wait_id: str
+    listener_id: str
+    event_id: str
+    exclusive: bool
+
+
+def choose(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Choose which event each wait takes, given its candidates ordered by event, then by age of the wait.
+
+    Every wait takes the oldest event that fits. An event is broadcast to every wait that fits; of the
+    exclusive ones only the oldest that has not found another event takes it.
+    """
+    chosen: dict[str, Candidate] = {}
+    taken: set[str] = set()
+    for candidate in candidates:
+        if candidate.wait_id in chosen or (candidate.exclusive and candidate.event_id in taken):
+            continue
+        chosen[candidate.wait_id] = candidate
+        if candidate.exclusive:
+            taken.add(candidate.event_id)
+    return list(chosen.values())
