@@ -16,9 +16,9 @@ from waitctl.application.calendars.browsing import CalendarBrowser
 from waitctl.application.deliveries.handler_factory import handlers_of
 from waitctl.application.deliveries.outbox import DeliveryService
 from waitctl.application.diagnosis import WhyService, WhyWait
-from waitctl.application.documents import delivery_document
+from waitctl.application.documents import delivery_document, quarantined_document
 from waitctl.application.events.recording import EventService
-from waitctl.application.events.webhooks import WebhookService, quarantined_document
+from waitctl.application.events.webhooks import WebhookService
 from waitctl.application.heartbeat import silence
 from waitctl.application.operations.bulk import BulkService
 from waitctl.application.waits.rescheduling import ReschedulingService
