@@ -53,6 +53,7 @@ from waitctl.infrastructure.store import (
     recent,
     rollups,
     sleeping,
+    ticks,
     upcoming,
 )
 from waitctl.infrastructure.store import deliveries as delivery_store
@@ -213,6 +214,11 @@ def test_claiming_due_waits(large: Database) -> None:
         return due.resolve_due(connection, now=now, late_before=now, limit=5, reason="due", actor="test")
 
     check(explained(large, claim), "ix_wait_executions_scheduled")
+
+
+def test_finding_out_that_there_is_nothing_to_do(large: Database) -> None:
+    plans = explained(large, lambda connection: ticks.is_anything_left(connection, now=NOW))
+    check(plans, "ix_wait_deliveries_pending", "ix_wait_deliveries_running")
 
 
 def test_counting_what_remains(large: Database) -> None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from waitctl.application.deliveries.outbox import DeliveryService
     from waitctl.application.deliveries.pausing import PauseService
     from waitctl.application.diagnosis import WhyService
-    from waitctl.application.events.recording import EventService, RecordResult, make_event
+    from waitctl.application.events.recording import EventService, make_event
+    from waitctl.application.events.results import RecordResult
     from waitctl.application.operations.bulk import BulkService
     from waitctl.application.operations.templates import TemplateService
     from waitctl.application.processor.run import TickOptions
@@ -59,7 +60,8 @@ if TYPE_CHECKING:
     from waitctl.infrastructure.wakeup import Wakeup
 
 _HOMES = {
-    "waitctl.application.events.recording": ("EventService", "RecordResult", "make_event"),
+    "waitctl.application.events.recording": ("EventService", "make_event"),
+    "waitctl.application.events.results": ("RecordResult",),
     "waitctl.application.waits.awaiting": ("AwaitService", "Awaited"),
     "waitctl.application.deliveries.outbox": ("DeliveryService",),
     "waitctl.application.deliveries.pausing": ("PauseService",),

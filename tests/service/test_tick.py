@@ -118,6 +118,18 @@ def test_dry_run_tells_and_changes_nothing(scene: Scene, tmp_path: Path) -> None
     assert (real := scene.tick()).resumed == 2 and real.ids is None
 
 
+def test_a_tick_with_nothing_to_do_writes_its_heartbeat_alone(scene: Scene) -> None:
+    marks = "SELECT name, until_at FROM waitctl_upkeep ORDER BY name"
+    before = scene.sql(marks)
+    assert scene.tick().did_nothing
+    assert (scene.sql(marks), scene.sql("SELECT count(*) FROM waitctl_ticks")) == (before, [(1,)])
+    scene.database.as_of = datetime(2020, 1, 1, tzinfo=UTC)
+    scene.create("1h")
+    scene.database.as_of = datetime(2020, 1, 2, tzinfo=UTC)
+    assert scene.tick().resumed == 1
+    assert scene.sql(marks) != before, "what ended is counted"
+
+
 def test_time_travel_is_not_the_heartbeat(scene: Scene) -> None:
     scene.at(60 * 24 * 365 * 50).tick()
     ((started, finished, as_of),) = scene.sql("SELECT started_at, finished_at, as_of FROM waitctl_ticks")

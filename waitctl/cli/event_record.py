@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, RecordResult, make_event
+from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, make_event
+from waitctl.application.events.results import RecordResult
 from waitctl.cli.output import Output, OutputOption, count, print_document, write_line
 from waitctl.cli.session import read_text_option, session_of
 from waitctl.domain.errors import InvalidEventError
