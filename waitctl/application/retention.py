@@ -76,7 +76,7 @@ def between_marks(connection: Connection, look: Callable[[Sequence[datetime]], T
             return found
 
 
-_COUNTED = ("waits", "events")
+_COUNTED = ("waits", "events", "uncounted")
 
 
 class Upkeep:
@@ -89,7 +89,12 @@ class Upkeep:
         self._older_than = older_than
         self._tombstones = tombstones
         self.pruned = Pruned()
-        self._stages: list[Callable[[Connection], bool]] = [self._roll_up_waits, self._roll_up_events, self._drop_plans]
+        self._stages: list[Callable[[Connection], bool]] = [
+            self._roll_up_waits,
+            self._roll_up_uncounted,
+            self._roll_up_events,
+            self._drop_plans,
+        ]
         if older_than is not None:
             self._stages += [self._prune_waits, self._prune_events, self._prune_quarantine]
         if tombstones is not None:
@@ -148,6 +153,18 @@ class Upkeep:
         rollups.roll_up_waits(connection, since, until)
         rollups.move_mark(connection, "waits", until)
         return is_full
+
+    def _roll_up_uncounted(self, connection: Connection) -> bool:
+        if not rollups.find_uncounted(connection, rollups.mark_at(connection, "waits"), limit=1):
+            return False
+        mark = rollups.lock_mark(connection, "waits")
+        if mark is None:
+            return False
+        found = rollups.find_uncounted(connection, mark, limit=_ROLLED_AT_ONCE)
+        if found:
+            rollups.roll_up_uncounted(connection, found)
+            rollups.move_mark(connection, "uncounted", self._database.real_clock(connection))
+        return len(found) == _ROLLED_AT_ONCE
 
     def _roll_up_events(self, connection: Connection) -> bool:
         until = self._database.real_clock(connection) - _SETTLED

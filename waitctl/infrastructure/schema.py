@@ -352,6 +352,14 @@ upkeep = Table(
     PrimaryKeyConstraint("name"),
 )
 
+# Waits that are in no total yet though the mark is past the instant at which they ended: by a pretended clock, or by
+# one that was right again.
+uncounted = Table(
+    "waitctl_uncounted",
+    metadata,
+    Column("wait_id", id_type(), primary_key=True),
+)
+
 # What is to become of many waits at once, kept for a month; `run` is the fence of whoever works at it.
 plans = Table(
     "workflow_wait_plans",

@@ -33,7 +33,7 @@ def counted(
         found += [Counted(Measure(row[0]), row[5] if by else "", *row[1:5]) for row in summed]
     first = since or _FIRST_DAY
     for name, own in (
-        ("analytics_not_yet", {"since": max(mark, first)}),
+        ("analytics_not_yet", {"since": max(mark, first), "first": first}),
         ("analytics_errors", {"since": first, "since_day": first.date().isoformat()}),
     ):
         found += [_counted(row, by) for row in connection.execute(kept(name), given | own)]

@@ -19,7 +19,7 @@ from waitctl.domain.statuses import DeliveryStatus, ListenerStatus, Outcome, Res
 from waitctl.domain.waits import NUMBER, RECURRENCE
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import Tuples, insert_new, is_among
-from waitctl.infrastructure.schema import deliveries, events, listeners, plan_entries, recurrences, waits
+from waitctl.infrastructure.schema import deliveries, events, listeners, plan_entries, recurrences, uncounted, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.statements.completion import (
     ACTIVE,
@@ -88,6 +88,7 @@ def _reopen_planned(to: WaitExecutionStatus) -> Claimed:
             "reopened": reopened,
             "audited": audit(claimed, status),
             "noted": noted(claimed, Fate.UNDONE),
+            "forgotten": sa.delete(uncounted).where(uncounted.c.wait_id.in_(sa.select(claimed.c.id))),
         }
         return done | ({"listening": _listen_again(claimed)} if to is WaitExecutionStatus.WAITING else {})
 
