@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.handlers import INLINE
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, is_one_of
 from waitctl.infrastructure.schema import deliveries, waits

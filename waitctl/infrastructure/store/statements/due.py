@@ -12,9 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import DeliveryStatus, Outcome
 from waitctl.domain.intents import FIRST_DUE_AT
-from waitctl.domain.waits import Resolution
+from waitctl.domain.statuses import DeliveryStatus, Outcome, Resolution
 from waitctl.infrastructure.column_types import UtcDateTime, new_id
 from waitctl.infrastructure.dialects import JsonRows, instant_in
 from waitctl.infrastructure.schema import deliveries, waits
