@@ -49,7 +49,9 @@ class Cluster:
             connection.execute(statement.encode())
 
     def create(self, name: str, template: str = "template0") -> str:
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # Where nobody waits for the disk, copied files cost two thirds of a copy that goes through the log.
+        strategy = "" if "WAITCTL_TEST_POSTGRES_URL" in os.environ else " STRATEGY file_copy"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}{strategy}")
         return self.database_url(name)
 
     def drop(self, name: str) -> None:

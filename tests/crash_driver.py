@@ -6,6 +6,7 @@ Each run is a fork that imports nothing any more; the answer is a line with its 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -17,9 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg  # noqa: F401 (what waitctl loads late is here before the first fork)
-import uuid_utils  # noqa: F401
-
+from tests.cli.fork_server import preload
 from waitctl import Database, EventService, Settings, Tick, TickOptions, TickReport
 from waitctl.application import retention
 from waitctl.application.operations import bulk
@@ -127,5 +126,8 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--until-told"]:
         run_until_told()
     else:
+        preload()
+        gc.collect()
+        gc.freeze()  # or every fork would copy what its collections touch
         for line in sys.stdin:
             print(run_and_die(json.loads(line)), flush=True)

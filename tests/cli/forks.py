@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import json
 import os
 import selectors
@@ -43,14 +44,20 @@ def _fork_server(environment: tuple[tuple[str, str], ...]) -> socket.socket:
 
 
 def run(
-    started_in: Mapping[str, str], asked: Mapping[str, Any], given: bytes | None, patience: float
+    started_in: Mapping[str, str],
+    asked: Mapping[str, Any],
+    given: bytes | None,
+    patience: float,
+    *,
+    terminal: bool = False,
 ) -> tuple[int, bytes, bytes]:
     """Run a command to its end; return its exit status, negative for a signal, and what it printed.
 
     ``started_in`` is the environment of the fork server, ``asked`` what a fork of it takes on. Without ``given`` standard
-    input is the null device. Kills a command that outlasts ``patience`` seconds and raises `TimeoutError`.
+    input is the null device; with ``terminal`` standard output is one. Kills a command that outlasts ``patience`` seconds and raises `TimeoutError`.
     """
-    request, stdout, stderr, answer = (os.pipe() for _ in range(4))
+    request, stderr, answer = (os.pipe() for _ in range(3))
+    stdout = os.openpty() if terminal else os.pipe()
     writes = {request[1]: json.dumps(asked).encode()}
     if given is None:
         stdin = os.open(os.devnull, os.O_RDONLY)
@@ -140,6 +147,11 @@ def _write(descriptor: int, left: dict[int, memoryview]) -> bool:
 
 def _read(descriptor: int, read: dict[int, list[bytes]]) -> bool:
     """Read what the pipe has. Whether there may be more."""
-    part = os.read(descriptor, 65536)
+    try:
+        part = os.read(descriptor, 65536)
+    except OSError as error:
+        if error.errno != errno.EIO:  # how Linux says that the other side of a terminal hung up
+            raise
+        return False
     read[descriptor].append(part)
     return bool(part)

@@ -137,8 +137,18 @@ class Waitctl:
         code, out, err = self._fork(arguments, env or {}, None)
         return Finished(code, out.decode(), err.decode())
 
+    def on_a_terminal(self, *arguments: str, columns: int, env: Mapping[str, str | None] | None = None) -> Finished:
+        """Run it to its end with a terminal so wide as its standard output."""
+        asked = {"TERM": "xterm-256color", "COLUMNS": str(columns), **(env or {})}
+        return _finished(*self._fork(arguments, asked, None, terminal=True))
+
     def _fork(
-        self, arguments: Sequence[str | bytes], env: Mapping[str, str | None], given: bytes | None
+        self,
+        arguments: Sequence[str | bytes],
+        env: Mapping[str, str | None],
+        given: bytes | None,
+        *,
+        terminal: bool = False,
     ) -> tuple[int, bytes, bytes]:
         """Run it as a fork of a process that has imported everything, and where nothing ever ran."""
         asked = {
@@ -146,7 +156,7 @@ class Waitctl:
             "environment": self.environment(env),
             "folder": str(self.folder),
         }
-        return forks.run(self._started_in(), asked, given, _PATIENCE)
+        return forks.run(self._started_in(), asked, given, _PATIENCE, terminal=terminal)
 
     def _started_in(self) -> dict[str, str]:
         """The environment that has to be there when an interpreter starts."""

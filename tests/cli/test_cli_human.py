@@ -78,24 +78,10 @@ def test_a_pipe_gets_whole_lines_without_colour(run: Waitctl) -> None:
 
 @pytest.mark.parametrize(("env", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colour_is_for_terminals(run: Waitctl, env: dict[str, str], coloured: bool) -> None:
-    import os
-
     run("create", "fixed-time", "1h").ok()
-    ours, theirs = os.openpty()
-    process = run.start("list", env={"TERM": "xterm-256color", "COLUMNS": "200", **env}, stdout=theirs)
-    os.close(theirs)
-    seen = bytearray()
-    try:
-        while part := os.read(ours, 4096):
-            seen += part
-    except OSError:  # how Linux says that the other side hung up
-        pass
-    os.close(ours)
-    assert process.wait() == 0
-    assert process.stderr is not None
-    process.stderr.close()
-    assert b"scheduled" in seen
-    assert (b"\x1b[34m" in seen) is coloured
+    seen = run.on_a_terminal("list", columns=200, env=env).ok().out
+    assert "scheduled" in seen
+    assert ("\x1b[34m" in seen) is coloured
 
 
 def test_words_for_nothing(run: Waitctl) -> None:

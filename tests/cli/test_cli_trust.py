@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,11 +26,9 @@ def home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def run(home: Path) -> Waitctl:
+def run(home: Path, migrated_file: Path) -> Waitctl:
     """The command, on a database in a folder that everybody can enter."""
-    run = Waitctl(home, f"sqlite:///{home / 'waits.db'}")
-    run("db", "upgrade").ok()
-    return run
+    return Waitctl(home, f"sqlite:///{shutil.copy(migrated_file, home / 'waits.db')}")
 
 
 def make_inline(run: Waitctl, execution: str = "e", *argv: str) -> None:

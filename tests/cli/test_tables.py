@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -45,9 +47,17 @@ def test_what_matters_least_gives_way_first() -> None:
     assert fit(columns, [12, 20, 20, 10], 30) == [12, 0, 0, 10]
 
 
-@pytest.fixture
-def full(run: Waitctl) -> Waitctl:
-    """Every list has something, with names as long as they may be."""
+def test_what_matters_most_leaves_the_others_legible() -> None:
+    columns = [Column("ID", 100, whole=True, kept=True), Column("A", 1), Column("B", 2)]
+    assert fit(columns, [12, 50, 90], 100) == [12, 20, 64]
+    assert fit(columns, [12, 50, 90], 50) == [12, 14, 20]
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Waitctl:
+    """Every list has something, with names as long as they may be. Who asks for it only looks."""
+    folder = tmp_path_factory.mktemp("full")
+    run = Waitctl(folder, f"sqlite:///{shutil.copy(migrated_file, folder / 'waits.db')}")
     long, config = "x" * 255, run.folder / "config.toml"
     config.write_text('[handlers.bad]\nexec = ["sh", "-c", "echo a very long reason >&2; exit 65"]\n')
     config.chmod(0o600)

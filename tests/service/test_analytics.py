@@ -13,19 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.scene import NOON, Scene
-from waitctl import Database, WaitStepExecution
+from waitctl import Database, Settings, WaitStepExecution
 from waitctl.application import retention
 from waitctl.application.operations.analytics import Analysis, analyse
+from waitctl.application.operations.bulk import BulkService
+from waitctl.application.operations.metrics import metrics_text
 from waitctl.application.retention import Upkeep
 from waitctl.domain.analytics import Dimension
-from waitctl.domain.deliveries import Delivery, Outcome
+from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError
 from waitctl.domain.filters import WaitFilter, When
 from waitctl.domain.histograms import BEYOND, SECONDS, bucket_of, quantile
+from waitctl.domain.plans import PlanKind
+from waitctl.domain.statuses import Outcome, Resolution, WaitExecutionStatus, WaitType
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
 
 DAY = timedelta(days=1)
 DAYS = 24 * 60
@@ -41,6 +45,8 @@ class Ledger:
 
     def look(self) -> None:
         found, _ = self.scene.waits.list_waits(limit=100_000)
+        for each in found:
+            self.waits.pop(each.wait.id, None)  # it may be open again
         self.waits |= {each.wait.id: each.wait for each in found if not each.wait.status.is_open}
         self.deliveries |= {each.id: each for each in self.scene.deliveries.list_deliveries(limit=100_000)}
 
@@ -163,11 +169,11 @@ def busy(scene: Scene, tmp_path: Path) -> Scene:
     return scene
 
 
-def end_some(scene: Scene, chance: random.Random, day: int) -> None:
+def end_some(scene: Scene, chance: random.Random, day: int, name: str = "") -> None:
     """Waits of every type that end in every way, late and not, and are delivered or not; and a tick."""
     start = day * DAYS
     for number in range(chance.randint(4, 8)):
-        execution = f"{day}-{number}"
+        execution = f"{name}{day}-{number}"
         options: dict[str, Any] = {
             "workflow_id": chance.choice([None, "billing", "sign-up"]),
             "step_id": chance.choice(["first", "second"]),
@@ -222,6 +228,55 @@ def test_totals_say_what_the_rows_did(busy: Scene, seed: int, monkeypatch: pytes
     Upkeep(busy.at(100 * DAYS).database, older_than=DAY).run()
     assert busy.sql("SELECT count(*) FROM workflow_wait_executions WHERE resolved_at IS NOT NULL")[0][0] == 0
     check(ledger)
+
+
+def keep_up_a_little(scene: Scene, chance: random.Random, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a mark stands, and a prune ends, anywhere."""
+    monkeypatch.setattr(retention, "_ROLLED_AT_ONCE", chance.choice([1, 3, 5000]))
+    monkeypatch.setattr(retention, "PRUNED_AT_ONCE", chance.choice([1, 3, 1000]))
+    steps = iter([True] * chance.randint(0, 12))
+    Upkeep(scene.database, older_than=chance.choice([None, DAY, 3 * DAY])).run(partial(next, steps, False))
+
+
+def endings(scene: Scene) -> dict[str, float]:
+    """The counter of Prometheus."""
+    text = metrics_text(Settings(scene.url), scene.database)
+    found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {each.labels["resolution"]: each.value for each in found if each.name == "waitctl_resolved_total"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whenever_a_wait_ends_it_is_counted_once(busy: Scene, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clocks that jump, marks that are past what they say, prunes between; cancelled in bulk, undone, ended again."""
+    chance = random.Random(seed)
+    ledger, bulk = Ledger(busy), BulkService(busy.database)
+    undone = 0
+    for turn in range(10):
+        end_some(busy, chance, chance.choice(range(0, 90, 9)), f"{turn}/")
+        ledger.look()
+        keep_up_a_little(busy, chance, monkeypatch)
+        check(ledger)
+        wanted = WaitFilter(contact_id=chance.choice(["ada", "bob"]))
+        plan = bulk.apply(bulk.plan(PlanKind.CANCEL, wanted).id)
+        ledger.look()
+        check(ledger)
+        keep_up_a_little(busy, chance, monkeypatch)
+        if plan.applied and chance.random() < 0.6:
+            before = endings(busy)
+            undone += bulk.undo(plan.id).undone
+            ledger.look()
+            assert endings(busy) == before, "a counter never falls"
+            check(ledger)
+            keep_up_a_little(busy, chance, monkeypatch)
+            check(ledger)
+    resolved = Counter(str(wait.resolution) for wait in ledger.waits.values())
+    resolved["cancelled"] += undone
+    assert endings(busy) == {each: resolved[each] for each in Resolution}
+    Upkeep(busy.at(300 * DAYS).database, older_than=DAY).run()
+    assert busy.sql("SELECT count(*) FROM waitctl_uncounted")[0][0] == 0
+    check(ledger)
+    for name in ("ended", "late"):
+        assert busy.sql(f"SELECT count(*) FROM waitctl_rollups WHERE measure = '{name}' AND count < 0")[0][0] == 0
 
 
 def test_other_filters_go_to_the_rows(busy: Scene) -> None:
@@ -314,6 +369,33 @@ def test_each_wait_is_counted_once_beside_ticks_and_prunes(scene: Scene, monkeyp
             each.result()
     assert scene.sql("SELECT count(*) FROM workflow_wait_executions")[0][0] == 0
     assert told(analyse(scene.database, WaitFilter(), by=Dimension.WORKFLOW)) == expected
+
+
+def test_a_clock_in_the_past_and_undone_plans_beside_upkeep(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While others move the mark past it, each ending is in the totals or beside them, and one that is undone in none."""
+    monkeypatch.setattr(retention, "_ROLLED_AT_ONCE", 3)
+    ledger, bulk = Ledger(scene), BulkService(scene.database)
+
+    def keep_up() -> None:
+        with Database(scene.url, as_of=NOON) as database:  # plans are kept
+            for _ in range(3):
+                Upkeep(database).run()
+
+    with ThreadPoolExecutor(2) as pool:
+        for turn in range(20):
+            scene.at(turn % 7 * DAYS)
+            for number in range(4):
+                scene.create("3000d", f"{turn}/{number}", workflow_id=f"w{number}")
+            working = [pool.submit(keep_up) for _ in range(2)]
+            plan = bulk.apply(bulk.plan(PlanKind.CANCEL, WaitFilter(workflow_id=f"w{turn % 4}")).id)
+            if turn % 3:
+                bulk.undo(plan.id)
+            for each in working:
+                each.result()
+            ledger.look()
+            check(ledger)
+    Upkeep(scene.database).run()
+    check(ledger)
 
 
 # -- what is read off --------------------------------------------------------------------------------------------------

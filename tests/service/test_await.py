@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,8 +12,10 @@ from sqlalchemy.engine import make_url
 
 from tests.interleaving import Background, until
 from tests.scene import Scene
-from waitctl import Awaited, AwaitService, Database, Wakeup
+from waitctl import Awaited, AwaitService, Database, Settings, Wakeup
+from waitctl.application.events.webhooks import Webhook, WebhookService
 from waitctl.domain.errors import AmbiguousIdError, WaitExecutionNotFoundError
+from waitctl.infrastructure.providers import Request
 
 FOREVER = 3600.0
 SOON = timedelta(seconds=0.05)
@@ -150,6 +153,26 @@ def test_one_notification_a_transaction_and_none_for_a_look(postgres_scene: Scen
         scene.waits.list_waits()
         scene.record()  # resumes all five in one transaction
         assert len(list(other.notifies(timeout=0.2))) == 6
+
+
+def test_webhooks_are_announced_where_something_waits_for_them(postgres_scene: Scene) -> None:
+    scene = postgres_scene
+    scene.listen()
+    settings = Settings(scene.url)
+    webhook = Webhook(settings, "cloudevents", verify=False)
+    url = make_url(scene.url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def arrived(contact: str, number: str) -> tuple[Request, Webhook]:
+        event = {"specversion": "1.0", "source": "s", "type": "email_open", "subject": contact, "id": number}
+        return Request.of(json.dumps(event).encode(), {"content-type": "application/cloudevents+json"}), webhook
+
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("LISTEN waitctl")
+        service = WebhookService(scene.database, settings)
+        for contact, announced in (("nobody", 0), ("ada", 1)):
+            together = [arrived("nobody else", f"{contact} 1"), arrived(contact, f"{contact} 2")]
+            assert len(service.ingest_together(together)) == 2
+            assert len(list(other.notifies(timeout=0.2))) == announced
 
 
 def test_a_database_that_goes_away_is_waited_for(postgres_scene: Scene) -> None:

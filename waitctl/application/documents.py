@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from waitctl.domain.events import Event
     from waitctl.domain.listeners import EventListener
     from waitctl.domain.pauses import Pause
+    from waitctl.domain.quarantine import Quarantined
     from waitctl.domain.text import JsonObject
 
 WAIT_FIELDS = (
@@ -36,6 +37,11 @@ EVENT_FIELDS = ("event_id", "type", "contact", "source", "id", "data", "occurred
 
 BACKLOG_FIELDS = ("handler", "known", "pending", "due", "failing", "running", "dead", "oldest_due_at")
 """The keys of `backlog_document`."""
+
+QUARANTINED_FIELDS = (
+    *("quarantine_id", "source", "format", "code", "message", "received_at", "replayed_at", "verified", "size", "cut"),
+)
+"""The keys of `quarantined_document` in a list."""
 
 
 def instant(at: datetime | None) -> str | None:
@@ -140,6 +146,36 @@ def event_document(event: Event) -> JsonObject:
         "occurred_at": instant(event.occurred_at),
         "received_at": instant(event.received_at),
         "matched": list(event.matched),
+    }
+
+
+def quarantined_document(row: Quarantined, *, whole: bool = False) -> JsonObject:
+    """A payload in quarantine; ``whole``: with headers and body, as text too where it is UTF-8."""
+    from base64 import b64encode
+
+    document = {
+        "quarantine_id": row.id,
+        "source": row.source,
+        "format": row.format,
+        "code": row.code,
+        "message": row.message,
+        "received_at": instant(row.received_at),
+        "replayed_at": instant(row.replayed_at),
+        "verified": row.verified,
+        "size": row.size,
+        "cut": row.is_cut,
+    }
+    if not whole:
+        return document
+    try:
+        text = row.body.decode()
+    except UnicodeDecodeError:
+        text = None
+    return document | {
+        "headers": dict(row.headers),
+        "url": row.url,
+        "body_base64": b64encode(row.body).decode(),
+        "body_text": text,
     }
 
 

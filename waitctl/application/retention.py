@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from waitctl.domain.values import dataclass, replace
-from waitctl.infrastructure.store import plans, pruning, rollups
+from waitctl.infrastructure.store import pruning, rollups
 
 if TYPE_CHECKING:
     from waitctl.domain.text import JsonObject
@@ -76,7 +76,7 @@ def between_marks(connection: Connection, look: Callable[[Sequence[datetime]], T
             return found
 
 
-_COUNTED = ("waits", "events")
+_COUNTED = ("waits", "events", "uncounted")
 
 
 class Upkeep:
@@ -89,7 +89,12 @@ class Upkeep:
         self._older_than = older_than
         self._tombstones = tombstones
         self.pruned = Pruned()
-        self._stages: list[Callable[[Connection], bool]] = [self._roll_up_waits, self._roll_up_events, self._drop_plans]
+        self._stages: list[Callable[[Connection], bool]] = [
+            self._roll_up_waits,
+            self._roll_up_uncounted,
+            self._roll_up_events,
+            self._drop_plans,
+        ]
         if older_than is not None:
             self._stages += [self._prune_waits, self._prune_events, self._prune_quarantine]
         if tombstones is not None:
@@ -132,10 +137,13 @@ class Upkeep:
     # -- totals ---------------------------------------------------------------------------------------------------
 
     def _roll_up_waits(self, connection: Connection) -> bool:
+        until = self._database.real_clock(connection) - _SETTLED
+        first = rollups.end_of_chunk(connection, rollups.mark_at(connection, "waits"), limit=0)
+        if first is None or first >= until:
+            return False  # an idle tick writes nothing
         since = rollups.lock_mark(connection, "waits")
         if since is None:
             return False
-        until = self._database.real_clock(connection) - _SETTLED
         end = rollups.end_of_chunk(connection, since, limit=_ROLLED_AT_ONCE)
         is_full = end is not None and end < until
         if end is not None and is_full:
@@ -146,11 +154,26 @@ class Upkeep:
         rollups.move_mark(connection, "waits", until)
         return is_full
 
+    def _roll_up_uncounted(self, connection: Connection) -> bool:
+        if not rollups.find_uncounted(connection, rollups.mark_at(connection, "waits"), limit=1):
+            return False
+        mark = rollups.lock_mark(connection, "waits")
+        if mark is None:
+            return False
+        found = rollups.find_uncounted(connection, mark, limit=_ROLLED_AT_ONCE)
+        if found:
+            rollups.roll_up_uncounted(connection, found)
+            rollups.move_mark(connection, "uncounted", self._database.real_clock(connection))
+        return len(found) == _ROLLED_AT_ONCE
+
     def _roll_up_events(self, connection: Connection) -> bool:
+        until = self._database.real_clock(connection) - _SETTLED
+        first = rollups.end_of_events(connection, first_id_of(rollups.mark_at(connection, "events")), limit=0)
+        if first is None or instant_of_id(first) >= until:
+            return False
         since = rollups.lock_mark(connection, "events")
         if since is None:
             return False
-        until = self._database.real_clock(connection) - _SETTLED
         end = rollups.end_of_events(connection, first_id_of(since), limit=_ROLLED_AT_ONCE)
         is_full = end is not None and instant_of_id(end) < until
         if end is not None and is_full:
@@ -165,7 +188,7 @@ class Upkeep:
 
     def _drop_plans(self, connection: Connection) -> bool:
         """Plans of bulk changes are kept for a month, whatever else is kept for how long."""
-        return plans.delete_expired(connection, now=self._database.clock(connection), limit=PRUNED_AT_ONCE)
+        return pruning.delete_expired_plans(connection, now=self._database.clock(connection), limit=PRUNED_AT_ONCE)
 
     def _before(self, connection: Connection, mark: str) -> datetime:
         """What may go: old enough, and counted."""

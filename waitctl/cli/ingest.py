@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waitctl.application.events.ndjson import Rejection, read_lines
-from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, IngestTotals
+from waitctl.application.events.recording import DEFAULT_SOURCE, EventService
+from waitctl.application.events.results import IngestTotals
 from waitctl.cli import stopping
 from waitctl.cli.listing import Rows, Shape, print_rows, takes_shape
 from waitctl.cli.output import (
@@ -171,7 +172,7 @@ def list_providers(*, context: typer.Context, shape: Shape) -> None:
         id_key="name",
         fields=("name", "maps", "needs"),
         document=lambda each: {"name": each.name, "maps": each.maps, "needs": each.needs},
-        columns=(id_column("FORMAT"), Column("MAPS", 2), Column("NEEDS", 1)),
+        columns=(id_column("FORMAT"), Column("MAPS", 1), Column("NEEDS", 2)),
         cells=lambda each: (each.name, each.maps, each.needs),
         nothing="no formats",
     )

@@ -76,7 +76,7 @@ def list_(
 
 
 def _rows(now: datetime) -> Rows[Quarantined]:
-    from waitctl.application.events.webhooks import QUARANTINED_FIELDS, quarantined_document
+    from waitctl.application.documents import QUARANTINED_FIELDS, quarantined_document
 
     return Rows(
         key="quarantine",
@@ -113,7 +113,7 @@ def show(
 
     Example: waitctl event quarantine show 6f2b9c01d3aa
     """
-    from waitctl.application.events.webhooks import quarantined_document
+    from waitctl.application.documents import quarantined_document
 
     session = session_of(context)
     with session.database() as database:

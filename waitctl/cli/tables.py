@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _SHORTEST = 8
 """Characters that a column is cut to before another one is dropped."""
 
+_LEGIBLE = 20
+"""Characters that columns are cut to before one is cut further."""
+
 _AT_ONCE = 1000
 """Rows that are held and measured together; those after the first so many are set to the same widths."""
 
@@ -117,8 +120,8 @@ def _width(text: str) -> int:
 def fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
     """How wide each column is in a table of ``width`` characters; 0 for one that is left out.
 
-    First columns are cut, the least important first, then left out in the same order; what became free goes to the most
-    important of those that were cut.
+    First columns are cut as far as they can still be read, the least important first, and then further; then they are
+    left out in the same order. What became free goes to the most important of those that were cut.
     """
     widths = list(natural)
     by_rank = sorted(range(len(columns)), key=lambda place: columns[place].rank)
@@ -127,9 +130,10 @@ def fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[i
         shown = [each for each in widths if each]
         return sum(shown) + GAP * (len(shown) - 1) - width
 
-    for place in by_rank:
-        if not columns[place].whole:
-            widths[place] -= max(0, min(missing(), widths[place] - _SHORTEST))
+    for shortest in (_LEGIBLE, _SHORTEST):
+        for place in by_rank:
+            if not columns[place].whole:
+                widths[place] -= max(0, min(missing(), widths[place] - shortest))
     for place in by_rank:
         if missing() > 0 and not columns[place].kept:
             widths[place] = 0

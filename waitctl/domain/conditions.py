@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -57,17 +57,16 @@ class Condition:
 
 
 class Subject:
-    """An event as conditions see it. It is converted once, for however many conditions."""
+    """An event as conditions see it. It is converted once, for however many conditions, and not before one asks."""
 
     def __init__(self, *, event_type: str, contact_id: str, data: object, at: datetime | None, source: str) -> None:
-        self._values = {
+        self._data = data
+        self._fields = {
             "event.type": event_type,
             "event.contact": contact_id,
-            "event.data": _plain(data),
             "event.at": at,
             "event.source": source,
         }
-        self._alone = _Look(self._values | {_CONTEXT: {}})
 
     def work(self, text: str, context: JsonObject | None) -> int:
         """The steps that `holds` may take: an estimate; none where it raises at once."""
@@ -91,6 +90,14 @@ class Subject:
         if not isinstance(result, bool):
             raise ConditionError(f"it is {_noun(result)}, neither true nor false")
         return result
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        return self._fields | {"event.data": _plain(self._data)}
+
+    @cached_property
+    def _alone(self) -> _Look:
+        return _Look(self._values | {_CONTEXT: {}})
 
     def _look(self, condition: Condition, context: JsonObject | None) -> _Look:
         return _Look(self._values | {_CONTEXT: _plain(context or {})}) if condition.sees_context else self._alone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
@@ -72,11 +72,11 @@ class Sent:
     @cached_property
     def row(self) -> type[Row]:
         """The type of its rows."""
-        return _row_type([name for name, _ in self.columns or ()])
+        return _row_type(tuple(name for name, _ in self.columns or ()))
 
     def read(self, cursor: Any) -> list[Row]:
         """The rows that a cursor has."""
-        row = self.row if self.columns is not None else _row_type([each[0] for each in cursor.description])
+        row = self.row if self.columns is not None else _row_type(tuple(each[0] for each in cursor.description))
         if not self.readers:
             return list(map(row, cursor.fetchall()))
         rows = []
@@ -100,7 +100,8 @@ class Row(tuple[Any, ...]):
             raise AttributeError(name) from None
 
 
-def _row_type(names: Sequence[str]) -> type[Row]:
+@lru_cache(1024)  # making one takes longer than many a statement
+def _row_type(names: tuple[str, ...]) -> type[Row]:
     return type("Row", (Row,), {"__slots__": (), "places": {name: place for place, name in enumerate(names)}})
 
 

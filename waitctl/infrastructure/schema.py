@@ -23,9 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from waitctl.domain.deliveries import DeliveryStatus, Outcome
-from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
+from waitctl.domain.statuses import DeliveryStatus, ListenerStatus, Outcome, Resolution, WaitExecutionStatus, WaitType
 from waitctl.infrastructure.column_types import Json, UtcDateTime, enum_of, id_type, new_id, real_now
 
 _big = BigInteger().with_variant(Integer, "sqlite")
@@ -352,6 +350,14 @@ upkeep = Table(
     Column("name", Text, nullable=False),
     Column("until_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("name"),
+)
+
+# Waits that are in no total yet though the mark is past the instant at which they ended: by a pretended clock, or by
+# one that was right again.
+uncounted = Table(
+    "waitctl_uncounted",
+    metadata,
+    Column("wait_id", id_type(), primary_key=True),
 )
 
 # What is to become of many waits at once, kept for a month; `run` is the fence of whoever works at it.

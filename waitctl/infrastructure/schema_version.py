@@ -5,7 +5,7 @@ from __future__ import annotations
 from waitctl.domain.errors import SchemaTooNewError
 from waitctl.infrastructure.executor import Connection
 
-HEAD = "0015"
+HEAD = "0016"
 """The newest migration. A test holds it equal to Alembic's head, so that commands need not import Alembic."""
 
 VERSION_TABLE = "waitctl_alembic_version"

@@ -27,6 +27,9 @@ RETRY_SECONDS = 5
 """After how long one should try again that could not be served now."""
 
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 class HttpError(WaitStepError):
     """The request cannot be served."""
 
@@ -52,8 +55,7 @@ class NotServedNowError(HttpError):
 
 def json_answer(document: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A document, as compact JSON."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return Response(escape_steering(text) + "\n", status, headers, "application/json")
+    return Response(escape_steering(_compact(document)) + "\n", status, headers, "application/json")
 
 
 def tagged_answer(

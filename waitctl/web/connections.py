@@ -23,8 +23,9 @@ class BoundedConnection(HttpToolsProtocol):
     """A connection whose requests begin in time, are not too long, and are for one host."""
 
     _length = 0
+    _is_in_head = True
     _late: TimerHandle | None = None
-    """Set while a head is waited for."""
+    """Set while the rest of a head is waited for."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -36,31 +37,32 @@ class BoundedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._late is not None:
+        if self._is_in_head:  # which hardly any is: a head comes in one piece
+            self._expect_head()
             self._length += len(data)
             if self._length > MOST_HEAD:
                 self._refuse(431)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self._late is None:
-            self._expect_head()
+        self._is_in_head, self._length = True, 0
 
     def on_headers_complete(self) -> None:
         """Raises `ValueError`, which the parser makes a 400 of, for a request that says two hosts (RFC 9112, 3.2)."""
         self._have_head()
-        hosts = {value for name, value in self.headers if name == b"host"}
+        hosts = [value for name, value in self.headers if name == b"host"]
         if self.url[:1] != b"/" and (named := urlsplit(self.url).netloc):
-            hosts.add(named)
-        if len(hosts) > 1:
+            hosts.append(named)
+        if len(hosts) > 1 and len(set(hosts)) > 1:
             raise ValueError("two hosts")
         super().on_headers_complete()
 
     def _expect_head(self) -> None:
-        self._length = 0
-        self._late = self.loop.call_later(HEAD_SECONDS, self._refuse, 408)
+        if self._late is None:
+            self._late = self.loop.call_later(HEAD_SECONDS, self._refuse, 408)
 
     def _have_head(self) -> None:
+        self._is_in_head = False
         if self._late is not None:
             self._late.cancel()
             self._late = None

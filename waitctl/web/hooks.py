@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Send
+from starlette.types import Scope as ASGIScope
 
 from waitctl.application.events.formats import NDJSON, format_of
 from waitctl.application.events.webhooks import Webhook
@@ -53,23 +55,35 @@ class Senders:
         return config.verify and not config.has_secret
 
 
-def routes(settings: Settings) -> list[Route]:
-    """The routes of the hooks."""
-    senders = Senders(settings)
+class Hook:
+    """The endpoint that senders post to: an ASGI application, since Starlette wraps a function twice."""
 
-    async def hook(request: Request) -> Response:
+    def __init__(self, senders: Senders) -> None:
+        self._senders = senders
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """Answer a request. Raises what the application makes an answer of."""
+        answer = await self._answer(Request(scope, receive))
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
         source: str = request.path_params["source"]
-        format_ = senders.format(source)
-        if senders.needs_token(source):
+        format_ = self._senders.format(source)
+        if self._senders.needs_token(source):
             site_of(request).access.require_token(request, Scope.EVENTS)
         _check_type(request, format_)
         if format_ == NDJSON:
             return await ingest_lines(request, source)
-        webhook = _usable(lambda: senders.webhook(source, format_), source)
+        webhook = _usable(lambda: self._senders.webhook(source, format_), source)
         body = await read_body(request)
         if (challenge := _challenge(body)) is not None:
             return Response(challenge, media_type="text/plain")
         return await _take_in(site_of(request), webhook, _received(request, body, webhook))
+
+
+def routes(settings: Settings) -> list[Route]:
+    """The routes of the hooks."""
+    senders = Senders(settings)
 
     async def handshake(request: Request) -> Response:
         """Say that this origin may send, and how much, as the webhook specification of CloudEvents asks."""
@@ -80,7 +94,7 @@ def routes(settings: Settings) -> list[Route]:
         return Response(status_code=200, headers=headers)
 
     return [
-        Route("/hooks/{source}", hook, methods=["POST"], name="hook"),
+        Route("/hooks/{source}", Hook(senders), methods=["POST"], name="hook"),
         Route("/hooks/{source}", handshake, methods=["OPTIONS"], name="handshake"),
     ]
 
@@ -97,7 +111,7 @@ def _usable(make: Callable[[], Webhook], source: str) -> Webhook:
 def _check_type(request: Request, format_: str) -> None:
     """Refuse what no sender of events sends; the content of a binary CloudEvent may be anything."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not kind or kind in _TAKEN or kind in _LINES or kind.endswith("+json") or "ce-type" in request.headers:
+    if kind in _TAKEN or not kind or kind in _LINES or kind.endswith("+json") or "ce-type" in request.headers:
         return
     raise HttpError(415, "unsupported_media_type", f"{kind!a} holds no {format_}")
 
@@ -105,7 +119,7 @@ def _check_type(request: Request, format_: str) -> None:
 def _received(request: Request, body: bytes, webhook: Webhook) -> Received:
     """The request as its provider's module takes it, under its public URL where the config has that."""
     named = [(str(name, "latin-1"), value) for name, value in request.scope["headers"]]
-    headers = [(name, str(value, "latin-1")) for name, value in named if webhook.provider.reads(name)]
+    headers = sorted((name, str(value, "latin-1")) for name, value in named if webhook.reads(name))
     url = webhook.config.url
     if url is None and webhook.provider.signs_url:
         url = str(request.url)
@@ -140,18 +154,22 @@ async def _take_in(site: Site, webhook: Webhook, received: Received) -> Response
 
 def _answer(result: WebhookResult, webhook: Webhook) -> Response:
     totals = result.totals
-    document = {
-        "recorded": totals.recorded,
-        "duplicates": totals.duplicates,
-        "ignored": totals.ignored,
-        "matched": totals.matched,
-    }
+    counts = (totals.recorded, totals.duplicates, totals.ignored, totals.matched)
     if not result.refusals:
         if webhook.provider.name == "twilio":
             return Response(_NO_REPLY, media_type="text/xml")
-        return json_answer(document, 202)
+        return _accepted(*counts)
     kept = {"quarantined": [each.quarantine_id for each in result.refusals if each.quarantine_id]}
     if totals.rejected == totals.received:
         return error_answer(result.refusals[0].error, kept)
     errors = [error_document(each.error) for each in result.refusals[:100]]
-    return json_answer(document | {"rejected": totals.rejected, "errors": errors} | kept, 202)
+    return json_answer(_counted(*counts) | {"rejected": totals.rejected, "errors": errors} | kept, 202)
+
+
+@lru_cache(1024)  # hardly any request is answered otherwise than the one before
+def _accepted(*counts: int) -> Response:
+    return json_answer(_counted(*counts), 202)
+
+
+def _counted(recorded: int, duplicates: int, ignored: int, matched: int) -> dict[str, Any]:
+    return {"recorded": recorded, "duplicates": duplicates, "ignored": ignored, "matched": matched}

@@ -16,20 +16,19 @@ from waitctl.application.calendars.browsing import CalendarBrowser
 from waitctl.application.deliveries.handler_factory import handlers_of
 from waitctl.application.deliveries.outbox import DeliveryService
 from waitctl.application.diagnosis import WhyService, WhyWait
-from waitctl.application.documents import delivery_document
+from waitctl.application.documents import delivery_document, quarantined_document
 from waitctl.application.events.recording import EventService
-from waitctl.application.events.webhooks import WebhookService, quarantined_document
+from waitctl.application.events.webhooks import WebhookService
 from waitctl.application.heartbeat import silence
 from waitctl.application.operations.bulk import BulkService
 from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.application.waits.upcoming import list_soon
-from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.errors import DatabaseError, InvalidWaitConfigurationError, WaitStepError
 from waitctl.domain.filters import parse_when
+from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus, WaitType
 from waitctl.domain.upcoming import Grain
-from waitctl.domain.waits import WaitExecutionStatus, WaitType
 from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web import actions, live
 from waitctl.web.access import COOKIE, SESSION_SECONDS, Caller, check_same_site

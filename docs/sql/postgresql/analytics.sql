@@ -15,4 +15,5 @@ WHERE waitctl_rollups.measure IN ('ended', 'late', 'to_event', 'attempt')
   AND (:of_workflow_id::VARCHAR IS NULL OR waitctl_rollups.workflow_id = :of_workflow_id::VARCHAR)
   AND (:of_step_id::VARCHAR IS NULL OR waitctl_rollups.step_id = :of_step_id::VARCHAR)
   AND (:of_handler::VARCHAR IS NULL OR waitctl_rollups.handler = :of_handler::VARCHAR)
-GROUP BY waitctl_rollups.measure, waitctl_rollups.outcome, waitctl_rollups.bucket;
+GROUP BY waitctl_rollups.measure, waitctl_rollups.outcome,
+    waitctl_rollups.bucket HAVING CAST(sum(waitctl_rollups.count) AS BIGINT) != 0;

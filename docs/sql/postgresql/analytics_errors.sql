@@ -59,4 +59,4 @@ WHERE rows.wait_type IN (
   AND (:of_step_id::VARCHAR IS NULL OR rows.step_id = :of_step_id::VARCHAR)
   AND (:of_handler::VARCHAR IS NULL OR rows.handler = :of_handler::VARCHAR)
 GROUP BY rows.measure, rows.outcome, rows.bucket, rows.workflow_id, rows.wait_type, rows.step_id,
-    rows.handler;
+    rows.handler HAVING CAST(sum(rows.count) AS BIGINT) != 0;

@@ -1,5 +1,5 @@
 -- claim_ended
--- The waits that ended longest ago and whose deliveries are through. Locks them, past the locked ones.
+-- The waits that ended longest ago, are counted, and have no delivery in hand. Locks them, past the locked ones.
 
 SELECT workflow_wait_executions.id, workflow_wait_executions.resolved_at,
     workflow_wait_executions.idempotency_key IS NOT NULL AS anon_1,
@@ -18,6 +18,11 @@ WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
       AND workflow_wait_deliveries.status = 'running'
+))
+  AND NOT (EXISTS (
+    SELECT *
+    FROM waitctl_uncounted
+    WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
 ))
 ORDER BY workflow_wait_executions.resolved_at
 LIMIT :limit::INTEGER

@@ -69,6 +69,12 @@ WITH claimed AS (
         SELECT claimed.id
         FROM claimed
     ))
+), forgotten AS (
+    DELETE FROM waitctl_uncounted
+    WHERE waitctl_uncounted.wait_id IN (
+        SELECT claimed.id
+        FROM claimed
+    )
 )
 SELECT claimed.id
 FROM claimed;

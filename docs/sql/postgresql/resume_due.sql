@@ -38,6 +38,17 @@ WITH claimed AS (
         claimed.from_status AS from_status, 'resumed' AS anon_2, :reason::VARCHAR AS anon_3,
         :actor::VARCHAR AS anon_4, :data::JSONB AS anon_5
     FROM claimed
+), uncounted AS (
+    INSERT INTO waitctl_uncounted (wait_id)
+    SELECT claimed.id AS id
+    FROM claimed
+    WHERE :now::TIMESTAMP WITH TIME ZONE < (
+        SELECT waitctl_upkeep.until_at
+        FROM waitctl_upkeep
+        WHERE waitctl_upkeep.name = 'waits'
+    )
+      OR CAST(floor(extract(epoch FROM clock_timestamp() - :now::TIMESTAMP WITH TIME ZONE)) AS BIGINT) > 60
+    ON CONFLICT DO NOTHING
 ), sent AS (
     INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt,
         next_attempt_at, created_at)

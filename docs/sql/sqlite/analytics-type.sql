@@ -19,4 +19,4 @@ WHERE waitctl_rollups.measure IN ('ended', 'late', 'to_event', 'attempt')
   AND (:of_step_id IS NULL OR waitctl_rollups.step_id = :of_step_id)
   AND (:of_handler IS NULL OR waitctl_rollups.handler = :of_handler)
 GROUP BY waitctl_rollups.measure, waitctl_rollups.outcome, waitctl_rollups.bucket,
-    waitctl_rollups.wait_type;
+    waitctl_rollups.wait_type HAVING CAST(sum(waitctl_rollups.count) AS INTEGER) != 0;

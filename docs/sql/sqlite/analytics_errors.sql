@@ -61,4 +61,4 @@ WHERE rows.wait_type IN (
   AND (:of_step_id IS NULL OR rows.step_id = :of_step_id)
   AND (:of_handler IS NULL OR rows.handler = :of_handler)
 GROUP BY rows.measure, rows.outcome, rows.bucket, rows.workflow_id, rows.wait_type, rows.step_id,
-    rows.handler;
+    rows.handler HAVING CAST(sum(rows.count) AS INTEGER) != 0;

@@ -78,6 +78,13 @@ WHERE workflow_wait_plan_entries.plan_id = :plan
     FROM waitctl_claimed
 );
 
+-- forgotten
+DELETE FROM waitctl_uncounted
+WHERE waitctl_uncounted.wait_id IN (
+    SELECT waitctl_claimed.id
+    FROM waitctl_claimed
+);
+
 -- listening
 UPDATE workflow_event_listeners
 SET status='active'

@@ -44,6 +44,19 @@ SELECT waitctl_claimed.id, :now AS anon_1, waitctl_claimed.from_status, 'resumed
 ) + row_number() OVER () AS id
 FROM waitctl_claimed;
 
+-- uncounted
+INSERT INTO waitctl_uncounted (wait_id)
+SELECT waitctl_claimed.id
+FROM waitctl_claimed
+WHERE :now < (
+    SELECT waitctl_upkeep.until_at
+    FROM waitctl_upkeep
+    WHERE waitctl_upkeep.name = 'waits'
+)
+  OR CAST((julianday(strftime('%Y-%m-%d %H:%M:%f000',
+      'now')) - julianday(:now)) * 86400 + 0.0005 AS INTEGER) > 60
+ON CONFLICT DO NOTHING;
+
 -- sent
 INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt,
     next_attempt_at, created_at)

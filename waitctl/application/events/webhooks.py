@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 
 from waitctl.application import inbox
 from waitctl.application.documents import event_document, instant
 from waitctl.application.events.ndjson import unverified
-from waitctl.application.events.recording import EventService, IngestTotals, Stored, make_event
+from waitctl.application.events.recording import EventService, make_event
+from waitctl.application.events.results import IngestTotals, Stored
 from waitctl.application.id_lookup import QUARANTINED, find_cursor, find_id, get_by_id
 from waitctl.application.quarantine import keep
 from waitctl.domain.errors import (
@@ -52,13 +53,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class WebhookResult:
-    """What became of a webhook. ``recorded``: on a dry run, the events that would be."""
+    """What became of a webhook.
+
+    ``recorded``: on a dry run, the events that would be. ``has_listeners``: whether anything waits for such as them.
+    """
 
     totals: IngestTotals
     verified: bool
     ignored_types: Mapping[str, int] = field(default_factory=dict)
     refusals: Sequence[Refusal] = ()
     recorded: Sequence[JsonObject] | None = None
+    has_listeners: bool = True
 
     def to_json(self) -> JsonObject:
         """The document of `waitctl event ingest --format`, and of a replay."""
@@ -119,6 +124,7 @@ class Webhook:
             self._path = ContactPath.parse(self.config.contact) if self.config.contact else None
         except InvalidSettingError as error:
             raise InvalidSettingError(f"sources.{self.source}.contact: {error.message}", hint=error.hint) from error
+        self.reads = lru_cache(1024)(self.provider.reads)
         # Read before anything else is done: without them nothing may come in.
         self._secrets = self.config.secrets() if verify and self.config.has_secret else None
         self._tolerance = self.config.tolerance or self.provider.tolerance or timedelta()
@@ -235,7 +241,10 @@ class WebhookService:
             judged = [self._judge_or_error(request, webhook, registered, now) for request, webhook in part]
             return self._store_together(own, judged, registered, now)
 
-        return write_in_halves(self._database, work, arrived)
+        def is_news(results: Sequence[WebhookResult | WaitStepError]) -> bool:
+            return any(isinstance(each, WebhookResult) and each.has_listeners for each in results)
+
+        return write_in_halves(self._database, work, arrived, is_news)
 
     def _judge_or_error(
         self, request: Request, webhook: Webhook, registered: set[str], now: datetime
@@ -414,7 +423,9 @@ def _url_of(row: Quarantined, configured: str | None) -> str | None:
 
 def _result(judged: _Judged, stored: Stored, kept: Sequence[Quarantined], *, dry_run: bool) -> WebhookResult:
     errors = [judged.refused] if judged.refused else [error for error, _ in judged.rejected]
-    ignored = judged.ignored + Counter(event.event_type for event, _ in stored.refused)  # removed a moment ago
+    ignored = judged.ignored
+    if stored.refused:  # types that were removed a moment ago
+        ignored = ignored + Counter(event.event_type for event, _ in stored.refused)
     new = [event for event in judged.events if event.id in stored.new]
     totals = IngestTotals(
         received=judged.received,
@@ -432,6 +443,7 @@ def _result(judged: _Judged, stored: Stored, kept: Sequence[Quarantined], *, dry
         dict(ignored.most_common()),
         [Refusal(error, quarantine_id) for error, quarantine_id in zip(errors, ids, strict=False)],
         _would_record(new, stored) if dry_run else None,
+        has_listeners=stored.has_listeners,
     )
 
 
@@ -447,6 +459,7 @@ def _shares(stored: Stored) -> Callable[[Sequence[Event]], Stored]:
             ids & stored.new,
             [pair for event in events for pair in matched.get(event.id, ())],
             [(row, error) for row, error in stored.refused if row.id in ids],
+            has_listeners=stored.has_listeners,
         )
 
     return share
@@ -461,39 +474,3 @@ def _would_record(new: Sequence[Event], stored: Stored) -> list[JsonObject]:
         | {"expires_at": instant(event.expires_at)}
         for event in new
     ]
-
-
-QUARANTINED_FIELDS = (
-    *("quarantine_id", "source", "format", "code", "message", "received_at", "replayed_at", "verified", "size", "cut"),
-)
-"""The keys of `quarantined_document` in a list."""
-
-
-def quarantined_document(row: Quarantined, *, whole: bool = False) -> JsonObject:
-    """A payload in quarantine; ``whole``: with headers and body, as text too where it is UTF-8."""
-    from base64 import b64encode
-
-    document = {
-        "quarantine_id": row.id,
-        "source": row.source,
-        "format": row.format,
-        "code": row.code,
-        "message": row.message,
-        "received_at": instant(row.received_at),
-        "replayed_at": instant(row.replayed_at),
-        "verified": row.verified,
-        "size": row.size,
-        "cut": row.is_cut,
-    }
-    if not whole:
-        return document
-    try:
-        text = row.body.decode()
-    except UnicodeDecodeError:
-        text = None
-    return document | {
-        "headers": dict(row.headers),
-        "url": row.url,
-        "body_base64": b64encode(row.body).decode(),
-        "body_text": text,
-    }

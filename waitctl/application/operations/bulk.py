@@ -19,17 +19,17 @@ from waitctl.application.id_lookup import PLAN, find_cursor, find_id
 from waitctl.application.waits.changes import Replan
 from waitctl.application.waits.planning import MoveOptions, MovePlanner
 from waitctl.domain.errors import ConflictError, InvalidWaitConfigurationError
+from waitctl.domain.events import topic_bucket
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.instants import format_instant
-from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.plans import KEPT_FOR, LEASE, Fate, Plan, PlanKind, PlanStatus, why_kept, why_skipped
+from waitctl.domain.statuses import OPEN, WaitExecutionStatus
 from waitctl.domain.text import JsonObject, check_reason
-from waitctl.domain.waits import OPEN, WaitExecutionStatus
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import outcomes
+from waitctl.infrastructure.store import outcomes, rollups
 from waitctl.infrastructure.store import plans as store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation import matching
@@ -294,11 +294,15 @@ class BulkService:
 
     def _reopen(self, connection: Connection, run: Plan, batch: Batch, verdicts: Verdicts) -> set[str]:
         """Open cancelled waits again. An event that came for them meanwhile counts, as it does for a new wait."""
+        mark = rollups.hold_mark(connection, "waits")
         now = self._lock_topics(connection, batch)
+        endings = rollups.endings_of(connection, batch.ids, mark)
         listens = WaitExecutionStatus.WAITING in batch.statuses
         cancelled_at = store.seen_at_of(connection, batch) if listens else ()
         done = store.reopen_planned(connection, batch, self._audit(run, "reopened", now))
         if done:
+            rollups.take_back(connection, [each for each in endings if each.wait_id in done])
+            rollups.move_mark(connection, "uncounted", self._database.real_clock(connection))
             store.revive_recurrences(connection, done, now=now)
         missed = store.find_missed(connection, [each for each in cancelled_at if each[0] in done])
         for wait_id in missed:

@@ -39,8 +39,11 @@ class Request:
         """A request whose headers, by name or in pairs, may be written in any case."""
         pairs = headers.items() if isinstance(headers, Mapping) else headers
         given = [(name.lower(), value) for name, value in pairs]
+        values = dict(given)
+        if len(values) == len(given):
+            return cls(body, values, url)
         counted = Counter(name for name, _ in given)
-        return cls(body, dict(given), url, frozenset(name for name, count in counted.items() if count > 1))
+        return cls(body, values, url, frozenset(name for name, count in counted.items() if count > 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +149,11 @@ class Provider:
 
         Of one that came more than once there is no value.
         """
-        own = {name for name in request.headers if self.reads(name)}
-        repeated = request.repeated & own
-        headers = {name: request.headers[name] for name in sorted(own - repeated)}
+        own = sorted(name for name in request.headers if self.reads(name))
+        if own == list(request.headers) and not request.repeated:
+            return request
+        repeated = request.repeated & set(own)
+        headers = {name: request.headers[name] for name in own if name not in repeated}
         return replace(request, headers=headers, repeated=repeated)
 
 

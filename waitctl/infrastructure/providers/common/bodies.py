@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -76,7 +77,12 @@ def required(event: JsonObject, key: str) -> str:
 
 def optional(event: object, *keys: str | int) -> str | None:
     """The text at the end of a path, None when there is none."""
-    return ContactPath(tuple(map(str, keys))).find(event)
+    return _path(keys).find(event)
+
+
+@lru_cache(1024)  # the providers' modules ask for the same few with every event
+def _path(keys: tuple[str | int, ...]) -> ContactPath:
+    return ContactPath(tuple(map(str, keys)))
 
 
 def contact_of(path: ContactPath | None, event: object, *otherwise: str | None) -> str | None:

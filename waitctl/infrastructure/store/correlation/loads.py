@@ -127,12 +127,17 @@ def _measure(connection: Connection, event_ids: Collection[str]) -> list[Load]:
 
 
 def write_in_halves(
-    database: Database, work: Callable[[Connection, Sequence[Given]], list[Result]], given: Sequence[Given]
+    database: Database,
+    work: Callable[[Connection, Sequence[Given]], list[Result]],
+    given: Sequence[Given],
+    is_news: Callable[[list[Result]], bool],
 ) -> list[Result]:
     """`Database.write` for work on several things, half of them at a time as long as they meet too many listeners."""
     try:
-        return database.write(lambda connection: work(connection, given))
+        return database.write(lambda connection: work(connection, given), is_news=is_news)
     except TooManyPairsError:
         database.give_way()
         half = len(given) // 2
-        return [*write_in_halves(database, work, given[:half]), *write_in_halves(database, work, given[half:])]
+        return [
+            result for part in (given[:half], given[half:]) for result in write_in_halves(database, work, part, is_news)
+        ]

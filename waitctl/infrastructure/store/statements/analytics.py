@@ -7,12 +7,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.analytics import Dimension, Measure
-from waitctl.domain.deliveries import DeliveryStatus
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus
 from waitctl.infrastructure.dialects import JsonRows, is_among
 from waitctl.infrastructure.schema import deliveries, rollups, waits
 from waitctl.infrastructure.sql_batch import statement
-from waitctl.infrastructure.store.statements.rollups import FROM, Level, add_measured, measured, measured_waits
+from waitctl.infrastructure.store.statements.rollups import (
+    FROM,
+    Level,
+    add_measured,
+    measured,
+    measured_waits,
+    not_in_totals,
+)
 from waitctl.infrastructure.store.statements.waits import literal
 
 _LOW, _HIGH = (sa.bindparam(name, type_=sa.Text) for name in ("low", "high"))
@@ -33,7 +39,7 @@ def _summed(rows: sa.FromClause, *by: Dimension) -> sa.Select[Any]:
     groups = [rows.c[_COLUMN_OF[each]] for each in by]
     keys = (rows.c.measure, rows.c.outcome, rows.c.bucket)
     columns: list[Any] = [*keys, count, total, *groups]
-    return sa.select(*columns).group_by(*keys, *groups)
+    return sa.select(*columns).group_by(*keys, *groups).having(count != sa.literal_column("0"))
 
 
 def _wanted(rows: sa.FromClause) -> list[sa.ColumnElement[bool]]:
@@ -63,7 +69,7 @@ def _analytics(by: Dimension | None) -> sa.Select[Any]:
 @statement
 def _analytics_not_yet() -> sa.Select[Any]:
     """What is in no total yet, by everything."""
-    each = _one_each([part.where(waits.c.resolved_at >= FROM) for part in measured_waits()])
+    each = _one_each(not_in_totals(measured_waits()))
     return _summed(each, *Dimension).where(*_wanted(each))
 
 

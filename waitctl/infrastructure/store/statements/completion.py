@@ -12,12 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy import FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import DeliveryStatus, Outcome
-from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
-from waitctl.infrastructure.column_types import UtcDateTime, new_id
-from waitctl.infrastructure.dialects import JsonRows, insert_numbered, seconds_between
-from waitctl.infrastructure.schema import deliveries, events, listeners, transitions, waits
+from waitctl.domain.statuses import DeliveryStatus, ListenerStatus, Outcome, Resolution, WaitExecutionStatus
+from waitctl.infrastructure.column_types import UtcDateTime, new_id, real_now
+from waitctl.infrastructure.dialects import JsonRows, insert_new, insert_numbered, seconds_between
+from waitctl.infrastructure.schema import deliveries, events, listeners, transitions, uncounted, upkeep, waits
 from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
 from waitctl.infrastructure.store.statements.waits import literal
 
@@ -62,12 +60,26 @@ def ending_steps(claimed: FromClause, resolution: Resolution) -> dict[str, Updat
     if resolution is Resolution.EVENT:
         changed["resolution_event_id"] = claimed.c.event_id
     end = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, waits.c.status == claimed.c.from_status)
-    steps: dict[str, UpdateBase] = {"ended": end, "audited": audit(claimed, status)}
+    steps: dict[str, UpdateBase] = {"ended": end, "audited": audit(claimed, status), "uncounted": _uncounted(claimed)}
     if resolution is not Resolution.DUE:
         steps["closed"] = close_listeners(claimed, resolution)
     if resolution is not Resolution.CANCELLED:
         steps["sent"] = _outbox(claimed, resolution)
     return steps
+
+
+_SOON = sa.literal_column("60", sa.Integer)
+"""Seconds within which a transaction commits: the mark of the totals keeps twice as far behind the clock."""
+
+
+def _uncounted(claimed: FromClause) -> UpdateBase:
+    """Note what ends before the mark of the totals, or what that may have passed until this is committed.
+
+    By a clock that is pretended, or one that was ahead when the mark was moved: what ends now ends behind it.
+    """
+    mark = sa.select(upkeep.c.until_at).where(upkeep.c.name == sa.literal_column("'waits'", sa.Text)).scalar_subquery()
+    is_past = sa.or_(NOW < mark, seconds_between(NOW, real_now()) > _SOON)
+    return insert_new(uncounted).from_select(["wait_id"], sa.select(claimed.c.id).where(is_past))
 
 
 def audit(claimed: FromClause, status: sa.ColumnElement[Any]) -> UpdateBase:

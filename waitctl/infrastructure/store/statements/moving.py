@@ -139,6 +139,7 @@ MOVED: Sequence[Moved] = (
     Moved("webhook_tokens", schema.webhook_tokens),
     Moved("tombstones", schema.tombstones),
     Moved("rollups", schema.rollups),
+    Moved("uncounted", schema.uncounted),
     Moved("upkeep", schema.upkeep, seed=sa.true()),
 )
 """Every table that moves, in the order of a file: what is referred to comes before what refers to it."""

@@ -10,8 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from waitctl.domain.deliveries import DeliveryStatus
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, insert_new, is_among
 from waitctl.infrastructure.schema import (
@@ -22,6 +21,7 @@ from waitctl.infrastructure.schema import (
     quarantine,
     tombstones,
     transitions,
+    uncounted,
     waits,
     webhook_tokens,
 )
@@ -36,8 +36,9 @@ AFTER = sa.bindparam("after", type_=UtcDateTime)
 
 @statement
 def _claim_ended() -> sa.Select[Any]:
-    """The waits that ended longest ago and whose deliveries are through. Locks them, past the locked ones."""
-    return _ended().order_by(waits.c.resolved_at).limit(LIMIT).with_for_update(skip_locked=True)
+    """The waits that ended longest ago, are counted, and have no delivery in hand. Locks them, past the locked ones."""
+    counted = ~sa.exists().where(uncounted.c.wait_id == waits.c.id)
+    return _ended().where(counted).order_by(waits.c.resolved_at).limit(LIMIT).with_for_update(skip_locked=True)
 
 
 def _ended() -> sa.Select[Any]:

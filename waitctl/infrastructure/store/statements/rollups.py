@@ -1,23 +1,24 @@
 """Statements on the totals that outlive what is pruned: filled in passing, apart from the transactions of a tick.
 
 What has come to an end is counted once, by the instants at which it did: those before a mark are in the table, the
-others are counted where they stand. Who holds the mark's row counts; the others find it locked and go on.
+others are counted where they stand. So are those before it that are noted as not counted yet: they ended when the mark
+was past that instant already. Who holds the mark's row counts; the others find it locked and go on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
 import sqlalchemy as sa
 
 from waitctl.domain.analytics import MONTH_MARK
-from waitctl.domain.deliveries import Outcome
 from waitctl.domain.histograms import BEYOND, SECONDS
-from waitctl.domain.waits import Resolution, WaitType
+from waitctl.domain.statuses import Outcome, Resolution, WaitType
 from waitctl.infrastructure.column_types import UtcDateTime
-from waitctl.infrastructure.dialects import JsonRows, add_to, rfc3339, seconds_between
-from waitctl.infrastructure.schema import events, rollups, upkeep, waits
+from waitctl.infrastructure.dialects import JsonRows, add_to, is_among, rfc3339, seconds_between
+from waitctl.infrastructure.schema import events, rollups, uncounted, upkeep, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.waits import literal
 
@@ -36,6 +37,13 @@ def _lock_mark() -> sa.Select[Any]:
     """Lock a mark of upkeep, unless somebody else has it: a row that is locked is work that somebody does."""
     mine = upkeep.c.name == sa.bindparam("name", type_=sa.Text)
     return sa.select(upkeep.c.until_at).where(mine).with_for_update(skip_locked=True)
+
+
+@statement
+def _hold_mark() -> sa.Select[Any]:
+    """Lock a mark of upkeep, when whoever has it is done with it."""
+    mine = upkeep.c.name == sa.bindparam("name", type_=sa.Text)
+    return sa.select(upkeep.c.until_at).where(mine).with_for_update()
 
 
 @statement
@@ -60,9 +68,39 @@ def _end_of_chunk() -> sa.Select[Any]:
 @statement
 def _roll_up_waits() -> sa.Insert:
     """Add waits that ended to the totals: how they did, how late, and how long an event took to come."""
-    ended = sa.and_(waits.c.resolved_at >= FROM, waits.c.resolved_at < UNTIL)
+    ended = sa.and_(waits.c.resolved_at >= FROM, waits.c.resolved_at < UNTIL, ~_IS_NOTED)
     return add_measured(sa.union_all(*(part.where(ended) for part in measured_waits())), *Level)
 
+
+@statement
+def _find_uncounted() -> sa.Select[Any]:
+    """Waits that ended before a mark and are in no total yet."""
+    ended = sa.select(uncounted.c.wait_id).join(waits, waits.c.id == uncounted.c.wait_id)
+    return ended.where(waits.c.resolved_at < UNTIL).limit(sa.bindparam("limit", type_=sa.Integer))
+
+
+@statement
+def _roll_up_uncounted() -> sa.Insert:
+    """Add these waits to the totals."""
+    these = is_among(waits.c.id)
+    return add_measured(sa.union_all(*(part.where(these) for part in measured_waits())), *Level)
+
+
+@statement
+def _forget_uncounted() -> sa.Delete:
+    """These waits are in the totals now."""
+    return sa.delete(uncounted).where(is_among(uncounted.c.wait_id))
+
+
+@statement
+def _endings_of() -> sa.Select[Any]:
+    """How these waits have ended, as the totals tell them apart; and whether they are in them, up to a mark."""
+    (ended, *_) = measured_waits()
+    is_counted = sa.and_(waits.c.resolved_at < UNTIL, ~_IS_NOTED).label("is_counted")
+    return ended.add_columns(waits.c.id, is_counted).where(is_among(waits.c.id))
+
+
+_IS_NOTED = sa.exists().where(uncounted.c.wait_id == waits.c.id)
 
 _BY_EVENT = sa.and_(
     waits.c.resolution == literal(Resolution.EVENT, waits.c.resolution),
@@ -185,11 +223,22 @@ def _totals() -> sa.Select[Any]:
     return found.where(of_measure, table.day == sa.literal_column("''"))
 
 
+def not_in_totals(parts: Sequence[sa.Select[Any]]) -> list[sa.Select[Any]]:
+    """These measures of waits that are in no total: those from a mark on; and before it those that are noted.
+
+    None that ended before the parameter ``first``.
+    """
+    first = sa.bindparam("first", type_=UtcDateTime)
+    noted = waits.c.id.in_(sa.select(uncounted.c.wait_id))
+    fresh = [part.where(waits.c.resolved_at >= FROM) for part in parts]
+    return fresh + [part.where(noted, waits.c.resolved_at < FROM, waits.c.resolved_at >= first) for part in parts]
+
+
 @statement
 def _not_yet() -> sa.Select[Any]:
-    """The waits that ended since the totals were filled: how they did, and how late."""
-    ended, late, _ = (part.where(waits.c.resolved_at >= FROM) for part in measured_waits())
-    each = sa.union_all(ended, late).subquery("measured")
+    """The waits that are in no total yet: how they ended, and how late."""
+    ended, late, _ = measured_waits()
+    each = sa.union_all(*not_in_totals([ended, late])).subquery("measured")
     keys = (each.c.measure, each.c.outcome, each.c.bucket)
     return sa.select(*keys, sa.func.count(), sa.cast(sa.func.sum(each.c.value), rollups.c.total.type)).group_by(*keys)
 
