@@ -217,3 +217,89 @@ def test_waits_of_a_file_by_a_template(run_on: Waitctl, tmp_path: Path) -> None:
     found = {each["workflow_execution_id"]: (each["wait_config"]["duration"], each["handler"]) for each in waits}
     assert found == {"a": ("2d", "nudge"), "b": ("3d", "other"), "f": ("1d", None)}
     assert run_on("create", "-f", "waits.ndjson", "-o", "json").json["existing"] == 3
+
+
+DIGEST = ("create", "recurring", "--cron", "0 {hour:int=9} * * mon-fri", "--tz", "{zone:zone}", "-c", "{who}")
+
+
+def test_the_walk_of_a_template_that_recurs(run_on: Waitctl) -> None:
+    """Saved, shown with an example, used, used again, and another version of it."""
+    saved = run_on("template", "save", "digest", "-o", "json", "--", *DIGEST).ok().json
+    assert [each["name"] for each in saved["placeholders"]] == ["hour", "zone", "who"]
+    shown = run_on("template", "show", "digest", "--set", "hour=8").ok().lines
+    assert "  waitctl create recurring --cron '0 8 * * mon-fri' --tz Europe/Berlin --contact example" in shown
+    assert any(
+        "Europe/Berlin" in line for line in shown[shown.index("example: hour=8, zone=Europe/Berlin, who=example") :]
+    )
+    example = run_on("template", "show", "digest", "-o", "json").ok().json["example"]
+    assert (example["wait"], example["error"]) == (None, None)
+    assert (example["recurrence"]["timezone"], len(example["explanation"])) == (
+        "Europe/Berlin",
+        len(example["explanation"]),
+    )
+    assert example["explanation"]
+    use = ("template", "use", "digest", "-e", "e", "--set", "zone=America/New_York", "--set", "who=Ada@Example.org")
+    assert run_on(*use, "--dry-run", "-o", "json").ok().json["created"] is False
+    assert run_on("recurring", "list", "-o", "json").ok().json["recurrences"] == []
+    used = run_on(*use, "--handler", "nudge", "-o", "json").ok().json
+    assert (used["created"], used["contact_id"], used["handler"]) == (True, "ada@example.org", "nudge")
+    assert used["rule"]["cron"] == "0 9 * * mon-fri"
+    assert run_on(*use, "--handler", "nudge").ok().lines[0].split()[1] == "exists"
+    assert run_on(*use, "--set", "hour=7").code == 4, "it is another one"
+    assert run_on(*use, "--set", "hour=7", "--replace").ok().lines[0].split()[1] == "created"
+    (listed,) = run_on("template", "list", "-o", "json").ok().json["templates"]
+    assert listed["create"]["type"] == "recurring"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (
+            ("create", "recurring", "--every", "{span}"),
+            "digest cannot create a wait with span=example: 'example' is not",
+        ),
+        (("create", "recurring", "--every", "1d", "--cron", "0 9 * * *"), "name one of --every, --cron and --rrule"),
+        (("create", "recurring", "--cron", "0 9 * *"), "has 4 fields, and a cron expression five"),
+        (("create", "recurring", "--every", "1d", "--key", "k"), "takes no key"),
+        (("create", "recurring", "--every", "1d", "--count", "x"), "'count' must be a whole number"),
+    ],
+)
+def test_a_rule_that_cannot_be_followed_is_not_saved(run_on: Waitctl, argv: tuple[str, ...], said: str) -> None:
+    done = run_on("template", "save", "digest", "--", *argv)
+    assert (done.code, said in done.err) == (2, True), done.err
+    run_on("db", "upgrade").ok()
+    assert run_on("template", "list", "-o", "json").ok().json == {"templates": []}
+
+
+def test_what_recurs_is_not_late_bound_nor_of_a_file(run_on: Waitctl, tmp_path: Path) -> None:
+    run_on("template", "save", "digest", "--", "create", "recurring", "--every", "{days:int}d").ok()
+    done = run_on("template", "use", "digest", "--set", "days=1", "--late-bound")
+    assert (done.code, "that keeps its rule, and is not late-bound" in done.err) == (2, True)
+    lines = tmp_path / "waits.ndjson"
+    run_on("template", "save", "reminder", "--", *REMINDER).ok()
+    given = [
+        {"template": "digest", "set": {"days": 1}, "execution": "a"},
+        {"template": "reminder", "set": {"days": 1}, "execution": "b", "late_bound": True},
+        {"template": "reminder", "set": {"days": 1}, "execution": "c"},
+    ]
+    lines.write_text("".join(json.dumps(each) + "\n" for each in given))
+    done = run_on("create", "--file", str(lines), "-o", "json")
+    assert (done.code, done.json["created"], done.json["rejected"]) == (1, 1, 2)
+    assert "digest is of a wait that comes again, and a line is of one" in done.err
+    assert "a wait of a file is not late-bound" in done.err
+
+
+def test_late_bound_waits_of_what_recurs_now_stay(run_on: Waitctl) -> None:
+    run_on("template", "save", "reminder", "--", *REMINDER).ok()
+    run_on("template", "use", "reminder", "--set", "days=3", "-e", "e", "--late-bound").ok()
+    saved = run_on("template", "save", "reminder", "-o", "json", "--", "create", "recurring", "--every", "{days:int}d")
+    assert saved.code == 0
+    (kept,) = saved.json["late_bound"]["kept"]
+    assert kept["reason"] == "it is of a wait that comes again now"
+
+
+def test_a_template_of_the_config_may_recur(nowhere: Waitctl, tmp_path: Path) -> None:
+    options = config(tmp_path, '[templates.digest]\ncreate = "recurring --every {days:int}d --at 09:00"\n')
+    nowhere(*options, "config", "check").ok()
+    used = nowhere(*options, "template", "use", "digest", "--set", "days=2", "-e", "e", "-o", "json").ok().json
+    assert (used["created"], used["rule"]["every"]) == (True, "2d")

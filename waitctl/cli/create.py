@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from waitctl.application.documents import wait_document
+from waitctl.application.waits.creating import WaitCreator
 from waitctl.application.waits.forms import Options, how_of, rules_of, wait_request
 from waitctl.application.waits.results import WaitCreateResult
-from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.cli.create_options import Common, Matching, OnOption, by_long_name, common_options, matching_options
 from waitctl.cli.output import (
     DocumentOption,
@@ -173,8 +173,7 @@ def recurring(
 
     What was missed is passed over. Example: waitctl create recurring --cron '0 9 * * mon-fri' --tz Europe/Berlin
     """
-    from waitctl.application.waits.recurring import recurrence_document
-    from waitctl.cli.recurring import service_of
+    from waitctl.cli.recurring import print_recurrence, service_of
     from waitctl.domain.recurrence import RecurrenceRule
 
     if common.key is not None:
@@ -187,18 +186,7 @@ def recurring(
     result = service.create(
         rule, common.spec(session), rules=rules_of(given), stop_on=stop_on, dry_run=common.dry_run, **how_of(given)
     )
-    found = result.recurrence
-    document = {**recurrence_document(found), "created": result.created}
-    if common.dry_run:
-        document["explanation"] = list(result.explanation)
-
-    def human() -> None:
-        for line in result.explanation if common.dry_run else ():
-            write_line(line)
-        if not common.dry_run:
-            write_line(f"{found.id}  {'created' if result.created else 'exists'}  {found.status}")
-
-    print_document(document, common.output, human=human, id_key="id")
+    print_recurrence(result, common.output, dry_run=common.dry_run)
 
 
 @app.command("for-event")
@@ -228,8 +216,8 @@ def _create(context: typer.Context, common: Common, form: str, own: Options) -> 
     session.say_when_time_is_pretended()
     request = wait_request(form, {**by_long_name(common), **own}, common.spec(session))
     with session.database(create=True) as database:
-        service = WaitSchedulingService(database, actor=session.actor, settings=session.settings())
-        result = service.create_wait(request, dry_run=common.dry_run)
+        creator = WaitCreator(database, session.settings(), actor=session.actor)
+        result = creator.create(request, dry_run=common.dry_run)
         session.warn(f"database: {database.name}")
         if not common.dry_run:
             session.say_when_nothing_ticks(database)

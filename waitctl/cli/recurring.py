@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from waitctl.application.waits.recurring import RecurrenceService, recurrence_document
+from waitctl.application.waits.recurring import RecurrenceResult, RecurrenceService, recurrence_document
 from waitctl.cli.output import (
     DocumentOption,
     Output,
@@ -36,6 +36,22 @@ ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why, for the
 def service_of(session: Session, *, create: bool = False) -> RecurrenceService:
     """The recurrences of the session's database."""
     return RecurrenceService(session.database(create=create), actor=session.actor, settings=session.settings())
+
+
+def print_recurrence(result: RecurrenceResult, output: Output, *, dry_run: bool) -> None:
+    """Print a recurrence that was created, or would be."""
+    found = result.recurrence
+    document = {**recurrence_document(found), "created": result.created}
+    if dry_run:
+        document["explanation"] = list(result.explanation)
+
+    def human() -> None:
+        for line in result.explanation if dry_run else ():
+            write_line(line)
+        if not dry_run:
+            write_line(f"{found.id}  {'created' if result.created else 'exists'}  {found.status}")
+
+    print_document(document, output, human=human, id_key="id")
 
 
 @app.command("list")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated
 
 import typer
 
 from waitctl.application.documents import wait_document
-from waitctl.application.operations.templates import Example, Saved, TemplateService
+from waitctl.application.operations.templates import Example, Saved, TemplateService, recurs
 from waitctl.application.waits.command_lines import command_line
 from waitctl.application.waits.forms import COMMON
+from waitctl.application.waits.recurring import RecurrenceResult, recurrence_document
+from waitctl.application.waits.results import WaitCreateResult
 from waitctl.cli.create import print_created
 from waitctl.cli.create_options import Common, common_options, delivery_key
 from waitctl.cli.output import (
@@ -26,6 +29,7 @@ from waitctl.cli.output import (
     say,
     write_line,
 )
+from waitctl.cli.recurring import print_recurrence
 from waitctl.cli.session import Session, read_text_argument, read_text_option, session_of
 from waitctl.cli.tables import Column, print_table
 from waitctl.domain.errors import InvalidTemplateError, InvalidWaitConfigurationError
@@ -170,10 +174,14 @@ def show_(
         said = ", ".join(f"{name}={text}" for name, text in example.values.items())
         write_line(f"example: {said}" if said else "example:")
         write_line(f"  {command_line(example.fields)}")
-        if example.result is None:
-            say(f"it would not create a wait: {example.error}", always=True)
-        else:
-            print_explanation(example.result.wait, example.result.explanation)
+        match example.result:
+            case None:
+                say(f"it would not create a wait: {example.error}", always=True)
+            case RecurrenceResult():
+                for line in example.explanation:
+                    write_line(line)
+            case _:
+                print_explanation(example.result.wait, example.explanation)
 
     print_document(document, output, human=human)
 
@@ -183,8 +191,9 @@ def _example_document(example: Example) -> JsonObject:
     return {
         "values": dict(example.values),
         "create": example.fields,
-        "wait": None if result is None else wait_document(result.wait),
-        "explanation": [] if result is None else list(result.explanation),
+        "wait": wait_document(result.wait) if isinstance(result, WaitCreateResult) else None,
+        "recurrence": recurrence_document(result.recurrence) if isinstance(result, RecurrenceResult) else None,
+        "explanation": list(example.explanation),
         "error": None if example.error is None else example.error.message,
     }
 
@@ -212,9 +221,14 @@ def use(
     given = _given(context_, common)
     in_config = template in session.settings().templates
     with session.database(create=in_config) as database:
-        result = _service(session, database).create_wait(
+        service, filled = _service(session, database), parse_values(values or (), "--set")
+        found = service.get(template)
+        if recurs(found):
+            _recur(service, found, filled, given, late_bound=late_bound, common=common)
+            return
+        result = service.create_wait(
             template,
-            parse_values(values or (), "--set"),
+            filled,
             given=given,
             late_bound=late_bound,
             traceparent=os.environ.get("TRACEPARENT"),
@@ -223,6 +237,27 @@ def use(
         if not common.dry_run:
             session.say_when_nothing_ticks(database)
     print_created(result, common, session)
+
+
+def _recur(
+    service: TemplateService,
+    found: Template,
+    values: Mapping[str, str],
+    given: JsonObject,
+    *,
+    late_bound: bool,
+    common: Common,
+) -> None:
+    """Create a wait that comes again; inside a handler, too, it goes by its execution and step."""
+    if late_bound:
+        raise InvalidTemplateError(
+            f"{found.reference} is of a wait that comes again: that keeps its rule, and is not late-bound",
+            hint="use the template again with --replace",
+        )
+    if common.key is None:
+        given.pop("key", None)
+    result = service.create_recurrence(str(found.reference), values, given=given, dry_run=common.dry_run)
+    print_recurrence(result, common.output, dry_run=common.dry_run)
 
 
 def _given(context: typer.Context, common: Common) -> JsonObject:

@@ -11,7 +11,7 @@ from dataclasses import field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from waitctl.application.waits.forms import read_options, routed, wait_request
+from waitctl.application.waits.forms import RECURRING, read_options, routed, wait_request
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.cli.create_options import delivery_key
 from waitctl.cli.session import Session
@@ -119,9 +119,18 @@ class LineReader:
         reference, values = own.pop("template"), own.pop("set", {})
         if not isinstance(reference, str) or not isinstance(values, dict):
             raise InvalidTemplateError("'template' must be a string, and 'set' an object")
+        if "late-bound" in own:
+            raise InvalidTemplateError(
+                "a wait of a file is not late-bound", hint=f"waitctl template use {reference} --late-bound"
+            )
         found = self._templates.get(reference)
         if found is None:
             found = self._templates[reference] = find_template(reference)
+        if found.fields.get("type") == RECURRING:
+            raise InvalidTemplateError(
+                f"{reference} is of a wait that comes again, and a line is of one",
+                hint=f"waitctl template use {reference}",
+            )
         return found.render(values) | own
 
     def _key(self, number: int, execution: str | None, step: str) -> str | None:

@@ -264,7 +264,7 @@ def parse_values(texts: Sequence[str], option: str) -> dict[str, str]:
 def example_fields(fields: JsonObject, today: date) -> JsonObject:
     """The fields with what they leave to whoever uses the template: somebody it is about, a date in the context."""
     found = dict(fields)
-    if fields.get("type") == "for-event":
+    if fields.get("type") == "for-event" or "stop-on" in fields:
         found.setdefault("contact", "ada@example.org")
     path = fields.get("field")
     if isinstance(path, str) and value_under(fields.get("context"), path) is None:

@@ -14,7 +14,7 @@ from waitctl.application.contacts import ContactZones, zone_today
 from waitctl.application.documents import instant
 from waitctl.application.waits.changes import Open, check_still_to_come, instant_of, replanned, see
 from waitctl.application.waits.creating import WaitCreator
-from waitctl.application.waits.forms import read_options, routed, wait_request
+from waitctl.application.waits.forms import RECURRING, Options, read_options, routed, wait_request
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.domain.errors import DatabaseError, InvalidTemplateError, WaitStepError
@@ -123,6 +123,8 @@ class TemplateEdits(ReschedulingService):
         binding = LateBinding.of_config(wait.wait_config)
         if binding is None or template.version is None or binding.version >= template.version:
             return None
+        if template.fields.get("type") == RECURRING:
+            raise InvalidTemplateError("it is of a wait that comes again now")
         versions = (self._version(binding), template)
         before, after = (self._request(each, binding, binding.given) for each in versions)
         if before.spec.context == after.spec.context != wait.context:  # it was updated, and a date may stand there
@@ -187,6 +189,14 @@ def requested(
     Raises what `read_options` and `wait_request` raise.
     """
     form, options = read_options(fields)
+    spec = spec_of(options, timezone, binding=binding, traceparent=traceparent)
+    return wait_request(form, options, spec)
+
+
+def spec_of(
+    options: Options, timezone: str, *, binding: JsonObject | None = None, traceparent: str | None = None
+) -> WaitSpec:
+    """Where a wait belongs by its options. Raises `InvalidWaitConfigurationError`."""
     context = options.get("context")
     spec = WaitSpec(
         workflow_execution_id=options.get("execution") or new_id(),
@@ -198,7 +208,7 @@ def requested(
         traceparent=traceparent,
         template=binding,
     )
-    return wait_request(form, options, routed(spec, options, timezone))
+    return routed(spec, options, timezone)
 
 
 def _handlers(request: WaitRequest) -> JsonObject | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from waitctl.application.operations.template_edits import NO_EDITS, Edits, TemplateEdits, requested
+from waitctl.application.operations.template_edits import NO_EDITS, Edits, TemplateEdits, requested, spec_of
 from waitctl.application.waits.command_lines import parse_command_line
+from waitctl.application.waits.forms import RECURRING, how_of, read_recurrence, rules_of
+from waitctl.application.waits.recurring import RecurrenceResult, RecurrenceService
 from waitctl.application.waits.results import WaitCreateResult
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.errors import (
@@ -21,6 +23,7 @@ from waitctl.domain.errors import (
     TemplateVersionError,
     WaitStepError,
 )
+from waitctl.domain.recurrence import RecurrenceRule
 from waitctl.domain.templates import LateBinding, Reference, Template, example_fields, refused_example
 from waitctl.domain.text import JsonObject, parse_json_object
 from waitctl.domain.values import dataclass, replace
@@ -46,8 +49,13 @@ class Example:
 
     values: Mapping[str, str]
     fields: JsonObject
-    result: WaitCreateResult | None = None
+    result: WaitCreateResult | RecurrenceResult | None = None
     error: WaitStepError | None = None
+
+    @property
+    def explanation(self) -> Sequence[str]:
+        """Why it would come to that."""
+        return self.result.explanation if self.result else ()
 
 
 class TemplateService:
@@ -59,6 +67,7 @@ class TemplateService:
         self._actor = actor
         self._of_config: Mapping[str, TemplateConfig] = settings.templates if settings else {}
         self._waits = WaitSchedulingService(self._database, actor=actor, settings=settings)
+        self._recurrences = RecurrenceService(self._database, actor=actor, settings=settings)
         self._edits = TemplateEdits(self._database, actor=actor, settings=settings)
 
     # -- keep -----------------------------------------------------------------------------------------------------
@@ -151,6 +160,8 @@ class TemplateService:
         given = template.example_values(today) | {name: str(value) for name, value in (values or {}).items()}
         fields = template.render(given)
         try:
+            if recurs(template):
+                return Example(given, fields, self._recur(example_fields(fields, today), dry_run=True))
             request = requested(example_fields(fields, today), self._timezone)
             return Example(given, fields, self._waits.create_wait(request, dry_run=True))
         except DatabaseError:
@@ -196,6 +207,8 @@ class TemplateService:
         `TemplateNotFoundError`, `InvalidTemplateError`, and what `WaitSchedulingService.create_wait` raises.
         """
         template = self.get(reference)
+        if recurs(template):
+            raise InvalidTemplateError(f"{template.reference} is of a wait that comes again, and not of one")
         fields = template.render(values)
         binding = self._binding(reference, template, values, given or {}) if late_bound else None
         request = requested(
@@ -208,6 +221,37 @@ class TemplateService:
         if binding is not None and not dry_run:
             return self._followed(template, result)
         return result
+
+    def create_recurrence(
+        self,
+        reference: str,
+        values: Mapping[str, object] = {},
+        *,
+        given: JsonObject | None = None,
+        dry_run: bool = False,
+    ) -> RecurrenceResult:
+        """Create the wait that comes again for which a template asks; ``given`` goes before what it says.
+
+        It keeps its rule, whatever is saved later. Raises `TemplateNotFoundError`, `InvalidTemplateError`, and what
+        `RecurrenceService.create` raises.
+        """
+        template = self.get(reference)
+        if not recurs(template):
+            raise InvalidTemplateError(f"{template.reference} is of a single wait, and of none that comes again")
+        return self._recur({**template.render(values), **(given or {})}, dry_run=dry_run)
+
+    def _recur(self, fields: JsonObject, *, dry_run: bool) -> RecurrenceResult:
+        options = read_recurrence(fields)
+        names = ("every", "cron", "rrule", "at", "on", "fixed", "until", "count")
+        rule = RecurrenceRule.parse(**{name: options[name] for name in names if name in options})
+        return self._recurrences.create(
+            rule,
+            spec_of(options, self._timezone),
+            rules=rules_of(options),
+            stop_on=options.get("stop-on"),
+            dry_run=dry_run,
+            **how_of(options),
+        )
 
     def _binding(
         self, reference: str, template: Template, values: Mapping[str, object], given: JsonObject
@@ -235,16 +279,17 @@ def parse_template(argv: Sequence[str]) -> JsonObject:
 
     Raises `InvalidTemplateError`.
     """
-    if "recurring" in argv[:2]:
-        raise InvalidTemplateError(
-            "a template is of one wait, not of one that comes again", hint="waitctl create recurring keeps its own rule"
-        )
     try:
         fields = parse_command_line(argv)
         context = fields.get("context")
         return fields if context is None else fields | {"context": parse_json_object(context, "the context")}
     except InvalidWaitConfigurationError as error:
         raise InvalidTemplateError(error.message, hint=error.hint) from error
+
+
+def recurs(template: Template) -> bool:
+    """Whether it asks for a wait that comes again."""
+    return template.fields.get("type") == RECURRING
 
 
 def _says_the_same(one: Template, other: Template) -> bool:

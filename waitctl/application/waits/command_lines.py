@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from waitctl.application.waits.forms import FORMS, keys_of
+from waitctl.application.waits.forms import FORMS, RECURRING, keys_of
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.text import JsonObject, to_json
 
@@ -29,9 +29,9 @@ def parse_command_line(argv: Sequence[str]) -> JsonObject:
     """
     words = [*argv[1:]] if argv and argv[0] == "create" else [*argv]
     form = words.pop(0) if words else ""
-    if form not in FORMS:
+    if form not in (forms := (*FORMS, RECURRING)):
         said = f"there is no form {form!a}" if form else "it says nothing"
-        raise InvalidWaitConfigurationError(f"{said}: write create and one of {', '.join(FORMS)}")
+        raise InvalidWaitConfigurationError(f"{said}: write create and one of {', '.join(forms)}")
     fields: JsonObject = {"type": form}
     kinds = keys_of(form)
     while words:
@@ -39,11 +39,11 @@ def parse_command_line(argv: Sequence[str]) -> JsonObject:
         if word == "--":
             raise InvalidWaitConfigurationError("a command behind -- cannot stand here", hint="name a --handler")
         if not word.startswith("-") or word == "-":
-            _put(fields, ARGUMENTS[form], word, str)
+            _put(fields, ARGUMENTS.get(form), word, str)
             continue
         name, value = _option(word)
         kind = kinds.get(name)
-        if kind is None or name == ARGUMENTS[form]:
+        if kind is None or name == ARGUMENTS.get(form):
             raise InvalidWaitConfigurationError(
                 f"there is no option {word!a}", hint=f"waitctl create {form} --help names them"
             )
@@ -65,11 +65,11 @@ def _option(word: str) -> tuple[str, str | None]:
     return name, value if equals else None
 
 
-def _put(fields: JsonObject, name: str, value: str, kind: type) -> None:
-    if kind is list:
+def _put(fields: JsonObject, name: str | None, value: str, kind: type) -> None:
+    if name is not None and kind is list:
         fields.setdefault(name, []).append(value)
         return
-    if name in ARGUMENTS.values() and name in fields:
+    if name is None or (name in ARGUMENTS.values() and name in fields):
         raise InvalidWaitConfigurationError(f"there is a word too many: {value!a}", hint="quote what has spaces")
     fields[name] = value
 

@@ -16,7 +16,8 @@ from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitConfigurationE
 from waitctl.domain.handlers import parse_routes
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import Dst, parse_instant
-from waitctl.domain.intents import Late, Past, Roll, Rules, parse_time_of_day
+from waitctl.domain.intents import Past, Roll, Rules, parse_time_of_day
+from waitctl.domain.late import Late
 from waitctl.domain.listeners import EventQuery, Mode
 from waitctl.domain.text import JsonObject, parse_json_object, to_json
 from waitctl.domain.values import replace
@@ -54,6 +55,16 @@ FORMS: Mapping[str, Mapping[str, type]] = {
     },
 }
 """What each form takes beside those; a tuple is one text with commas, or a list."""
+
+RECURRING = "recurring"
+"""What templates may ask for beside the forms: a wait that comes again."""
+
+RECURRENCE: Mapping[str, type] = {
+    **dict.fromkeys(("every", "cron", "rrule", "at", "on", "until", "stop-on"), str),
+    "fixed": bool,
+    "count": int,
+}
+"""What that takes."""
 
 REQUIRED: Mapping[str, str] = {"fixed-time": "duration", "until-time": "time", "for-event": "types"}
 
@@ -178,22 +189,41 @@ def read_options(given: JsonObject) -> tuple[str, Options]:
 
     Raises `InvalidWaitConfigurationError` for a key that no option has, and a value that is none of its.
     """
-    rest = {key.replace("_", "-"): value for key, value in given.items() if value is not None}
+    rest = _by_long_names(given)
     form = _form(rest.pop("type", None))
-    kinds = keys_of(form)
-    for key in rest:
-        if key not in kinds:
-            raise unknown_key(key, kinds)
-    options = {key: _value(key, value, kinds[key]) for key, value in rest.items()}
+    options = _options(rest, keys_of(form))
     required = REQUIRED.get(form)
     if required is not None and required not in options:
         raise InvalidWaitConfigurationError(f"{required!r} is missing", hint=f"waitctl create {form} --help")
     return form, options
 
 
+def read_recurrence(given: JsonObject) -> Options:
+    """The options of a wait that comes again, as `read_options` reads those of a form.
+
+    Raises `InvalidWaitConfigurationError` also for a key: a recurrence goes by its execution and step.
+    """
+    rest = _by_long_names(given)
+    rest.pop("type", None)
+    if "key" in rest:
+        raise InvalidWaitConfigurationError("a recurrence goes by its execution and step, and takes no key")
+    return _options(rest, keys_of(RECURRING))
+
+
+def _by_long_names(given: JsonObject) -> JsonObject:
+    return {key.replace("_", "-"): value for key, value in given.items() if value is not None}
+
+
+def _options(given: JsonObject, kinds: Mapping[str, type]) -> Options:
+    for key in given:
+        if key not in kinds:
+            raise unknown_key(key, kinds)
+    return {key: _value(key, value, kinds[key]) for key, value in given.items()}
+
+
 def keys_of(form: str) -> Mapping[str, type]:
-    """Every option of a form, and what its value is."""
-    return {**COMMON, **FORMS[form]}
+    """Every option of a form, or of a wait that comes again, and what its value is."""
+    return {**COMMON, **(RECURRENCE if form == RECURRING else FORMS[form])}
 
 
 def _form(kind: object) -> str:
