@@ -10,7 +10,7 @@ from functools import partial
 from benchmarks.measure import Comparison, Setting, say, seconds
 from waitctl import Database, Settings, Tick, TickOptions, WaitSchedulingService, WaitSpec
 from waitctl.application.operations.analytics import analyse
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.application.retention import Upkeep
 from waitctl.domain.analytics import Dimension
 from waitctl.domain.filters import WaitFilter

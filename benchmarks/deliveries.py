@@ -21,7 +21,7 @@ from benchmarks.due_postgresql import RESET
 from benchmarks.measure import Comparison, Setting, alternate, run, say, seconds
 from benchmarks.rows import Kind, insert_postgresql
 from waitctl import Database, Settings, Tick, TickOptions
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.handlers import ExecConfig, HandlerConfig, PythonConfig, Target, WebhookConfig
 
 ROOT = Path(__file__).parent.parent

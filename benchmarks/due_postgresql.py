@@ -9,7 +9,7 @@ from datetime import timedelta
 from benchmarks.measure import Comparison, Setting, alternate, run, seconds
 from benchmarks.rows import Kind, insert_postgresql
 from waitctl import Database, Settings, Tick, TickOptions
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 
 TABLES = ("workflow_wait_executions", "workflow_wait_transitions", "workflow_wait_deliveries")
 BATCH = 1000

@@ -16,7 +16,7 @@ from benchmarks.measure import Comparison, Setting, alternate, run, seconds
 from waitctl import Database, Settings, Tick, TickOptions
 from waitctl.application.events.ndjson import read_lines
 from waitctl.application.events.recording import EventService
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.infrastructure.indexes import metadata
 
 BATCH = 1000

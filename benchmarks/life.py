@@ -25,7 +25,7 @@ from waitctl import (
     WaitSchedulingService,
     WaitSpec,
 )
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.handlers import HandlerConfig, PythonConfig
 from waitctl.infrastructure import schema

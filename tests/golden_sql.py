@@ -17,9 +17,8 @@ import sqlalchemy as sa
 import waitctl.infrastructure.kept as kept_module
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.domain.analytics import Dimension
-from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.filters import WaitFilter
-from waitctl.domain.waits import TRANSITIONS, Resolution, WaitExecutionStatus
+from waitctl.domain.statuses import TRANSITIONS, DeliveryStatus, Resolution, WaitExecutionStatus
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.rendering import load_statements, render_kept
 from waitctl.infrastructure.schema import deliveries, tombstones, transitions, waits, webhook_tokens

@@ -6,9 +6,15 @@ from collections import defaultdict
 
 import sqlalchemy as sa
 
-from waitctl.domain.deliveries import DeliveryStatus
-from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import NUMBER, RECURRENCE, Resolution, WaitExecutionStatus, WaitType, may_follow
+from waitctl.domain.statuses import (
+    DeliveryStatus,
+    ListenerStatus,
+    Resolution,
+    WaitExecutionStatus,
+    WaitType,
+    may_follow,
+)
+from waitctl.domain.waits import NUMBER, RECURRENCE
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.schema import deliveries, events, listeners, matches, recurrences, transitions, waits
 

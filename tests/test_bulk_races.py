@@ -24,12 +24,12 @@ from waitctl import (
     make_event,
 )
 from waitctl.application.operations.bulk import BulkService
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.application.waits.planning import MoveOptions
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import ConflictError
 from waitctl.domain.plans import Plan, PlanKind
-from waitctl.domain.waits import Resolution
+from waitctl.domain.statuses import Resolution
 from waitctl.infrastructure.database import host_clock
 
 SPRING = WaitFilter(workflow_id="spring")

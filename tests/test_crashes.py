@@ -35,11 +35,10 @@ from waitctl.application.operations.analytics import analyse
 from waitctl.application.operations.bulk import BulkService
 from waitctl.application.waits.recurring import RecurrenceService
 from waitctl.domain.analytics import Dimension
-from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.plans import PlanKind
 from waitctl.domain.recurrence import RecurrenceRule
-from waitctl.domain.waits import Resolution
+from waitctl.domain.statuses import DeliveryStatus, Resolution
 from waitctl.infrastructure.schema import deliveries, events, recurrences, waits
 
 DRIVER = Path(__file__).with_name("crash_driver.py")

@@ -16,7 +16,7 @@ from tests.golden_docs import files, leaves
 from waitctl.cli.helping import TOPICS, read_topic
 from waitctl.cli.output import ExitCode
 from waitctl.domain.handlers import ExecConfig
-from waitctl.domain.waits import TRANSITIONS
+from waitctl.domain.statuses import TRANSITIONS
 from waitctl.infrastructure.config import load_settings
 from waitctl.infrastructure.file_trust import user_name
 

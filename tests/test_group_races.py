@@ -35,11 +35,12 @@ from waitctl import (
     WaitStepExecution,
     make_event,
 )
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import ConflictError
-from waitctl.domain.listeners import Mode, topic_bucket
-from waitctl.domain.waits import Resolution
+from waitctl.domain.events import topic_bucket
+from waitctl.domain.listeners import Mode
+from waitctl.domain.statuses import Resolution
 from waitctl.infrastructure.database import host_clock
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import deliveries, matches, waits

@@ -26,8 +26,8 @@ from waitctl import (
     make_event,
 )
 from waitctl.domain.errors import DatabaseBusyError, UnsafeConnectionError
-from waitctl.domain.listeners import topic_bucket
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
+from waitctl.domain.events import topic_bucket
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.database import Caller
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import events, waits

@@ -18,7 +18,8 @@ from tests.interleaving import Background, statements
 from tests.scene import NOON, Scene
 from waitctl import Database, EventQuery, Settings, Tick, TickOptions, WaitSchedulingService, WaitSpec
 from waitctl.application.looks import WholeLooks
-from waitctl.application.processor.phases import Phase, Resolver
+from waitctl.application.processor.phases import Resolver
+from waitctl.application.processor.run import Phase, Run
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.handlers import HandlerConfig, PythonConfig
 from waitctl.infrastructure.executor import Connection
@@ -148,12 +149,12 @@ def test_deliveries_to_known_handlers_are_not_read_to_count_the_others(pinned: D
 
 def test_a_run_looks_at_all_of_it_once(pinned: Database) -> None:
     """The marks that its batches begin at come from one look."""
-    resolver = Resolver(pinned, Settings(""), TickOptions(), interrupted=lambda: False, actor="test")
+    resolver = Resolver(Run(pinned, TickOptions()), Settings(""), actor="test")
     with pinned.read() as connection:
-        resolver.look_ahead(connection)
+        resolver.run.look_ahead(connection)
     for _, batch in resolver.phases():
         assert pages_read(pinned, batch) < FEW
-    assert pages_read(pinned, resolver.count_remaining) < FEW
+    assert pages_read(pinned, resolver.run.count_remaining) < FEW
 
 
 def test_many_at_one_instant_are_not_read_again(database: Database) -> None:
@@ -184,12 +185,10 @@ def test_what_is_dated_to_before_the_mark_is_found_by_the_next_run(scene: Scene,
             return scene.create("1h", execution, base=base).wait.id
         return scene.listen(execution=execution, contact=execution, timeout="1h", base=base).id
 
-    resolver = Resolver(
-        scene.database, Settings(scene.url), TickOptions(batch_size=2), interrupted=lambda: False, actor="t"
-    )
+    resolver = Resolver(Run(scene.database, TickOptions(batch_size=2)), Settings(scene.url), actor="test")
     first = [create(f"first-{number}", 3) for number in range(5)]
     with scene.database.read() as connection:
-        resolver.look_ahead(connection)
+        resolver.run.look_ahead(connection)
     before = [create(f"before-{number}", 9) for number in range(3)]
     resolver.resolve()
     assert {scene.get(each).status.is_open for each in first} == {False}
@@ -268,11 +267,11 @@ def test_a_look_that_is_dear_is_rarer() -> None:
 
 def test_a_resident_tick_looks_at_all_of_it_again(scene: Scene) -> None:
     """From the mark on it sees nothing; it does not sleep over what lies before."""
-    resolver = Resolver(scene.database, Settings(scene.url), TickOptions(), interrupted=lambda: False, actor="test")
+    resolver = Resolver(Run(scene.database, TickOptions()), Settings(scene.url), actor="test")
     with scene.database.read() as connection:
-        assert resolver.look_ahead(connection).due_at is None
+        assert resolver.run.look_ahead(connection).due_at is None
     scene.create("1h", base=NOON - timedelta(hours=3))
     with scene.database.read() as connection:
-        assert resolver.look_ahead(connection, whole=False).due_at is None
-        assert resolver.look_ahead(connection).due_at == NOON - timedelta(hours=2)
+        assert resolver.run.look_ahead(connection, whole=False).due_at is None
+        assert resolver.run.look_ahead(connection).due_at == NOON - timedelta(hours=2)
     assert resolver.resolve(only=[Phase.DUE])

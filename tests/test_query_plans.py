@@ -30,16 +30,15 @@ from waitctl import (
 )
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.contacts import ContactInput
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.application.waits.recurring import RecurrenceService
 from waitctl.domain.analytics import Dimension
 from waitctl.domain.counts import CAP
-from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.listeners import Mode
 from waitctl.domain.recurrence import Recurrence, RecurrenceRule
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.indexes import metadata
 from waitctl.infrastructure.migrations import core
@@ -54,6 +53,7 @@ from waitctl.infrastructure.store import (
     recent,
     rollups,
     sleeping,
+    ticks,
     upcoming,
 )
 from waitctl.infrastructure.store import deliveries as delivery_store
@@ -214,6 +214,11 @@ def test_claiming_due_waits(large: Database) -> None:
         return due.resolve_due(connection, now=now, late_before=now, limit=5, reason="due", actor="test")
 
     check(explained(large, claim), "ix_wait_executions_scheduled")
+
+
+def test_finding_out_that_there_is_nothing_to_do(large: Database) -> None:
+    plans = explained(large, lambda connection: ticks.is_anything_left(connection, now=NOW))
+    check(plans, "ix_wait_deliveries_pending", "ix_wait_deliveries_running")
 
 
 def test_counting_what_remains(large: Database) -> None:

@@ -42,7 +42,7 @@ from waitctl import (
     WaitStatus,
     make_event,
 )
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (
     IdempotencyKeyConflictError,
@@ -50,9 +50,9 @@ from waitctl.domain.errors import (
     WaitAlreadyOpenError,
     WaitExecutionExpiredError,
 )
+from waitctl.domain.events import topic_bucket
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
-from waitctl.domain.listeners import topic_bucket
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.database import host_clock
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import deliveries, events, listeners, transitions, waits

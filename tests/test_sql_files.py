@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tests.golden_sql import DIALECTS, FOLDER, RENDERED, files, lay_out, render, rendered
 from tests.interleaving import statements
 from waitctl import Database, Settings, Tick, WaitSchedulingService, WaitSpec
-from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_batch import STATEMENTS, statement
 

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from waitctl.application.deliveries.outbox import DeliveryService
     from waitctl.application.deliveries.pausing import PauseService
     from waitctl.application.diagnosis import WhyService
-    from waitctl.application.events.recording import EventService, RecordResult, make_event
+    from waitctl.application.events.recording import EventService, make_event
+    from waitctl.application.events.results import RecordResult
     from waitctl.application.operations.bulk import BulkService
     from waitctl.application.operations.templates import TemplateService
-    from waitctl.application.processor.phases import TickOptions
+    from waitctl.application.processor.run import TickOptions
     from waitctl.application.processor.tick import Tick, TickReport
     from waitctl.application.processor.watch import Watch
     from waitctl.application.waits.awaiting import Awaited, AwaitService
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     )
     from waitctl.application.waits.scheduling import WaitSchedulingService
     from waitctl.application.waits.updating import UpdatingService
-    from waitctl.domain.deliveries import Outcome
     from waitctl.domain.durations import Duration, TimeUnit
     from waitctl.domain.errors import WaitStepError
     from waitctl.domain.events import Event, EventType
@@ -47,18 +47,21 @@ if TYPE_CHECKING:
     from waitctl.domain.handlers import Dead, InlineCommand, Retry
     from waitctl.domain.hours import OpeningHours, parse_hours
     from waitctl.domain.instants import Dst
-    from waitctl.domain.intents import Late, Rules
+    from waitctl.domain.intents import Rules
+    from waitctl.domain.late import Late
     from waitctl.domain.listeners import EventListener, EventQuery
     from waitctl.domain.pauses import PauseKind
     from waitctl.domain.plans import Plan, PlanKind
     from waitctl.domain.recurrence import Recurrence, RecurrenceRule, RecurrenceStatus
-    from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitSpec, WaitStepExecution, WaitType
+    from waitctl.domain.statuses import Outcome, Resolution, WaitExecutionStatus, WaitType
+    from waitctl.domain.waits import WaitSpec, WaitStepExecution
     from waitctl.infrastructure.config import Settings, load_settings
     from waitctl.infrastructure.database import Database
     from waitctl.infrastructure.wakeup import Wakeup
 
 _HOMES = {
-    "waitctl.application.events.recording": ("EventService", "RecordResult", "make_event"),
+    "waitctl.application.events.recording": ("EventService", "make_event"),
+    "waitctl.application.events.results": ("RecordResult",),
     "waitctl.application.waits.awaiting": ("AwaitService", "Awaited"),
     "waitctl.application.deliveries.outbox": ("DeliveryService",),
     "waitctl.application.deliveries.pausing": ("PauseService",),
@@ -78,11 +81,10 @@ _HOMES = {
     ),
     "waitctl.application.waits.scheduling": ("WaitSchedulingService",),
     "waitctl.application.operations.templates": ("TemplateService",),
-    "waitctl.application.processor.phases": ("TickOptions",),
+    "waitctl.application.processor.run": ("TickOptions",),
     "waitctl.application.processor.tick": ("Tick", "TickReport"),
     "waitctl.application.processor.watch": ("Watch",),
     "waitctl.application.diagnosis": ("WhyService",),
-    "waitctl.domain.deliveries": ("Outcome",),
     "waitctl.domain.durations": ("Duration", "TimeUnit"),
     "waitctl.domain.errors": ("WaitStepError",),
     "waitctl.domain.events": ("Event", "EventType"),
@@ -90,18 +92,14 @@ _HOMES = {
     "waitctl.domain.handlers": ("Dead", "InlineCommand", "Retry"),
     "waitctl.domain.hours": ("OpeningHours", "parse_hours"),
     "waitctl.domain.instants": ("Dst",),
-    "waitctl.domain.intents": ("Late", "Rules"),
+    "waitctl.domain.intents": ("Rules",),
+    "waitctl.domain.late": ("Late",),
     "waitctl.domain.listeners": ("EventListener", "EventQuery"),
     "waitctl.domain.pauses": ("PauseKind",),
     "waitctl.domain.plans": ("Plan", "PlanKind"),
     "waitctl.domain.recurrence": ("Recurrence", "RecurrenceRule", "RecurrenceStatus"),
-    "waitctl.domain.waits": (
-        "WaitSpec",
-        "Resolution",
-        "WaitExecutionStatus",
-        "WaitStepExecution",
-        "WaitType",
-    ),
+    "waitctl.domain.statuses": ("Outcome", "Resolution", "WaitExecutionStatus", "WaitType"),
+    "waitctl.domain.waits": ("WaitSpec", "WaitStepExecution"),
     "waitctl.infrastructure.config": ("Settings", "load_settings"),
     "waitctl.infrastructure.database": ("Database",),
     "waitctl.infrastructure.wakeup": ("Wakeup",),

@@ -7,14 +7,14 @@ if __name__ == "__main__" and not sys.flags.safe_path:
     # `python -m` looks for modules in the current folder first, and anybody may have put a typer.py there.
     del sys.path[0]
 
-OBJECTS_BETWEEN_COLLECTIONS = 20_000
-"""What the collector of garbage lets pass before it looks."""
+OBJECTS_BETWEEN_COLLECTIONS = 60_000
+"""What the collector of garbage lets pass before it looks: more than a short command imports."""
 
 
 def main() -> None:
     """Load the command line and run it; Ctrl-C shows no traceback then, either."""
-    # A hundred thousand objects are imported, none of them garbage: to look through them again and again, and once more
-    # at the end, is a sixth of what a short command takes.
+    # Tens of thousands of objects are imported, none of them garbage: to look through them again and again, and once
+    # more at the end, is a sixth of what a short command takes.
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         from waitctl.cli.app import main

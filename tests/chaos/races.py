@@ -23,12 +23,12 @@ from waitctl import (
     WaitSpec,
     make_event,
 )
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import IllegalTransitionError, WaitExecutionExpiredError
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
 from waitctl.domain.listeners import Mode
-from waitctl.domain.waits import Resolution
+from waitctl.domain.statuses import Resolution
 from waitctl.infrastructure.database import host_clock
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)

@@ -23,13 +23,13 @@ from waitctl.application.operations.bulk import BulkService
 from waitctl.application.operations.metrics import metrics_text
 from waitctl.application.retention import Upkeep
 from waitctl.domain.analytics import Dimension
-from waitctl.domain.deliveries import Delivery, Outcome
+from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError
 from waitctl.domain.filters import WaitFilter, When
 from waitctl.domain.histograms import BEYOND, SECONDS, bucket_of, quantile
 from waitctl.domain.plans import PlanKind
+from waitctl.domain.statuses import Outcome, Resolution, WaitExecutionStatus, WaitType
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
 
 DAY = timedelta(days=1)
 DAYS = 24 * 60

@@ -38,7 +38,7 @@ from waitctl.domain.errors import InvalidWaitConfigurationError, UnsafeConnectio
 from waitctl.domain.instants import format_instant
 from waitctl.domain.intents import Past
 from waitctl.domain.spreading import share_of
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import WaitExecutionStatus
 from waitctl.infrastructure.database import Connection
 
 E = WaitSpec("e", contact_id="ada")

@@ -11,8 +11,9 @@ import pytest
 
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import DeliveryService, Settings, Tick, TickOptions
-from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus
+from waitctl.domain.deliveries import Backlog, Delivery
 from waitctl.domain.errors import DeliveryNotFoundError, IllegalTransitionError
+from waitctl.domain.statuses import DeliveryStatus
 
 
 def due(scene: Scene, number: int = 1, handler: str = "nudge") -> list[str]:

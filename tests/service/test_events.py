@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import make_event
 from waitctl.application.events.ndjson import BATCH, BATCH_BYTES, MAX_LINE, Rejection, read_lines
-from waitctl.application.events.recording import IngestTotals
+from waitctl.application.events.results import IngestTotals
 from waitctl.domain.errors import (
     AmbiguousIdError,
     EventNotFoundError,

@@ -12,7 +12,7 @@ from waitctl import WaitFilter
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, WaitExecutionNotFoundError
 from waitctl.domain.filters import WaitOrder, parse_wait_type, parse_when
 from waitctl.domain.handlers import parse_routes
-from waitctl.domain.waits import WaitExecutionStatus, WaitType
+from waitctl.domain.statuses import WaitExecutionStatus, WaitType
 
 HOUR = timedelta(hours=1)
 

@@ -14,7 +14,7 @@ import pytest
 from tests.scene import Scene
 from waitctl import Database, Settings, Tick, load_settings
 from waitctl.application.events.webhooks import WebhookService
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.errors import PayloadCutError
 from waitctl.domain.quarantine import MAX_KEPT
 from waitctl.domain.text import MAX_JSON

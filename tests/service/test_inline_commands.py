@@ -19,7 +19,7 @@ from waitctl.application.deliveries.handler_factory import make_handler
 from waitctl.application.deliveries.payloads import make_payloads
 from waitctl.application.documents import wait_document
 from waitctl.application.inline_commands import NOT_OURS, InlineCommands
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.deliveries import Deferred, Delivered, Delivery
 from waitctl.domain.errors import (
     InvalidInputError,

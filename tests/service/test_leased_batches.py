@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.interleaving import statements
 from tests.scene import HandlerModule, Scene
 from waitctl import PauseKind, PauseService, Rules, Settings, Tick, TickOptions, parse_hours
 from waitctl.application.deliveries.dispatcher import Dispatcher
@@ -26,13 +28,14 @@ from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.handlers.functions import FunctionHandler
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import due
+from waitctl.infrastructure.store.completion import FIRST, Mark
 
 MODULE = "handlers_of_leased_batches"
 LEASE = timedelta(minutes=7)
 PATIENCE = 30
 
 
-def end_due(scene: Scene, connection: Connection, *capacities: Capacity) -> due.ResumedBatch:
+def end_due(scene: Scene, connection: Connection, *capacities: Capacity, low: Mark = FIRST) -> due.ResumedBatch:
     now = scene.database.clock(connection)
     return due.resolve_due(
         connection,
@@ -41,6 +44,7 @@ def end_due(scene: Scene, connection: Connection, *capacities: Capacity) -> due.
         limit=1000,
         reason="due",
         actor="test",
+        low=low,
         capacities=capacities,
         fields=WAIT_FIELDS,
     )
@@ -75,6 +79,27 @@ def test_what_it_gets_is_what_a_claim_would_give_it(scene: Scene) -> None:
         )
 
     scene.database.write(work)
+
+
+def test_of_many_at_one_instant_each_is_met_once(postgres_scene: Scene) -> None:
+    """Behind a mark at their instant a planner expects one wait, and would join by looking at each for each."""
+    scene, many = postgres_scene, 100
+    for number in range(many):
+        scene.create("1h", execution=f"e{number}", handler="nudge")
+    scene.at(60).database.write(lambda connection: connection.execute("ANALYZE"))
+
+    def lease(connection: Connection) -> None:
+        room = Capacity("nudge", many, LEASE, 8)
+        assert end_due(scene, connection, room, low=Mark(scene.database.clock(connection))).ended == many
+
+    def explain(connection: Connection) -> str:
+        return "\n".join(row[0] for row in connection.execute(f"EXPLAIN (ANALYZE, TIMING OFF) {text}", parameters))
+
+    with statements() as seen:
+        scene.database.write(lease, rollback=True)
+    ((text, parameters),) = [each for each in seen if "claimed" in each[0]]
+    plan = scene.database.write(explain, rollback=True)
+    assert sum(map(int, re.findall(r"Rows Removed by Join Filter: (\d+)", plan))) <= many, plan
 
 
 def test_each_handler_gets_what_it_has_room_for(scene: Scene) -> None:

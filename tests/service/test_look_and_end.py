@@ -20,7 +20,7 @@ from waitctl.domain.errors import (
     WaitExecutionNotFoundError,
 )
 from waitctl.domain.filters import WaitFilter
-from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.statuses import ListenerStatus
 
 UNKNOWN = "01900000-0000-7000-8000-000000000000"
 

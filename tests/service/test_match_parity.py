@@ -16,7 +16,8 @@ from waitctl import EventQuery, Rules, WaitSpec, WaitStepExecution, make_event
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.events import Event
 from waitctl.domain.hours import parse_hours
-from waitctl.domain.listeners import EventListener, contains, matches_text
+from waitctl.domain.listeners import EventListener
+from waitctl.domain.matching import contains, matches_text
 from waitctl.domain.near_misses import Taker, matches
 from waitctl.infrastructure.executor import Connection
 

@@ -14,7 +14,7 @@ from tests.scene import NOON, Scene
 from waitctl import Database, Settings, Tick, TickOptions
 from waitctl.application import retention
 from waitctl.application.operations.metrics import metrics_text, write_textfile
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.application.retention import Upkeep
 from waitctl.domain.errors import InvalidSettingError
 

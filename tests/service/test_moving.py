@@ -28,8 +28,8 @@ from waitctl.application.operations.moving import Import, Imported, read_lines
 from waitctl.domain.errors import InvalidExportError
 from waitctl.domain.exports import Footer, read_exactly
 from waitctl.domain.filters import WaitFilter
+from waitctl.domain.statuses import WaitExecutionStatus
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.inline_key import make_key
 from waitctl.infrastructure.schema import metadata
 from waitctl.infrastructure.schema_version import HEAD

@@ -10,7 +10,7 @@ from waitctl.application.paging import in_pages
 from waitctl.application.waits.selection import WaitSelection
 from waitctl.domain.errors import EventListenerExpiredError, InvalidWaitConfigurationError
 from waitctl.domain.filters import WaitOrder
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import WaitExecutionStatus
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import Settings, Tick, TickOptions
-from waitctl.application.processor.phases import Phase
+from waitctl.application.processor.run import Phase
 from waitctl.domain.errors import ClockSkewError, InvalidSettingError
 
 
@@ -116,6 +116,18 @@ def test_dry_run_tells_and_changes_nothing(scene: Scene, tmp_path: Path) -> None
     assert not out.exists()
     assert scene.sql("SELECT count(*) FROM waitctl_ticks")[0][0] == 0
     assert (real := scene.tick()).resumed == 2 and real.ids is None
+
+
+def test_a_tick_with_nothing_to_do_writes_its_heartbeat_alone(scene: Scene) -> None:
+    marks = "SELECT name, until_at FROM waitctl_upkeep ORDER BY name"
+    before = scene.sql(marks)
+    assert scene.tick().did_nothing
+    assert (scene.sql(marks), scene.sql("SELECT count(*) FROM waitctl_ticks")) == (before, [(1,)])
+    scene.database.as_of = datetime(2020, 1, 1, tzinfo=UTC)
+    scene.create("1h")
+    scene.database.as_of = datetime(2020, 1, 2, tzinfo=UTC)
+    assert scene.tick().resumed == 1
+    assert scene.sql(marks) != before, "what ended is counted"
 
 
 def test_time_travel_is_not_the_heartbeat(scene: Scene) -> None:

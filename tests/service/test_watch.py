@@ -18,8 +18,9 @@ from sqlalchemy.engine import make_url
 from tests.interleaving import Background, until
 from tests.scene import HandlerModule, Scene
 from waitctl import Database, Settings, TickOptions, TickReport, WaitSchedulingService, Wakeup, Watch
-from waitctl.domain.deliveries import DeliveryStatus, RetryPolicy
+from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.handlers import HandlerConfig, PythonConfig
+from waitctl.domain.statuses import DeliveryStatus
 
 MODULE = "handlers_of_a_watch"
 FOREVER = timedelta(hours=1)

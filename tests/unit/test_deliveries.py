@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 from waitctl.domain.deliveries import (
     Deferred,
     Delivery,
-    DeliveryStatus,
     Failed,
     NotDelivered,
-    Outcome,
     Rejected,
     RetryPolicy,
     is_exhausted,
     settle,
 )
+from waitctl.domain.statuses import DeliveryStatus, Outcome
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = RetryPolicy(max_attempts=3, backoff=timedelta(seconds=10), max_backoff=timedelta(minutes=1))

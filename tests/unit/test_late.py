@@ -11,8 +11,8 @@ from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import Dst
-from waitctl.domain.intents import Late, Rules
-from waitctl.domain.late import LATE_TOLERANCE, Fire, Move, Skip, Verdict, judge_late, late_policy
+from waitctl.domain.intents import Rules
+from waitctl.domain.late import LATE_TOLERANCE, Fire, Late, Move, Skip, Verdict, judge_late, late_policy
 from waitctl.domain.opening_rules import OpeningRules
 
 WINDOW = parse_hours("mon-fri 09:00-17:00")

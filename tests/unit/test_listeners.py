@@ -11,19 +11,9 @@ import pytest
 
 from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.errors import InvalidEventTypeError, InvalidWaitConfigurationError
-from waitctl.domain.events import EventType, check_event_type_name
-from waitctl.domain.listeners import (
-    TOPIC_BUCKETS,
-    Candidate,
-    EventListener,
-    EventQuery,
-    Mode,
-    choose,
-    contains,
-    matches_text,
-    progress,
-    topic_bucket,
-)
+from waitctl.domain.events import TOPIC_BUCKETS, EventType, check_event_type_name, topic_bucket
+from waitctl.domain.listeners import EventListener, EventQuery, Mode, progress
+from waitctl.domain.matching import Candidate, choose, contains, matches_text
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -10,9 +10,9 @@ import pytest
 
 from tests.unit.test_listeners import LISTENER, MINUTE, NOW
 from waitctl.domain.events import Event
-from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.near_misses import Taker, find_miss, matches
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitSpec, WaitStepExecution
+from waitctl.domain.statuses import ListenerStatus, Resolution, WaitExecutionStatus
+from waitctl.domain.waits import WaitSpec, WaitStepExecution
 
 EVENT = Event("e", "email_open", "ada", {"n": 3, "tags": ["vip", "x"]}, "cli", None, None, received_at=NOW)
 WAIT = WaitStepExecution.for_event(

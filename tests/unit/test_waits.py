@@ -23,18 +23,9 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.intents import Intent, parse_fixed_time, parse_until_date, parse_until_time
 from waitctl.domain.listeners import EventQuery
+from waitctl.domain.statuses import OPEN, TRANSITIONS, Resolution, WaitExecutionStatus, WaitType, may_follow, sources_of
 from waitctl.domain.text import to_json
-from waitctl.domain.waits import (
-    OPEN,
-    TRANSITIONS,
-    Resolution,
-    WaitExecutionStatus,
-    WaitSpec,
-    WaitStepExecution,
-    WaitType,
-    may_follow,
-    sources_of,
-)
+from waitctl.domain.waits import WaitSpec, WaitStepExecution
 
 if TYPE_CHECKING:
     from tests.conftest import Cluster

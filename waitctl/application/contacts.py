@@ -8,9 +8,10 @@ from datetime import datetime
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD, Contact, value_under, zone_in_context
 from waitctl.domain.errors import ContactNotFoundError, InvalidInputError, InvalidTimezoneError
 from waitctl.domain.instants import check_zone
+from waitctl.domain.statuses import Resolution
 from waitctl.domain.text import JsonObject, check_json_object, normalize_contact
 from waitctl.domain.values import dataclass, replace
-from waitctl.domain.waits import Resolution, WaitSpec, WaitStepExecution
+from waitctl.domain.waits import WaitSpec, WaitStepExecution
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import contacts as store

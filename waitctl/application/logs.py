@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.instants import format_instant
+from waitctl.domain.statuses import DeliveryStatus
 
 if TYPE_CHECKING:
     from waitctl.infrastructure.store.deliveries import NamedDelivery

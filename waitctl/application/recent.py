@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from waitctl.application.id_lookup import EVENT, WAIT, find_cursor
-from waitctl.domain.deliveries import Delivery, DeliveryStatus
+from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import InvalidEventError
 from waitctl.domain.events import Event, check_event_type_name
 from waitctl.domain.filters import WaitFilter, When, instant_of
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.domain.text import normalize_contact
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Database

@@ -18,8 +18,8 @@ from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.occurrences import NextWait, Occurrence, Terms, next_occurrence, next_wait
 from waitctl.domain.recurrence import CANCELLED, Recurrence, RecurrenceRule, RecurrenceStatus
 from waitctl.domain.schedule import IntentResolver
+from waitctl.domain.statuses import Resolution
 from waitctl.domain.text import JsonObject, from_json, to_json
-from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import recurrences as store

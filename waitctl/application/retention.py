@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from waitctl.domain.values import dataclass, replace
-from waitctl.infrastructure.store import plans, pruning, rollups
+from waitctl.infrastructure.store import pruning, rollups
 
 if TYPE_CHECKING:
     from waitctl.domain.text import JsonObject
@@ -137,10 +137,13 @@ class Upkeep:
     # -- totals ---------------------------------------------------------------------------------------------------
 
     def _roll_up_waits(self, connection: Connection) -> bool:
+        until = self._database.real_clock(connection) - _SETTLED
+        first = rollups.end_of_chunk(connection, rollups.mark_at(connection, "waits"), limit=0)
+        if first is None or first >= until:
+            return False  # an idle tick writes nothing
         since = rollups.lock_mark(connection, "waits")
         if since is None:
             return False
-        until = self._database.real_clock(connection) - _SETTLED
         end = rollups.end_of_chunk(connection, since, limit=_ROLLED_AT_ONCE)
         is_full = end is not None and end < until
         if end is not None and is_full:
@@ -152,6 +155,8 @@ class Upkeep:
         return is_full
 
     def _roll_up_uncounted(self, connection: Connection) -> bool:
+        if not rollups.find_uncounted(connection, rollups.mark_at(connection, "waits"), limit=1):
+            return False
         mark = rollups.lock_mark(connection, "waits")
         if mark is None:
             return False
@@ -162,10 +167,13 @@ class Upkeep:
         return len(found) == _ROLLED_AT_ONCE
 
     def _roll_up_events(self, connection: Connection) -> bool:
+        until = self._database.real_clock(connection) - _SETTLED
+        first = rollups.end_of_events(connection, first_id_of(rollups.mark_at(connection, "events")), limit=0)
+        if first is None or instant_of_id(first) >= until:
+            return False
         since = rollups.lock_mark(connection, "events")
         if since is None:
             return False
-        until = self._database.real_clock(connection) - _SETTLED
         end = rollups.end_of_events(connection, first_id_of(since), limit=_ROLLED_AT_ONCE)
         is_full = end is not None and instant_of_id(end) < until
         if end is not None and is_full:
@@ -180,7 +188,7 @@ class Upkeep:
 
     def _drop_plans(self, connection: Connection) -> bool:
         """Plans of bulk changes are kept for a month, whatever else is kept for how long."""
-        return plans.delete_expired(connection, now=self._database.clock(connection), limit=PRUNED_AT_ONCE)
+        return pruning.delete_expired_plans(connection, now=self._database.clock(connection), limit=PRUNED_AT_ONCE)
 
     def _before(self, connection: Connection, mark: str) -> datetime:
         """What may go: old enough, and counted."""

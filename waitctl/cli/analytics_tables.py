@@ -9,7 +9,7 @@ from waitctl.application.operations.analytics import Analysis, bucket_words, sec
 from waitctl.cli.output import count, print_card, say, write_line
 from waitctl.cli.tables import Column, print_table
 from waitctl.domain.analytics import Dimension, Distribution, Group
-from waitctl.domain.waits import Resolution
+from waitctl.domain.statuses import Resolution
 
 _ON_A_TERMINAL = 50
 _WIDE = 24

@@ -67,6 +67,9 @@ GROUPS = frozenset(
     {"bulk", "contact", "create", "event", "delivery", "calendar", "db", "config", "recurring", "template"}
 )
 
+APART = {("event", "record"): "event_record"}
+"""Commands of groups that scripts start again and again: the module of each, which loads nothing else of its group."""
+
 
 # What the first help shows together, in this order. A command that is in none stands under "Operating".
 PANELS = {
@@ -135,7 +138,8 @@ def _panel(name: str) -> str:
 
 def load(name: str, rest: Sequence[str] = ()) -> Any:
     """Import the command ``name``; of a group, when ``rest`` begins with one of its commands, no other is made."""
-    app = import_module(f"waitctl.cli.{COMMANDS[name][0]}").app
+    module = APART.get((name, rest[0])) if rest else None
+    app = import_module(f"waitctl.cli.{module or COMMANDS[name][0]}").app
     is_group = name in GROUPS
     make = typer.main.get_group if is_group else typer.main.get_command
     loaded = take_plain_values(make(_only(app, (*rest, None)[0] if is_group else name)))

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from waitctl.application.documents import wait_document
+from waitctl.application.waits.creating import WaitCreator
 from waitctl.application.waits.forms import Options, how_of, rules_of, wait_request
 from waitctl.application.waits.results import WaitCreateResult
-from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.cli.create_options import Common, Matching, OnOption, by_long_name, common_options, matching_options
 from waitctl.cli.output import (
     DocumentOption,
@@ -216,8 +216,8 @@ def _create(context: typer.Context, common: Common, form: str, own: Options) -> 
     session.say_when_time_is_pretended()
     request = wait_request(form, {**by_long_name(common), **own}, common.spec(session))
     with session.database(create=True) as database:
-        service = WaitSchedulingService(database, actor=session.actor, settings=session.settings())
-        result = service.create_wait(request, dry_run=common.dry_run)
+        creator = WaitCreator(database, session.settings(), actor=session.actor)
+        result = creator.create(request, dry_run=common.dry_run)
         session.warn(f"database: {database.name}")
         if not common.dry_run:
             session.say_when_nothing_ticks(database)

@@ -13,7 +13,7 @@ from waitctl.cli.session import Session, read_text_option
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.handlers import InlineCommand
 from waitctl.domain.instants import Dst
-from waitctl.domain.intents import Late
+from waitctl.domain.late import Late
 from waitctl.domain.text import MAX_TEXT, parse_json_object
 from waitctl.domain.waits import WaitSpec
 from waitctl.infrastructure.ids import new_id

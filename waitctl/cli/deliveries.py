@@ -33,10 +33,11 @@ from waitctl.cli.output import (
 )
 from waitctl.cli.session import session_of
 from waitctl.cli.tables import Column, id_column
-from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus
+from waitctl.domain.deliveries import Backlog, Delivery
 from waitctl.domain.handlers import INLINE
 from waitctl.domain.instants import format_instant
 from waitctl.domain.pauses import Paused
+from waitctl.domain.statuses import DeliveryStatus
 
 app = typer.Typer(help="Look at deliveries, and put dead ones right.", no_args_is_help=True, add_completion=False)
 

@@ -9,96 +9,36 @@ from typing import Annotated
 import typer
 
 from waitctl.application.documents import EVENT_FIELDS, event_document
-from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, RecordResult, make_event
-from waitctl.cli import ingest, quarantine
+from waitctl.application.events.recording import EventService
+from waitctl.cli import event_record, ingest, quarantine
 from waitctl.cli.listing import Listing, Rows, Shape, print_rows, takes_listing, takes_shape
 from waitctl.cli.output import (
     Output,
     OutputOption,
-    count,
     print_card,
     print_document,
     relative,
     tail,
     write_line,
 )
-from waitctl.cli.session import Session, read_text_option, session_of
+from waitctl.cli.session import Session, session_of
 from waitctl.cli.tables import Column, id_column
 from waitctl.cli.why import event_why
-from waitctl.domain.errors import InvalidEventError
 from waitctl.domain.events import Event
 from waitctl.domain.filters import instant_of, parse_when
-from waitctl.domain.instants import format_instant, parse_instant, show_soon
-from waitctl.domain.text import parse_json_object, to_json
+from waitctl.domain.instants import format_instant
+from waitctl.domain.text import to_json
 
 app = typer.Typer(help="Record events and look at them.", no_args_is_help=True, add_completion=False)
 types = typer.Typer(help="List, add and remove event types.", invoke_without_command=True, add_completion=False)
 app.add_typer(types, name="types")
 app.add_typer(quarantine.app, name="quarantine")
 app.command("why")(event_why)
+app.command("record")(event_record.record)
 
 
 def _service(session: Session, *, create: bool = False) -> EventService:
     return EventService(session.database(create=create), actor=session.actor, settings=session.settings())
-
-
-@app.command("record")
-def record(
-    context: typer.Context,
-    event_type: Annotated[str, typer.Argument(metavar="TYPE", help="A registered event type.")],
-    contact: Annotated[str, typer.Option("-c", "--contact", metavar="ID", help="Whom it happened to.")],
-    data: Annotated[
-        str | None, typer.Option("--data", metavar="JSON|@FILE|-", help="A JSON object: what happened.")
-    ] = None,
-    data_raw: Annotated[
-        str | None, typer.Option("--data-raw", metavar="JSON", help="The same, but an @ or a - is only that.")
-    ] = None,
-    external_id: Annotated[
-        str | None, typer.Option("--id", metavar="ID", help="The sender's id: the same one is recorded once.")
-    ] = None,
-    source: Annotated[str, typer.Option("--source", metavar="NAME", help="Who reports it.")] = DEFAULT_SOURCE,
-    at: Annotated[
-        str | None, typer.Option("--at", metavar="INSTANT", help="When it happened, by the sender's clock (RFC 3339).")
-    ] = None,
-    output: OutputOption = Output.HUMAN,
-) -> None:
-    """Record one event and resume the waits that it matches.
-
-    What somebody else has written belongs behind --data-raw: --data reads the file that an @ names.
-    Example: waitctl event record email_click --contact ada@example.org --data '{"url": "https://example.org/plan"}'
-    """
-    text = read_text_option("data", data, data_raw, "the data", InvalidEventError)
-    value = None if text is None else parse_json_object(text, "the data", error=InvalidEventError)
-    event = make_event(
-        event_type,
-        contact,
-        data=value,
-        external_id=external_id,
-        source=source,
-        occurred_at=None if at is None else parse_instant(at, "--at"),
-    )
-    result = _service(session_of(context), create=True).record(event)
-
-    def human() -> None:
-        if result.duplicate:
-            write_line(f"{result.event_id or '-'}  seen before: no effect")
-            return
-        write_line(f"{result.event_id}  {_became(result)}")
-        for wait_id in (*result.matched, *(each.wait_id for each in result.held)):
-            write_line(f"  {wait_id}")
-
-    print_document(result.to_json(), output, human=human, id_key="event_id")
-
-
-def _became(result: RecordResult) -> str:
-    """As in ``recorded, 1 wait resumed, 1 wait held until Mon 2026-03-02 09:00 Europe/Berlin``."""
-    said = ["recorded"]
-    if result.matched or not result.held:
-        said.append(f"{count(len(result.matched), 'wait')} resumed")
-    until = sorted({show_soon(each.until, each.timezone) for each in result.held})
-    if result.held:
-        said.append(f"{count(len(result.held), 'wait')} held until {' and '.join(until)}")
-    return ", ".join(said)
 
 
 app.command("ingest")(ingest.ingest)

@@ -7,7 +7,7 @@ import typer
 from waitctl.cli.option_sets import OptionSet, takes
 from waitctl.domain.errors import InvalidInputError
 from waitctl.domain.filters import WaitFilter, When, parse_wait_type, parse_when
-from waitctl.domain.waits import WaitExecutionStatus, WaitType
+from waitctl.domain.statuses import WaitExecutionStatus, WaitType
 
 
 def _wait_type(text: str) -> WaitType:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waitctl.application.events.ndjson import Rejection, read_lines
-from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, IngestTotals
+from waitctl.application.events.recording import DEFAULT_SOURCE, EventService
+from waitctl.application.events.results import IngestTotals
 from waitctl.cli import stopping
 from waitctl.cli.listing import Rows, Shape, print_rows, takes_shape
 from waitctl.cli.output import (

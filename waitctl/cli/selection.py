@@ -31,8 +31,8 @@ from waitctl.cli.session import read_text_option, session_of
 from waitctl.cli.waits import WAIT_ROWS
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.filters import NEWEST_FIRST, WaitFilter, WaitOrder
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.domain.text import parse_json_object
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
 
 app = typer.Typer(add_completion=False)
 

@@ -262,7 +262,7 @@ class _Ticking:
     def _run(self) -> None:
         from datetime import timedelta
 
-        from waitctl.application.processor.phases import TickOptions
+        from waitctl.application.processor.run import TickOptions
         from waitctl.application.processor.watch import Watch
         from waitctl.infrastructure.wakeup import Wakeup
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from waitctl.application import logs
-from waitctl.application.processor.phases import Phase, Stopped, TickOptions
+from waitctl.application.processor.run import Phase, Stopped, TickOptions
 from waitctl.application.processor.tick import Tick, TickReport
 from waitctl.cli.logs import write_logs
 from waitctl.cli.output import DocumentOption, ExitCode, Output, count, print_document, write_line

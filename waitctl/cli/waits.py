@@ -33,8 +33,9 @@ from waitctl.domain.counts import in_words
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.instants import show
 from waitctl.domain.listeners import EventListener, progress
+from waitctl.domain.statuses import WaitExecutionStatus
 from waitctl.domain.text import to_json
-from waitctl.domain.waits import NOT_ASKED, TEMPLATE, WaitExecutionStatus, WaitStepExecution
+from waitctl.domain.waits import NOT_ASKED, TEMPLATE, WaitStepExecution
 
 if TYPE_CHECKING:
     from waitctl.infrastructure.store.waits import Transition

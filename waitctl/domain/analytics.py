@@ -9,9 +9,9 @@ from datetime import date
 from enum import StrEnum
 
 from waitctl.domain.histograms import BEYOND, quantile
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 

@@ -4,31 +4,10 @@ from __future__ import annotations
 
 from dataclasses import field
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import NamedTuple
 
+from waitctl.domain.statuses import DeliveryStatus, Outcome
 from waitctl.domain.values import dataclass
-
-
-class Outcome(StrEnum):
-    """Why a wait's continuation runs."""
-
-    DUE = "due"
-    EVENT = "event"
-    TIMEOUT = "timeout"
-    MANUAL = "manual"
-
-
-class DeliveryStatus(StrEnum):
-    """Where a delivery stands."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    """leased by a tick"""
-    DELIVERED = "delivered"
-    DEAD = "dead"
-    DROPPED = "dropped"
-    """given up by hand"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,3 +183,13 @@ def _last_attempt(delivery: Delivery, policy: RetryPolicy) -> int:
 def is_exhausted(delivery: Delivery) -> bool:
     """Whether a leased delivery is past its last attempt: its tick crashed in that, and the lease ran out."""
     return delivery.max_attempts is not None and delivery.attempt > delivery.max_attempts
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryCounts:
+    """What became of the deliveries that were handed out. ``stale``: settled by somebody else meanwhile."""
+
+    delivered: int = 0
+    retried: int = 0
+    dead: int = 0
+    stale: int = 0

@@ -10,9 +10,9 @@ from enum import StrEnum
 from waitctl.domain.durations import parse_offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError
 from waitctl.domain.instants import OUTSIDE, YEARS, parse_instant
+from waitctl.domain.statuses import WaitExecutionStatus, WaitType
 from waitctl.domain.text import check_text, normalize_contact
 from waitctl.domain.values import dataclass, replace
-from waitctl.domain.waits import WaitExecutionStatus, WaitType
 
 When = datetime | timedelta
 """An instant, or so far from now; a negative span is ago."""

@@ -7,9 +7,10 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from waitctl.domain.deliveries import Outcome, RetryPolicy
+from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.patterns import pattern
+from waitctl.domain.statuses import Outcome
 from waitctl.domain.values import dataclass
 
 if TYPE_CHECKING:
@@ -136,6 +137,13 @@ class InlineCommand:
         argv, folder = value.get("argv"), value.get("folder")
         is_argv = isinstance(argv, list) and all(isinstance(each, str) for each in argv)
         return cls(tuple(argv), folder) if argv and is_argv and isinstance(folder, str) else None
+
+
+def take_signature(fields: JsonObject) -> str | None:
+    """Take the signature out of a wait's command, and return it: nobody else has any business with it."""
+    command = fields["command"]
+    signature = command.pop("mac", None) if isinstance(command, dict) else None
+    return signature if isinstance(signature, str) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from waitctl.domain.durations import Duration, Offset, as_duration, parse_durati
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, InvalidWaitTimeError
 from waitctl.domain.hours import OpeningHours, format_days, parse_days, parse_hours
 from waitctl.domain.instants import Dst, clock, format_instant, parse_formatted, parse_moment
+from waitctl.domain.late import Late
 from waitctl.domain.months import DayOfMonth, parse_day_of_month
 from waitctl.domain.patterns import pattern
 from waitctl.domain.text import JsonObject
@@ -137,14 +138,6 @@ Intent = FixedTime | UntilDate | UntilTime
 
 MAX_SPREAD = timedelta(days=7)
 """A herd may be spread over so much."""
-
-
-class Late(StrEnum):
-    """What a tick does with a wait that it finds late."""
-
-    FIRE = "fire"
-    NEXT_WINDOW = "next-window"
-    SKIP = "skip"
 
 
 @dataclass(frozen=True, slots=True)

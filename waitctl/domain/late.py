@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from waitctl.domain.errors import InvalidInputError
-from waitctl.domain.intents import Late, Rules
 from waitctl.domain.values import dataclass
 
 if TYPE_CHECKING:
+    from waitctl.domain.intents import Rules
     from waitctl.domain.opening_rules import OpeningRules
 
 LATE_TOLERANCE = timedelta(minutes=5)
 """A wait later than this is late; the jitter of cron never is."""
+
+
+class Late(StrEnum):
+    """What a tick does with a wait that it finds late."""
+
+    FIRE = "fire"
+    NEXT_WINDOW = "next-window"
+    SKIP = "skip"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
-from zlib import crc32
+from typing import TYPE_CHECKING
 
 from waitctl.domain import clocks
 from waitctl.domain.conditions import check_condition
@@ -21,19 +19,13 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.events import check_event_type_name
 from waitctl.domain.intents import FixedTime, Rules, UntilDate, parse_time_of_day, parse_until_date, reading_config
+from waitctl.domain.statuses import ListenerStatus
 from waitctl.domain.text import JsonObject, check_json_object, check_text
 from waitctl.domain.values import dataclass
 
 if TYPE_CHECKING:
     from waitctl.domain.calendars import Calendar
     from waitctl.domain.schedule import Schedule
-
-_MAX_EXPONENT = 131_072
-"""Digits that PostgreSQL's numeric holds; written out, a longer one would fill the memory."""
-
-TOPIC_BUCKETS = 128
-"""Locks that stand for all topics: 20,000 separate advisory locks exhaust a default PostgreSQL."""
-
 
 MACHINE: JsonObject = {"machine": True}
 """What the data of an event contains that no human caused, such as an open by a mail proxy."""
@@ -46,24 +38,12 @@ _DECIDED_ON_TIME = (
     "timeout: decided on time though nothing is open then, and delivered at once; --timeout-window waits for an opening"
 )
 
-MAX_DISTINCT = 64
-"""Characters of a distinct text that the store keeps as it is; a longer one is kept as its digest."""
-
 
 class Mode(StrEnum):
     """How many of the event types of a wait must come."""
 
     ANY = "any"
     ALL = "all"
-
-
-class ListenerStatus(StrEnum):
-    """Where a listener stands."""
-
-    ACTIVE = "active"
-    MATCHED = "matched"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,33 +330,6 @@ class EventQuery:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A listener and an event that fits it, oldest first, before exclusiveness is looked at."""
-
-    wait_id: str
-    listener_id: str
-    event_id: str
-    exclusive: bool
-
-
-def choose(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Choose which event each wait takes, given its candidates ordered by event, then by age of the wait.
-
-    Every wait takes the oldest event that fits. An event is broadcast to every wait that fits; of the
-    exclusive ones only the oldest that has not found another event takes it.
-    """
-    chosen: dict[str, Candidate] = {}
-    taken: set[str] = set()
-    for candidate in candidates:
-        if candidate.wait_id in chosen or (candidate.exclusive and candidate.event_id in taken):
-            continue
-        chosen[candidate.wait_id] = candidate
-        if candidate.exclusive:
-            taken.add(candidate.event_id)
-    return list(chosen.values())
-
-
 def progress(listeners: Iterable[EventListener]) -> tuple[int, int]:
     """How far a grouped wait has come: events of its one group, or groups; and how many it needs."""
     counted, needed = dict[int, int](), dict[int, int]()
@@ -386,75 +339,3 @@ def progress(listeners: Iterable[EventListener]) -> tuple[int, int]:
     if len(needed) == 1:
         return sum(counted.values()), sum(needed.values())
     return sum(counted[group] >= needed[group] for group in needed), len(needed)
-
-
-def topic_bucket(event_type: str, contact_id: str) -> int:
-    """Which of the 128 topic locks stands for this topic. The same on every host and in every version."""
-    return crc32(f"{event_type}\x1f{contact_id}".encode()) % TOPIC_BUCKETS
-
-
-def matches_text(data: JsonObject, match: Mapping[str, Any]) -> bool:
-    """Whether each dotted key of ``match`` leads to a scalar in ``data`` with that text (``n=3``: 3 and "3")."""
-    return all(scalar_text(data, key) == value for key, value in match.items())
-
-
-def scalar_text(data: Any, key: str) -> str | None:
-    """The text of the scalar that a dotted key leads to; ``None`` when it leads to none."""
-    for name in key.split("."):
-        if isinstance(data, dict):
-            data = data.get(name)
-        elif isinstance(data, list) and re.fullmatch(r" *[+-]?[0-9]+", name):  # what C's strtol reads
-            index = int(name)
-            data = data[index] if -len(data) <= index < len(data) else None
-        else:
-            return None
-    match data:
-        case str():
-            return data
-        case bool():
-            return "true" if data else "false"
-        case int():
-            return str(data)
-        case float() | Decimal():
-            number = _decimal(data)
-            if abs(number.adjusted()) > _MAX_EXPONENT:
-                return None
-            return f"{number:f}".removeprefix("-") if number == 0 else f"{number:f}"
-        case _:
-            return None
-
-
-def _decimal(number: float | Decimal) -> Decimal:
-    return number if isinstance(number, Decimal) else Decimal(repr(number))
-
-
-def contains(data: Any, part: Any) -> bool:
-    """Whether ``data`` contains ``part`` as PostgreSQL's ``jsonb @>`` means it.
-
-    https://www.postgresql.org/docs/current/datatype-json.html#JSON-CONTAINMENT
-    """
-    return _contains(data, part) or (
-        isinstance(data, list)
-        and not isinstance(part, dict | list)
-        and any(_equal_scalars(item, part) for item in data)
-    )
-
-
-def _contains(data: Any, part: Any) -> bool:
-    if isinstance(part, dict):
-        return isinstance(data, dict) and all(
-            key in data and _contains(data[key], value) for key, value in part.items()
-        )
-    if isinstance(part, list):
-        return isinstance(data, list) and all(any(_contains(item, value) for item in data) for value in part)
-    return _equal_scalars(data, part)
-
-
-def _equal_scalars(one: Any, other: Any) -> bool:
-    if isinstance(one, dict | list) or isinstance(one, bool) is not isinstance(other, bool):
-        return False
-    if isinstance(one, bool):
-        return bool(one == other)
-    if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):
-        return _decimal(one) == _decimal(other)
-    return type(one) is type(other) and bool(one == other)

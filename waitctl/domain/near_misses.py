@@ -12,10 +12,12 @@ from waitctl.domain.conditions import ConditionError, holds
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.events import Event
 from waitctl.domain.instants import format_instant
-from waitctl.domain.listeners import MACHINE, EventListener, ListenerStatus, contains, matches_text, scalar_text
+from waitctl.domain.listeners import MACHINE, EventListener
+from waitctl.domain.matching import contains, matches_text, scalar_text
+from waitctl.domain.statuses import ListenerStatus, Resolution, WaitExecutionStatus
 from waitctl.domain.text import to_json
 from waitctl.domain.values import dataclass
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitStepExecution
+from waitctl.domain.waits import WaitStepExecution
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,14 @@ from waitctl.domain.calendars import Calendar
 from waitctl.domain.durations import Duration
 from waitctl.domain.errors import InvalidRecurrenceError
 from waitctl.domain.instants import check_zone, show_local
-from waitctl.domain.intents import FixedTime, Intent, Late, Past, Rules, UntilDate
-from waitctl.domain.late import late_policy
+from waitctl.domain.intents import FixedTime, Intent, Past, Rules, UntilDate
+from waitctl.domain.late import Late, late_policy
 from waitctl.domain.recurrence import RecurrenceRule, parse_cron, parse_rrule
 from waitctl.domain.schedule import IntentResolver, Schedule
+from waitctl.domain.statuses import WaitType
 from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass
-from waitctl.domain.waits import NUMBER, RECURRENCE, WAIT_TYPES, WaitType, asked_config
+from waitctl.domain.waits import NUMBER, RECURRENCE, WAIT_TYPES, asked_config
 
 _First = TypeVar("_First")
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from waitctl.domain.errors import ConflictError, PlanTooLargeError
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
 
 KEPT_FOR = timedelta(days=30)
 """How long a plan can be applied and undone."""

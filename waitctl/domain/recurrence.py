@@ -186,7 +186,7 @@ class Recurrence:
     @property
     def spec(self) -> WaitSpec:
         """What each of its waits is: in the zone that was named, before anybody looks where its contact is."""
-        from waitctl.domain.deliveries import Outcome
+        from waitctl.domain.statuses import Outcome
 
         return WaitSpec(
             self.workflow_execution_id,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from waitctl.domain.deliveries import Delivery, DeliveryStatus
+from waitctl.domain.deliveries import Delivery
 from waitctl.domain.instants import clock, show
 from waitctl.domain.intents import FIRST_DUE_AT, Rules, parse_time_of_day
 from waitctl.domain.listeners import progress
-from waitctl.domain.waits import NUMBER, RECURRENCE, WaitExecutionStatus, WaitStepExecution, WaitType
+from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus, WaitType
+from waitctl.domain.values import dataclass
+from waitctl.domain.waits import NUMBER, RECURRENCE, WaitStepExecution
 
 
 @dataclass(frozen=True, slots=True)

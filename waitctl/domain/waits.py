@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
-from waitctl.domain.deliveries import Delivery, Outcome
+from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import (
     EventListenerExpiredError,
     EventListenerNotFoundError,
@@ -22,8 +21,9 @@ from waitctl.domain.errors import (
 )
 from waitctl.domain.handlers import INLINE, InlineCommand
 from waitctl.domain.instants import check_zone, format_instant
-from waitctl.domain.intents import FIRST_DUE_AT, FixedTime, Intent, Late, Past, Rules, UntilDate, UntilTime
-from waitctl.domain.late import late_policy
+from waitctl.domain.intents import FIRST_DUE_AT, FixedTime, Intent, Past, Rules, UntilDate, UntilTime
+from waitctl.domain.late import Late, late_policy
+from waitctl.domain.statuses import Outcome, Resolution, WaitExecutionStatus, WaitType
 from waitctl.domain.text import JsonObject, StorableObject, check_json_object, check_text, normalize_contact, to_json
 from waitctl.domain.traces import KEY, read_traceparent
 from waitctl.domain.values import dataclass, replace
@@ -43,89 +43,9 @@ NOT_ASKED = frozenset({"tzdata", "rescheduled", FIRST_DUE_AT, KEY, TEMPLATE})
 """What `wait_config` holds beside what was asked for."""
 
 
-class WaitType(StrEnum):
-    """What a wait waits for."""
-
-    FIXED_TIME = "fixed_time"
-    UNTIL_DATE = "until_date"
-    UNTIL_TIME = "until_time"
-    FOR_EVENT = "for_event"
-
-
-class WaitExecutionStatus(StrEnum):
-    """Where a wait stands."""
-
-    WAITING = "waiting"
-    """for an event"""
-    SCHEDULED = "scheduled"
-    """for an instant"""
-    RESUMED = "resumed"
-    TIMEOUT = "timeout"
-    CANCELLED = "cancelled"
-    ERROR = "error"
-    """its delivery died"""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the wait has yet to end."""
-        return self in OPEN
-
-
-class Resolution(StrEnum):
-    """How a wait ended. Written once; only a plan that is undone takes back that it cancelled."""
-
-    DUE = "due"
-    EVENT = "event"
-    MANUAL = "manual"
-    TIMEOUT = "timeout"
-    CANCELLED = "cancelled"
-
-    @property
-    def status(self) -> WaitExecutionStatus:
-        """The status that this resolution implies."""
-        match self:
-            case Resolution.TIMEOUT:
-                return WaitExecutionStatus.TIMEOUT
-            case Resolution.CANCELLED:
-                return WaitExecutionStatus.CANCELLED
-            case Resolution.DUE | Resolution.EVENT | Resolution.MANUAL:
-                return WaitExecutionStatus.RESUMED
-
-
 ENUMERATIONS = ("wait_type", "status", "resolution")
 INSTANTS = ("scheduled_at", "timeout_at", "created_at", "updated_at", "resolved_at")
 """The attributes of a wait that documents have as texts."""
-
-OPEN = frozenset({WaitExecutionStatus.WAITING, WaitExecutionStatus.SCHEDULED})
-
-TRANSITIONS: Mapping[WaitExecutionStatus | None, frozenset[WaitExecutionStatus]] = {
-    None: OPEN,
-    WaitExecutionStatus.WAITING: frozenset(
-        {
-            WaitExecutionStatus.SCHEDULED,
-            WaitExecutionStatus.RESUMED,
-            WaitExecutionStatus.TIMEOUT,
-            WaitExecutionStatus.CANCELLED,
-        }
-    ),
-    WaitExecutionStatus.SCHEDULED: frozenset({WaitExecutionStatus.RESUMED, WaitExecutionStatus.CANCELLED}),
-    WaitExecutionStatus.RESUMED: frozenset({WaitExecutionStatus.ERROR}),
-    WaitExecutionStatus.TIMEOUT: frozenset({WaitExecutionStatus.ERROR}),
-    WaitExecutionStatus.CANCELLED: OPEN,  # what a plan has cancelled it may undo
-    WaitExecutionStatus.ERROR: frozenset({WaitExecutionStatus.RESUMED, WaitExecutionStatus.TIMEOUT}),
-}
-"""Which status may follow which; ``None`` is before the wait exists. docs/first-flow.md draws it, a test compares."""
-
-
-def may_follow(status: WaitExecutionStatus | None, to: WaitExecutionStatus) -> bool:
-    """Whether a wait in ``status`` may go to ``to``."""
-    return to in TRANSITIONS[status]
-
-
-def sources_of(to: WaitExecutionStatus) -> tuple[WaitExecutionStatus, ...]:
-    """The statuses from which a wait may go to ``to``."""
-    return tuple(status for status, targets in TRANSITIONS.items() if status and to in targets)
-
 
 _known_text = lru_cache(check_text)  # many waits are of few workflows, and of few steps
 

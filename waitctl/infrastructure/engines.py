@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.errors import DatabaseUnreachableError
-from waitctl.domain.listeners import MAX_DISTINCT, contains, matches_text, scalar_text
+from waitctl.domain.matching import MAX_DISTINCT, contains, matches_text, scalar_text
 from waitctl.domain.text import storable
 from waitctl.infrastructure.sqlite_file import BUSY_SECONDS, sqlite_argument
 

@@ -9,7 +9,6 @@ then on nobody else can exchange any part of the path.
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -248,7 +247,9 @@ def _check_secret(status: os.stat_result, place: Path, what: str) -> None:
 
 
 def _remedy(command: str, place: Path) -> str:
-    return f"{command} {shlex.quote(str(place))}"
+    from shlex import quote  # only on the way out
+
+    return f"{command} {quote(str(place))}"
 
 
 @lru_cache(maxsize=64)

@@ -22,6 +22,7 @@ TEMPORARY = "waitctl_claimed"
 COLUMNS = (
     *("id", "from_status", "handler", "due_at", "event_id", "listener_id"),
     *("scheduled_at", "timeout_at", "expires_at", "gated", "config", "late_policy", "timezone", "reason"),
+    *("delivery_id", "of_handler", "attempt", "max_attempts", "lease_until"),
 )
 """Where a batch keeps the rows that it has claimed, on SQLite: see `sql_batch.Claimed`."""
 

@@ -23,9 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from waitctl.domain.deliveries import DeliveryStatus, Outcome
-from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
+from waitctl.domain.statuses import DeliveryStatus, ListenerStatus, Outcome, Resolution, WaitExecutionStatus, WaitType
 from waitctl.infrastructure.column_types import Json, UtcDateTime, enum_of, id_type, new_id, real_now
 
 _big = BigInteger().with_variant(Integer, "sqlite")

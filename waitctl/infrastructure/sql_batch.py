@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -58,9 +58,10 @@ Rows = Mapping[str, FromClause]
 class Claimed:
     """A claim on rows and what is done to them, in one transaction: the shape of every batch.
 
-    ``claim`` selects and locks the rows (the fence), ``claimed``; each of ``steps``, by the name of what it leaves
-    behind, makes a statement from them; ``result`` selects what the caller wants to know, from the claim and from what
-    the steps return. Build it once, run it per batch.
+    ``claim`` selects and locks the rows (the fence), ``claimed``; ``placed``, where that is not enough, selects from
+    them what each is to become. Each of ``steps``, by the name of what it leaves behind, makes a statement from them,
+    and ``told`` names what an UPDATE among those tells of each, also of what is claimed. ``result`` selects what the
+    caller wants to know, from the claim and from what the steps tell. Build it once, run it per batch.
 
     On PostgreSQL all of it is one statement of data-modifying CTEs, and no row travels that nobody asks for. On SQLite,
     where a CTE may only read, the claim fills a temporary table and the steps follow one by one, under the write lock.
@@ -74,33 +75,38 @@ class Claimed:
         claim: sa.Select[Any] | sa.CompoundSelect[Any],
         steps: Callable[[FromClause], Mapping[str, UpdateBase]],
         result: Callable[[FromClause, Rows], sa.Select[Any]],
+        *,
+        placed: Callable[[FromClause], sa.Select[Any]] | None = None,
+        told: Callable[[FromClause], Mapping[str, Sequence[sa.ColumnElement[Any]]]] = lambda _: {},
     ) -> None:
-        self._claim, self._steps, self._result = claim, steps, result
+        self._claim, self._placed, self._steps, self._told, self._result = claim, placed, steps, told, result
 
     @cached_property
     def postgresql(self) -> Mapping[str, sa.Executable]:
         """The one statement, by its name."""
-        claimed = self._claim.cte("claimed")
-        done = {name: step.cte(name) for name, step in self._steps(claimed).items()}
+        claimed: FromClause = self._claim.cte("claimed")
+        if self._placed is not None:
+            claimed = self._placed(claimed).cte("placed")
+        told, done = self._told(claimed), dict[str, sa.CTE]()
+        for name, step in self._steps(claimed).items():
+            done[name] = step.returning(*told[name]).cte(name) if name in told else step.cte(name)
         return {"": named(self.name, self._result(claimed, done).add_cte(*done.values()))}
 
     @cached_property
     def sqlite(self) -> Mapping[str, sa.Executable]:
         """The statements by their names, in their order; the last one is the result."""
-        columns = self._claim.selected_columns
+        claim = self._claim if self._placed is None else self._placed(self._claim.subquery("claimed"))
+        columns = claim.selected_columns
         names = [column.name for column in columns]
         claimed = sa.table(TEMPORARY, *(sa.column(column.name, column.type) for column in columns))
-        fill = sa.insert(sa.table(TEMPORARY, *map(sa.column, names))).from_select(names, self._claim)
-        steps = self._steps(claimed)
-        returning = {
-            name: step for name, step in steps.items() if isinstance(step, sa.Update) and step.exported_columns
-        }
-        done = {name: _read_again(name, step, claimed) for name, step in returning.items()}
+        fill = sa.insert(sa.table(TEMPORARY, *map(sa.column, names))).from_select(names, claim)
+        steps, told = self._steps(claimed), self._told(claimed)
+        done = {name: _read_again(name, steps[name], told[name], claimed) for name in told}
         all_ = {"cleared": sa.delete(claimed), "claimed": fill, **steps, "told": self._result(claimed, done)}
         return {step: named(f"{self.name}: {step}", each) for step, each in all_.items()}
 
 
-def _read_again(name: str, step: sa.Update, claimed: FromClause) -> FromClause:
-    """What an UPDATE of the claimed rows returns is there to be looked up."""
-    is_claimed = step.table.c.id.in_(sa.select(claimed.c.id))
-    return sa.select(*step.exported_columns).where(is_claimed).subquery(name)
+def _read_again(name: str, step: UpdateBase, told: Sequence[sa.ColumnElement[Any]], claimed: FromClause) -> FromClause:
+    """What an UPDATE of the claimed rows tells is there to be looked up: its RETURNING knows none but its own table."""
+    assert isinstance(step.table, sa.Table)
+    return sa.select(*told).where(step.table.c.id == claimed.c.id).subquery(name)

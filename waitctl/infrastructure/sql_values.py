@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from waitctl.domain.deliveries import DeliveryStatus, Outcome
-from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.statuses import DeliveryStatus, ListenerStatus, Outcome, Resolution, WaitExecutionStatus, WaitType
 from waitctl.domain.text import from_json, to_json
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitType
 
 Convert = Callable[[Any], Any]
 

@@ -14,7 +14,8 @@ from starlette.routing import Route
 
 from waitctl.application.deliveries.handler_factory import handlers_of
 from waitctl.application.documents import wait_document
-from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, RecordResult, make_event
+from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, make_event
+from waitctl.application.events.results import RecordResult
 from waitctl.application.waits.results import WaitCreateResult, WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.durations import parse_duration

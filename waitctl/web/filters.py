@@ -10,7 +10,7 @@ from starlette.datastructures import QueryParams
 
 from waitctl.domain.errors import InvalidWaitConfigurationError
 from waitctl.domain.filters import WaitFilter, When, parse_wait_type, parse_when
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import WaitExecutionStatus
 
 E = TypeVar("E", bound=StrEnum)
 

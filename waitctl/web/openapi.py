@@ -9,8 +9,8 @@ from typing import Any
 from waitctl import __version__
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.application.waits.forms import FORMS
-from waitctl.domain.deliveries import DeliveryStatus, Outcome
-from waitctl.domain.waits import ENUMERATIONS, INSTANTS, Resolution, WaitExecutionStatus, WaitType
+from waitctl.domain.statuses import DeliveryStatus, Outcome, Resolution, WaitExecutionStatus, WaitType
+from waitctl.domain.waits import ENUMERATIONS, INSTANTS
 from waitctl.web.filters import MAX_LIMIT
 from waitctl.web.wait_body import body_keys
 

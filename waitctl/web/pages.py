@@ -25,11 +25,10 @@ from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.application.waits.upcoming import list_soon
-from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.errors import DatabaseError, InvalidWaitConfigurationError, WaitStepError
 from waitctl.domain.filters import parse_when
+from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus, WaitType
 from waitctl.domain.upcoming import Grain
-from waitctl.domain.waits import WaitExecutionStatus, WaitType
 from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web import actions, live
 from waitctl.web.access import COOKIE, SESSION_SECONDS, Caller, check_same_site

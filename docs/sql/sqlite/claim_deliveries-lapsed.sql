@@ -24,9 +24,7 @@ SET status='running', max_attempts=coalesce(workflow_wait_deliveries.max_attempt
 WHERE workflow_wait_deliveries.id IN (
     SELECT waitctl_claimed.id
     FROM waitctl_claimed
-)
-RETURNING id, wait_id, handler, outcome, status, attempt, max_attempts, next_attempt_at,
-    lease_expires_at, last_error, created_at, delivered_at, dead_delivery_id, claims;
+);
 
 -- told
 SELECT leased.id, leased.wait_id, leased.handler, leased.outcome, leased.status,
@@ -50,9 +48,6 @@ FROM (
         workflow_wait_deliveries.delivered_at AS delivered_at,
         workflow_wait_deliveries.dead_delivery_id AS dead_delivery_id,
         workflow_wait_deliveries.claims AS claims
-    FROM workflow_wait_deliveries
-    WHERE workflow_wait_deliveries.id IN (
-        SELECT waitctl_claimed.id
-        FROM waitctl_claimed
-    )
+    FROM workflow_wait_deliveries, waitctl_claimed
+    WHERE workflow_wait_deliveries.id = waitctl_claimed.id
 ) AS leased;

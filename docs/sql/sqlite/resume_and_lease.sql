@@ -5,26 +5,53 @@
 DELETE FROM waitctl_claimed;
 
 -- claimed
-INSERT INTO waitctl_claimed (id, from_status, handler, due_at, event_id, scheduled_at)
-SELECT workflow_wait_executions.id, workflow_wait_executions.status AS from_status, coalesce(CASE
-    WHEN (workflow_wait_executions.resolution_event_id IS NULL)
-    THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_1) AS VARCHAR)
-    ELSE CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_2) AS VARCHAR) END,
-    workflow_wait_executions.handler) AS handler, CASE
-    WHEN (workflow_wait_executions.late_policy IS NOT NULL)
-    THEN coalesce(substr(replace(replace(json_extract(workflow_wait_executions.wait_config,
-    '$.first_due_at'), 'T', ' '), 'Z', '.000000'), 1, 26), workflow_wait_executions.scheduled_at)
-    ELSE workflow_wait_executions.scheduled_at END AS due_at,
-    workflow_wait_executions.resolution_event_id AS event_id, workflow_wait_executions.scheduled_at
-FROM workflow_wait_executions
-WHERE workflow_wait_executions.status = 'scheduled'
-  AND workflow_wait_executions.scheduled_at <= :now
-  AND (workflow_wait_executions.late_policy IS NULL
-      OR workflow_wait_executions.scheduled_at >= :late_before)
-  AND (workflow_wait_executions.scheduled_at, workflow_wait_executions.id) > (:low_at, :low_id)
-ORDER BY workflow_wait_executions.scheduled_at, workflow_wait_executions.id
-LIMIT :limit
-OFFSET :param_2;
+INSERT INTO waitctl_claimed (id, from_status, handler, due_at, event_id, scheduled_at, delivery_id,
+    of_handler, attempt, max_attempts, lease_until)
+SELECT heard.id, heard.from_status, heard.handler, heard.due_at, heard.event_id, heard.scheduled_at,
+    printf('%08x-%04x-7%03x-%04x-%012x',
+    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) >> 16,
+    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) & 65535, abs(random() % 4096),
+    32768 + abs(random() % 16384), abs(random() % 281474976710656)) AS delivery_id,
+    heard.handler AS of_handler, CASE WHEN (capacities.begins >= heard.place) THEN 1
+    ELSE 0 END AS attempt, capacities.most_attempts AS max_attempts, capacities.lease_until
+FROM (
+    SELECT claimed.id AS id, claimed.from_status AS from_status, claimed.handler AS handler,
+        claimed.due_at AS due_at, claimed.event_id AS event_id,
+        claimed.scheduled_at AS scheduled_at,
+        row_number() OVER (PARTITION BY claimed.handler ORDER BY claimed.due_at) AS place
+    FROM (
+        SELECT workflow_wait_executions.id AS id, workflow_wait_executions.status AS from_status,
+            coalesce(CASE WHEN (workflow_wait_executions.resolution_event_id IS NULL)
+            THEN CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_1) AS VARCHAR)
+            ELSE CAST(JSON_EXTRACT(workflow_wait_executions.handlers, :handlers_2) AS VARCHAR) END,
+            workflow_wait_executions.handler) AS handler, CASE
+            WHEN (workflow_wait_executions.late_policy IS NOT NULL)
+            THEN coalesce(substr(replace(replace(json_extract(workflow_wait_executions.wait_config,
+            '$.first_due_at'), 'T', ' '), 'Z', '.000000'), 1, 26),
+            workflow_wait_executions.scheduled_at)
+            ELSE workflow_wait_executions.scheduled_at END AS due_at,
+            workflow_wait_executions.resolution_event_id AS event_id,
+            workflow_wait_executions.scheduled_at AS scheduled_at
+        FROM workflow_wait_executions
+        WHERE workflow_wait_executions.status = 'scheduled'
+          AND workflow_wait_executions.scheduled_at <= :now
+          AND (workflow_wait_executions.late_policy IS NULL
+              OR workflow_wait_executions.scheduled_at >= :late_before)
+          AND (workflow_wait_executions.scheduled_at, workflow_wait_executions.id) > (:low_at,
+              :low_id)
+        ORDER BY workflow_wait_executions.scheduled_at, workflow_wait_executions.id
+        LIMIT :limit
+        OFFSET :param_2
+    ) AS claimed
+) AS heard
+LEFT OUTER JOIN (
+    SELECT json_extract(value, '$."handler"') AS handler, json_extract(value, '$."room"') AS room,
+        json_extract(value, '$."begins"') AS begins, substr(json_extract(value, '$."lease_until"'),
+        1, 26) AS lease_until, json_extract(value, '$."most_attempts"') AS most_attempts
+    FROM json_each(:capacities)
+) AS capacities ON capacities.handler = heard.handler
+  AND capacities.room >= heard.place
+  AND heard.event_id IS NULL;
 
 -- ended
 UPDATE workflow_wait_executions
@@ -33,15 +60,7 @@ SET status='resumed', updated_at=:now, resolved_at=:now, resolution=CAST(CASE
     late_seconds=CAST((julianday(:now) - julianday(waitctl_claimed.due_at)) * 86400 + 0.0005 AS INTEGER)
 FROM waitctl_claimed
 WHERE workflow_wait_executions.id = waitctl_claimed.id
-  AND workflow_wait_executions.status = waitctl_claimed.from_status
-RETURNING id, workflow_id, workflow_execution_id, step_id, contact_id, wait_type AS wait_type,
-    status AS status, replace(scheduled_at, ' ', 'T') || 'Z' AS scheduled_at, replace(timeout_at,
-    ' ', 'T') || 'Z' AS timeout_at, timezone, CAST(wait_config AS TEXT) AS wait_config,
-    CAST(context AS TEXT) AS context, handler, CAST(handlers AS TEXT) AS handlers,
-    CAST(command AS TEXT) AS command, idempotency_key, replace(created_at, ' ',
-    'T') || 'Z' AS created_at, replace(updated_at, ' ', 'T') || 'Z' AS updated_at,
-    replace(resolved_at, ' ', 'T') || 'Z' AS resolved_at, resolution AS resolution,
-    resolution_event_id, late_seconds;
+  AND workflow_wait_executions.status = waitctl_claimed.from_status;
 
 -- audited
 INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data, id)
@@ -68,32 +87,14 @@ ON CONFLICT DO NOTHING;
 -- sent
 INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt, claims,
     max_attempts, lease_expires_at, next_attempt_at, created_at)
-SELECT printf('%08x-%04x-7%03x-%04x-%012x',
-    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) >> 16,
-    CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) & 65535, abs(random() % 4096),
-    32768 + abs(random() % 16384), abs(random() % 281474976710656)) AS new_id_1, placed.id,
-    placed.handler, CAST(CASE WHEN (placed.event_id IS NULL) THEN 'due'
-    ELSE 'event' END AS VARCHAR(7)) AS anon_1, CAST(CASE WHEN (capacities.handler IS NOT NULL)
-    THEN 'running' ELSE 'pending' END AS VARCHAR(9)) AS anon_2, CASE
-    WHEN (capacities.begins >= placed.place) THEN 1 ELSE 0 END AS anon_3, CASE
-    WHEN (capacities.handler IS NOT NULL) THEN 1 ELSE 0 END AS anon_4, capacities.most_attempts,
-    capacities.lease_until, :now AS anon_5, :now AS anon__1
-FROM (
-    SELECT waitctl_claimed.id AS id, waitctl_claimed.handler AS handler,
-        waitctl_claimed.event_id AS event_id,
-        row_number() OVER (PARTITION BY waitctl_claimed.handler ORDER BY waitctl_claimed.due_at) AS place
-    FROM waitctl_claimed
-    WHERE waitctl_claimed.handler IS NOT NULL
-) AS placed
-LEFT OUTER JOIN (
-    SELECT json_extract(value, '$."handler"') AS handler, json_extract(value, '$."room"') AS room,
-        json_extract(value, '$."begins"') AS begins, substr(json_extract(value, '$."lease_until"'),
-        1, 26) AS lease_until, json_extract(value, '$."most_attempts"') AS most_attempts
-    FROM json_each(:capacities)
-) AS capacities ON capacities.handler = placed.handler
-  AND capacities.room >= placed.place
-  AND placed.event_id IS NULL
-RETURNING id, wait_id, handler, attempt, max_attempts, status;
+SELECT waitctl_claimed.delivery_id, waitctl_claimed.id, waitctl_claimed.of_handler, CAST(CASE
+    WHEN (waitctl_claimed.event_id IS NULL) THEN 'due' ELSE 'event' END AS VARCHAR(7)) AS anon_1,
+    CAST(CASE WHEN (waitctl_claimed.lease_until IS NOT NULL) THEN 'running'
+    ELSE 'pending' END AS VARCHAR(9)) AS anon_2, waitctl_claimed.attempt, CASE
+    WHEN (waitctl_claimed.lease_until IS NOT NULL) THEN 1 ELSE 0 END AS anon_3,
+    waitctl_claimed.max_attempts, waitctl_claimed.lease_until, :now AS anon_4, :now AS anon__1
+FROM waitctl_claimed
+WHERE waitctl_claimed.of_handler IS NOT NULL;
 
 -- told
 SELECT one.ended, one.up_to_at, one.up_to_id, one.may_recur, leased.delivery_id, leased.of_handler,
@@ -120,9 +121,8 @@ FROM (
     OFFSET :param_2
 ) AS one
 LEFT OUTER JOIN (
-    SELECT workflow_wait_deliveries.id AS delivery_id,
-        workflow_wait_deliveries.handler AS of_handler, workflow_wait_deliveries.attempt AS attempt,
-        workflow_wait_deliveries.max_attempts AS max_attempts, ended.id AS id,
+    SELECT ended.delivery_id AS delivery_id, ended.of_handler AS of_handler,
+        ended.attempt AS attempt, ended.max_attempts AS max_attempts, ended.id AS id,
         ended.workflow_id AS workflow_id, ended.workflow_execution_id AS workflow_execution_id,
         ended.step_id AS step_id, ended.contact_id AS contact_id, ended.wait_type AS wait_type,
         ended.status AS status, ended.scheduled_at AS scheduled_at, ended.timeout_at AS timeout_at,
@@ -133,7 +133,9 @@ LEFT OUTER JOIN (
         ended.resolution AS resolution, ended.resolution_event_id AS resolution_event_id,
         ended.late_seconds AS late_seconds
     FROM (
-        SELECT workflow_wait_executions.id AS id,
+        SELECT waitctl_claimed.delivery_id AS delivery_id, waitctl_claimed.of_handler AS of_handler,
+            waitctl_claimed.attempt AS attempt, waitctl_claimed.max_attempts AS max_attempts,
+            waitctl_claimed.lease_until AS lease_until, workflow_wait_executions.id AS id,
             workflow_wait_executions.workflow_id AS workflow_id,
             workflow_wait_executions.workflow_execution_id AS workflow_execution_id,
             workflow_wait_executions.step_id AS step_id,
@@ -155,12 +157,8 @@ LEFT OUTER JOIN (
             workflow_wait_executions.resolution AS resolution,
             workflow_wait_executions.resolution_event_id AS resolution_event_id,
             workflow_wait_executions.late_seconds AS late_seconds
-        FROM workflow_wait_executions
-        WHERE workflow_wait_executions.id IN (
-            SELECT waitctl_claimed.id
-            FROM waitctl_claimed
-        )
+        FROM waitctl_claimed, workflow_wait_executions
+        WHERE workflow_wait_executions.id = waitctl_claimed.id
     ) AS ended
-    JOIN workflow_wait_deliveries ON workflow_wait_deliveries.wait_id = ended.id
-    WHERE workflow_wait_deliveries.status = 'running'
+    WHERE ended.lease_until IS NOT NULL
 ) AS leased ON 1 = 1;

@@ -33,7 +33,7 @@ from waitctl.domain.deliveries import (
     Capacity,
     Delivered,
     Delivery,
-    DeliveryStatus,
+    DeliveryCounts,
     Lease,
     NotDelivered,
     Output,
@@ -42,7 +42,7 @@ from waitctl.domain.deliveries import (
     settle,
 )
 from waitctl.domain.handlers import INLINE
-from waitctl.domain.values import dataclass
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import HandlerNotReadyError
@@ -51,16 +51,6 @@ from waitctl.infrastructure.store.due import LeasedBatch
 
 _LOOK_AGAIN = 0.2
 """Seconds after which somebody who interrupts is noticed while handlers run."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryCounts:
-    """What became of the deliveries that were handed out. ``stale``: settled by somebody else meanwhile."""
-
-    delivered: int = 0
-    retried: int = 0
-    dead: int = 0
-    stale: int = 0
 
 
 class Dispatcher:
@@ -77,9 +67,8 @@ class Dispatcher:
         actor: str,
         limit: int = 1000,
         retried: Callable[[], None] = lambda: None,
-        attempts: AttemptCounts | None = None,
     ) -> None:
-        self._attempts = attempts or AttemptCounts()
+        self.attempts = AttemptCounts()
         self._database = database
         self._results = ResultWriter(database, settings, actor)
         self._settings = settings
@@ -336,7 +325,7 @@ class Dispatcher:
         failed: list[tuple[HandlerWorkers, Delivery, NotDelivered, float]] = []
         for each in finished:
             for (delivery, result), group in zip(each.results or (), each.groups, strict=True):
-                self._attempts.count(group, each.workers.config.name, result, each.seconds)
+                self.attempts.count(group, each.workers.config.name, result, each.seconds)
                 if result.output:
                     said.append(Output(delivery.lease, delivery.attempt, result.output))
                 if isinstance(result, Delivered):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from waitctl.application.id_lookup import DELIVERY, find_cursor, get_by_id
-from waitctl.domain.deliveries import Backlog, Delivery, DeliveryStatus
+from waitctl.domain.deliveries import Backlog, Delivery
 from waitctl.domain.errors import IllegalTransitionError
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import outcomes, overview

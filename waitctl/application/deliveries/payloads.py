@@ -7,7 +7,9 @@ from copy import deepcopy
 from operator import attrgetter
 
 from waitctl.application.documents import WAIT_FIELDS, complete_document, payload_document
-from waitctl.domain.deliveries import Delivery, Outcome
+from waitctl.domain.deliveries import Delivery
+from waitctl.domain.handlers import take_signature
+from waitctl.domain.statuses import Outcome
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.handlers import Payload
 from waitctl.infrastructure.store import deliveries as store
@@ -20,7 +22,7 @@ def first_payloads(leased_batch: LeasedBatch, which: slice) -> list[tuple[Delive
     """Deliveries that were leased as they came into being, each with its payload: the only one of its wait."""
     payloads = []
     for delivery, fields in leased_batch.read(which):
-        signature = wait_store.take_signature(fields)
+        signature = take_signature(fields)
         document = payload_document(delivery, complete_document(fields, (), (delivery,)), (delivery,), None, None)
         payloads.append((delivery, Payload(delivery.id, document, signature)))
     return payloads
@@ -40,7 +42,7 @@ def make_payloads(
     for wait_id, theirs in wait_store.deliveries_of(connection, list(shared)).items():
         sent[wait_id] = [in_hand.get(each.id, each) for each in theirs]
     waits = {fields["id"]: fields for fields in wait_store.get_fields(connection, list(sent), WAIT_FIELDS)}
-    signatures = {wait_id: wait_store.take_signature(fields) for wait_id, fields in waits.items()}
+    signatures = {wait_id: take_signature(fields) for wait_id, fields in waits.items()}
     listening = wait_store.listeners_of(connection, [each for each in sent if waits[each]["wait_type"] == "for_event"])
     event_ids = [fields["resolution_event_id"] for fields in waits.values() if fields["resolution_event_id"]]
     events = {event.id: event for event in event_store.get_events(connection, event_ids)} if event_ids else {}

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from waitctl.application import logs
-from waitctl.domain.deliveries import Delivery, DeliveryStatus, Lease, Output, Settlement
+from waitctl.domain.deliveries import Delivery, Lease, Output, Settlement
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import outcomes
 

@@ -9,9 +9,8 @@ from functools import lru_cache, partial
 from typing import BinaryIO
 
 from waitctl.domain.errors import InvalidEventError, InvalidSourceError, WaitStepError
-from waitctl.domain.events import check_event_type_name
+from waitctl.domain.events import TOPIC_BUCKETS, check_event_type_name, topic_bucket
 from waitctl.domain.instants import parse_instant
-from waitctl.domain.listeners import TOPIC_BUCKETS, topic_bucket
 from waitctl.domain.text import (
     MAX_JSON,
     JsonObject,

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.coming_again import ComingAgain
-from waitctl.application.contacts import note_zones
 from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
+from waitctl.application.events.results import IngestTotals, RecordResult, Stored
 from waitctl.application.id_lookup import EVENT, find_cursor, get_by_id
 from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
 from waitctl.domain.events import Event, check_event_type_name, check_registered
 from waitctl.domain.text import JsonObject, check_json_object, check_text, from_json, normalize_contact
-from waitctl.domain.values import dataclass, replace
+from waitctl.domain.values import replace
 from waitctl.infrastructure.database import Caller, Connection, Database
 from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.store import events as store
@@ -28,79 +27,14 @@ from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, V
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
 
+    from waitctl.application.calendars.opening_rules import HostOpeningRules
     from waitctl.infrastructure.config import Settings
-    from waitctl.infrastructure.store.events import EventRow, HeldWait
+    from waitctl.infrastructure.store.events import EventRow
 
 DEFAULT_SOURCE = "cli"
 
 _AHEAD = 1
 """Batches of a stream that lie ready."""
-
-
-@dataclass(frozen=True, slots=True)
-class RecordResult:
-    """What became of one event: the waits that it ``matched``, and those ``held`` until their next opening."""
-
-    event_id: str | None
-    event_type: str
-    contact_id: str
-    duplicate: bool
-    matched: tuple[str, ...]
-    held: tuple[HeldWait, ...] = ()
-
-    def to_json(self) -> JsonObject:
-        """The document of `waitctl event record`."""
-        return {
-            "event_id": self.event_id,
-            "type": self.event_type,
-            "contact": self.contact_id,
-            "duplicate": self.duplicate,
-            "matched": list(self.matched),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class IngestTotals:
-    """What became of a stream of events. ``without_id`` of those recorded could not be deduplicated."""
-
-    received: int = 0
-    recorded: int = 0
-    duplicates: int = 0
-    ignored: int = 0
-    rejected: int = 0
-    matched: int = 0
-    without_id: int = 0
-
-    def to_json(self) -> JsonObject:
-        """The document of `waitctl event ingest`."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What became of a batch: the ids of the new events, (event, wait) pairs, and the events of unknown types.
-
-    ``has_listeners``: whether anything listened for a topic of theirs, matched or not. ``whole``: whether all were new.
-    ``left``: the events of a stream that was stopped before their turn came.
-    """
-
-    new: set[str]
-    matched: list[tuple[str, str]]
-    refused: list[tuple[EventRow, InvalidEventTypeError]]
-    has_listeners: bool = False
-    whole: bool = False
-    left: frozenset[str] = frozenset()
-
-    def then(self, later: Stored) -> Stored:
-        """What became of this part of a batch and of a later one."""
-        return Stored(
-            self.new | later.new,
-            self.matched + later.matched,
-            self.refused + later.refused,
-            has_listeners=self.has_listeners or later.has_listeners,
-            whole=self.whole and later.whole,
-            left=self.left | later.left,
-        )
 
 
 def make_event(
@@ -136,11 +70,17 @@ class EventService:
         self._database = Database(database) if isinstance(database, str) else database
         self._dialect = self._database.url.get_backend_name()
         self._actor = actor
-        self._host_rules = HostOpeningRules(settings)
+        self._settings = settings
         self._verified = settings.verified_sources if settings else frozenset[str]()
         self._coming_again = ComingAgain(self._database, settings, actor=actor)
         sources = settings.sources.values() if settings else ()
         self._zone_fields = {source.name: source.timezone for source in sources if source.timezone}
+
+    @cached_property
+    def _host_rules(self) -> HostOpeningRules:
+        from waitctl.application.calendars.opening_rules import HostOpeningRules  # for waits that have a window
+
+        return HostOpeningRules(self._settings)
 
     def record(self, event: Event, connection: Caller | None = None) -> RecordResult:
         """Store one event and resume what it matches, in one transaction.
@@ -332,6 +272,8 @@ class EventService:
         for source, field in self._zone_fields.items():
             telling = [(row.contact_id, from_json(row.data)) for row in rows if row.source == source]
             if telling:
+                from waitctl.application.contacts import note_zones
+
                 note_zones(connection, telling, field, now=now)
 
     def _correlate(
@@ -351,12 +293,11 @@ class EventService:
             "actor": self._actor,
             "largest": max(len(row.data) for row in encoded.rows),
         }
-        opening_for = self._host_rules.for_event
         if verdicts is not None:
-            matched = matching.correlate_events(connection, event_ids, opening_for, verdicts, **given)
+            matched = matching.correlate_events(connection, event_ids, self._opening_for, verdicts, **given)
         else:
             done = matching.correlate_what_fits(
-                connection, event_ids, opening_for, Verdicts(), divisible=divisible, **given
+                connection, event_ids, self._opening_for, Verdicts(), divisible=divisible, **given
             )
             if left := set(event_ids).difference(done.event_ids):
                 store.mark_correlated(connection, left, now=None)
@@ -364,6 +305,11 @@ class EventService:
         if matched:
             self._coming_again.stop_by(connection, [wait_id for _, wait_id in matched], now=now)
         return matched
+
+    def _opening_for(
+        self, zone: str, config: Mapping[str, Any], wait_id: str, *, received_at: datetime, now: datetime
+    ) -> datetime | None:
+        return self._host_rules.for_event(zone, config, wait_id, received_at=received_at, now=now)
 
     # -- looking --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ from functools import lru_cache, partial
 from waitctl.application import inbox
 from waitctl.application.documents import event_document, instant
 from waitctl.application.events.ndjson import unverified
-from waitctl.application.events.recording import EventService, IngestTotals, Stored, make_event
+from waitctl.application.events.recording import EventService, make_event
+from waitctl.application.events.results import IngestTotals, Stored
 from waitctl.application.id_lookup import QUARANTINED, find_cursor, find_id, get_by_id
 from waitctl.application.quarantine import keep
 from waitctl.domain.errors import (

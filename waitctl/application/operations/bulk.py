@@ -18,12 +18,12 @@ from waitctl.application.id_lookup import PLAN, find_cursor, find_id
 from waitctl.application.waits.changes import Replan
 from waitctl.application.waits.planning import MoveOptions, MovePlanner
 from waitctl.domain.errors import ConflictError, InvalidWaitConfigurationError, PlanTooLargeError
+from waitctl.domain.events import topic_bucket
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.instants import format_instant
-from waitctl.domain.listeners import topic_bucket
 from waitctl.domain.plans import KEPT_FOR, LEASE, Fate, Plan, PlanKind, PlanStatus, why_kept, why_skipped
+from waitctl.domain.statuses import OPEN, WaitExecutionStatus
 from waitctl.domain.text import JsonObject, check_reason
-from waitctl.domain.waits import OPEN, WaitExecutionStatus
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.ids import new_id

@@ -16,7 +16,7 @@ from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.counts import told
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.histograms import HANDLER_MILLISECONDS, SECONDS, cumulative
-from waitctl.domain.waits import Resolution
+from waitctl.domain.statuses import Resolution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.new_files import replace_text

@@ -18,7 +18,8 @@ from waitctl.application.events.ndjson import parse_line
 from waitctl.application.events.recording import EventService
 from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.operations.moving import Export, Import, read_lines
-from waitctl.application.processor.phases import Phase, Resolver, TickOptions
+from waitctl.application.processor.phases import Resolver
+from waitctl.application.processor.run import Phase, Run, TickOptions
 from waitctl.application.processor.tick import Tick
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError, InvalidWaitConfigurationError, WaitStepError
 from waitctl.domain.events import Event
@@ -125,9 +126,7 @@ class Simulation:
         self._settings = replace(settings, database_url=copy.resolved_url, sources={}, retention=None)
         self._events = deque(events)
         self._service = EventService(copy, actor=_ACTOR, settings=self._settings)
-        self._resolver = Resolver(
-            copy, self._settings, TickOptions(time_budget=_FOR_EVER), interrupted=lambda: False, actor=_ACTOR
-        )
+        self._resolver = Resolver(Run(copy, TickOptions(time_budget=_FOR_EVER)), self._settings, actor=_ACTOR)
 
     def run(self, until: datetime) -> Iterator[Ending]:
         """What ends up to and at ``until``, in its order. Raises `InvalidSettingError` when that is past.
@@ -161,7 +160,7 @@ class Simulation:
         """Do all that is to be done at this instant, and what follows from it."""
         for _ in range(_ROUNDS):
             with self._copy.read() as connection:
-                self._resolver.look_ahead(connection)
+                self._resolver.run.look_ahead(connection)
             did = self._resolver.resolve()
             if not self._deliver() and not did:
                 return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from waitctl.domain.listeners import topic_bucket
+from waitctl.domain.events import topic_bucket
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import inbox

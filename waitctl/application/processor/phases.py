@@ -2,110 +2,49 @@
 
 Each batch is one transaction, and any number of processes may overlap: they claim rows past each other. A batch begins
 where the one before it ended, since what has ended stays in the indexes as long as anybody can see it and each batch
-would read it again. What is dated to before that meanwhile, the next run finds: it looks at all of it (`look_ahead`).
+would read it again. What is dated to before that meanwhile, the next run finds: it looks at all of it
+(`Run.look_ahead`).
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import field
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from waitctl.application import logs
 from waitctl.application.calendars.opening_rules import HostOpeningRules, with_zone_rules
 from waitctl.application.coming_again import ComingAgain
 from waitctl.application.documents import WAIT_FIELDS
 from waitctl.application.inbox import Inbox
 from waitctl.application.processor.inbox_events import CorrelatedBatch, InboxEvents
+from waitctl.application.processor.run import Phase, Run, Stopped, say_phase
 from waitctl.domain.durations import format_timedelta
-from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.events import topic_bucket
 from waitctl.domain.instants import format_instant
-from waitctl.domain.intents import Late, moved_when_late
-from waitctl.domain.late import Fire, Move, Skip
-from waitctl.domain.listeners import topic_bucket
-from waitctl.domain.values import dataclass
+from waitctl.domain.intents import moved_when_late
+from waitctl.domain.late import Fire, Late, Move, Skip
 from waitctl.domain.waits import RECURRENCE
 from waitctl.infrastructure.store import completion, due, pauses, rescheduling
-from waitctl.infrastructure.store.completion import FIRST, Ahead, Mark
+from waitctl.infrastructure.store.completion import FIRST, Mark
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts
 from waitctl.infrastructure.store.rescheduling import Rescheduled
 
 if TYPE_CHECKING:
     from waitctl.domain.deliveries import Capacity
     from waitctl.infrastructure.config import Settings
-    from waitctl.infrastructure.database import Connection, Database
+    from waitctl.infrastructure.database import Connection
     from waitctl.infrastructure.store.due import LateWait, LeasedBatch, ResumedBatch
-
-
-class Phase(StrEnum):
-    """What a tick does, in this order."""
-
-    EVENTS = "events"
-    DUE = "due"
-    EXPIRED = "expired"
-    DELIVER = "deliver"
-
-
-_COMMITTED_WITHIN = timedelta(minutes=1)
-"""How long ago a wait that is not to be seen yet may have been made that is due at once: its transaction goes on."""
-
 
 _MOST_AT_ONCE = 5.0
 """Seconds for which events are correlated before what is due has its turn."""
 
 _LEAST_AT_ONCE = 0.25
 """Seconds that they have in any case, however soon the run ends."""
-
-
-class Stopped(StrEnum):
-    """Why a tick ended."""
-
-    IDLE = "idle"
-    TIME_BUDGET = "time_budget"
-    MAX_BATCHES = "max_batches"
-    INTERRUPTED = "interrupted"
-
-
-@dataclass(frozen=True, slots=True)
-class TickOptions:
-    """How far a tick may go."""
-
-    batch_size: int = 1000
-    max_batches: int | None = None
-    time_budget: timedelta = timedelta(seconds=50)
-    only: frozenset[Phase] = frozenset(Phase)
-    dry_run: bool = False
-    ignore_clock: bool = False
-
-    def checked(self) -> TickOptions:
-        """Return these options when they make sense. Raises `InvalidSettingError`."""
-        if not 1 <= self.batch_size <= 100_000:
-            raise InvalidSettingError(f"--batch-size {self.batch_size} is not between 1 and 100,000")
-        if self.max_batches is not None and self.max_batches < 1:
-            raise InvalidSettingError(f"--max-batches {self.max_batches} is less than 1")
-        if not self.only:
-            raise InvalidSettingError("--only names no phase", hint=f"of {', '.join(Phase)}")
-        return self
-
-
-@dataclass(slots=True)
-class Progress:
-    """What has been done so far, and why it stopped. ``ids`` on a dry run."""
-
-    correlated: int = 0
-    resumed: int = 0
-    timed_out: int = 0
-    moved: int = 0
-    stopped: Stopped = Stopped.IDLE
-    ids: dict[str, list[str]] = field(default_factory=dict)
 
 
 class DeliverySink(Protocol):
@@ -123,22 +62,13 @@ class DeliverySink(Protocol):
 
 
 class Resolver:
-    """Ends what is to end. ``interrupted`` is asked between batches; ``actor`` is who the audit trail names."""
+    """Ends what is to end. ``actor`` is who the audit trail names."""
 
-    def __init__(
-        self,
-        database: Database,
-        settings: Settings,
-        options: TickOptions,
-        *,
-        interrupted: Callable[[], bool],
-        actor: str,
-    ) -> None:
-        self._database = database
-        self._options = options
-        self._interrupted = interrupted
+    def __init__(self, run: Run, settings: Settings, *, actor: str) -> None:
+        self.run = run
+        self._database = database = run.database
+        self._options = run.options
         self._actor = actor
-        self._began = time.monotonic()
         self._counting = Lock()
         self.opening_rules = HostOpeningRules(settings)
         self._coming_again = ComingAgain(database, settings, actor=actor)
@@ -147,39 +77,12 @@ class Resolver:
             Inbox(settings),
             self.opening_rules,
             self._coming_again,
-            batch_size=options.batch_size,
+            batch_size=run.options.batch_size,
             actor=actor,
         )
-        self._events_until = self._began
+        self._events_until = run.began
         self._has_begun = self.has_more_events = False
-        self.progress = Progress()
-        self._late_low = FIRST
-        self._looked_from: dict[Phase, Mark] = dict.fromkeys((Phase.DUE, Phase.EXPIRED), FIRST)
-        self._low = dict(self._looked_from)
         self._reached: dict[Phase, Mark] = {}
-
-    def look_ahead(self, connection: Connection, *, whole: bool = True) -> Ahead:
-        """What the clock and the inbox table will ask for next; batches begin there.
-
-        ``whole``: from the front of the indexes; otherwise beyond what has been ended or looked at.
-        """
-        low = dict.fromkeys(self._low, FIRST) if whole else self._low
-        ahead = completion.look_ahead(connection, due_low=low[Phase.DUE], expires_low=low[Phase.EXPIRED])
-        settled = self._database.clock(connection) - _COMMITTED_WITHIN
-        for phase, at in ((Phase.DUE, ahead.due_at), (Phase.EXPIRED, ahead.expires_at)):
-            self._low[phase] = max(low[phase], Mark(settled if at is None else min(at, settled)))
-        self._looked_from, self._late_low = dict(self._low), self._low[Phase.DUE]
-        return ahead
-
-    def count_remaining(self, connection: Connection) -> int:
-        """How many waits are due or have expired of those that the last look found or that came after."""
-        low = self._looked_from
-        return completion.count_remaining(
-            connection,
-            now=self._database.clock(connection),
-            due_low=low[Phase.DUE],
-            expires_low=low[Phase.EXPIRED],
-        )
 
     def phases(self) -> Sequence[tuple[Phase, Callable[[Connection], int]]]:
         """The batches, in their order; each says how much it has done."""
@@ -194,7 +97,7 @@ class Resolver:
     def resolve_all(self, sink: DeliverySink | None = None) -> None:
         """`resolve`, and again as long as events have to wait for their next share of the time."""
         self.resolve(sink)
-        while self.has_more_events and self.progress.stopped is Stopped.IDLE and self.may_go_on():
+        while self.has_more_events and self.run.progress.stopped is Stopped.IDLE and self.run.may_go_on():
             self.resolve(sink)
 
     def resolve(self, sink: DeliverySink | None = None, *, only: Collection[Phase] = frozenset(Phase)) -> bool:
@@ -221,39 +124,31 @@ class Resolver:
 
     @property
     def _ended(self) -> int:
-        progress = self.progress
+        progress = self.run.progress
         return progress.correlated + progress.resumed + progress.timed_out + progress.moved
 
     def _say_phase(self, phase: Phase, batch: str, count: int, seconds: float) -> None:
         also = {self._late_batch.__name__: " (late)", self._forgotten_batch.__name__: " (recurrences)"}
-        what = f"{phase}{also.get(batch, '')}"
-        logs.say(
-            logging.DEBUG,
-            "phase",
-            f"phase {what}: {count:,} in {seconds:.3f} s",
-            phase=phase.value,
-            count=count,
-            seconds=round(seconds, 6),
-        )
+        say_phase(phase, f"{phase}{also.get(batch, '')}", count, seconds)
 
     def _write(self, batch: Callable[[Connection], int]) -> int:
         """Run a batch in a transaction of its own."""
         self._reached = {}
         done = self._database.write(batch)
-        self._low |= self._reached  # only now: a batch that is run again after a deadlock begins where it did
+        self.run.low |= self._reached  # only now: a batch that is run again after a deadlock begins where it did
         return done
 
     def _correlate_share(self, resolved: Callable[[], None]) -> bool:
         """Correlate events for at most half of the time that is left, a few seconds at once."""
         now = time.monotonic()
-        left = self._began + self._options.time_budget.total_seconds() - now
+        left = self.run.began + self._options.time_budget.total_seconds() - now
         self._events_until = now + min(_MOST_AT_ONCE, max(left / 2, _LEAST_AT_ONCE))
         self._has_begun = self.has_more_events = False
         self._events.begin()
         return self.run_batches(self._write_events, resolved, may_go_on=self._events_may_go_on)
 
     def _events_may_go_on(self) -> bool:
-        if not self.may_go_on():
+        if not self.run.may_go_on():
             return False
         self.has_more_events = self._has_begun and time.monotonic() >= self._events_until
         return not self.has_more_events
@@ -268,7 +163,7 @@ class Resolver:
         While the server works on one, the other one's deliveries are read.
         """
         batch = partial(self._end_due_batch, sink)
-        if self._database.is_sqlite or self._options.max_batches is not None or not self.may_go_on():
+        if self._database.is_sqlite or self._options.max_batches is not None or not self.run.may_go_on():
             return self.run_batches(batch)
         if (ended := batch()) < self._options.batch_size:
             return ended > 0
@@ -282,14 +177,14 @@ class Resolver:
         """A batch of due waits, whose deliveries go right to the handlers that have room for them."""
         with sink.capacities() as capacities:
             room = {each.handler: each.room for each in capacities}
-            done = self._database.write(partial(self._due, low=self._low[Phase.DUE], capacities=capacities))
+            done = self._database.write(partial(self._due, low=self.run.low[Phase.DUE], capacities=capacities))
             for leased_batch in done.leased:
                 sink.take(leased_batch, room[leased_batch.handler])
         if sum(len(leased_batch.rows) for leased_batch in done.leased) < done.ended:
             sink.look()
         with self._counting:
-            self.progress.resumed += done.ended
-            self._low[Phase.DUE] = max(self._low[Phase.DUE], done.up_to)
+            self.run.progress.resumed += done.ended
+            self.run.low[Phase.DUE] = max(self.run.low[Phase.DUE], done.up_to)
         return done.ended
 
     def run_batches(
@@ -301,10 +196,10 @@ class Resolver:
     ) -> bool:
         """Run batches of one phase until one comes back short of full. Returns whether they did anything."""
         done = count = 0
-        may_go_on = may_go_on or self.may_go_on
+        may_go_on = may_go_on or self.run.may_go_on
         while may_go_on():
             if done == self._options.max_batches:
-                self.stop(Stopped.MAX_BATCHES)
+                self.run.stop(Stopped.MAX_BATCHES)
                 break
             count = batch()
             if count:
@@ -314,21 +209,6 @@ class Resolver:
             done += 1
         return done > 0 or count > 0
 
-    def may_go_on(self) -> bool:
-        """Whether there is budget left and nobody has interrupted; if not, why is noted."""
-        if self._interrupted():
-            self.stop(Stopped.INTERRUPTED)
-        elif time.monotonic() - self._began >= self._options.time_budget.total_seconds():
-            self.stop(Stopped.TIME_BUDGET)
-        else:
-            return True
-        return False
-
-    def stop(self, why: Stopped) -> None:
-        """Note why the run ends: an interrupt before anything else."""
-        if self.progress.stopped is not Stopped.INTERRUPTED:
-            self.progress.stopped = why
-
     # -- the batches ----------------------------------------------------------------------------------------------
 
     def _correlate_batch(self, connection: Connection) -> int:
@@ -336,10 +216,10 @@ class Resolver:
 
     def _note_correlated(self, batch: CorrelatedBatch) -> int:
         """Returns how much it was, and a full batch as long as there is more."""
-        self.progress.correlated += len(batch.event_ids)
-        self.progress.resumed += len(batch.wait_ids)
-        self.note("correlated", list(batch.event_ids))
-        self.note("resumed", list(batch.wait_ids))
+        self.run.progress.correlated += len(batch.event_ids)
+        self.run.progress.resumed += len(batch.wait_ids)
+        self.run.note("correlated", list(batch.event_ids))
+        self.run.note("resumed", list(batch.wait_ids))
         return len(batch.event_ids) if batch.is_last else self._options.batch_size
 
     def _late_batch(self, connection: Connection) -> int:
@@ -349,11 +229,11 @@ class Resolver:
             connection,
             late_before=self.opening_rules.late_before(now),
             limit=self._options.batch_size,
-            low=self._late_low,
+            low=self.run.late_low,
         )
         if not late:
             return 0
-        self._late_low = Mark(late[-1].scheduled_at, late[-1].id)
+        self.run.late_low = Mark(late[-1].scheduled_at, late[-1].id)
         verdicts = [
             (
                 wait,
@@ -374,24 +254,24 @@ class Resolver:
                 case Move(at=at):
                     reason = f"{overdue}: moved to the next opening, {format_instant(at)}"
                     moves.append(_moved(wait, at, self._database.dated(reason)))
-        self.note("resumed", [*fire, *skip])
-        self.note("moved", [move.wait_id for move in moves])
+        self.run.note("resumed", [*fire, *skip])
+        self.run.note("moved", [move.wait_id for move in moves])
         for reasons, deliver in ((fire, True), (skip, False)):
             if reasons:
-                self.progress.resumed += due.resolve_late(
+                self.run.progress.resumed += due.resolve_late(
                     connection, reasons, deliver=deliver, now=now, actor=self._actor
                 )
         if comes_again := [wait.id for wait in late if RECURRENCE in wait.wait_config]:
             self._coming_again.go_on_among(connection, comes_again, now=now)
         if moves:
             moved = rescheduling.reschedule_waits(connection, moves, now=now, actor=self._actor)
-            self.progress.moved += len(moved)
+            self.run.progress.moved += len(moved)
         return len(late)
 
     def _due_batch(self, connection: Connection) -> int:
-        done = self._due(connection, low=self._low[Phase.DUE])
+        done = self._due(connection, low=self.run.low[Phase.DUE])
         self._reached[Phase.DUE] = done.up_to
-        self.progress.resumed += done.ended
+        self.run.progress.resumed += done.ended
         return done.ended
 
     def _due(self, connection: Connection, *, low: Mark, capacities: Sequence[Capacity] = ()) -> ResumedBatch:
@@ -402,7 +282,7 @@ class Resolver:
             capacities = [each for each in capacities if not held and each.handler not in paused.handlers]
         if self._options.dry_run:
             late_before = self.opening_rules.late_before(now)
-            self.note("resumed", due.due_ids(connection, now=now, late_before=late_before))
+            self.run.note("resumed", due.due_ids(connection, now=now, late_before=late_before))
         done = due.resolve_due(
             connection,
             now=now,
@@ -434,26 +314,19 @@ class Resolver:
             connection,
             now=self._database.clock(connection),
             limit=self._options.batch_size,
-            low=self._low[Phase.EXPIRED],
+            low=self.run.low[Phase.EXPIRED],
         )
         if not listening:
             return 0
         now = self._database.lock_topics(connection, [topic_bucket(*topic) for _, *topic in listening], exclusive=True)
         if self._options.dry_run:
-            self.note("timed_out", completion.expired_ids(connection, now=now))
+            self.run.note("timed_out", completion.expired_ids(connection, now=now))
         wait_ids = {wait_id for wait_id, *_ in listening}
         timed_out = completion.resolve_expired(
             connection, wait_ids, now=now, reason=self._database.dated("timeout"), actor=self._actor
         )
-        self.progress.timed_out += timed_out
+        self.run.progress.timed_out += timed_out
         return len(wait_ids) if timed_out else 0  # none: another tick has them in hand, and goes on
-
-    def note(self, what: str, ids: list[str]) -> None:
-        """On a dry run, remember which."""
-        if self._options.dry_run:
-            noted = self.progress.ids[what]
-            seen = set(noted)
-            noted.extend(each for each in ids if each not in seen)
 
 
 def _moved(wait: LateWait, at: datetime, reason: str) -> Rescheduled:

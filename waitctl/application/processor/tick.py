@@ -8,31 +8,34 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from waitctl.application import logs
-from waitctl.application.deliveries.attempts import AttemptCounts
-from waitctl.application.deliveries.dispatcher import DeliveryCounts, Dispatcher
 from waitctl.application.deliveries.handler_factory import handlers_of, why_held
-from waitctl.application.deliveries.unknown_handlers import give_up_unknown_handlers
 from waitctl.application.inline_commands import InlineCommands
-from waitctl.application.processor.phases import Phase, Progress, Resolver, Stopped, TickOptions
+from waitctl.application.processor.run import Phase, Progress, Run, Stopped, TickOptions, phases_due
 from waitctl.application.quarantine import expire
 from waitctl.application.retention import Upkeep
+from waitctl.domain.deliveries import DeliveryCounts
 from waitctl.domain.errors import ClockSkewError
 from waitctl.domain.handlers import INLINE
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
-from waitctl.domain.values import dataclass, replace
-from waitctl.infrastructure.config import Settings
+from waitctl.domain.values import dataclass, fields_of, replace
 from waitctl.infrastructure.database import Connection, Database, host_clock, host_name
 from waitctl.infrastructure.ids import first_id_at
 from waitctl.infrastructure.store import deliveries as delivery_store
-from waitctl.infrastructure.store import overview, pauses, quarantine, rollups, ticks
-from waitctl.infrastructure.store.deliveries import NamedDelivery
+from waitctl.infrastructure.store import pauses, quarantine, rollups, ticks
+
+if TYPE_CHECKING:
+    from waitctl.application.deliveries.attempts import AttemptCounts
+    from waitctl.application.deliveries.dispatcher import Dispatcher
+    from waitctl.application.processor.phases import Resolver
+    from waitctl.infrastructure.config import Settings
+    from waitctl.infrastructure.store.completion import Ahead
+    from waitctl.infrastructure.store.deliveries import NamedDelivery
 
 _GRACE = 8.0
 """Seconds that a statement has to come through after the budget: what was delivered is to be written down."""
@@ -108,7 +111,7 @@ class TickReport:
 
     def to_json(self) -> JsonObject:
         """The document of `waitctl tick`."""
-        document = asdict(self)
+        document = fields_of(self)
         for name in ("started_at", "finished_at", "as_of"):
             document[name] = format_instant(document[name]) if document[name] else None
         if self.ids is None:
@@ -133,20 +136,30 @@ class Tick:
         self._interrupted = interrupted
         self._inline = InlineCommands(settings, database)
         self._actor = f"tick@{host_name()}:{os.getpid()}"
-        self.resolver = self._new_resolver()
-        self.upkeep = Upkeep.of(database, settings)
-        self._attempts = AttemptCounts()
+        self._begin()
+        self._attempts: AttemptCounts | None = None
         self._held_since = _LONG_AGO
         self.unready_handlers: dict[str, str] = {}
         """Handlers that had something to do and that this host could not use, and why. Their deliveries are held."""
 
-    def _new_resolver(self) -> Resolver:
-        return Resolver(self._database, self._settings, self._options, interrupted=self._interrupted, actor=self._actor)
+    def _begin(self) -> None:
+        self.current = Run(self._database, self._options, interrupted=self._interrupted)
+        self.upkeep = Upkeep.of(self._database, self._settings)
+        self._resolver: Resolver | None = None
+
+    @property
+    def resolver(self) -> Resolver:
+        """What ends waits in this run; it is loaded when there is something to end."""
+        if self._resolver is None:
+            from waitctl.application.processor.phases import Resolver
+
+            self._resolver = Resolver(self.current, self._settings, actor=self._actor)
+        return self._resolver
 
     @property
     def unknown_calendars(self) -> frozenset[str]:
         """Calendars that waits named and this host's config does not know."""
-        return frozenset(self.resolver.opening_rules.unknown)
+        return frozenset(self._resolver.opening_rules.unknown if self._resolver else ())
 
     def run(self) -> TickReport:
         """Run every phase until nothing is left, the budget is spent, or somebody interrupts.
@@ -159,28 +172,38 @@ class Tick:
             return self._run()
 
     def _run(self) -> TickReport:
-        self.resolver = self._new_resolver()
-        self.upkeep = Upkeep.of(self._database, self._settings)
+        self._begin()
         if self._options.dry_run:
             return self._database.write(self._dry_run, rollback=True)
         tick_id, started_at = self._database.write(self.start)
         began = time.monotonic()
         with self._database.read() as connection:
-            self.resolver.look_ahead(connection)
+            is_idle = self._is_idle(connection, self.current.look_ahead(connection))
         counts = DeliveryCounts()
-        if Phase.DELIVER in self._options.only:
+        if is_idle:
+            self.current.pass_over()
+        elif Phase.DELIVER in self._options.only:
             counts = self._resolve_and_deliver()
         else:
             self.resolver.resolve_all()
         if self._options.only == frozenset(Phase):
-            self.upkeep.run_beside(time.monotonic() - began, self.resolver.may_go_on)
+            self.upkeep.run_beside(time.monotonic() - began, self.current.may_go_on)
         report = self.write_finish(tick_id, self.report(started_at, counts))
         self.say_newly_held(report)
         return report
 
+    def _is_idle(self, connection: Connection, ahead: Ahead) -> bool:
+        """Whether there is nothing to do for any phase that is asked for: what does it need not be loaded then."""
+        now = self._database.clock(connection)
+        if self._options.only & phases_due(ahead, now):
+            return False
+        return self._options.only.isdisjoint({Phase.DUE, Phase.DELIVER}) or not ticks.is_anything_left(
+            connection, now=now
+        )
+
     def write_finish(self, tick_id: int, report: TickReport) -> TickReport:
         """`finish` in a transaction of its own; and add to the totals what was counted since the last time."""
-        if rows := self._attempts.take(host_clock()):
+        if self._attempts is not None and (rows := self._attempts.take(host_clock())):
             self._database.write(partial(rollups.add, rows=rows), is_news=lambda _: False)
         return self._database.write(partial(self.finish, tick_id, report))
 
@@ -209,8 +232,10 @@ class Tick:
 
     def _resolve_and_deliver(self) -> DeliveryCounts:
         """Hand out what has ended while the next batches end."""
+        from concurrent.futures import ThreadPoolExecutor, wait
+
         with self.dispatcher() as dispatcher, ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside:
-            delivering = aside.submit(dispatcher.run, may_claim=self.resolver.may_go_on)
+            delivering = aside.submit(dispatcher.run, may_claim=self.current.may_go_on)
             try:
                 self.resolver.resolve_all(dispatcher)
             finally:
@@ -224,19 +249,23 @@ class Tick:
 
     def dispatcher(self, retried: Callable[[], None] = lambda: None) -> Dispatcher:
         """A new one, for what this host may deliver; ``retried`` as `Dispatcher` has it."""
+        from waitctl.application.deliveries.dispatcher import Dispatcher
+
         made = Dispatcher(
             self._database,
             self._settings,
             actor=self._actor,
             limit=self._options.batch_size,
             retried=retried,
-            attempts=self._attempts,
         )
+        self._attempts = made.attempts
         self.unready_handlers = made.unready
         return made
 
     def give_up_unknown_handlers(self) -> int:
         """Give up deliveries whose handlers nobody has known for long. Returns how many."""
+        from waitctl.application.deliveries.unknown_handlers import give_up_unknown_handlers
+
         known = self.usable_handlers()
 
         def work(connection: Connection) -> list[NamedDelivery]:
@@ -254,6 +283,8 @@ class Tick:
 
     def held_reasons(self) -> dict[str, str]:
         """Why deliveries are held, by handler; those of `unready_handlers` have said it themselves."""
+        from waitctl.infrastructure.store import overview
+
         with self._database.read() as connection:
             paused = pauses.paused(connection)
             waiting = overview.backlogs(connection, now=self._database.clock(connection))
@@ -286,7 +317,7 @@ class Tick:
 
     def report(self, started_at: datetime, counts: DeliveryCounts) -> TickReport:
         """What has been done so far."""
-        progress = self.resolver.progress
+        progress = self.current.progress
         return TickReport(
             started_at,
             started_at,
@@ -297,7 +328,7 @@ class Tick:
             moved=progress.moved,
             pruned=self.upkeep.pruned.waits + self.upkeep.pruned.events,
             stopped=progress.stopped,
-            **asdict(counts),
+            **fields_of(counts),
         )
 
     def finish(self, tick_id: int, report: TickReport, connection: Connection) -> TickReport:
@@ -317,16 +348,16 @@ class Tick:
             report,
             finished_at=self._database.real_clock(connection),
             held=self._inline.count_held(connection, self.usable_handlers()),
-            remaining_due=self.resolver.count_remaining(connection),
+            remaining_due=self.current.count_remaining(connection),
             quarantined=quarantine.count_quarantined(connection),
         )
 
     def _dry_run(self, connection: Connection) -> TickReport:
         """Do all of it in one transaction, which the caller rolls back; hand nothing out."""
         progress = Progress(ids={"correlated": [], "resumed": [], "timed_out": [], "moved": [], "delivered": []})
-        self.resolver.progress = progress
+        self.current.progress = progress
         started_at = self._database.real_clock(connection)
-        self.resolver.look_ahead(connection)
+        self.current.look_ahead(connection)
         for phase, batch in self.resolver.phases():
             if phase in self._options.only:
                 self.resolver.run_batches(partial(batch, connection))
@@ -334,6 +365,6 @@ class Tick:
             now = self._database.clock(connection)
             claimable = delivery_store.claimable_ids(connection, self.usable_handlers(), now=now)
             not_ours = self._inline.not_ours(connection, len(claimable))
-            self.resolver.note("delivered", [each for each in claimable if each not in not_ours])
+            self.current.note("delivered", [each for each in claimable if each not in not_ours])
         report = self._complete(connection, self.report(started_at, DeliveryCounts()))
         return replace(report, delivered=len(progress.ids["delivered"]), ids=progress.ids)

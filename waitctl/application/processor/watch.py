@@ -8,11 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from waitctl.application import logs
-from waitctl.application.deliveries.dispatcher import Dispatcher
 from waitctl.application.looks import WholeLooks
-from waitctl.application.processor.phases import Phase, Stopped, TickOptions
+from waitctl.application.processor.run import Phase, Stopped, TickOptions, phases_due
 from waitctl.application.processor.tick import Tick, TickReport, check_clock
 from waitctl.application.trouble import Trouble, heals
 from waitctl.domain.errors import DatabaseError
@@ -23,6 +23,9 @@ from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from waitctl.application.deliveries.dispatcher import Dispatcher
 
 _FOREVER = timedelta(days=36500)
 
@@ -127,7 +130,7 @@ class Watch:
         with tick.dispatcher(retried=self._signal.wake) as dispatcher:
             try:
                 self._rounds_of(tick, tick_id, started_at, dispatcher, interval, beat)
-                tick.resolver.stop(Stopped.INTERRUPTED)
+                tick.current.stop(Stopped.INTERRUPTED)
                 report = tick.report(started_at, dispatcher.counts)
                 return self._add(tick.write_finish(tick_id, report))
             except DatabaseError:
@@ -198,18 +201,12 @@ class Watch:
             self._check_clock(connection)
             now = self._database.clock(connection)
             with self._whole_looks.timed() if is_whole else nullcontext():
-                ahead = self.tick.resolver.look_ahead(connection, whole=is_whole)
+                ahead = self.tick.current.look_ahead(connection, whole=is_whole)
             names = sorted(self.tick.usable_handlers())
             attempt_at = delivery_store.next_attempt_at(connection, names, now=now) if names else None
-        due = {
-            Phase.EVENTS: ahead.has_events,
-            Phase.DUE: ahead.due_at is not None and ahead.due_at <= now,
-            Phase.EXPIRED: ahead.expires_at is not None and ahead.expires_at <= now,
-        }
         times = [at - now for at in (ahead.due_at, ahead.expires_at, attempt_at) if at is not None]
         until = min(times, default=None)
-        phases = frozenset(phase for phase, is_due in due.items() if is_due)
-        return _Outlook(phases, until, None if until is None else now + until, is_whole=is_whole)
+        return _Outlook(phases_due(ahead, now), until, None if until is None else now + until, is_whole=is_whole)
 
     def _check_clock(self, connection: Connection) -> None:
         """See what a fresh tick would see: whether the only clock there is was set back meanwhile."""

@@ -12,8 +12,8 @@ from waitctl.application.trouble import Trouble, heals
 from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.errors import DatabaseError, DatabaseReadOnlyError
+from waitctl.domain.statuses import WaitExecutionStatus
 from waitctl.domain.values import dataclass
-from waitctl.domain.waits import WaitExecutionStatus
 from waitctl.infrastructure.database import Database
 from waitctl.infrastructure.store import waits as store
 from waitctl.infrastructure.wakeup import Wakeup

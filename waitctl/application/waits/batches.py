@@ -23,7 +23,8 @@ from waitctl.application.waits.creating import WaitCreator, check_types
 from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import CreateTotals, Rejection
 from waitctl.domain.errors import DatabaseError, WaitStepError
-from waitctl.domain.listeners import TOPIC_BUCKETS, EventQuery, topic_bucket
+from waitctl.domain.events import TOPIC_BUCKETS, topic_bucket
+from waitctl.domain.listeners import EventQuery
 from waitctl.domain.text import JsonObject, StorableObject
 from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import WaitStepExecution

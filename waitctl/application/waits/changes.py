@@ -8,9 +8,10 @@ from datetime import datetime
 from waitctl.application.documents import instant
 from waitctl.domain.errors import InvalidWaitDateError, ReplanTooLargeError
 from waitctl.domain.instants import show
+from waitctl.domain.statuses import WaitExecutionStatus, WaitType
 from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass, replace
-from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution, WaitType
+from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.store import events as event_store
 

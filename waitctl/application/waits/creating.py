@@ -20,8 +20,9 @@ from waitctl.domain.late import late_policy
 from waitctl.domain.listeners import EventQuery
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.schedule import Schedule
+from waitctl.domain.statuses import Resolution
 from waitctl.domain.values import replace
-from waitctl.domain.waits import Resolution, WaitStepExecution
+from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Caller, Connection, Database, host_clock
 from waitctl.infrastructure.ids import new_id

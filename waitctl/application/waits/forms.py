@@ -16,7 +16,8 @@ from waitctl.domain.errors import InvalidTimeoutError, InvalidWaitConfigurationE
 from waitctl.domain.handlers import parse_routes
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import Dst, parse_instant
-from waitctl.domain.intents import Late, Past, Roll, Rules, parse_time_of_day
+from waitctl.domain.intents import Past, Roll, Rules, parse_time_of_day
+from waitctl.domain.late import Late
 from waitctl.domain.listeners import EventQuery, Mode
 from waitctl.domain.text import JsonObject, parse_json_object, to_json
 from waitctl.domain.values import replace

@@ -18,9 +18,10 @@ from waitctl.domain.intents import Rules
 from waitctl.domain.listeners import EventQuery
 from waitctl.domain.occurrences import check_comes, explain, next_occurrence, preview
 from waitctl.domain.recurrence import Recurrence, RecurrenceRule, RecurrenceStatus
+from waitctl.domain.statuses import WaitType
 from waitctl.domain.text import JsonObject, check_reason, check_text, normalize_contact
 from waitctl.domain.values import dataclass, replace
-from waitctl.domain.waits import WaitSpec, WaitType, check_routes
+from waitctl.domain.waits import WaitSpec, check_routes
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database, host_clock
 from waitctl.infrastructure.ids import new_id

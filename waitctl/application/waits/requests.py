@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from waitctl.domain.durations import Duration, duration_text
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError
+from waitctl.domain.events import topic_bucket
 from waitctl.domain.intents import (
     Intent,
     Past,
@@ -19,7 +20,7 @@ from waitctl.domain.intents import (
     parse_until_date,
     parse_until_time,
 )
-from waitctl.domain.listeners import EventQuery, topic_bucket
+from waitctl.domain.listeners import EventQuery
 from waitctl.domain.waits import WaitSpec
 
 

@@ -31,6 +31,7 @@ from waitctl.domain.errors import (
     InvalidWaitConfigurationError,
     InvalidWaitDateError,
 )
+from waitctl.domain.events import topic_bucket
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.hours import parse_hours
 from waitctl.domain.instants import check_zone, format_instant, parse_instant, show
@@ -46,13 +47,14 @@ from waitctl.domain.intents import (
     set_by_hand,
 )
 from waitctl.domain.late import late_policy
-from waitctl.domain.listeners import EventQuery, topic_bucket
+from waitctl.domain.listeners import EventQuery
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.schedule import IntentResolver, Schedule
+from waitctl.domain.statuses import WaitType
 from waitctl.domain.templates import LateBinding
 from waitctl.domain.text import JsonObject, check_reason
 from waitctl.domain.values import replace
-from waitctl.domain.waits import NUMBER, RECURRENCE, WaitStepExecution, WaitType
+from waitctl.domain.waits import NUMBER, RECURRENCE, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import rescheduling as store

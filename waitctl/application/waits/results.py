@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from waitctl.application.documents import pause_document, wait_document
 from waitctl.domain.counts import capped, told
 from waitctl.domain.instants import format_instant
-from waitctl.domain.values import dataclass
+from waitctl.domain.values import dataclass, fields_of
 
 if TYPE_CHECKING:
     from waitctl.domain.deliveries import Backlog
@@ -110,7 +109,7 @@ class PendingWaitsSummary:
             "deliveries.pending": self.deliveries_pending,
             "deliveries.held": self.deliveries_held,
             "deliveries.dead": self.deliveries_dead,
-            **{f"listeners.{name}": count for name, count in asdict(self.listeners).items()},
+            **{f"listeners.{name}": count for name, count in fields_of(self.listeners).items()},
         }
 
     def to_json(self) -> JsonObject:
@@ -128,7 +127,7 @@ class PendingWaitsSummary:
                 "max": self.oldest_overdue_seconds,
             },
             "next_due_at": format_instant(counts.next_due_at) if counts.next_due_at else None,
-            "listeners": {name: told(count) for name, count in asdict(self.listeners).items()},
+            "listeners": {name: told(count) for name, count in fields_of(self.listeners).items()},
             "deliveries": {
                 "pending": told(self.deliveries_pending),
                 "held": told(self.deliveries_held),

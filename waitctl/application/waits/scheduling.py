@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from waitctl.application.coming_again import ComingAgain
 from waitctl.application.id_lookup import WAIT, find_cursor, find_id, get_by_id
-from waitctl.application.waits.requests import WaitRequest
 from waitctl.application.waits.results import (
     CreateTotals,
     PendingWaitsSummary,
@@ -28,9 +27,9 @@ from waitctl.domain.intents import (
     Roll,
     Rules,
 )
-from waitctl.domain.listeners import EventQuery
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.domain.text import JsonObject, check_json_object, check_reason, check_text
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitSpec, WaitStepExecution
+from waitctl.domain.waits import WaitSpec, WaitStepExecution
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import Caller, Connection, Database
 from waitctl.infrastructure.store import completion
@@ -40,6 +39,8 @@ from waitctl.infrastructure.store.waits import Transition
 
 if TYPE_CHECKING:
     from waitctl.application.waits.creating import WaitCreator
+    from waitctl.application.waits.requests import WaitRequest
+    from waitctl.domain.listeners import EventQuery
 
 
 class WaitSchedulingService:
@@ -90,6 +91,8 @@ class WaitSchedulingService:
         `UnknownCalendarError`, `CalendarRangeError`, `NoOpeningError`, `WaitAlreadyOpenError` or
         `IdempotencyKeyConflictError`.
         """
+        from waitctl.application.waits.requests import WaitRequest
+
         request = WaitRequest.fixed_time(
             duration, spec, at=at, on=on, rules=rules, base=base, replace_open=replace_open
         )
@@ -122,6 +125,8 @@ class WaitSchedulingService:
         day that passes.
         For the rest see `create_fixed_time_wait`.
         """
+        from waitctl.application.waits.requests import WaitRequest
+
         request = WaitRequest.until_date(
             date,
             spec,
@@ -154,6 +159,8 @@ class WaitSchedulingService:
         ``days`` are weekdays (``"mon-fri"``). Raises `InvalidWaitTimeError`. For the rest see
         `create_fixed_time_wait`.
         """
+        from waitctl.application.waits.requests import WaitRequest
+
         request = WaitRequest.until_time(time, spec, days=days, rules=rules, base=base, replace_open=replace_open)
         return self._creator.create(request, dry_run=dry_run, connection=connection)
 
@@ -174,6 +181,8 @@ class WaitSchedulingService:
         registered, `UnsafeConnectionError` for a caller's transaction that could lose a wake-up,
         `InvalidWaitConfigurationError` without a contact; for the rest see `create_fixed_time_wait`.
         """
+        from waitctl.application.waits.requests import WaitRequest
+
         request = WaitRequest.for_event(query, spec, base=base, replace_open=replace_open)
         return self._creator.create(request, dry_run=dry_run, connection=connection)
 

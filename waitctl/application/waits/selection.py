@@ -11,9 +11,9 @@ from waitctl.application.waits.results import WaitStatus
 from waitctl.domain.errors import InvalidWaitConfigurationError, WaitStepError
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
 from waitctl.domain.sleeping import Sleeper
+from waitctl.domain.statuses import OPEN, Resolution
 from waitctl.domain.text import JsonObject, check_json_object, check_reason
 from waitctl.domain.values import dataclass, replace
-from waitctl.domain.waits import OPEN, Resolution
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import filters as store

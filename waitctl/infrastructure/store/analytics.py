@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from waitctl.domain.analytics import Counted, Dimension, Measure, spans
 from waitctl.domain.filters import WaitFilter
-from waitctl.domain.waits import WaitType
+from waitctl.domain.statuses import WaitType
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows
@@ -67,8 +67,3 @@ def _attempts(row: Row, by: Dimension | None) -> Iterator[Counted]:
 def _name(names: Sequence[str], by: Dimension | None) -> str:
     """Of the names of everything, in the order of `Dimension`, the one that is asked for."""
     return names[list(Dimension).index(by)] if by else ""
-
-
-def roll_up_errors(connection: Connection, wait_ids: list[str]) -> None:
-    """Add those of these waits whose deliveries are dead to the totals: they are about to be pruned."""
-    connection.execute(kept("roll_up_errors"), {"ids": wait_ids})

@@ -14,8 +14,8 @@ from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_ids
 
 if TYPE_CHECKING:
+    from waitctl.domain.statuses import Resolution
     from waitctl.domain.text import JsonObject
-    from waitctl.domain.waits import Resolution
     from waitctl.infrastructure.executor import Connection
 
 # -- the low-water mark ------------------------------------------------------------------------------------------------

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from itertools import starmap
 from typing import Any, NamedTuple
 
-from waitctl.domain.deliveries import Delivery, DeliveryStatus, Lease
+from waitctl.domain.deliveries import Delivery, Lease
+from waitctl.domain.handlers import take_signature
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.domain.text import JsonObject
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows
 from waitctl.infrastructure.store import pauses
-from waitctl.infrastructure.store.waits import take_signature
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from waitctl.domain.deliveries import Capacity, Delivery, DeliveryStatus, Lease, Outcome
+from waitctl.domain.deliveries import Capacity, Delivery, Lease
+from waitctl.domain.statuses import DeliveryStatus, Outcome
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows

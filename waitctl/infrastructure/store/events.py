@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from waitctl.domain.events import Event
-from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.statuses import ListenerStatus
 from waitctl.domain.text import to_json
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database_errors import is_integrity_error

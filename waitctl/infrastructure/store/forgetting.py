@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.contacts import FORGOTTEN
-from waitctl.domain.deliveries import DeliveryStatus
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.domain.text import to_json
 from waitctl.domain.waits import TEMPLATE
 from waitctl.infrastructure.executor import Connection

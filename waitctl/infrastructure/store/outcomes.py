@@ -10,7 +10,7 @@ from datetime import datetime
 from operator import attrgetter
 
 from waitctl.domain.deliveries import Lease, Output, Settlement
-from waitctl.domain.waits import TRANSITIONS, WaitExecutionStatus
+from waitctl.domain.statuses import TRANSITIONS, WaitExecutionStatus
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_ids, json_rows

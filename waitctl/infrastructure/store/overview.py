@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.counts import CAP
-from waitctl.domain.deliveries import Backlog, DeliveryStatus
+from waitctl.domain.deliveries import Backlog
+from waitctl.domain.statuses import OPEN, DeliveryStatus, WaitExecutionStatus, WaitType
 from waitctl.domain.values import dataclass
-from waitctl.domain.waits import OPEN, WaitExecutionStatus, WaitType
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.store import pauses
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.plans import Fate, Look, Plan, PlanKind, PlanStatus
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.domain.text import JsonObject
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.database_errors import is_integrity_error
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import Kept, kept
@@ -130,7 +130,7 @@ def _clauses(wanted: WaitFilter, kind: PlanKind, now: datetime) -> list[sa.Colum
     """The waits that are meant: the open ones of them, or those with a dead delivery."""
     import sqlalchemy as sa
 
-    from waitctl.domain.deliveries import DeliveryStatus
+    from waitctl.domain.statuses import DeliveryStatus
     from waitctl.infrastructure.schema import deliveries, waits
     from waitctl.infrastructure.store.statements.deliveries import in_status
     from waitctl.infrastructure.store.statements.filters import clauses
@@ -343,17 +343,3 @@ def list_entries(connection: Connection, plan_id: str, *, limit: int, beyond: st
     """Waits of a plan by id, beyond one."""
     given = {"plan": plan_id, "beyond": beyond, "limit": limit}
     return [Entry(*row) for row in connection.execute(kept("list_entries"), given)]
-
-
-# -- pruning -----------------------------------------------------------------------------------------------------------
-
-
-def delete_expired(connection: Connection, *, now: datetime, limit: int) -> bool:
-    """Delete some waits of the plan that expired first, and then itself. Returns whether there may be more to do."""
-    plan_id = connection.execute(kept("find_expired_plans"), {"now": now}).scalar()
-    if plan_id is None:
-        return False
-    gone = connection.execute(kept("delete_entries"), {"plan": plan_id, "limit": limit}).rowcount
-    if gone < limit:
-        connection.execute(kept("delete_plan"), {"plan": plan_id})
-    return True

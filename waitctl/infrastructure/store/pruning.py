@@ -13,8 +13,7 @@ from waitctl.domain.values import dataclass
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import by_dialect, kept
 from waitctl.infrastructure.sql_values import json_rows
-from waitctl.infrastructure.store.analytics import roll_up_errors
-from waitctl.infrastructure.store.waits import get_waits
+from waitctl.infrastructure.store.rollups import roll_up_errors
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -62,6 +61,8 @@ def delete_waits(connection: Connection, found: Sequence[Prunable], *, now: date
 
 def _keep_keys(connection: Connection, wait_ids: Sequence[str], now: datetime) -> None:
     """Remember what was asked under these waits' keys, and what became of it."""
+    from waitctl.infrastructure.store.waits import get_waits
+
     rows = (
         {
             "scope": wait.workflow_id or "",
@@ -120,6 +121,17 @@ def count_quarantined(connection: Connection, *, before: datetime) -> int:
 def delete_quarantined(connection: Connection, *, before: datetime) -> int:
     """Forget payloads that were kept before an instant. Returns how many."""
     return connection.execute(kept("delete_old_quarantined"), {"before": before}).rowcount
+
+
+def delete_expired_plans(connection: Connection, *, now: datetime, limit: int) -> bool:
+    """Delete some waits of the plan that expired first, and then itself. Returns whether there may be more to do."""
+    plan_id = connection.execute(kept("find_expired_plans"), {"now": now}).scalar()
+    if plan_id is None:
+        return False
+    gone = connection.execute(kept("delete_entries"), {"plan": plan_id, "limit": limit}).rowcount
+    if gone < limit:
+        connection.execute(kept("delete_plan"), {"plan": plan_id})
+    return True
 
 
 # -- room --------------------------------------------------------------------------------------------------------------

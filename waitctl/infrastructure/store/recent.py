@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import starmap
 
-from waitctl.domain.deliveries import Delivery, DeliveryStatus
+from waitctl.domain.deliveries import Delivery
 from waitctl.domain.events import Event
 from waitctl.domain.filters import WaitFilter
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from waitctl.domain.statuses import Resolution
 from waitctl.domain.text import to_json
 from waitctl.domain.values import replace
-from waitctl.domain.waits import Resolution
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import by_dialect, kept
 from waitctl.infrastructure.sql_values import as_tuples, instant_text

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from waitctl.domain.filters import WaitFilter
+from waitctl.domain.statuses import OPEN
 from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass, replace
-from waitctl.domain.waits import OPEN, WaitStepExecution
+from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 
-from waitctl.domain.analytics import month_of
-from waitctl.domain.values import dataclass, replace
+from waitctl.domain.values import dataclass, fields_of, replace
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows
@@ -79,6 +77,11 @@ def roll_up_waits(connection: Connection, since: datetime, until: datetime) -> N
     connection.execute(kept("roll_up_waits"), {"since": since, "until": until})
 
 
+def roll_up_errors(connection: Connection, wait_ids: list[str]) -> None:
+    """Add those of these waits whose deliveries are dead to the totals: they are about to be pruned."""
+    connection.execute(kept("roll_up_errors"), {"ids": wait_ids})
+
+
 def find_uncounted(connection: Connection, until: datetime, *, limit: int) -> list[str]:
     """Waits that ended before a mark and are in no total: the mark was past that instant when they did."""
     return list(connection.execute(kept("find_uncounted"), {"until": until, "limit": limit}).scalars())
@@ -120,6 +123,8 @@ def take_back(connection: Connection, endings: Iterable[Ending]) -> None:
     Those of all time count that a wait has ended, however often it does: Prometheus takes a counter that falls for a
     new one.
     """
+    from waitctl.domain.analytics import month_of
+
     changed: Counter[Rollup] = Counter()
     for ending in endings:
         row = ending.row
@@ -154,7 +159,7 @@ _KEY = ("measure", "day", "workflow_id", "wait_type", "step_id", "handler", "sou
 def add(connection: Connection, rows: Iterable[Rollup]) -> None:
     """Add rows to the totals."""
     if given := sorted(rows, key=lambda row: tuple(getattr(row, name) for name in _KEY)):
-        connection.execute(kept("add_rows"), {"given": json_rows(asdict(row) for row in given)})
+        connection.execute(kept("add_rows"), {"given": json_rows(fields_of(row) for row in given)})
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -11,11 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.filters import WaitFilter
-from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.statuses import DeliveryStatus, ListenerStatus, WaitExecutionStatus
 from waitctl.domain.values import dataclass
-from waitctl.domain.waits import WaitExecutionStatus, WaitStepExecution
+from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import deliveries, listeners, waits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from waitctl.domain.text import JsonObject, from_json
@@ -26,6 +26,12 @@ def last_finished_at(connection: Connection) -> datetime | None:
     """The latest instant, on the real clock, at which a tick finished; a resident one does so once a minute."""
     at: datetime | None = connection.execute(kept("last_finished_at")).scalar()
     return at
+
+
+def is_anything_left(connection: Connection, *, now: datetime) -> bool:
+    """Whether a delivery is not through, or a recurrence's open wait was due: what `look_ahead` does not see."""
+    low = datetime.min.replace(tzinfo=UTC)
+    return bool(connection.execute(kept("is_anything_left"), {"low_at": low, "now": now}).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import WaitExecutionNotFoundError
+from waitctl.domain.handlers import take_signature
 from waitctl.domain.listeners import EventListener
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus, WaitType
 from waitctl.domain.text import JsonObject, from_json
 from waitctl.domain.values import dataclass
-from waitctl.domain.waits import (
-    INSTANTS,
-    Resolution,
-    WaitExecutionStatus,
-    WaitStepExecution,
-    WaitType,
-)
+from waitctl.domain.waits import INSTANTS, WaitStepExecution
 from waitctl.infrastructure.kept import Statement, kept
 from waitctl.infrastructure.sql_values import read_rfc3339
 
@@ -88,13 +84,6 @@ def load(connection: Connection, found: Statement, **parameters: Any) -> list[Wa
         )
         for row in rows
     ]
-
-
-def take_signature(fields: JsonObject) -> str | None:
-    """Take the signature out of a wait's command, and return it: nobody else has any business with it."""
-    command = fields["command"]
-    signature = command.pop("mac", None) if isinstance(command, dict) else None
-    return signature if isinstance(signature, str) else None
 
 
 def get_fields(connection: Connection, wait_ids: Sequence[str], names: tuple[str, ...]) -> list[JsonObject]:

@@ -10,11 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from waitctl.domain.conditions import Subject
 from waitctl.domain.instants import format_instant
-from waitctl.domain.listeners import Candidate, choose
+from waitctl.domain.matching import Candidate, choose
 from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.executor import Connection, Row
@@ -29,6 +28,9 @@ from waitctl.infrastructure.store.correlation.loads import (
     require_few_pairs,
 )
 from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Question, Verdicts
+
+if TYPE_CHECKING:
+    from waitctl.domain.conditions import Subject
 
 
 class OpeningFor(Protocol):
@@ -234,6 +236,8 @@ def _gather_candidates(
 
 
 def _subjects(connection: Connection, event_ids: Sequence[str]) -> dict[str, Subject]:
+    from waitctl.domain.conditions import Subject
+
     return {
         row.id: Subject(
             event_type=row.event_type,

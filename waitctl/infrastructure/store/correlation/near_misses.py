@@ -8,7 +8,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from waitctl.domain.near_misses import Taker
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, WaitStepExecution
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus
+from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import events, listeners, matches, waits
 from waitctl.infrastructure.store.statements.completion import ACTIVE

@@ -7,8 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.analytics import Dimension, Measure
-from waitctl.domain.deliveries import DeliveryStatus
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus
 from waitctl.infrastructure.dialects import JsonRows, is_among
 from waitctl.infrastructure.schema import deliveries, rollups, waits
 from waitctl.infrastructure.sql_batch import statement

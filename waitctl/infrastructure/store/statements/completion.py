@@ -12,9 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import DeliveryStatus, Outcome
-from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
+from waitctl.domain.statuses import DeliveryStatus, ListenerStatus, Outcome, Resolution, WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime, new_id, real_now
 from waitctl.infrastructure.dialects import JsonRows, insert_new, insert_numbered, seconds_between
 from waitctl.infrastructure.schema import deliveries, events, listeners, transitions, uncounted, upkeep, waits

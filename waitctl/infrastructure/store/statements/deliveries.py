@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.handlers import INLINE
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, is_one_of
 from waitctl.infrastructure.schema import deliveries, waits
@@ -156,7 +156,7 @@ def _claim_deliveries(paused_workflows: frozenset[str], lapsed: bool, but_some: 
     )
 
     def steps(claimed: sa.FromClause) -> dict[str, UpdateBase]:
-        return {"leased": lease.where(is_one_of(deliveries.c.id, sa.select(claimed.c.id))).returning(*deliveries.c)}
+        return {"leased": lease.where(is_one_of(deliveries.c.id, sa.select(claimed.c.id)))}
 
     def result(_: sa.FromClause, done: Rows) -> sa.Select[Any]:
         leased, other = done["leased"], deliveries.alias("other")
@@ -165,7 +165,7 @@ def _claim_deliveries(paused_workflows: frozenset[str], lapsed: bool, but_some: 
         columns = [begins if column.name == "attempt" else column for column in leased.c]
         return sa.select(*columns, has_others.label("shared"))
 
-    return Claimed(claim, steps, result)
+    return Claimed(claim, steps, result, told=lambda _: {"leased": list(deliveries.c)})
 
 
 LEASE = {"id": deliveries.c.id.type, "claim": sa.Integer()}

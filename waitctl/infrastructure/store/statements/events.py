@@ -7,8 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import FromClause
 
-from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import ListenerStatus, WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, Tuples, any_of, insert_new
 from waitctl.infrastructure.schema import event_types, events, listeners, matches, tombstones, waits

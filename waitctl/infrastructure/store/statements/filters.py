@@ -8,10 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.counts import CAP
-from waitctl.domain.deliveries import Outcome
 from waitctl.domain.filters import NEWEST_FIRST, SortKey, WaitFilter, WaitOrder
-from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import ListenerStatus, Outcome, WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.schema import listeners, waits
 from waitctl.infrastructure.sql_batch import named

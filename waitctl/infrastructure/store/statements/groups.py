@@ -13,8 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import FromClause
 
-from waitctl.domain.deliveries import Outcome
-from waitctl.domain.listeners import ListenerStatus
+from waitctl.domain.statuses import ListenerStatus, Outcome
 from waitctl.infrastructure.dialects import JsonRows, is_one_of
 from waitctl.infrastructure.schema import events, listeners, matches, waits
 from waitctl.infrastructure.sql_batch import statement

@@ -7,8 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.counts import CAP
-from waitctl.domain.deliveries import DeliveryStatus
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
+from waitctl.domain.statuses import DeliveryStatus, Resolution, WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.schema import deliveries, listeners, waits
 from waitctl.infrastructure.sql_batch import statement

@@ -7,9 +7,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import FromClause
 
-from waitctl.domain.listeners import MACHINE, MAX_DISTINCT
+from waitctl.domain.listeners import MACHINE
+from waitctl.domain.matching import MAX_DISTINCT
+from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.domain.text import to_json
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
 from waitctl.infrastructure.dialects import JsonRows, contains, is_one_of, matches_text, octets, scalar_text
 from waitctl.infrastructure.schema import events, listeners, matches, waits
 from waitctl.infrastructure.store.statements.completion import ACTIVE, ID, NOW, WAITING

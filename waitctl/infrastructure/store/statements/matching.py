@@ -12,8 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import Outcome
-from waitctl.domain.waits import Resolution, WaitExecutionStatus
+from waitctl.domain.statuses import Outcome, Resolution, WaitExecutionStatus
 from waitctl.infrastructure.dialects import JsonRows, is_among, rfc3339
 from waitctl.infrastructure.schema import events, listeners, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement

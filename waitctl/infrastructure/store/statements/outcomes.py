@@ -10,8 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import DeliveryStatus
-from waitctl.domain.waits import Resolution, WaitExecutionStatus, sources_of
+from waitctl.domain.statuses import DeliveryStatus, Resolution, WaitExecutionStatus, sources_of
 from waitctl.infrastructure.column_types import UtcDateTime, new_id
 from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, replace_known
 from waitctl.infrastructure.schema import deliveries, outputs, waits

@@ -10,8 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.counts import CAP
-from waitctl.domain.deliveries import DeliveryStatus
-from waitctl.domain.waits import WaitType
+from waitctl.domain.statuses import DeliveryStatus, WaitType
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.schema import deliveries, listeners, waits
 from waitctl.infrastructure.sql_batch import statement

@@ -13,11 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy import FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.deliveries import DeliveryStatus, Outcome
-from waitctl.domain.listeners import ListenerStatus
 from waitctl.domain.plans import Fate
 from waitctl.domain.recurrence import CANCELLED, RecurrenceStatus
-from waitctl.domain.waits import NUMBER, RECURRENCE, Resolution, WaitExecutionStatus
+from waitctl.domain.statuses import DeliveryStatus, ListenerStatus, Outcome, Resolution, WaitExecutionStatus
+from waitctl.domain.waits import NUMBER, RECURRENCE
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import Tuples, insert_new, is_among
 from waitctl.infrastructure.schema import deliveries, events, listeners, plan_entries, recurrences, uncounted, waits

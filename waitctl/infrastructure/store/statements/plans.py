@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import FromClause
 
 from waitctl.domain.plans import Fate, PlanStatus
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import Tuples, is_among, is_one_of
 from waitctl.infrastructure.schema import listeners, plan_entries, plans, transitions, waits

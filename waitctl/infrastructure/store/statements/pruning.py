@@ -10,8 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from waitctl.domain.deliveries import DeliveryStatus
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, insert_new, is_among
 from waitctl.infrastructure.schema import (

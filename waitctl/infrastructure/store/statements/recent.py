@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.counts import CAP
-from waitctl.domain.deliveries import DeliveryStatus
 from waitctl.domain.filters import WaitFilter, instant_of
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.schema import deliveries, events, listeners, waits
 from waitctl.infrastructure.sql_batch import named, statement
 from waitctl.infrastructure.store.statements.completion import ACTIVE, SCHEDULED

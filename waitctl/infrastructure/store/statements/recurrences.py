@@ -12,7 +12,7 @@ from sqlalchemy import FromClause
 
 from waitctl.domain.contacts import TZ_FIELD
 from waitctl.domain.recurrence import RecurrenceStatus
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import Tuples, insert_new, is_among
 from waitctl.infrastructure.schema import recurrences, waits

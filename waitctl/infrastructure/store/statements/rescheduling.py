@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import WaitExecutionStatus
 from waitctl.infrastructure.dialects import JsonRows
 from waitctl.infrastructure.schema import listeners, recurrences, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement

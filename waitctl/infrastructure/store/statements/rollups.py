@@ -14,9 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.analytics import MONTH_MARK
-from waitctl.domain.deliveries import Outcome
 from waitctl.domain.histograms import BEYOND, SECONDS
-from waitctl.domain.waits import Resolution, WaitType
+from waitctl.domain.statuses import Outcome, Resolution, WaitType
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, add_to, is_among, rfc3339, seconds_between
 from waitctl.infrastructure.schema import events, rollups, uncounted, upkeep, waits

@@ -6,9 +6,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.schema import ticks
 from waitctl.infrastructure.sql_batch import statement
+from waitctl.infrastructure.store.statements.deliveries import in_status
+from waitctl.infrastructure.store.statements.recurrences import IS_DUE
 
 
 @statement
@@ -34,6 +37,14 @@ def _last_tick() -> sa.CompoundSelect[Any]:
         for column in (ticks.c.started_at, ticks.c.finished_at)
     )
     return sa.union_all(*(sa.select(look.subquery()) for look in looks))
+
+
+@statement
+def _is_anything_left() -> sa.Select[Any]:
+    """Whether a delivery is not through, or a recurrence's open wait was due."""
+    # Each status by itself, by its own index.
+    unsettled = (sa.exists().where(in_status(each)) for each in (DeliveryStatus.PENDING, DeliveryStatus.RUNNING))
+    return sa.select(sa.or_(*unsettled, IS_DUE))
 
 
 @statement

@@ -7,8 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.counts import CAP
-from waitctl.domain.listeners import ListenerStatus
-from waitctl.domain.waits import WaitExecutionStatus
+from waitctl.domain.statuses import ListenerStatus, WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import quarter_of
 from waitctl.infrastructure.schema import listeners, waits

@@ -10,7 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from waitctl.domain.waits import ENUMERATIONS, INSTANTS, OPEN
+from waitctl.domain.statuses import OPEN
+from waitctl.domain.waits import ENUMERATIONS, INSTANTS
 from waitctl.infrastructure.dialects import insert_new, insert_numbered, is_among, rfc3339
 from waitctl.infrastructure.schema import deliveries, listeners, matches, tombstones, transitions, waits
 from waitctl.infrastructure.sql_batch import statement
