@@ -53,8 +53,8 @@ def bulk(scene: Scene) -> BulkService:
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_WRITTEN_AT_ONCE", "_MOVED_AT_ONCE", "_DONE_AT_ONCE"):
-        monkeypatch.setattr(f"waitctl.application.operations.bulk.{name}", 2)
+    for name, size in {"_WRITTEN_AT_ONCE": 2, "_MOVED_AT_ONCE": 2, "_DONE_AT_ONCE": 2, "_LISTED_AT_ONCE": 3}.items():
+        monkeypatch.setattr(f"waitctl.application.operations.bulk.{name}", size)
 
 
 def campaign(scene: Scene) -> list[WaitStepExecution]:

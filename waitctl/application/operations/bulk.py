@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.coming_again import ComingAgain
@@ -35,6 +36,8 @@ from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
 from waitctl.infrastructure.store.plans import Audit, Batch, Entry, PlannedMove
 
+T = TypeVar("T")
+
 SAMPLE = 10
 """Waits that a plan shows."""
 
@@ -42,6 +45,8 @@ _WRITTEN_AT_ONCE = 10_000
 _MOVED_AT_ONCE = 2000
 _AHEAD = 2
 _DONE_AT_ONCE = 2000
+_LISTED_AT_ONCE = 50_000
+"""PostgreSQL goes through all that is left of a plan for the next of its waits: not for each batch anew."""
 _LOOK_EVERY = 0.1
 """Seconds between two looks at a plan that somebody else works at."""
 
@@ -113,8 +118,8 @@ class BulkService:
             return found, None
         options = {"filters": filter_document(wanted)} | ({} if zone is None else {"tz": zone})
         plan = self._begin(PlanKind.REPLAN, options, None)
-        for start in range(0, len(moves), _MOVED_AT_ONCE):
-            self._write_planned(plan, moves[start : start + _MOVED_AT_ONCE])
+        for part in _parts(moves, _MOVED_AT_ONCE):
+            self._write_planned(plan, part)
         plan = self._finish(plan)
         if apply:
             plan = self.apply(plan.id)
@@ -231,55 +236,62 @@ class BulkService:
         return run
 
     def _work(
-        self, run: Plan, batch: Callable[[Plan, str, Connection, Verdicts], str | None], seconds: float | None
+        self, run: Plan, do: Callable[[Connection, Plan, Batch, Verdicts], set[str]], seconds: float | None
     ) -> Plan:
-        beyond: str | None = store.FIRST
-        ends_at = None if seconds is None else time.monotonic() + seconds
-        while beyond is not None:
-            with suppress(store.StepTakenError):  # the next look sees who has it
-                beyond = write_within_budget(self._database, partial(batch, run, beyond))
-            if beyond is not None and ends_at is not None and time.monotonic() >= ends_at:
-                self._database.write(partial(self._let_go, run), is_news=lambda _: False)
-                break
-        return self.get_plan(run.id)
+        def work(batch: Batch, connection: Connection, verdicts: Verdicts) -> bool:
+            self._renew(connection, run)
+            self._note_rest(connection, run, batch, do(connection, run, batch, verdicts))
+            return True
 
-    def _let_go(self, run: Plan, connection: Connection) -> None:
+        began, is_first = time.monotonic(), True
+        for batch in self._batches(run):
+            if seconds is not None and not is_first and time.monotonic() >= began + seconds:
+                return self._database.write(partial(self._let_go, run), is_news=lambda _: False)
+            is_done = False
+            while not is_done:
+                with suppress(store.StepTakenError):  # the next look sees who has it
+                    is_done = write_within_budget(self._database, partial(work, batch))
+            is_first = False
+        return self._database.write(partial(self._finish_run, run), is_news=lambda _: False)
+
+    def _let_go(self, run: Plan, connection: Connection) -> Plan:
         """Leave a plan to whoever goes on with it."""
         store.renew_run(connection, run.id, run.run, until=self._database.real_clock(connection))
+        return self._get(connection, run.id)
 
-    def _next(self, connection: Connection, run: Plan, beyond: str) -> Batch | None:
-        """The waits of the next batch; none: then the run is over."""
-        undone = run.status is PlanStatus.UNDOING
+    def _batches(self, run: Plan) -> Iterator[Batch]:
+        """The waits that nothing has become of yet, by id."""
+        undone, beyond = run.status is PlanStatus.UNDOING, store.FIRST
+        while True:
+            with self._database.read() as connection:
+                left = store.list_left(connection, run.id, undone=undone, beyond=beyond, limit=_LISTED_AT_ONCE)
+            for part in _parts(left, _DONE_AT_ONCE):
+                yield (batch := Batch.of(run.id, beyond, part))
+                beyond = batch.last
+            if len(left) < _LISTED_AT_ONCE:
+                return
+
+    def _renew(self, connection: Connection, run: Plan) -> None:
         now = self._database.real_clock(connection)
         if not store.renew_run(connection, run.id, run.run, until=now + LEASE):
             raise ConflictError(f"somebody else has taken over the plan {run.id}")
-        batch = store.next_batch(connection, run.id, undone=undone, beyond=beyond, limit=_DONE_AT_ONCE)
-        if batch is None:
-            store.finish_run(connection, run.id, run.run, undone=undone, now=self._database.clock(connection))
-        return batch
 
-    def _apply_batch(self, run: Plan, beyond: str, connection: Connection, _: Verdicts) -> str | None:
-        batch = self._next(connection, run, beyond)
-        if batch is None:
-            return None
-        if run.kind.moves:
-            done = self._move(connection, run, batch)
-        else:
-            act = self._retry if run.kind is PlanKind.RETRY else self._end
-            done = act(connection, run, batch)
-        self._note_rest(connection, run, batch, done)
-        return batch.last
+    def _finish_run(self, run: Plan, connection: Connection) -> Plan:
+        self._renew(connection, run)
+        undone = run.status is PlanStatus.UNDOING
+        store.finish_run(connection, run.id, run.run, undone=undone, now=self._database.clock(connection))
+        return self._get(connection, run.id)
 
-    def _undo_batch(self, run: Plan, beyond: str, connection: Connection, verdicts: Verdicts) -> str | None:
-        batch = self._next(connection, run, beyond)
-        if batch is None:
-            return None
+    def _apply_batch(self, connection: Connection, run: Plan, batch: Batch, _: Verdicts) -> set[str]:
         if run.kind.moves:
-            done = self._move(connection, run, batch, back=True)
-        else:
-            done = self._reopen(connection, run, batch, verdicts)
-        self._note_rest(connection, run, batch, done)
-        return batch.last
+            return self._move(connection, run, batch)
+        act = self._retry if run.kind is PlanKind.RETRY else self._end
+        return act(connection, run, batch)
+
+    def _undo_batch(self, connection: Connection, run: Plan, batch: Batch, verdicts: Verdicts) -> set[str]:
+        if run.kind.moves:
+            return self._move(connection, run, batch, back=True)
+        return self._reopen(connection, run, batch, verdicts)
 
     def _end(self, connection: Connection, run: Plan, batch: Batch) -> set[str]:
         now, resolution = self._database.clock(connection), run.kind.resolution
@@ -361,8 +373,8 @@ class BulkService:
         return Audit(now, self._database.dated(run.reason(what)), self._actor)
 
 
-def _parts(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (ids[start : start + size] for start in range(0, len(ids), size))
+def _parts(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (whole[start : start + size] for start in range(0, len(whole), size))
 
 
 # -- documents ---------------------------------------------------------------------------------------------------------
