@@ -7,6 +7,7 @@ parameters. How many there are does not depend on how many rows a batch has.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,11 +38,14 @@ from waitctl.domain.counts import CAP
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.listeners import Mode
+from waitctl.domain.plans import Fate, Plan, PlanKind, PlanStatus
 from waitctl.domain.recurrence import Recurrence, RecurrenceRule
-from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus
+from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus, WaitType
 from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.indexes import metadata
 from waitctl.infrastructure.migrations import core
+from waitctl.infrastructure.sql_values import instant_text
 from waitctl.infrastructure.store import (
     analytics,
     completion,
@@ -58,9 +62,11 @@ from waitctl.infrastructure.store import (
 )
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
+from waitctl.infrastructure.store import plans as plan_store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts
+from waitctl.infrastructure.store.plans import Audit, Batch, Movable, PlannedMove
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MANY = 20_000
@@ -424,6 +430,61 @@ def test_upkeep(large: Database) -> None:
         overview.next_due(connection, limit=5)
 
     check(explained(large, keep_up), "ix_wait_executions_resolved")
+
+
+def planned(connection: Connection, kind: PlanKind, wanted: WaitFilter) -> Batch:
+    """A new plan beside an old one, which is all that the statistics know of."""
+    ids = plan_store.find_wanted(connection, wanted, kind, now=NOW)[:4000]
+
+    def write() -> str:
+        until, none = NOW + timedelta(days=30), (None, None, None)
+        plan = Plan(new_id(), kind, PlanStatus.PLANNED, {}, None, "test", NOW, until, 0, 0, *none)
+        plan_store.insert_plan(connection, plan)
+        if kind.moves:
+            found = plan_store.list_movable(connection, ids)
+            plan_store.insert_moves(connection, plan.id, [somewhere(wait) for wait in found])
+        else:
+            plan_store.insert_entries(connection, plan.id, ids, wanted, kind, now=NOW)
+        return plan.id
+
+    write()
+    analyse_on(connection)
+    new = write()
+    left = plan_store.list_left(connection, new, undone=False, beyond=plan_store.FIRST, limit=2000)
+    assert len(left) == 2000
+    return Batch.of(new, plan_store.FIRST, left)
+
+
+def somewhere(wait: Movable) -> PlannedMove:
+    at = instant_text(NOW + timedelta(days=60))
+    where = (at, at if wait.listens else None, "{}", None, "UTC", "0" if wait.listens else None)
+    return PlannedMove(wait.id, instant_text(wait.updated_at), *where, None, None)
+
+
+@pytest.mark.parametrize("type_", [WaitType.FIXED_TIME, WaitType.FOR_EVENT])
+@pytest.mark.parametrize("kind", [PlanKind.CANCEL, PlanKind.RESUME, PlanKind.RESCHEDULE])
+def test_what_plans_do(large: Database, kind: PlanKind, type_: WaitType) -> None:
+    """Each wait of a batch is found by the key of its table, and so is its entry, whatever is known of older plans."""
+    audit = Audit(NOW, "by plan", "test")
+
+    def work(connection: Connection) -> None:
+        batch = planned(connection, kind, WaitFilter(wait_types=(type_,)))
+        plan_store.topics_of(connection, batch)
+        if kind.moves:
+            done = plan_store.move_planned(connection, batch, audit, back=False)
+            assert plan_store.move_planned(connection, batch, audit, back=True) == done
+        else:
+            assert kind.resolution
+            done = plan_store.end_planned(connection, batch, kind.resolution, audit)
+        if kind is PlanKind.CANCEL:
+            assert plan_store.reopen_planned(connection, batch, audit) == done
+        assert done == batch.ids
+        plan_store.note_skipped(connection, batch, sorted(done), Fate.CHANGED, undone=False)
+
+    plans = [each for each in explained(large, work) if "workflow_wait_plan_entries" in each]
+    check(plans)
+    found = re.findall(r"(?:Index Cond:|entries USING).*plan_id ?=.*", "\n".join(plans))
+    assert found and not [each for each in found if "wait_id" not in each], "\n\n".join(plans)
 
 
 def test_analytics(large: Database) -> None:

@@ -185,6 +185,20 @@ def _is_among_sqlite(element: is_among, compiler: SQLCompiler, **settings: Any) 
     return f"{subject} IN (SELECT value FROM json_each({texts}))"
 
 
+class is_joined_among(is_among):  # noqa: N801 (a SQL function)
+    """`is_among` of a row that a join with a parameter of many finds anyway.
+
+    PostgreSQL would read the whole table for the join. SQLite looks its rows up, and would go through both parameters.
+    """
+
+    inherit_cache = True
+
+
+@compiles(is_joined_among, "sqlite")
+def _is_joined_among_sqlite(element: is_joined_among, compiler: SQLCompiler, **settings: Any) -> str:
+    return "TRUE"
+
+
 class any_of(FunctionElement[str]):  # noqa: N801 (a SQL function)
     """Any of the texts of a parameter: not a constant, of which PostgreSQL would look up statistics text by text."""
 

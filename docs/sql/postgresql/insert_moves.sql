@@ -41,4 +41,5 @@ FROM (
     ) AS split
 ) AS moves
 JOIN workflow_wait_executions ON workflow_wait_executions.id = moves.id
-  AND workflow_wait_executions.updated_at = moves.seen_at;
+  AND workflow_wait_executions.updated_at = moves.seen_at
+WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]));

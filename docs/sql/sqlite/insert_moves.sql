@@ -38,4 +38,5 @@ FROM (
     FROM json_each(:moves)
 ) AS moves
 JOIN workflow_wait_executions ON workflow_wait_executions.id = moves.id
-  AND workflow_wait_executions.updated_at = moves.seen_at;
+  AND workflow_wait_executions.updated_at = moves.seen_at
+WHERE TRUE;

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from waitctl.application.calendars.opening_rules import HostOpeningRules
 from waitctl.application.coming_again import ComingAgain
@@ -17,7 +18,7 @@ from waitctl.application.documents import instant
 from waitctl.application.id_lookup import PLAN, find_cursor, find_id
 from waitctl.application.waits.changes import Replan
 from waitctl.application.waits.planning import MoveOptions, MovePlanner
-from waitctl.domain.errors import ConflictError, InvalidWaitConfigurationError
+from waitctl.domain.errors import ConflictError, InvalidWaitConfigurationError, PlanTooLargeError
 from waitctl.domain.events import topic_bucket
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.instants import format_instant
@@ -35,6 +36,8 @@ from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
 from waitctl.infrastructure.store.plans import Audit, Batch, Entry, PlannedMove
 
+T = TypeVar("T")
+
 SAMPLE = 10
 """Waits that a plan shows."""
 
@@ -42,6 +45,8 @@ _WRITTEN_AT_ONCE = 10_000
 _MOVED_AT_ONCE = 2000
 _AHEAD = 2
 _DONE_AT_ONCE = 2000
+_LISTED_AT_ONCE = 50_000
+"""PostgreSQL goes through all that is left of a plan for the next of its waits: not for each batch anew."""
 _LOOK_EVERY = 0.1
 """Seconds between two looks at a plan that somebody else works at."""
 
@@ -63,12 +68,18 @@ class BulkService:
     # -- planning -------------------------------------------------------------------------------------------------
 
     def plan(
-        self, kind: PlanKind, wanted: WaitFilter, *, moves: MoveOptions | None = None, reason: str | None = None
+        self,
+        kind: PlanKind,
+        wanted: WaitFilter,
+        *,
+        moves: MoveOptions | None = None,
+        reason: str | None = None,
+        cap: int | None = None,
     ) -> Plan:
         """Write down what is to become of the waits that are meant; nothing of it is done.
 
         ``moves`` say where those to be rescheduled go. Raises `InvalidWaitConfigurationError` when ended ones are asked
-        for, or for what cannot be meant; `InvalidWaitDateError`.
+        for, or for what cannot be meant; `InvalidWaitDateError`; `PlanTooLargeError` when more than ``cap`` are meant.
         """
         if reason is not None:
             check_reason(reason)
@@ -79,10 +90,13 @@ class BulkService:
                 f"only open waits can be changed so, and these have ended: status {', '.join(sorted(ended))}"
             )
         wanted = wanted.checked()
-        plan = self._begin(kind, {"filters": filter_document(wanted)} | (moves.to_json() if moves else {}), reason)
         with self._database.read() as connection:
             now = self._database.clock(connection)
-            ids = store.find_wanted(connection, wanted.at(now), kind, now=now)
+            limit = None if cap is None else cap + 1
+            ids = store.find_wanted(connection, wanted.at(now), kind, now=now, limit=limit)
+        if cap is not None and len(ids) > cap:
+            raise PlanTooLargeError(f"more than {cap:,} waits are meant", hint="narrow the filter")
+        plan = self._begin(kind, {"filters": filter_document(wanted)} | (moves.to_json() if moves else {}), reason)
         if moves is None:
             for part in _parts(ids, _WRITTEN_AT_ONCE):
                 self._write_entries(plan, wanted.at(now), now, part)
@@ -104,8 +118,8 @@ class BulkService:
             return found, None
         options = {"filters": filter_document(wanted)} | ({} if zone is None else {"tz": zone})
         plan = self._begin(PlanKind.REPLAN, options, None)
-        for start in range(0, len(moves), _MOVED_AT_ONCE):
-            self._write_planned(plan, moves[start : start + _MOVED_AT_ONCE])
+        for part in _parts(moves, _MOVED_AT_ONCE):
+            self._write_planned(plan, part)
         plan = self._finish(plan)
         if apply:
             plan = self.apply(plan.id)
@@ -178,24 +192,29 @@ class BulkService:
 
     # -- applying and undoing -------------------------------------------------------------------------------------
 
-    def apply(self, plan_id: str, *, cap: int | None = None) -> Plan:
+    def apply(self, plan_id: str, *, cap: int | None = None, seconds: float | None = None) -> Plan:
         """Do what a plan says, but to waits that are not as it has seen them. Returns it, with what became of each.
 
-        Where a run was killed the next one goes on; while one is alive another waits for it. Raises `ConflictError`
-        when the plan has been applied, or has expired, and `PlanTooLargeError` when it means more than ``cap``.
+        Where a run was killed the next one goes on; while one is alive another waits for it. With ``seconds`` it waits
+        for nobody, and stops after that long behind a batch: the plan is then still being applied, and the next run
+        goes on. Raises `ConflictError` when the plan has been applied, or has expired, and `PlanTooLargeError` when it
+        means more than ``cap``.
         """
-        run = self._begin_run(plan_id, PlanStatus.APPLYING, lambda plan, now: plan.check_may_apply(now, cap))
-        return self._work(run, self._apply_batch)
+        run = self._begin_run(plan_id, PlanStatus.APPLYING, lambda plan, now: plan.check_may_apply(now, cap), seconds)
+        return self._work(run, self._apply_batch, seconds)
 
-    def undo(self, plan_id: str) -> Plan:
+    def undo(self, plan_id: str, *, cap: int | None = None, seconds: float | None = None) -> Plan:
         """Make the waits that a plan has cancelled or moved what they were, but those that something has touched since.
 
-        Returns the plan, with what became of each. Raises `ConflictError` when there is nothing to undo.
+        Returns the plan, with what became of each; ``seconds`` as of `apply`. Raises `ConflictError` when there is
+        nothing to undo, and `PlanTooLargeError` when it means more than ``cap``.
         """
-        run = self._begin_run(plan_id, PlanStatus.UNDOING, lambda plan, now: plan.check_may_undo(now))
-        return self._work(run, self._undo_batch)
+        run = self._begin_run(plan_id, PlanStatus.UNDOING, lambda plan, now: plan.check_may_undo(now, cap), seconds)
+        return self._work(run, self._undo_batch, seconds)
 
-    def _begin_run(self, plan_id: str, status: PlanStatus, check: Callable[[Plan, datetime], None]) -> Plan:
+    def _begin_run(
+        self, plan_id: str, status: PlanStatus, check: Callable[[Plan, datetime], None], seconds: float | None
+    ) -> Plan:
         with self._database.read() as connection:
             full = find_id(connection, PLAN, plan_id)
 
@@ -211,49 +230,68 @@ class BulkService:
             return replace(plan, run=plan.run + 1, status=status)
 
         while (run := self._database.write(work, is_news=lambda _: False)) is None:
+            if seconds is not None:
+                raise ConflictError(f"somebody else works at the plan {full}", hint="look at it again in a moment")
             time.sleep(_LOOK_EVERY)
         return run
 
-    def _work(self, run: Plan, batch: Callable[[Plan, str, Connection, Verdicts], str | None]) -> Plan:
-        beyond: str | None = store.FIRST
-        while beyond is not None:
-            with suppress(store.StepTakenError):  # the next look sees who has it
-                beyond = write_within_budget(self._database, partial(batch, run, beyond))
-        return self.get_plan(run.id)
+    def _work(
+        self, run: Plan, do: Callable[[Connection, Plan, Batch, Verdicts], set[str]], seconds: float | None
+    ) -> Plan:
+        def work(batch: Batch, connection: Connection, verdicts: Verdicts) -> bool:
+            self._renew(connection, run)
+            self._note_rest(connection, run, batch, do(connection, run, batch, verdicts))
+            return True
 
-    def _next(self, connection: Connection, run: Plan, beyond: str) -> Batch | None:
-        """The waits of the next batch; none: then the run is over."""
-        undone = run.status is PlanStatus.UNDOING
+        began, is_first = time.monotonic(), True
+        for batch in self._batches(run):
+            if seconds is not None and not is_first and time.monotonic() >= began + seconds:
+                return self._database.write(partial(self._let_go, run), is_news=lambda _: False)
+            is_done = False
+            while not is_done:
+                with suppress(store.StepTakenError):  # the next look sees who has it
+                    is_done = write_within_budget(self._database, partial(work, batch))
+            is_first = False
+        return self._database.write(partial(self._finish_run, run), is_news=lambda _: False)
+
+    def _let_go(self, run: Plan, connection: Connection) -> Plan:
+        """Leave a plan to whoever goes on with it."""
+        store.renew_run(connection, run.id, run.run, until=self._database.real_clock(connection))
+        return self._get(connection, run.id)
+
+    def _batches(self, run: Plan) -> Iterator[Batch]:
+        """The waits that nothing has become of yet, by id."""
+        undone, beyond = run.status is PlanStatus.UNDOING, store.FIRST
+        while True:
+            with self._database.read() as connection:
+                left = store.list_left(connection, run.id, undone=undone, beyond=beyond, limit=_LISTED_AT_ONCE)
+            for part in _parts(left, _DONE_AT_ONCE):
+                yield (batch := Batch.of(run.id, beyond, part))
+                beyond = batch.last
+            if len(left) < _LISTED_AT_ONCE:
+                return
+
+    def _renew(self, connection: Connection, run: Plan) -> None:
         now = self._database.real_clock(connection)
         if not store.renew_run(connection, run.id, run.run, until=now + LEASE):
             raise ConflictError(f"somebody else has taken over the plan {run.id}")
-        batch = store.next_batch(connection, run.id, undone=undone, beyond=beyond, limit=_DONE_AT_ONCE)
-        if batch is None:
-            store.finish_run(connection, run.id, run.run, undone=undone, now=self._database.clock(connection))
-        return batch
 
-    def _apply_batch(self, run: Plan, beyond: str, connection: Connection, _: Verdicts) -> str | None:
-        batch = self._next(connection, run, beyond)
-        if batch is None:
-            return None
-        if run.kind.moves:
-            done = self._move(connection, run, batch)
-        else:
-            act = self._retry if run.kind is PlanKind.RETRY else self._end
-            done = act(connection, run, batch)
-        self._note_rest(connection, run, batch, done)
-        return batch.last
+    def _finish_run(self, run: Plan, connection: Connection) -> Plan:
+        self._renew(connection, run)
+        undone = run.status is PlanStatus.UNDOING
+        store.finish_run(connection, run.id, run.run, undone=undone, now=self._database.clock(connection))
+        return self._get(connection, run.id)
 
-    def _undo_batch(self, run: Plan, beyond: str, connection: Connection, verdicts: Verdicts) -> str | None:
-        batch = self._next(connection, run, beyond)
-        if batch is None:
-            return None
+    def _apply_batch(self, connection: Connection, run: Plan, batch: Batch, _: Verdicts) -> set[str]:
         if run.kind.moves:
-            done = self._move(connection, run, batch, back=True)
-        else:
-            done = self._reopen(connection, run, batch, verdicts)
-        self._note_rest(connection, run, batch, done)
-        return batch.last
+            return self._move(connection, run, batch)
+        act = self._retry if run.kind is PlanKind.RETRY else self._end
+        return act(connection, run, batch)
+
+    def _undo_batch(self, connection: Connection, run: Plan, batch: Batch, verdicts: Verdicts) -> set[str]:
+        if run.kind.moves:
+            return self._move(connection, run, batch, back=True)
+        return self._reopen(connection, run, batch, verdicts)
 
     def _end(self, connection: Connection, run: Plan, batch: Batch) -> set[str]:
         now, resolution = self._database.clock(connection), run.kind.resolution
@@ -335,8 +373,8 @@ class BulkService:
         return Audit(now, self._database.dated(run.reason(what)), self._actor)
 
 
-def _parts(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    return (ids[start : start + size] for start in range(0, len(ids), size))
+def _parts(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (whole[start : start + size] for start in range(0, len(whole), size))
 
 
 # -- documents ---------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from waitctl.application.waits.changes import Open, Replan, instant_of, is_waiting, see
 from waitctl.application.waits.rescheduling import ReschedulingService
@@ -21,9 +22,10 @@ from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.plans import Fate
 from waitctl.domain.schedule import IntentResolver
 from waitctl.domain.spreading import share_of
-from waitctl.domain.text import JsonObject, to_json
+from waitctl.domain.text import JsonObject, from_json, to_json
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Connection
+from waitctl.infrastructure.ids import new_id
 from waitctl.infrastructure.sql_values import instant_text
 from waitctl.infrastructure.store import plans as store
 from waitctl.infrastructure.store.plans import Movable, PlannedMove
@@ -69,7 +71,7 @@ class MoveOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What waits of one zone and of the same rules have in common, worked out once for all of them."""
+    """What waits of one zone and of the same rules have in common."""
 
     zone: str
     rules: Rules
@@ -83,7 +85,12 @@ class _Frame:
         return IntentResolver(intent, self.zone, self.rules, self.calendar)
 
 
-_FRAMED_BY = ("dst", "calendar", "window", "late", "max_late", "spread", "quiet", "grace")
+class _Alike(NamedTuple):
+    """What waits have in common of which the same was asked in one zone; their new `wait_config` around the instant."""
+
+    frame: _Frame
+    head: str
+    tail: str
 
 
 class MovePlanner(ReschedulingService):
@@ -110,11 +117,11 @@ class MovePlanner(ReschedulingService):
         found, moved = self._replan(wanted, zone)
         return found, [move_of(wait, changed, why.removeprefix("replanned: ")) for wait, changed, why in moved]
 
-    def frame(self, wait: Movable) -> _Frame:
+    def frame(self, wait: Movable, config: JsonObject) -> _Frame:
         """What waits like this one have in common. Raises what reading their rules raises."""
-        rules = Rules.from_config(wait.wait_config)
+        rules = Rules.from_config(config)
         calendar = self._host_rules.calendar(rules)
-        grace = wait.wait_config.get("grace")
+        grace = config.get("grace")
         return _Frame(
             wait.timezone,
             rules,
@@ -129,11 +136,13 @@ class Moves:
     """Where waits go by ``options``, at ``now``. What many waits have in common it works out once."""
 
     def __init__(self, planner: MovePlanner, options: MoveOptions, now: datetime) -> None:
-        self._planner, self._options, self._now = planner, options, now
+        self._planner, self._now = planner, now
         self._frames: dict[tuple[object, ...], _Frame] = {}
+        self._alike: dict[tuple[str, bool, str], _Alike] = {}
         self._targets: dict[tuple[int, bool], datetime] = {}
         self._intent = None if options.at is None else parse_until_date(options.at)
         self._offset = None if options.by is None else parse_offset(options.by)
+        self._elapsed = None if self._offset is None else _elapsed(self._offset)
         self._span = None if options.spread is None else options.span
 
     def of(self, found: Iterable[Movable]) -> list[PlannedMove]:
@@ -142,28 +151,37 @@ class Moves:
 
     def _planned(self, wait: Movable) -> PlannedMove:
         try:
-            frame = self._frame(wait)
+            frame, head, tail = self._what_is_alike(wait)
             at, text = self._target(wait, frame)
             if self._span is not None:
                 at = self._spread(wait, frame, at, self._span)
                 text = format_instant(at)
         except WaitStepError as error:
             return impossible(wait, error)
-        config = set_by_hand(wait.wait_config, **{"deadline" if wait.listens else "at": text})
-        if frame.tzdata is not None:
-            config["tzdata"] = frame.tzdata
         expires, gated = None, None
         if wait.listens:
             expires, gated = instant_text(at + frame.grace), "1" if frame.rules.are_gated else "0"
-        where = (instant_text(at), expires, to_json(config), wait.late_policy, wait.timezone, gated)
+        where = (instant_text(at), expires, f"{head}{text}{tail}", wait.late_policy, wait.timezone, gated)
         return PlannedMove(wait.id, instant_text(wait.updated_at), *where, None, None)
 
-    def _frame(self, wait: Movable) -> _Frame:
-        config = wait.wait_config
+    def _what_is_alike(self, wait: Movable) -> _Alike:
+        key = (wait.timezone, wait.listens, wait.config)
+        if key not in self._alike:
+            config = from_json(wait.config)
+            frame = self._frame(wait, config)
+            place = new_id()  # which no config holds
+            moved = set_by_hand(config, **{"deadline" if wait.listens else "at": place})
+            if frame.tzdata is not None:
+                moved["tzdata"] = frame.tzdata
+            head, tail = to_json(moved).split(place)
+            self._alike[key] = _Alike(frame, head, tail)
+        return self._alike[key]
+
+    def _frame(self, wait: Movable, config: JsonObject) -> _Frame:
         window = (config.get("rescheduled") or {}).get("window")
         key = (wait.timezone, wait.listens, window, *map(config.get, _FRAMED_BY))
         if key not in self._frames:
-            self._frames[key] = self._planner.frame(wait)
+            self._frames[key] = self._planner.frame(wait, config)
         return self._frames[key]
 
     def _target(self, wait: Movable, frame: _Frame) -> tuple[datetime, str]:
@@ -184,9 +202,9 @@ class Moves:
         return self._passed(frame, UntilDate(moved), wait) if gated else moved, format_instant(moved)
 
     def _moved_by(self, at: datetime, frame: _Frame, offset: Offset) -> datetime:
-        if offset.duration.is_elapsed and not offset.duration.days:  # by the watch, whatever the zone
+        if self._elapsed is not None:
             with suppress(OverflowError):
-                moved = at + offset.sign * offset.duration.elapsed
+                moved = at + self._elapsed
                 if moved.year in YEARS:
                     return moved
         return frame.resolver(UntilDate(at, offset)).delay(self._now).at
@@ -207,7 +225,14 @@ class Moves:
         return moved
 
 
+_FRAMED_BY = ("dst", "calendar", "window", "late", "max_late", "spread", "quiet", "grace")
 _HAS_PASSED = "that instant has passed"
+
+
+def _elapsed(offset: Offset) -> timedelta | None:
+    """An offset by the watch, which is the same whatever the zone."""
+    by_watch = offset.duration.is_elapsed and not offset.duration.days
+    return offset.sign * offset.duration.elapsed if by_watch else None
 
 
 def move_of(wait: WaitStepExecution, changed: WaitStepExecution, note: str | None = None) -> PlannedMove:

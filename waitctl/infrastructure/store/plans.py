@@ -99,13 +99,16 @@ def finish_run(connection: Connection, plan_id: str, run: int, *, undone: bool, 
 # -- planning ----------------------------------------------------------------------------------------------------------
 
 
-def find_wanted(connection: Connection, wanted: WaitFilter, kind: PlanKind, *, now: datetime) -> list[str]:
-    """The ids of the waits that a plan of this kind would mean."""
+def find_wanted(
+    connection: Connection, wanted: WaitFilter, kind: PlanKind, *, now: datetime, limit: int | None = None
+) -> list[str]:
+    """The ids of the waits that a plan of this kind would mean, at most ``limit``."""
     import sqlalchemy as sa
 
     from waitctl.infrastructure.schema import waits
 
-    return list(connection.execute(sa.select(waits.c.id).where(*_clauses(wanted, kind, now))).scalars())
+    found = sa.select(waits.c.id).where(*_clauses(wanted, kind, now)).limit(limit)
+    return list(connection.execute(found).scalars())
 
 
 def insert_entries(
@@ -140,26 +143,18 @@ def _clauses(wanted: WaitFilter, kind: PlanKind, now: datetime) -> list[sa.Colum
 
 
 class Movable(NamedTuple):
-    """What of an open wait says where it can go."""
+    """What of an open wait says where it can go. If it ``listens`` for events, its deadline is what can be moved.
+
+    ``config`` is JSON: what many of them have in common is read once.
+    """
 
     id: str
-    status: WaitExecutionStatus
+    listens: bool
     updated_at: datetime
-    scheduled_at: datetime | None
-    timeout_at: datetime | None
+    at: datetime | None
     timezone: str
-    wait_config: JsonObject
+    config: str
     late_policy: str | None
-
-    @property
-    def listens(self) -> bool:
-        """Whether it waits for events: then its deadline is what can be moved."""
-        return self.status is WaitExecutionStatus.WAITING
-
-    @property
-    def at(self) -> datetime | None:
-        """What can be moved."""
-        return self.timeout_at if self.status is WaitExecutionStatus.WAITING else self.scheduled_at
 
 
 def list_movable(connection: Connection, wait_ids: Sequence[str]) -> list[Movable]:
@@ -184,10 +179,18 @@ class PlannedMove(NamedTuple):
 
 def insert_moves(connection: Connection, plan_id: str, moves: Sequence[PlannedMove]) -> None:
     """Write open waits into a plan, and where they are to go, but those that have changed since."""
-    connection.execute(kept("insert_moves"), {"plan": plan_id, "moves": moves})
+    given = {"plan": plan_id, "moves": moves, "ids": [move.id for move in moves]}
+    connection.execute(kept("insert_moves"), given)
 
 
 # -- doing and undoing -------------------------------------------------------------------------------------------------
+
+
+class Left(NamedTuple):
+    """A wait in a plan that nothing has become of yet."""
+
+    wait_id: str
+    from_status: WaitExecutionStatus
 
 
 class Batch(NamedTuple):
@@ -198,6 +201,12 @@ class Batch(NamedTuple):
     last: str
     ids: frozenset[str]
     statuses: frozenset[WaitExecutionStatus]
+
+    @classmethod
+    def of(cls, plan_id: str, beyond: str, left: Sequence[Left]) -> Batch:
+        """These waits of a plan, and what else of it is beyond an id and before their end."""
+        ids, statuses = frozenset(each.wait_id for each in left), frozenset(each.from_status for each in left)
+        return cls(plan_id, beyond, left[-1].wait_id, ids, statuses)
 
     @property
     def bounds(self) -> dict[str, str]:
@@ -214,13 +223,10 @@ class Audit(NamedTuple):
     data: JsonObject | None = None
 
 
-def next_batch(connection: Connection, plan_id: str, *, undone: bool, beyond: str, limit: int) -> Batch | None:
-    """The next waits of a plan, by id, that nothing has become of yet."""
+def list_left(connection: Connection, plan_id: str, *, undone: bool, beyond: str, limit: int) -> list[Left]:
+    """The waits of a plan that nothing has become of yet, by id, beyond one."""
     given = {"plan": plan_id, "beyond": beyond, "limit": limit}
-    rows = connection.execute(kept("next_entries", undone), given).all()
-    if not rows:
-        return None
-    return Batch(plan_id, beyond, rows[-1][0], frozenset(row[0] for row in rows), frozenset(row[1] for row in rows))
+    return [Left(*row) for row in connection.execute(kept("next_entries", undone), given)]
 
 
 def end_planned(connection: Connection, batch: Batch, resolution: Resolution, audit: Audit) -> set[str]:

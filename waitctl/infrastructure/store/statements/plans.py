@@ -15,7 +15,7 @@ from sqlalchemy import FromClause
 from waitctl.domain.plans import Fate, PlanStatus
 from waitctl.domain.statuses import WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
-from waitctl.infrastructure.dialects import Tuples, is_among, is_one_of
+from waitctl.infrastructure.dialects import Tuples, is_among, is_joined_among, is_one_of
 from waitctl.infrastructure.schema import listeners, plan_entries, plans, transitions, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.completion import (
@@ -145,8 +145,10 @@ AFTER = ("due", "expires", "config", "late_policy", "timezone", "gated")
 @statement
 def _list_movable() -> sa.Select[Any]:
     """Of these waits, if they are open, what says where they can go."""
-    names = ("id", "status", "updated_at", "scheduled_at", "timeout_at", "timezone", "wait_config", "late_policy")
-    return sa.select(*(waits.c[name] for name in names)).where(is_among(waits.c.id), OPEN_WAIT)
+    at = sa.case((WAITING, waits.c.timeout_at), else_=waits.c.scheduled_at).label("at")
+    config = sa.cast(waits.c.wait_config, sa.Text).label("config")
+    seen = (waits.c.id, WAITING.label("listens"), waits.c.updated_at, at)
+    return sa.select(*seen, waits.c.timezone, config, waits.c.late_policy).where(is_among(waits.c.id), OPEN_WAIT)
 
 
 _MOVES = {"id": ID, "seen_at": UtcDateTime()}
@@ -162,7 +164,7 @@ def _insert_moves() -> sa.Insert:
     after = [given.c[name] for name in AFTER]
     values = [*SEEN.values(), *BEFORE.values(), *after, given.c.note, given.c.to_fate]
     is_same = sa.and_(waits.c.id == given.c.id, waits.c.updated_at == given.c.seen_at)
-    rows = sa.select(PLAN, *values).join_from(given, waits, is_same)
+    rows = sa.select(PLAN, *values).join_from(given, waits, is_same).where(is_joined_among(waits.c.id))
     return sa.insert(plan_entries).from_select(["plan_id", *names], rows)
 
 
