@@ -40,8 +40,8 @@ matrix:  ## check and test on the oldest and on the newest supported Python that
 
 # Chromium and npm are Debian's here; elsewhere they have to be there already.
 browser: $(STAMP)  ## the dashboard and the report in a real Chromium: every page, its actions, its accessibility
-	@command -v chromium >/dev/null && command -v npm >/dev/null || \
-		{ apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install --yes --no-install-recommends chromium npm; }
+	@for each in chromium npm; do command -v $$each >/dev/null || \
+		{ apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install --yes --no-install-recommends $$each; } || exit 1; done
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-browser.txt
 	npm install --silent --no-save --no-package-lock --prefix $(TOOLS) axe-core@4.14.1
 	$(BIN)/python -m pytest tests/browser/browse_dashboard.py tests/browser/browse_analytics.py $(PYTEST_ARGS)

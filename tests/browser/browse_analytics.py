@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.browse_dashboard import AXE, browser  # noqa: F401 (a fixture)
+from tests.browser.browse_dashboard import AXE
 from tests.scene import Scene
 from waitctl.application.operations.analytics import analyse
 from waitctl.application.operations.analytics_page import write_page
@@ -37,7 +37,7 @@ def file(sqlite_url: str, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_bars_are_seen_and_nothing_is_asked_for(browser: Browser, file: Path, scheme: Any) -> None:  # noqa: F811
+def test_bars_are_seen_and_nothing_is_asked_for(browser: Browser, file: Path, scheme: Any) -> None:
     page = browser.new_context(color_scheme=scheme, offline=True).new_page()
     asked: list[str] = []
     said: list[str] = []
@@ -64,7 +64,7 @@ def test_bars_are_seen_and_nothing_is_asked_for(browser: Browser, file: Path, sc
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_within_everybodys_reach(browser: Browser, file: Path, scheme: Any) -> None:  # noqa: F811
+def test_the_page_is_within_everybodys_reach(browser: Browser, file: Path, scheme: Any) -> None:
     page = browser.new_context(color_scheme=scheme, bypass_csp=True).new_page()
     page.goto(file.as_uri())
     page.evaluate(AXE.read_text())

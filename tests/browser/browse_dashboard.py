@@ -5,13 +5,12 @@ Not part of `make test`, which needs no browser: `make browser` installs one.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.signing import NEW
 from tests.web.door import TOKENS, Client, door
@@ -20,16 +19,6 @@ from waitctl import WaitSpec
 
 AXE = Path(__file__).parent.parent.parent / ".tools" / "node_modules" / "axe-core" / "axe.min.js"
 WIDTHS = (360, 800, 1440, 3840)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert program is not None, "no Chromium: make browser installs one"
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture
@@ -112,6 +101,27 @@ def test_what_a_person_clicks_happens_with_and_without_a_script(
     expect(page.locator("tbody tr")).to_have_count(1)
     page.click("text=Leave")
     page.wait_for_url("**/login")
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_many_waits_are_planned_applied_and_undone_by_clicks(
+    browser: Browser, client: Client, stage: Stage, script: bool
+) -> None:
+    page = come_in(browser, client, java_script_enabled=script)
+    page.goto(f"/waits?execution={stage.timed.workflow_execution_id}&status=scheduled")
+    page.click("text=Change all of these")
+    page.select_option("select[name=action]", "cancel")
+    page.fill("details.actions input[name=reason]", "the wrong list")
+    page.click("text=Plan it")
+    expect(page.locator(".said")).to_have_text("This is the plan: nothing has been changed yet.")
+    assert stage.waits.get_wait_status(stage.timed.id).wait.status.is_open
+    page.click("text=Apply it to 1 waits")
+    expect(page.locator(".said")).to_have_text("The plan is applied.")
+    assert stage.waits.get_wait_status(stage.timed.id).wait.status == "cancelled"
+    page.click("button:text-is('Undo it')")
+    expect(page.locator(".said")).to_have_text("The plan is undone.")
+    assert stage.waits.get_wait_status(stage.timed.id).wait.status.is_open
+    expect(page.locator("button:text-is('Undo it')")).to_have_count(0)
 
 
 def test_an_open_page_looks_again_by_itself(browser: Browser, client: Client, stage: Stage) -> None:

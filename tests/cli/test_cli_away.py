@@ -142,6 +142,42 @@ def test_a_signal_ends_whatever_is_inside_a_statement(
     assert "bug" not in finished.err
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("name", ["waits.ndjson", "waits.ndjson.gz"])
+def test_an_export_that_is_ended_leaves_nothing(
+    postgres_url: str, tmp_path: Path, name: str, number: signal.Signals
+) -> None:
+    """It has written the waits, and waits for what comes behind them."""
+    run = Waitctl(tmp_path, postgres_url)
+    run("create", "fixed-time", "1h").ok()
+    plain = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    there = set(tmp_path.iterdir())
+    with psycopg.connect(plain) as connection:
+        connection.execute("LOCK TABLE workflow_wait_transitions IN ACCESS EXCLUSIVE MODE")
+        process = run.start("export", name)
+        until(blocked(postgres_url), "an export that waits")
+        assert set(tmp_path.iterdir()) > there
+        process.send_signal(number)
+        assert finish(process).error(130) == "interrupted"
+    assert set(tmp_path.iterdir()) == there
+
+
+@pytest.mark.parametrize("command", [["export", "waits.ndjson"], ["db", "backup", "copy.db"]])
+def test_what_copies_a_file_and_is_ended_leaves_all_or_nothing(
+    run: Waitctl, tmp_path: Path, command: list[str]
+) -> None:
+    line = {"type": "fixed-time", "duration": "1d", "context": {"filler": "x" * 4000}}
+    lines = "".join(json.dumps(line | {"execution": f"e{number}"}) + "\n" for number in range(4000))
+    run("create", "--file", "-", stdin=lines).ok()
+    process = run.start(*command)
+    until(lambda: any(tmp_path.glob(f".{command[-1]}.*")), "a file that is being written")
+    process.send_signal(signal.SIGTERM)
+    finished = finish(process)
+    assert finished.code in {0, 130}, finished
+    assert [*tmp_path.glob(f".{command[-1]}.*")] == []
+    assert (tmp_path / command[-1]).exists() is (finished.code == 0)
+
+
 def test_ctrl_c_behind_a_silent_network(
     behind: tuple[Proxy, Waitctl], held: psycopg.Connection, postgres_url: str
 ) -> None:

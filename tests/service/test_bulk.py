@@ -41,6 +41,7 @@ from waitctl.domain.plans import PlanKind, PlanStatus
 from waitctl.infrastructure.config import CalendarConfig
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.store import outcomes
+from waitctl.infrastructure.store import plans as store
 
 SPRING = WaitFilter(workflow_id="spring")
 
@@ -95,6 +96,45 @@ def test_cancelled_and_as_before_again(scene: Scene, bulk: BulkService) -> None:
     scene.at(60 * 5).tick(only={"due", "expired"})
     assert scene.statuses(*waits) == "resumed resumed resumed timeout timeout"
     check(scene)
+
+
+def test_a_run_that_stops_in_time_is_gone_on_with(scene: Scene, bulk: BulkService) -> None:
+    """With a limit of seconds it does a batch and lets go; whoever comes next need not wait for its lease."""
+    waits = campaign(scene)
+    plan = bulk.plan(PlanKind.CANCEL, SPRING)
+    for applied in (2, 4):
+        found = bulk.apply(plan.id, seconds=0)
+        assert (found.status, found.applied) == (PlanStatus.APPLYING, applied)
+    assert bulk.apply(plan.id, seconds=60).status is PlanStatus.APPLIED
+    assert scene.statuses(*waits) == "cancelled " * 4 + "cancelled"
+    found = bulk.undo(plan.id, seconds=0)
+    assert (found.status, found.undone) == (PlanStatus.UNDOING, 2)
+    assert bulk.undo(plan.id).undone == 5
+    assert scene.statuses(*waits) == OPEN
+    check(scene)
+
+
+def test_with_a_limit_nobody_is_waited_for(scene: Scene, bulk: BulkService) -> None:
+    campaign(scene)
+    plan = bulk.plan(PlanKind.CANCEL, SPRING)
+
+    def begin(connection: Connection) -> None:
+        until = scene.database.real_clock(connection) + timedelta(minutes=1)
+        store.begin_run(connection, plan.id, PlanStatus.APPLYING, until=until)
+
+    scene.database.write(begin)
+    with pytest.raises(ConflictError, match="somebody else works at the plan"):
+        bulk.apply(plan.id, seconds=20)
+
+
+def test_no_plan_is_made_of_more_than_the_cap(scene: Scene, bulk: BulkService) -> None:
+    campaign(scene)
+    with pytest.raises(PlanTooLargeError, match="more than 4 waits are meant"):
+        bulk.plan(PlanKind.CANCEL, SPRING, cap=4)
+    assert bulk.list_plans() == []
+    plan = bulk.apply(bulk.plan(PlanKind.CANCEL, SPRING, cap=5).id)
+    with pytest.raises(PlanTooLargeError):
+        bulk.undo(plan.id, cap=4)
 
 
 def test_resumed_with_their_deliveries(scene: Scene, bulk: BulkService) -> None:

@@ -25,6 +25,7 @@ from waitctl import (
     PauseService,
     Tick,
     WaitFilter,
+    WaitRequest,
     WaitSchedulingService,
     WaitSpec,
     make_event,
@@ -39,6 +40,7 @@ from waitctl.infrastructure.config import SourceConfig
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.providers import Request
 from waitctl.web import create_app
+from waitctl.web.actions import MOST_PLANNED
 
 HOUR = timedelta(hours=1)
 EVIL = "<script>alert(1)</script>\"'&"
@@ -281,6 +283,31 @@ def test_many_waits_are_planned_applied_and_undone(stage: Stage) -> None:
         assert submit(client, new, headers, csrf="x", action="cancel").status == 403
         reader = browser(client, TOKENS["reader"])
         assert submit(client, f"{plan}/undo", reader, csrf=csrf).status == 403
+
+
+def test_a_plan_of_too_many_is_for_the_command_line(stage: Stage) -> None:
+    """None is made, and one that is there is neither applied nor undone by a request; both say what does it."""
+    many = WaitFilter(workflow_id="many")
+    requests = (WaitRequest.fixed_time("1d", WaitSpec(f"m{n}", workflow_id="many")) for n in range(MOST_PLANNED + 1))
+    assert stage.waits.create_waits(requests).created == MOST_PLANNED + 1
+    with door(stage.settings, allow_actions=True, token=None) as client:
+        headers = browser(client, TOKENS["writer"])
+        page = client.ask("GET", "/waits?workflow=many", headers=headers)
+        [new] = [address for address in Markup(page.text).addresses if address.startswith("/plans/new?")]
+        csrf = csrf_in(page)
+        before = BulkService(stage.database).list_plans()
+        refused = submit(client, new, headers, csrf=csrf, action="cancel")
+        assert refused.status == 409
+        assert "ore than 10,000 waits are meant, and the dashboard plans no more" in refused.text
+        assert "waitctl bulk cancel" in refused.text
+        assert BulkService(stage.database).list_plans() == before
+        plan = BulkService(stage.database).plan(PlanKind.CANCEL, many)
+        shown = client.ask("GET", f"/plans/{plan.id}", headers=headers).text
+        assert f"waitctl bulk apply {plan.id}" in shown and "Apply it" not in shown
+        for verb in ("apply", "undo"):
+            done = submit(client, f"/plans/{plan.id}/{verb}", headers, csrf=csrf, max=str(plan.matched))
+            assert (done.status, f"waitctl bulk {verb} {plan.id}" in done.text) == (409, True)
+        assert BulkService(stage.database).get_plan(plan.id).status == "planned"
 
 
 def test_a_row_that_something_else_has_written_is_shown(stage: Stage) -> None:

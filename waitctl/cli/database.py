@@ -73,7 +73,9 @@ def backup(
 
     Example: waitctl db backup waits-$(date +%F).db
     """
-    with session_of(context).database() as database:
+    from waitctl.cli.stopping import ended_by_sigterm
+
+    with session_of(context).database() as database, ended_by_sigterm():
         database.back_up(file)
     write_line(str(file))
 

@@ -17,6 +17,7 @@ from waitctl.application.operations.moving import Export, Import, Imported, Movi
 from waitctl.cli.filters import Filters, takes_filters
 from waitctl.cli.output import DocumentOption, Output, count, print_document, say, write_line
 from waitctl.cli.session import session_of
+from waitctl.cli.stopping import ended_by_sigterm
 from waitctl.cli.streams import open_input, progress
 from waitctl.domain.errors import InvalidExportError
 from waitctl.domain.instants import format_instant
@@ -124,6 +125,7 @@ def _new(file: str) -> Iterator[BinaryIO]:
         if path.exists() or path.is_symlink():
             raise FileExistsError
         with (
+            ended_by_sigterm(),
             new_file(path) as (_, descriptor),
             os.fdopen(os.dup(descriptor), "wb") as raw,
             _compressed(raw) if _is_compressed(file) else raw as stream,

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -66,6 +67,20 @@ def read(stream: BinaryIO, most: int = -1) -> bytes:
     if stoppable.stopped:
         raise KeyboardInterrupt
     return content
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does: what is half done is cleared away on the way out."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Input(io.RawIOBase):

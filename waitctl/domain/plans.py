@@ -133,14 +133,20 @@ class Plan:
         if self.status is PlanStatus.APPLIED:
             raise ConflictError(f"the plan {self.id} has been applied: it applies once", hint="make another plan")
         self._check_in_time(now)
+        self._check_size(cap)
+
+    def _check_size(self, cap: int | None) -> None:
         if cap is not None and self.matched > cap:
             raise PlanTooLargeError(
                 f"the plan means {self.matched:,} waits, more than {cap:,}",
                 hint=f"look at it by waitctl bulk show {self.id}, then raise --max",
             )
 
-    def check_may_undo(self, now: datetime) -> None:
-        """Raise `ConflictError` unless there is something of it to undo."""
+    def check_may_undo(self, now: datetime, cap: int | None = None) -> None:
+        """Raise `ConflictError` unless there is something of it to undo.
+
+        `PlanTooLargeError` when it means more waits than ``cap``.
+        """
         if not self.kind.can_be_undone:
             raise ConflictError(f"what a plan to {self.kind} did cannot be undone: handlers have heard of it")
         if self.status is PlanStatus.UNDONE:
@@ -148,6 +154,7 @@ class Plan:
         if self.status in {PlanStatus.PLANNING, PlanStatus.PLANNED}:
             raise ConflictError(f"the plan {self.id} has not been applied: there is nothing to undo")
         self._check_in_time(now)
+        self._check_size(cap)
 
     def _check_in_time(self, now: datetime) -> None:
         if self.status is PlanStatus.PLANNING:

@@ -16,8 +16,8 @@ from waitctl.application.operations.bulk import BulkService
 from waitctl.application.waits.planning import MoveOptions
 from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.application.waits.scheduling import WaitSchedulingService
-from waitctl.domain.errors import InvalidWaitConfigurationError
-from waitctl.domain.plans import PlanKind
+from waitctl.domain.errors import InvalidWaitConfigurationError, PlanTooLargeError
+from waitctl.domain.plans import Plan, PlanKind, PlanStatus
 from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web.access import ForbiddenError
 from waitctl.web.answers import HttpError
@@ -31,6 +31,12 @@ Act = Callable[[Site, str, str, Form], str]
 """What to do: the site, who does it, what with, the form. Returns a word of `rendering.DONE`."""
 
 _MOST_OF_FORM = 64 * 1024
+
+MOST_PLANNED = 10_000
+"""Waits that a plan may mean for the dashboard to make it, apply it or undo it."""
+
+_MOST_SECONDS = 20.0
+"""How long a request works at a plan; what is left then is done by the next one."""
 
 
 def routes() -> list[Route]:
@@ -157,21 +163,43 @@ async def plan_many(request: Request) -> Response:
         raise InvalidWaitConfigurationError("waitctl replan shows what it would change")
     given = {name: form.get(name, "").strip() or None for name in ("at", "by", "spread")}
     moves = MoveOptions(**given) if kind is PlanKind.RESCHEDULE else None
-    plan = await site.run(lambda: _bulk(site, actor).plan(kind, wanted, moves=moves, reason=_reason(form)))
+
+    def work() -> Plan:
+        return _bulk(site, actor).plan(kind, wanted, moves=moves, reason=_reason(form), cap=MOST_PLANNED)
+
+    try:
+        plan = await site.run(work)
+    except PlanTooLargeError as error:
+        hint = f"narrow the filter, or plan it on the command line: waitctl bulk {kind}"
+        raise PlanTooLargeError(f"{error.message}, and the dashboard plans no more", hint=hint) from error
     return RedirectResponse(link(request, f"/plans/{plan.id}", {"done": "planned"}), 303)
 
 
 def apply_plan(site: Site, actor: str, identifier: str, form: Form) -> str:
     """Do what a plan says, if it means no more waits than its page has shown."""
-    cap = form.get("max", "")
-    _bulk(site, actor).apply(identifier, cap=int(cap) if cap.isascii() and cap.isdecimal() else 0)
-    return "applied"
+    bulk, shown = _bulk(site, actor), form.get("max", "")
+    _refuse_large(bulk, identifier, "apply")
+    cap = int(shown) if shown.isascii() and shown.isdecimal() else 0
+    done = bulk.apply(identifier, cap=cap, seconds=_MOST_SECONDS)
+    return "applied" if done.status is PlanStatus.APPLIED else "unfinished"
 
 
 def undo_plan(site: Site, actor: str, identifier: str, _: Form) -> str:
     """Take back what a plan has done."""
-    _bulk(site, actor).undo(identifier)
-    return "undone"
+    bulk = _bulk(site, actor)
+    _refuse_large(bulk, identifier, "undo")
+    done = bulk.undo(identifier, seconds=_MOST_SECONDS)
+    return "undone" if done.status is PlanStatus.UNDONE else "unfinished"
+
+
+def _refuse_large(bulk: BulkService, identifier: str, verb: str) -> None:
+    """Raise `PlanTooLargeError` for a plan that the dashboard does not work at: the command line has made it."""
+    plan = bulk.get_plan(identifier)
+    if plan.matched > MOST_PLANNED:
+        raise PlanTooLargeError(
+            f"the plan means {plan.matched:,} waits, and the dashboard works at {MOST_PLANNED:,} at most",
+            hint=f"on the command line: waitctl bulk {verb} {plan.id}",
+        )
 
 
 def _bulk(site: Site, actor: str) -> BulkService:

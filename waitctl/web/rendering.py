@@ -38,6 +38,7 @@ DONE = {
     "planned": "This is the plan: nothing has been changed yet.",
     "applied": "The plan is applied.",
     "undone": "The plan is undone.",
+    "unfinished": "Part of it is done: go on.",
 }
 """What a page says after an action, by the word in its URL."""
 

@@ -18,7 +18,7 @@ from waitctl.application.documents import instant
 from waitctl.application.id_lookup import PLAN, find_cursor, find_id
 from waitctl.application.waits.changes import Replan
 from waitctl.application.waits.planning import MoveOptions, MovePlanner
-from waitctl.domain.errors import ConflictError, InvalidWaitConfigurationError
+from waitctl.domain.errors import ConflictError, InvalidWaitConfigurationError, PlanTooLargeError
 from waitctl.domain.events import topic_bucket
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.instants import format_instant
@@ -68,12 +68,18 @@ class BulkService:
     # -- planning -------------------------------------------------------------------------------------------------
 
     def plan(
-        self, kind: PlanKind, wanted: WaitFilter, *, moves: MoveOptions | None = None, reason: str | None = None
+        self,
+        kind: PlanKind,
+        wanted: WaitFilter,
+        *,
+        moves: MoveOptions | None = None,
+        reason: str | None = None,
+        cap: int | None = None,
     ) -> Plan:
         """Write down what is to become of the waits that are meant; nothing of it is done.
 
         ``moves`` say where those to be rescheduled go. Raises `InvalidWaitConfigurationError` when ended ones are asked
-        for, or for what cannot be meant; `InvalidWaitDateError`.
+        for, or for what cannot be meant; `InvalidWaitDateError`; `PlanTooLargeError` when more than ``cap`` are meant.
         """
         if reason is not None:
             check_reason(reason)
@@ -84,10 +90,13 @@ class BulkService:
                 f"only open waits can be changed so, and these have ended: status {', '.join(sorted(ended))}"
             )
         wanted = wanted.checked()
-        plan = self._begin(kind, {"filters": filter_document(wanted)} | (moves.to_json() if moves else {}), reason)
         with self._database.read() as connection:
             now = self._database.clock(connection)
-            ids = store.find_wanted(connection, wanted.at(now), kind, now=now)
+            limit = None if cap is None else cap + 1
+            ids = store.find_wanted(connection, wanted.at(now), kind, now=now, limit=limit)
+        if cap is not None and len(ids) > cap:
+            raise PlanTooLargeError(f"more than {cap:,} waits are meant", hint="narrow the filter")
+        plan = self._begin(kind, {"filters": filter_document(wanted)} | (moves.to_json() if moves else {}), reason)
         if moves is None:
             for part in _parts(ids, _WRITTEN_AT_ONCE):
                 self._write_entries(plan, wanted.at(now), now, part)
@@ -183,24 +192,29 @@ class BulkService:
 
     # -- applying and undoing -------------------------------------------------------------------------------------
 
-    def apply(self, plan_id: str, *, cap: int | None = None) -> Plan:
+    def apply(self, plan_id: str, *, cap: int | None = None, seconds: float | None = None) -> Plan:
         """Do what a plan says, but to waits that are not as it has seen them. Returns it, with what became of each.
 
-        Where a run was killed the next one goes on; while one is alive another waits for it. Raises `ConflictError`
-        when the plan has been applied, or has expired, and `PlanTooLargeError` when it means more than ``cap``.
+        Where a run was killed the next one goes on; while one is alive another waits for it. With ``seconds`` it waits
+        for nobody, and stops after that long behind a batch: the plan is then still being applied, and the next run
+        goes on. Raises `ConflictError` when the plan has been applied, or has expired, and `PlanTooLargeError` when it
+        means more than ``cap``.
         """
-        run = self._begin_run(plan_id, PlanStatus.APPLYING, lambda plan, now: plan.check_may_apply(now, cap))
-        return self._work(run, self._apply_batch)
+        run = self._begin_run(plan_id, PlanStatus.APPLYING, lambda plan, now: plan.check_may_apply(now, cap), seconds)
+        return self._work(run, self._apply_batch, seconds)
 
-    def undo(self, plan_id: str) -> Plan:
+    def undo(self, plan_id: str, *, cap: int | None = None, seconds: float | None = None) -> Plan:
         """Make the waits that a plan has cancelled or moved what they were, but those that something has touched since.
 
-        Returns the plan, with what became of each. Raises `ConflictError` when there is nothing to undo.
+        Returns the plan, with what became of each; ``seconds`` as of `apply`. Raises `ConflictError` when there is
+        nothing to undo, and `PlanTooLargeError` when it means more than ``cap``.
         """
-        run = self._begin_run(plan_id, PlanStatus.UNDOING, lambda plan, now: plan.check_may_undo(now))
-        return self._work(run, self._undo_batch)
+        run = self._begin_run(plan_id, PlanStatus.UNDOING, lambda plan, now: plan.check_may_undo(now, cap), seconds)
+        return self._work(run, self._undo_batch, seconds)
 
-    def _begin_run(self, plan_id: str, status: PlanStatus, check: Callable[[Plan, datetime], None]) -> Plan:
+    def _begin_run(
+        self, plan_id: str, status: PlanStatus, check: Callable[[Plan, datetime], None], seconds: float | None
+    ) -> Plan:
         with self._database.read() as connection:
             full = find_id(connection, PLAN, plan_id)
 
@@ -216,21 +230,34 @@ class BulkService:
             return replace(plan, run=plan.run + 1, status=status)
 
         while (run := self._database.write(work, is_news=lambda _: False)) is None:
+            if seconds is not None:
+                raise ConflictError(f"somebody else works at the plan {full}", hint="look at it again in a moment")
             time.sleep(_LOOK_EVERY)
         return run
 
-    def _work(self, run: Plan, do: Callable[[Connection, Plan, Batch, Verdicts], set[str]]) -> Plan:
+    def _work(
+        self, run: Plan, do: Callable[[Connection, Plan, Batch, Verdicts], set[str]], seconds: float | None
+    ) -> Plan:
         def work(batch: Batch, connection: Connection, verdicts: Verdicts) -> bool:
             self._renew(connection, run)
             self._note_rest(connection, run, batch, do(connection, run, batch, verdicts))
             return True
 
+        began, is_first = time.monotonic(), True
         for batch in self._batches(run):
+            if seconds is not None and not is_first and time.monotonic() >= began + seconds:
+                return self._database.write(partial(self._let_go, run), is_news=lambda _: False)
             is_done = False
             while not is_done:
                 with suppress(store.StepTakenError):  # the next look sees who has it
                     is_done = write_within_budget(self._database, partial(work, batch))
+            is_first = False
         return self._database.write(partial(self._finish_run, run), is_news=lambda _: False)
+
+    def _let_go(self, run: Plan, connection: Connection) -> Plan:
+        """Leave a plan to whoever goes on with it."""
+        store.renew_run(connection, run.id, run.run, until=self._database.real_clock(connection))
+        return self._get(connection, run.id)
 
     def _batches(self, run: Plan) -> Iterator[Batch]:
         """The waits that nothing has become of yet, by id."""

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from waitctl.domain.events import Event
-from waitctl.domain.statuses import ListenerStatus
 from waitctl.domain.text import to_json
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database_errors import is_integrity_error
+from waitctl.infrastructure.executor import NONE, Parameters
 from waitctl.infrastructure.kept import Statement, by_dialect, kept
 from waitctl.infrastructure.sql_values import as_tuples, instant_text, json_ids
 
@@ -147,11 +147,7 @@ def get_event(connection: Connection, event_id: str) -> Event | None:
 
 def get_events(connection: Connection, event_ids: Sequence[str]) -> list[Event]:
     """The events with these ids."""
-    import sqlalchemy as sa
-
-    from waitctl.infrastructure.schema import events
-
-    return load_events(connection, sa.select(events).where(events.c.id.in_(event_ids))) if event_ids else []
+    return load_events(connection, kept("get_events"), {"ids": event_ids}) if event_ids else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,24 +207,12 @@ def meant(
     return held
 
 
-def load_events(connection: Connection, found: Statement) -> list[Event]:
+def load_events(connection: Connection, found: Statement, parameters: Parameters = NONE) -> list[Event]:
     """The events of a statement on all their columns, and which waits took them."""
-    import sqlalchemy as sa
-
-    from waitctl.infrastructure.schema import listeners, matches
-    from waitctl.infrastructure.store.statements.waits import literal
-
-    rows = list(connection.execute(found).mappings())
+    rows = list(connection.execute(found, parameters).mappings())
     matched: dict[str, list[str]] = {}
-    ids = [row["id"] for row in rows]
-    taken = sa.union(
-        sa.select(listeners.c.matched_event_id, listeners.c.wait_id).where(
-            listeners.c.matched_event_id.in_(ids),
-            listeners.c.status == literal(ListenerStatus.MATCHED, listeners.c.status),
-        ),
-        sa.select(matches.c.event_id, matches.c.wait_id).where(matches.c.event_id.in_(ids)),
-    ).order_by(sa.literal_column("2"))
-    for event_id, wait_id in connection.execute(taken) if rows else ():
+    taken = {"ids": [row["id"] for row in rows]}
+    for event_id, wait_id in connection.execute(kept("who_took"), taken) if rows else ():
         matched.setdefault(event_id, []).append(wait_id)
     return [
         Event(

@@ -99,13 +99,16 @@ def finish_run(connection: Connection, plan_id: str, run: int, *, undone: bool, 
 # -- planning ----------------------------------------------------------------------------------------------------------
 
 
-def find_wanted(connection: Connection, wanted: WaitFilter, kind: PlanKind, *, now: datetime) -> list[str]:
-    """The ids of the waits that a plan of this kind would mean."""
+def find_wanted(
+    connection: Connection, wanted: WaitFilter, kind: PlanKind, *, now: datetime, limit: int | None = None
+) -> list[str]:
+    """The ids of the waits that a plan of this kind would mean, at most ``limit``."""
     import sqlalchemy as sa
 
     from waitctl.infrastructure.schema import waits
 
-    return list(connection.execute(sa.select(waits.c.id).where(*_clauses(wanted, kind, now))).scalars())
+    found = sa.select(waits.c.id).where(*_clauses(wanted, kind, now)).limit(limit)
+    return list(connection.execute(found).scalars())
 
 
 def insert_entries(

@@ -9,7 +9,7 @@ from sqlalchemy import FromClause
 
 from waitctl.domain.statuses import ListenerStatus, WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
-from waitctl.infrastructure.dialects import JsonRows, Tuples, any_of, insert_new
+from waitctl.infrastructure.dialects import JsonRows, Tuples, any_of, insert_new, is_among
 from waitctl.infrastructure.schema import event_types, events, listeners, matches, tombstones, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.events import _STORED, EventRow
@@ -107,6 +107,23 @@ def _mark_correlated() -> sa.Update:
 def _registered_types() -> sa.Select[Any]:
     """The names of the registered event types."""
     return sa.select(event_types.c.name)
+
+
+@statement
+def _get_events() -> sa.Select[Any]:
+    """The events with these ids."""
+    return sa.select(events).where(is_among(events.c.id))
+
+
+@statement
+def _who_took() -> sa.CompoundSelect[Any]:
+    """The waits that took these events, each with its event, oldest first."""
+    alone = sa.select(listeners.c.matched_event_id, listeners.c.wait_id).where(
+        is_among(listeners.c.matched_event_id),
+        listeners.c.status == literal(ListenerStatus.MATCHED, listeners.c.status),
+    )
+    counted = sa.select(matches.c.event_id, matches.c.wait_id).where(is_among(matches.c.event_id))
+    return sa.union(alone, counted).order_by(sa.literal_column("2"))
 
 
 @statement
