@@ -38,6 +38,7 @@ from waitctl.domain.counts import CAP
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.listeners import Mode
+from waitctl.domain.occurrences import NextWait
 from waitctl.domain.plans import Fate, Plan, PlanKind, PlanStatus
 from waitctl.domain.recurrence import Recurrence, RecurrenceRule
 from waitctl.domain.statuses import DeliveryStatus, WaitExecutionStatus, WaitType
@@ -63,6 +64,7 @@ from waitctl.infrastructure.store import (
 from waitctl.infrastructure.store import deliveries as delivery_store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import plans as plan_store
+from waitctl.infrastructure.store import recurrences as recurrence_store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts
@@ -430,6 +432,29 @@ def test_upkeep(large: Database) -> None:
         overview.next_due(connection, limit=5)
 
     check(explained(large, keep_up), "ix_wait_executions_resolved")
+
+
+COME_AGAIN = """
+INSERT INTO workflow_recurrences (id, workflow_execution_id, step_id, rule, rules, timezone, status, created_by,
+                                  occurrence, anchor_at, next_at, wait_id, created_at, updated_at)
+SELECT id, workflow_execution_id, 'again', '{}', '{}', timezone, 'active', 'test',
+       1, created_at, scheduled_at, id, created_at, updated_at
+  FROM workflow_wait_executions WHERE status = 'scheduled'
+"""
+
+
+def test_what_comes_next(large: Database) -> None:
+    """The recurrences of a batch are found by their key."""
+
+    def go_on(connection: Connection) -> None:
+        connection.execute(COME_AGAIN)
+        analyse_on(connection)
+        ids = connection.execute("SELECT id FROM workflow_recurrences LIMIT 1000").scalars()
+        waits = [NextWait(new_id(), of, 2, WaitType.UNTIL_DATE, NOW, "UTC", {}, None) for of in map(str, ids)]
+        assert recurrence_store.go_on(connection, waits, now=NOW, reason="again", actor="test") == set()
+
+    whole = "\n".join(explained(large, go_on)[-3 if large.is_sqlite else -1 :])
+    assert not re.search(r"(Seq Scan on|SCAN) workflow_recurrences", whole), whole
 
 
 def planned(connection: Connection, kind: PlanKind, wanted: WaitFilter) -> Batch:

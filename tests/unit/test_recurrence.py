@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from random import Random
 
 import pytest
@@ -11,9 +12,10 @@ from dateutil.relativedelta import relativedelta
 from tests.unit.random_cases import chance_of, local_time, number
 from tests.unit.wall_clocks import all_zones, changes, read, shown
 from waitctl.domain.durations import parse_duration
+from waitctl.domain.errors import InvalidRecurrenceError
 from waitctl.domain.intents import Rules
 from waitctl.domain.occurrences import next_occurrence, preview
-from waitctl.domain.recurrence import RecurrenceRule
+from waitctl.domain.recurrence import RecurrenceRule, parse_rrule
 
 MINUTE = timedelta(minutes=1)
 NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -162,6 +164,37 @@ def test_rules_as_days_looked_at_one_by_one() -> None:
         wanted = min((at for at in (read(local, zone) for local in locals_) if at > after), default=None)
         if wanted is not None:
             assert following(RecurrenceRule(rrule=text), zone, after, anchor) == wanted, (text, zone, anchor, after)
+
+
+def a_long_rule(chance: Random) -> str:
+    parts = [f"FREQ={chance.choice(('HOURLY', 'DAILY', 'WEEKLY', 'MONTHLY'))}"]
+    given = {
+        "INTERVAL": str(chance.randrange(1, 6)),
+        "BYDAY": ",".join(chance.sample(DAYS, 2)),
+        "BYMONTH": ",".join(map(str, sorted(chance.sample(range(1, 13), 8)))),
+        "BYHOUR": "9,17",
+        "BYSETPOS": chance.choice(("1", "-1")),
+        "WKST": chance.choice(DAYS),
+    }
+    parts += [f"{name}={value}" for name, value in given.items() if chance.random() < 0.4]
+    if chance.random() < 0.2:
+        parts.append("COUNT=50")
+    return ";".join(parts)
+
+
+def test_a_rule_need_not_be_walked_through_from_its_beginning() -> None:
+    chance, tried = chance_of(15), 0
+    for _ in range(number(1000)):
+        text, start = a_long_rule(chance), local_time(chance)
+        near = start + timedelta(hours=chance.randrange(24 * 150))
+        try:
+            walked, begun = (parse_rrule(text, start, "UTC", near=each) for each in (None, near))
+        except InvalidRecurrenceError:  # it never comes
+            continue
+        found = [list(islice(each.xafter(near), 5)) for each in (walked, begun)]
+        assert found[0] == found[1], (text, start, near)
+        tried += len(found[0]) == 5
+    assert tried > number(500)
 
 
 # -- spans ---------------------------------------------------------------------------------------------------------------

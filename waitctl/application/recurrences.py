@@ -15,7 +15,7 @@ from waitctl.domain.errors import InvalidInputError
 from waitctl.domain.instants import parse_instant
 from waitctl.domain.intents import Rules, read_intent
 from waitctl.domain.late import LATE_TOLERANCE
-from waitctl.domain.occurrences import NextWait, Occurrence, Terms, next_occurrence, next_wait
+from waitctl.domain.occurrences import NextWait, Occurrences, Terms, next_wait
 from waitctl.domain.recurrence import CANCELLED, Recurrence, RecurrenceRule, RecurrenceStatus
 from waitctl.domain.schedule import IntentResolver
 from waitctl.domain.statuses import Resolution
@@ -127,7 +127,7 @@ class Following:
 
     def __init__(self, host_rules: HostOpeningRules, tolerance: timedelta) -> None:
         self._host_rules, self._tolerance = host_rules, tolerance
-        self._known: dict[tuple[object, ...], Occurrence | None] = {}
+        self._known: dict[tuple[str, str, str], Occurrences] = {}
 
     def after(self, ended: Ended, zones: Mapping[str, str], now: datetime) -> NextWait | None:
         """The wait that comes after one: counted from when that was due, unless it ended late, or before its time.
@@ -151,14 +151,11 @@ class Following:
         rule, kept, rules = _read(terms.rule, terms.rules)
         if rule.count is not None and terms.occurrence >= rule.count:
             return None
-        own = () if rule.cron is not None else (terms.anchor_at, base)  # a cron expression counts from nowhere
-        key = (terms.rule, terms.rules, terms.timezone, after, *own)
+        key = (terms.rule, terms.rules, terms.timezone)
         if key not in self._known:
-            calendar = self._host_rules.calendar(rules)
-            self._known[key] = next_occurrence(
-                rule, terms.timezone, rules, calendar, anchor=terms.anchor_at, base=base, after=after
-            )
-        if (found := self._known[key]) is None:
+            self._known[key] = Occurrences(rule, terms.timezone, rules, self._host_rules.calendar(rules))
+        found = self._known[key].next(anchor=terms.anchor_at, base=base, after=after)
+        if found is None:
             return None
         return next_wait(new_id(), terms, found, rules, kept, tzdata=tzdata_version(terms.timezone))
 

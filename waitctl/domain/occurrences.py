@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -18,7 +18,6 @@ from waitctl.domain.recurrence import RecurrenceRule, parse_cron, parse_rrule
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.statuses import WaitType
 from waitctl.domain.text import JsonObject
-from waitctl.domain.values import dataclass
 from waitctl.domain.waits import NUMBER, RECURRENCE, WAIT_TYPES, asked_config
 
 _First = TypeVar("_First")
@@ -30,8 +29,7 @@ _MOST_TRIED = 5000
 """Local times that are tried for one that passes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Occurrence:
+class Occurrence(NamedTuple):
     """What the next wait is asked for: its intent, the instant that this is counted from, and what it comes to."""
 
     intent: Intent
@@ -45,6 +43,77 @@ class Occurrence:
         return self.schedule.at
 
 
+class Occurrences:
+    """The occurrences of a rule in a zone, for many recurrences: what they have in common is worked out once.
+
+    Raises `InvalidTimezoneError`.
+    """
+
+    def __init__(self, rule: RecurrenceRule, zone: str, rules: Rules, calendar: Calendar | None) -> None:
+        self._rule, self._zone, self._rules, self._calendar = rule, check_zone(zone), rules, calendar
+        self._spans: dict[clocks.Time | None, tuple[Intent, IntentResolver]] = {}
+        self._found: dict[tuple[datetime, datetime | None], Occurrence | None] = {}
+
+    def next(self, *, anchor: datetime, base: datetime, after: datetime) -> Occurrence | None:
+        """The first occurrence due after ``after``; ``None`` when the rule has come to its end.
+
+        ``anchor`` is where the recurrence began, ``base`` what ``every`` counts from. What was missed is passed over.
+        Raises what `IntentResolver.resolve` raises.
+        """
+        if self._rule.every is not None and not self._rule.fixed:
+            intent, resolver = self._span(self._rule.every, anchor)
+            return self._first(((intent, resolver, base), (intent, resolver, after)), after)
+        key = (after, self._start(anchor))
+        if key not in self._found:
+            self._found[key] = self._first(self._by_the_rule(after, anchor), after)
+        return self._found[key]
+
+    def _first(
+        self, candidates: Iterable[tuple[Intent, IntentResolver, datetime]], after: datetime
+    ) -> Occurrence | None:
+        for intent, resolver, counted_from in candidates:
+            schedule = resolver.resolve(counted_from)
+            if self._rule.until is not None and schedule.at > self._rule.until:
+                return None
+            if schedule.at > after:
+                return Occurrence(intent, counted_from, resolver, schedule)
+        return None
+
+    def _span(self, every: Duration, anchor: datetime) -> tuple[Intent, IntentResolver]:
+        at = self._rule.at or _kept_clock(every, anchor, self._zone)
+        if at not in self._spans:
+            intent = FixedTime(every, at, self._rule.on)
+            self._spans[at] = (intent, self._resolver(intent))
+        return self._spans[at]
+
+    def _resolver(self, intent: Intent) -> IntentResolver:
+        return IntentResolver(intent, self._zone, self._rules, self._calendar)
+
+    def _start(self, anchor: datetime) -> datetime | None:
+        """What of where a recurrence began its rule counts from: an expression from nowhere."""
+        if self._rule.every is not None:
+            return anchor
+        return anchor.replace(microsecond=0) if self._rule.rrule is not None else None
+
+    def _by_the_rule(self, after: datetime, anchor: datetime) -> Iterator[tuple[Intent, IntentResolver, datetime]]:
+        if self._rule.every is not None:
+            found = _multiples(self._rule, self._rule.every, self._zone, anchor, after)
+        else:
+            found = (UntilDate(clocks.PlainDateTime(time), past=Past.FIRE) for time in self._times(after, anchor))
+        for intent in found:
+            yield intent, self._resolver(intent), after
+
+    def _times(self, after: datetime, anchor: datetime) -> Iterator[datetime]:
+        """Local times of an expression, or of a rule of RFC 5545."""
+        start = clocks.Instant(after).to_tz(self._zone).to_plain().to_stdlib() - _BEFORE
+        if self._rule.cron is not None:
+            times: Iterator[datetime] = parse_cron(self._rule.cron, start)
+        else:
+            first = clocks.Instant(anchor).to_tz(self._zone).to_plain().to_stdlib().replace(microsecond=0)
+            times = parse_rrule(str(self._rule.rrule), first, self._zone, near=start).xafter(start, inc=False)
+        return islice(times, _MOST_TRIED)
+
+
 def next_occurrence(
     rule: RecurrenceRule,
     zone: str,
@@ -55,41 +124,8 @@ def next_occurrence(
     base: datetime,
     after: datetime,
 ) -> Occurrence | None:
-    """The first occurrence due after ``after``; ``None`` when the rule has come to its end.
-
-    ``anchor`` is where the recurrence began, ``base`` what ``every`` counts from. What was missed is passed over.
-    Raises what `IntentResolver.resolve` raises.
-    """
-    check_zone(zone)
-    for intent, counted_from in _candidates(rule, zone, anchor=anchor, base=base, after=after):
-        resolver = IntentResolver(intent, zone, rules, calendar)
-        schedule = resolver.resolve(counted_from)
-        if rule.until is not None and schedule.at > rule.until:
-            return None
-        if schedule.at > after:
-            return Occurrence(intent, counted_from, resolver, schedule)
-    return None
-
-
-def _candidates(
-    rule: RecurrenceRule, zone: str, *, anchor: datetime, base: datetime, after: datetime
-) -> Iterator[tuple[Intent, datetime]]:
-    if rule.every is not None and not rule.fixed:
-        yield FixedTime(rule.every, rule.at or _kept_clock(rule.every, anchor, zone), rule.on), base
-        yield FixedTime(rule.every, rule.at or _kept_clock(rule.every, anchor, zone), rule.on), after
-        return
-    if rule.every is not None:
-        found = _multiples(rule, rule.every, zone, anchor, after)
-    else:
-        start = clocks.Instant(after).to_tz(zone).to_plain().to_stdlib() - _BEFORE
-        if rule.cron is not None:
-            times: Iterator[datetime] = parse_cron(rule.cron, start)
-        else:
-            first = clocks.Instant(anchor).to_tz(zone).to_plain().to_stdlib().replace(microsecond=0)
-            times = parse_rrule(str(rule.rrule), first, zone).xafter(start, inc=False)
-        found = (UntilDate(clocks.PlainDateTime(time), past=Past.FIRE) for time in islice(times, _MOST_TRIED))
-    for intent in found:
-        yield intent, after
+    """`Occurrences.next`, for one recurrence."""
+    return Occurrences(rule, zone, rules, calendar).next(anchor=anchor, base=base, after=after)
 
 
 def _kept_clock(every: Duration, anchor: datetime, zone: str) -> clocks.Time | None:
@@ -121,9 +157,9 @@ def preview(
 ) -> list[datetime]:
     """The first ``count`` instants of a rule, as they come if every wait ends when it is due."""
     found: list[datetime] = []
-    base = after = anchor
+    occurrences, base, after = Occurrences(rule, zone, rules, calendar), anchor, anchor
     while len(found) < min(count, rule.count or count):
-        following = next_occurrence(rule, zone, rules, calendar, anchor=anchor, base=base, after=after)
+        following = occurrences.next(anchor=anchor, base=base, after=after)
         if following is None:
             break
         found.append(following.at)

@@ -230,8 +230,11 @@ def parse_cron(text: str, after: datetime) -> Iterator[datetime]:
         raise InvalidRecurrenceError(f"{text[:80]!r} is no cron expression: {str(error).lower()}") from error
 
 
-def parse_rrule(text: str, start: datetime, zone: str) -> Any:
-    """The rule of RFC 5545, as `dateutil.rrule` has it, from a local time on. Raises `InvalidRecurrenceError`."""
+def parse_rrule(text: str, start: datetime, zone: str, *, near: datetime | None = None) -> Any:
+    """The rule of RFC 5545, as `dateutil.rrule` has it, from a local time on. Raises `InvalidRecurrenceError`.
+
+    One that is asked for what comes after ``near`` may begin later, and is the same from there on.
+    """
     from dateutil.rrule import rrulestr
 
     rule = text.strip().upper().removeprefix("RRULE:")
@@ -245,6 +248,24 @@ def parse_rrule(text: str, start: datetime, zone: str) -> Any:
         until = clocks.Instant.parse_iso(found[1] + "Z").to_tz(zone).to_plain().to_stdlib()
         rule = rule.replace(found[0], f"UNTIL={until:%Y%m%dT%H%M%S}")
     try:
-        return rrulestr(rule, dtstart=start, cache=False)
-    except (ValueError, TypeError, KeyError) as error:
+        return rrulestr(rule, dtstart=start if near is None else _begun_near(rule, start, near), cache=False)
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise InvalidRecurrenceError(f"{text[:80]!r} is no rule: {error}") from error
+
+
+_PERIODS = {"HOURLY": timedelta(hours=1), "DAILY": timedelta(days=1), "WEEKLY": timedelta(weeks=1)}
+_PERIODS_BEFORE = 2
+"""The first week of a rule may be a part of one."""
+
+
+def _begun_near(rule: str, start: datetime, time: datetime) -> datetime:
+    """So many whole periods of a rule after ``start`` that it need not be walked through until ``time``.
+
+    One that counts has to be counted from its beginning; one of months or years has few.
+    """
+    unit = re.search(r"FREQ=([A-Z]+)", rule)
+    if unit is None or unit[1] not in _PERIODS or "COUNT=" in rule:
+        return start
+    given = re.search(r"INTERVAL=([0-9]+)", rule)
+    period = _PERIODS[unit[1]] * max(1, int(given[1]) if given else 1)
+    return start + max(0, (time - start) // period - _PERIODS_BEFORE) * period

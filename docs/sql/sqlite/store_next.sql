@@ -18,5 +18,6 @@ FROM (
     FROM json_each(:given)
 ) AS given, workflow_recurrences
 WHERE workflow_recurrences.id = given."of"
+  AND TRUE
 ON CONFLICT DO NOTHING
 RETURNING id;

@@ -101,7 +101,8 @@ def go_on(connection: Connection, following: Sequence[NextWait], *, now: datetim
         for wait in following
     ]
     go_on = by_dialect(connection, sqlite=_go_on_step_by_step, postgresql=_go_on_at_once)
-    given = {"given": as_tuples(rows, connection.dialect), "now": now}
+    ids = [wait.recurrence_id for wait in following]
+    given = {"given": as_tuples(rows, connection.dialect), "ids": ids, "now": now}
     return go_on(connection, following, given, {"reason": reason, "actor": actor})
 
 

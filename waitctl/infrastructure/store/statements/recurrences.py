@@ -14,7 +14,7 @@ from waitctl.domain.contacts import TZ_FIELD
 from waitctl.domain.recurrence import RecurrenceStatus
 from waitctl.domain.statuses import WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
-from waitctl.infrastructure.dialects import Tuples, insert_new, is_among
+from waitctl.infrastructure.dialects import Tuples, insert_new, is_among, is_joined_among
 from waitctl.infrastructure.schema import recurrences, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.creation import first_lines
@@ -110,7 +110,7 @@ def _next_waits(given: FromClause) -> sa.Insert:
     """What a wait has of its recurrence is taken from there."""
     of = [recurrences.c[name] for name in _OF_RECURRENCE]
     status = literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
-    rows = sa.select(*(given.c[name] for name in _OWN), *of, status, _NOW, _NOW).where(recurrences.c.id == given.c.of)
+    rows = sa.select(*(given.c[name] for name in _OWN), *of, status, _NOW, _NOW).where(_is_its_own(given))
     return insert_new(waits).from_select([*_OWN, *_OF_RECURRENCE, "status", "created_at", "updated_at"], rows)
 
 
@@ -122,8 +122,12 @@ def _noted(given: FromClause, stored: FromClause) -> sa.Update:
         "status": literal(RecurrenceStatus.ACTIVE.value, recurrences.c.status),
         "updated_at": _NOW,
     }
-    is_theirs = sa.and_(recurrences.c.id == given.c.of, stored.c.id == given.c.id)
-    return sa.update(recurrences).where(is_theirs).values(changed)
+    return sa.update(recurrences).where(_is_its_own(given), stored.c.id == given.c.id).values(changed)
+
+
+def _is_its_own(given: FromClause) -> sa.ColumnElement[bool]:
+    """Whether a recurrence is the one of a wait that comes next."""
+    return sa.and_(recurrences.c.id == given.c.of, is_joined_among(recurrences.c.id))
 
 
 @statement
