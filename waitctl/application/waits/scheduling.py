@@ -279,8 +279,8 @@ class WaitSchedulingService:
     ) -> PendingWaitsSummary:
         """Count what is open, of the waits that are meant. The deliveries are counted whatever wait they are of.
 
-        ``handlers`` are those that this host knows; deliveries to others are held. With ``failing`` the backlogs say, too,
-        how many of their deliveries have failed, which takes longer.
+        ``handlers`` are those that this host knows; deliveries to others are held. With ``failing`` the backlogs say,
+        too, how many of their deliveries have failed, which takes longer.
         """
         from waitctl.application.inline_commands import InlineCommands
         from waitctl.infrastructure.store import overview, pauses, quarantine, ticks
