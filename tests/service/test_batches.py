@@ -99,7 +99,7 @@ def test_batches_are_no_larger_than_the_ticks(sqlite_scene: Scene, tmp_path: Pat
     go = os.open(tmp_path / "go", os.O_RDWR)
     out = handle(sqlite_scene, tmp_path, f"wc -l >> $OUT; read line < {tmp_path}/go")
     due(sqlite_scene, 7)
-    leased = "SELECT count(*) FROM workflow_wait_deliveries WHERE attempt > 0"
+    leased = "SELECT count(*) FROM workflow_wait_deliveries WHERE status = 'running'"
     with ThreadPoolExecutor(1) as aside:
         ticking = aside.submit(sqlite_scene.tick, batch_size=2)
         until(lambda: sqlite_scene.sql(leased)[0][0] >= 4, "two batches are leased")

@@ -151,7 +151,7 @@ def forget(site: Site, actor: str, identifier: str, _: Form) -> str:
 async def plan_many(request: Request) -> Response:
     """Plan a change of the waits that the URL's filters mean, and show the plan.
 
-    Raises `InvalidWaitConfigurationError` for no filter at all, and what planning raises.
+    Raises `InvalidWaitConfigurationError` for no filter at all, `PlanTooLargeError`, and what else planning raises.
     """
     site, actor, form = await _may_act(request)
     refuse_unknown(request.query_params, NAMES)
