@@ -33,10 +33,12 @@ from waitctl import (
 from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.durations import Duration, parse_duration
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
+from waitctl.infrastructure.database import host_clock
 from waitctl.infrastructure.executor import Connection
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 class HandlerModule(ModuleType):
@@ -144,6 +146,9 @@ class Scene:
             with sqlite3.connect(self.database.path) as connection:
                 connection.execute(statement + "(?, ?, ?, ?, ?, ?)", row)
             connection.close()
+            inserted = host_clock()
+            while host_clock() - inserted < MILLISECOND:  # what SQLite stamps with one has no order
+                pass
         else:
             with psycopg.connect(self.url) as foreign:
                 foreign.execute((statement + "(%s, %s, %s, %s, %s, %s)").encode(), row)

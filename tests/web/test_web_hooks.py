@@ -231,3 +231,13 @@ def test_a_source_that_is_not_set_up_here_may_be_sent_to_later(url: str, tmp_pat
         answer = send(client, "calcom", signed("calcom", AT))
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "not_configured", "5")
         assert "NOT_SET" not in answer.text
+
+
+def test_nobody_hears_what_is_wrong_with_a_secret(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOO_SHORT", "whsec_AAAA")
+    given = {"lines": SourceConfig("lines", format="standardwebhooks", secret_env=("TOO_SHORT",))}
+    with door(settings_of(url, tmp_path, sources=given)) as client:
+        headers = {"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
+        answer = client.ask("POST", "/hooks/lines", "{}", headers | {"content-type": "application/json"})
+        assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "not_configured", "5")
+        assert "short" not in answer.text and "bytes" not in answer.text

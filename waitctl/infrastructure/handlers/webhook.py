@@ -346,7 +346,8 @@ def _is_plain_success(answer: bytes) -> bool:
     of what a delivery costs. Whatever is not as plain as that is for http.client.
     """
     head, blank, body = answer.partition(b"\r\n\r\n")
-    if not blank or not head.startswith(b"HTTP/1.1 2"):
+    is_success = head[:10] == b"HTTP/1.1 2" and head[10:12].isdigit() and head[12:13] in b" \r"
+    if not blank or not is_success:
         return False
     head = head.lower() + b"\r\n"
     length = b"\r\ncontent-length: %d\r\n" % len(body)
