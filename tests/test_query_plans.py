@@ -224,6 +224,18 @@ def test_claiming_due_waits(large: Database) -> None:
     check(explained(large, claim), "ix_wait_executions_scheduled")
 
 
+def test_ending_a_full_batch(large: Database) -> None:
+    """A thousand waits are looked up one by one; PostgreSQL would read all that there are, and do it in every batch."""
+    now = datetime(2027, 1, 1, tzinfo=UTC)  # all are due
+
+    def claim(connection: Connection) -> object:
+        return due.resolve_due(connection, now=now, late_before=now, limit=1000, reason="due", actor="test")
+
+    plans = explained(large, claim)
+    check(plans, "ix_wait_executions_scheduled")
+    assert "Seq Scan on workflow_wait_executions" not in "\n".join(plans)
+
+
 def test_finding_out_that_there_is_nothing_to_do(large: Database) -> None:
     plans = explained(large, lambda connection: ticks.is_anything_left(connection, now=NOW))
     check(plans, "ix_wait_deliveries_pending", "ix_wait_deliveries_running")
