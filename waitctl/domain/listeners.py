@@ -145,8 +145,8 @@ class EventQuery:
             given = getattr(self, name)
             if not isinstance(given, kind) and (given is not None or name != "until"):
                 object.__setattr__(self, name, named(given))
-        if self.at is not None and type(self.at) is not clocks.Time:
-            object.__setattr__(self, "at", parse_time_of_day(str(self.at)))
+        if self.at is not None:
+            object.__setattr__(self, "at", _time_of_day(self.at))
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
@@ -354,6 +354,10 @@ def _names(given: object) -> tuple[str, ...]:
     if isinstance(given, list):
         return tuple(given)
     raise InvalidEventTypeError(f"{given!r:.80} names no event types", hint="a tuple of texts")
+
+
+def _time_of_day(given: object) -> clocks.Time:
+    return given if isinstance(given, clocks.Time) else parse_time_of_day(str(given))
 
 
 _READ_AS: tuple[tuple[str, type, Callable[[object], object]], ...] = (
