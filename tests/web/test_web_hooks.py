@@ -205,7 +205,7 @@ def test_a_source_without_a_secret_takes_a_token_unless_the_config_says_that_any
     with door(settings_of(url, tmp_path, sources=given), token=None) as client:
         assert client.ask("POST", "/hooks/lines", line, lines).status == 401
         assert client.with_token("reader-token-of-16-characters").ask("POST", "/hooks/lines", line, lines).status == 403
-        assert client.with_token("sender-token-of-16-characters").ask("POST", "/hooks/lines", line, lines).status == 200
+        assert client.with_token("sender-token-of-16-characters").ask("POST", "/hooks/lines", line, lines).status == 202
         assert client.ask("POST", "/hooks/open", line + '\n{"type": 7}\n\nx', lines).json == {
             **dict.fromkeys(("duplicates", "ignored", "matched", "without_id"), 0),
             "received": 3,

@@ -36,7 +36,7 @@ class DeliveryService:
     def list_backlogs(self, known: Collection[str] = ()) -> list[Backlog]:
         """What each handler has before it, by name: those in the outbox, and the others in ``known``."""
         with self._database.read() as connection:
-            found = overview.backlogs(connection, now=self._database.clock(connection))
+            found = overview.backlogs(connection, now=self._database.clock(connection), failing=True)
         idle = set(known).difference(each.handler for each in found)
         return sorted([*found, *map(Backlog, idle)], key=lambda each: each.handler)
 
