@@ -366,6 +366,11 @@ class HandlerWorkers:
         """Note that the leases run from now."""
         self._renew_at = time.monotonic() + self.lease.total_seconds() / 2
 
+    def stop(self) -> None:
+        """Let the handler end what outlives its timeout."""
+        if self.handler is not None:
+            self.handler.stop()
+
     def close(self) -> None:
         """End the workers, once what they have begun is done, and let go of the handler."""
         for _ in self._threads:

@@ -233,7 +233,7 @@ class Tick:
         from concurrent.futures import ThreadPoolExecutor, wait
 
         with self.dispatcher() as dispatcher, ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside:
-            delivering = aside.submit(dispatcher.run, may_claim=self.current.may_go_on)
+            delivering = aside.submit(dispatcher.run, may_claim=self.current.may_go_on, interrupted=self._interrupted)
             try:
                 self.resolver.resolve_all(dispatcher)
             finally:

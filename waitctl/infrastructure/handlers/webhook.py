@@ -88,6 +88,9 @@ class WebhookHandler:
         except HTTPException as error:
             return Failed(f"{self._url.hostname} does not speak HTTP: {type(error).__name__}")
 
+    def stop(self) -> None:
+        """Its exchanges end by their timeout anyhow."""
+
     def close(self) -> None:
         """Close the connections."""
         while self._idle:
