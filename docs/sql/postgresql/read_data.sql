@@ -1,5 +1,5 @@
 -- read_data
--- An event's data.
+-- The data of one event, by its id.
 
 SELECT CAST(workflow_events.data AS TEXT) AS data
 FROM workflow_events
