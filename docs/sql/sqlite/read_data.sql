@@ -1,5 +1,5 @@
 -- read_data
--- The data of one event, by its id.
+-- The data of an event, by its id.
 
 SELECT CAST(workflow_events.data AS TEXT) AS data
 FROM workflow_events
