@@ -410,6 +410,20 @@ def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> 
     check(explained(large, count)[-1:], "ix_wait_executions_scheduled", "ix_event_listeners_expires")
 
 
+def test_listing_who_sleeps_beside_a_pending_outbox(large: Database) -> None:
+    """The first of each handler's, in the order in which the index has them; all of them are never sorted."""
+
+    def look(connection: Connection) -> None:
+        connection.execute("UPDATE workflow_wait_deliveries SET status = 'pending', delivered_at = NULL, attempt = 1")
+        connection.execute("ANALYZE workflow_wait_deliveries")
+        assert len(sleeping.list_sleeping(connection, WaitFilter(), now=NOW, limit=50, after=None)) == 50
+
+    plans = [each for each in explained(large, look) if "workflow_wait_deliveries" in each]
+    [plan] = [each for each in plans if "ix_wait_deliveries_pending" in each and "ix_wait_deliveries_wait" in each]
+    assert "TEMP B-TREE FOR ORDER BY" not in plan, plan
+    assert not re.search(r"Sort Key: workflow_wait_deliveries[^\n]*\n[^\n]*Seq Scan", plan), plan
+
+
 def test_looking_at_what_is_open(large: Database) -> None:
     """A screen reads some of what is open, and nothing of the history; the handlers without reading the outbox."""
 

@@ -1,5 +1,5 @@
 -- read_data
--- An event's data.
+-- The data of an event, by its id.
 
 SELECT CAST(workflow_events.data AS TEXT) AS data
 FROM workflow_events

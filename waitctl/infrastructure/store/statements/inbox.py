@@ -52,7 +52,7 @@ def _claim() -> sa.Select[Any]:
 
 @statement
 def _read_data() -> sa.Select[Any]:
-    """An event's data."""
+    """The data of an event, by its id."""
     return sa.select(sa.cast(events.c.data, sa.Text)).where(events.c.id == sa.bindparam("id"))
 
 
