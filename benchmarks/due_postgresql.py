@@ -10,13 +10,28 @@ from benchmarks.measure import Comparison, Setting, alternate, run, seconds
 from benchmarks.rows import Kind, insert_postgresql
 from waitctl import Database, Settings, Tick, TickOptions
 from waitctl.application.processor.run import Phase
+from waitctl.domain.handlers import HandlerConfig, PythonConfig
 
 TABLES = ("workflow_wait_executions", "workflow_wait_transitions", "workflow_wait_deliveries")
 BATCH = 1000
+NUDGE = HandlerConfig("nudge", PythonConfig("benchmarks.handlers:nothing"))
+"""Of the waits: what no host knows is held, counted and logged."""
 
-# Our tables once more, with everything that is on them.
-COPIES = "CREATE SCHEMA copies;" + "".join(
-    f"CREATE TABLE copies.{table} (LIKE public.{table} INCLUDING ALL);" for table in TABLES
+REFERENCES = (
+    ("workflow_event_listeners", "wait_id", "workflow_wait_executions"),
+    ("workflow_listener_matches", "wait_id", "workflow_wait_executions"),
+    ("workflow_delivery_outputs", "delivery_id", "workflow_wait_deliveries"),
+)
+
+# Our tables once more, with everything that is on them: what refers to one costs each update of it.
+COPIES = (
+    "CREATE SCHEMA copies;"
+    + "".join(f"CREATE TABLE copies.{table} (LIKE public.{table} INCLUDING ALL);" for table in TABLES)
+    + "".join(
+        f"CREATE TABLE copies.{table}"
+        f" (LIKE public.{table} INCLUDING ALL, FOREIGN KEY ({column}) REFERENCES copies.{to} ON DELETE CASCADE);"
+        for table, column, to in REFERENCES
+    )
 )
 
 # The same columns with no more than a tick cannot do without: primary keys and the index that the claim reads.
@@ -118,7 +133,7 @@ def tick_due(url: str) -> None:
     """Resolve all due waits in process."""
     options = TickOptions(batch_size=BATCH, only=frozenset({Phase.DUE}), time_budget=timedelta(hours=1))
     with Database(url) as database:
-        Tick(database, Settings(url), options).run()
+        Tick(database, Settings(url, handlers={"nudge": NUDGE}), options).run()
 
 
 def due(setting: Setting) -> list[Comparison]:

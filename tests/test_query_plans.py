@@ -224,6 +224,18 @@ def test_claiming_due_waits(large: Database) -> None:
     check(explained(large, claim), "ix_wait_executions_scheduled")
 
 
+def test_ending_a_full_batch(large: Database) -> None:
+    """A thousand waits are looked up one by one; PostgreSQL would read all that there are, and do it in every batch."""
+    now = datetime(2027, 1, 1, tzinfo=UTC)  # all are due
+
+    def claim(connection: Connection) -> object:
+        return due.resolve_due(connection, now=now, late_before=now, limit=1000, reason="due", actor="test")
+
+    plans = explained(large, claim)
+    check(plans, "ix_wait_executions_scheduled")
+    assert "Seq Scan on workflow_wait_executions" not in "\n".join(plans)
+
+
 def test_finding_out_that_there_is_nothing_to_do(large: Database) -> None:
     plans = explained(large, lambda connection: ticks.is_anything_left(connection, now=NOW))
     check(plans, "ix_wait_deliveries_pending", "ix_wait_deliveries_running")
@@ -396,6 +408,20 @@ def test_counting_what_is_upcoming(large: Database, workflow_id: str | None) -> 
             assert sum(counted.timeouts.values()) == 120
 
     check(explained(large, count)[-1:], "ix_wait_executions_scheduled", "ix_event_listeners_expires")
+
+
+def test_listing_who_sleeps_beside_a_pending_outbox(large: Database) -> None:
+    """The first of each handler's, in the order in which the index has them; all of them are never sorted."""
+
+    def look(connection: Connection) -> None:
+        connection.execute("UPDATE workflow_wait_deliveries SET status = 'pending', delivered_at = NULL, attempt = 1")
+        connection.execute("ANALYZE workflow_wait_deliveries")
+        assert len(sleeping.list_sleeping(connection, WaitFilter(), now=NOW, limit=50, after=None)) == 50
+
+    plans = [each for each in explained(large, look) if "workflow_wait_deliveries" in each]
+    [plan] = [each for each in plans if "ix_wait_deliveries_pending" in each and "ix_wait_deliveries_wait" in each]
+    assert "TEMP B-TREE FOR ORDER BY" not in plan, plan
+    assert not re.search(r"Sort Key: workflow_wait_deliveries[^\n]*\n[^\n]*Seq Scan", plan), plan
 
 
 def test_looking_at_what_is_open(large: Database) -> None:

@@ -98,6 +98,10 @@ def _figures(
     for pair in range(1 if setting.quick else PAIRS):
         for side in (1, 0) if pair % 2 else (0, 1):
             sides[side].append((ours, theirs)[side](verb, count))
+        told = ", ".join(
+            f"{figure} {sides[0][-1][figure]:,.0f} against {sides[1][-1][figure]:,.0f}" for figure in sides[0][-1]
+        )
+        say(f"peers-{verb} {theirs.name} {pair + 1}: {told}")
     return sides
 
 

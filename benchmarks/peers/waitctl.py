@@ -28,11 +28,15 @@ class Waitctl(Peer):
     async def install(self) -> None:
         self._database = Database(self.url)
         self._database.upgrade()
+        # What a command loads when it needs it is loaded before the clock starts, as the peers' libraries are.
+        self._waits = WaitSchedulingService(self._database)
+        self._waits.create_waits(())
+        EventService(self._database).ingest_ndjson(())
 
     async def schedule(self, jobs: int) -> None:
         with self._database.read() as connection:
             yesterday = self._database.clock(connection) - timedelta(days=1)
-        WaitSchedulingService(self._database).create_waits(
+        self._waits.create_waits(
             WaitRequest.fixed_time("1h", self._spec(number), base=yesterday) for number in range(jobs)
         )
 

@@ -234,6 +234,57 @@ def test_a_resident_tick(configured: Waitctl) -> None:
     assert (configured.folder / "noted").read_text() == "soon due\n"
 
 
+OUTLIVES = {
+    "blocks": "def handle(document):\n    begin()\n    threading.Event().wait()",
+    "does not hear of it": (
+        "async def handle(document):\n    begin()\n    while True:\n        with contextlib.suppress(BaseException):\n"
+        "            await asyncio.sleep(3600)"
+    ),
+    "is stopped": "def handle(document):\n    begin()\n    os.kill(os.getpid(), signal.SIGSTOP)",
+}
+
+
+@pytest.mark.parametrize("source", OUTLIVES.values(), ids=OUTLIVES)
+def test_a_function_that_outlives_its_timeout_is_ended_with_its_tick(configured: Waitctl, source: str) -> None:
+    (configured.folder / "outliving.py").write_text(
+        "import asyncio, contextlib, os, pathlib, signal, threading\n"
+        f"def begin():\n    pathlib.Path({str(configured.folder / 'begun')!r}).write_text(str(os.getpid()))\n{source}\n"
+    )
+    config = configured.folder / "config.toml"
+    config.write_text('[handlers.call]\npython = "outliving:handle"\ntimeout = "1s"\n')
+    here = {"WAITCTL_CONFIG": str(config), "PYTHONPATH": str(configured.folder)}
+    configured("resume", create(configured, "fixed-time", "1h", "--handler", "call")).ok()
+    tick = configured.start("tick", "-o", "json", env=here)
+    until(
+        lambda: (configured.folder / "begun").exists() and (configured.folder / "begun").read_text() != "", "its call"
+    )
+    tick.send_signal(signal.SIGTERM)
+    finished = finish(tick).ok()
+    assert (finished.json["retried"], finished.json["stopped"]) == (1, "interrupted")
+    assert not Path(f"/proc/{(configured.folder / 'begun').read_text()}").exists()
+    (delivery,) = configured("delivery", "list", "-o", "json", env=here).ok().json["deliveries"]
+    assert (delivery["attempt"], delivery["status"]) == (1, "pending")
+    assert delivery["last_error"].startswith("it outlived its timeout when the tick was told to end")
+
+
+def test_a_tick_that_is_killed_leaves_no_function_and_no_traceback(configured: Waitctl) -> None:
+    (configured.folder / "outliving.py").write_text(
+        "import os, pathlib, threading\ndef handle(document):\n"
+        f"    pathlib.Path({str(configured.folder / 'begun')!r}).write_text(str(os.getpid()))\n    threading.Event().wait()\n"
+    )
+    config = configured.folder / "config.toml"
+    config.write_text('[handlers.call]\npython = "outliving:handle"\n')
+    here = {"WAITCTL_CONFIG": str(config), "PYTHONPATH": str(configured.folder)}
+    configured("resume", create(configured, "fixed-time", "1h", "--handler", "call")).ok()
+    tick = configured.start("tick", "-o", "json", env=here)
+    until(
+        lambda: (configured.folder / "begun").exists() and (configured.folder / "begun").read_text() != "", "its call"
+    )
+    tick.send_signal(signal.SIGKILL)
+    assert finish(tick).err == ""
+    until(lambda: not Path(f"/proc/{(configured.folder / 'begun').read_text()}").exists(), "its end")
+
+
 @pytest.mark.parametrize(
     "option", [["--as-of", "2030-01-01T00:00:00Z"], ["--dry-run"], ["--max-batches", "1"], ["--time-budget", "1s"]]
 )

@@ -67,6 +67,8 @@ def test_a_day_of_an_operator(run_on: Waitctl, tmp_path: Path) -> None:
 def test_bad_input(run: Waitctl, tmp_path: Path) -> None:
     assert "0" in run("prune", "--older-than", "0").error(2)
     assert "Missing option" in run("prune").error(2)
+    assert run("metrics", "--textfile", "/").error(2) == "cannot write /: Is a directory"
+    assert run("metrics", "--textfile", "").error(2) == "cannot write .: Is a directory"
     assert run("metrics", "--textfile", f"{tmp_path}/none/x.prom").error(2) == (
         f"cannot write {tmp_path}/none/x.prom: No such file or directory"
     )

@@ -252,6 +252,35 @@ def test_check_names_files_that_others_may_write_or_read(here: Waitctl) -> None:
     assert (of_secret["line"], of_secret["example"]) == (3, f"chmod go-rwx {secret}")
 
 
+@pytest.mark.parametrize(
+    ("format_", "secret", "words"),
+    [
+        ("standardwebhooks", "whsec_AAAA", "too short"),
+        ("resend", "whsec_AAAA", "too short"),
+        ("cloudevents", "whsec_AAAA", "too short"),
+        ("postmark", "nocolon", "user:password"),
+        ("sendgrid-inbound", ":", "user:password"),
+        ("sendgrid", "garbage", "public key"),
+        ("stripe", "whpk_" + "A" * 43 + "=", "public key"),
+        ("typeform", "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE" + "A" * 88, "public key"),
+    ],
+)
+@pytest.mark.parametrize("kept", ["secret_env", "secret_file"])
+def test_check_looks_at_the_secrets_of_senders(here: Waitctl, format_: str, secret: str, words: str, kept: str) -> None:
+    (here.folder / "s").write_text(secret)
+    (here.folder / "s").chmod(0o600)
+    named = "S" if kept == "secret_env" else "s"
+    (here.folder / "of.toml").write_text(f'[sources.a]\nformat = "{format_}"\n{kept} = "{named}"\n')
+
+    checked = here("--config", "of.toml", "config", "check", "-o", "json", env={"S": secret})
+
+    assert checked.code == 2
+    (problem,) = checked.json["problems"]
+    assert (problem["key"], problem["line"]) == (f"sources.a.{kept}", 3)
+    assert words in problem["problem"]
+    assert len(secret) < 5 or secret not in checked.out + checked.err
+
+
 def test_check_looks_at_the_environment(here: Waitctl) -> None:
     checked = here(
         "config",

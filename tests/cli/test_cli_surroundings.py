@@ -11,6 +11,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
@@ -44,6 +45,37 @@ def test_a_server_that_does_not_answer(tmp_path: Path, command: list[str]) -> No
     error = finished.json_error(5)
     assert error["code"] == "database_unreachable"
     assert "secret" not in finished.err
+
+
+UNREADABLE: dict[str, str] = {"client_encoding": "LATIN1", "DateStyle": "German", "standard_conforming_strings": "off"}
+
+
+@pytest.mark.parametrize("how", ["environment", "database"])
+def test_settings_of_a_session_are_our_own(postgres_url: str, tmp_path: Path, how: str) -> None:
+    """What the environment, the role or the database say of encodings and dates makes nothing unreadable."""
+    run = Waitctl(tmp_path, postgres_url)
+    env: dict[str, str | None] = {"PGCLIENTENCODING": "EUC_TW", "PGDATESTYLE": "German"}
+    if how == "database":
+        env = {}
+        url = make_url(postgres_url)
+        with psycopg.connect(url.set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
+            for name, value in UNREADABLE.items():
+                connection.execute(f"ALTER DATABASE {url.database} SET {name} = '{value}'".encode())
+    wait = (
+        run("create", "fixed-time", "1s", "-e", "w€\\", "--from", "2026-01-01T00:00:00Z", "-o", "id", env=env).ok().out
+    )
+    run("event", "record", "sms_reply", "-c", "€@example.org", env=env).ok()
+    assert run("tick", "-o", "json", env=env).ok().json["resumed"] == 1
+    found = run("status", wait.strip(), "-o", "json", env=env).ok().json
+    assert (found["workflow_execution_id"], found["scheduled_at"]) == ("w€\\", "2026-01-01T00:00:01Z")
+    for command in (("list",), ("event", "list"), ("doctor",), ("check",), ("pending",), ("upcoming",), ("analytics",)):
+        assert "bug" not in run(*command, env=env).err
+
+
+def test_a_database_that_is_a_folder(tmp_path: Path) -> None:
+    run = Waitctl(tmp_path, "sqlite:////")
+    for command in (("list",), ("tick",), TIME):
+        assert run(*command).error(2) == "/ is a folder, no file"
 
 
 def test_a_read_only_database(run: Waitctl) -> None:

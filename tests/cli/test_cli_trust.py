@@ -139,7 +139,9 @@ def test_links_on_the_way_are_whose_they_are(run: Waitctl, home: Path) -> None:
 # -- databases ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [("pending",), ("tick",), ("create", "fixed-time", "1h"), ("db", "upgrade")])
+@pytest.mark.parametrize(
+    "command", [("pending",), ("tick",), ("create", "fixed-time", "1h"), ("db", "upgrade"), ("db", "backup", "copy.db")]
+)
 def test_a_database_of_somebody_else_is_not_used(run: Waitctl, home: Path, command: tuple[str, ...]) -> None:
     if not IS_ROOT:
         return
@@ -291,6 +293,28 @@ def test_a_trigger_that_somebody_left_calls_nothing_of_ours(run: Waitctl, home: 
         )
     message = run("event", "record", "sms_reply", "-c", "a").error(5)
     assert "a trigger or a view that calls functions of waitctl" in message
+
+
+def test_a_trigger_that_calls_what_is_not_there(run: Waitctl, home: Path) -> None:
+    with closing(sqlite3.connect(home / "waits.db")) as connection:
+        connection.execute(
+            "CREATE TRIGGER hostile AFTER INSERT ON workflow_events BEGIN SELECT writefile('/tmp/x', 'y'); END"
+        )
+    assert "a trigger or a view that calls what is not there" in run("event", "record", "sms_reply", "-c", "a").error(5)
+
+
+def test_a_page_goes_through_nobody_elses_link(run: Waitctl, home: Path) -> None:
+    if not IS_ROOT:
+        return
+    home.chmod(0o1777)
+    precious, link = home / "precious", home / "page.html"
+    precious.write_text("mine")
+    as_somebody(lambda: link.symlink_to(precious))
+    assert run("analytics", "--html", str(link)).error(2) == f"the page is not safe: {link} belongs to nobody"
+    assert precious.read_text() == "mine"
+    (home / "own.html").symlink_to(precious)
+    assert run("analytics", "--html", str(home / "own.html")).code == 0
+    assert precious.read_text() != "mine"
 
 
 @pytest.mark.parametrize(

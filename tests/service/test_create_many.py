@@ -243,6 +243,21 @@ def test_what_depends_on_the_single_wait_is_its_own(scene: Scene) -> None:
     assert scene.waits.create_waits(requests) == CreateTotals(35, 0, 35)
 
 
+def test_each_keeps_who_has_caused_it_and_its_template(scene: Scene) -> None:
+    traces = [f"00-{str(n) * 32}-{str(n) * 16}-01" for n in (1, 2)]
+    bound = {name: {"name": name, "version": 1} for name in ("t1", "t2")}
+    specs = [
+        *(WaitSpec(trace, traceparent=trace) for trace in traces),
+        *(WaitSpec(name, template=template) for name, template in bound.items()),
+    ]
+    assert scene.waits.create_waits(WaitRequest.fixed_time("1h", spec) for spec in specs) == CreateTotals(4, 4)
+    kept = {
+        wait.workflow_execution_id: wait.wait_config.get("traceparent") or wait.wait_config["template"]
+        for wait in (status.wait for status in scene.waits.list_waits(limit=10)[0])
+    }
+    assert kept == {trace: trace for trace in traces} | bound
+
+
 # -- what becomes of each ----------------------------------------------------------------------------------------------
 
 

@@ -112,8 +112,20 @@ def test_a_clock_that_was_set_back(sqlite_scene: Scene) -> None:
     scene = sqlite_scene.on_the_real_clock()
     beat(scene, host_clock() + timedelta(hours=2))
     found = findings(scene)
-    assert states(found) == {"clock": "fail"}
+    assert states(found) == {"clock": "fail", "last_tick": "fail"}
     assert "behind the last tick" in found["clock"].detail and "--ignore-clock" in (found["clock"].remedy or "")
+    assert "in the future" in found["last_tick"].detail
+    assert plugin(scene).line.startswith(
+        "WAITCTL CRITICAL - the clock is behind: the last tick was 1 h 59 min in the future"
+    )
+
+
+def test_a_servers_clock_that_was_set_back(postgres_scene: Scene) -> None:
+    """There ticks go on; but when they cease, it is not seen until the clock has caught up."""
+    scene = postgres_scene.on_the_real_clock()
+    beat(scene, host_clock() + timedelta(hours=2))
+    assert states(findings(scene)) == {"clock": "fail", "last_tick": "fail"}
+    assert plugin(scene).line.startswith("WAITCTL WARNING - the server's clock is behind: the last tick was 1 h 59 min")
 
 
 def test_a_host_whose_clock_is_not_the_servers(postgres_scene: Scene) -> None:

@@ -15,9 +15,9 @@ from tests.scene import Scene
 from waitctl import Database, Settings, Tick, load_settings
 from waitctl.application.events.webhooks import WebhookService
 from waitctl.application.processor.run import Phase
-from waitctl.domain.errors import PayloadCutError
+from waitctl.domain.errors import InvalidEventError, PayloadCutError
 from waitctl.domain.quarantine import MAX_KEPT
-from waitctl.domain.text import MAX_JSON
+from waitctl.domain.text import MAX_JSON, parse_json_object
 
 
 @pytest.fixture
@@ -206,10 +206,12 @@ def test_of_events_that_complete_a_count_together_it_is_the_last_received(scene:
 
 
 @pytest.mark.parametrize("data", ["[1, 2]", '"text"', "3", "null"])
-def test_data_that_is_no_object_matches_only_what_asks_nothing_of_it(scene: Scene, data: str) -> None:
-    picky, easy = scene.listen(execution="picky", match={"n": "1"}), scene.listen(execution="easy")
+def test_stored_data_that_is_no_object_matches_only_what_asks_nothing_of_it(scene: Scene, data: str) -> None:
+    """Versions before took it in from the inbox table."""
+    scene.create()
     scene.insert_event(data=data)
-    scene.tick()
+    scene.sql("UPDATE workflow_events SET correlated_at = received_at")
+    picky, easy = scene.listen(execution="picky", match={"n": "1"}), scene.listen(execution="easy")  # by look-back
     assert scene.statuses(picky, easy) == "waiting resumed"
 
 
@@ -298,31 +300,115 @@ def test_door_is_worked_off_in_batches(scene: Scene) -> None:
     ],
     ids=["surrogate", "infinite", "large", "long", "deep", "deeper", "deepest", "deepest-between-blanks"],
 )
-def test_data_that_python_cannot_write_poisons_no_tick(scene: Scene, tmp_path: Path, data: str) -> None:
+def test_data_that_python_cannot_write_and_is_stored_already_poisons_no_tick(
+    scene: Scene, tmp_path: Path, data: str
+) -> None:
+    """Versions before took it in from the inbox table."""
     out = scene.handle(tmp_path, "cat >> $OUT")
-    waits = [scene.listen(handler="nudge"), scene.listen(execution="other", contact="eve", handler="nudge")]
-    scene.listen(execution="matches", handler="nudge", match={"b": "1"})
-    scene.listen(execution="judged", handler="nudge", where="event.data.b == 1")
+    other = scene.listen(execution="other", contact="eve", handler="nudge")
     try:
         scene.insert_event(data=data)
     except psycopg.DataError:  # jsonb refuses lone surrogates itself
         scene.insert_event(data="{}")
+    scene.sql("UPDATE workflow_events SET correlated_at = received_at")
+    waits = [scene.listen(handler="nudge"), other]  # by look-back
+    scene.listen(execution="matches", handler="nudge", match={"b": "1"})
+    scene.listen(execution="judged", handler="nudge", where="event.data.b == 1")
     scene.insert_event(contact_id="eve")
     assert scene.tick().delivered == 2
     assert scene.statuses(*waits) == "resumed resumed"
     assert len(out.read_text().splitlines()) == 2
 
 
-def test_data_that_only_postgresql_can_read_poisons_no_tick(postgres_scene: Scene, tmp_path: Path) -> None:
+def test_stored_data_that_only_postgresql_can_read_poisons_no_tick(postgres_scene: Scene, tmp_path: Path) -> None:
     """SQLite reads a thousand levels at most."""
     data = '{"a": ' + "[" * 3000 + "]" * 3000 + "}"
     out = postgres_scene.handle(tmp_path, "cat >> $OUT")
+    postgres_scene.create(execution="first")
+    postgres_scene.insert_event(data=data)
+    postgres_scene.sql("UPDATE workflow_events SET correlated_at = received_at")
     plain = postgres_scene.listen(handler="nudge", timeout=None)
     judged = postgres_scene.listen(execution="judged", handler="nudge", timeout=None, where="event.data.b == 1")
-    postgres_scene.insert_event(data=data)
     assert postgres_scene.tick().delivered == 1
     assert postgres_scene.statuses(plain, judged) == "resumed waiting"
     assert json.loads(out.read_text())["event"]["data"] == data
+
+
+LONG = "x" * 9000
+"""More than is taken along with the other rows."""
+
+NO_DATA = {
+    "number": "5",
+    "array": "[1]",
+    "null": "null",
+    "string": '"a"',
+    "true": "true",
+    "deep": '{"a": ' + "[" * 65 + "]" * 65 + "}",
+    "objects": '{"a": ' * 65 + "1" + "}" * 65,
+    "deeper": '{"a": ' * 900 + "1" + "}" * 900,
+    "deep-and-long": f'{{"b": "{LONG}", "a": ' + "[" * 65 + "]" * 65 + "}",
+    "digits": '{"a": ' + "9" * 5000 + "}",
+    "digits-and-long": '{"a": ' + "9" * 9000 + "}",
+}
+
+
+@pytest.mark.parametrize("data", NO_DATA.values(), ids=NO_DATA)
+def test_data_is_judged_as_event_record_judges_it(scene: Scene, data: str) -> None:
+    refused(scene, data)
+
+
+UNPLAIN = {
+    "surrogate": r'{"a": "\ud800"}',
+    "half-of-a-key": r'{"\uDC00": 1}',
+    "nul": r'{"a": "\u0000"}',
+    "infinite": '{"a": 1e999}',
+    "below": '{"a": -1E400}',
+    "large-and-long": f'{{"b": "{LONG}", "a": 1e5000}}',
+}
+
+
+@pytest.mark.parametrize("data", UNPLAIN.values(), ids=UNPLAIN)
+def test_what_postgresql_does_not_store_as_it_came_is_judged_on_sqlite(sqlite_scene: Scene, data: str) -> None:
+    """PostgreSQL refuses half a character itself, and has written 1e999 out before anybody looks."""
+    refused(sqlite_scene.on_the_real_clock(), data)
+
+
+def refused(scene: Scene, data: str) -> None:
+    with pytest.raises(InvalidEventError) as by_record:
+        parse_json_object(data, "the data", error=InvalidEventError)
+    wait = scene.listen()
+    scene.insert_event(data=data)
+    assert scene.tick().correlated == 0
+    assert quarantined(scene) == [("crm", "inbox", "invalid_event", by_record.value.message)]
+    assert scene.statuses(wait) == "waiting"
+
+
+TAKEN = {
+    "blanks": ' {"a": 1} ',
+    "levels": '{"a": ' * 64 + "1" + "}" * 64,
+    "escapes": r'{"a": "\u00e9 \ud83d\ude00", "b": "\\u0000"}',
+    "numbers": '{"a": 1e20, "b": 123456789012345678901234567890, "c": "9e9"}',
+    "long": json.dumps({"a": LONG}),
+    "brackets": json.dumps({"a": "[" * 9000}),
+}
+
+
+@pytest.mark.parametrize("data", TAKEN.values(), ids=TAKEN)
+def test_what_event_record_takes_comes_in(scene: Scene, data: str) -> None:
+    wait = scene.listen()
+    scene.insert_event(data=data)
+    assert scene.tick().resumed == 1
+    assert scene.statuses(wait) == "resumed"
+    (event,) = scene.events.list_events()
+    assert event.data == parse_json_object(data, "the data")
+
+
+def test_a_wait_that_looks_back_judges_data_too(scene: Scene) -> None:
+    scene.create()
+    scene.insert_event(data="[1]")
+    wait = scene.listen(execution="later")
+    assert scene.statuses(wait) == "waiting"
+    assert [row[2] for row in quarantined(scene)] == ["invalid_event"]
 
 
 @pytest.mark.parametrize("column", ["event_type", "contact_id", "data", "source", "external_id", "occurred_at"])

@@ -24,6 +24,7 @@ from waitctl import (
     WaitStepExecution,
     parse_hours,
 )
+from waitctl.application.waits.planning import MoveOptions, MovePlanner
 from waitctl.domain.errors import (
     IllegalTransitionError,
     InvalidWaitConfigurationError,
@@ -494,3 +495,29 @@ def test_changed_meanwhile_is_not_overwritten(scene: Scene) -> None:
     for each, landed in ((stale, set()), (change, {wait.id}), (change, set())):
         reschedule = partial(store.reschedule_waits, changes=[each], now=NOON, actor="test")
         assert scene.database.write(reschedule) == landed
+
+
+@pytest.mark.parametrize(
+    ("by", "instant"),
+    [
+        ("-1d", "2026-03-28T01:30:00+00:00"),
+        ("+1d", "2026-03-30T00:30:00+00:00"),
+        ("1mo", "2026-04-29T00:30:00+00:00"),
+        ("-24h", "2026-03-28T01:30:00+00:00"),
+        ("+2h", "2026-03-29T03:30:00+00:00"),
+    ],
+)
+@pytest.mark.parametrize("moved", [False, True])
+def test_days_are_counted_from_the_local_time_that_was_meant(scene: Scene, by: str, instant: str, moved: bool) -> None:
+    """Saturday 23:30, which the clocks of Nuuk show as Sunday 00:30, whether created or set by hand."""
+    spec = WaitSpec("order-1", timezone="America/Nuuk")
+    wait = scene.waits.create_until_date_wait("2026-03-20 12:00" if moved else "2026-03-28 23:30", spec).wait
+    if moved:
+        scene.rescheduling.reschedule_wait(wait.id, at="2026-03-28 23:30")
+    planner = MovePlanner(scene.database)
+    with scene.database.read() as connection:
+        [planned] = planner.plan(connection, [wait.id], MoveOptions(by=by))
+    found, _ = scene.rescheduling.reschedule_wait(wait.id, by=by)
+    assert found.wait.scheduled_at == datetime.fromisoformat(instant)
+    assert planned.due is not None
+    assert datetime.fromisoformat(planned.due) == found.wait.scheduled_at

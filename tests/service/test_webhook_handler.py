@@ -139,6 +139,8 @@ def test_missing_secret_is_nobodys_business_while_nothing_is_due(sqlite_scene: S
         (b"HTTP/1.0 500 No\r\n\r\na\0b\xff", "pending", "HTTP 500: a\ufffdb\ufffd"),
         (b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "pending", "HTTP 500: abc"),
         (b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz", "pending", "HTTP 500: abc"),
+        (b"HTTP/1.1 20 x\r\nContent-Length: 0\r\n\r\n", "pending", "127.0.0.1 does not speak HTTP: BadStatusLine"),
+        (b"HTTP/1.1 2000 x\r\nContent-Length: 0\r\n\r\n", "pending", "127.0.0.1 does not speak HTTP: BadStatusLine"),
         (b"SSH-2.0-OpenSSH\r\n", "pending", "127.0.0.1 does not speak HTTP: BadStatusLine"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200, "pending", "127.0.0.1 does not speak HTTP: HTTPException"),
     ],

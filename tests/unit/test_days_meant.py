@@ -12,13 +12,14 @@ from functools import partial
 import pytest
 from whenever import PlainDateTime, Time
 
-from tests.unit.wall_clocks import gaps_to_another_day, readings, shown
+from tests.unit.wall_clocks import gaps, gaps_to_another_day, readings, shown
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.durations import Duration, Offset
 from waitctl.domain.errors import InvalidWaitTimeError
 from waitctl.domain.hours import OpeningHours, parse_hours
-from waitctl.domain.instants import Dst, format_instant
+from waitctl.domain.instants import Dst, format_instant, parse_instant
 from waitctl.domain.intents import FixedTime, Intent, Rules, UntilDate, UntilTime, parse_fixed_time, parse_until_time
+from waitctl.domain.listeners import EventQuery
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.schedule import Schedule, resolve
 
@@ -200,6 +201,83 @@ def test_night_that_began_on_a_business_day_holds_what_was_meant_in_it() -> None
 def test_next_opening_never_lies_before_its_start() -> None:
     """Late on a Saturday off, Sunday's midnight is skipped: read backwards it would be an hour ago."""
     calendar = Calendar("mine", work_week=frozenset({7, 1, 2, 3, 4, 5}))
-    rules = OpeningRules("America/Santiago", Rules(dst=Dst.EARLIER, window=parse_hours("00:00-06:00")), calendar)
+    rules = OpeningRules("America/Santiago", Rules(dst=Dst.EARLIER, quiet=parse_hours("07:00-22:00")), calendar)
     now = datetime(2026, 9, 6, 3, 30, tzinfo=UTC)
     assert rules.next_opening(now)[0] == datetime(2026, 9, 6, 4, tzinfo=UTC)
+
+
+NUUK, BERLIN, SANTIAGO = "America/Nuuk", "Europe/Berlin", "America/Santiago"
+
+
+@pytest.mark.parametrize(
+    ("window", "dst", "zone", "base", "instant"),
+    [
+        ("sat 23:30-23:50", Dst.COMPATIBLE, NUUK, "2026-03-28T20:30:00Z", "2026-03-29T01:30:00Z"),
+        ("sat 23:30-23:50", Dst.EARLIER, NUUK, "2026-03-28T20:30:00Z", "2026-03-29T00:30:00Z"),
+        ("sat 23:30-23:50", Dst.REJECT, NUUK, "2026-03-28T20:30:00Z", None),
+        ("02:10-02:40", Dst.COMPATIBLE, BERLIN, "2026-03-29T00:30:00Z", "2026-03-29T01:10:00Z"),
+        ("02:10-02:40", Dst.COMPATIBLE, BERLIN, "2026-03-29T01:15:00Z", "2026-03-29T01:15:00Z"),
+        ("02:10-02:40", Dst.REJECT, BERLIN, "2026-03-29T00:30:00Z", None),
+        ("02:10-02:40", Dst.REJECT, BERLIN, "2026-03-29T01:15:00Z", None),
+        ("02:30-05:00", Dst.EARLIER, BERLIN, "2026-03-29T00:00:00Z", "2026-03-29T00:30:00Z"),
+        ("02:30-05:00", Dst.REJECT, BERLIN, "2026-03-29T00:00:00Z", None),
+        ("02:30-05:00", Dst.REJECT, BERLIN, "2026-03-29T01:45:00Z", "2026-03-29T01:45:00Z"),
+        ("sun 00:00-02:00", Dst.EARLIER, SANTIAGO, "2026-09-05T12:00:00Z", "2026-09-06T03:00:00Z"),
+        ("sun 00:00-02:00", Dst.COMPATIBLE, SANTIAGO, "2026-09-05T12:00:00Z", "2026-09-06T04:00:00Z"),
+        ("sun 00:00-02:00", Dst.REJECT, SANTIAGO, "2026-09-05T12:00:00Z", None),
+    ],
+)
+def test_opening_that_clocks_skip(window: str, dst: Dst, zone: str, base: str, instant: str | None) -> None:
+    at = parse_instant(base, "base")
+    rules, now = Rules(dst=dst, window=parse_hours(window)), parse_fixed_time("0", zero=True)
+    if instant is None:
+        with pytest.raises(InvalidWaitTimeError, match="does not exist"):
+            resolve(now, base=at, zone=zone, rules=rules)
+        return
+    schedule = resolve(now, base=at, zone=zone, rules=rules)
+    assert format_instant(schedule.at) == instant
+    assert instant == base or schedule.explanation[-1].startswith("gap: ")
+
+
+@pytest.mark.usefixtures("uncounted")
+def test_every_gate_opens_on_the_day_that_was_meant() -> None:
+    """A window, opening hours, a deadline: each starts at a time that clocks skip, in every zone that has such a gap."""
+    seen = 0
+    for zone, local in gaps(range(2010, 2029)):
+        if local.second or (local.year < 2026 and local.date() != LEFT_OUT):
+            continue
+        expected, minute, weekday = readings(local, zone), 60 * local.hour + local.minute, local.isoweekday()
+        base = expected[Dst.EARLIER] - timedelta(hours=6)
+        until = format_instant(base)
+        hours = OpeningHours({weekday: ((minute, minute + 20),)})
+        for dst in Dst:
+            for calendar in (None, Calendar("mine", work_week=frozenset(range(1, 8)), hours=hours)):
+                rules = Rules(dst=dst, window=None if calendar else hours, calendar="mine" if calendar else None)
+                deadline = EventQuery(("reply",), until=until, timeout_window=True, rules=rules)
+                found = (
+                    partial(resolve, FixedTime(Duration()), base=base, zone=zone, rules=rules, calendar=calendar),
+                    partial(deadline.deadline, base, zone, calendar),
+                )
+                for each in found:
+                    if dst is Dst.REJECT:
+                        with pytest.raises(InvalidWaitTimeError, match="does not exist"):
+                            each()
+                    else:
+                        schedule = each()
+                        assert schedule is not None and schedule.at == expected[dst], (zone, local, dst)
+                        assert "for rules" in str(schedule.moves[-1]) or local.date() == shown(schedule.at, zone).date()
+                        seen += 1
+    assert seen > 1000
+
+
+@pytest.mark.parametrize("dst", GUESSES)
+def test_calendar_lets_pass_what_a_gap_moved_into_a_day_off(dst: Dst) -> None:
+    """Saturday's window lies on Sunday, by the clocks of Nuuk, and Sunday's in Santiago on Saturday, read backwards."""
+    for zone, window, local in (
+        (NUUK, "sat 23:30-23:50", datetime(2026, 3, 28, 23, 30)),
+        (SANTIAGO, "sun 00:00-00:30", datetime(2026, 9, 6)),
+    ):
+        hours = parse_hours(window)
+        opening_rules = OpeningRules(zone, Rules(dst=dst, window=hours), Calendar("mine", work_week=hours.days))
+        inside = readings(local, zone)[dst] + timedelta(minutes=5)
+        assert opening_rules.next_opening(inside) == (inside, ())

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from whenever import Instant
 
-from tests.unit.wall_clocks import changes, read, shown
+from tests.unit.wall_clocks import changes, kind_of, read, readings, shown
 from waitctl.domain.errors import InvalidWaitConfigurationError, NoOpeningError
 from waitctl.domain.hours import DAY, Gate, OpeningHours, format_days, format_hours, parse_days, parse_hours
 from waitctl.domain.instants import Dst, format_instant, parse_instant
@@ -184,17 +184,28 @@ GAP, FOLD = "2026-03-29", "2026-10-25"  # in Berlin 02:00 becomes 03:00 (01:00Z)
 @pytest.mark.parametrize(
     ("hours", "dst", "at", "opens"),
     [
-        # A start in the gap: past it by its length; with "earlier" the first time that clocks show is within.
+        # A start in the gap: past it by its length, or with "earlier" before it by its length.
         ("02:30-05:00", Dst.COMPATIBLE, f"{GAP}T00:00:00Z", f"{GAP}T01:30:00Z"),
         ("02:30-05:00", Dst.LATER, f"{GAP}T00:00:00Z", f"{GAP}T01:30:00Z"),
-        ("02:30-05:00", Dst.EARLIER, f"{GAP}T00:00:00Z", f"{GAP}T01:00:00Z"),
+        ("02:30-05:00", Dst.EARLIER, f"{GAP}T00:00:00Z", f"{GAP}T00:30:00Z"),
+        ("02:30-05:00", Dst.EARLIER, f"{GAP}T02:59:59Z", None),
+        ("02:30-05:00", Dst.EARLIER, f"{GAP}T03:00:00Z", "2026-03-30T00:30:00Z"),
         # An end in the gap: there is no time within it that clocks show.
         ("01:00-02:30", Dst.COMPATIBLE, f"{GAP}T00:59:59Z", None),
         ("01:00-02:30", Dst.COMPATIBLE, f"{GAP}T01:00:00Z", f"{GAP}T23:00:00Z"),
-        # The whole interval in the gap: that day it does not open.
-        ("02:10-02:40", Dst.COMPATIBLE, f"{GAP}T00:00:00Z", "2026-03-30T00:10:00Z"),
-        ("02:10-02:40", Dst.EARLIER, f"{GAP}T00:00:00Z", "2026-03-30T00:10:00Z"),
-        ("02:00-03:00", Dst.LATER, f"{GAP}T00:00:00Z", "2026-03-30T00:00:00Z"),
+        # The whole interval in the gap: it opens all the same, for as long.
+        ("02:10-02:40", Dst.COMPATIBLE, f"{GAP}T00:00:00Z", f"{GAP}T01:10:00Z"),
+        ("02:10-02:40", Dst.COMPATIBLE, f"{GAP}T01:39:59Z", None),
+        ("02:10-02:40", Dst.COMPATIBLE, f"{GAP}T01:40:00Z", "2026-03-30T00:10:00Z"),
+        ("02:10-02:40", Dst.EARLIER, f"{GAP}T00:00:00Z", f"{GAP}T00:10:00Z"),
+        ("02:10-02:40", Dst.EARLIER, f"{GAP}T00:40:00Z", "2026-03-30T00:10:00Z"),
+        ("02:00-03:00", Dst.LATER, f"{GAP}T00:00:00Z", f"{GAP}T01:00:00Z"),
+        # It would be over before it opens: it moves as a whole.
+        ("02:30-03:10", Dst.COMPATIBLE, f"{GAP}T00:00:00Z", f"{GAP}T01:30:00Z"),
+        ("02:30-03:10", Dst.COMPATIBLE, f"{GAP}T02:09:59Z", None),
+        ("02:30-03:10", Dst.COMPATIBLE, f"{GAP}T02:10:00Z", "2026-03-30T00:30:00Z"),
+        ("02:30-03:10", Dst.EARLIER, f"{GAP}T01:09:59Z", None),
+        ("02:30-03:10", Dst.EARLIER, f"{GAP}T01:10:00Z", "2026-03-30T00:30:00Z"),
         # A start in the fold: the first of the two, or with "later" the second.
         ("02:30-05:00", Dst.COMPATIBLE, f"{FOLD}T00:00:00Z", f"{FOLD}T00:30:00Z"),
         ("02:30-05:00", Dst.EARLIER, f"{FOLD}T00:00:00Z", f"{FOLD}T00:30:00Z"),
@@ -306,13 +317,22 @@ def daily_hours(draw: st.DrawFn) -> OpeningHours:
 
 
 def is_open(at: datetime, hours: OpeningHours, zone: str, dst: Dst) -> bool:
-    """By the wall clock alone: it shows a time within, and the start as the DST rule reads it has passed."""
+    """By the wall clock alone: it shows a time within, and the start as the DST rule reads it has passed.
+
+    Of what starts in a gap both ends are read by the rule; what that leaves nothing of keeps its length.
+    """
     local = shown(at, zone)
-    for day in (local.date() - timedelta(days=1), local.date()):
+    for past in (2, 1, 0, -1):
+        day = local.date() - timedelta(days=past)
         midnight = datetime.combine(day, datetime.min.time())
-        for start, end in hours.intervals[day.isoweekday()]:
+        for start, end in hours.intervals.get(day.isoweekday(), ()):
             opens, closes = midnight + timedelta(minutes=start), midnight + timedelta(minutes=end)
-            if opens <= local < closes and at >= read(opens, zone, dst):
+            first = read(opens, zone, dst)
+            if kind_of(readings(opens, zone)) == "gap":
+                last = read(closes, zone, dst)
+                if first <= at < (last if last > first else first + (closes - opens)):
+                    return True
+            elif opens <= local < closes and at >= first:
                 return True
     return False
 
@@ -327,6 +347,8 @@ def is_open(at: datetime, hours: OpeningHours, zone: str, dst: Dst) -> bool:
 @example(
     ("Europe/Berlin", datetime(2026, 10, 25, 1, tzinfo=UTC)), -20, parse_hours("01:00-02:30,02:30-04:00"), Dst.LATER
 )
+@example(("America/Nuuk", datetime(2026, 3, 29, 1, tzinfo=UTC)), -60, parse_hours("23:30-23:45"), Dst.COMPATIBLE)
+@example(("America/Santiago", datetime(2026, 9, 6, 4, tzinfo=UTC)), -90, parse_hours("00:00-00:15"), Dst.EARLIER)
 def test_gate_opens_when_the_wall_clock_says_so(
     change: tuple[str, datetime], minutes: int, hours: OpeningHours, dst: Dst
 ) -> None:

@@ -101,6 +101,12 @@ def test_calls_begin_until_there_are_enough() -> None:
     assert (COMMAND.next_calls(5, 5), COMMAND.next_calls(8, 8)) == ([1, 1, 1], [])
 
 
+def test_what_has_few_attempts_begins_one_by_one() -> None:
+    """However many workers are free: a tick that ends takes no attempt of what no worker has yet."""
+    assert (FEW_ATTEMPTS.next_calls(0, 0), FEW_ATTEMPTS.next_calls(8, 8)) == ([1], [])
+    assert hurried(FEW_ATTEMPTS).next_calls(5, 5) == [1]
+
+
 def test_what_has_lost_an_attempt_begins_when_a_worker_takes_it() -> None:
     assert [hurried(FUNCTION).next_call(calls, calls, ahead=False) for calls in (7, 8)] == [1, 0]
     assert [hurried(FEW_ATTEMPTS).next_call(calls, calls, ahead=True) for calls in (7, 8)] == [1, 0]

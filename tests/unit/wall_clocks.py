@@ -86,6 +86,12 @@ def gaps_to_another_day() -> tuple[tuple[str, datetime], ...]:
     )
 
 
+def gaps(years: range) -> Iterator[tuple[str, datetime]]:
+    """Zones, and local times of these years that their clocks skip: the first one of each gap, and one amid it."""
+    for zone, known in all_changes().items():
+        yield from ((zone, local) for local in _skipped(zone, known) if local.year in years)
+
+
 def _skipped(zone: str, known: list[datetime]) -> Iterator[datetime]:
     """The first local time of every gap, and one in its middle."""
     for change in known:

@@ -25,6 +25,8 @@ from waitctl import Database, EventService, WaitSchedulingService, WaitSpec
 from waitctl.application.operations.metrics import metrics_text
 from waitctl.application.waits.forms import FORMS
 from waitctl.infrastructure.config import Settings
+from waitctl.infrastructure.database import host_clock
+from waitctl.infrastructure.store import ticks
 from waitctl.web import create_app
 from waitctl.web.guard import MAX_BODY
 
@@ -266,6 +268,16 @@ def test_a_database_that_is_away_is_told_and_comes_back(tmp_path: Path, migrated
         assert client.get("/healthz").json["status"] in {"database_away", "no_tick"}
         aside.rename(file)
         assert client.get("/api/v1/waits").status == 200
+
+
+def test_a_tick_in_the_future_is_no_health(tmp_path: Path, migrated_sqlite_url: str) -> None:
+    """No other runs then."""
+    with Database(migrated_sqlite_url) as database:
+        at = host_clock() + timedelta(hours=3)
+        database.write(lambda it: ticks.insert_tick(it, host="a", pid=7, started_at=at, as_of=None, handlers=()))
+    with door(settings_of(migrated_sqlite_url, tmp_path)) as client:
+        answer = client.get("/healthz")
+        assert (answer.status, answer.json["status"]) == (503, "clock_behind")
 
 
 def test_the_metrics_are_those_of_the_command(client: Client) -> None:

@@ -205,7 +205,7 @@ def test_a_source_without_a_secret_takes_a_token_unless_the_config_says_that_any
     with door(settings_of(url, tmp_path, sources=given), token=None) as client:
         assert client.ask("POST", "/hooks/lines", line, lines).status == 401
         assert client.with_token("reader-token-of-16-characters").ask("POST", "/hooks/lines", line, lines).status == 403
-        assert client.with_token("sender-token-of-16-characters").ask("POST", "/hooks/lines", line, lines).status == 200
+        assert client.with_token("sender-token-of-16-characters").ask("POST", "/hooks/lines", line, lines).status == 202
         assert client.ask("POST", "/hooks/open", line + '\n{"type": 7}\n\nx', lines).json == {
             **dict.fromkeys(("duplicates", "ignored", "matched", "without_id"), 0),
             "received": 3,
@@ -231,3 +231,13 @@ def test_a_source_that_is_not_set_up_here_may_be_sent_to_later(url: str, tmp_pat
         answer = send(client, "calcom", signed("calcom", AT))
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "not_configured", "5")
         assert "NOT_SET" not in answer.text
+
+
+def test_nobody_hears_what_is_wrong_with_a_secret(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOO_SHORT", "whsec_AAAA")
+    given = {"lines": SourceConfig("lines", format="standardwebhooks", secret_env=("TOO_SHORT",))}
+    with door(settings_of(url, tmp_path, sources=given)) as client:
+        headers = {"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
+        answer = client.ask("POST", "/hooks/lines", "{}", headers | {"content-type": "application/json"})
+        assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "not_configured", "5")
+        assert "short" not in answer.text and "bytes" not in answer.text

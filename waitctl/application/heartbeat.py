@@ -15,11 +15,14 @@ REMEDY = "run one every minute, as by the crontab line: * * * * * waitctl tick -
 
 
 def last_tick_age(database: Database) -> timedelta | None:
-    """How long ago a tick was last seen to run; ``None`` when none ever was. Raises `DatabaseError`."""
+    """How long ago a tick was last seen to run; ``None`` when none ever was. Raises `DatabaseError`.
+
+    Less than nothing when that was in the future.
+    """
     with database.read() as connection:
         last = ticks.last_tick(connection)
         now = database.real_clock(connection)
-    return None if last is None else max(now - last.at, timedelta(0))
+    return None if last is None else now - last.at
 
 
 def silence(database: Database) -> str | None:

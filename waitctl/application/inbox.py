@@ -12,7 +12,7 @@ from waitctl.domain.errors import InvalidEventError, InvalidInputError, InvalidW
 from waitctl.domain.events import check_event_type_name, check_registered
 from waitctl.domain.instants import OUTSIDE, YEARS, parse_moment
 from waitctl.domain.quarantine import MAX_KEPT, Quarantined
-from waitctl.domain.text import MAX_JSON, MAX_TEXT, check_text, normalize_contact, storable, to_json
+from waitctl.domain.text import MAX_JSON, MAX_TEXT, check_stored, check_text, normalize_contact, storable, to_json
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.config import Settings, SourceConfig
 from waitctl.infrastructure.database import Connection
@@ -62,6 +62,7 @@ class Inbox:
         admitted, refused = list[_Admitted](), list[tuple[InboxRow, InvalidInputError]]()
         for row in rows:
             try:
+                _check_data(connection, row)
                 admitted.append(_admitted(row, registered))
             except InvalidInputError as error:
                 refused.append((row, error))
@@ -103,10 +104,16 @@ def _is_of(row: InboxRow, contact_id: str) -> bool:
         return False
 
 
-def _admitted(row: InboxRow, registered: set[str]) -> _Admitted:
-    """The row in form. Raises `InvalidEventError` or `InvalidEventTypeError`, as every other door does."""
+def _check_data(connection: Connection, row: InboxRow) -> None:
+    """Judge the data as `event record` does: what other programs make of it later must be what stands there."""
     if row.size > MAX_JSON:
         raise InvalidEventError(f"the data is larger than {MAX_JSON:,} bytes: {row.size:,}")
+    text = store.read_data(connection, row.id) if row.data is None else row.data
+    check_stored(text, "the data", error=InvalidEventError)
+
+
+def _admitted(row: InboxRow, registered: set[str]) -> _Admitted:
+    """The row in form. Raises `InvalidEventError` or `InvalidEventTypeError`, as every other door does."""
     check_registered(check_event_type_name(row.event_type), registered)
     contact_id = normalize_contact(row.contact_id, error=InvalidEventError)
     check_text(row.source, "the source", error=InvalidEventError)

@@ -293,6 +293,8 @@ def _print_summary(summary: PendingWaitsSummary) -> None:
 def _last_tick(summary: PendingWaitsSummary) -> str:
     if summary.last_tick is None or summary.last_tick_age is None:
         return "none yet"
+    if (ahead := summary.last_tick_ahead) is not None:
+        return f"{format_timedelta(ahead)} in the future, on {summary.last_tick.host}"
     return f"{format_timedelta(summary.last_tick_age)} ago on {summary.last_tick.host}"
 
 

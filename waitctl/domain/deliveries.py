@@ -65,7 +65,10 @@ class Lease(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What one handler still has before it. ``failing``: of the pending ones, those that were tried in vain."""
+    """What one handler still has before it.
+
+    ``failing``: of the pending ones, those that were tried in vain; 0 where that was not asked for.
+    """
 
     handler: str
     pending: int = 0

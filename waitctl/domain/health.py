@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from waitctl.domain.values import dataclass
 
+MAX_CLOCK_SKEW = timedelta(seconds=60)
+"""How far a clock may be behind the last tick: on an SQLite host that was set back nothing would fire for hours."""
+
 
 class State(StrEnum):
     """How a check came out."""

@@ -240,6 +240,16 @@ class Gate:
         date = at.date()
         return any(opens <= at < closes for opens, closes in self._days.get(date) or self._openings_of(date))
 
+    def guess_at(self, at: clocks.ZonedDateTime) -> Adjustment | None:
+        """The start in a gap that alone has it open at ``at``, in this gate's zone, though clocks show another time."""
+        if self.holds(at.to_plain()):
+            return None
+        openings = self._days.get(at.date()) or self._openings_of(at.date())
+        return next(
+            (self.adjusted[opens] for opens, closes in openings if opens <= at < closes and opens in self.adjusted),
+            None,
+        )
+
     def starts(self, since: clocks.Instant, until: clocks.Instant) -> Iterator[clocks.Instant]:
         """The starts of its intervals after ``since`` and up to ``until``, in no order."""
         date, last = since.to_tz(self.zone).date().prev_day(), until.to_tz(self.zone).date().next_day()
@@ -326,21 +336,24 @@ class Gate:
     def _openings_of(self, date: clocks.Date) -> Pieces:
         """The openings to go through on ``date``, in order: its own, and its neighbours' that reach into it.
 
-        Clocks that go back past midnight show the day before once more, in the middle of its neighbour.
+        Around a change of the clocks any neighbour may: a gap moves openings to another day, and clocks that go back
+        past midnight show the day before once more, in the middle of the next.
         """
         if len(self._days) > 4096:
             self._days.clear()
-        days = [date]
-        if self._from_yesterday or self._begins_twice(date):
-            days.append(date.prev_day())
-        if self._begins_twice(date.next_day()):
-            days.append(date.next_day())
+        if self._changes_around(date):
+            days = [date.add(days=past) for past in range(-2, 2)]
+        else:
+            days = [date.prev_day(), date] if self._from_yesterday else [date]
         found = self._days[date] = tuple(sorted(piece for day in days for piece in self._belonging_to(day)))
         return found
 
-    def _begins_twice(self, date: clocks.Date) -> bool:
-        _, adjustment = to_zone(date.at(clocks.Time()), self.zone)
-        return adjustment is not None and adjustment.kind == "fold"
+    def _changes_around(self, date: clocks.Date) -> bool:
+        since, until = (
+            date.add(days=days).at(clocks.Time()).assume_tz(self.zone, disambiguation="compatible") for days in (-2, 2)
+        )
+        change = since.next_transition()
+        return change is not None and change <= until
 
     def _belonging_to(self, date: clocks.Date) -> list[tuple[clocks.Instant, clocks.Instant]]:
         return [piece for span in self._spans(date) for piece in self._pieces(date, span)]
@@ -358,6 +371,12 @@ class Gate:
         """
         start, end = (_local(date, minutes) for minutes in span)
         opens, adjustment = to_zone(start, self.zone, self._dst)
+        if adjustment is not None and adjustment.kind == "gap":
+            first = opens.to_instant()
+            self.adjusted[first] = adjustment
+            closes = to_zone(end, self.zone, self._dst)[0].to_instant()
+            # What would be over before it opens moves as a whole: it opens all the same, on the day that was meant.
+            return [(first, closes if closes > first else first + _between(start, end))]
         last = end.assume_tz(self.zone, disambiguation="later")
         at = start.assume_tz(self.zone, disambiguation="earlier")
         pieces = []
@@ -365,10 +384,10 @@ class Gate:
             change = at.next_transition()
             until = last if change is None or change > last else change
             clock = at.to_plain()
-            first = max(at.add(_between(clock, start)), at, opens)
+            begins = max(at.add(_between(clock, start)), at, opens)
             past = min(at.add(_between(clock, end)), until)
-            if first < past:
-                pieces.append((first.to_instant(), past.to_instant()))
+            if begins < past:
+                pieces.append((begins.to_instant(), past.to_instant()))
             at = until
         if adjustment is not None and pieces and pieces[0][0] == opens.to_instant():
             self.adjusted[pieces[0][0]] = adjustment

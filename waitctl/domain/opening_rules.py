@@ -92,9 +92,10 @@ class OpeningRules:
         self._shifts = [gate for _, gate in self._windows]
         if rules.window is not None:
             window = Gate(rules.window, zone, rules.dst)
-            if calendar is not None and rules.window.runs_past_midnight and calendar.zone in {None, zone}:
-                window = Gate(rules.window, zone, rules.dst, calendar.is_business_day)
-                self._shifts.append(window)
+            if calendar is not None and calendar.zone in {None, zone}:
+                shift = Gate(rules.window, zone, rules.dst, calendar.is_business_day)
+                window = shift if rules.window.runs_past_midnight else window
+                self._shifts.append(shift)  # past midnight, or moved there by a gap
             self._windows.append(("window", window))
         if hours is not None:
             self.counted_by = self._windows[0]
@@ -172,7 +173,14 @@ class OpeningRules:
             raise self.name_in(error) from error
         if self._dst is Dst.REJECT:
             refuse_adjusted(moves)
+            self.refuse_guess(passed)
         return (passed.to_instant().to_stdlib() if moves else at), tuple(moves)
+
+    def refuse_guess(self, at: clocks.ZonedDateTime) -> None:
+        """Raise `InvalidWaitTimeError` when only an opening that a gap moved there lets ``at`` pass: for ``reject``."""
+        for _, gate in self._windows:
+            if guess := gate.guess_at(at.to_tz(gate.zone)):
+                raise guess.refusal
 
     def pass_through(
         self,

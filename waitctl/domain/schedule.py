@@ -164,6 +164,8 @@ class IntentResolver:
             raise self.opening_rules.name_in(error) from error
         if self._rejects:
             refuse_adjusted(moves)
+            if gated:
+                self.opening_rules.refuse_guess(clocks.Instant(found).to_tz(self._zone))
         if not 1000 <= found.year < 9900:
             raise InvalidWaitDateError(OUTSIDE)
         return Schedule(found, asked, moves)

@@ -27,7 +27,7 @@ _DEEPEST = 500
 _MAX_DIGITS = 4300
 """Digits that Python reads as an integer: sys.int_info.default_max_str_digits."""
 
-_SHORT = 8 * 1024
+SHORT = 8 * 1024
 """Bytes of a text that stays below `MAX_JSON` however its numbers are written."""
 
 _FORBIDDEN = pattern(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
@@ -158,7 +158,16 @@ def is_harmless(text: bytes) -> bool:
     In a stream of events this is ten times as fast as looking at every value.
     """
     plain = b"\\" not in text or b"\\u" not in text  # the first is the faster question
-    return plain and len(text) <= _SHORT and text.count(b"{") + text.count(b"[") <= MAX_DEPTH
+    return plain and len(text) <= SHORT and text.count(b"{") + text.count(b"[") <= MAX_DEPTH
+
+
+def check_stored(text: str, what: str, *, error: type[InvalidInputError]) -> None:
+    """Raise ``error`` unless what a database holds is what `parse_json_object` would have taken.
+
+    Most of it is short and plain, and is seen to be so at a fifth of the cost.
+    """
+    if not (isinstance(parse_json(text, what, error=error, finite=True), dict) and is_harmless(text.encode())):
+        parse_json_object(text, what, error=error)
 
 
 class StorableObject(dict[str, Any]):

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from waitctl.domain.durations import format_timedelta
-from waitctl.domain.errors import WaitStepError
+from waitctl.domain.errors import UnsafeFileError, WaitStepError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT
 from waitctl.domain.instants import check_zone, parse_instant
 from waitctl.domain.late import LATE_TOLERANCE
@@ -37,7 +37,9 @@ from waitctl.infrastructure.file_settings import CalendarModel, FileModel
 from waitctl.infrastructure.file_trust import OVERRIDE, check_files, read_trusted
 from waitctl.infrastructure.handler_settings import HandlerModel
 from waitctl.infrastructure.providers import names as provider_names
+from waitctl.infrastructure.providers import provider
 from waitctl.infrastructure.redaction import MASK, redact
+from waitctl.infrastructure.secrets import read_secrets
 from waitctl.infrastructure.sqlite_file import BESIDE
 from waitctl.infrastructure.toml_lines import key_lines, nearest_line
 
@@ -243,6 +245,8 @@ def _of_this_host(document: dict[str, Any], file: Path | None, environ: Mapping[
         chosen = given.get("format")
         if isinstance(chosen, str) and chosen not in ("ndjson", *provider_names()):
             yield ("sources", name, "format"), f"{chosen!a} is no format", "waitctl event providers names them"
+        elif isinstance(chosen, str) and chosen != "ndjson":
+            yield from _of_sender(name, given, chosen, folder, environ)
     yield from _of_calendars(document)
 
 
@@ -257,6 +261,22 @@ def _of_secret(key: tuple[str, ...], path: Path, environ: Mapping[str, str]) -> 
         yield key, error.message, error.hint
     except OSError as error:
         yield key, f"cannot read {path}: {error.strerror}", None
+
+
+def _of_sender(name: str, given: Mapping[str, Any], format_: str, folder: Path, environ: Mapping[str, str]) -> _Found:
+    """What can be no secret of this format. A variable that is not set here may be set where webhooks come in."""
+    variables = [each for each in _several(given.get("secret_env")) if environ.get(each, "").strip()]
+    for key, names, files in (
+        *(("secret_env", [each], []) for each in variables),
+        *(("secret_file", [], [folder / Path(each).expanduser()]) for each in _several(given.get("secret_file"))),
+    ):
+        try:
+            for secret in read_secrets(names, files, "its", environ):
+                provider(format_).check_secret(secret)
+        except UnsafeFileError:
+            continue  # named above
+        except WaitStepError as error:
+            yield ("sources", name, key), error.message, error.hint
 
 
 def _of_calendars(document: dict[str, Any]) -> _Found:

@@ -303,7 +303,8 @@ class Database:
     def back_up(self, copy: Path) -> None:
         """Copy the SQLite file as it is at one moment, whatever runs meanwhile.
 
-        Raises `InvalidSettingError` for PostgreSQL, else what `sqlite_backup` raises.
+        Raises `InvalidSettingError` for PostgreSQL, `UnsafeFileError` when it is somebody else's, else what
+        `sqlite_backup` raises.
         """
         if self.path is None:
             raise InvalidSettingError(
@@ -312,6 +313,7 @@ class Database:
         from waitctl.infrastructure.sqlite_backup import back_up
 
         require_file(self.path)
+        check_owner(self.path, "the database", BESIDE)
         back_up(self.path, copy)
 
     def upgrade(self, revision: str = "head") -> None:

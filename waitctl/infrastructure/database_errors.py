@@ -87,6 +87,8 @@ _SQLITE_TEXTS: dict[str, _Meaning] = {
     "already exists": (SchemaVersionError, "{name} has tables of another application with the names of ours"),
     "unsafe use of": (DatabaseUnreachableError, "{name} has a trigger or a view that calls functions of waitctl"),
     "no such table": (SchemaVersionError, "{name} has lost a table of ours"),
+    "no such column": (SchemaVersionError, "{name} has lost a column of ours"),
+    "no such function": (DatabaseUnreachableError, "{name} has a trigger or a view that calls what is not there"),
     "Could not decode to UTF-8": (DatabaseDamagedError, "{name} holds text that is not UTF-8"),
 }
 
@@ -112,6 +114,7 @@ _POSTGRESQL: dict[str, _Meaning] = {
     "3D": (DatabaseUnreachableError, "cannot reach {name}: {reason}"),  # no such database
     "40": (DatabaseBusyError, "another transaction was in the way: {reason}"),
     "42501": (DatabaseUnreachableError, "{name}: {reason}"),  # privileges
+    "42703": (SchemaVersionError, "{name} has lost a column of ours: {reason}"),
     "42P01": (SchemaVersionError, "{name} has lost a table of ours: {reason}"),
     "53": (DatabaseUnreachableError, "{name} is short of something: {reason}"),  # memory, connections
     "53100": (DatabaseFullError, "the disk of {name} is full: {reason}"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from pathlib import Path
 from typing import Any
 
 from waitctl.domain.errors import InvalidSettingError
@@ -127,6 +128,8 @@ def parse_url(text: str) -> Url:
     if backend == "sqlite" and url.drivername in {"sqlite", "sqlite+pysqlite"}:
         if url.database in {None, "", ":memory:"} or url.host or url.username or url.password:
             raise InvalidSettingError("an SQLite database needs a file", hint="as in sqlite:///waits.db")
+        if not Path(url.database or "").name:
+            raise InvalidSettingError(f"{url.database} is a folder, no file", hint="as in sqlite:///waits.db")
         if "?" in text and not (url.database or "").startswith("file:"):
             raise InvalidSettingError("an SQLite URL takes no parameters", hint="write a ? in a path as %3F")
         return url.set(drivername="sqlite+pysqlite")

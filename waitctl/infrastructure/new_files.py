@@ -17,9 +17,11 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK
 def new_file(path: Path, *, replace: bool = False) -> Iterator[tuple[Path, int]]:
     """A file of mode 0600 to be written, as a path and a descriptor, that is called ``path`` once the context ends.
 
-    Raises `FileExistsError` when something bears that name by then, unless it is to ``replace`` that. After any error
-    nothing is left of it.
+    Raises `IsADirectoryError` for a path without a name, and `FileExistsError` when something bears that name by then,
+    unless it is to ``replace`` that. After any error nothing is left of it.
     """
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:

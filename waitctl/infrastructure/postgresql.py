@@ -34,6 +34,12 @@ _DEFAULTS: Mapping[str, Any] = {
     "tcp_user_timeout": 35_000,
 }
 
+_OURS: Mapping[str, Any] = {"client_encoding": "utf8"}
+"""Whatever the environment, the URL, the role or the database say: the driver cannot read every encoding."""
+
+_SESSION = "SET TIME ZONE 'UTC'; SET DateStyle TO 'ISO'; SET standard_conforming_strings TO on"
+"""Likewise what instants and texts look like. A pooler keeps these with each client's connection."""
+
 
 class NoAnswerError(psycopg.OperationalError):
     """The server has not answered in time."""
@@ -86,7 +92,7 @@ def connect(patience: Patience, options: Mapping[str, Any]) -> BoundedConnection
 
     def attempt() -> None:
         try:
-            connection = BoundedConnection.connect(**{**_DEFAULTS, **options})
+            connection = BoundedConnection.connect(**{**_DEFAULTS, **options, **_OURS})
             connection.patience = patience
             _set_up(connection)
         except BaseException as error:  # noqa: BLE001 (raised again by who waits)
@@ -106,12 +112,12 @@ def connect(patience: Patience, options: Mapping[str, Any]) -> BoundedConnection
 
 
 def _set_up(connection: BoundedConnection) -> None:
-    """Documents as our own reader makes them, ids as texts, READ COMMITTED whatever the server's default, and UTC."""
+    """Documents as our own reader makes them, ids as texts; isolation and settings are ours, whatever the defaults."""
     set_json_loads(from_json, connection)
     connection.adapters.register_loader("uuid", TextLoader)
     connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
     connection.autocommit = True
-    connection.execute("SET TIME ZONE 'UTC'")
+    connection.execute(_SESSION)
     connection.autocommit = False
 
 

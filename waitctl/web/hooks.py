@@ -73,7 +73,7 @@ class Hook:
             site_of(request).access.require_token(request, Scope.EVENTS)
         _check_type(request, format_)
         if format_ == NDJSON:
-            return await ingest_lines(request, source)
+            return await ingest_lines(request, source, status=202)
         webhook = _usable(lambda: self._senders.webhook(source, format_), source)
         body = await read_body(request)
         if (challenge := _challenge(body)) is not None:

@@ -21,10 +21,11 @@ _ERRORS = 100
 """Lines that are refused by name."""
 
 
-async def ingest_lines(request: Request, source: str, actor: str | None = None) -> Response:
+async def ingest_lines(request: Request, source: str, actor: str | None = None, *, status: int = 200) -> Response:
     """Record the events of the body's lines, in batches of a transaction each.
 
     What is no event is named by its number, and the rest goes in: sent again, what has an id is not recorded twice.
+    The answer has this ``status`` when anything went in.
     """
     site = site_of(request)
     body = await read_body(request, MAX_LINES)
@@ -40,4 +41,4 @@ async def ingest_lines(request: Request, source: str, actor: str | None = None) 
     document = totals.to_json() | {"errors": rejected}
     if totals.rejected and totals.rejected == totals.received:
         return json_answer({"error": rejected[0]["error"]} | document, 400)
-    return json_answer(document)
+    return json_answer(document, status)

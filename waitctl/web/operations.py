@@ -13,6 +13,7 @@ from starlette.routing import Route
 from waitctl.application.heartbeat import last_tick_age
 from waitctl.application.operations.metrics import metrics_text
 from waitctl.domain.errors import DatabaseError
+from waitctl.domain.health import MAX_CLOCK_SKEW
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web.access import Caller
@@ -66,7 +67,9 @@ def _look(site: Site) -> tuple[str, float | None]:
         return "database_away", None
     if age is None or age > site.settings.serve.max_tick_age:
         return "no_tick", None if age is None else age.total_seconds()
-    return "ok", age.total_seconds()
+    if age < -MAX_CLOCK_SKEW and site.database.is_sqlite:
+        return "clock_behind", age.total_seconds()  # ticks refuse to run
+    return "ok", max(age.total_seconds(), 0)
 
 
 async def metrics(request: Request, _: Caller) -> Response:

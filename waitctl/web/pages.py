@@ -219,7 +219,7 @@ async def deliveries(request: Request, caller: Caller) -> Response:
         limit = min(read_limit(query), 200)
         return {
             "known": known,
-            "backlogs": service.list_backlogs(sorted(known)),
+            "backlogs": service.list_backlogs(sorted(known), failing=False),
             "found": recent.list_deliveries(site.database, [status], handler=one(query, "handler"), limit=limit),
             "status": status,
             "statuses": list(DeliveryStatus),

@@ -3,7 +3,9 @@
 
 SELECT workflow_events.id, workflow_events.event_type, workflow_events.contact_id,
     workflow_events.source, workflow_events.external_id, workflow_events.occurred_at AS occurred_at,
-    octet_length(CAST(workflow_events.data AS TEXT)) AS anon_1
+    octet_length(CAST(workflow_events.data AS TEXT)) AS anon_1, CASE
+    WHEN (octet_length(CAST(workflow_events.data AS TEXT)) <= 8192)
+    THEN CAST(workflow_events.data AS TEXT) END AS anon_2
 FROM workflow_events
 WHERE workflow_events.correlated_at IS NULL
   AND workflow_events.event_type = ANY (CAST(string_to_array(:types::VARCHAR, E'\n') AS TEXT[]))

@@ -1,8 +1,7 @@
 -- count_next
 -- The next of what ends by the clock, scheduled waits and the ends of listeners' grace, by quarter hours.
 
-SELECT 0, CAST(floor(extract(epoch FROM "some".at) / 900) AS BIGINT) AS anon_1,
-    count(DISTINCT "some".wait_id) AS count_1
+SELECT 0, CAST(floor(extract(epoch FROM "some".at) / 900) AS BIGINT) AS anon_1, count(*) AS count_1
 FROM (
     SELECT workflow_wait_executions.scheduled_at AS at, workflow_wait_executions.id AS wait_id
     FROM workflow_wait_executions

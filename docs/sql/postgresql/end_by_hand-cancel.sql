@@ -20,6 +20,10 @@ WITH claimed AS (
         resolved_at=:now::TIMESTAMP WITH TIME ZONE, resolution='cancelled'
     FROM claimed
     WHERE workflow_wait_executions.id = claimed.id
+      AND workflow_wait_executions.id = ANY (ARRAY(
+        SELECT claimed.id
+        FROM claimed
+    ))
       AND workflow_wait_executions.status = claimed.from_status
 ), audited AS (
     INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data)
@@ -31,18 +35,24 @@ WITH claimed AS (
     INSERT INTO waitctl_uncounted (wait_id)
     SELECT claimed.id AS id
     FROM claimed
-    WHERE :now::TIMESTAMP WITH TIME ZONE < (
-        SELECT waitctl_upkeep.until_at
-        FROM waitctl_upkeep
-        WHERE waitctl_upkeep.name = 'waits'
+    WHERE (
+        SELECT :now::TIMESTAMP WITH TIME ZONE < (
+            SELECT waitctl_upkeep.until_at
+            FROM waitctl_upkeep
+            WHERE waitctl_upkeep.name = 'waits'
+        )
+          OR CAST(floor(extract(epoch FROM clock_timestamp() - :now::TIMESTAMP WITH TIME ZONE)) AS BIGINT) > 60 AS anon_6
     )
-      OR CAST(floor(extract(epoch FROM clock_timestamp() - :now::TIMESTAMP WITH TIME ZONE)) AS BIGINT) > 60
     ON CONFLICT DO NOTHING
 ), closed AS (
     UPDATE workflow_event_listeners
     SET status='cancelled'
     FROM claimed
     WHERE workflow_event_listeners.wait_id = claimed.id
+      AND workflow_event_listeners.wait_id = ANY (ARRAY(
+        SELECT claimed.id
+        FROM claimed
+    ))
       AND workflow_event_listeners.status = 'active'
 )
 SELECT claimed.id

@@ -35,6 +35,10 @@ WITH claimed AS (
         resolved_at=:now::TIMESTAMP WITH TIME ZONE, resolution='manual'
     FROM claimed
     WHERE workflow_wait_executions.id = claimed.id
+      AND workflow_wait_executions.id = ANY (ARRAY(
+        SELECT claimed.id
+        FROM claimed
+    ))
       AND workflow_wait_executions.status = claimed.from_status
 ), audited AS (
     INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data)
@@ -46,24 +50,30 @@ WITH claimed AS (
     INSERT INTO waitctl_uncounted (wait_id)
     SELECT claimed.id AS id
     FROM claimed
-    WHERE :now::TIMESTAMP WITH TIME ZONE < (
-        SELECT waitctl_upkeep.until_at
-        FROM waitctl_upkeep
-        WHERE waitctl_upkeep.name = 'waits'
+    WHERE (
+        SELECT :now::TIMESTAMP WITH TIME ZONE < (
+            SELECT waitctl_upkeep.until_at
+            FROM waitctl_upkeep
+            WHERE waitctl_upkeep.name = 'waits'
+        )
+          OR CAST(floor(extract(epoch FROM clock_timestamp() - :now::TIMESTAMP WITH TIME ZONE)) AS BIGINT) > 60 AS anon_6
     )
-      OR CAST(floor(extract(epoch FROM clock_timestamp() - :now::TIMESTAMP WITH TIME ZONE)) AS BIGINT) > 60
     ON CONFLICT DO NOTHING
 ), closed AS (
     UPDATE workflow_event_listeners
     SET status='cancelled'
     FROM claimed
     WHERE workflow_event_listeners.wait_id = claimed.id
+      AND workflow_event_listeners.wait_id = ANY (ARRAY(
+        SELECT claimed.id
+        FROM claimed
+    ))
       AND workflow_event_listeners.status = 'active'
 ), sent AS (
     INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt,
         next_attempt_at, created_at)
     SELECT waitctl_uuidv7() AS new_id_1, claimed.id AS id, claimed.handler AS handler,
-        'manual' AS anon_6, 'pending' AS anon_7, 0, :now::TIMESTAMP WITH TIME ZONE AS anon_1,
+        'manual' AS anon_7, 'pending' AS anon_8, 0, :now::TIMESTAMP WITH TIME ZONE AS anon_1,
         :now::TIMESTAMP WITH TIME ZONE AS anon__1
     FROM claimed
     WHERE claimed.handler IS NOT NULL

@@ -49,6 +49,10 @@ WITH claimed AS (
         late_seconds=CAST(floor(extract(epoch FROM :now::TIMESTAMP WITH TIME ZONE - placed.due_at)) AS BIGINT)
     FROM placed
     WHERE workflow_wait_executions.id = placed.id
+      AND workflow_wait_executions.id = ANY (ARRAY(
+        SELECT placed.id
+        FROM placed
+    ))
       AND workflow_wait_executions.status = placed.from_status
     RETURNING placed.delivery_id, placed.of_handler, placed.attempt, placed.max_attempts,
         placed.lease_until, workflow_wait_executions.id, workflow_wait_executions.workflow_id,
@@ -79,22 +83,24 @@ WITH claimed AS (
     INSERT INTO waitctl_uncounted (wait_id)
     SELECT placed.id AS id
     FROM placed
-    WHERE :now::TIMESTAMP WITH TIME ZONE < (
-        SELECT waitctl_upkeep.until_at
-        FROM waitctl_upkeep
-        WHERE waitctl_upkeep.name = 'waits'
+    WHERE (
+        SELECT :now::TIMESTAMP WITH TIME ZONE < (
+            SELECT waitctl_upkeep.until_at
+            FROM waitctl_upkeep
+            WHERE waitctl_upkeep.name = 'waits'
+        )
+          OR CAST(floor(extract(epoch FROM clock_timestamp() - :now::TIMESTAMP WITH TIME ZONE)) AS BIGINT) > 60 AS anon_6
     )
-      OR CAST(floor(extract(epoch FROM clock_timestamp() - :now::TIMESTAMP WITH TIME ZONE)) AS BIGINT) > 60
     ON CONFLICT DO NOTHING
 ), sent AS (
     INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt, claims,
         max_attempts, lease_expires_at, next_attempt_at, created_at)
     SELECT placed.delivery_id AS delivery_id, placed.id AS id, placed.of_handler AS of_handler,
         CAST(CASE WHEN (placed.event_id IS NULL) THEN 'due'
-        ELSE 'event' END AS workflow_delivery_outcome) AS anon_6, CAST(CASE
+        ELSE 'event' END AS workflow_delivery_outcome) AS anon_7, CAST(CASE
         WHEN (placed.lease_until IS NOT NULL) THEN 'running'
-        ELSE 'pending' END AS workflow_delivery_status) AS anon_7, placed.attempt AS attempt, CASE
-        WHEN (placed.lease_until IS NOT NULL) THEN 1 ELSE 0 END AS anon_8,
+        ELSE 'pending' END AS workflow_delivery_status) AS anon_8, placed.attempt AS attempt, CASE
+        WHEN (placed.lease_until IS NOT NULL) THEN 1 ELSE 0 END AS anon_9,
         placed.max_attempts AS max_attempts, placed.lease_until AS lease_until,
         :now::TIMESTAMP WITH TIME ZONE AS anon_1, :now::TIMESTAMP WITH TIME ZONE AS anon__1
     FROM placed

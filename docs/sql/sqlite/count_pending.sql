@@ -1,5 +1,5 @@
 -- count_pending
--- By handler: how many deliveries are pending, how many of them have failed, how many are due, since when.
+-- By handler: how many deliveries are pending, how many of them are due, since when. Read from an index alone.
 
 WITH RECURSIVE handlers(handler) AS (
     SELECT (
@@ -7,8 +7,8 @@ WITH RECURSIVE handlers(handler) AS (
         FROM workflow_wait_deliveries
         WHERE workflow_wait_deliveries.status = 'pending'
         ORDER BY workflow_wait_deliveries.handler
-        LIMIT :param_10
-        OFFSET :param_11
+        LIMIT :param_9
+        OFFSET :param_10
     ) AS handler
     UNION ALL
     SELECT (
@@ -17,8 +17,8 @@ WITH RECURSIVE handlers(handler) AS (
         WHERE workflow_wait_deliveries.status = 'pending'
           AND workflow_wait_deliveries.handler > handlers.handler
         ORDER BY workflow_wait_deliveries.handler
-        LIMIT :param_10
-        OFFSET :param_12
+        LIMIT :param_9
+        OFFSET :param_11
     ) AS anon_6
     FROM handlers
     WHERE handlers.handler IS NOT NULL
@@ -26,27 +26,16 @@ WITH RECURSIVE handlers(handler) AS (
 SELECT handlers.handler, (
     SELECT count(*) AS count_1
     FROM (
-        SELECT workflow_wait_deliveries.last_error AS last_error
+        SELECT 1
         FROM workflow_wait_deliveries
         WHERE workflow_wait_deliveries.status = 'pending'
           AND workflow_wait_deliveries.handler = handlers.handler
         ORDER BY workflow_wait_deliveries.next_attempt_at
         LIMIT 10001
         OFFSET :param_2
-    ) AS pending
+    ) AS anon_2
 ) AS anon_1, (
-    SELECT count(pending.last_error) AS count_2
-    FROM (
-        SELECT workflow_wait_deliveries.last_error AS last_error
-        FROM workflow_wait_deliveries
-        WHERE workflow_wait_deliveries.status = 'pending'
-          AND workflow_wait_deliveries.handler = handlers.handler
-        ORDER BY workflow_wait_deliveries.next_attempt_at
-        LIMIT 10001
-        OFFSET :param_3
-    ) AS pending
-) AS anon_2, (
-    SELECT count(*) AS count_3
+    SELECT count(*) AS count_2
     FROM (
         SELECT 1
         FROM workflow_wait_deliveries
@@ -55,7 +44,7 @@ SELECT handlers.handler, (
           AND workflow_wait_deliveries.next_attempt_at <= :now
         ORDER BY workflow_wait_deliveries.next_attempt_at
         LIMIT 10001
-        OFFSET :param_5
+        OFFSET :param_4
     ) AS anon_4
 ) AS anon_3, (
     SELECT workflow_wait_deliveries.next_attempt_at
@@ -64,8 +53,8 @@ SELECT handlers.handler, (
       AND workflow_wait_deliveries.handler = handlers.handler
       AND workflow_wait_deliveries.next_attempt_at <= :now
     ORDER BY workflow_wait_deliveries.next_attempt_at
-    LIMIT :param_7
-    OFFSET :param_8
+    LIMIT :param_6
+    OFFSET :param_7
 ) AS anon_5
 FROM handlers
 WHERE handlers.handler IS NOT NULL;

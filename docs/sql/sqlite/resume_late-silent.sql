@@ -27,6 +27,7 @@ SET status='resumed', updated_at=:now, resolved_at=:now, resolution=CAST(CASE
     late_seconds=CAST((julianday(:now) - julianday(waitctl_claimed.due_at)) * 86400 + 0.0005 AS INTEGER)
 FROM waitctl_claimed
 WHERE workflow_wait_executions.id = waitctl_claimed.id
+  AND 1 = 1
   AND workflow_wait_executions.status = waitctl_claimed.from_status;
 
 -- audited
@@ -42,13 +43,15 @@ FROM waitctl_claimed;
 INSERT INTO waitctl_uncounted (wait_id)
 SELECT waitctl_claimed.id
 FROM waitctl_claimed
-WHERE :now < (
-    SELECT waitctl_upkeep.until_at
-    FROM waitctl_upkeep
-    WHERE waitctl_upkeep.name = 'waits'
+WHERE (
+    SELECT :now < (
+        SELECT waitctl_upkeep.until_at
+        FROM waitctl_upkeep
+        WHERE waitctl_upkeep.name = 'waits'
+    )
+      OR CAST((julianday(strftime('%Y-%m-%d %H:%M:%f000',
+          'now')) - julianday(:now)) * 86400 + 0.0005 AS INTEGER) > 60 AS anon_1
 )
-  OR CAST((julianday(strftime('%Y-%m-%d %H:%M:%f000',
-      'now')) - julianday(:now)) * 86400 + 0.0005 AS INTEGER) > 60
 ON CONFLICT DO NOTHING;
 
 -- sent

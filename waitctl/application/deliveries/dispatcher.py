@@ -162,11 +162,12 @@ class Dispatcher:
 
     # -- claiming -------------------------------------------------------------------------------------------------
 
-    def run(self, *, may_claim: Callable[[], bool]) -> None:
+    def run(self, *, may_claim: Callable[[], bool], interrupted: Callable[[], bool] = lambda: False) -> None:
         """Claim, hand out and settle until `finish` was called and nothing is due.
 
         When ``may_claim`` says no (out of budget, interrupted), what has not started is given back, and what runs is
-        waited for. After a failure nothing is started: what became of it could not be written down.
+        waited for: once ``interrupted``, until it is over or its own time is up. After a failure nothing is started:
+        what became of it could not be written down.
         """
         self._may_start = lambda: self._failure is None and may_claim()
         with ThreadPoolExecutor(1, thread_name_prefix="settle") as aside:
@@ -175,7 +176,7 @@ class Dispatcher:
                 while not self._is_over():
                     if not may_claim():
                         self._result_queue.wake()  # what has not begun is given back
-                        self._wait_for(lambda: self._failure is not None or not self._in_hand())
+                        self._wait_for_what_runs(interrupted)
                         break
                     if self._claim():
                         continue
@@ -190,6 +191,17 @@ class Dispatcher:
             finally:
                 self._result_queue.close()
             settled.result()
+
+    def _wait_for_what_runs(self, interrupted: Callable[[], bool]) -> None:
+        def is_through() -> bool:
+            return self._failure is not None or not self._in_hand()
+
+        while not is_through():
+            if interrupted():
+                for workers in self._workers.values():
+                    workers.stop()
+                self._wait_for(is_through)
+            self._wait_for(is_through, _LOOK_AGAIN)
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:

@@ -33,10 +33,10 @@ class DeliveryService:
             last = find_cursor(connection, DELIVERY, after) if after else None
             return store.list_deliveries(connection, statuses=statuses, handler=handler, limit=limit, after=last)
 
-    def list_backlogs(self, known: Collection[str] = ()) -> list[Backlog]:
+    def list_backlogs(self, known: Collection[str] = (), *, failing: bool = True) -> list[Backlog]:
         """What each handler has before it, by name: those in the outbox, and the others in ``known``."""
         with self._database.read() as connection:
-            found = overview.backlogs(connection, now=self._database.clock(connection))
+            found = overview.backlogs(connection, now=self._database.clock(connection), failing=failing)
         idle = set(known).difference(each.handler for each in found)
         return sorted([*found, *map(Backlog, idle)], key=lambda each: each.handler)
 

@@ -17,7 +17,11 @@ AHEAD_PER_WORKER = 4
 """Calls that lie ready for each worker at first; more for a handler that is through with them in no time."""
 
 FEW_ATTEMPTS = 2
-"""Attempts that are too few for one to be counted before the delivery is in the hands of a worker."""
+"""Attempts that are too few for one to be counted before the delivery is in the hands of a worker.
+
+Such calls begin one by one: of those that a commit has begun together none may have reached the handler when another of
+them ends the tick.
+"""
 
 MOST_IN_HAND = 2000
 """Deliveries that a handler has in hand at most, apart from what is leased as it comes into being: as many again."""
@@ -43,7 +47,7 @@ class Quota:
     most_at_once: int = 1
     one_by_one: bool = True
     begins_ahead: bool = True
-    """Whether more may be begun than the workers take at once."""
+    """Whether more may be begun than the workers take at once, and several by one commit."""
     growth: int = 1
     claimed_at: float = float("-inf")
     is_quick: bool = False
@@ -100,6 +104,8 @@ class Quota:
         begins: list[int] = []
         while count := self.next_call(calls + len(begins), begun + sum(begins), ahead=True):
             begins.append(count)
+            if not self.begins_ahead:
+                break
         return begins
 
     def is_short(self, calls: int, begun: int) -> bool:

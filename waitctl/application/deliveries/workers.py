@@ -233,6 +233,8 @@ class HandlerWorkers:
                 if not count:
                     break
                 calls.append(self._next_call(self._leased, count))
+                if not self._quota.begins_ahead:
+                    break
         return calls
 
     def reserve(self, room: int) -> tuple[int, int]:
@@ -300,6 +302,9 @@ class HandlerWorkers:
                 thread = Thread(target=self._work, args=(may_start,), name=name, daemon=True)
                 thread.start()
                 self._threads.append(thread)
+            goes_on = not self._quota.begins_ahead and self._is_short()
+        if goes_on:
+            self._result_queue.wake()
 
     def _work(self, may_start: Callable[[], bool]) -> None:
         """Give the handler what is in the queue, as long as it may start, until the end of the queue."""
@@ -360,6 +365,11 @@ class HandlerWorkers:
     def renewed(self) -> None:
         """Note that the leases run from now."""
         self._renew_at = time.monotonic() + self.lease.total_seconds() / 2
+
+    def stop(self) -> None:
+        """Let the handler end what outlives its timeout."""
+        if self.handler is not None:
+            self.handler.stop()
 
     def close(self) -> None:
         """End the workers, once what they have begun is done, and let go of the handler."""

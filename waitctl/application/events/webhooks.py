@@ -101,7 +101,8 @@ class _Arrived:
 class Webhook:
     """A sender and the format of its webhooks, as a host's config has them.
 
-    Raises `InvalidSettingError`, and `MissingCredentialError` where nothing says who sent it, unless that is wanted.
+    Raises `InvalidSettingError`, also for what can be no secret of the format, `MissingLibraryError`, and
+    `MissingCredentialError` where nothing says who sent it, unless that is wanted.
     """
 
     def __init__(self, settings: Settings, format_: str, source: str | None = None, *, verify: bool = True) -> None:
@@ -127,6 +128,8 @@ class Webhook:
         self.reads = lru_cache(1024)(self.provider.reads)
         # Read before anything else is done: without them nothing may come in.
         self._secrets = self.config.secrets() if verify and self.config.has_secret else None
+        for secret in self._secrets or ():
+            self.provider.check_secret(secret)
         self._tolerance = self.config.tolerance or self.provider.tolerance or timedelta()
         self._others = settings.verified_sources - {self.source}
 

@@ -15,6 +15,7 @@ from waitctl.domain.analytics import OUTCOMES, SHARES, Distribution, Group
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import clean
+from waitctl.infrastructure.file_trust import check_owner
 from waitctl.infrastructure.new_files import replace_text
 
 MOST_GROUPS = 500
@@ -63,7 +64,11 @@ def page(found: Analysis) -> str:
 
 
 def write_page(path: Path, found: Analysis) -> None:
-    """Put the page in the place of a file: whole or not at all. Raises `InvalidSettingError`."""
+    """Put the page in the place of a file: whole or not at all.
+
+    Raises `InvalidSettingError`, and `UnsafeFileError` when the file, or a link of that name, is somebody else's.
+    """
+    check_owner(path, "the page")
     try:
         path = path.resolve()  # of a link, what it leads to
         there = path.stat() if path.exists() else None

@@ -64,7 +64,7 @@ def check(settings: Settings, database: Database, limits: Limits) -> Status:
     with database.read() as connection:
         progress_at = health.progress_at(connection)
     service = service_of(summary, progress_at, max_overdue=limits.max_overdue, max_tick_age=limits.max_tick_age)
-    found = [_serving(service, summary, limits)]
+    found = [_serving(service, summary, limits), *_clock(summary, is_sqlite=database.is_sqlite)]
     for count, most, what in (
         (summary.deliveries_dead, limits.max_dead, "dead deliveries"),
         (summary.deliveries_held, limits.max_held, "held deliveries"),
@@ -102,6 +102,16 @@ def _serving(service: Service, summary: PendingWaitsSummary, limits: Limits) -> 
             return Severity.CRITICAL, f"stalled: {overdue}; ticks run and end nothing of it"
         case Service.DEAD:
             return Severity.CRITICAL, f"dead: {ticked}; {overdue}"
+
+
+def _clock(summary: PendingWaitsSummary, *, is_sqlite: bool) -> list[tuple[Severity, str]]:
+    """What a last tick in the future means: on SQLite no tick runs; elsewhere they do, and nobody can tell when not."""
+    if (ahead := summary.last_tick_ahead) is None:
+        return []
+    said = f"the last tick was {format_timedelta(ahead)} in the future"
+    if is_sqlite:
+        return [(Severity.CRITICAL, f"the clock is behind: {said}, and no tick runs until it is put right")]
+    return [(Severity.WARNING, f"the server's clock is behind: {said}")]
 
 
 def _perfdata(summary: PendingWaitsSummary, limits: Limits) -> str:

@@ -35,6 +35,8 @@ MAX_OVERDUE = timedelta(minutes=5)
 _SKEW, _SOME_SKEW = timedelta(seconds=60), timedelta(seconds=5)
 """How far this host's clock may be off: what is wrong, and what is worth a word."""
 
+_SET_IT_RIGHT = "set it right, or run: waitctl tick --ignore-clock"
+
 _STUCK = timedelta(minutes=5)
 """How long a lease may be over without a tick that takes it up."""
 
@@ -231,15 +233,15 @@ def _last_tick(facts: Facts) -> Judged:
     last, age = facts.summary.last_tick, facts.summary.last_tick_age
     if last is None or age is None:
         return FAIL if facts.summary.counts.open else WARN, "no tick has run on this database yet", REMEDY
+    if (ahead := facts.summary.last_tick_ahead) is not None:
+        return FAIL, f"the last tick was {format_timedelta(ahead)} in the future, on {last.host}", _SET_IT_RIGHT
     said = f"{format_timedelta(age)} ago on {last.host}"
     return (FAIL, f"the last tick was {said}", REMEDY) if age > SILENT_AFTER else (OK, said, None)
 
 
 def _clock(facts: Facts) -> Judged:
-    last = facts.summary.last_tick
-    if last is not None and last.at - facts.real_now > _SKEW:
-        behind = format_timedelta(last.at - facts.real_now)
-        return FAIL, f"the clock is {behind} behind the last tick", "set it right, or run: waitctl tick --ignore-clock"
+    if (ahead := facts.summary.last_tick_ahead) is not None:
+        return FAIL, f"the clock is {format_timedelta(ahead)} behind the last tick", _SET_IT_RIGHT
     off = abs(facts.host_now - facts.real_now)
     if facts.database.is_sqlite or off <= _SOME_SKEW:
         return OK, "in step with the last tick" if facts.database.is_sqlite else "in step with the server", None

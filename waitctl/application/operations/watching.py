@@ -41,7 +41,7 @@ def take_snapshot(settings: Settings, database: Database) -> Snapshot:
     known = [config.name for config in handlers_of(settings, database)]
     service = WaitSchedulingService(database, settings=settings)
     with database.read() as connection:
-        summary = service.list_pending_waits(handlers=known, connection=connection)
+        summary = service.list_pending_waits(handlers=known, failing=True, connection=connection)
         ended = overview.count_ended_since(connection, summary.now - _RATED)
         progress_at = health.progress_at(connection)
         verdict = service_of(summary, progress_at, max_overdue=MAX_OVERDUE, max_tick_age=SILENT_AFTER)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from waitctl.application.retention import Upkeep
 from waitctl.domain.deliveries import DeliveryCounts
 from waitctl.domain.errors import ClockSkewError
 from waitctl.domain.handlers import INLINE
+from waitctl.domain.health import MAX_CLOCK_SKEW
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass, fields_of, replace
@@ -47,9 +48,6 @@ _MOST_LOGGED = 1000
 
 _LOOK_UP = 0.2
 """Seconds after which a signal that came meanwhile is noticed."""
-
-MAX_CLOCK_SKEW = timedelta(seconds=60)
-"""How far an SQLite host's clock may be behind the last tick: a clock set back would fire nothing for hours."""
 
 
 def check_clock(last: datetime, now: datetime) -> None:
@@ -235,7 +233,7 @@ class Tick:
         from concurrent.futures import ThreadPoolExecutor, wait
 
         with self.dispatcher() as dispatcher, ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside:
-            delivering = aside.submit(dispatcher.run, may_claim=self.current.may_go_on)
+            delivering = aside.submit(dispatcher.run, may_claim=self.current.may_go_on, interrupted=self._interrupted)
             try:
                 self.resolver.resolve_all(dispatcher)
             finally:

@@ -149,7 +149,9 @@ class Watch:
     ) -> None:
         beaten_at = time.monotonic()
         with ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside:
-            delivering = aside.submit(dispatcher.run, may_claim=lambda: not self._interrupted())
+            delivering = aside.submit(
+                dispatcher.run, may_claim=lambda: not self._interrupted(), interrupted=self._interrupted
+            )
             delivering.add_done_callback(lambda _: self._signal.wake())
             try:
                 while not self._interrupted() and not delivering.done():

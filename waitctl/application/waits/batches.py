@@ -87,7 +87,7 @@ class _Batch:
         spec, asked, wait_id = request.spec, request.asked, new_id()
         shared = (
             *(id(asked), id(request.rules), request.base, spec.timezone, spec.handler, id(spec.handlers)),
-            spec.command,
+            *(spec.command, spec.traceparent, id(spec.template)),
             wait_id if request.is_apart else None,
         )
         plan = self._numbers.get(shared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from waitctl.application.waits.changes import Open, Replan, instant_of, is_waiting, see
 from waitctl.application.waits.rescheduling import ReschedulingService
+from waitctl.domain import clocks
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.durations import Offset, parse_duration, parse_offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, WaitStepError
@@ -100,9 +101,21 @@ class MovePlanner(ReschedulingService):
         """Where each of these waits that is open goes, or why it cannot."""
         now = self._database.clock(connection)
         if options.window is None:
-            return Moves(self, options, now).of(store.list_movable(connection, wait_ids))
+            movable = store.list_movable(connection, wait_ids)
+            return Moves(self, options, now, self._meant_otherwise(connection, movable, options)).of(movable)
         found = [wait for wait in get_waits(connection, wait_ids).values() if wait.status.is_open]
         return [self._under_window(seen, options.window) for seen in see(connection, found, now)]
+
+    def _meant_otherwise(
+        self, connection: Connection, found: Sequence[Movable], options: MoveOptions
+    ) -> dict[str, clocks.PlainDateTime]:
+        """The local times of waits that stand where they do because clocks skip them: days are counted from those."""
+        if options.by is None or _elapsed(parse_offset(options.by)) is not None:
+            return {}
+        near = {wait.id: wait.at for wait in found if wait.at is not None and _is_by_a_gap(wait.at, wait.timezone)}
+        waits = get_waits(connection, list(near)) if near else {}
+        meant = {wait_id: self._local_time_meant(wait, near[wait_id]) for wait_id, wait in waits.items()}
+        return {wait_id: local for wait_id, local in meant.items() if local is not None}
 
     def _under_window(self, seen: Open, window: str) -> PlannedMove:
         try:
@@ -135,8 +148,10 @@ class MovePlanner(ReschedulingService):
 class Moves:
     """Where waits go by ``options``, at ``now``. What many waits have in common it works out once."""
 
-    def __init__(self, planner: MovePlanner, options: MoveOptions, now: datetime) -> None:
-        self._planner, self._now = planner, now
+    def __init__(
+        self, planner: MovePlanner, options: MoveOptions, now: datetime, meant: Mapping[str, clocks.PlainDateTime]
+    ) -> None:
+        self._planner, self._now, self._meant = planner, now, meant
         self._frames: dict[tuple[object, ...], _Frame] = {}
         self._alike: dict[tuple[str, bool, str], _Alike] = {}
         self._targets: dict[tuple[int, bool], datetime] = {}
@@ -195,19 +210,19 @@ class Moves:
             raise InvalidWaitConfigurationError("the wait has no deadline to move", hint="--at INSTANT sets one")
         if self._offset is None:
             return wait.at, ""
-        moved = self._moved_by(wait.at, frame, self._offset)
+        moved = self._moved_by(wait.at, frame, self._offset, self._meant.get(wait.id))
         if moved < self._now:
             raise InvalidWaitDateError(_HAS_PASSED)
         gated = bool(frame.opening_rules) and not wait.listens
         return self._passed(frame, UntilDate(moved), wait) if gated else moved, format_instant(moved)
 
-    def _moved_by(self, at: datetime, frame: _Frame, offset: Offset) -> datetime:
+    def _moved_by(self, at: datetime, frame: _Frame, offset: Offset, meant: clocks.PlainDateTime | None) -> datetime:
         if self._elapsed is not None:
             with suppress(OverflowError):
                 moved = at + self._elapsed
                 if moved.year in YEARS:
                     return moved
-        return frame.resolver(UntilDate(at, offset)).delay(self._now).at
+        return frame.resolver(UntilDate(meant or at, offset)).delay(self._now).at
 
     def _passed(self, frame: _Frame, intent: UntilDate, wait: Movable) -> datetime:
         """The instant once calendar and window let it pass, which hold no deadline back."""
@@ -233,6 +248,13 @@ def _elapsed(offset: Offset) -> timedelta | None:
     """An offset by the watch, which is the same whatever the zone."""
     by_watch = offset.duration.is_elapsed and not offset.duration.days
     return offset.sign * offset.duration.elapsed if by_watch else None
+
+
+def _is_by_a_gap(at: datetime, zone: str) -> bool:
+    """Whether clocks were put forward within two days of ``at``: no gap is longer than one."""
+    around = (clocks.Instant(at).add(hours=hours).to_tz(zone) for hours in (-48, 48))
+    before, after = (zoned.to_plain() for zoned in around)
+    return before.add(days=4) < after
 
 
 def move_of(wait: WaitStepExecution, changed: WaitStepExecution, note: str | None = None) -> PlannedMove:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -24,6 +25,7 @@ from waitctl.application.waits.changes import (
 from waitctl.application.waits.explaining import explain_event_wait
 from waitctl.application.waits.results import WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
+from waitctl.domain import clocks
 from waitctl.domain.durations import duration_text, parse_offset
 from waitctl.domain.errors import (
     ConflictError,
@@ -34,7 +36,7 @@ from waitctl.domain.errors import (
 from waitctl.domain.events import topic_bucket
 from waitctl.domain.filters import WaitFilter
 from waitctl.domain.hours import parse_hours
-from waitctl.domain.instants import check_zone, format_instant, parse_instant, show
+from waitctl.domain.instants import Adjustment, check_zone, format_instant, parse_instant, show
 from waitctl.domain.intents import (
     Rules,
     UntilDate,
@@ -201,8 +203,19 @@ class ReschedulingService:
         if current is None:
             raise InvalidWaitConfigurationError("the wait has no deadline to move", hint="--at INSTANT sets one")
         offset = parse_offset(by)
-        moved = self._resolver_by_hand(wait, wait.timezone, UntilDate(current, offset)).delay(now)
+        by_watch = offset.duration.is_elapsed and not offset.duration.days
+        meant = current if by_watch else self._local_time_meant(wait, current) or current
+        moved = self._resolver_by_hand(wait, wait.timezone, UntilDate(meant, offset)).delay(now)
         return UntilDate(moved.at), f"{offset} from {show(current, wait.timezone)}", list(moved.moves)
+
+    def _local_time_meant(self, wait: WaitStepExecution, current: datetime) -> clocks.PlainDateTime | None:
+        """The local time that ``current`` stands for, when clocks skip that: days are counted from it."""
+        with suppress(InvalidInputError):  # what it was asked for leads to nothing any more
+            planned = self._set_by_hand(wait, wait.timezone) or self._from_intent(wait, wait.timezone)
+            last = planned.moves[-1] if planned is not None and planned.at == current and planned.moves else None
+            if isinstance(last, Adjustment) and last.kind == "gap" and last.zone == wait.timezone:
+                return last.asked
+        return None
 
     def _resolver_by_hand(self, wait: WaitStepExecution, zone: str, intent: UntilDate) -> IntentResolver:
         """What was set by hand passes calendar and window, but not the weekdays that a time of day was asked for."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from waitctl.application.documents import pause_document, wait_document
 from waitctl.domain.counts import capped, told
+from waitctl.domain.health import MAX_CLOCK_SKEW
 from waitctl.domain.instants import format_instant
 from waitctl.domain.values import dataclass, fields_of
 
@@ -89,6 +90,14 @@ class PendingWaitsSummary:
         if self.last_tick is None or self.real_now is None:
             return None
         return max(self.real_now - self.last_tick.at, timedelta(0))
+
+    @property
+    def last_tick_ahead(self) -> timedelta | None:
+        """How far in the future the last tick was, when clocks that are in step do not come to that."""
+        if self.last_tick is None or self.real_now is None:
+            return None
+        ahead = self.last_tick.at - self.real_now
+        return ahead if ahead > MAX_CLOCK_SKEW else None
 
     def _age(self, at: datetime | None) -> int | None:
         return None if at is None else int((self.now - at).total_seconds())

@@ -274,11 +274,13 @@ class WaitSchedulingService:
         wanted: WaitFilter | None = None,
         *,
         handlers: Sequence[str] = (),
+        failing: bool = False,
         connection: Caller | None = None,
     ) -> PendingWaitsSummary:
         """Count what is open, of the waits that are meant. The deliveries are counted whatever wait they are of.
 
-        ``handlers`` are those that this host knows; deliveries to others are held.
+        ``handlers`` are those that this host knows; deliveries to others are held. With ``failing`` the backlogs say,
+        too, how many of their deliveries have failed, which takes longer.
         """
         from waitctl.application.inline_commands import InlineCommands
         from waitctl.infrastructure.store import overview, pauses, quarantine, ticks
@@ -286,7 +288,7 @@ class WaitSchedulingService:
         wanted = (wanted or WaitFilter()).checked()
         with self._database.read(connection) as connection_:
             now = self._database.clock(connection_)
-            backlogs = overview.backlogs(connection_, now=now)
+            backlogs = overview.backlogs(connection_, now=now, failing=failing)
             return PendingWaitsSummary(
                 overview.count_open(connection_, now=now)
                 if wanted.is_empty

@@ -111,6 +111,10 @@ class Handler(Protocol):
         """Hand payloads over and wait for what becomes of each, in their order."""
         ...
 
+    def stop(self) -> None:
+        """End what outlives its own timeout from now on: the run was told to end. Called once, while some are out."""
+        ...
+
     def close(self) -> None:
         """Let go of what was kept between payloads, once none is out."""
         ...

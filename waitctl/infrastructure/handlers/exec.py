@@ -103,6 +103,9 @@ class ExecHandler:
         """What runs for a payload, and in which folder."""
         return self._argv, None
 
+    def stop(self) -> None:
+        """Its commands end by their timeout anyhow."""
+
     def close(self) -> None:
         """Nothing is kept."""
 

@@ -63,11 +63,13 @@ def main(control: int, function: str, timeout: float) -> None:
     try:
         handler = FunctionHandler(function, timedelta(seconds=timeout))
     except HandlerNotReadyError as error:
-        tick.sendall(to_json(str(error)).encode() + b"\n")
+        with suppress(ConnectionError):
+            tick.sendall(to_json(str(error)).encode() + b"\n")
         return
-    tick.sendall(b"\n")
-    for channel, file in _channels(tick):
-        Thread(target=_serve, args=(handler, ears, channel, file), daemon=True).start()
+    with suppress(ConnectionError):  # the tick is gone
+        tick.sendall(b"\n")
+        for channel, file in _channels(tick):
+            Thread(target=_serve, args=(handler, ears, channel, file), daemon=True).start()
     atexit._run_exitfuncs()  # noqa: SLF001 (what the function's libraries have asked for)
     os._exit(0)  # an ordinary exit would wait for threads that the function has left
 
@@ -87,15 +89,21 @@ def _channels(tick: socket.socket) -> Iterator[tuple[socket.socket, mmap.mmap]]:
 def _serve(handler: FunctionHandler, ears: Ears, channel: socket.socket, progress: mmap.mmap) -> None:
     try:
         _answer_calls(handler, ears, channel, progress)
-    except BaseException:  # noqa: BLE001 (the tick must not wait for an answer that never comes)
-        traceback.print_exc()
+    except ConnectionError:  # the tick is gone
+        os._exit(os.EX_SOFTWARE)
+    except BaseException as error:  # noqa: BLE001 (the tick must not wait for an answer that never comes)
+        with suppress(OSError):
+            sys.stdout.write("".join(traceback.format_exception_only(error)))
         os._exit(os.EX_SOFTWARE)
 
 
 def _answer_calls(handler: FunctionHandler, ears: Ears, channel: socket.socket, progress: mmap.mmap) -> None:
     with channel, channel.makefile("rb") as calls:
         while length := calls.read(LENGTH):
-            documents = marshal.loads(calls.read(int.from_bytes(length)))
+            size = int.from_bytes(length)
+            if len(call := calls.read(size)) < size or len(length) < LENGTH:
+                return  # the tick went while it spoke
+            documents = marshal.loads(call)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _FATAL)
             for place, document in enumerate(documents):
                 progress[place] = BEGUN

@@ -3,6 +3,7 @@
 Returning is delivered. `Retry` and `Dead` say later and never; any other exception is a failed attempt. A coroutine is
 cancelled at the timeout. A plain function cannot be ended from outside, so it is waited for, and what it returns
 counts, however late: calling what it did a failure would only make it do it twice. Its lease is renewed meanwhile.
+A process of its own is ended with a tick that is told to end.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ class FunctionHandler:
         except BaseException as error:  # noqa: BLE001 (somebody else's code: even its sys.exit must not end the tick)
             return _judge_exception(error)
         return Delivered()
+
+    def stop(self) -> None:
+        """Nobody can end a function of this process."""
 
     def close(self) -> None:
         """Close the event loops."""

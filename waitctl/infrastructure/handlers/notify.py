@@ -42,5 +42,8 @@ class NotifyHandler:
             return Failed(f"NOTIFY failed: {redact(str(error).partition(chr(10))[0])}")
         return Delivered()
 
+    def stop(self) -> None:
+        """Nothing is waited for."""
+
     def close(self) -> None:
         """Nothing is kept."""

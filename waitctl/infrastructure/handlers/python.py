@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from queue import Empty, SimpleQueue
-from threading import Condition, Lock
+from threading import Condition, Lock, Timer
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
+from waitctl.infrastructure.handlers.commands import KILL_AFTER
 from waitctl.infrastructure.handlers.function_process import DELIVERED, KINDS, LENGTH, NOT_BEGUN
 from waitctl.infrastructure.redaction import redact
 
@@ -55,6 +56,8 @@ class PythonHandler:
         self._starting = Lock()
         self._process: _Process | None = _Process(function, timeout)
         self._turns = _Turns()
+        self._stopping: Timer | None = None
+        self._is_stopped = False
 
     def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
         """Call the function for each."""
@@ -64,6 +67,10 @@ class PythonHandler:
                 answer = self._call([payloads[place] for place in left])
             results.update((left[place], result) for place, result in answer.results.items())
             for place in answer.interrupted:
+                if self._is_stopped:
+                    why = f"it outlived its timeout when the tick was told to end: {answer.ended}"
+                    results[left[place]] = Failed(why)
+                    continue
                 with self._turns.alone():
                     alone = self._call([payloads[left[place]]])
                 results[left[place]] = alone.results.get(0) or Failed(f"its process ended: {alone.ended}")
@@ -73,6 +80,8 @@ class PythonHandler:
         """Call the function for as many as it comes to: one at least, or all are to be tried later."""
         ended = ""
         for _ in range(_MOST_STARTS):
+            if self._is_stopped:
+                return _Answer.deferred(len(payloads), "the tick was told to end")
             try:
                 answer = self._running().call(payloads)
             except HandlerNotReadyError as error:
@@ -94,8 +103,22 @@ class PythonHandler:
             self._process.close()
             self._process = None
 
+    def stop(self) -> None:
+        """End the process when what it runs has had its timeout once more: it may block, or be stopped itself."""
+        self._stopping = Timer((self._timeout + KILL_AFTER).total_seconds(), self._kill)
+        self._stopping.daemon = True
+        self._stopping.start()
+
+    def _kill(self) -> None:
+        with self._starting:
+            self._is_stopped = True
+            if self._process is not None:
+                self._process.kill()
+
     def close(self) -> None:
         """End the process."""
+        if self._stopping is not None:
+            self._stopping.cancel()
         with self._starting:
             self._close()
 
@@ -183,6 +206,11 @@ class _Process:
         """Whether it has ended."""
         with self._reaping:
             return self._process.poll() is not None
+
+    def kill(self) -> None:
+        """End it, unless it has ended."""
+        with self._reaping:
+            self._process.kill()
 
     def how_it_ended(self) -> str:
         """Wait for its end, which is near; bring it about if it does not come."""

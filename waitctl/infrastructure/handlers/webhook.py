@@ -88,6 +88,9 @@ class WebhookHandler:
         except HTTPException as error:
             return Failed(f"{self._url.hostname} does not speak HTTP: {type(error).__name__}")
 
+    def stop(self) -> None:
+        """Its exchanges end by their timeout anyhow."""
+
     def close(self) -> None:
         """Close the connections."""
         while self._idle:
@@ -346,7 +349,8 @@ def _is_plain_success(answer: bytes) -> bool:
     of what a delivery costs. Whatever is not as plain as that is for http.client.
     """
     head, blank, body = answer.partition(b"\r\n\r\n")
-    if not blank or not head.startswith(b"HTTP/1.1 2"):
+    is_success = head[:10] == b"HTTP/1.1 2" and head[10:12].isdigit() and head[12:13] in b" \r"
+    if not blank or not is_success:
         return False
     head = head.lower() + b"\r\n"
     length = b"\r\ncontent-length: %d\r\n" % len(body)

@@ -16,7 +16,7 @@ _BLANKS = " \t\n\r\v\f"
 class InboxRow(NamedTuple):
     """An event as another system inserted it. ``occurred_at``: on SQLite the text that it wrote.
 
-    ``size``: bytes of its data.
+    ``size``: bytes of its data. ``data``: its text, when it is short enough to be taken along with the others.
     """
 
     id: str
@@ -26,6 +26,7 @@ class InboxRow(NamedTuple):
     external_id: str | None
     occurred_at: datetime | str | None
     size: int
+    data: str | None
 
 
 def claim_oldest(connection: Connection, limit: int) -> list[InboxRow]:
@@ -37,6 +38,12 @@ def claim_of_topics(connection: Connection, event_types: Sequence[str], contact_
     """Lock rows of these types and of a contact that is, or may be, this one: spelled so that one has to look."""
     given = {"types": event_types, "contact_id": contact_id, "blanks": _BLANKS, "limit": limit}
     return [InboxRow(*row) for row in connection.execute(kept("claim_of_topics"), given)]
+
+
+def read_data(connection: Connection, event_id: str) -> str:
+    """The data of a row as text."""
+    text: str = connection.execute(kept("read_data"), {"id": event_id}).scalar_one()
+    return text
 
 
 def read_refused(connection: Connection, ids: Sequence[str]) -> Mapping[str, str]:

@@ -98,12 +98,16 @@ def count_listeners(connection: Connection, *, now: datetime) -> ListenerCounts:
 # -- deliveries --------------------------------------------------------------------------------------------------------
 
 
-def backlogs(connection: Connection, *, now: datetime) -> list[Backlog]:
-    """What every handler with anything unsettled or dead has before it, each count up to the cap."""
+def backlogs(connection: Connection, *, now: datetime, failing: bool = False) -> list[Backlog]:
+    """What every handler with anything unsettled or dead has before it, each count up to the cap.
+
+    Only if asked to, how many are ``failing``: that takes the rows of all that are pending.
+    """
     found: dict[str, dict[str, Any]] = {}
     for handler, *fields in connection.execute(kept("count_pending"), {"now": now}):
-        names = ("pending", "failing", "due", "oldest_due_at")
-        found.setdefault(handler, {}).update(zip(names, fields, strict=True))
+        found.setdefault(handler, {}).update(zip(("pending", "due", "oldest_due_at"), fields, strict=True))
+    for handler, count in connection.execute(kept("count_failing")) if failing else ():
+        found.setdefault(handler, {})["failing"] = count
     for status in (DeliveryStatus.RUNNING, DeliveryStatus.DEAD):
         for handler, count in connection.execute(kept("count_by_handler", status)):
             found.setdefault(handler, {})[status.value] = count

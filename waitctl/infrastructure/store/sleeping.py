@@ -17,6 +17,7 @@ from waitctl.domain.values import dataclass
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.executor import Connection
+from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.schema import deliveries, listeners, waits
 from waitctl.infrastructure.store.statements.completion import ACTIVE, ID, SCHEDULED
 from waitctl.infrastructure.store.statements.filters import clauses
@@ -59,7 +60,8 @@ def list_sleeping(
 ) -> list[WaitStepExecution]:
     """A page of sleepers behind the wait ``after``."""
     behind = None if after is None else _place(connection, after)
-    rows = [tuple(row) for kind in _kinds(wanted, now) for row in connection.execute(kind.page(behind, limit))]
+    kinds = [*_kinds(wanted, now), *_tried_again(connection, wanted, now)]
+    rows = [tuple(row) for kind in kinds for row in connection.execute(kind.page(behind, limit))]
     ids = [str(wait_id) for _, _, wait_id in sorted(rows)[:limit]]
     found = get_waits(connection, ids)
     return [found[wait_id] for wait_id in ids if wait_id in found]
@@ -73,9 +75,16 @@ def _kinds(wanted: WaitFilter, now: datetime) -> Iterator[_Kind]:
     ends = listeners.c.expires_at
     yield _Kind(ends, listeners.c.id, listeners.c.wait_id, listening, (ends.is_not(None), *mine))
     yield _Kind(None, listeners.c.id, listeners.c.wait_id, listening, (ends.is_(None), *mine))
+
+
+def _tried_again(connection: Connection, wanted: WaitFilter, now: datetime) -> Iterator[_Kind]:
+    """Those of each handler by themselves: so the index has them."""
+    held = clauses(wanted, now=now)
     sent = deliveries.join(waits, waits.c.id == deliveries.c.wait_id)
     at = deliveries.c.next_attempt_at
-    yield _Kind(at, deliveries.c.id, deliveries.c.wait_id, sent, (_is_tried_again(), *held))
+    for handler in connection.execute(kept("handlers_pending")).scalars():
+        mine = deliveries.c.handler == sa.literal(handler, sa.Text)
+        yield _Kind(at, deliveries.c.id, deliveries.c.wait_id, sent, (mine, _is_tried_again(), *held))
 
 
 def _is_first_listener() -> sa.ColumnElement[bool]:

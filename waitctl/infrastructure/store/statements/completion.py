@@ -17,7 +17,7 @@ from waitctl.infrastructure.column_types import UtcDateTime, new_id, real_now
 from waitctl.infrastructure.dialects import JsonRows, insert_new, insert_numbered, seconds_between
 from waitctl.infrastructure.schema import deliveries, events, listeners, transitions, uncounted, upkeep, waits
 from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
-from waitctl.infrastructure.store.statements.waits import literal
+from waitctl.infrastructure.store.statements.waits import IsClaimed, literal
 
 NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=UtcDateTime)
 LIMIT = sa.bindparam("limit", type_=sa.Integer)
@@ -59,7 +59,8 @@ def ending_steps(claimed: FromClause, resolution: Resolution) -> dict[str, Updat
         changed["late_seconds"] = seconds_between(claimed.c.due_at, NOW)
     if resolution is Resolution.EVENT:
         changed["resolution_event_id"] = claimed.c.event_id
-    end = sa.update(waits).values(changed).where(waits.c.id == claimed.c.id, waits.c.status == claimed.c.from_status)
+    held = (waits.c.id == claimed.c.id, IsClaimed(waits.c.id, claimed), waits.c.status == claimed.c.from_status)
+    end = sa.update(waits).values(changed).where(*held)
     steps: dict[str, UpdateBase] = {"ended": end, "audited": audit(claimed, status), "uncounted": _uncounted(claimed)}
     if resolution is not Resolution.DUE:
         steps["closed"] = close_listeners(claimed, resolution)
@@ -79,7 +80,9 @@ def _uncounted(claimed: FromClause) -> UpdateBase:
     """
     mark = sa.select(upkeep.c.until_at).where(upkeep.c.name == sa.literal_column("'waits'", sa.Text)).scalar_subquery()
     is_past = sa.or_(NOW < mark, seconds_between(NOW, real_now()) > _SOON)
-    return insert_new(uncounted).from_select(["wait_id"], sa.select(claimed.c.id).where(is_past))
+    # A select of its own, which is asked once: the clock is another for each wait.
+    asked = sa.select(is_past).scalar_subquery()
+    return insert_new(uncounted).from_select(["wait_id"], sa.select(claimed.c.id).where(asked))
 
 
 def audit(claimed: FromClause, status: sa.ColumnElement[Any]) -> UpdateBase:
@@ -122,7 +125,8 @@ def close_listeners(claimed: FromClause, resolution: Resolution) -> UpdateBase:
             "matched_event_id": sa.case((won, claimed.c.event_id)),
             "matched_at": sa.case((won, NOW)),
         }
-    return sa.update(listeners).values(values).where(listeners.c.wait_id == claimed.c.id, ACTIVE)
+    theirs = (listeners.c.wait_id == claimed.c.id, IsClaimed(listeners.c.wait_id, claimed), ACTIVE)
+    return sa.update(listeners).values(values).where(*theirs)
 
 
 def _outbox(claimed: FromClause, resolution: Resolution) -> UpdateBase:

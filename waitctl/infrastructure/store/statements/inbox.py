@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.quarantine import MAX_KEPT
+from waitctl.domain.text import SHORT
 from waitctl.infrastructure.column_types import UtcDateTime, real_now
 from waitctl.infrastructure.dialects import JsonRows, is_among, octets
 from waitctl.infrastructure.schema import events, tombstones
@@ -38,13 +39,21 @@ def _claim_of_topics() -> sa.Select[Any]:
 def _claim() -> sa.Select[Any]:
     occurred_at = sa.type_coerce(events.c.occurred_at, sa.Text)  # what stands there need not be an instant
     names = ("id", "event_type", "contact_id", "source", "external_id")
+    size = octets(events.c.data)
+    data = sa.case((size <= sa.literal_column(str(SHORT)), sa.cast(events.c.data, sa.Text)))
     return (
-        sa.select(*(events.c[name] for name in names), occurred_at, octets(events.c.data))
+        sa.select(*(events.c[name] for name in names), occurred_at, size, data)
         .where(events.c.correlated_at.is_(None))
         .order_by(events.c.received_at)
         .limit(_LIMIT)
         .with_for_update(skip_locked=True)
     )
+
+
+@statement
+def _read_data() -> sa.Select[Any]:
+    """The data of an event, by its id."""
+    return sa.select(sa.cast(events.c.data, sa.Text)).where(events.c.id == sa.bindparam("id"))
 
 
 @statement

@@ -142,20 +142,34 @@ def _of_each(status: DeliveryStatus, handlers: sa.CTE, *columns: sa.ColumnElemen
 
 @statement
 def _count_pending() -> sa.Select[Any]:
-    """By handler: how many deliveries are pending, how many of them have failed, how many are due, since when."""
+    """By handler: how many deliveries are pending, how many of them are due, since when. Read from an index alone."""
     handlers = _handlers(DeliveryStatus.PENDING)
     at = deliveries.c.next_attempt_at
-    pending = _of_each(DeliveryStatus.PENDING, handlers, deliveries.c.last_error).order_by(at).limit(_MORE)
-    some = pending.subquery("pending")
     due = _of_each(DeliveryStatus.PENDING, handlers, _ONE).where(at <= NOW).order_by(at)
     oldest = _of_each(DeliveryStatus.PENDING, handlers, at).where(at <= NOW).order_by(at).limit(1)
     return sa.select(
         handlers.c.handler,
-        sa.select(sa.func.count()).select_from(some).scalar_subquery(),
-        sa.select(sa.func.count(some.c.last_error)).scalar_subquery(),
+        _count(_of_each(DeliveryStatus.PENDING, handlers, _ONE).order_by(at)),
         _count(due),
         sa.type_coerce(oldest.scalar_subquery(), UtcDateTime),
     ).where(handlers.c.handler.is_not(None))
+
+
+@statement
+def _count_failing() -> sa.Select[Any]:
+    """By handler: how many of the pending deliveries have failed. It reads each of them."""
+    handlers = _handlers(DeliveryStatus.PENDING)
+    at = deliveries.c.next_attempt_at
+    pending = _of_each(DeliveryStatus.PENDING, handlers, deliveries.c.last_error).order_by(at).limit(_MORE)
+    failed = sa.select(sa.func.count(pending.subquery("pending").c.last_error)).scalar_subquery()
+    return sa.select(handlers.c.handler, failed).where(handlers.c.handler.is_not(None))
+
+
+@statement
+def _handlers_pending() -> sa.Select[Any]:
+    """The handlers that have a delivery pending."""
+    handlers = _handlers(DeliveryStatus.PENDING)
+    return sa.select(handlers.c.handler).where(handlers.c.handler.is_not(None))
 
 
 @statement

@@ -72,5 +72,7 @@ def _count_next() -> sa.CompoundSelect[Any]:
         some = soon.order_by(at).limit(sa.literal_column(str(CAP + 1), sa.Integer)).subquery("some")
         quarter = quarter_of(some.c.at)
         number = sa.literal_column(str(kind), sa.Integer)
-        counted.append(sa.select(number, quarter, sa.func.count(some.c.wait_id.distinct())).group_by(quarter))
+        # A wait for a time is there once.
+        how_many = sa.func.count() if wait_id is waits.c.id else sa.func.count(some.c.wait_id.distinct())
+        counted.append(sa.select(number, quarter, how_many).select_from(some).group_by(quarter))
     return sa.union_all(*counted)
