@@ -132,6 +132,7 @@ def test_where_no_copy_can_be(run: Waitctl, nowhere: Waitctl, full: bytes, postg
     path = run.folder / "waits.db"
     for place in (path, run.folder):
         assert "no place" in run("db", "backup", str(place)).error(2)
+    assert "standard output" in run("db", "backup", "-").error(2)
     assert "cannot copy" in run("db", "backup", str(run.folder / "none" / "copy.db")).error(5)
     assert "only an SQLite file" in Waitctl(tmp_path, postgres_url)("db", "backup", "copy.db").error(2)
     path.unlink()

@@ -156,6 +156,11 @@ def test_neither_yes_nor_no(text: str, data: dict[str, Any], reason: str) -> Non
         ("event.at > timestamp('2026-03-01')", "'2026-03-01': .*Timestamp"),
         ("event.at - event.at > duration('1d')", "'1d': .*Duration"),
         ("int('x') == 1", "'x': "),
+        ("event.at.getHours('+25:00') == 1", "'\\+25:00': no zone"),
+        ("event.at.getHours('-01:60') == 1", "'-01:60': no zone"),
+        ("1/0 == 1", "divide by zero"),
+        ("uint(-1) == 1u", "out of uint64 range"),
+        ("[1, 2][5] == 1", "Index error"),
         ("[1]" + ".map(x, [x, x, x, x, x, x, x, x])" * 8 + " == []", "too costly"),
     ],
 )

@@ -9,7 +9,7 @@ import typer
 
 from waitctl.cli.output import DocumentOption, Output, print_document, write_line
 from waitctl.cli.session import session_of
-from waitctl.domain.errors import SchemaVersionError
+from waitctl.domain.errors import InvalidSettingError, SchemaVersionError
 
 app = typer.Typer(help="Migrate the database and look at its schema.", no_args_is_help=True, add_completion=False)
 
@@ -75,6 +75,8 @@ def backup(
     """
     from waitctl.cli.stopping import ended_by_sigterm
 
+    if str(file) == "-":
+        raise InvalidSettingError("a copy is a file, and goes to no standard output", hint="./- is a file of that name")
     with session_of(context).database() as database, ended_by_sigterm():
         database.back_up(file)
     write_line(str(file))

@@ -41,6 +41,8 @@ _READS_TEXT = ("timestamp", "duration", "int", "uint", "double", "bool")
 
 _PART_OF_TIME = pattern("get(FullYear|Month|Date|DayOfMonth|DayOfWeek|DayOfYear|Hours|Minutes|Seconds|Milliseconds)")
 
+_NO_OFFSET = pattern(r"[+-]?(2[4-9]|[3-9][0-9]):[0-9]{2}|[+-]?[0-9]{2}:[6-9][0-9]")
+
 
 class ConditionError(Exception):
     """A condition said neither yes nor no about an event; the message says why."""
@@ -116,6 +118,7 @@ class _Look:
 def check_condition(text: str) -> Condition:
     """Compile an expression. Raises `InvalidWaitConfigurationError`, saying where it fails."""
     from waitctl.domain.cel_costs import Estimator
+    from waitctl.domain.cel_tree import Name, walk
 
     if not text.strip():
         raise InvalidWaitConfigurationError("--where is empty")
@@ -128,6 +131,8 @@ def check_condition(text: str) -> Condition:
         _check_literals(condition.tree)
         if Estimator({}).work(condition.tree) > MAX_WORK:
             raise ConditionError("too costly: macros in macros, or sums and lists in them, multiply")
+        if not any(isinstance(node, Name) for node in walk(condition.tree)):
+            _evaluate(condition.program, _environment().Activation({}))  # it fails for every event, or for none
     except ConditionError as error:
         hint = "it sees event.type, event.contact, event.data, event.at, event.source and wait.context"
         raise InvalidWaitConfigurationError(f"--where: {error}", hint=hint) from error
@@ -187,6 +192,8 @@ def _check_literals(tree: Node) -> None:
                 _try_out(f"{function}(event.source)", text)
             case Call(function, (_, Constant(str() as zone))) if _PART_OF_TIME.fullmatch(function):
                 _try_out(f"event.at.{function}(event.source)", zone)
+                if _NO_OFFSET.fullmatch(zone):  # the library adds it all the same
+                    raise ConditionError(f"{zone!a}: no zone is so far away")
 
 
 def _try_out(text: str, literal: str) -> None:
