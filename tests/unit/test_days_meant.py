@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 from whenever import PlainDateTime, Time
 
-from tests.unit.wall_clocks import gaps, gaps_to_another_day, readings, shown
+from tests.unit.wall_clocks import gaps, gaps_to_another_day, is_within, readings, shown
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.durations import Duration, Offset
 from waitctl.domain.errors import InvalidWaitTimeError
@@ -281,3 +281,13 @@ def test_calendar_lets_pass_what_a_gap_moved_into_a_day_off(dst: Dst) -> None:
         opening_rules = OpeningRules(zone, Rules(dst=dst, window=hours), Calendar("mine", work_week=hours.days))
         inside = readings(local, zone)[dst] + timedelta(minutes=5)
         assert opening_rules.next_opening(inside) == (inside, ())
+
+
+@pytest.mark.parametrize("dst", GUESSES)
+@pytest.mark.parametrize("quiet", ["22:00-02:00", "22:00-02:30", "03:10-02:30", "02:10-02:40", "00:00-03:30"])
+def test_no_gap_leads_into_quiet_hours(quiet: str, dst: Dst) -> None:
+    hours = parse_hours(quiet)
+    opening_rules = OpeningRules(BERLIN, Rules(dst=dst, quiet=hours))
+    for minutes in range(0, 360, 10):
+        asked = datetime(2026, 3, 28, 22, tzinfo=UTC) + timedelta(minutes=minutes)
+        assert not is_within(shown(opening_rules.next_opening(asked)[0], BERLIN), hours)

@@ -197,7 +197,8 @@ class Gate:
 
     ``opens_on`` says on which dates the hours hold at all, and ``special`` which they are where a date may have its
     own. The openings of a day are worked out once, with the clocks' gaps and folds; after that an instant costs a
-    look-up. ``adjusted`` tells which openings start at a local time that the clocks skip or repeat.
+    look-up. ``adjusted`` tells which openings start at a local time that the clocks skip or repeat. With
+    ``shown_only`` no gap moves an opening: it is open at nothing that clocks do not show, as quiet hours demand.
     """
 
     def __init__(
@@ -207,6 +208,8 @@ class Gate:
         dst: Dst = Dst.COMPATIBLE,
         opens_on: Callable[[clocks.Date], bool] = lambda _: True,
         special: Callable[[clocks.Date], tuple[Interval, ...]] | None = None,
+        *,
+        shown_only: bool = False,
     ) -> None:
         self.hours = hours
         self.zone = zone
@@ -214,6 +217,7 @@ class Gate:
         self._dst = unless_final(dst)
         self._opens_on = opens_on
         self._special = special
+        self._shown_only = shown_only
         self._from_yesterday = hours.runs_past_midnight or special is not None
         self._days: dict[clocks.Date, Pieces] = {}
         self._merged: dict[clocks.Date, Pieces] = {}
@@ -371,7 +375,7 @@ class Gate:
         """
         start, end = (_local(date, minutes) for minutes in span)
         opens, adjustment = to_zone(start, self.zone, self._dst)
-        if adjustment is not None and adjustment.kind == "gap":
+        if adjustment is not None and adjustment.kind == "gap" and not self._shown_only:
             first = opens.to_instant()
             self.adjusted[first] = adjustment
             closes = to_zone(end, self.zone, self._dst)[0].to_instant()

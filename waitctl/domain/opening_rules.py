@@ -104,7 +104,9 @@ class OpeningRules:
         elif self._windows:
             self.counted_by = self._windows[0]
         if rules.quiet is not None:
-            self._windows.append(("time without quiet hours", Gate(all_but(rules.quiet), zone, rules.dst)))
+            self._windows.append(
+                ("time without quiet hours", Gate(all_but(rules.quiet), zone, rules.dst, shown_only=True))
+            )
 
     def __bool__(self) -> bool:
         """Whether there is anything to pass."""
