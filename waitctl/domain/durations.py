@@ -242,9 +242,20 @@ def duration_text(value: str | Duration | timedelta) -> str:
     return str(value)
 
 
-def as_duration(value: Duration | timedelta, *, error: type[InvalidInputError] = InvalidWaitDurationError) -> Duration:
-    """The same as a `Duration`, which may be zero. Raises ``error`` for a span that is less, or longer than any."""
-    return parse_duration(duration_text(value), error=error, zero=True) if isinstance(value, timedelta) else value
+def as_duration(
+    value: object, *, error: type[InvalidInputError] = InvalidWaitDurationError, business: bool = False
+) -> Duration:
+    """The same as a `Duration`, which may be zero: of a `timedelta`, a text, or 0, which needs no unit.
+
+    Raises ``error`` for anything else, and for a span that is less than nothing or longer than any.
+    """
+    if isinstance(value, Duration):
+        return value
+    if isinstance(value, timedelta | str):
+        return parse_duration(duration_text(value), error=error, zero=True, business=business)
+    if value == 0 and not isinstance(value, bool):
+        return Duration()
+    raise error(f"{value!r:.80} is not a duration", hint=_EXAMPLES)
 
 
 @lru_cache(1024)

@@ -43,9 +43,9 @@ _DESCRIPTIONS = {
 _NAME = pattern(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,99}")
 
 
-def check_event_type_name(name: str) -> str:
+def check_event_type_name(name: object) -> str:
     """Return ``name`` when it can name an event type. Raises `InvalidEventTypeError`."""
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidEventTypeError(
             f"{name!a} cannot name an event type",
             hint="letters, digits and _ . : / - (at most 100), as in cart_abandoned",

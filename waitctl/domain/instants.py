@@ -128,6 +128,33 @@ def check_zone(zone: str) -> str:
     return zone
 
 
+def zone_name(zone: object) -> str:
+    """The name of a zone as Python programs have it: a text, a `ZoneInfo`, `datetime.UTC`.
+
+    Raises `InvalidTimezoneError` for what has no name, such as an offset.
+    """
+    if isinstance(zone, str):
+        return zone
+    name = "UTC" if zone is UTC else getattr(zone, "key", None)
+    if not isinstance(name, str):
+        raise InvalidTimezoneError(f"{zone!r:.80} is not a time zone", hint="use an IANA name, as in Europe/Berlin")
+    return name
+
+
+def instant_given(value: object, what: str) -> datetime:
+    """An instant as Python programs have it: an aware `datetime`, or a text as `parse_instant` reads it.
+
+    Raises `InvalidWaitDateError`, also for a date alone, which is no instant.
+    """
+    if isinstance(value, str):
+        return parse_instant(value, what)
+    if not isinstance(value, datetime):
+        raise InvalidWaitDateError(f"{what}: {value!r:.80} is not an instant", hint="give a datetime with a tzinfo")
+    if value.tzinfo is None:
+        raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
+    return value
+
+
 _PLACES: Mapping[str, str] = {
     **dict.fromkeys(("PST", "PDT", "PT"), "America/Los_Angeles"),
     **dict.fromkeys(("MDT", "MT"), "America/Denver"),

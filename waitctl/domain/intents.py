@@ -6,7 +6,7 @@ asked, so that they can be resolved again when zones or holidays change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -22,7 +22,7 @@ from waitctl.domain.instants import Dst, clock, format_instant, parse_formatted,
 from waitctl.domain.late import Late
 from waitctl.domain.months import DayOfMonth, parse_day_of_month
 from waitctl.domain.patterns import pattern
-from waitctl.domain.text import JsonObject
+from waitctl.domain.text import JsonObject, check_text
 from waitctl.domain.values import dataclass, replace
 
 
@@ -162,10 +162,11 @@ class Rules:
         return self.window is not None or self.calendar is not None or self.quiet is not None
 
     def __post_init__(self) -> None:
-        for name in ("max_late", "spread"):
+        """Take what Python programs have: a `timedelta`, and texts as the options read them."""
+        for name, kind, read in _READ_AS:
             given = getattr(self, name)
-            if isinstance(given, timedelta):  # as Python programs have it
-                object.__setattr__(self, name, as_duration(given))
+            if not isinstance(given, kind) and (given is not None or name == "dst"):
+                object.__setattr__(self, name, read(given))
 
     def checked(self) -> Rules:
         """Return these rules when they go together. Raises `InvalidWaitConfigurationError`."""
@@ -204,6 +205,23 @@ class Rules:
                 max_late=parse_duration(config["max_late"], zero=True) if config.get("max_late") else None,
                 spread=parse_duration(config["spread"]) if config.get("spread") else None,
             )
+
+
+_READ_AS: tuple[tuple[str, type, Callable[[Any], object]], ...] = (
+    ("calendar", str, lambda given: check_text(given, "the calendar")),
+    ("dst", Dst, lambda text: one_of(Dst, text)),
+    ("late", Late, lambda text: one_of(Late, text)),
+    ("window", OpeningHours, lambda text: _hours(text, "the window")),
+    ("quiet", OpeningHours, lambda text: _hours(text, "the quiet hours")),
+    ("max_late", Duration, as_duration),
+    ("spread", Duration, as_duration),
+)
+
+
+def _hours(text: object, what: str) -> OpeningHours:
+    if not isinstance(text, str):
+        raise InvalidWaitConfigurationError(f"{what} {text!r:.80} is no text", hint="mon-fri 09:00-17:00")
+    return parse_hours(text, what)
 
 
 @contextmanager
@@ -284,25 +302,28 @@ def parse_until_date(
     else:
         moment = parse_formatted(date, field_format)
     day = None if on is None else parse_day_of_month(on)
-    return UntilDate(moment, distance, field, _one_of(Roll, roll), _one_of(Past, past), day, field_format)
+    return UntilDate(moment, distance, field, one_of(Roll, roll), one_of(Past, past), day, field_format)
 
 
-def _one_of(choices: type[_Choice], text: str) -> _Choice:
+def one_of(choices: type[_Choice], text: object) -> _Choice:
+    """The choice that a text names. Raises `InvalidWaitConfigurationError`."""
     try:
-        return choices(text)
+        return choices(str(text))
     except ValueError:
         raise InvalidWaitConfigurationError(
             f"{choices.__name__.lower()} {text!a} is none of {', '.join(choices)}"
         ) from None
 
 
-def date_text(date: date | str) -> str:
-    """A date or an aware datetime as `parse_until_date` reads it. Raises `InvalidWaitDateError` for a naive one."""
-    if isinstance(date, str):
-        return date
-    if isinstance(date, datetime) and date.tzinfo is None:
+def date_text(given: object) -> str:
+    """A date or an aware datetime as `parse_until_date` reads it. Raises `InvalidWaitDateError` for what is neither."""
+    if isinstance(given, str):
+        return given
+    if isinstance(given, datetime) and given.tzinfo is None:
         raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
-    return date.isoformat()
+    if not isinstance(given, date):
+        raise InvalidWaitDateError(f"{given!r:.80} is no date")
+    return given.isoformat()
 
 
 def date_in_context(context: JsonObject | None, field: str) -> str | float | Decimal:

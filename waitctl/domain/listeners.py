@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -18,7 +18,16 @@ from waitctl.domain.errors import (
     InvalidWaitDateError,
 )
 from waitctl.domain.events import check_event_type_name
-from waitctl.domain.intents import FixedTime, Rules, UntilDate, parse_time_of_day, parse_until_date, reading_config
+from waitctl.domain.intents import (
+    FixedTime,
+    Rules,
+    UntilDate,
+    date_text,
+    one_of,
+    parse_time_of_day,
+    parse_until_date,
+    reading_config,
+)
 from waitctl.domain.statuses import ListenerStatus
 from waitctl.domain.text import JsonObject, check_json_object, check_text
 from waitctl.domain.values import dataclass
@@ -126,10 +135,18 @@ class EventQuery:
     timeout_calendar: str | None = None
 
     def __post_init__(self) -> None:
+        """Take what Python programs have: spans, dates and times of the standard library, texts as the options read."""
         for name in ("timeout", "lookback", "grace"):
             given = getattr(self, name)
-            if isinstance(given, timedelta):  # as Python programs have it
-                object.__setattr__(self, name, as_duration(given, error=InvalidTimeoutError))
+            if not isinstance(given, Duration) and (given is not None or name != "timeout"):
+                read = as_duration(given, error=InvalidTimeoutError, business=name == "timeout")
+                object.__setattr__(self, name, read)
+        for name, kind, named in _READ_AS:
+            given = getattr(self, name)
+            if not isinstance(given, kind) and (given is not None or name != "until"):
+                object.__setattr__(self, name, named(given))
+        if self.at is not None:
+            object.__setattr__(self, "at", _time_of_day(self.at))
 
     @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
@@ -155,7 +172,7 @@ class EventQuery:
         """
         if not self.event_types:
             raise InvalidEventTypeError("no event type to wait for")
-        if self.mode is Mode.ANY and any("|" in name for name in self.event_types):
+        if self.mode is Mode.ANY and any("|" in str(name) for name in self.event_types):
             raise InvalidEventTypeError("alternatives with | go with --all", hint="any of several: a,b")
         for name in self.types:
             check_event_type_name(name)
@@ -328,6 +345,26 @@ class EventQuery:
             )
             for listener_id, (number, event_type) in zip(ids, placed, strict=True)
         )
+
+
+def _names(given: object) -> tuple[str, ...]:
+    """Event types as a list, or as one text with commas."""
+    if isinstance(given, str):
+        return tuple(name.strip() for name in given.split(","))
+    if isinstance(given, list):
+        return tuple(given)
+    raise InvalidEventTypeError(f"{given!r:.80} names no event types", hint="a tuple of texts")
+
+
+def _time_of_day(given: object) -> clocks.Time:
+    return given if isinstance(given, clocks.Time) else parse_time_of_day(str(given))
+
+
+_READ_AS: tuple[tuple[str, type, Callable[[object], object]], ...] = (
+    ("event_types", tuple, _names),
+    ("mode", Mode, lambda given: one_of(Mode, given)),
+    ("until", str, date_text),
+)
 
 
 def progress(listeners: Iterable[EventListener]) -> tuple[int, int]:

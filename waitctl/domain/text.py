@@ -36,11 +36,13 @@ _NOT_STORABLE = pattern(r"[\x00\ud800-\udfff]")
 _EXPONENT = pattern(r"[0-9][eE]")
 
 
-def check_text(value: str, what: str, *, error: type[InvalidInputError] = InvalidWaitConfigurationError) -> str:
+def check_text(value: object, what: str, *, error: type[InvalidInputError] = InvalidWaitConfigurationError) -> str:
     """Return ``value`` when it is 1 to 255 characters without control characters or lone surrogates.
 
     Raises ``error`` otherwise, naming ``what``.
     """
+    if not isinstance(value, str):
+        raise error(f"{what} is no text: {value!r:.80}")
     if value.isprintable() and 0 < len(value) <= MAX_TEXT and not value.isspace():
         return value  # as nearly all are
     if not value.strip():
@@ -73,12 +75,14 @@ def storable(value: str) -> str:
     return _NOT_STORABLE.sub("\ufffd", value)
 
 
-def normalize_contact(value: str, *, error: type[InvalidInputError] = InvalidWaitConfigurationError) -> str:
+def normalize_contact(value: object, *, error: type[InvalidInputError] = InvalidWaitConfigurationError) -> str:
     """Return the one form of a contact that every door stores and compares.
 
     Trimmed, ``whatsapp:`` stripped, NFC, and lower case when it holds an ``@``.
     Raises ``error`` when nothing is left or it is no valid text.
     """
+    if not isinstance(value, str):
+        return check_text(value, "the contact", error=error)
     contact = value.strip()
     if contact[8:9] == ":" and contact[:8].lower() == "whatsapp":
         contact = contact[9:].strip()

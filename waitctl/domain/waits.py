@@ -20,7 +20,7 @@ from waitctl.domain.errors import (
     WaitExecutionExpiredError,
 )
 from waitctl.domain.handlers import INLINE, InlineCommand
-from waitctl.domain.instants import check_zone, format_instant
+from waitctl.domain.instants import check_zone, format_instant, zone_name
 from waitctl.domain.intents import FIRST_DUE_AT, FixedTime, Intent, Past, Rules, UntilDate, UntilTime
 from waitctl.domain.late import Late, late_policy
 from waitctl.domain.statuses import Outcome, Resolution, WaitExecutionStatus, WaitType
@@ -75,6 +75,10 @@ class WaitSpec:
     """The span that creates it, as W3C Trace Context writes it; anything else is ignored."""
     template: JsonObject | None = None
     """What it is bound to: see `templates.LateBinding`."""
+
+    def __post_init__(self) -> None:
+        if type(self.timezone) is not str:  # as Python programs have it
+            object.__setattr__(self, "timezone", zone_name(self.timezone))
 
     def checked(self) -> WaitSpec:
         """Return this spec validated and normalised. Raises `InvalidWaitConfigurationError`."""

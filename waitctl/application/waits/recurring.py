@@ -14,6 +14,7 @@ from waitctl.application.recurrences import Recurrences
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.durations import Duration
 from waitctl.domain.errors import ConflictError, InvalidRecurrenceError, WaitAlreadyOpenError
+from waitctl.domain.instants import instant_given
 from waitctl.domain.intents import Rules
 from waitctl.domain.listeners import EventQuery
 from waitctl.domain.occurrences import check_comes, explain, next_occurrence, preview
@@ -76,6 +77,7 @@ class RecurrenceService:
         `WaitAlreadyOpenError` when the step has another open wait or recurrence, and what a wait's create raises.
         """
         rule, rules, spec = rule.checked(), rules.checked(), spec.checked()
+        base = None if base is None else instant_given(base, "the base")
         if spec.command is not None:
             raise InvalidRecurrenceError(
                 "an inline command is signed for one wait, and a recurrence makes many",

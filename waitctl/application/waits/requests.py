@@ -9,6 +9,7 @@ from typing import NamedTuple
 from waitctl.domain.durations import Duration, duration_text
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError
 from waitctl.domain.events import topic_bucket
+from waitctl.domain.instants import instant_given
 from waitctl.domain.intents import (
     Intent,
     Past,
@@ -114,14 +115,13 @@ class WaitRequest(NamedTuple):
         `InvalidWaitDateError` for a base without a zone.
         """
         asked = self.asked.checked() if isinstance(self.asked, EventQuery) else self.asked
-        if self.base is not None and self.base.tzinfo is None:
-            raise InvalidWaitDateError("a naive datetime is no instant", hint="give it a tzinfo, or pass a text")
+        base = None if self.base is None else instant_given(self.base, "the base")
         spec = self.spec.checked()
         if isinstance(asked, EventQuery) and spec.contact_id is None:
             raise InvalidWaitConfigurationError("an event wait needs a contact", hint="--contact ID")
-        if spec is self.spec and asked is self.asked:
+        if spec is self.spec and asked is self.asked and base is self.base:
             return self
-        return WaitRequest(asked, spec, self.rules, self.base, self.replace_open)
+        return WaitRequest(asked, spec, self.rules, base, self.replace_open)
 
     @property
     def is_apart(self) -> bool:
