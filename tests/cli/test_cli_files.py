@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.processes import Waitctl, finish
-from tests.scene import Scene
+from tests.scene import NOON, Scene
 from waitctl.infrastructure.schema_version import HEAD
 
 PAGE = 4096
@@ -36,7 +36,8 @@ def full(migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes
     path.write_bytes(migrated_file.read_bytes())
     scene = Scene(f"sqlite:///{path}").on_the_real_clock()
     for number in range(150):
-        scene.create("1s" if number % 2 else "3d", execution=f"e{number}", handler="nudge", context={"a": "x" * 300})
+        due = {"base": NOON} if number % 2 else {}
+        scene.create("3d", **due, execution=f"e{number}", handler="nudge", context={"a": "x" * 300})
         scene.listen(execution=f"l{number}", contact=f"c{number}")
     for number in range(0, 150, 3):
         scene.record(contact=f"c{number}")
