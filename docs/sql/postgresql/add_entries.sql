@@ -11,6 +11,8 @@ SELECT :plan::UUID AS anon_1, workflow_wait_executions.id, workflow_wait_executi
 ), 0) AS coalesce_1, coalesce(workflow_wait_executions.scheduled_at,
     workflow_wait_executions.timeout_at) AS coalesce_2
 FROM workflow_wait_executions
-WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+WHERE workflow_wait_executions.id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+))
   AND workflow_wait_executions.status IN ('waiting', 'scheduled')
 ON CONFLICT DO NOTHING;

@@ -5,8 +5,9 @@ WITH claimed AS (
     SELECT workflow_wait_deliveries.id AS id
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.handler = :of_handler::VARCHAR
-      AND NOT workflow_wait_deliveries.id = ANY (CAST(string_to_array(:but::VARCHAR,
-          E'\n') AS UUID[]))
+      AND NOT workflow_wait_deliveries.id = ANY (ARRAY(
+        SELECT unnest(CAST(string_to_array(:but::VARCHAR, E'\n') AS UUID[]))
+    ))
       AND workflow_wait_deliveries.status = 'pending'
       AND workflow_wait_deliveries.next_attempt_at <= :now::TIMESTAMP WITH TIME ZONE
       AND workflow_wait_deliveries.next_attempt_at >= :low::TIMESTAMP WITH TIME ZONE

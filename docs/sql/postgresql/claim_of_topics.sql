@@ -8,7 +8,9 @@ SELECT workflow_events.id, workflow_events.event_type, workflow_events.contact_i
     THEN CAST(workflow_events.data AS TEXT) END AS anon_2
 FROM workflow_events
 WHERE workflow_events.correlated_at IS NULL
-  AND workflow_events.event_type = ANY (CAST(string_to_array(:types::VARCHAR, E'\n') AS TEXT[]))
+  AND workflow_events.event_type = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:types::VARCHAR, E'\n') AS TEXT[]))
+))
   AND (workflow_events.contact_id = :contact_id::VARCHAR
       OR workflow_events.contact_id != lower(workflow_events.contact_id)
       OR workflow_events.contact_id != trim(workflow_events.contact_id, :blanks::VARCHAR)

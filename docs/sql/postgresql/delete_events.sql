@@ -2,4 +2,6 @@
 -- Delete these events.
 
 DELETE FROM workflow_events
-WHERE workflow_events.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]));
+WHERE workflow_events.id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+));

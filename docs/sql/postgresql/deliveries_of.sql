@@ -9,5 +9,7 @@ SELECT workflow_wait_deliveries.id, workflow_wait_deliveries.wait_id,
     workflow_wait_deliveries.created_at, workflow_wait_deliveries.delivered_at,
     workflow_wait_deliveries.dead_delivery_id, workflow_wait_deliveries.claims
 FROM workflow_wait_deliveries
-WHERE workflow_wait_deliveries.wait_id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+WHERE workflow_wait_deliveries.wait_id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+))
 ORDER BY workflow_wait_deliveries.id;

@@ -24,4 +24,6 @@ SELECT 'ended' AS measure, substr(to_char(timezone('UTC', workflow_wait_executio
     WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
 )) AS is_counted
 FROM workflow_wait_executions
-WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]));
+WHERE workflow_wait_executions.id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+));

@@ -3,5 +3,7 @@
 
 SELECT workflow_recurrences.stop_wait_id
 FROM workflow_recurrences
-WHERE workflow_recurrences.wait_id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+WHERE workflow_recurrences.wait_id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+))
   AND workflow_recurrences.stop_wait_id IS NOT NULL;

@@ -6,4 +6,6 @@ SELECT workflow_events.id, workflow_events.event_type, workflow_events.contact_i
     workflow_events.occurred_at, workflow_events.received_at, workflow_events.correlated_at,
     workflow_events.expires_at
 FROM workflow_events
-WHERE workflow_events.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]));
+WHERE workflow_events.id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+));

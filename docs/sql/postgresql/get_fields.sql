@@ -20,4 +20,6 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.workflow_id,
     workflow_wait_executions.resolution AS resolution, workflow_wait_executions.resolution_event_id,
     workflow_wait_executions.late_seconds
 FROM workflow_wait_executions
-WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]));
+WHERE workflow_wait_executions.id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+));

@@ -5,4 +5,6 @@ SELECT workflow_events.id, workflow_events.event_type, workflow_events.contact_i
     workflow_events.source, workflow_events.occurred_at, workflow_events.received_at,
     workflow_events.data
 FROM workflow_events
-WHERE workflow_events.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]));
+WHERE workflow_events.id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+));

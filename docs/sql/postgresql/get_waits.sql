@@ -14,4 +14,6 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.workflow_id,
     workflow_wait_executions.late_policy, workflow_wait_executions.handlers,
     workflow_wait_executions.command
 FROM workflow_wait_executions
-WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]));
+WHERE workflow_wait_executions.id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+));

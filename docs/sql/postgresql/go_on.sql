@@ -37,7 +37,9 @@ WITH coming AS (
         :now::TIMESTAMP WITH TIME ZONE AS anon_5, :now::TIMESTAMP WITH TIME ZONE AS anon__1
     FROM coming, workflow_recurrences
     WHERE workflow_recurrences.id = coming."of"
-      AND workflow_recurrences.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+      AND workflow_recurrences.id = ANY (ARRAY(
+        SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+    ))
     ON CONFLICT DO NOTHING
     RETURNING workflow_wait_executions.id, workflow_wait_executions.status,
         workflow_wait_executions.workflow_execution_id
@@ -58,7 +60,9 @@ WITH coming AS (
         updated_at=:now::TIMESTAMP WITH TIME ZONE
     FROM coming, stored
     WHERE workflow_recurrences.id = coming."of"
-      AND workflow_recurrences.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+      AND workflow_recurrences.id = ANY (ARRAY(
+        SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+    ))
       AND stored.id = coming.id
 )
 SELECT coming."of"

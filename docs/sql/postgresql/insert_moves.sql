@@ -42,4 +42,6 @@ FROM (
 ) AS moves
 JOIN workflow_wait_executions ON workflow_wait_executions.id = moves.id
   AND workflow_wait_executions.updated_at = moves.seen_at
-WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]));
+WHERE workflow_wait_executions.id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+));

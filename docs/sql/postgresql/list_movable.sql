@@ -7,5 +7,7 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.status = 'waiting' 
     workflow_wait_executions.timezone, CAST(workflow_wait_executions.wait_config AS TEXT) AS config,
     workflow_wait_executions.late_policy
 FROM workflow_wait_executions
-WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+WHERE workflow_wait_executions.id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+))
   AND workflow_wait_executions.status IN ('waiting', 'scheduled');

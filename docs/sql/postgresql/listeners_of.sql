@@ -12,5 +12,7 @@ SELECT workflow_event_listeners.id, workflow_event_listeners.wait_id,
     workflow_event_listeners.timeout_at, workflow_event_listeners.expires_at,
     workflow_event_listeners.matched_event_id, workflow_event_listeners.matched_at
 FROM workflow_event_listeners
-WHERE workflow_event_listeners.wait_id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+WHERE workflow_event_listeners.wait_id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+))
 ORDER BY workflow_event_listeners.id;

@@ -65,6 +65,8 @@ WITH claimed AS (
     UPDATE workflow_wait_plan_entries
     SET seen_at=:now::TIMESTAMP WITH TIME ZONE, undone_fate=:param_11::VARCHAR
     WHERE workflow_wait_plan_entries.plan_id = :plan::UUID
+      AND workflow_wait_plan_entries.wait_id > :beyond::UUID
+      AND workflow_wait_plan_entries.wait_id <= :last::UUID
       AND workflow_wait_plan_entries.wait_id = ANY (ARRAY(
         SELECT claimed.id
         FROM claimed

@@ -12,7 +12,9 @@ SET status='active', status_reason=NULL, next_at=workflow_wait_executions.schedu
         AND stop.status = 'waiting'
 ) END, updated_at=:now::TIMESTAMP WITH TIME ZONE
 FROM workflow_wait_executions
-WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+WHERE workflow_wait_executions.id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+))
   AND workflow_recurrences.id = CAST(CAST((workflow_wait_executions.wait_config ->> :wait_config_1::TEXT) AS VARCHAR) AS UUID)
   AND workflow_recurrences.occurrence = CAST((workflow_wait_executions.wait_config ->> :wait_config_2::TEXT) AS INTEGER)
   AND workflow_recurrences.status = 'stopped'

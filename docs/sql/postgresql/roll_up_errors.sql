@@ -26,8 +26,9 @@ WITH summed AS (
             CAST(0 AS BIGINT) AS bucket, 0 AS value
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.status = 'error'
-          AND workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR,
-              E'\n') AS UUID[]))
+          AND workflow_wait_executions.id = ANY (ARRAY(
+            SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+        ))
     ) AS measured
     GROUP BY measured.measure, measured.day, measured.workflow_id, measured.wait_type,
         measured.step_id, measured.handler, measured.source, measured.outcome, measured.bucket

@@ -25,8 +25,9 @@ WITH summed AS (
             CAST(workflow_wait_executions.resolution AS TEXT) AS outcome,
             CAST(0 AS BIGINT) AS bucket, 0 AS value
         FROM workflow_wait_executions
-        WHERE workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR,
-            E'\n') AS UUID[]))
+        WHERE workflow_wait_executions.id = ANY (ARRAY(
+            SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+        ))
         UNION ALL
         SELECT 'late' AS measure, substr(to_char(timezone('UTC',
             workflow_wait_executions.resolved_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -82,8 +83,9 @@ WITH summed AS (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolution IN ('due', 'timeout')
           AND workflow_wait_executions.late_seconds IS NOT NULL
-          AND workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR,
-              E'\n') AS UUID[]))
+          AND workflow_wait_executions.id = ANY (ARRAY(
+            SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+        ))
         UNION ALL
         SELECT 'to_event' AS measure, substr(to_char(timezone('UTC',
             workflow_wait_executions.resolved_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -171,8 +173,9 @@ WITH summed AS (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolution = 'event'
           AND workflow_wait_executions.wait_type = 'for_event'
-          AND workflow_wait_executions.id = ANY (CAST(string_to_array(:ids::VARCHAR,
-              E'\n') AS UUID[]))
+          AND workflow_wait_executions.id = ANY (ARRAY(
+            SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+        ))
     ) AS measured
     GROUP BY measured.measure, measured.day, measured.workflow_id, measured.wait_type,
         measured.step_id, measured.handler, measured.source, measured.outcome, measured.bucket

@@ -12,7 +12,8 @@ SELECT workflow_recurrences.id, workflow_recurrences.workflow_id,
     workflow_recurrences.created_at, workflow_recurrences.updated_at
 FROM workflow_recurrences
 WHERE workflow_recurrences.status IN ('active', 'paused')
-  AND workflow_recurrences.stop_wait_id = ANY (CAST(string_to_array(:ids::VARCHAR,
-      E'\n') AS UUID[]))
+  AND workflow_recurrences.stop_wait_id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+))
 ORDER BY workflow_recurrences.id
 FOR UPDATE;

@@ -14,7 +14,9 @@ SELECT workflow_recurrences.id, CAST(workflow_recurrences.rule AS TEXT) AS rule,
 FROM workflow_recurrences
 JOIN workflow_wait_executions ON workflow_wait_executions.id = workflow_recurrences.wait_id
 WHERE workflow_recurrences.status = 'active'
-  AND workflow_recurrences.wait_id = ANY (CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+  AND workflow_recurrences.wait_id = ANY (ARRAY(
+    SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
+))
   AND coalesce(CAST(workflow_wait_executions.resolution AS TEXT), '') != ''
 ORDER BY workflow_recurrences.id
 FOR UPDATE OF workflow_recurrences;

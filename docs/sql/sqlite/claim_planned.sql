@@ -26,6 +26,8 @@ ORDER BY workflow_wait_executions.id;
 UPDATE workflow_wait_plan_entries
 SET seen_at=:now, fate=:fate
 WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id > :beyond
+  AND workflow_wait_plan_entries.wait_id <= :last
   AND workflow_wait_plan_entries.wait_id IN (
     SELECT waitctl_claimed.id
     FROM waitctl_claimed

@@ -62,6 +62,8 @@ WHERE workflow_event_listeners.wait_id = waitctl_claimed.id;
 UPDATE workflow_wait_plan_entries
 SET seen_at=:now, fate=:fate
 WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id > :beyond
+  AND workflow_wait_plan_entries.wait_id <= :last
   AND workflow_wait_plan_entries.wait_id IN (
     SELECT waitctl_claimed.id
     FROM waitctl_claimed

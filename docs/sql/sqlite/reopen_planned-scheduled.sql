@@ -73,6 +73,8 @@ FROM waitctl_claimed;
 UPDATE workflow_wait_plan_entries
 SET seen_at=:now, undone_fate=:undone_fate
 WHERE workflow_wait_plan_entries.plan_id = :plan
+  AND workflow_wait_plan_entries.wait_id > :beyond
+  AND workflow_wait_plan_entries.wait_id <= :last
   AND workflow_wait_plan_entries.wait_id IN (
     SELECT waitctl_claimed.id
     FROM waitctl_claimed

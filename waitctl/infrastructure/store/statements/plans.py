@@ -195,7 +195,7 @@ def noted(claimed: FromClause, fate: Fate) -> sa.Update:
     claimed waits for each of its rows.
     """
     changed = {_FATE[fate is Fate.UNDONE]: sa.literal(fate.value, sa.Text), plan_entries.c.seen_at: NOW}
-    return sa.update(plan_entries).values(changed).where(OF_PLAN, is_one_of(ENTRY_WAIT, sa.select(claimed.c.id)))
+    return sa.update(plan_entries).values(changed).where(IN_BATCH, is_one_of(ENTRY_WAIT, sa.select(claimed.c.id)))
 
 
 @statement
