@@ -15,7 +15,7 @@ TOOLS := .tools
 
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test coverage matrix browser chaos check audit containers sbom bench sql docs docs-reference fmt lock clean
+.PHONY: help demo test coverage matrix browser both-ways chaos check audit containers sbom bench sql docs docs-reference fmt lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,14 @@ browser: $(STAMP)  ## the dashboard and the report in a real Chromium: every pag
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-browser.txt
 	npm install --silent --no-save --no-package-lock --prefix $(TOOLS) axe-core@4.14.1
 	$(BIN)/python -m pytest tests/browser/browse_dashboard.py tests/browser/browse_analytics.py $(PYTEST_ARGS)
+
+# Apart from what others write between the two looks, and from data that SQLAlchemy cannot read.
+BOTH_WAYS = events groups create create_many tick overview filters recurring bulk rescheduling sleeping templates contacts \
+	windows why dead_letters condition_budget pair_budget upcoming
+
+both-ways: $(STAMP)  ## the tests of the store, each of their reads made through SQLAlchemy, too
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -p tests.both_ways \
+		$(BOTH_WAYS:%=tests/service/test_%.py)
 
 chaos: $(STAMP)  ## faults on purpose, six minutes of them; CHAOS="--seed N PART" repeats one, HOURS=1 is for a night
 	$(BIN)/python -m tests.chaos $(if $(HOURS),--hours $(HOURS)) $(CHAOS)

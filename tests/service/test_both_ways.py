@@ -1,43 +1,21 @@
-"""What the executor reads is what SQLAlchemy reads, by the same statement with the same parameters."""
+"""What the executor reads is what SQLAlchemy reads, by the same statement with the same parameters.
+
+`make both-ways` runs the tests of the store so.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-import sqlalchemy as sa
 
+from tests.both_ways import compare
 from tests.scene import Scene
 from waitctl import EventService, make_event
-from waitctl.infrastructure.executor import Connection, Parameters, Row, Rows
-from waitctl.infrastructure.kept import Kept
-from waitctl.infrastructure.migrations import core
-from waitctl.infrastructure.rendering import load_statements
-from waitctl.infrastructure.sql_batch import STATEMENTS
 
 
 @pytest.fixture
 def compared(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The names of the statements that were run both ways, each with the same rows."""
-    load_statements()
-    names: set[str] = set()
-    execute = Connection.execute
-
-    def both(self: Connection, statement: Any, parameters: Parameters = {}) -> Rows[Row]:  # noqa: B006
-        rows = execute(self, statement, parameters)
-        built = STATEMENTS[statement.name](*statement.arguments) if isinstance(statement, Kept) else None
-        if (
-            isinstance(built, sa.Select | sa.CompoundSelect)
-            and "INSERT INTO" not in statement.sent(self.dialect)[0].text
-        ):
-            theirs = core(self).execute(built, dict(parameters)).all()
-            assert [tuple(row) for row in rows] == [tuple(row) for row in theirs], statement.name
-            assert rows.mappings() == [dict(row._mapping) for row in theirs], statement.name
-            names.add(statement.name)
-        return rows
-
-    monkeypatch.setattr(Connection, "execute", both)
-    return names
+    return compare(monkeypatch)
 
 
 def test_both_ways_read_the_same(scene: Scene, compared: set[str]) -> None:
