@@ -37,6 +37,8 @@ def urls(draw: st.DrawFn) -> str:
 @given(urls())
 @example(f"postgresql://ada:a@{MARK}@127.0.0.1:1/waits")
 @example(f"postgresql://ada:a@{MARK}/b@127.0.0.1:1/waits")
+@example(f"postgresql://ada:@{MARK}?@127.0.0.1:1/waits")
+@example(f"postgresql://ada:@{MARK}#b@127.0.0.1:1/waits")
 @example(f"postgresql://ada:x@127.0.0.1:{MARK}/waits")
 @example(f"postgresql://ada:x@[{MARK}/waits")
 @example(f"postgresql://127.0.0.1:1/waits?sslkey=/etc/{MARK}&sslcert=/dev/null&sslmode=require")

@@ -18,6 +18,8 @@ _NAMES = r"pass|secret|key|token"
 _PASSWORD = pattern(r"(://[^:/?#@\s]*:)((?!\d+(?:[/?#,\s'\"]|$))[^\n]*|\S*)(?=@)")
 _OPTION = pattern(rf"([?&][^=&#\s]*(?:{_NAMES})[^=&#\s]*=)([^&#\s]*)", re.IGNORECASE)
 
+_DELIMITERS = pattern(r"[@:/?#&=]")
+
 _known: set[str] = set()
 
 
@@ -40,5 +42,7 @@ def remember(url: str) -> None:
             from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
             plain = {found[2], unquote(found[2]), unquote_plus(found[2])}
+            if "@" in found[2]:  # what nobody has escaped: a driver may take a part of it for the host, and name that
+                plain.update(_DELIMITERS.split(found[2]))
             spelled = plain | {encode(each) for each in plain for encode in (quote, quote_plus)}
             _known.update(each for each in spelled if len(each) >= _SHORTEST)
