@@ -240,7 +240,7 @@ OUTLIVES = {
         "async def handle(document):\n    begin()\n    while True:\n        with contextlib.suppress(BaseException):\n"
         "            await asyncio.sleep(3600)"
     ),
-    "is stopped": "def handle(document):\n    begin()\n    os.kill(os.getpid(), signal.SIGSTOP)",
+    "is stopped": "def handle(document):\n    begin()\n    os.kill(os.getpid(), signal.SIGSTOP)\n    threading.Event().wait()",
 }
 
 
