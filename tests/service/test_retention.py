@@ -302,7 +302,10 @@ def size(scene: Scene) -> int:
 
 
 def test_the_database_stays_as_small_as_what_is_kept(scene: Scene, tmp_path: Path) -> None:
-    """Rounds of a day each, of which two are kept: the size is flat over the last half."""
+    """Rounds of a day each, of which two are kept: the most that is needed does not grow over the last half.
+
+    PostgreSQL gives pages at a table's end back now and then, so that the least says nothing.
+    """
     scene.handle(tmp_path, "true")
     settings = Settings(scene.url, handlers=scene.handlers, retention=2 * DAY)
     sizes = []
@@ -312,7 +315,7 @@ def test_the_database_stays_as_small_as_what_is_kept(scene: Scene, tmp_path: Pat
             scene.create("1m", f"{day}-{number}", context={"filler": "x" * 300})
         Tick(scene.at(day * 24 * 60 + 2).database, settings).run()
         sizes.append(size(scene))
-    assert max(sizes[6:]) <= 1.1 * min(sizes[6:]), sizes
+    assert max(sizes[9:]) <= 1.1 * max(sizes[6:9]), sizes
     assert count(scene, "waits")[0] <= 3 * 60
 
 
