@@ -60,9 +60,6 @@ WITH coming AS (
         updated_at=:now::TIMESTAMP WITH TIME ZONE
     FROM coming, stored
     WHERE workflow_recurrences.id = coming."of"
-      AND workflow_recurrences.id = ANY (ARRAY(
-        SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))
-    ))
       AND stored.id = coming.id
 )
 SELECT coming."of"

@@ -13,5 +13,4 @@ FROM (
     FROM json_each(:given)
 ) AS given, workflow_wait_executions
 WHERE workflow_recurrences.id = given."of"
-  AND TRUE
   AND workflow_wait_executions.id = given.id;

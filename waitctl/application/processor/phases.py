@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from threading import Lock
@@ -61,6 +61,22 @@ class DeliverySink(Protocol):
         """Hand out what was leased for the ``room`` of its handler's capacity."""
 
 
+class _Nowhere:
+    """Where they go in a run that hands nothing out: they stay for another."""
+
+    def look(self) -> None:
+        pass
+
+    def capacities(self) -> AbstractContextManager[Sequence[Capacity]]:
+        return nullcontext(())
+
+    def take(self, leased_batch: LeasedBatch, room: int) -> None:
+        pass
+
+
+NOWHERE = _Nowhere()
+
+
 class Resolver:
     """Ends what is to end. ``actor`` is who the audit trail names."""
 
@@ -94,30 +110,29 @@ class Resolver:
             (Phase.EXPIRED, self._expired_batch),
         )
 
-    def resolve_all(self, sink: DeliverySink | None = None) -> None:
+    def resolve_all(self, sink: DeliverySink = NOWHERE) -> None:
         """`resolve`, and again as long as events have to wait for their next share of the time."""
         self.resolve(sink)
         while self.has_more_events and self.run.progress.stopped is Stopped.IDLE and self.run.may_go_on():
             self.resolve(sink)
 
-    def resolve(self, sink: DeliverySink | None = None, *, only: Collection[Phase] = frozenset(Phase)) -> bool:
+    def resolve(self, sink: DeliverySink = NOWHERE, *, only: Collection[Phase] = frozenset(Phase)) -> bool:
         """Run every phase that is asked for; ``sink`` hears of each batch that did something.
 
         Events have their share of the time: what is due is not to wait until all of them have been correlated.
         Returns whether any batch did something.
         """
         wanted = self._options.only.intersection(only)
-        resolved = sink.look if sink else lambda: None
         done = False
         for phase, batch in self.phases():
             if phase in wanted:
                 before, began = self._ended, time.monotonic()
                 if phase is Phase.EVENTS:
-                    did = self._correlate_share(resolved)
-                elif sink is not None and batch == self._due_batch:
+                    did = self._correlate_share(sink.look)
+                elif batch == self._due_batch:
                     did = self._end_due(sink)
                 else:
-                    did = self.run_batches(partial(self._write, batch), resolved)
+                    did = self.run_batches(partial(self._write, batch), sink.look)
                 done |= did
                 self._say_phase(phase, batch.__name__, self._ended - before, time.monotonic() - began)
         return done
@@ -160,7 +175,7 @@ class Resolver:
     def _end_due(self, sink: DeliverySink) -> bool:
         """End due waits as `run_batches` does; after a full batch of them two at a time, as two ticks would.
 
-        While the server works on one, the other one's deliveries are read.
+        While the server works on one, the other one's deliveries are read, and what comes again is worked out.
         """
         batch = partial(self._end_due_batch, sink)
         if self._database.is_sqlite or self._options.max_batches is not None or not self.run.may_go_on():

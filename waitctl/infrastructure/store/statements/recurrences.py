@@ -14,7 +14,7 @@ from waitctl.domain.contacts import TZ_FIELD
 from waitctl.domain.recurrence import RecurrenceStatus
 from waitctl.domain.statuses import WaitExecutionStatus
 from waitctl.infrastructure.column_types import UtcDateTime
-from waitctl.infrastructure.dialects import Tuples, insert_new, is_among, is_joined_among
+from waitctl.infrastructure.dialects import Tuples, insert_new, is_among, is_joined_among, is_one_of
 from waitctl.infrastructure.schema import recurrences, waits
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.creation import first_lines
@@ -27,7 +27,6 @@ OPEN_RECURRENCE = recurrences.c.status.in_(
     [literal(each.value, recurrences.c.status) for each in (RecurrenceStatus.ACTIVE, RecurrenceStatus.PAUSED)]
 )
 
-_NOTHING: sa.ColumnElement[str] = sa.literal_column("''")
 _FROM = recurrences.c.next_at >= sa.bindparam("low_at", type_=UtcDateTime)
 
 IS_DUE = sa.exists(
@@ -122,7 +121,7 @@ def _noted(given: FromClause, stored: FromClause) -> sa.Update:
         "status": literal(RecurrenceStatus.ACTIVE.value, recurrences.c.status),
         "updated_at": _NOW,
     }
-    return sa.update(recurrences).where(_is_its_own(given), stored.c.id == given.c.id).values(changed)
+    return sa.update(recurrences).where(recurrences.c.id == given.c.of, stored.c.id == given.c.id).values(changed)
 
 
 def _is_its_own(given: FromClause) -> sa.ColumnElement[bool]:
@@ -151,18 +150,15 @@ def _take(which: sa.ColumnElement[bool]) -> sa.Select[Any]:
     zone_field = found.rules[TZ_FIELD].as_string().is_not(None)
     context = sa.case((zone_field, sa.cast(found.context, sa.Text))).label("context")
     terms = (found.id, _text(found.rule), _text(found.rules), found.timezone, found.occurrence, found.anchor_at)
-    ended = (
-        waits.c.scheduled_at,
-        waits.c.resolved_at,
-        waits.c.resolution,
-        waits.c.timezone,
-        _text(waits.c.wait_config),
-    )
     held = (found.contact_id, context, found.wait_id, found.stop_wait_id)
-    taken = sa.select(*terms, *held, *ended).join_from(recurrences, waits, waits.c.id == found.wait_id)
-    # Said so that PostgreSQL has no statistics of it: where hardly a wait had ended it would read all that have since.
-    has_ended = sa.func.coalesce(sa.cast(waits.c.resolution, sa.Text), _NOTHING) != _NOTHING
-    taken = taken.where(_ACTIVE, which, has_ended)
+    # Apart, so that PostgreSQL looks these waits up: it would read all that have ended for the join.
+    how = (waits.c.scheduled_at, waits.c.resolved_at, waits.c.resolution, waits.c.timezone, _text(waits.c.wait_config))
+    is_theirs = is_one_of(waits.c.id, sa.select(found.wait_id).where(_ACTIVE, which))
+    apart = sa.select(waits.c.id, *how).where(is_theirs, waits.c.resolution.is_not(None))
+    ended = apart.cte("ended").prefix_with("MATERIALIZED", dialect="postgresql")
+    its_end = (ended.c[column.name] for column in how)
+    taken: sa.Select[Any] = sa.select(*terms, *held, *its_end)
+    taken = taken.join_from(recurrences, ended, ended.c.id == found.wait_id).where(_ACTIVE, which)
     return taken.order_by(found.id).with_for_update(of=recurrences)
 
 
