@@ -1,6 +1,7 @@
 """The `waitctl` command, and ``python -m waitctl``."""
 
 import gc
+import os
 import sys
 
 if __name__ == "__main__" and not sys.flags.safe_path:
@@ -19,8 +20,8 @@ def main() -> None:
     try:
         from waitctl.cli.app import main
     except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
+        print("error: interrupted", file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(130)  # `waitctl.cli.app.main` says why
     try:
         main()
     finally:

@@ -211,6 +211,43 @@ def test_ctrl_c_while_a_command_is_loading(run: Waitctl, module: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "error: interrupted\n")
 
 
+INTERRUPTED_TEXT = """
+import os, signal, sys
+wanted, executed = int(sys.argv.pop(1)), 0
+def interrupted(event, args):
+    global executed
+    if event == "exec" and args[0].co_filename == "<string>":
+        executed += 1
+        if executed == wanted:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(interrupted)
+from waitctl.__main__ import main
+try:
+    main()
+finally:
+    print(executed)
+"""
+
+
+def test_ctrl_c_while_a_text_is_executed(run: Waitctl) -> None:
+    """As for a named tuple or a dataclass: a module's main program would end by the signal whatever we exit with."""
+    (run.folder / "interrupted.py").write_text(INTERRUPTED_TEXT)
+
+    def interrupt_at(place: int) -> tuple[int, str, str]:
+        command = [sys.executable, "-m", "interrupted", str(place), "export", f"waits-{place}.ndjson"]
+        done = subprocess.run(
+            command, env=run.environment({}), cwd=run.folder, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    run(*TIME).ok()
+    code, said, _ = interrupt_at(0)
+    assert code == 0
+    executed = int(said.split()[-1])
+    for place in (1, executed // 2, executed - 1):
+        assert interrupt_at(place) == (130, "", "error: interrupted\n")
+
+
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from copy import copy
 from importlib import import_module
@@ -252,8 +251,9 @@ def root(
 def main() -> None:
     """The `waitctl` command."""
     code = run(sys.argv[1:])
-    if code == ExitCode.INTERRUPTED and threading.active_count() > 1:
-        # Python would wait for a thread in the middle of a batch; what it has not committed, its database undoes.
+    if code == ExitCode.INTERRUPTED:
+        # Python would wait for a thread in the middle of a batch; what it has not committed, its database undoes. And
+        # it would end by SIGINT if Ctrl-C came while a dataclass was made, as for any text that is executed.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
