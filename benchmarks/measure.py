@@ -97,6 +97,16 @@ def alternate(
     return measured, reference
 
 
+def in_turn(works: Sequence[Callable[[], float]], *, rounds: int) -> list[list[float]]:
+    """Measure A B C, B C A, C A B, …: what was measured of each, round by round."""
+    found: list[list[float]] = [[] for _ in works]
+    for number in range(rounds):
+        for place in range(len(works)):
+            each = (number + place) % len(works)
+            found[each].append(works[each]())
+    return found
+
+
 def say(text: str) -> None:
     """Tell how far a run has come."""
     print(text, file=sys.stderr, flush=True)
