@@ -86,7 +86,7 @@ def test_the_source_distribution_can_be_tested_and_built_from(tmp_path: Path) ->
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = files_below("waitctl") | files_below("alembic") | files_below("systemd")
     assert wanted | {"alembic.ini", "pyproject.toml", "Makefile", "LICENSE", "requirements-dev.txt"} <= names
-    assert "tests/conftest.py" in names
+    assert {"tests/conftest.py", ".ci/run", ".github/workflows/ci.yml", "CONTRIBUTING.md"} <= names
 
 
 def test_an_installed_wheel_migrates_a_database(wheel: Path, tmp_path: Path) -> None:
