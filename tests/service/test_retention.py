@@ -17,7 +17,7 @@ from waitctl import Database, Duration, EventQuery, Settings, Tick, WaitRequest,
 from waitctl.application import retention
 from waitctl.application.retention import Pruned, Upkeep, first_id_of, instant_of_id
 from waitctl.domain.errors import IdempotencyKeyConflictError
-from waitctl.domain.histograms import BEYOND, HANDLER_MILLISECONDS, SECONDS, bucket_of, cumulative, percentile
+from waitctl.domain.histograms import BEYOND, HANDLER_MILLISECONDS, SECONDS, bucket_of, cumulative
 from waitctl.domain.intents import FixedTime
 from waitctl.infrastructure.executor import WATCHERS, Connection, Said
 from waitctl.infrastructure.ids import new_id
@@ -286,8 +286,6 @@ def test_buckets() -> None:
     assert list(SECONDS) == sorted(SECONDS) and list(HANDLER_MILLISECONDS) == sorted(HANDLER_MILLISECONDS)
     counts = {5: 1, 0: 2, BEYOND: 1}
     assert cumulative(counts, (1, 5)) == [(0, 2), (1, 2), (5, 3)]
-    assert [percentile(counts, share) for share in (0.5, 0.75, 0.9)] == [0, 5, BEYOND]
-    assert percentile({}, 0.5) is None
 
 
 def size(scene: Scene) -> int:

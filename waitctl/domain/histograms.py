@@ -38,17 +38,6 @@ def cumulative(counts: Mapping[int, int], every: Iterable[int]) -> list[tuple[in
     return [(bound, count) for bound, count in zip(bounds, sums, strict=True) if bound != BEYOND]
 
 
-def percentile(counts: Mapping[int, int], share: float) -> int | None:
-    """The upper bound of the bucket where this share of the values is reached; ``None`` of no values."""
-    number = sum(counts.values())
-    reached = 0
-    for bound in sorted(counts):
-        reached += counts[bound]
-        if number and reached >= share * number:
-            return bound
-    return None
-
-
 def quantile(counts: Mapping[int, int], share: float) -> float | None:
     """Where this share of the values is reached, read off between the bounds of a bucket; ``None`` of no values.
 

@@ -210,11 +210,6 @@ class EventQuery:
             return parse_until_date(self.until)
         return None if self.timeout is None else FixedTime(self.timeout, self.at)
 
-    @property
-    def calendar_of_timeout(self) -> str | None:
-        """The calendar that says which days the deadline counts."""
-        return self.timeout_calendar or self.rules.calendar
-
     def _check_groups(self) -> None:
         if self.count is not None and not 1 <= self.count <= MAX_COUNT:
             raise InvalidWaitConfigurationError(f"--count {self.count} is not between 1 and {MAX_COUNT:,}")

@@ -362,7 +362,3 @@ class OpeningRules:
             return moved, None, None, gate
         moves.append(adjusted)
         return moved, None, self._skipped(moves), gate
-
-
-def _midnight_after(at: clocks.ZonedDateTime, zone: str) -> clocks.ZonedDateTime:
-    return at.date().next_day().at(clocks.Time()).assume_tz(zone, disambiguation="compatible")

@@ -76,11 +76,6 @@ TRANSITIONS: Mapping[WaitExecutionStatus | None, frozenset[WaitExecutionStatus]]
 """Which status may follow which; ``None`` is before the wait exists. docs/first-flow.md draws it, a test compares."""
 
 
-def may_follow(status: WaitExecutionStatus | None, to: WaitExecutionStatus) -> bool:
-    """Whether a wait in ``status`` may go to ``to``."""
-    return to in TRANSITIONS[status]
-
-
 def sources_of(to: WaitExecutionStatus) -> tuple[WaitExecutionStatus, ...]:
     """The statuses from which a wait may go to ``to``."""
     return tuple(status for status, targets in TRANSITIONS.items() if status and to in targets)
