@@ -14,7 +14,7 @@ from waitctl import Database, Settings, WaitSpec
 from waitctl.application.contacts import ContactInput, ContactService
 from waitctl.application.deliveries.pausing import PauseService
 from waitctl.application.inline_commands import InlineCommands
-from waitctl.application.operations.moving import Export, Import, Imported, read_lines
+from waitctl.application.operations.moving import Export, Import, Imported, read_export_lines
 from waitctl.application.operations.templates import TemplateService
 from waitctl.application.retention import Upkeep
 from waitctl.application.waits.recurring import RecurrenceService
@@ -43,7 +43,7 @@ def imported(url: str, content: bytes, *, sign: bool = False, dry_run: bool = Fa
     """What `waitctl import` does."""
     with Database(url) as database:
         moving = Import(database, InlineCommands(Settings(url), database), sign=sign)
-        return moving.read(read_lines(io.BytesIO(content)), dry_run=dry_run)
+        return moving.read(read_export_lines(io.BytesIO(content)), dry_run=dry_run)
 
 
 def fill(scene: Scene, folder: Path) -> Scene:
@@ -112,6 +112,6 @@ def _rest(scene: Scene) -> None:
 
     def work(connection: Connection) -> None:
         connection.execute(sa.insert(schema.quarantine), refused)
-        tokens.remember(connection, "shop", "t", "c", now=NOON)
+        tokens.remember_token(connection, "shop", "t", "c", now=NOON)
 
     scene.database.write(work)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -108,3 +111,122 @@ def test_no_module_and_no_function_has_grown_past_what_is_read_at_once(tmp_path:
     assert too_long(ROOT / "waitctl") == []
     (tmp_path / "long.py").write_text("x = 1\n" * 500 + "async def f():\n" + "    x = 1\n" * 60)
     assert too_long(tmp_path) == ["long.py: 561", "long.py: f: 61"]
+
+
+# -- names --------------------------------------------------------------------------------------------------------------
+
+LIBRARY = ("domain", "application", "infrastructure")
+ALIKE = {
+    "parse": "every provider's",
+    "verify": "every provider's",
+    "contains": "in Python and in SQL",
+    "matches_text": "in Python and in SQL",
+    "new_id": "in Python and in SQL",
+    "scalar_text": "in Python and in SQL",
+    "list_deliveries": "the store's, as far back as one looks",
+    "list_events": "the store's, as far back as one looks",
+    "list_waits": "the store's, as far back as one looks",
+}
+"""Names that stand in several modules, since they mean the same there."""
+
+
+def names_of(code: str) -> Iterator[str]:
+    """The classes, aliases of types and functions that a module defines for others."""
+    for node in ast.parse(code).body:
+        match node:
+            case ast.ClassDef(name) | ast.FunctionDef(name) | ast.AsyncFunctionDef(name):
+                pass
+            case ast.Assign([ast.Name(name)], value) | ast.AnnAssign(ast.Name(name), _, value) if (
+                is_camel(name) and not isinstance(value, ast.Attribute) and "TypeVar(" not in ast.unparse(value or node)
+            ):
+                pass
+            case _:
+                continue
+        if not name.startswith("_"):
+            yield name
+
+
+def is_camel(name: str) -> bool:
+    return name[0].isupper() and name != name.upper()
+
+
+def homonyms(package: Path) -> dict[str, list[str]]:
+    """Of each public name of the library that several modules define: which."""
+    modules = defaultdict(list)
+    for layer in LIBRARY:
+        for path in sorted((package / layer).rglob("*.py")):
+            if path.parent.name != "rendered":
+                for name in names_of(path.read_text()):
+                    modules[name].append(path.relative_to(package).as_posix())
+    return {name: found for name, found in modules.items() if len(found) > 1}
+
+
+def test_no_two_things_of_the_library_have_one_name(copy: Path) -> None:
+    assert homonyms(ROOT / "waitctl").keys() == ALIKE.keys()
+    with (copy / "waitctl/domain/waits.py").open("a") as code:
+        code.write("\n\nListing = list[str]\n\n\nclass Tick: ...\n\n\ndef judge_late() -> None: ...\n")
+    with (copy / "waitctl/infrastructure/ids.py").open("a") as code:
+        code.write("\n\nListing: object = dict[str, str]\n")
+    assert homonyms(copy / "waitctl").keys() - ALIKE.keys() == {"Listing", "Tick", "judge_late"}
+
+
+# -- the map ---------------------------------------------------------------------------------------------------------------
+
+MAP = ROOT / "docs" / "architecture.md"
+MAPPED = ("application", "application/*", "infrastructure", "domain")
+"""Of these rooms every module stands in the map; of the others what they hold in common does."""
+
+
+def rooms(package: Path) -> dict[str, list[str]]:
+    """By room: its modules and the rooms in it."""
+    found = {path.name: path for pattern in MAPPED for path in package.glob(pattern) if (path / "__init__.py").exists()}
+    return {
+        name: sorted(
+            each.stem
+            for each in path.iterdir()
+            if (each.suffix == ".py" and each.stem != "__init__") or (each / "__init__.py").exists()
+        )
+        for name, path in found.items()
+    }
+
+
+def unmapped(package: Path) -> list[str]:
+    """What somebody who knows the map alone would not look for."""
+    drawn = MAP.read_text(encoding="utf-8").partition("```text")[2].partition("```")[0]
+    named = set(re.findall(r"\w+", drawn))
+    return sorted(f"{room}/{name}" for room, names in rooms(package).items() for name in names if name not in named)
+
+
+def test_the_map_names_every_module_of_its_rooms(copy: Path) -> None:
+    assert unmapped(ROOT / "waitctl") == []
+    (copy / "waitctl/application/waits/novelty.py").touch()
+    (copy / "waitctl/domain/novelty.py").touch()
+    assert unmapped(copy / "waitctl") == ["domain/novelty", "waits/novelty"]
+
+
+def files_named_by(page: Path) -> set[str]:
+    """What a page names as a file or a folder, between backticks."""
+    found = re.findall(r"`([\w.*/-]+)`", page.read_text(encoding="utf-8"))
+    return {
+        name for name in found if re.search(r"\.(?:py|json|md|toml|sql|yml)$|^(?:docs|tests|waitctl|alembic)/", name)
+    }
+
+
+def is_there(name: str) -> bool:
+    """Whether there is such a file in the checkout: the whole path, or its end. A word in capitals stands for any."""
+    pattern = re.sub(r"[A-Z_]{4,}", "*", name)
+    return any(True for _ in ROOT.glob(pattern)) or any(
+        any(True for _ in (ROOT / folder).rglob(pattern)) for folder in ("waitctl", "tests", "docs", "alembic")
+    )
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/decisions.md"])
+def test_the_files_that_a_page_for_contributors_names_are_there(page: str) -> None:
+    named = files_named_by(ROOT / page)
+    assert named
+    assert sorted(name for name in named if not is_there(name)) == []
+
+
+def test_a_file_that_is_not_there_is_found_missing() -> None:
+    assert is_there("tests/cli/test_cli_GROUP.py") and is_there("store/due.py") and is_there("waitctl/domain")
+    assert not is_there("tests/unit/test_novelty.py") and not is_there("waits/novelty.py")

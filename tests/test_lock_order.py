@@ -54,7 +54,10 @@ def create(
 
 
 def record(
-    database: Database, connection: Caller | None = None, contact: str = "ada", external_id: str | None = None
+    database: Database,
+    connection: Caller | None = None,
+    contact: str = "ada",
+    external_id: str | None = None,
 ) -> RecordResult:
     return EventService(database).record(make_event(TOPIC, contact, external_id=external_id), connection)
 

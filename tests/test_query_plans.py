@@ -68,7 +68,7 @@ from waitctl.infrastructure.store import recurrences as recurrence_store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts
-from waitctl.infrastructure.store.plans import Audit, Batch, Movable, PlannedMove
+from waitctl.infrastructure.store.plans import Audit, Movable, PlanBatch, PlannedMove
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 MANY = 20_000
@@ -483,7 +483,7 @@ def test_what_comes_next(large: Database) -> None:
     assert not re.search(r"(Seq Scan on|SCAN) workflow_recurrences", whole), whole
 
 
-def planned(connection: Connection, kind: PlanKind, wanted: WaitFilter) -> Batch:
+def planned(connection: Connection, kind: PlanKind, wanted: WaitFilter) -> PlanBatch:
     """A new plan beside an old one, which is all that the statistics know of."""
     ids = plan_store.find_wanted(connection, wanted, kind, now=NOW)[:4000]
 
@@ -503,7 +503,7 @@ def planned(connection: Connection, kind: PlanKind, wanted: WaitFilter) -> Batch
     new = write()
     left = plan_store.list_left(connection, new, undone=False, beyond=plan_store.FIRST, limit=2000)
     assert len(left) == 2000
-    return Batch.of(new, plan_store.FIRST, left)
+    return PlanBatch.of(new, plan_store.FIRST, left)
 
 
 def somewhere(wait: Movable) -> PlannedMove:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import make_event
-from waitctl.application.events.ndjson import BATCH, BATCH_BYTES, MAX_LINE, Rejection, read_lines
+from waitctl.application.events.ndjson import BATCH, BATCH_BYTES, MAX_LINE, LineRejection, read_lines
 from waitctl.application.events.results import IngestTotals
 from waitctl.domain.errors import (
     AmbiguousIdError,
@@ -341,9 +341,9 @@ def test_event_types_can_be_added_and_removed(scene: Scene) -> None:
 # -- ingest ------------------------------------------------------------------------------------------------------------
 
 
-def ingest(scene: Scene, *lines: Any, **options: Any) -> tuple[IngestTotals, list[Rejection]]:
+def ingest(scene: Scene, *lines: Any, **options: Any) -> tuple[IngestTotals, list[LineRejection]]:
     raw = b"".join(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines)
-    rejected: list[Rejection] = []
+    rejected: list[LineRejection] = []
     totals = scene.events.ingest_ndjson(read_lines(io.BytesIO(raw)), on_rejection=rejected.append, **options)
     return totals, rejected
 

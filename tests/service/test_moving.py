@@ -24,7 +24,7 @@ from tests.test_machine import Machine
 from waitctl import Database, InlineCommand, Settings, Tick, TickReport, WaitSchedulingService, WaitSpec
 from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.operations import moving
-from waitctl.application.operations.moving import Import, Imported, read_lines
+from waitctl.application.operations.moving import Import, Imported, read_export_lines
 from waitctl.domain.errors import InvalidExportError
 from waitctl.domain.exports import Footer, read_exactly
 from waitctl.domain.filters import WaitFilter
@@ -230,7 +230,7 @@ def test_a_command_runs_where_its_user_has_signed_it(sqlite_scene: Scene, new_ur
         with Database(url, as_of=NOON + 2 * MINUTE) as database:
             database.upgrade()
             importing = Import(database, InlineCommands(theirs, database), sign=sign)
-            done = importing.read(read_lines(io.BytesIO(content)))
+            done = importing.read(read_export_lines(io.BytesIO(content)))
             return done, Tick(database, theirs).run()
 
     make_key(tmp_path / "theirs.key")

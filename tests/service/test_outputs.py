@@ -10,7 +10,7 @@ import pytest
 
 from tests.receiver import Receiver, answer
 from tests.scene import Scene
-from waitctl.domain.deliveries import MAX_OUTPUT, Lease, Output
+from waitctl.domain.deliveries import MAX_OUTPUT, AttemptOutput, Lease
 from waitctl.domain.handlers import ExecConfig, HandlerConfig, PythonConfig, WebhookConfig
 from waitctl.infrastructure.database import Connection
 from waitctl.infrastructure.redaction import remember
@@ -126,7 +126,7 @@ def test_a_zombie_s_words_change_nothing(scene: Scene, tmp_path: Path) -> None:
     (delivery,) = scene.deliveries.list_deliveries()
 
     def late(connection: Connection) -> None:
-        outcomes.keep_outputs(connection, [Output(Lease(delivery.id, delivery.claims - 1), 7, "a zombie's")])
+        outcomes.keep_outputs(connection, [AttemptOutput(Lease(delivery.id, delivery.claims - 1), 7, "a zombie's")])
 
     scene.database.write(late)
     assert kept(scene) == {"e": ("mine", 1)}

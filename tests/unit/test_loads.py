@@ -35,7 +35,7 @@ def test_the_parts_are_all_events_in_each_contacts_order_and_none_is_too_much(gi
     [(0, 0, 0, 0), (3, 3, 0, 3), (3, 13, 0, 4), (3, 3, 40_000, 6), (0, 9, 200_000, 0)],
 )
 def test_what_so_many_listeners_cost(costly: int, listeners: int, size: int, cost: int) -> None:
-    assert loads.pairs_of(costly, listeners, size) == cost
+    assert loads.cost_in_pairs(costly, listeners, size) == cost
 
 
 def test_others_go_on_beside_one_who_has_too_much() -> None:

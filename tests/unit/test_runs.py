@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from waitctl.domain.counts import CAP, capped, in_words, told
-from waitctl.domain.runs import Span, gaps, usual_interval
+from waitctl.domain.runs import RunSpan, gaps, usual_interval
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def every_minute(*minutes: float, lasting: float = 1) -> list[Span]:
+def every_minute(*minutes: float, lasting: float = 1) -> list[RunSpan]:
     """Runs of ``lasting`` seconds that start so many minutes after noon."""
     starts = [NOON + minute * MINUTE for minute in minutes]
-    return [Span(start, start + timedelta(seconds=lasting)) for start in starts]
+    return [RunSpan(start, start + timedelta(seconds=lasting)) for start in starts]
 
 
 def test_a_gap_is_longer_than_three_times_the_usual() -> None:
@@ -25,7 +25,7 @@ def test_a_gap_is_longer_than_three_times_the_usual() -> None:
 
 
 def test_what_overlaps_or_stays_leaves_no_gap() -> None:
-    stays = Span(NOON, NOON + 60 * MINUTE)
+    stays = RunSpan(NOON, NOON + 60 * MINUTE)
     assert gaps([*every_minute(1, 2, 3), stays, *every_minute(59)]) == [None] * 5
     assert gaps([*every_minute(1, 2, 3), stays, *every_minute(65)])[-1] == timedelta(minutes=5)
 

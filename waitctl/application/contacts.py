@@ -37,7 +37,7 @@ class ContactInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedContacts:
     """What became of a file of contacts."""
 
     received: int
@@ -73,7 +73,7 @@ class ContactService:
         self,
         rows: Iterable[tuple[int, ContactInput | InvalidInputError]],
         on_rejection: Callable[[int, InvalidInputError], None],
-    ) -> Imported:
+    ) -> ImportedContacts:
         """Write a file of contacts, in one transaction. A row that cannot be read goes to ``on_rejection``."""
         received = rejected = 0
         good: list[ContactInput] = []
@@ -93,7 +93,7 @@ class ContactService:
                 _write(connection, each, now)
 
         self._database.write(work)
-        return Imported(received, len(good), rejected)
+        return ImportedContacts(received, len(good), rejected)
 
     def get_contact(self, contact: str) -> tuple[Contact | None, Mapping[str, int]]:
         """A contact of the register, if it is there, and how many rows of each kind are about it.
@@ -102,7 +102,7 @@ class ContactService:
         """
         contact_id = normalize_contact(contact)
         with self._database.read() as connection:
-            found, held = store.get_contact(connection, contact_id), store.count_held(connection, contact_id)
+            found, held = store.get_contact(connection, contact_id), store.count_about(connection, contact_id)
         if found is None and not any(held.values()):
             raise _not_found(contact_id)
         return found, held
@@ -132,7 +132,7 @@ class ContactService:
 
         def work(connection: Connection) -> Mapping[str, int]:
             now = self._database.clock(connection)
-            held = store.count_held(connection, contact_id)
+            held = store.count_about(connection, contact_id)
             known = store.get_contact(connection, contact_id) is not None
             if not known and not any(held.values()):
                 raise _not_found(contact_id)

@@ -33,7 +33,7 @@ _SHORTEST_FRAGMENT, _WHOLE = 8, 32
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class IdKind:
     """What an id may be the id of, and how one speaks of it."""
 
     has_id: HasId
@@ -47,20 +47,20 @@ class Kind:
         return self.error(f"{self.missing} {text}")
 
 
-WAIT = Kind(HasId.WAIT, "a wait", "waits", "no wait", WaitExecutionNotFoundError)
-EVENT = Kind(HasId.EVENT, "an event", "events", "no event", EventNotFoundError)
-DELIVERY = Kind(HasId.DELIVERY, "a delivery", "deliveries", "no delivery", DeliveryNotFoundError)
-QUARANTINED = Kind(
+WAIT = IdKind(HasId.WAIT, "a wait", "waits", "no wait", WaitExecutionNotFoundError)
+EVENT = IdKind(HasId.EVENT, "an event", "events", "no event", EventNotFoundError)
+DELIVERY = IdKind(HasId.DELIVERY, "a delivery", "deliveries", "no delivery", DeliveryNotFoundError)
+QUARANTINED = IdKind(
     HasId.QUARANTINED,
     *("a payload in quarantine", "payloads in quarantine", "nothing in quarantine is"),
     QuarantineNotFoundError,
 )
 
-RECURRENCE = Kind(HasId.RECURRENCE, "a recurrence", "recurrences", "no recurrence", RecurrenceNotFoundError)
-PLAN = Kind(HasId.PLAN, "a plan", "plans", "no plan", PlanNotFoundError)
+RECURRENCE = IdKind(HasId.RECURRENCE, "a recurrence", "recurrences", "no recurrence", RecurrenceNotFoundError)
+PLAN = IdKind(HasId.PLAN, "a plan", "plans", "no plan", PlanNotFoundError)
 
 
-def find_id(connection: Connection, kind: Kind, text: str) -> str:
+def find_id(connection: Connection, kind: IdKind, text: str) -> str:
     """The id that ``text`` is, or is the head or tail of.
 
     Raises `InvalidWaitConfigurationError` when it cannot be one, the kind's `NotFoundError`, or `AmbiguousIdError`,
@@ -87,12 +87,12 @@ def find_id(connection: Connection, kind: Kind, text: str) -> str:
     return found[0]
 
 
-def find_cursor(connection: Connection, kind: Kind, text: str) -> str:
+def find_cursor(connection: Connection, kind: IdKind, text: str) -> str:
     """`find_id` for a place in a list: a whole id need not be there any more."""
     return _whole(_digits(text, kind)) or find_id(connection, kind, text)
 
 
-def get_by_id(connection: Connection, kind: Kind, text: str, load: Callable[[Connection, str], T | None]) -> T:
+def get_by_id(connection: Connection, kind: IdKind, text: str, load: Callable[[Connection, str], T | None]) -> T:
     """What ``load`` gives for the id that ``text`` is or is a part of. Raises what `find_id` raises."""
     found = load(connection, find_id(connection, kind, text))
     if found is None:  # pruned between two statements
@@ -100,7 +100,7 @@ def get_by_id(connection: Connection, kind: Kind, text: str, load: Callable[[Con
     return found
 
 
-def _digits(text: str, kind: Kind) -> str:
+def _digits(text: str, kind: IdKind) -> str:
     digits = text.strip().replace("-", "").lower()
     if set(digits) - set("0123456789abcdef") or not _SHORTEST_FRAGMENT <= len(digits) <= _WHOLE:
         raise InvalidWaitConfigurationError(

@@ -154,7 +154,7 @@ class InlineCommands:
         """`count_held` up to the cap, from the backlogs of all handlers."""
         from waitctl.infrastructure.store import overview, pauses
 
-        held = overview.count_held(connection, handlers, found)
+        held = overview.count_held_up_to_cap(connection, handlers, found)
         paused = pauses.paused(connection)
         none_waits = not any(each.handler == INLINE and each.pending + each.running for each in found)
         if none_waits or INLINE not in handlers or paused.everything or INLINE in paused.handlers:

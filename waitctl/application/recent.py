@@ -9,7 +9,7 @@ from waitctl.application.id_lookup import EVENT, WAIT, find_cursor
 from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import InvalidEventError
 from waitctl.domain.events import Event, check_event_type_name
-from waitctl.domain.filters import WaitFilter, When, instant_of
+from waitctl.domain.filters import WaitFilter, When, meant_instant
 from waitctl.domain.statuses import DeliveryStatus
 from waitctl.domain.text import normalize_contact
 from waitctl.domain.waits import WaitStepExecution
@@ -49,7 +49,7 @@ def list_events(
             connection,
             event_type=event_type,
             contact_id=None if contact is None else normalize_contact(contact, error=InvalidEventError),
-            since=None if since is None else instant_of(since, now),
+            since=None if since is None else meant_instant(since, now),
             unmatched=unmatched,
             limit=limit,
             after=find_cursor(connection, EVENT, after) if after else None,

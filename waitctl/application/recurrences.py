@@ -29,7 +29,7 @@ from waitctl.infrastructure.zone_rules import tzdata_version
 if TYPE_CHECKING:
     from waitctl.infrastructure.config import Settings
     from waitctl.infrastructure.database import Connection, Database
-    from waitctl.infrastructure.store.recurrences import Ended
+    from waitctl.infrastructure.store.recurrences import EndedOccurrence
 
 FINISHED, TAKEN = "its rule has ended", "its step has another open wait"
 
@@ -55,7 +55,7 @@ class Recurrences:
     def end(
         self,
         connection: Connection,
-        recurrences: Sequence[Recurrence | Ended],
+        recurrences: Sequence[Recurrence | EndedOccurrence],
         status: RecurrenceStatus,
         *,
         reason: str,
@@ -98,9 +98,9 @@ class Recurrences:
             return set()
         return store.go_on(connection, following, now=now, reason=self._database.dated(reason), actor=self._actor)
 
-    def go_on(self, connection: Connection, ended: Sequence[Ended], now: datetime) -> None:
+    def go_on(self, connection: Connection, ended: Sequence[EndedOccurrence], now: datetime) -> None:
         """Go on with recurrences whose open wait has ended, or end them."""
-        over: defaultdict[tuple[RecurrenceStatus, str], list[Ended]] = defaultdict(list)
+        over: defaultdict[tuple[RecurrenceStatus, str], list[EndedOccurrence]] = defaultdict(list)
         coming: list[NextWait] = []
         following, zones = Following(self._host_rules, self._tolerance), _zones_of_contacts(connection, ended)
         for each in ended:
@@ -129,7 +129,7 @@ class Following:
         self._host_rules, self._tolerance = host_rules, tolerance
         self._known: dict[tuple[str, str, str], Occurrences] = {}
 
-    def after(self, ended: Ended, zones: Mapping[str, str], now: datetime) -> NextWait | None:
+    def after(self, ended: EndedOccurrence, zones: Mapping[str, str], now: datetime) -> NextWait | None:
         """The wait that comes after one: counted from when that was due, unless it ended late, or before its time.
 
         ``zones`` are those of contacts. Raises `InvalidInputError` when nothing can be made of the rule any more.
@@ -159,7 +159,7 @@ class Following:
             return None
         return next_wait(new_id(), terms, found, rules, kept, tzdata=tzdata_version(terms.timezone))
 
-    def _meant(self, ended: Ended, rules: Rules) -> datetime:
+    def _meant(self, ended: EndedOccurrence, rules: Rules) -> datetime:
         """When a wait was due before it was spread: what comes next is not to be spread from there again."""
         config = from_json(ended.wait_config) if rules.spread is not None else {}
         if "duration" not in config:
@@ -177,6 +177,6 @@ def _read(rule: str, rules: str) -> tuple[RecurrenceRule, JsonObject, Rules]:
     return RecurrenceRule.from_config(from_json(rule)), kept, Rules.from_config(kept)
 
 
-def _zones_of_contacts(connection: Connection, ended: Sequence[Ended]) -> Mapping[str, str]:
+def _zones_of_contacts(connection: Connection, ended: Sequence[EndedOccurrence]) -> Mapping[str, str]:
     contacts = {each.contact_id for each in ended if each.contact_id and TZ_CONTACT in each.terms.rules}
     return zones_of(connection, sorted(contacts)) if contacts else {}

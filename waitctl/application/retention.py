@@ -222,7 +222,7 @@ class Upkeep:
     def _prune_quarantine(self, connection: Connection) -> bool:
         assert self._older_than is not None
         before = self._database.clock(connection) - self._older_than
-        self.pruned = self.pruned.plus(quarantined=pruning.delete_quarantined(connection, before=before))
+        self.pruned = self.pruned.plus(quarantined=pruning.delete_old_quarantined(connection, before=before))
         return False
 
     def _forget(self, connection: Connection) -> bool:
@@ -242,7 +242,7 @@ class Upkeep:
             counted = min(before, self._database.real_clock(connection) - _SETTLED)
             first, last = first_id_of(_EPOCH), first_id_of(counted)
             return Pruned(
-                **pruning.count_ended(connection, before=counted),
+                **pruning.count_prunable(connection, before=counted),
                 events=pruning.count_old_events(connection, before=counted, first_id=first, last_id=last),
-                quarantined=pruning.count_quarantined(connection, before=before),
+                quarantined=pruning.count_old_quarantined(connection, before=before),
             )

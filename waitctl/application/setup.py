@@ -205,7 +205,7 @@ def units_folder() -> Path:
     return Path("/etc/systemd/system") if os.geteuid() == 0 else unit_folder()
 
 
-def shared_folder() -> Path | None:
+def examples_folder() -> Path | None:
     """Where the examples, crontab and units of this installation are."""
     installed, checkout = Path(sys.prefix) / "share" / "waitctl", Path(__file__).parents[2]
     return next((folder for folder in (installed, checkout) if (folder / "crontab.example").is_file()), None)

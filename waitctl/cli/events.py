@@ -25,7 +25,7 @@ from waitctl.cli.session import Session, session_of
 from waitctl.cli.tables import Column, id_column
 from waitctl.cli.why import event_why
 from waitctl.domain.events import Event
-from waitctl.domain.filters import instant_of, parse_when
+from waitctl.domain.filters import meant_instant, parse_when
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import to_json
 
@@ -74,7 +74,7 @@ def list_(
             return service.list_events(
                 event_type=event_type,
                 contact=contact,
-                since=None if when is None else instant_of(when, now),
+                since=None if when is None else meant_instant(when, now),
                 unmatched=unmatched,
                 limit=size,
                 after=behind,

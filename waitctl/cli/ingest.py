@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from waitctl.application.events.ndjson import Rejection, read_lines
+from waitctl.application.events.ndjson import LineRejection, read_lines
 from waitctl.application.events.recording import DEFAULT_SOURCE, EventService
 from waitctl.application.events.results import IngestTotals
 from waitctl.cli import stopping
@@ -185,7 +185,7 @@ def list_providers(*, context: typer.Context, shape: Shape) -> None:
 def _ingest_ndjson(session: Session, file: str, source: str, *, verify: bool, dry_run: bool, output: Output) -> None:
     as_json = output.is_json
 
-    def on_rejection(rejection: Rejection) -> None:
+    def on_rejection(rejection: LineRejection) -> None:
         if as_json:
             error = {"code": rejection.error.code, "message": rejection.error.message, "line": rejection.line}
             print(json_text({"error": error}), file=sys.stderr)  # noqa: T201

@@ -93,7 +93,7 @@ def _make(setup: Setup, *, cron: bool, systemd: bool, output: Output) -> None:
 
 
 def _tell(setup: Setup, made: list[str], kept: list[str], line: str | None) -> None:
-    from waitctl.application.setup import shared_folder
+    from waitctl.application.setup import examples_folder
 
     for path in made:
         write_line(f"made      {path}")
@@ -103,7 +103,7 @@ def _tell(setup: Setup, made: list[str], kept: list[str], line: str | None) -> N
     write_line(f"database  {_shown_url(setup)}{yet}")
     if line and "crontab" in made:
         write_line(f"every minute: {line.removeprefix('* * * * * ')}")
-    if (folder := shared_folder()) is not None:
+    if (folder := examples_folder()) is not None:
         write_line(f"examples  {folder / 'examples'}")
 
 

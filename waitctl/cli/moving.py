@@ -13,7 +13,7 @@ from typing import Annotated, BinaryIO, cast
 import typer
 
 from waitctl.application.inline_commands import InlineCommands
-from waitctl.application.operations.moving import Export, Import, Imported, Moving, read_lines
+from waitctl.application.operations.moving import Export, Import, Imported, Moving, read_export_lines
 from waitctl.cli.filters import Filters, takes_filters
 from waitctl.cli.output import DocumentOption, Output, count, print_document, say, write_line
 from waitctl.cli.session import session_of
@@ -71,7 +71,7 @@ def import_(
         inline = InlineCommands(session.settings(), database)
         with progress(stream, output) as show, _plain(file, stream) as lines:
             done = Import(database, inline, sign=sign_inline).read(
-                read_lines(lines), lambda number: show(f"{number:,} lines", number), dry_run=dry_run
+                read_export_lines(lines), lambda number: show(f"{number:,} lines", number), dry_run=dry_run
             )
     print_document(done.to_json(), output, human=lambda: write_line(f"{_words(done)}; counts and what is due agree"))
     _say_what_is_held(done)

@@ -20,7 +20,7 @@ from waitctl.cli.session import Session, session_of
 from waitctl.cli.streams import open_input
 from waitctl.cli.tables import Column, id_column
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError
-from waitctl.domain.filters import instant_of, parse_when
+from waitctl.domain.filters import meant_instant, parse_when
 from waitctl.domain.instants import format_instant
 from waitctl.infrastructure.config import Settings, load_settings
 from waitctl.infrastructure.database import Database
@@ -104,7 +104,7 @@ def _settings(session: Session, handlers: str | None) -> Settings:
 
 def _end(until: str, copy: Database) -> datetime:
     assert copy.as_of is not None
-    return instant_of(parse_when(until, "--until"), copy.as_of)
+    return meant_instant(parse_when(until, "--until"), copy.as_of)
 
 
 def _events(file: str) -> list[PlayedEvent]:

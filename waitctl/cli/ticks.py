@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from waitctl.application.operations.runs import Run, Runs, list_runs
+from waitctl.application.operations.runs import PastRun, Runs, list_runs
 from waitctl.cli.output import DocumentOption, Output, print_list, relative, say
 from waitctl.cli.session import session_of
 from waitctl.cli.tables import Column, print_table
@@ -82,14 +82,14 @@ def _print_runs(found: Runs, zone: str) -> None:
         say("more: --limit 0")
 
 
-def _took(run: Run) -> str:
+def _took(run: PastRun) -> str:
     if run.tick.finished_at is None:
         return "not finished"
     seconds = (run.tick.finished_at - run.tick.started_at).total_seconds()
     return f"{seconds:.1f} s" if seconds < 60 else format_timedelta(run.tick.finished_at - run.tick.started_at)
 
 
-def did(run: Run) -> str:
+def did(run: PastRun) -> str:
     report = run.to_json()
     counts = [
         f"{name.replace('_', ' ')} {report[name]:,}"

@@ -139,7 +139,7 @@ class RetryPolicy:
         return timedelta(seconds=jitter * ceiling)
 
 
-class Output(NamedTuple):
+class AttemptOutput(NamedTuple):
     """The end of what a handler has said in an attempt."""
 
     lease: Lease

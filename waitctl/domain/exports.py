@@ -32,7 +32,7 @@ _DIGITS = 4000
 """Digits that Python reads as an integer."""
 
 
-class Kind(StrEnum):
+class ColumnKind(StrEnum):
     """What a column holds."""
 
     TEXT = "text"
@@ -110,14 +110,14 @@ def _write_instant(value: str | datetime) -> str:
         return encode_basestring_ascii(value)
 
 
-_WRITE: Mapping[Kind, Callable[[Any], str]] = {
-    Kind.TEXT: encode_basestring_ascii,
-    Kind.ID: encode_basestring_ascii,
-    Kind.NUMBER: str,
-    Kind.FLAG: lambda value: "true" if value else "false",
-    Kind.INSTANT: _write_instant,
-    Kind.JSON: lambda value: canonical(read_exactly(value)),
-    Kind.BYTES: lambda value: f'"{b64encode(value).decode()}"',
+_WRITE: Mapping[ColumnKind, Callable[[Any], str]] = {
+    ColumnKind.TEXT: encode_basestring_ascii,
+    ColumnKind.ID: encode_basestring_ascii,
+    ColumnKind.NUMBER: str,
+    ColumnKind.FLAG: lambda value: "true" if value else "false",
+    ColumnKind.INSTANT: _write_instant,
+    ColumnKind.JSON: lambda value: canonical(read_exactly(value)),
+    ColumnKind.BYTES: lambda value: f'"{b64encode(value).decode()}"',
 }
 
 
@@ -159,14 +159,14 @@ def _bytes(value: Any) -> bytes:
         raise ValueError("not Base64") from error
 
 
-_READ: Mapping[Kind, Callable[[Any], Any]] = {
-    Kind.TEXT: _text,
-    Kind.ID: _id,
-    Kind.NUMBER: _integer,
-    Kind.FLAG: _flag,
-    Kind.INSTANT: _instant,
-    Kind.JSON: canonical,
-    Kind.BYTES: _bytes,
+_READ: Mapping[ColumnKind, Callable[[Any], Any]] = {
+    ColumnKind.TEXT: _text,
+    ColumnKind.ID: _id,
+    ColumnKind.NUMBER: _integer,
+    ColumnKind.FLAG: _flag,
+    ColumnKind.INSTANT: _instant,
+    ColumnKind.JSON: canonical,
+    ColumnKind.BYTES: _bytes,
 }
 
 
@@ -178,7 +178,7 @@ class Field:
     """
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     is_optional: bool = False
     has_default: bool = False
     values: frozenset[str] | None = None

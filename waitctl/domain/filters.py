@@ -37,7 +37,7 @@ def parse_when(text: str, what: str) -> When:
     return offset.sign * offset.duration.elapsed
 
 
-def instant_of(when: When, now: datetime) -> datetime:
+def meant_instant(when: When, now: datetime) -> datetime:
     """The instant that is meant. Raises `InvalidWaitDateError` when a span leaves the years that there are."""
     if isinstance(when, datetime):
         return when
@@ -116,7 +116,7 @@ class WaitFilter:
         """
 
         def fixed(when: When | None) -> datetime | None:
-            return None if when is None else instant_of(when, now)
+            return None if when is None else meant_instant(when, now)
 
         return replace(
             self,

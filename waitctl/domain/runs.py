@@ -17,21 +17,21 @@ _SHORTEST = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class RunSpan:
     """From when to when a tick was seen to run; a resident one is seen once a minute."""
 
     started_at: datetime
     seen_at: datetime
 
 
-def usual_interval(spans: Sequence[Span]) -> timedelta | None:
+def usual_interval(spans: Sequence[RunSpan]) -> timedelta | None:
     """How long it usually is from one start to the next: the median; ``None`` of fewer than three."""
     starts = sorted(span.started_at for span in spans)
     between = [(later - earlier).total_seconds() for earlier, later in pairwise(starts) if later > earlier]
     return None if len(between) < 2 else timedelta(seconds=median(between))
 
 
-def gaps(spans: Sequence[Span]) -> list[timedelta | None]:
+def gaps(spans: Sequence[RunSpan]) -> list[timedelta | None]:
     """For each span the time before it in which nothing ran, where that is more than `GAP` times the usual."""
     usual = usual_interval(spans)
     found: list[timedelta | None] = [None] * len(spans)

@@ -56,7 +56,7 @@ class Schedule:
         return self.at - sum((move.moved for move in self.moves if isinstance(move, Spread)), timedelta())
 
 
-class Counted(NamedTuple):
+class CountedDays(NamedTuple):
     """Business days that were counted, and the days passed over meanwhile."""
 
     number: int
@@ -280,7 +280,7 @@ class IntentResolver:
             calendar = self._calendar or WEEKDAYS_ONLY
             count = sign * duration.business_days
             end, skipped = calendar.add_business_days(start, count)
-            moves.append(Counted(count, calendar.name, start, end, skipped))
+            moves.append(CountedDays(count, calendar.name, start, end, skipped))
         elif duration.months:
             reached = start.add(months=sign * duration.months)
             if on is None and reached.day != start.day:

@@ -107,7 +107,7 @@ def _read_scopes(value: object) -> frozenset[Scope]:
     return frozenset(map(Scope, value))
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+ShortName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Iana = Annotated[str, AfterValidator(lambda value: as_value_error(lambda: check_zone(value)))]
 Names = Annotated[tuple[Word, ...], BeforeValidator(_one_or_several)]
 
@@ -227,7 +227,7 @@ class ServeModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    tokens: Annotated[dict[Name, TokenModel], says("Who may do what.", "[serve.tokens.shop]")] = {}
+    tokens: Annotated[dict[ShortName, TokenModel], says("Who may do what.", "[serve.tokens.shop]")] = {}
     hosts: Annotated[
         Names, says("The names it may be asked for by, beside those of this machine.", '["waits.example.org"]')
     ] = ()
@@ -281,7 +281,8 @@ class FileModel(BaseModel):
     ] = None
     retention: Annotated[Span | None, says("How long what has ended is kept; left out, for ever.", '"90d"')] = None
     tombstone_retention: Annotated[
-        Span | None, says("How long keys and ids of what was pruned are remembered; left out, for ever.", '"1000d"')
+        Span | None,
+        says("How long keys and ids of what was pruned are remembered; left out, for ever.", '"1000d"'),
     ] = None
     ping_url: Annotated[
         Annotated[Word, AfterValidator(_http_url)] | None,
@@ -294,10 +295,12 @@ class FileModel(BaseModel):
         Annotated[LogFormat, Field(strict=False)] | None,
         says("How a tick writes its log: human, json, or journal for systemd.", '"json"'),
     ] = None
-    calendars: Annotated[dict[Name, CalendarModel], says("Calendars of your own.", "[calendars.company]")] = {}
-    handlers: Annotated[dict[Name, HandlerModel], says("What runs when a wait has ended.", "[handlers.nudge]")] = {}
-    sources: Annotated[dict[Name, SourceModel], says("Who sends webhooks.", "[sources.typeform]")] = {}
+    calendars: Annotated[dict[ShortName, CalendarModel], says("Calendars of your own.", "[calendars.company]")] = {}
+    handlers: Annotated[
+        dict[ShortName, HandlerModel], says("What runs when a wait has ended.", "[handlers.nudge]")
+    ] = {}
+    sources: Annotated[dict[ShortName, SourceModel], says("Who sends webhooks.", "[sources.typeform]")] = {}
     templates: Annotated[
-        dict[Name, TemplateModel], says("Waits that are asked for by name.", "[templates.reminder]")
+        dict[ShortName, TemplateModel], says("Waits that are asked for by name.", "[templates.reminder]")
     ] = {}
     serve: Annotated[ServeModel, says("What `serve` listens to, and whom it lets in.", "[serve]")] = ServeModel()

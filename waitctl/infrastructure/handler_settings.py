@@ -86,7 +86,7 @@ Word = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]*$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_*][A-Za-z0-9_*]*$")]
 Channel = Annotated[Word, AfterValidator(_channel)]
 Function = Annotated[str, AfterValidator(_function)]
-Url = Annotated[str, AfterValidator(_url)]
+TargetUrl = Annotated[str, AfterValidator(_url)]
 
 KINDS = ("exec", "webhook", "notify", "python")
 
@@ -100,9 +100,9 @@ class HandlerModel(BaseModel):
         Annotated[list[Word], Field(min_length=1)] | None,
         says("A command to run, argument by argument, without a shell.", '["/usr/local/bin/nudge.sh", "--fast"]'),
     ] = None
-    webhook: Annotated[Url | None, says("A URL to send the delivery to.", '"https://crm.example.org/hooks/waits"')] = (
-        None
-    )
+    webhook: Annotated[
+        TargetUrl | None, says("A URL to send the delivery to.", '"https://crm.example.org/hooks/waits"')
+    ] = None
     notify: Annotated[Channel | None, says("A channel of PostgreSQL's NOTIFY.", '"waits"')] = None
     python: Annotated[
         Function | None, says("A function to call, that the tick's Python can import.", '"shop.waits:score"')

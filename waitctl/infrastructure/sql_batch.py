@@ -14,7 +14,7 @@ from waitctl.infrastructure.kept import TEMPORARY
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Kept = TypeVar("Kept", bound="sa.Executable | Claimed")
+Built = TypeVar("Built", bound="sa.Executable | Claimed")
 
 NAME = "waitctl_statement"
 """The execution option with a statement's name."""
@@ -26,7 +26,7 @@ _VARIANTS = 64
 """Arguments of a statement that are remembered."""
 
 
-def statement(build: Callable[P, Kept]) -> Callable[P, Kept]:
+def statement(build: Callable[P, Built]) -> Callable[P, Built]:
     """Build a statement once for each of its arguments, and name it after the function.
 
     Under that name docs/sql shows it and ``waitctl -vv`` says how long it took.
@@ -41,10 +41,10 @@ def statement(build: Callable[P, Kept]) -> Callable[P, Kept]:
     if name in STATEMENTS:
         raise AssertionError(f"two statements are named {name}")
     STATEMENTS[name] = kept
-    return cast("Callable[P, Kept]", kept)
+    return cast("Callable[P, Built]", kept)
 
 
-def named(name: str, built: Kept) -> Kept:
+def named(name: str, built: Built) -> Built:
     """The statement with this name; the name is no part of what SQLAlchemy's cache goes by."""
     if isinstance(built, Claimed):
         built.name = name
@@ -52,7 +52,7 @@ def named(name: str, built: Kept) -> Kept:
     return built.execution_options(**{NAME: name})
 
 
-Rows = Mapping[str, FromClause]
+RowsByName = Mapping[str, FromClause]
 
 
 class Claimed:
@@ -74,7 +74,7 @@ class Claimed:
         self,
         claim: sa.Select[Any] | sa.CompoundSelect[Any],
         steps: Callable[[FromClause], Mapping[str, UpdateBase]],
-        result: Callable[[FromClause, Rows], sa.Select[Any]],
+        result: Callable[[FromClause, RowsByName], sa.Select[Any]],
         *,
         placed: Callable[[FromClause], sa.Select[Any]] | None = None,
         told: Callable[[FromClause], Mapping[str, Sequence[sa.ColumnElement[Any]]]] = lambda _: {},

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from waitctl.application.events.ndjson import Rejection, read_lines
+from waitctl.application.events.ndjson import LineRejection, read_lines
 from waitctl.application.events.recording import EventService
 from waitctl.web.answers import error_document, json_answer
 from waitctl.web.guard import read_body
@@ -31,7 +31,7 @@ async def ingest_lines(request: Request, source: str, actor: str | None = None, 
     body = await read_body(request, MAX_LINES)
     rejected: list[dict[str, Any]] = []
 
-    def on_rejection(rejection: Rejection) -> None:
+    def on_rejection(rejection: LineRejection) -> None:
         if len(rejected) < _ERRORS:
             rejected.append({"line": rejection.line, "error": error_document(rejection.error)})
 

@@ -22,7 +22,7 @@ from waitctl.application.deliveries.quota import SOON
 from waitctl.application.deliveries.results import ResultWriter, mark_exhausted
 from waitctl.application.deliveries.workers import (
     LEASE_MARGIN,
-    Call,
+    HandlerCall,
     HandlerWorkers,
     Leased,
     ResultQueue,
@@ -30,13 +30,13 @@ from waitctl.application.deliveries.workers import (
 )
 from waitctl.application.inline_commands import InlineCommands
 from waitctl.domain.deliveries import (
+    AttemptOutput,
     Capacity,
     Delivered,
     Delivery,
     DeliveryCounts,
     Lease,
     NotDelivered,
-    Output,
     Settlement,
     is_exhausted,
     settle,
@@ -311,7 +311,7 @@ class Dispatcher:
         until = self._database.clock(connection) + workers.lease
         store.renew_leases(connection, leases, lease_until=until)
 
-    def _next_calls(self) -> list[tuple[HandlerWorkers, list[Call]]]:
+    def _next_calls(self) -> list[tuple[HandlerWorkers, list[HandlerCall]]]:
         """What is to begin now. When nothing may start any more, what has not begun is given back."""
         everybody = list(self._workers.values())
         if self._failure is not None:
@@ -328,18 +328,18 @@ class Dispatcher:
         return begins
 
     def _settle(
-        self, returned: Sequence[Returned], begins: Sequence[tuple[HandlerWorkers, Sequence[Call]]] = ()
+        self, returned: Sequence[Returned], begins: Sequence[tuple[HandlerWorkers, Sequence[HandlerCall]]] = ()
     ) -> None:
         """Write what became of calls, and that others begin, in one transaction; then give those to the workers."""
         finished = [each for each in returned if each.results is not None]
         delivered: list[Lease] = []
-        said: list[Output] = []
+        said: list[AttemptOutput] = []
         failed: list[tuple[HandlerWorkers, Delivery, NotDelivered, float]] = []
         for each in finished:
             for (delivery, result), group in zip(each.results or (), each.groups, strict=True):
                 self.attempts.count(group, each.workers.config.name, result, each.seconds)
                 if result.output:
-                    said.append(Output(delivery.lease, delivery.attempt, result.output))
+                    said.append(AttemptOutput(delivery.lease, delivery.attempt, result.output))
                 if isinstance(result, Delivered):
                     delivered.append(delivery.lease)
                 else:
@@ -369,7 +369,7 @@ class Dispatcher:
         delivered: Sequence[Lease],
         decide: Callable[[datetime], Sequence[tuple[HandlerWorkers, Settlement]]],
         beginning: Collection[Lease] = (),
-        said: Sequence[Output] = (),
+        said: Sequence[AttemptOutput] = (),
     ) -> set[Lease]:
         """Write as `ResultWriter.write`, and count what became of them. Returns the leases of what begins."""
         written = self._results.write(delivered, decide, beginning, said)

@@ -91,7 +91,7 @@ def _notify_handler(channel: str, database: Database) -> Handler:
     from waitctl.infrastructure.handlers.notify import NotifyHandler
 
     return NotifyHandler(
-        lambda payload: database.write(partial(store.notify, channel=channel, payload=payload)),
+        lambda payload: database.write(partial(store.send_notification, channel=channel, payload=payload)),
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from waitctl.application import logs
-from waitctl.domain.deliveries import Delivery, Lease, Output, Settlement
+from waitctl.domain.deliveries import AttemptOutput, Delivery, Lease, Settlement
 from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import outcomes
@@ -45,7 +45,7 @@ class ResultWriter:
         delivered: Sequence[Lease],
         decide: Callable[[datetime], Sequence[tuple[HandlerWorkers, Settlement]]],
         beginning: Collection[Lease] = (),
-        said: Sequence[Output] = (),
+        said: Sequence[AttemptOutput] = (),
     ) -> Written:
         """Write what was delivered, what is decided of the others at the database's now, and what is about to begin.
 

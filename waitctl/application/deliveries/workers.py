@@ -55,7 +55,7 @@ class Leased:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class HandlerCall:
     """Deliveries that a worker gives its handler at once."""
 
     parts: Sequence[Leased]
@@ -84,7 +84,7 @@ class Returned:
     """A call that a worker brings back. No results: it was not started any more. A failure is a defect: none raises."""
 
     workers: HandlerWorkers
-    call: Call
+    call: HandlerCall
     leases: Sequence[Lease]
     results: Sequence[tuple[Delivery, HandlerResult]] | None
     failure: BaseException | None = None
@@ -172,7 +172,7 @@ class HandlerWorkers:
         self._leased: deque[Leased] = deque()
         self._leased_alone: deque[Leased] = deque()
         self._calls = 0
-        self._queue: SimpleQueue[Call | None] = SimpleQueue()
+        self._queue: SimpleQueue[HandlerCall | None] = SimpleQueue()
         self._threads: list[Thread] = []
         self._renew_at = 0.0
 
@@ -220,9 +220,9 @@ class HandlerWorkers:
     def _is_short(self) -> bool:
         return bool(self._leased or self._leased_alone) and self._quota.is_short(self._calls, self.begun)
 
-    def next_calls(self, *, may_be_alone: bool) -> list[Call]:
+    def next_calls(self, *, may_be_alone: bool) -> list[HandlerCall]:
         """What is to begin now, once that is written down; ``may_be_alone``: one that is to be begun alone, too."""
-        calls: list[Call] = []
+        calls: list[HandlerCall] = []
         with self._changing:
             if may_be_alone and self._leased_alone and self._quota.next_call(self._calls, self.begun, ahead=False):
                 calls.append(self._next_call(self._leased_alone, 1))
@@ -265,14 +265,14 @@ class HandlerWorkers:
         if not self.in_hand:
             self.renewed()
         begun = deque([leased])
-        calls: list[Call] = []
+        calls: list[HandlerCall] = []
         with self._changing:
             self.in_hand.update(leased.leases)
             while begun:
                 calls.append(self._next_call(begun, self._quota.call))
         self.begin(calls, frozenset(), may_start)
 
-    def _next_call(self, leased: deque[Leased], count: int) -> Call:
+    def _next_call(self, leased: deque[Leased], count: int) -> HandlerCall:
         """The first of what is leased, as far as they may begin alike."""
         parts: list[Leased] = []
         care = leased[0].care
@@ -286,9 +286,9 @@ class HandlerWorkers:
             left -= len(first)
         self._calls += 1
         self.begun += count - left
-        return Call(parts)
+        return HandlerCall(parts)
 
-    def begin(self, calls: Sequence[Call], lost: frozenset[Lease], may_start: Callable[[], bool]) -> None:
+    def begin(self, calls: Sequence[HandlerCall], lost: frozenset[Lease], may_start: Callable[[], bool]) -> None:
         """Give the workers what has begun, without what is ``lost``; there are as many as there is to do."""
         for call in calls:
             if theirs := lost.intersection(call.leases):
@@ -334,7 +334,7 @@ class HandlerWorkers:
 
     def _bring_back(
         self,
-        call: Call,
+        call: HandlerCall,
         results: Sequence[tuple[Delivery, HandlerResult]] | None,
         failure: BaseException | None = None,
         *,
@@ -353,7 +353,9 @@ class HandlerWorkers:
     def take_back(self) -> list[Lease]:
         """Take back what is leased and has not begun."""
         with self._changing:
-            unbegun = [lease for leased in (self._leased, self._leased_alone) for lease in Call(list(leased)).leases]
+            unbegun = [
+                lease for leased in (self._leased, self._leased_alone) for lease in HandlerCall(list(leased)).leases
+            ]
             self._leased.clear()
             self._leased_alone.clear()
         return unbegun

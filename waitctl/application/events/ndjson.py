@@ -42,7 +42,7 @@ _MANY = 6 * TOPIC_BUCKETS
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class LineRejection:
     """A line of a stream that is no event, and why."""
 
     line: int
@@ -50,7 +50,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedEvents:
     """Events as the statements take them, made ready while the database is busy with others."""
 
     rows: Sequence[EventRow]
@@ -59,7 +59,7 @@ class Encoded:
     types: set[str]
 
     @classmethod
-    def of(cls, rows: Sequence[EventRow], dialect: str) -> Encoded:
+    def of(cls, rows: Sequence[EventRow], dialect: str) -> EncodedEvents:
         """Encode these rows for the database of this dialect, and say which topics' locks they need."""
         buckets: Sequence[int] = range(TOPIC_BUCKETS)
         if len(rows) < _MANY:
@@ -68,33 +68,33 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class LineBatch:
     """Lines that were read: their events with their line numbers, and what is no event."""
 
-    encoded: Encoded
+    encoded: EncodedEvents
     numbers: Sequence[int]
-    rejected: Sequence[Rejection]
+    rejected: Sequence[LineRejection]
 
 
 def read_batches(
     lines: Iterable[tuple[int, bytes]], source: str, dialect: str, *, verified: Container[str] = ()
-) -> Iterator[Batch]:
+) -> Iterator[LineBatch]:
     """Read numbered lines; those that name no source come from ``source``, and none from a ``verified`` one."""
     for numbered in _batches(lines):
         rows: list[EventRow] = []
         numbers: list[int] = []
-        rejected: list[Rejection] = []
+        rejected: list[LineRejection] = []
         for number, line in numbered:
             try:
                 row = parse_line(line, source)
                 if row.source in verified:
                     raise unverified(row.source)
             except WaitStepError as error:
-                rejected.append(Rejection(number, error))
+                rejected.append(LineRejection(number, error))
             else:
                 rows.append(row)
                 numbers.append(number)
-        yield Batch(Encoded.of(rows, dialect), numbers, rejected)
+        yield LineBatch(EncodedEvents.of(rows, dialect), numbers, rejected)
 
 
 def unverified(source: str) -> InvalidSourceError:

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from waitctl.application.coming_again import ComingAgain
-from waitctl.application.events.ndjson import Batch, Encoded, Rejection, read_batches, unverified
+from waitctl.application.events.ndjson import EncodedEvents, LineBatch, LineRejection, read_batches, unverified
 from waitctl.application.events.results import IngestTotals, RecordResult, Stored
 from waitctl.application.id_lookup import EVENT, find_cursor, get_by_id
 from waitctl.domain.errors import EventTypeInUseError, InvalidEventError, InvalidEventTypeError
@@ -123,7 +123,7 @@ class EventService:
         lines: Iterable[tuple[int, bytes]],
         *,
         source: str = DEFAULT_SOURCE,
-        on_rejection: Callable[[Rejection], None] = lambda _: None,
+        on_rejection: Callable[[LineRejection], None] = lambda _: None,
         on_batch: Callable[[IngestTotals], object] = lambda _: None,
         verify: bool = True,
         dry_run: bool = False,
@@ -142,7 +142,7 @@ class EventService:
         with self._database.read():
             pass  # an empty stream finds out, too, whether there is a database
         totals = IngestTotals()
-        written: deque[tuple[Batch, Future[Stored]]] = deque()
+        written: deque[tuple[LineBatch, Future[Stored]]] = deque()
 
         def finish() -> None:
             nonlocal totals
@@ -162,11 +162,11 @@ class EventService:
         return totals
 
     def _write(
-        self, encoded: Encoded, before: Future[Stored] | None, may_go_on: Callable[[], bool], *, dry_run: bool
+        self, encoded: EncodedEvents, before: Future[Stored] | None, may_go_on: Callable[[], bool], *, dry_run: bool
     ) -> Stored:
         """Write a batch, unless the one ``before`` it failed: a stream ends there."""
 
-        def write(part: Encoded, work: Callable[[Connection, Encoded, Verdicts], Stored]) -> Stored:
+        def write(part: EncodedEvents, work: Callable[[Connection, EncodedEvents, Verdicts], Stored]) -> Stored:
             return write_within_budget(
                 self._database,
                 lambda connection, verdicts: work(connection, part, verdicts),
@@ -175,9 +175,9 @@ class EventService:
                 is_news=lambda stored: stored.has_listeners,
             )
 
-        def write_part(part: Encoded, *, likely_new: bool) -> Stored:
+        def write_part(part: EncodedEvents, *, likely_new: bool) -> Stored:
             if likely_new and not self._database.is_sqlite:
-                with suppress(store.NotAllNewError):
+                with suppress(store.EventsNotAllNewError):
                     return write(part, self._store_presumed_new)
             return write(part, self._store)
 
@@ -185,7 +185,9 @@ class EventService:
         likely_new = before is None or before.result().whole
         return self._in_parts(encoded, partial(write_part, likely_new=likely_new), may_go_on)
 
-    def _in_parts(self, encoded: Encoded, write: Callable[[Encoded], Stored], may_go_on: Callable[[], bool]) -> Stored:
+    def _in_parts(
+        self, encoded: EncodedEvents, write: Callable[[EncodedEvents], Stored], may_go_on: Callable[[], bool]
+    ) -> Stored:
         """Write events in one transaction, or in several when they meet too many listeners, each contact's in order."""
         try:
             return write(encoded)
@@ -202,7 +204,7 @@ class EventService:
             stored = stored.then(self._in_parts(part, write, may_go_on))
         return stored
 
-    def _parts(self, encoded: Encoded, parts: Sequence[Sequence[str]]) -> list[Encoded]:
+    def _parts(self, encoded: EncodedEvents, parts: Sequence[Sequence[str]]) -> list[EncodedEvents]:
         """The events by the parts that their ids are in. Last those that are in none.
 
         For those nothing listens, or another one comes before them under the same id.
@@ -211,9 +213,9 @@ class EventService:
         rows: list[list[EventRow]] = [[] for _ in parts]
         for row in encoded.rows:
             rows[placed.get(row.id, -1)].append(row)
-        return [Encoded.of(part, self._dialect) for part in rows]
+        return [EncodedEvents.of(part, self._dialect) for part in rows]
 
-    def _store_presumed_new(self, connection: Connection, encoded: Encoded, verdicts: Verdicts) -> Stored:
+    def _store_presumed_new(self, connection: Connection, encoded: EncodedEvents, verdicts: Verdicts) -> Stored:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
         listened_for = store.insert_presumed_new(connection, encoded.text, encoded.rows, now=now)
         matched = self._correlate(connection, encoded, listened_for, verdicts, now) if listened_for else []
@@ -238,13 +240,13 @@ class EventService:
             return Stored(set(), [], [])
         return self._store(connection, self._encoded(events), None, registered, divisible=divisible)
 
-    def _encoded(self, events: Sequence[Event]) -> Encoded:
-        return Encoded.of([store.row_of(event) for event in events], self._dialect)
+    def _encoded(self, events: Sequence[Event]) -> EncodedEvents:
+        return EncodedEvents.of([store.row_of(event) for event in events], self._dialect)
 
     def _store(
         self,
         connection: Connection,
-        encoded: Encoded,
+        encoded: EncodedEvents,
         verdicts: Verdicts | None,
         registered: set[str] | None = None,
         *,
@@ -279,7 +281,7 @@ class EventService:
     def _correlate(
         self,
         connection: Connection,
-        encoded: Encoded,
+        encoded: EncodedEvents,
         event_ids: Collection[str],
         verdicts: Verdicts | None,
         now: datetime,
@@ -374,7 +376,7 @@ class EventService:
         check_event_type_name(name)
 
         def work(connection: Connection) -> None:
-            listening = store.count_listeners(connection, name)
+            listening = store.count_listeners_of(connection, name)
             if listening:
                 raise EventTypeInUseError(f"{listening} open waits listen to {name!r}")
             if not store.delete_event_type(connection, name):
@@ -384,7 +386,7 @@ class EventService:
         self._database.write(work)
 
 
-def _unregistered(encoded: Encoded, registered: set[str]) -> list[tuple[EventRow, InvalidEventTypeError]]:
+def _unregistered(encoded: EncodedEvents, registered: set[str]) -> list[tuple[EventRow, InvalidEventTypeError]]:
     refused: list[tuple[EventRow, InvalidEventTypeError]] = []
     for row in encoded.rows if encoded.types - registered else ():
         try:
@@ -421,14 +423,14 @@ def _thread() -> Iterator[Executor]:
 
 
 def _add_up(
-    totals: IngestTotals, batch: Batch, stored: Stored, on_rejection: Callable[[Rejection], None]
+    totals: IngestTotals, batch: LineBatch, stored: Stored, on_rejection: Callable[[LineRejection], None]
 ) -> IngestTotals:
     rows = batch.encoded.rows
     rejected = list(batch.rejected)
     taken = len(rows) - len(stored.left)
     if stored.refused:
         numbers = {row.id: number for row, number in zip(rows, batch.numbers, strict=True)}
-        rejected += [Rejection(numbers[row.id], error) for row, error in stored.refused]
+        rejected += [LineRejection(numbers[row.id], error) for row, error in stored.refused]
     for rejection in sorted(rejected, key=lambda rejection: rejection.line):
         on_rejection(rejection)
     return replace(

@@ -295,7 +295,7 @@ class WebhookService:
     def _let_through_once(self, connection: Connection, webhook: Webhook, judged: _Judged, now: datetime) -> _Judged:
         """Remember the one-time tokens; what comes under a known one with other content is refused."""
         for once in judged.once:
-            if not tokens.remember(connection, webhook.source, once.token, once.content, now=now):
+            if not tokens.remember_token(connection, webhook.source, once.token, once.content, now=now):
                 return _Judged(refused=InvalidSignatureError("its one-time token came before, with other content"))
         return judged
 

@@ -9,7 +9,7 @@ from waitctl.application.retention import between_marks
 from waitctl.domain.analytics import Counted, Dimension, Group, gather
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import InvalidWaitConfigurationError
-from waitctl.domain.filters import WaitFilter, When, instant_of
+from waitctl.domain.filters import WaitFilter, When, meant_instant
 from waitctl.domain.histograms import BEYOND, SECONDS
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import JsonObject
@@ -57,7 +57,7 @@ def analyse(
     _refuse_open(wanted)
     with database.read() as connection:
         now = database.clock(connection)
-        first = None if since is None else _day_of(instant_of(since, now))
+        first = None if since is None else _day_of(meant_instant(since, now))
         is_whole = replace(wanted, workflow_id=None, step_id=None, handler=None, wait_types=()).is_empty
         look = _from_totals if is_whole else _from_waits
         everything, groups = gather(look(connection, wanted, by, first, now))

@@ -34,7 +34,7 @@ from waitctl.infrastructure.store import plans as store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
-from waitctl.infrastructure.store.plans import Audit, Batch, Entry, PlannedMove
+from waitctl.infrastructure.store.plans import Audit, Entry, PlanBatch, PlannedMove
 
 T = TypeVar("T")
 
@@ -236,9 +236,9 @@ class BulkService:
         return run
 
     def _work(
-        self, run: Plan, do: Callable[[Connection, Plan, Batch, Verdicts], set[str]], seconds: float | None
+        self, run: Plan, do: Callable[[Connection, Plan, PlanBatch, Verdicts], set[str]], seconds: float | None
     ) -> Plan:
-        def work(batch: Batch, connection: Connection, verdicts: Verdicts) -> bool:
+        def work(batch: PlanBatch, connection: Connection, verdicts: Verdicts) -> bool:
             self._renew(connection, run)
             self._note_rest(connection, run, batch, do(connection, run, batch, verdicts))
             return True
@@ -259,14 +259,14 @@ class BulkService:
         store.renew_run(connection, run.id, run.run, until=self._database.real_clock(connection))
         return self._get(connection, run.id)
 
-    def _batches(self, run: Plan) -> Iterator[Batch]:
+    def _batches(self, run: Plan) -> Iterator[PlanBatch]:
         """The waits that nothing has become of yet, by id."""
         undone, beyond = run.status is PlanStatus.UNDOING, store.FIRST
         while True:
             with self._database.read() as connection:
                 left = store.list_left(connection, run.id, undone=undone, beyond=beyond, limit=_LISTED_AT_ONCE)
             for part in _parts(left, _DONE_AT_ONCE):
-                yield (batch := Batch.of(run.id, beyond, part))
+                yield (batch := PlanBatch.of(run.id, beyond, part))
                 beyond = batch.last
             if len(left) < _LISTED_AT_ONCE:
                 return
@@ -282,18 +282,18 @@ class BulkService:
         store.finish_run(connection, run.id, run.run, undone=undone, now=self._database.clock(connection))
         return self._get(connection, run.id)
 
-    def _apply_batch(self, connection: Connection, run: Plan, batch: Batch, _: Verdicts) -> set[str]:
+    def _apply_batch(self, connection: Connection, run: Plan, batch: PlanBatch, _: Verdicts) -> set[str]:
         if run.kind.moves:
             return self._move(connection, run, batch)
         act = self._retry if run.kind is PlanKind.RETRY else self._end
         return act(connection, run, batch)
 
-    def _undo_batch(self, connection: Connection, run: Plan, batch: Batch, verdicts: Verdicts) -> set[str]:
+    def _undo_batch(self, connection: Connection, run: Plan, batch: PlanBatch, verdicts: Verdicts) -> set[str]:
         if run.kind.moves:
             return self._move(connection, run, batch, back=True)
         return self._reopen(connection, run, batch, verdicts)
 
-    def _end(self, connection: Connection, run: Plan, batch: Batch) -> set[str]:
+    def _end(self, connection: Connection, run: Plan, batch: PlanBatch) -> set[str]:
         now, resolution = self._database.clock(connection), run.kind.resolution
         assert resolution is not None
         done = store.end_planned(connection, batch, resolution, self._audit(run, resolution.value, now))
@@ -306,12 +306,12 @@ class BulkService:
             store.note_ended(connection, run.id, ended, now=now)
         return done
 
-    def _move(self, connection: Connection, run: Plan, batch: Batch, *, back: bool = False) -> set[str]:
+    def _move(self, connection: Connection, run: Plan, batch: PlanBatch, *, back: bool = False) -> set[str]:
         now = self._lock_topics(connection, batch)
         what = "moved back" if back else "replanned" if run.kind is PlanKind.REPLAN else "rescheduled"
         return store.move_planned(connection, batch, self._audit(run, what, now), back=back)
 
-    def _retry(self, connection: Connection, run: Plan, batch: Batch) -> set[str]:
+    def _retry(self, connection: Connection, run: Plan, batch: PlanBatch) -> set[str]:
         now = self._database.clock(connection)
         done = store.claim_planned(connection, batch, now=now)
         revived = delivery_store.retry_deliveries(connection, store.dead_of(connection, done), now=now)
@@ -319,7 +319,7 @@ class BulkService:
         outcomes.mark_waits(connection, sorted(revived), dead=False, now=now, reason=audit.reason, actor=audit.actor)
         return done
 
-    def _reopen(self, connection: Connection, run: Plan, batch: Batch, verdicts: Verdicts) -> set[str]:
+    def _reopen(self, connection: Connection, run: Plan, batch: PlanBatch, verdicts: Verdicts) -> set[str]:
         """Open cancelled waits again. An event that came for them meanwhile counts, as it does for a new wait."""
         mark = rollups.hold_mark(connection, "waits")
         now = self._lock_topics(connection, batch)
@@ -354,11 +354,11 @@ class BulkService:
         wait = wait_store.get_wait(connection, wait_id)
         return wait is not None and wait.status.is_open
 
-    def _lock_topics(self, connection: Connection, batch: Batch) -> datetime:
+    def _lock_topics(self, connection: Connection, batch: PlanBatch) -> datetime:
         buckets = [topic_bucket(*topic) for topic in store.topics_of(connection, batch)]
         return self._database.lock_topics(connection, buckets, exclusive=True)
 
-    def _note_rest(self, connection: Connection, run: Plan, batch: Batch, done: set[str]) -> None:
+    def _note_rest(self, connection: Connection, run: Plan, batch: PlanBatch, done: set[str]) -> None:
         """Note why nothing was done to the other waits of a batch."""
         if done >= batch.ids:
             return

@@ -26,7 +26,7 @@ from waitctl.infrastructure.inline_key import InlineKey
 from waitctl.infrastructure.schema_version import HEAD
 from waitctl.infrastructure.store import moving as store
 from waitctl.infrastructure.store.moving import RefusedRowError
-from waitctl.infrastructure.store.statements.moving import MOVED, Moved
+from waitctl.infrastructure.store.statements.moving import MOVED, MovedTable
 
 MAX_LINE = 64 * 1024 * 1024
 """Bytes of a line: far more than any row has that came in by a door of ours."""
@@ -95,7 +95,7 @@ class Export:
         return done
 
 
-def _line(writer: RowWriter, moved: Moved, row: tuple[Any, ...]) -> str:
+def _line(writer: RowWriter, moved: MovedTable, row: tuple[Any, ...]) -> str:
     try:
         return writer.line(row)
     except (ValueError, RecursionError) as error:
@@ -121,7 +121,7 @@ class Imported(Moving):
         return {**Moving.to_json(self), "inline_commands": commands, "matches": True}
 
 
-def read_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def read_export_lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """The lines of an export, numbered from 1. Raises `InvalidExportError` for compressed data that are damaged."""
     number = 0
     try:
@@ -147,7 +147,7 @@ class Import:
     def read(
         self, lines: Iterator[tuple[int, bytes]], told: Told = lambda _: None, *, dry_run: bool = False
     ) -> Imported:
-        """Read the lines, as `read_lines` has them; ``told`` hears now and then how many there were.
+        """Read the lines, as `read_export_lines` has them; ``told`` hears now and then how many there were.
 
         With ``dry_run`` everything is tried and undone. Raises `InvalidExportError`, which names the line, and
         `DatabaseNotEmptyError`.
@@ -178,11 +178,11 @@ class Import:
 class _Batch:
     """Rows of a table that have the same columns, and where their lines begin."""
 
-    moved: Moved
+    moved: MovedTable
     line: int
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def goes_on_with(self, moved: Moved, row: dict[str, Any]) -> bool:
+    def goes_on_with(self, moved: MovedTable, row: dict[str, Any]) -> bool:
         return moved is self.moved and len(self.rows) < store.AT_ONCE and row.keys() == self.rows[0].keys()
 
 
@@ -232,7 +232,7 @@ class _File:
         if batch is not None:
             yield batch
 
-    def _rows(self) -> Iterator[tuple[int, Moved, dict[str, Any]]]:
+    def _rows(self) -> Iterator[tuple[int, MovedTable, dict[str, Any]]]:
         ended = False
         for number, line in self._lines:
             if ended:
@@ -249,7 +249,7 @@ class _File:
         if not ended:
             raise InvalidExportError("the file is cut off: its last line, which says what there is, is missing")
 
-    def _row(self, number: int, fields: JsonObject) -> tuple[Moved, dict[str, Any]]:
+    def _row(self, number: int, fields: JsonObject) -> tuple[MovedTable, dict[str, Any]]:
         match fields:
             case {"table": str(name), "row": dict(row), **rest} if not rest and name in _PLACES:
                 place = _PLACES[name]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from waitctl.application.documents import instant
 from waitctl.domain.filters import When
-from waitctl.domain.runs import Span, gaps
+from waitctl.domain.runs import RunSpan, gaps
 from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.database import Database
@@ -15,7 +15,7 @@ from waitctl.infrastructure.store.ticks import TickRow
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PastRun:
     """A run, and how long nothing ran before it where that is longer than three times the usual."""
 
     tick: TickRow
@@ -46,7 +46,7 @@ _DID = (
 class Runs:
     """Runs, newest first, as of ``now``; ``more``: whether there are others."""
 
-    runs: list[Run]
+    runs: list[PastRun]
     now: datetime
     more: bool = False
 
@@ -57,6 +57,6 @@ def list_runs(database: Database, *, since: When, limit: int | None = None) -> R
         now = database.real_clock(connection)
         from_ = now + since if isinstance(since, timedelta) else since
         found = ticks.list_ticks(connection, since=from_)
-    spans = [Span(row.started_at, row.finished_at or row.started_at) for row in found]
-    runs = [Run(row, gap) for row, gap in zip(found, gaps(spans), strict=True)]
+    spans = [RunSpan(row.started_at, row.finished_at or row.started_at) for row in found]
+    runs = [PastRun(row, gap) for row, gap in zip(found, gaps(spans), strict=True)]
     return Runs(runs[:limit], now, more=limit is not None and len(runs) > limit)

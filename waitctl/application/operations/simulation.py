@@ -17,7 +17,7 @@ from pathlib import Path
 from waitctl.application.events.ndjson import parse_line
 from waitctl.application.events.recording import EventService
 from waitctl.application.inline_commands import InlineCommands
-from waitctl.application.operations.moving import Export, Import, read_lines
+from waitctl.application.operations.moving import Export, Import, read_export_lines
 from waitctl.application.processor.phases import Resolver
 from waitctl.application.processor.run import Phase, Run, TickOptions
 from waitctl.application.processor.tick import Tick
@@ -113,7 +113,7 @@ def _carry_over(database: Database, copy: Database, settings: Settings, between:
     with between.open("w+b") as file:
         Export(database).write(file)
         file.seek(0)
-        Import(copy, InlineCommands(settings, copy)).read(read_lines(file))
+        Import(copy, InlineCommands(settings, copy)).read(read_export_lines(file))
 
 
 class Simulation:

@@ -12,7 +12,7 @@ from functools import partial
 from waitctl.application.calendars.opening_rules import with_zone_rules
 from waitctl.application.contacts import ContactZones, zone_today
 from waitctl.application.documents import instant
-from waitctl.application.waits.changes import Open, check_still_to_come, instant_of, replanned, see
+from waitctl.application.waits.changes import MovedWait, Open, check_still_to_come, movable_instant, replanned, see
 from waitctl.application.waits.creating import WaitCreator
 from waitctl.application.waits.forms import RECURRING, Options, read_options, routed, wait_request
 from waitctl.application.waits.requests import WaitRequest
@@ -54,9 +54,6 @@ class Edits:
 
 NO_EDITS = Edits()
 
-Change = tuple[WaitStepExecution, WaitStepExecution, str]
-"""A wait, what it becomes, and the reason for the audit trail."""
-
 
 class TemplateEdits(ReschedulingService):
     """Lets open waits follow their template."""
@@ -78,7 +75,7 @@ class TemplateEdits(ReschedulingService):
         bound = changed = moved = 0
         kept: list[tuple[str, str]] = []
         for page in self._pages(template.name):
-            changes: list[Change] = []
+            changes: list[MovedWait] = []
             for seen in page:
                 bound += 1
                 try:
@@ -91,7 +88,7 @@ class TemplateEdits(ReschedulingService):
                     changes += [] if change is None else [change]
             landed = self._database.write(partial(self._write_page, changes)) if changes else set()
             changed += len(landed)
-            moved += sum(was.id in landed and instant_of(was) != instant_of(now) for was, now, _ in changes)
+            moved += sum(was.id in landed and movable_instant(was) != movable_instant(now) for was, now, _ in changes)
             lost = [was.id for was, _, _ in changes if was.id not in landed]
             kept += [(wait_id, "it changed at this moment") for wait_id in lost]
         return Edits(bound, changed, moved, tuple(kept))
@@ -109,7 +106,7 @@ class TemplateEdits(ReschedulingService):
                 return
             after = page[-1].id
 
-    def _write_page(self, changes: list[Change], connection: Connection) -> set[str]:
+    def _write_page(self, changes: list[MovedWait], connection: Connection) -> set[str]:
         landed = self._write(changes, connection)
         now = self._database.clock(connection)
         store.change_what_they_do(connection, [each for _, each, _ in changes if each.id in landed], now=now)
@@ -117,7 +114,7 @@ class TemplateEdits(ReschedulingService):
 
     # -- one wait -------------------------------------------------------------------------------------------------
 
-    def _changed(self, seen: Open, template: Template) -> Change | None:
+    def _changed(self, seen: Open, template: Template) -> MovedWait | None:
         """What a wait becomes; ``None`` when it has this version already. Raises for what has to stay as it is."""
         wait = seen.wait
         binding = LateBinding.of_config(wait.wait_config)
@@ -140,7 +137,7 @@ class TemplateEdits(ReschedulingService):
         if _timing(before) != _timing(after):
             changed = self._moved(seen, changed, after)
         said = f"template {template.name}: version {binding.version} → {template.version}"
-        was, is_ = instant_of(wait), instant_of(changed)
+        was, is_ = movable_instant(wait), movable_instant(changed)
         return wait, changed, said if was == is_ else f"{said}, {instant(was)} → {instant(is_)}"
 
     def _version(self, binding: LateBinding) -> Template:

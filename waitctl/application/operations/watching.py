@@ -8,7 +8,7 @@ from datetime import timedelta
 from waitctl.application.deliveries.handler_factory import handlers_of
 from waitctl.application.heartbeat import SILENT_AFTER
 from waitctl.application.operations.doctor import MAX_OVERDUE, service_of
-from waitctl.application.operations.runs import Run
+from waitctl.application.operations.runs import PastRun
 from waitctl.application.waits.results import PendingWaitsSummary
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.domain.counts import CAP
@@ -33,7 +33,7 @@ class Snapshot:
     rate: float
     rate_is_more: bool
     next_due: Sequence[NextDue]
-    runs: Sequence[Run]
+    runs: Sequence[PastRun]
 
 
 def take_snapshot(settings: Settings, database: Database) -> Snapshot:
@@ -49,4 +49,4 @@ def take_snapshot(settings: Settings, database: Database) -> Snapshot:
         runs = ticks.list_ticks(connection, since=real_now - timedelta(days=1), limit=_FEW)
         due = overview.next_due(connection, limit=_FEW)
     rate = ended / _RATED.total_seconds()
-    return Snapshot(database.name, summary, verdict, rate, ended > CAP, due, [Run(row, None) for row in runs])
+    return Snapshot(database.name, summary, verdict, rate, ended > CAP, due, [PastRun(row, None) for row in runs])

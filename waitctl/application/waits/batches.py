@@ -34,7 +34,7 @@ from waitctl.infrastructure.store import creation as store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
-from waitctl.infrastructure.store.creation import Claims, Encoded, NewBatch, NewListener, NewWait
+from waitctl.infrastructure.store.creation import ClaimedStep, EncodedWaits, NewBatch, NewListener, NewWait
 
 BATCH = 1000
 """Waits a transaction."""
@@ -56,9 +56,9 @@ class _Item(NamedTuple):
     is_apart: bool
 
     @property
-    def claims(self) -> Claims:
+    def claims(self) -> ClaimedStep:
         row = self.row
-        return Claims(row.id, row.workflow_execution_id, row.step_id, row.workflow_id or "", row.idempotency_key)
+        return ClaimedStep(row.id, row.workflow_execution_id, row.step_id, row.workflow_id or "", row.idempotency_key)
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class _Batch:
     plan_ids: list[str] = field(default_factory=list)
     """The first wait of each plan, by whose id a wait is spread that has a plan of its own."""
     buckets: set[int] = field(default_factory=set)
-    encoded: Encoded = ""
+    encoded: EncodedWaits = ""
     """All waits, encoded while the database is busy with others."""
     size: int = 0
     has_keys: bool = False
@@ -237,10 +237,10 @@ class BatchCreator:
             )
 
         if likely_new and not self._database.is_sqlite:
-            with suppress(store.NotAllNewError):
+            with suppress(store.WaitsNotAllNewError):
                 return write(presumed_new=True)
         while connection is None:
-            with suppress(store.NotAllNewError):
+            with suppress(store.WaitsNotAllNewError):
                 return write(presumed_new=False)
         return write(presumed_new=False)
 
@@ -279,7 +279,7 @@ class BatchCreator:
             if item.row.idempotency_key is not None and (landed is None or item.row.id in landed)
         ]
         if keyed and store.find_pruned_keys(connection, keyed):
-            raise store.NotAllNewError
+            raise store.WaitsNotAllNewError
 
     def _models(self, connection: Connection, batch: _Batch, now: datetime) -> dict[int, WaitStepExecution]:
         """By the number of its plan a wait as all of it will be at ``now``; without those that cannot be."""

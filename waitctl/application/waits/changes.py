@@ -67,7 +67,7 @@ class Replan:
             )
 
 
-Moved = tuple[WaitStepExecution, WaitStepExecution, str]
+MovedWait = tuple[WaitStepExecution, WaitStepExecution, str]
 """A wait as it is, as it is to be, and why."""
 
 
@@ -86,7 +86,7 @@ def is_waiting(wait: WaitStepExecution) -> bool:
     return wait.status is WaitExecutionStatus.WAITING
 
 
-def instant_of(wait: WaitStepExecution) -> datetime | None:
+def movable_instant(wait: WaitStepExecution) -> datetime | None:
     """What can be moved: when it is due, or its deadline."""
     return wait.timeout_at if wait.wait_type is WaitType.FOR_EVENT and wait.scheduled_at is None else wait.scheduled_at
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from waitctl.application.waits.changes import Open, Replan, instant_of, is_waiting, see
+from waitctl.application.waits.changes import Open, Replan, is_waiting, movable_instant, see
 from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.domain import clocks
 from waitctl.domain.calendars import Calendar
@@ -265,7 +265,7 @@ def move_of(wait: WaitStepExecution, changed: WaitStepExecution, note: str | Non
         expires = changed.timeout_at and changed.timeout_at + query.grace.elapsed
         gated = "1" if query.rules.are_gated else "0"
     config = to_json(changed.wait_config)
-    where = (instant_text(instant_of(changed)), instant_text(expires), config)
+    where = (instant_text(movable_instant(changed)), instant_text(expires), config)
     own = (changed.late_policy, changed.timezone, gated)
     return PlannedMove(wait.id, instant_text(wait.updated_at), *where, *own, note, None)
 

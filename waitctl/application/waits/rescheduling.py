@@ -13,12 +13,12 @@ from waitctl.application.documents import instant
 from waitctl.application.id_lookup import WAIT
 from waitctl.application.waits.changes import (
     Change,
-    Moved,
+    MovedWait,
     Open,
     Replan,
     check_still_to_come,
-    instant_of,
     is_waiting,
+    movable_instant,
     replanned,
     see,
 )
@@ -108,7 +108,7 @@ class ReschedulingService:
             if line.from_status is not None and line.to_status.is_open
         ]
         lines += changes
-        asked = instant_of(wait)
+        asked = movable_instant(wait)
         may_compare = planned is not None and (not changes or local is not None)
         if may_compare and planned is not None and asked is not None and planned.at != asked:
             lines.append(
@@ -199,7 +199,7 @@ class ReschedulingService:
 
     def _moved_by(self, wait: WaitStepExecution, by: str, now: datetime) -> tuple[UntilDate, str, list[object]]:
         """The instant so long before or after the wait's own; that in words, and what moved it."""
-        current = instant_of(wait)
+        current = movable_instant(wait)
         if current is None:
             raise InvalidWaitConfigurationError("the wait has no deadline to move", hint="--at INSTANT sets one")
         offset = parse_offset(by)
@@ -280,15 +280,15 @@ class ReschedulingService:
         found.check_cap(cap if apply else None)
         return replace(found, applied=self._apply(moved)) if apply else found
 
-    def _replan(self, wanted: WaitFilter, zone: str | None) -> tuple[Replan, list[Moved]]:
+    def _replan(self, wanted: WaitFilter, zone: str | None) -> tuple[Replan, list[MovedWait]]:
         if zone is not None:
             check_zone(zone)
         checked, changes, failed = 0, [], []
         zones = ContactZones(self._database)
-        moved: list[Moved] = []
+        moved: list[MovedWait] = []
         for seen in self._open_waits(wanted):
             wait, place, checked = seen.wait, zone or seen.wait.timezone, checked + 1
-            before = instant_of(wait)
+            before = movable_instant(wait)
             if before is not None and before <= seen.now:
                 continue  # a deadline that has passed decides, though no tick has seen it yet
             try:
@@ -351,7 +351,7 @@ class ReschedulingService:
             opening, moves = opening + spread.moved, (*moves, spread)
         return Schedule(opening, lambda: f"its event came at {show(came_at, zone)}", moves)
 
-    def _apply(self, moved: Sequence[Moved]) -> int:
+    def _apply(self, moved: Sequence[MovedWait]) -> int:
         applied = 0
         for start in range(0, len(moved), _PAGE):
             part = moved[start : start + _PAGE]
@@ -360,7 +360,7 @@ class ReschedulingService:
 
     # -- both -----------------------------------------------------------------------------------------------------
 
-    def _write(self, changes: Sequence[Moved], connection: Connection) -> set[str]:
+    def _write(self, changes: Sequence[MovedWait], connection: Connection) -> set[str]:
         """Write changed waits, each with its reason, where they still are as they were. Returns which have landed."""
         waiting = [each for each in changes if is_waiting(each[0])]
         scheduled = [each for each in changes if not is_waiting(each[0])]

@@ -292,7 +292,7 @@ class WaitSchedulingService:
             return PendingWaitsSummary(
                 overview.count_open(connection_, now=now)
                 if wanted.is_empty
-                else filtered.count_open(connection_, wanted, now=now),
+                else filtered.count_open_among(connection_, wanted, now=now),
                 now,
                 overview.count_listeners(connection_, now=now),
                 backlogs,

@@ -19,7 +19,7 @@ from waitctl.infrastructure.store import completion
 from waitctl.infrastructure.store import filters as store
 from waitctl.infrastructure.store import waits as wait_store
 
-Rows = Generator[WaitStatus, None, None]
+WaitRows = Generator[WaitStatus, None, None]
 
 _OLDEST_FIRST = WaitOrder(SortKey.CREATED)
 
@@ -43,7 +43,7 @@ class WaitSelection:
     def __iter__(self) -> Iterator[WaitStatus]:
         return self.read()
 
-    def read(self, *, order: WaitOrder = NEWEST_FIRST, limit: int | None = None, after: str | None = None) -> Rows:
+    def read(self, *, order: WaitOrder = NEWEST_FIRST, limit: int | None = None, after: str | None = None) -> WaitRows:
         """The waits, ``limit`` at most, or all, beyond the wait ``after`` (its id, or a head or tail of it).
 
         In pages, each in a transaction of its own. In another order than by their age they are sorted once: then the
@@ -88,7 +88,7 @@ class WaitSelection:
             found = store.list_waits(connection, wanted, now=now, limit=size, after=after, order=order)
         return [WaitStatus(wait, now) for wait in found]
 
-    def _sorted(self, wanted: WaitFilter, limit: int | None, after: str | None, order: WaitOrder) -> Rows:
+    def _sorted(self, wanted: WaitFilter, limit: int | None, after: str | None, order: WaitOrder) -> WaitRows:
         with self._database.read() as connection:
             now = self._database.clock(connection)
             ids = store.list_ids(connection, wanted, now=now, limit=limit, after=after, order=order)
@@ -154,7 +154,7 @@ class WaitSelection:
         data: JsonObject | None,
     ) -> list[Ended]:
         now = self._database.clock(connection)
-        page = store.lock_waits(connection, wanted, now=now, limit=size, after=after)
+        page = store.lock_page(connection, wanted, now=now, limit=size, after=after)
         results = {wait.id: Ended(WaitStatus(wait, now), _refusal(WaitStatus(wait, now), resolution)) for wait in page}
         landed = completion.end_waits(
             connection,

@@ -52,7 +52,7 @@ class NoRoomError(Exception):
     """The system has no room for one more command now. It is no fault of the command's."""
 
 
-class Ended(NamedTuple):
+class CommandEnd(NamedTuple):
     """How a command ended, and what it said: with both streams together, or with standard output apart."""
 
     status: int
@@ -79,7 +79,7 @@ def run_command(
     folder: str | None = None,
     apart: bool = False,
     reserve: bool = True,
-) -> Ended:
+) -> CommandEnd:
     """Run a command that gets ``body`` on its standard input, in a session of its own, and wait for its end.
 
     Its exit counts, not the end of what a child of it may go on writing. ``apart`` keeps its standard output by itself;
@@ -168,7 +168,7 @@ class _Command:
             self._exit = os.pidfd_open(process.pid)
             self._poll.register(self._exit, select.POLLIN)
 
-    def attend(self, timeout: float) -> Ended:
+    def attend(self, timeout: float) -> CommandEnd:
         """Feed it and hear it until it has ended. One that is out of time is asked to end, then ended."""
         deadline = time.monotonic() + timeout
         timed_out = False
@@ -186,7 +186,7 @@ class _Command:
         if timed_out:
             self._signal(signal.SIGKILL)  # what it left behind in its group
         self._drain()
-        return Ended(status, timed_out, self._said, self._named)
+        return CommandEnd(status, timed_out, self._said, self._named)
 
     def _milliseconds(self, left: float) -> int:
         """How long to wait for news."""

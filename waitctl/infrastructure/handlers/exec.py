@@ -14,7 +14,7 @@ from threading import Condition
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.infrastructure.handlers import Payload
-from waitctl.infrastructure.handlers.commands import MOST_NAMED, Ended, NoRoomError, run_command
+from waitctl.infrastructure.handlers.commands import MOST_NAMED, CommandEnd, NoRoomError, run_command
 
 _MOST_IN_A_BATCH = 1000
 """Deliveries that one process gets at most."""
@@ -65,7 +65,7 @@ class ExecHandler:
         timeout = self._timeout.total_seconds()
         return _judge_batch(payloads, timeout, ended) if self._batch else [_judge_command(ended, timeout)]
 
-    def _run(self, argv: Sequence[str], folder: str | None, payloads: Sequence[Payload]) -> Ended:
+    def _run(self, argv: Sequence[str], folder: str | None, payloads: Sequence[Payload]) -> CommandEnd:
         """Run a command. While the system has no room for it, wait until another one has ended.
 
         Raises `NoRoomError` when there is none for it alone, and what `run_command` raises.
@@ -148,7 +148,7 @@ def _essentials(payload: Payload) -> dict[bytes, bytes]:
     return {os.fsencode(name): os.fsencode(value) for name, value in values}
 
 
-def _judge_batch(payloads: Sequence[Payload], timeout: float, ended: Ended) -> list[HandlerResult]:
+def _judge_batch(payloads: Sequence[Payload], timeout: float, ended: CommandEnd) -> list[HandlerResult]:
     """What becomes of each. All have the process's output, since nobody can tell whose line is whose."""
     output = ended.output
     verdict = _judge_command(ended, timeout)
@@ -167,7 +167,7 @@ def _judge_batch(payloads: Sequence[Payload], timeout: float, ended: Ended) -> l
     return [verdict if everything or payload.delivery_id in failed else Delivered(output) for payload in payloads]
 
 
-def _judge_command(ended: Ended, timeout: float) -> HandlerResult:
+def _judge_command(ended: CommandEnd, timeout: float) -> HandlerResult:
     status, output, said = ended.status, ended.output, f": {ended.said}" if ended.said else ""
     if ended.timed_out:
         return Failed(f"timed out after {timeout:g} s{said}", output=output)

@@ -76,7 +76,7 @@ def count_open_by_zone(connection: Connection, contact_id: str) -> int:
     return int(connection.execute(found).scalar_one())
 
 
-def count_held(connection: Connection, contact_id: str) -> Mapping[str, int]:
+def count_about(connection: Connection, contact_id: str) -> Mapping[str, int]:
     """How many rows of each kind are about this contact."""
     import sqlalchemy as sa
 

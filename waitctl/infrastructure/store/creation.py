@@ -46,7 +46,7 @@ class Lines(NamedTuple):
     audit: str
 
 
-Encoded = str | Lines
+EncodedWaits = str | Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class NewBatch:
     """
 
     waits: Sequence[NewWait]
-    encoded: Encoded | None
+    encoded: EncodedWaits | None
     listeners: Sequence[NewListener]
     plans: Sequence[Mapping[str, Any]]
     listened: Sequence[Mapping[str, Any]]
@@ -73,11 +73,11 @@ LISTENED_COLUMNS = (
 )
 
 
-class NotAllNewError(Exception):
+class WaitsNotAllNewError(Exception):
     """Among waits that were inserted as new is one whose step or key is taken, or was. The transaction is lost."""
 
 
-def encode_waits(waits: Sequence[NewWait], dialect: str) -> Encoded:
+def encode_waits(waits: Sequence[NewWait], dialect: str) -> EncodedWaits:
     """The waits as `insert_waits` sends them: on PostgreSQL those that are presumed new."""
     if dialect == "sqlite":
         return as_tuples(waits, dialect)
@@ -91,7 +91,7 @@ def insert_waits(
     """Insert waits, their listeners and the first lines of their audit trails, but those whose step or key is taken.
 
     Returns the ids of those that landed; ``None`` when all have. With ``presumed_new`` PostgreSQL copies them, which
-    takes it half of the time. Raises `NotAllNewError` when it turns out that one's step or key is taken.
+    takes it half of the time. Raises `WaitsNotAllNewError` when it turns out that one's step or key is taken.
     """
     if presumed_new:
         _copy_waits(connection, batch, now=now, reason=reason, actor=actor)
@@ -141,7 +141,7 @@ def _copy_waits(connection: Connection, batch: NewBatch, *, now: datetime, reaso
         connection.copy("workflow_wait_transitions", _AUDIT_COLUMNS, _joined(lines.audit, of, audit))
     except Exception as error:
         if is_integrity_error(error):
-            raise NotAllNewError from error
+            raise WaitsNotAllNewError from error
         raise
 
 
@@ -166,7 +166,7 @@ def _joined(own: str, of: Sequence[str], shared: Mapping[str, str]) -> str:
 # -- what stands in the way of creating them together ------------------------------------------------------------------
 
 
-class Claims(NamedTuple):
+class ClaimedStep(NamedTuple):
     """The step, and the key if it has one, that a new wait lays claim to."""
 
     id: str
@@ -176,13 +176,13 @@ class Claims(NamedTuple):
     key: str | None
 
 
-def find_taken(connection: Connection, claims: Sequence[Claims]) -> dict[str, str]:
+def find_taken(connection: Connection, claims: Sequence[ClaimedStep]) -> dict[str, str]:
     """By the new wait's id the wait that stands in its way: the one with its key, else the open one of its step."""
     rows = connection.execute(kept("find_taken"), {"claims": claims}).all()
     return {row.id: row.by_key or row.by_step for row in rows if row.by_key or row.by_step}
 
 
-def find_pruned_keys(connection: Connection, claims: Sequence[Claims]) -> set[str]:
+def find_pruned_keys(connection: Connection, claims: Sequence[ClaimedStep]) -> set[str]:
     """The new waits whose key was that of a wait which is pruned."""
     return set(connection.execute(kept("find_pruned_keys"), {"claims": claims}).scalars())
 

@@ -254,7 +254,7 @@ def release_deliveries(connection: Connection, leases: Sequence[Lease], *, begun
     connection.execute(kept("release_deliveries"), {"taken": lease_rows(leases), "counted": int(begun)})
 
 
-def notify(connection: Connection, channel: str, payload: str) -> None:
+def send_notification(connection: Connection, channel: str, payload: str) -> None:
     """Tell PostgreSQL's listeners, at the commit."""
     import sqlalchemy as sa
 

@@ -94,7 +94,7 @@ def _insert_naming_exceptions(connection: Connection, given: Mapping[str, Any], 
     return Inserted(set(dropped or ()), listened_for or [])
 
 
-class NotAllNewError(Exception):
+class EventsNotAllNewError(Exception):
     """Among events that were inserted as new ones is one that is known, was pruned or has no registered type.
 
     What the transaction has written is lost.
@@ -105,7 +105,7 @@ def insert_presumed_new(connection: Connection, encoded: str, rows: Sequence[Eve
     """Insert events that are new, as a rule, as received at ``now`` and correlated. PostgreSQL only.
 
     Returns the ids of those that may be listened for. Much quicker than `insert_events`, which asks of each event
-    whether it is. Raises `NotAllNewError`.
+    whether it is. Raises `EventsNotAllNewError`.
     """
     types = {row.event_type for row in rows}
     given = {
@@ -119,11 +119,11 @@ def insert_presumed_new(connection: Connection, encoded: str, rows: Sequence[Eve
     except Exception as error:
         if not is_integrity_error(error):
             raise
-        raise NotAllNewError from error
+        raise EventsNotAllNewError from error
     # Afterwards: what is pruned while we insert is asked for by a statement that sees it.
     registered, pruned, listened_for = connection.execute(kept("look_for_exceptions"), given).one()
     if pruned or registered < len(types):
-        raise NotAllNewError
+        raise EventsNotAllNewError
     contacts = set(listened_for or ())
     return [row.id for row in rows if row.contact_id in contacts] if contacts else []
 
@@ -266,7 +266,7 @@ def delete_event_type(connection: Connection, name: str) -> bool:
     return bool(connection.execute(gone).rowcount == 1)
 
 
-def count_listeners(connection: Connection, event_type: str) -> int:
+def count_listeners_of(connection: Connection, event_type: str) -> int:
     """How many active listeners wait for this type."""
     import sqlalchemy as sa
 

@@ -27,20 +27,20 @@ def list_waits(
     """A page of waits in an order, beyond the wait ``after``, which must be there unless by `SortKey.CREATED`."""
     if wanted.is_empty and order == NEWEST_FIRST:  # what a dashboard asks every few seconds
         return load(connection, kept("list_newest", after is not None), limit=limit, after=after)
-    from waitctl.infrastructure.store.statements.filters import beyond, list_statement
+    from waitctl.infrastructure.store.statements.filters import list_statement, page_after
 
-    return load(connection, beyond(after, order, list_statement(wanted, now=now, order=order)).limit(limit))
+    return load(connection, page_after(after, order, list_statement(wanted, now=now, order=order)).limit(limit))
 
 
-def lock_waits(
+def lock_page(
     connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int, after: str | None
 ) -> list[WaitStepExecution]:
     """A page of waits, oldest first, which nobody changes until the transaction ends. Locks the waits by id."""
     from waitctl.infrastructure.schema import waits
-    from waitctl.infrastructure.store.statements.filters import beyond, list_statement
+    from waitctl.infrastructure.store.statements.filters import list_statement, page_after
 
     order = WaitOrder(SortKey.CREATED)
-    found = beyond(after, order, list_statement(wanted, now=now, order=order))
+    found = page_after(after, order, list_statement(wanted, now=now, order=order))
     return load(connection, found.limit(limit).with_for_update(of=waits))
 
 
@@ -48,13 +48,13 @@ def list_ids(
     connection: Connection, wanted: WaitFilter, *, now: datetime, limit: int | None, after: str | None, order: WaitOrder
 ) -> list[str]:
     """The ids alone of as many, or of all: for an order that no index gives, and that is sorted once."""
-    from waitctl.infrastructure.store.statements.filters import beyond, ids_statement
+    from waitctl.infrastructure.store.statements.filters import ids_statement, page_after
 
-    found = beyond(after, order, ids_statement(wanted, now=now, order=order)).limit(limit)
+    found = page_after(after, order, ids_statement(wanted, now=now, order=order)).limit(limit)
     return list(connection.execute(found).scalars())
 
 
-def count_open(connection: Connection, wanted: WaitFilter, *, now: datetime) -> OpenCounts:
+def count_open_among(connection: Connection, wanted: WaitFilter, *, now: datetime) -> OpenCounts:
     """Count the open waits among those that are meant, as `overview.count_open` does for all."""
     from waitctl.infrastructure.store.statements.filters import count_statements
 

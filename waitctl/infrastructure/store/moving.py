@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from waitctl.domain.exports import DueNext, Kind
+from waitctl.domain.exports import ColumnKind, DueNext
 from waitctl.domain.filters import WaitFilter
 from waitctl.infrastructure.database_errors import of_driver
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import by_dialect
 from waitctl.infrastructure.sql_values import as_copied_values, read_stored_instant
-from waitctl.infrastructure.store.statements.moving import MOVED, Chosen, Moved, due_in_order, is_there, rows_of
+from waitctl.infrastructure.store.statements.moving import MOVED, Chosen, MovedTable, due_in_order, is_there, rows_of
 
 AT_ONCE = 1000
 """Rows that are held."""
@@ -47,7 +47,7 @@ def chosen(wanted: WaitFilter, now: datetime) -> Chosen | None:
     return None if wanted.is_empty else Chosen(wanted, now)
 
 
-def read_rows(connection: Connection, moved: Moved, of: Chosen | None) -> Iterator[tuple[Any, ...]]:
+def read_rows(connection: Connection, moved: MovedTable, of: Chosen | None) -> Iterator[tuple[Any, ...]]:
     """The rows of a table that move, in the order of their keys; their values as the driver has them."""
     statement = rows_of(moved, of)
     if statement is not None:
@@ -104,11 +104,14 @@ def _stored(text: str) -> str:
     return f"{text[:10]} {text[11:26]}" if text[-1:] == "Z" and text[10:11] == "T" else text
 
 
-_SQLITE: Mapping[Kind, Any] = {Kind.INSTANT: _stored, Kind.FLAG: int}
-_POSTGRESQL: Mapping[Kind, Any] = {Kind.BYTES: lambda value: f"\\x{value.hex()}", Kind.FLAG: lambda value: "ft"[value]}
+_SQLITE: Mapping[ColumnKind, Any] = {ColumnKind.INSTANT: _stored, ColumnKind.FLAG: int}
+_POSTGRESQL: Mapping[ColumnKind, Any] = {
+    ColumnKind.BYTES: lambda value: f"\\x{value.hex()}",
+    ColumnKind.FLAG: lambda value: "ft"[value],
+}
 
 
-def insert_rows(connection: Connection, moved: Moved, rows: Sequence[Mapping[str, Any]]) -> None:
+def insert_rows(connection: Connection, moved: MovedTable, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that all have the same columns. Raises `RefusedRowError`."""
     insert = by_dialect(connection, sqlite=_insert_many, postgresql=_copy)
     columns = [field.name for field in moved.fields if field.name in rows[0]]
@@ -116,7 +119,7 @@ def insert_rows(connection: Connection, moved: Moved, rows: Sequence[Mapping[str
 
 
 def _insert_many(
-    connection: Connection, moved: Moved, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    connection: Connection, moved: MovedTable, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> None:
     names, values = [f'"{name}"' for name in columns], [f":{name}" for name in columns]
     given = [dict(zip(columns, row, strict=True)) for row in _given(moved, columns, rows, _SQLITE)]
@@ -133,7 +136,7 @@ def _insert_many(
 _PLACE = re.compile(r"COPY \w+, line ([0-9]+)")
 
 
-def _copy(connection: Connection, moved: Moved, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+def _copy(connection: Connection, moved: MovedTable, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     lines = "\n".join(map(as_copied_values, _given(moved, columns, rows, _POSTGRESQL)))
     try:
         connection.copy(moved.table.name, columns, lines)
@@ -147,7 +150,7 @@ def _copy(connection: Connection, moved: Moved, columns: Sequence[str], rows: Se
 
 
 def _given(
-    moved: Moved, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], ways: Mapping[Kind, Any]
+    moved: MovedTable, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], ways: Mapping[ColumnKind, Any]
 ) -> Iterator[list[Any]]:
     """Rows as the driver takes them."""
     kinds = {field.name: field.kind for field in moved.fields}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 
-from waitctl.domain.deliveries import Lease, Output, Settlement
+from waitctl.domain.deliveries import AttemptOutput, Lease, Settlement
 from waitctl.domain.statuses import TRANSITIONS, WaitExecutionStatus
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
@@ -50,7 +50,7 @@ def settle_deliveries(connection: Connection, settlements: Iterable[Settlement])
     return set(connection.execute(kept("settle_deliveries"), {"settled": json_rows(rows)}).scalars())
 
 
-def keep_outputs(connection: Connection, said: Iterable[Output]) -> None:
+def keep_outputs(connection: Connection, said: Iterable[AttemptOutput]) -> None:
     """Keep the end of what handlers have said, each on the lease that it was said under, instead of what was before."""
     rows = (
         {"id": each.lease.delivery_id, "claim": each.lease.claim, "attempt": each.attempt, "output": each.text}

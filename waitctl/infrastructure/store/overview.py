@@ -114,7 +114,7 @@ def backlogs(connection: Connection, *, now: datetime, failing: bool = False) ->
     return [Backlog(handler, **found[handler]) for handler in sorted(found)]
 
 
-def count_held(connection: Connection, handlers: Collection[str], found: Sequence[Backlog]) -> int:
+def count_held_up_to_cap(connection: Connection, handlers: Collection[str], found: Sequence[Backlog]) -> int:
     """How many deliveries wait for a handler that is not one of ``handlers``, or for the end of a pause.
 
     ``found`` are the `backlogs`. Up to the cap; of paused workflows the oldest of each handler's are looked at.

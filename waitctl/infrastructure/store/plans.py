@@ -193,7 +193,7 @@ class Left(NamedTuple):
     from_status: WaitExecutionStatus
 
 
-class Batch(NamedTuple):
+class PlanBatch(NamedTuple):
     """Some waits of a plan: those beyond an id, up to the last one; of those that are left how many are in a status."""
 
     plan_id: str
@@ -203,7 +203,7 @@ class Batch(NamedTuple):
     statuses: frozenset[WaitExecutionStatus]
 
     @classmethod
-    def of(cls, plan_id: str, beyond: str, left: Sequence[Left]) -> Batch:
+    def of(cls, plan_id: str, beyond: str, left: Sequence[Left]) -> PlanBatch:
         """These waits of a plan, and what else of it is beyond an id and before their end."""
         ids, statuses = frozenset(each.wait_id for each in left), frozenset(each.from_status for each in left)
         return cls(plan_id, beyond, left[-1].wait_id, ids, statuses)
@@ -229,12 +229,12 @@ def list_left(connection: Connection, plan_id: str, *, undone: bool, beyond: str
     return [Left(*row) for row in connection.execute(kept("next_entries", undone), given)]
 
 
-def end_planned(connection: Connection, batch: Batch, resolution: Resolution, audit: Audit) -> set[str]:
+def end_planned(connection: Connection, batch: PlanBatch, resolution: Resolution, audit: Audit) -> set[str]:
     """End the waits of a batch that nobody has touched. Returns which."""
     return _run(connection, kept("end_planned", resolution), batch, audit)
 
 
-def move_planned(connection: Connection, batch: Batch, audit: Audit, *, back: bool) -> set[str]:
+def move_planned(connection: Connection, batch: PlanBatch, audit: Audit, *, back: bool) -> set[str]:
     """Move the waits of a batch that nobody has touched, or move them back. Returns which.
 
     The topics of those that wait for events must be locked.
@@ -248,7 +248,7 @@ class StepTakenError(Exception):
     """At this moment the step of a wait that was to open again has got another one. The transaction is lost."""
 
 
-def reopen_planned(connection: Connection, batch: Batch, audit: Audit) -> set[str]:
+def reopen_planned(connection: Connection, batch: PlanBatch, audit: Audit) -> set[str]:
     """Open the waits of a batch again that a plan has cancelled and nobody has touched since. Returns which.
 
     The topics of those that wait for events must be locked. Raises `StepTakenError`.
@@ -280,28 +280,28 @@ def note_ended(connection: Connection, plan_id: str, wait_ids: Sequence[str], *,
     connection.execute(kept("note_ended"), {"plan": plan_id, "ids": wait_ids, "now": now})
 
 
-def claim_planned(connection: Connection, batch: Batch, *, now: datetime) -> set[str]:
+def claim_planned(connection: Connection, batch: PlanBatch, *, now: datetime) -> set[str]:
     """Lock the waits of a batch that nobody has touched, and note that the plan changes them. Returns which."""
     return {row[0] for row in kept("claim_planned").run(connection, now=now, **batch.bounds)}
 
 
-def _in_order(batch: Batch) -> list[WaitExecutionStatus]:
+def _in_order(batch: PlanBatch) -> list[WaitExecutionStatus]:
     """The statuses of a batch in the order in which their waits are locked: those that listen first, as elsewhere."""
     return sorted(batch.statuses, reverse=True)
 
 
-def _run(connection: Connection, statement: Kept, batch: Batch, audit: Audit) -> set[str]:
+def _run(connection: Connection, statement: Kept, batch: PlanBatch, audit: Audit) -> set[str]:
     return {row[0] for row in statement.run(connection, **batch.bounds, **audit._asdict())}
 
 
-def topics_of(connection: Connection, batch: Batch) -> list[tuple[str, str]]:
+def topics_of(connection: Connection, batch: PlanBatch) -> list[tuple[str, str]]:
     """The topics of the listeners of the waits of a batch."""
     if WaitExecutionStatus.WAITING not in batch.statuses:
         return []
     return [(row[0], row[1]) for row in connection.execute(kept("topics_of"), batch.bounds)]
 
 
-def seen_at_of(connection: Connection, batch: Batch) -> list[tuple[str, datetime]]:
+def seen_at_of(connection: Connection, batch: PlanBatch) -> list[tuple[str, datetime]]:
     """When a plan last saw, or changed, the waits of a batch."""
     return [(row[0], row[1]) for row in connection.execute(kept("seen_at_of"), batch.bounds)]
 
@@ -317,13 +317,13 @@ def dead_of(connection: Connection, wait_ids: Iterable[str]) -> list[str]:
     return list(connection.execute(kept("dead_of"), {"ids": sorted(wait_ids)}).scalars())
 
 
-def note_skipped(connection: Connection, batch: Batch, ids: Sequence[str], fate: Fate, *, undone: bool) -> None:
+def note_skipped(connection: Connection, batch: PlanBatch, ids: Sequence[str], fate: Fate, *, undone: bool) -> None:
     """Note why these waits of a batch were left as they are."""
     given = batch.bounds | {"ids": ids, "to_fate": fate.value}
     connection.execute(kept("note_skipped", undone), given)
 
 
-def look_at_rest(connection: Connection, batch: Batch, *, undone: bool) -> list[Look]:
+def look_at_rest(connection: Connection, batch: PlanBatch, *, undone: bool) -> list[Look]:
     """How the waits of a batch are that nothing was done to."""
     return [Look(*row) for row in connection.execute(kept("look_at_entries", undone), batch.bounds)]
 

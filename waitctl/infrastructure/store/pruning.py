@@ -39,7 +39,7 @@ def claim_ended(connection: Connection, *, before: datetime, after: datetime, li
     return [Prunable(*row) for row in rows]
 
 
-def count_ended(connection: Connection, *, before: datetime) -> dict[str, int]:
+def count_prunable(connection: Connection, *, before: datetime) -> dict[str, int]:
     """How many waits, deliveries and lines of audit trails `delete_waits` would delete."""
     row = connection.execute(kept("count_prunable"), {"before": before, "after": _EPOCH}).one()
     return dict(zip(("waits", "deliveries", "transitions"), row, strict=True))
@@ -113,12 +113,12 @@ def forget_tombstones(connection: Connection, *, before: datetime, limit: int) -
 _MEMORIES = ("waitctl_tombstones", "waitctl_webhook_tokens")
 
 
-def count_quarantined(connection: Connection, *, before: datetime) -> int:
+def count_old_quarantined(connection: Connection, *, before: datetime) -> int:
     """How many payloads were kept before an instant."""
     return int(connection.execute(kept("count_old_quarantined"), {"before": before}).scalar_one())
 
 
-def delete_quarantined(connection: Connection, *, before: datetime) -> int:
+def delete_old_quarantined(connection: Connection, *, before: datetime) -> int:
     """Forget payloads that were kept before an instant. Returns how many."""
     return connection.execute(kept("delete_old_quarantined"), {"before": before}).rowcount
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from waitctl.domain.recurrence import Recurrence, RecurrenceStatus
 
 
-class Ended(NamedTuple):
+class EndedOccurrence(NamedTuple):
     """A recurrence whose open wait has ended: what comes next goes by, when that was due, when and how it ended.
 
     ``context`` (only where it may hold the zone) and ``wait_config`` are JSON.
@@ -52,23 +52,23 @@ def _read(row: Row) -> Recurrence:
     return replace(found, status=RecurrenceStatus(found.status))
 
 
-def take_ended(connection: Connection, *, since: datetime, up_to: datetime) -> list[Ended]:
+def take_ended(connection: Connection, *, since: datetime, up_to: datetime) -> list[EndedOccurrence]:
     """Lock the active recurrences that were due within a span and whose open wait has ended."""
     return _ended(connection.execute(kept("take_ended"), {"low_at": since, "up_to_at": up_to}))
 
 
-def take_ended_among(connection: Connection, wait_ids: Sequence[str]) -> list[Ended]:
+def take_ended_among(connection: Connection, wait_ids: Sequence[str]) -> list[EndedOccurrence]:
     """Lock the active recurrences whose open wait is one of these, and has ended."""
     return _ended(connection.execute(kept("take_ended_among"), {"ids": wait_ids}))
 
 
-def _ended(rows: Iterable[Row]) -> list[Ended]:
+def _ended(rows: Iterable[Row]) -> list[EndedOccurrence]:
     if not (found := list(rows)):
         return []
     from waitctl.domain.occurrences import Terms
 
     terms = len(Terms._fields)
-    return [Ended(Terms(*row[:terms]), *row[terms:]) for row in found]
+    return [EndedOccurrence(Terms(*row[:terms]), *row[terms:]) for row in found]
 
 
 def stopped_by(connection: Connection, wait_ids: Sequence[str]) -> list[Recurrence]:

@@ -94,7 +94,7 @@ def roll_up_uncounted(connection: Connection, wait_ids: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class CountedEnd:
     """How a wait has ended, as the totals tell it; and whether it is in them."""
 
     wait_id: str
@@ -102,11 +102,11 @@ class Ending:
     is_counted: bool
 
 
-def endings_of(connection: Connection, wait_ids: Iterable[str], mark: datetime) -> list[Ending]:
+def endings_of(connection: Connection, wait_ids: Iterable[str], mark: datetime) -> list[CountedEnd]:
     """How these waits have ended. The totals reach up to ``mark``, which is held."""
     found = connection.execute(kept("endings_of"), {"ids": list(wait_ids), "until": mark})
     return [
-        Ending(
+        CountedEnd(
             row.id,
             Rollup(
                 row.day, row.measure, 0, 1, 0, row.workflow_id, row.wait_type, row.step_id, row.handler, "", row.outcome
@@ -117,7 +117,7 @@ def endings_of(connection: Connection, wait_ids: Iterable[str], mark: datetime) 
     ]
 
 
-def take_back(connection: Connection, endings: Iterable[Ending]) -> None:
+def take_back(connection: Connection, endings: Iterable[CountedEnd]) -> None:
     """Take waits that are open again out of the totals of days and months. The mark of waits is held.
 
     Those of all time count that a wait has ended, however often it does: Prometheus takes a counter that falls for a

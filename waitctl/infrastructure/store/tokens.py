@@ -11,7 +11,7 @@ from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import webhook_tokens
 
 
-def remember(connection: Connection, source: str, token: str, content: str, *, now: datetime) -> bool:
+def remember_token(connection: Connection, source: str, token: str, content: str, *, now: datetime) -> bool:
     """Remember a token and a digest of what came with it. Returns False when it came before with something else.
 
     Somebody who brings the same token at the same time is waited for: the insert meets the other's row.

@@ -43,10 +43,10 @@ class Load(NamedTuple):
     @property
     def cost(self) -> int:
         """In pairs."""
-        return pairs_of(self.costly, self.listeners, self.size)
+        return cost_in_pairs(self.costly, self.listeners, self.size)
 
 
-def pairs_of(costly: int, listeners: int, size: int) -> int:
+def cost_in_pairs(costly: int, listeners: int, size: int) -> int:
     """What so many listeners cost with events of this size."""
     return (costly + (listeners - costly) // _PLAIN) * (1 + size // _BULKY)
 
@@ -104,7 +104,7 @@ def look_at_kinds(connection: Connection, scope: str, wanted: str) -> Kinds:
 
 def require_few_pairs(connection: Connection, event_ids: Collection[str], kinds: Kinds, largest: int) -> None:
     """Raise `TooManyPairsError` when one transaction cannot take on these events, the ``largest`` of so many bytes."""
-    if len(event_ids) == 1 or pairs_of(kinds.costly, kinds.pairs, largest) <= PAIRS:
+    if len(event_ids) == 1 or cost_in_pairs(kinds.costly, kinds.pairs, largest) <= PAIRS:
         return
     loads = _measure(connection, event_ids)
     if _within_budget(loads)[1]:

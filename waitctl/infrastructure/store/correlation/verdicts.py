@@ -28,7 +28,7 @@ _EACH = 300
 _COMPILE = 100
 """Steps for each character of a condition the first time that it is asked: a tree is made of it, as a rule."""
 
-Verdict: TypeAlias = "bool | str"
+Answer: TypeAlias = "bool | str"
 """Whether a condition holds; a text says why it says neither yes nor no."""
 
 
@@ -72,11 +72,9 @@ class Verdicts:
 
     def __init__(self, budget: int | None = BUDGET) -> None:
         self._budget = budget
-        self._answers: dict[tuple[str, str, str], Verdict] = {}
+        self._answers: dict[tuple[str, str, str], Answer] = {}
 
-    def of(
-        self, questions: Sequence[Question], load: Callable[[Sequence[str]], Mapping[str, Subject]]
-    ) -> list[Verdict]:
+    def of(self, questions: Sequence[Question], load: Callable[[Sequence[str]], Mapping[str, Subject]]) -> list[Answer]:
         """The answers to these questions. ``load`` fetches events by id.
 
         Raises `OverBudgetError` when those that are not known yet take too long.

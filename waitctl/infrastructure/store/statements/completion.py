@@ -16,7 +16,7 @@ from waitctl.domain.statuses import DeliveryStatus, ListenerStatus, Outcome, Res
 from waitctl.infrastructure.column_types import UtcDateTime, new_id, real_now
 from waitctl.infrastructure.dialects import JsonRows, insert_new, insert_numbered, seconds_between
 from waitctl.infrastructure.schema import deliveries, events, listeners, transitions, uncounted, upkeep, waits
-from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
+from waitctl.infrastructure.sql_batch import Claimed, RowsByName, statement
 from waitctl.infrastructure.store.statements.waits import IsClaimed, literal
 
 NOW: sa.BindParameter[datetime] = sa.bindparam("now", type_=UtcDateTime)
@@ -153,11 +153,11 @@ def handler_of(outcome: Outcome) -> sa.Label[Any]:
     return sa.func.coalesce(routed, waits.c.handler).label("handler")
 
 
-def count(claimed: FromClause, _: Rows) -> sa.Select[Any]:
+def count(claimed: FromClause, _: RowsByName) -> sa.Select[Any]:
     return sa.select(sa.func.count()).select_from(claimed)
 
 
-def claimed_ids(claimed: FromClause, _: Rows) -> sa.Select[Any]:
+def claimed_ids(claimed: FromClause, _: RowsByName) -> sa.Select[Any]:
     return sa.select(claimed.c.id)
 
 

@@ -15,7 +15,7 @@ from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, Tuples, insert_new, insert_numbered, is_among
 from waitctl.infrastructure.schema import events, listeners, tombstones, transitions, waits
 from waitctl.infrastructure.sql_batch import statement
-from waitctl.infrastructure.store.creation import LISTENED_COLUMNS, PLAN_COLUMNS, Claims, NewWait
+from waitctl.infrastructure.store.creation import LISTENED_COLUMNS, PLAN_COLUMNS, ClaimedStep, NewWait
 from waitctl.infrastructure.store.statements.waits import OPEN_WAIT
 
 _NOW = sa.bindparam("now", type_=UtcDateTime)
@@ -102,7 +102,7 @@ def _columns_of(table: sa.Table, names: Iterable[str]) -> dict[str, Any]:
 @statement
 def _find_taken() -> Any:
     """The waits with the keys of new waits, and the open waits of their steps."""
-    claims = Tuples("claims", {"id": waits.c.id.type, **dict.fromkeys(Claims._fields[1:], sa.Text())})
+    claims = Tuples("claims", {"id": waits.c.id.type, **dict.fromkeys(ClaimedStep._fields[1:], sa.Text())})
     workflow_id = sa.func.coalesce(waits.c.workflow_id, sa.literal_column("''"))
     by_key = sa.select(waits.c.id).where(workflow_id == claims.c.workflow_id, waits.c.idempotency_key == claims.c.key)
     by_step = sa.select(waits.c.id).where(
@@ -115,7 +115,7 @@ def _find_taken() -> Any:
 @statement
 def _find_pruned_keys() -> Any:
     """The new waits whose key was that of a wait which is pruned."""
-    claims = Tuples("claims", {"id": waits.c.id.type, **dict.fromkeys(Claims._fields[1:], sa.Text())})
+    claims = Tuples("claims", {"id": waits.c.id.type, **dict.fromkeys(ClaimedStep._fields[1:], sa.Text())})
     is_theirs = sa.and_(
         tombstones.c.kind == sa.literal_column("'wait_key'"),
         tombstones.c.scope == claims.c.workflow_id,

@@ -13,7 +13,7 @@ from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, Tuples, is_among, is_one_of
 from waitctl.infrastructure.schema import deliveries, waits
-from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
+from waitctl.infrastructure.sql_batch import Claimed, RowsByName, statement
 from waitctl.infrastructure.store.statements.completion import LIMIT, NOW
 from waitctl.infrastructure.store.statements.waits import literal
 
@@ -158,7 +158,7 @@ def _claim_deliveries(paused_workflows: frozenset[str], lapsed: bool, but_some: 
     def steps(claimed: sa.FromClause) -> dict[str, UpdateBase]:
         return {"leased": lease.where(is_one_of(deliveries.c.id, sa.select(claimed.c.id)))}
 
-    def result(_: sa.FromClause, done: Rows) -> sa.Select[Any]:
+    def result(_: sa.FromClause, done: RowsByName) -> sa.Select[Any]:
         leased, other = done["leased"], deliveries.alias("other")
         has_others = sa.exists().where(other.c.wait_id == leased.c.wait_id, other.c.id != leased.c.id)
         begins = (leased.c.attempt + sa.literal_column("1", sa.Integer)).label("attempt")

@@ -17,7 +17,7 @@ from waitctl.domain.statuses import DeliveryStatus, Outcome, Resolution
 from waitctl.infrastructure.column_types import UtcDateTime, new_id
 from waitctl.infrastructure.dialects import JsonRows, instant_in
 from waitctl.infrastructure.schema import deliveries, waits
-from waitctl.infrastructure.sql_batch import Claimed, Rows, statement
+from waitctl.infrastructure.sql_batch import Claimed, RowsByName, statement
 from waitctl.infrastructure.store.due import _FIRST_CLAIM
 from waitctl.infrastructure.store.statements.completion import (
     ID,
@@ -63,7 +63,7 @@ def _resume_and_lease(fields: tuple[str, ...]) -> Claimed:
     def told(placed: FromClause) -> dict[str, list[sa.ColumnElement[Any]]]:
         return {"ended": [*(placed.c[name] for name in own), *plain_columns(fields)]}
 
-    def result(placed: FromClause, done: Rows) -> sa.Select[Any]:
+    def result(placed: FromClause, done: RowsByName) -> sa.Select[Any]:
         """How many there are, in every row; and what is leased, if anything."""
         ended = done["ended"]
         one = _how_many_up_to(placed, {}).subquery("one")
@@ -80,7 +80,7 @@ def _claim_longest_due() -> sa.Select[Any]:
     return claim.order_by(*place).limit(LIMIT).with_for_update(skip_locked=True)
 
 
-def _how_many_up_to(claimed: FromClause, _: Rows) -> sa.Select[Any]:
+def _how_many_up_to(claimed: FromClause, _: RowsByName) -> sa.Select[Any]:
     """How many were claimed, the last of them, and whether a recurrence is due: a look into an index of few."""
     how_many = count(claimed, {}).scalar_subquery().label("ended")
     up_to = (claimed.c.scheduled_at.label("up_to_at"), claimed.c.id.label("up_to_id"))

@@ -71,7 +71,7 @@ def _ends_at() -> sa.ColumnElement[Any]:
     )
 
 
-def beyond(after: str | None, order: WaitOrder, found: sa.Select[Any]) -> sa.Select[Any]:
+def page_after(after: str | None, order: WaitOrder, found: sa.Select[Any]) -> sa.Select[Any]:
     """The statement for what comes behind the wait ``after`` in this order."""
     if after is None:
         return found

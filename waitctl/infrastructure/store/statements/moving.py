@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from waitctl.domain.exports import Field, Kind
+from waitctl.domain.exports import ColumnKind, Field
 from waitctl.domain.filters import WaitFilter
 from waitctl.infrastructure import schema
 from waitctl.infrastructure.column_types import Json, UtcDateTime
@@ -23,7 +23,7 @@ from waitctl.infrastructure.sql_batch import named
 from waitctl.infrastructure.store.statements.completion import ACTIVE, SCHEDULED
 from waitctl.infrastructure.store.statements.filters import clauses
 
-Condition = sa.ColumnElement[bool]
+_Condition = sa.ColumnElement[bool]
 
 
 class Chosen:
@@ -44,16 +44,16 @@ class Chosen:
         ]
         self.ids = sa.union(meant, *beside)
 
-    def has(self, column: sa.Column[Any]) -> Condition:
+    def has(self, column: sa.Column[Any]) -> _Condition:
         """Whether this column names a wait that is meant."""
         return column.in_(self.ids)
 
-    def names(self, column: sa.Column[Any], other: sa.Column[Any], wait_id: sa.Column[Any]) -> Condition:
+    def names(self, column: sa.Column[Any], other: sa.Column[Any], wait_id: sa.Column[Any]) -> _Condition:
         """Whether a column is what another names, in a row of a wait that is meant."""
         return column.in_(sa.select(other).where(self.has(wait_id), other.is_not(None)))
 
 
-def _with_events(chosen: Chosen) -> Condition:
+def _with_events(chosen: Chosen) -> _Condition:
     """Events that its rows name."""
     return sa.or_(
         chosen.names(events.c.id, waits.c.resolution_event_id, waits.c.id),
@@ -62,21 +62,21 @@ def _with_events(chosen: Chosen) -> Condition:
     )
 
 
-def _with_outputs(chosen: Chosen) -> Condition:
+def _with_outputs(chosen: Chosen) -> _Condition:
     mine = sa.select(schema.deliveries.c.id).where(chosen.has(schema.deliveries.c.wait_id))
     return schema.outputs.c.delivery_id.in_(mine)
 
 
-def _of_waits(column: sa.Column[Any]) -> Callable[[Chosen], Condition]:
+def _of_waits(column: sa.Column[Any]) -> Callable[[Chosen], _Condition]:
     return lambda chosen: chosen.has(column)
 
 
-def _always(_: Chosen) -> Condition:
+def _always(_: Chosen) -> _Condition:
     return sa.true()
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedTable:
     """A table that moves, under the ``name`` that it has in a file.
 
     ``belongs`` says which rows belong to chosen waits; without it the table moves with all of a database alone.
@@ -86,8 +86,8 @@ class Moved:
 
     name: str
     table: sa.Table
-    belongs: Callable[[Chosen], Condition] | None = None
-    seed: Condition | None = None
+    belongs: Callable[[Chosen], _Condition] | None = None
+    seed: _Condition | None = None
     is_numbered: bool = False
     is_inbox: bool = False
 
@@ -97,7 +97,7 @@ class Moved:
         return tuple(self._field(column) for column in self.table.c)
 
     def _field(self, column: sa.Column[Any]) -> Field:
-        kind = next((kind for type_, kind in _KINDS if isinstance(column.type, type_)), Kind.TEXT)
+        kind = next((kind for type_, kind in _KINDS if isinstance(column.type, type_)), ColumnKind.TEXT)
         enums = getattr(column.type, "enums", None)
         return Field(
             column.name,
@@ -105,42 +105,42 @@ class Moved:
             is_optional=bool(column.nullable),
             has_default=column.server_default is not None,
             values=None if enums is None else frozenset(enums),
-            is_loose=self.is_inbox and kind in {Kind.ID, Kind.INSTANT},
+            is_loose=self.is_inbox and kind in {ColumnKind.ID, ColumnKind.INSTANT},
         )
 
 
-_KINDS: Sequence[tuple[type[Any], Kind]] = (
-    (UtcDateTime, Kind.INSTANT),
-    (Json, Kind.JSON),
-    (sa.Boolean, Kind.FLAG),
-    (sa.LargeBinary, Kind.BYTES),
-    (sa.Uuid, Kind.ID),
-    (sa.Integer, Kind.NUMBER),
+_KINDS: Sequence[tuple[type[Any], ColumnKind]] = (
+    (UtcDateTime, ColumnKind.INSTANT),
+    (Json, ColumnKind.JSON),
+    (sa.Boolean, ColumnKind.FLAG),
+    (sa.LargeBinary, ColumnKind.BYTES),
+    (sa.Uuid, ColumnKind.ID),
+    (sa.Integer, ColumnKind.NUMBER),
 )
 
-MOVED: Sequence[Moved] = (
-    Moved("event_types", schema.event_types, _always, seed=schema.event_types.c.builtin),
-    Moved("pauses", schema.pauses, _always),
-    Moved("templates", schema.templates, _always),
-    Moved(
+MOVED: Sequence[MovedTable] = (
+    MovedTable("event_types", schema.event_types, _always, seed=schema.event_types.c.builtin),
+    MovedTable("pauses", schema.pauses, _always),
+    MovedTable("templates", schema.templates, _always),
+    MovedTable(
         "contacts",
         schema.contacts,
         lambda chosen: chosen.names(schema.contacts.c.contact_id, waits.c.contact_id, waits.c.id),
     ),
-    Moved("waits", waits, _of_waits(waits.c.id)),
-    Moved("listeners", listeners, _of_waits(listeners.c.wait_id)),
-    Moved("listener_matches", matches, _of_waits(matches.c.wait_id)),
-    Moved("events", events, _with_events, is_inbox=True),
-    Moved("transitions", schema.transitions, _of_waits(schema.transitions.c.wait_id), is_numbered=True),
-    Moved("deliveries", schema.deliveries, _of_waits(schema.deliveries.c.wait_id)),
-    Moved("outputs", schema.outputs, _with_outputs),
-    Moved("recurrences", recurrences, lambda chosen: chosen.recurs),
-    Moved("quarantine", schema.quarantine),
-    Moved("webhook_tokens", schema.webhook_tokens),
-    Moved("tombstones", schema.tombstones),
-    Moved("rollups", schema.rollups),
-    Moved("uncounted", schema.uncounted),
-    Moved("upkeep", schema.upkeep, seed=sa.true()),
+    MovedTable("waits", waits, _of_waits(waits.c.id)),
+    MovedTable("listeners", listeners, _of_waits(listeners.c.wait_id)),
+    MovedTable("listener_matches", matches, _of_waits(matches.c.wait_id)),
+    MovedTable("events", events, _with_events, is_inbox=True),
+    MovedTable("transitions", schema.transitions, _of_waits(schema.transitions.c.wait_id), is_numbered=True),
+    MovedTable("deliveries", schema.deliveries, _of_waits(schema.deliveries.c.wait_id)),
+    MovedTable("outputs", schema.outputs, _with_outputs),
+    MovedTable("recurrences", recurrences, lambda chosen: chosen.recurs),
+    MovedTable("quarantine", schema.quarantine),
+    MovedTable("webhook_tokens", schema.webhook_tokens),
+    MovedTable("tombstones", schema.tombstones),
+    MovedTable("rollups", schema.rollups),
+    MovedTable("uncounted", schema.uncounted),
+    MovedTable("upkeep", schema.upkeep, seed=sa.true()),
 )
 """Every table that moves, in the order of a file: what is referred to comes before what refers to it."""
 
@@ -152,7 +152,7 @@ LEFT: Mapping[str, str] = {
 """Tables that stay where they are, and why."""
 
 
-def rows_of(moved: Moved, chosen: Chosen | None) -> sa.Select[Any] | None:
+def rows_of(moved: MovedTable, chosen: Chosen | None) -> sa.Select[Any] | None:
     """The rows of a table in the order of their keys, as plain as the driver has them; ``None`` when none move."""
     if chosen is not None and moved.belongs is None:
         return None
@@ -185,7 +185,7 @@ def due_in_order(chosen: Chosen | None) -> sa.CompoundSelect[Any]:
     return sa.union_all(due, expiring).order_by(sa.text("2"), sa.text("1"))
 
 
-def is_there(moved: Moved) -> sa.Select[Any]:
+def is_there(moved: MovedTable) -> sa.Select[Any]:
     """A row of the table, if there is one that no fresh database has."""
     found: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(moved.table).limit(1)
     return found if moved.seed is None else found.where(sa.not_(moved.seed))

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from waitctl.domain.counts import CAP
-from waitctl.domain.filters import WaitFilter, instant_of
+from waitctl.domain.filters import WaitFilter, meant_instant
 from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.schema import deliveries, events, listeners, waits
 from waitctl.infrastructure.sql_batch import named, statement
@@ -46,7 +46,7 @@ def due_by(wanted: WaitFilter, now: datetime) -> datetime | None:
     """Before when what is meant is due, if that is said."""
     ends = [now] if wanted.overdue else []
     if wanted.due_before is not None:
-        ends.append(instant_of(wanted.due_before, now))
+        ends.append(meant_instant(wanted.due_before, now))
     return min(ends, default=None)
 
 
