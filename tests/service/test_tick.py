@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import Settings, Tick, TickOptions
-from waitctl.application.processor.run import Phase
+from waitctl.application.processor.run import Phase, Stopped
 from waitctl.domain.errors import ClockSkewError, InvalidSettingError
 
 
@@ -116,6 +118,29 @@ def test_dry_run_tells_and_changes_nothing(scene: Scene, tmp_path: Path) -> None
     assert not out.exists()
     assert scene.sql("SELECT count(*) FROM waitctl_ticks")[0][0] == 0
     assert (real := scene.tick()).resumed == 2 and real.ids is None
+
+
+def test_no_writer_waits_for_a_dry_run(sqlite_scene: Scene) -> None:
+    """Between its batches, at each of which an own writer finds the file free; what that one writes changes nothing."""
+    scene = sqlite_scene
+    for number in range(5):
+        scene.create("1h", f"due-{number}", base=NOON)
+    scene.on_the_real_clock()
+    written = 0
+
+    def write_meanwhile() -> bool:
+        nonlocal written
+        with closing(sqlite3.connect(str(scene.database.path), timeout=0, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("DELETE FROM workflow_wait_executions")
+            other.execute("COMMIT")
+        written += 1
+        return False
+
+    options = TickOptions(batch_size=2, dry_run=True)
+    report = Tick(scene.database, Settings(scene.url), options, interrupted=write_meanwhile).run()
+    assert (report.resumed, report.stopped) == (5, Stopped.IDLE)
+    assert written > 3, "between two batches"
 
 
 def test_a_tick_with_nothing_to_do_writes_its_heartbeat_alone(scene: Scene) -> None:

@@ -316,6 +316,27 @@ class Database:
         check_owner(self.path, "the database", BESIDE)
         back_up(self.path, copy)
 
+    @contextmanager
+    def to_try(self) -> Iterator[Database]:
+        """Where much may be written that is undone: no other writer is to wait for it.
+
+        Of an SQLite file a copy as it is at one moment, which is thrown away, since one writer keeps all others out.
+        Raises `DatabaseUnreachableError` where there is no room for it, and `UnsafeFileError`.
+        """
+        if not self.is_sqlite:
+            yield self
+            return
+        from tempfile import TemporaryDirectory
+
+        from waitctl.infrastructure.sqlite_backup import copy_of
+
+        with TemporaryDirectory(prefix="waitctl-dry-run-") as folder:
+            copy = Path(folder) / "waits.db"
+            with self.read() as connection:
+                copy_of(connection.driver, copy)
+            with Database(f"sqlite:///{copy}", as_of=self.as_of) as scratch:
+                yield scratch
+
     def upgrade(self, revision: str = "head") -> None:
         """Migrate to ``revision``. Several at once are safe: one works, the others find it done.
 

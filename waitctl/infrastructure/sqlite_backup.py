@@ -48,6 +48,20 @@ def copy_beside(path: Path, suffix: str) -> None:
         break
 
 
+def copy_of(source: sqlite3.Connection, copy: Path) -> None:
+    """Copy to a new file what this connection reads, which is to be thrown away. Raises `DatabaseUnreachableError`."""
+    target = sqlite3.connect(copy)
+    try:
+        target.execute("PRAGMA synchronous = OFF")
+        source.backup(target)
+    except sqlite3.DatabaseError as error:
+        raise DatabaseUnreachableError(
+            f"cannot copy the database to {copy.parent}: {error}", hint="TMPDIR says where there is room for it"
+        ) from error
+    finally:
+        target.close()
+
+
 def _copy(path: Path, fresh: Path, descriptor: int) -> None:
     """Copy into the file that is open as ``descriptor``. SQLite knows but its name: it must have opened the same."""
     source, target = sqlite3.connect(path), sqlite3.connect(fresh)

@@ -172,7 +172,8 @@ class Tick:
     def _run(self) -> TickReport:
         self._begin()
         if self._options.dry_run:
-            return self._database.write(self._dry_run, rollback=True)
+            with self._database.to_try() as scratch:
+                return scratch.write(self._dry_run, rollback=True)
         tick_id, started_at = self._database.write(self.start)
         began = time.monotonic()
         with self._database.read() as connection:
