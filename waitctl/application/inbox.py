@@ -25,7 +25,21 @@ FORMAT = "inbox"
 """The format of a row in quarantine."""
 
 _LOOKED_AT = 1000
-"""Rows that a new wait looks at; with more of them waiting, the next tick does the rest."""
+"""Rows that a new wait looks at, of `_MOST_BYTES` at most; with more of them waiting, the next tick does the rest."""
+
+
+_MOST_BYTES = 8 * 1024 * 1024
+"""Bytes of the rows that a transaction takes on, or one row more: it judges each, and SQLite writes each anew."""
+
+
+def within_bytes(rows: Sequence[InboxRow]) -> Sequence[InboxRow]:
+    """As many of these rows as a transaction may take on, one at least."""
+    size = 0
+    for place, row in enumerate(rows):
+        if place and size + row.size > _MOST_BYTES:
+            return rows[:place]
+        size += row.size
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +67,7 @@ class Inbox:
         """Admit what may be for a contact, however it is spelled there. The topics' locks must be held."""
         rows = store.claim_of_topics(connection, event_types, contact_id, _LOOKED_AT)
         theirs = [row for row in rows if _is_of(row, contact_id)]
-        self.admit(connection, theirs, registered=registered, now=now)
+        self.admit(connection, within_bytes(theirs), registered=registered, now=now)
 
     def admit(
         self, connection: Connection, rows: Sequence[InboxRow], *, registered: set[str], now: datetime

@@ -57,31 +57,66 @@ def contains(data: Any, part: Any) -> bool:
 
     https://www.postgresql.org/docs/current/datatype-json.html#JSON-CONTAINMENT
     """
-    return _contains(data, part) or (
-        isinstance(data, list)
-        and not isinstance(part, dict | list)
-        and any(_equal_scalars(item, part) for item in data)
-    )
+    return Container(data).contains(part)[0]
 
 
-def _contains(data: Any, part: Any) -> bool:
-    if isinstance(part, dict):
-        return isinstance(data, dict) and all(
-            key in data and _contains(data[key], value) for key, value in part.items()
+class TooManyStepsError(Exception):
+    """It takes more steps than it may."""
+
+
+class Container:
+    """Data that is asked what it contains, perhaps many times: the scalars of its arrays are looked up."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+        self._scalars: dict[int, frozenset[object]] = {}
+
+    def contains(self, part: Any, most: int | None = None) -> tuple[bool, int]:
+        """Whether it contains ``part``, and how many steps that took. Raises `TooManyStepsError` beyond ``most``."""
+        search = _Search(self._scalars, most)
+        found = search.contains(self.data, part) or (
+            isinstance(self.data, list) and not isinstance(part, dict | list) and search.holds(self.data, part)
         )
-    if isinstance(part, list):
-        return isinstance(data, list) and all(any(_contains(item, value) for item in data) for value in part)
-    return _equal_scalars(data, part)
+        return found, search.steps
 
 
-def _equal_scalars(one: Any, other: Any) -> bool:
-    if isinstance(one, dict | list) or isinstance(one, bool) is not isinstance(other, bool):
-        return False
-    if isinstance(one, bool):
-        return bool(one == other)
-    if isinstance(one, int | float | Decimal) and isinstance(other, int | float | Decimal):
-        return _decimal(one) == _decimal(other)
-    return type(one) is type(other) and bool(one == other)
+class _Search:
+    def __init__(self, scalars: dict[int, frozenset[object]], most: int | None) -> None:
+        self._scalars, self._most = scalars, most
+        self.steps = 0
+
+    def contains(self, data: Any, part: Any) -> bool:
+        self._step(1)
+        if isinstance(part, dict):
+            return isinstance(data, dict) and all(
+                key in data and self.contains(data[key], value) for key, value in part.items()
+            )
+        if isinstance(part, list):
+            return isinstance(data, list) and all(self.holds(data, value) for value in part)
+        return not isinstance(data, dict | list) and _key(data) == _key(part)
+
+    def holds(self, items: list[Any], value: Any) -> bool:
+        """Whether any of these items contains ``value``."""
+        if isinstance(value, dict | list):
+            return any(self.contains(item, value) for item in items)
+        self._step(1)
+        if (scalars := self._scalars.get(id(items))) is None:
+            self._step(len(items))
+            scalars = frozenset(_key(item) for item in items if not isinstance(item, dict | list))
+            self._scalars[id(items)] = scalars
+        return _key(value) in scalars
+
+    def _step(self, count: int) -> None:
+        self.steps += count
+        if self._most is not None and self.steps > self._most:
+            raise TooManyStepsError
+
+
+def _key(scalar: Any) -> object:
+    """The same for what JSON takes for the same scalar: numbers by their value, and true is not 1."""
+    if isinstance(scalar, bool):
+        return scalar, bool
+    return _decimal(scalar) if isinstance(scalar, float) else scalar
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from waitctl.domain.instants import format_instant
 from waitctl.infrastructure import executor
 from waitctl.infrastructure.database_errors import RESTORE, RETRIED_STATES, of_driver, translated_errors
 from waitctl.infrastructure.database_url import Url, parse_url
-from waitctl.infrastructure.engines import Listener, Postgresql, Sqlite, add_functions, listen
+from waitctl.infrastructure.engines import Listener, Postgresql, Sqlite, listen
 from waitctl.infrastructure.executor import Engine
 from waitctl.infrastructure.file_trust import check_files, check_owner, file_identity, opened
 from waitctl.infrastructure.patience import Patience
@@ -37,6 +37,7 @@ from waitctl.infrastructure.sqlite_file import (
     require_file,
     sqlite_path,
 )
+from waitctl.infrastructure.sqlite_functions import MatchBudget, OwnConnection, add_functions
 from waitctl.infrastructure.sqlite_log import held_by_another, log_identity
 from waitctl.infrastructure.zone_rules import use_newest
 
@@ -182,8 +183,9 @@ class Database:
     ) -> T:
         """Run ``work`` in one transaction and return what it returns.
 
-        An own transaction is run again after a deadlock or a serialization failure, so ``work`` must touch nothing
-        but the database. On a caller's ``connection`` it becomes part of the caller's transaction and is not retried;
+        An own transaction is run again after a deadlock or a serialization failure, and when matching takes too long
+        for one (`sqlite_functions`), so ``work`` must touch nothing but the database. On a caller's ``connection`` it
+        becomes part of the caller's transaction and is not retried;
         the caller commits, and who waits for the change learns of it by looking: a NOTIFY there would forbid the caller
         a two-phase commit. ``rollback`` undoes everything at the end (a dry run). ``is_news``: whether what came of it
         is anything that somebody may wait for.
@@ -191,10 +193,10 @@ class Database:
         with self._translated():
             if connection is not None:
                 return work(_session(connection))
-            engine = self._open()
-            for attempt in range(_RETRIES):
+            engine, budget, attempt = self._open(), MatchBudget(), 0
+            while True:
                 try:
-                    with self._turn, engine.begin(write=True) as own:
+                    with self._turn, engine.begin(write=True) as own, _within(budget, own):
                         result = work(own)
                         if rollback:
                             own.driver.rollback()
@@ -202,10 +204,13 @@ class Database:
                             own.execute(_ANNOUNCE, {"channel": CHANNEL, "who": self.identity})
                         return result
                 except Exception as error:
-                    if getattr(of_driver(error), "sqlstate", None) not in RETRIED_STATES or attempt == _RETRIES - 1:
+                    if budget.answer_open():
+                        self.give_way()
+                        continue
+                    attempt += 1
+                    if getattr(of_driver(error), "sqlstate", None) not in RETRIED_STATES or attempt == _RETRIES:
                         raise
-                    time.sleep(0.01 * 2**attempt)  # the other transaction goes first
-            raise AssertionError("unreachable")
+                    time.sleep(0.005 * 2**attempt)  # the other transaction goes first
 
     def give_way(self) -> None:
         """Between two of many transactions: let others have the turn.
@@ -421,6 +426,20 @@ class Database:
                 check_owner(self.file, "the database", BESIDE)
             self._engine = Engine((Sqlite if self.is_sqlite else Postgresql)(self.url, self.patience))
         return self._engine
+
+
+@contextmanager
+def _within(budget: MatchBudget, connection: Connection) -> Iterator[None]:
+    """Let a transaction of ours on SQLite match no more than the budget."""
+    if not isinstance(connection.driver, OwnConnection):
+        yield
+        return
+    budget.begin()
+    connection.driver.budget = budget
+    try:
+        yield
+    finally:
+        connection.driver.budget = None
 
 
 def _session(connection: Caller) -> Connection:

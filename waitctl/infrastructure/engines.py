@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from waitctl.domain.errors import DatabaseUnreachableError
-from waitctl.domain.matching import MAX_DISTINCT, contains, matches_text, scalar_text
-from waitctl.domain.text import storable
 from waitctl.infrastructure.sqlite_file import BUSY_SECONDS, sqlite_argument
+from waitctl.infrastructure.sqlite_functions import FUNCTIONS, OwnConnection, add_functions
 
 if TYPE_CHECKING:
     from waitctl.infrastructure.database_url import Url
@@ -41,7 +39,12 @@ class Sqlite:
         The driver is in autocommit: we say ourselves how a transaction begins.
         """
         connection = sqlite3.connect(
-            self._file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=self._is_uri
+            self._file,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            uri=self._is_uri,
+            factory=OwnConnection,
         )
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
@@ -99,56 +102,10 @@ def _distrust_schema(connection: sqlite3.Connection) -> None:
     if not _SUSPECTS_JSON:
         connection.execute("PRAGMA trusted_schema = OFF")
         return
-    calls = " OR ".join(f"instr(lower(sql), '{name}')" for name in _FUNCTIONS)
+    calls = " OR ".join(f"instr(lower(sql), '{name}')" for name in FUNCTIONS)
     found = connection.execute(f"SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view') AND ({calls})")
     if found.fetchone() is not None:
         raise sqlite3.OperationalError("unsafe use of a function")
-
-
-def add_functions(connection: sqlite3.Connection) -> None:
-    """What our statements call and SQLite has not: on our connections, and on those that a caller hands us."""
-    for name, function in _FUNCTIONS.items():
-        connection.create_function(name, 2, function, deterministic=True)
-
-
-def _matches_text(data: str | float, match: str) -> bool:
-    return matches_text(_exact_json(data), _exact_json(match))
-
-
-def _contains(data: str | float, part: str) -> bool:
-    return contains(_exact_json(data), _exact_json(part))
-
-
-def _distinct(data: str | float, key: str | None) -> str | None:
-    text = None if key is None else scalar_text(_exact_json(data), key)
-    if text is None or len(text) <= MAX_DISTINCT:
-        return text if text is None else storable(text)
-    from hashlib import sha256
-
-    return f"sha256:{sha256(storable(text).encode()).hexdigest()}"
-
-
-_FUNCTIONS: Mapping[str, Callable[..., bool | str | None]] = {
-    "waitctl_matches_text": _matches_text,
-    "waitctl_contains": _contains,
-    "waitctl_distinct": _distinct,
-}
-
-
-def _exact_json(text: str | float) -> Any:
-    """Numbers as the decimals that jsonb makes of them. SQLite hands out a bare number as a number.
-
-    What is nested too deeply for Python to read is null: it matches nothing, and stops nobody.
-    """
-    import json
-    from decimal import Decimal
-
-    if not isinstance(text, str):
-        return Decimal(repr(text))
-    try:
-        return json.loads(text, parse_int=Decimal, parse_float=Decimal)
-    except RecursionError:
-        return None
 
 
 class Postgresql:

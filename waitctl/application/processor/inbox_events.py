@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
+from waitctl.application.inbox import within_bytes
 from waitctl.domain.events import topic_bucket
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.store import events as event_store
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from waitctl.application.coming_again import ComingAgain
     from waitctl.application.inbox import Inbox
     from waitctl.infrastructure.database import Connection, Database
-    from waitctl.infrastructure.store.inbox import InboxRow
-
-
-_MOST_BYTES = 8 * 1024 * 1024
-"""Bytes of a transaction's events, or one event more: SQLite writes each of them anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +69,7 @@ class InboxEvents:
         self._verdicts.forget(batch.event_ids)
         self._limit = self._batch_size
         if batch.open is not None:
-            batch.open.answer(may_go_on=may_go_on)
+            batch.open.answer(self._database, may_go_on=may_go_on)
         if batch.left:  # to claim them all again, in vain, would cost more than to match the few that fit
             self._limit = min(self._batch_size, max(1, 2 * len(batch.event_ids)))
             self._database.give_way()
@@ -83,7 +79,7 @@ class InboxEvents:
         """Admit, lock their topics, match, mark."""
         inbox.forget_pruned(connection)
         found = inbox.claim_oldest(connection, self._limit)
-        claimed = _within_bytes(found)
+        claimed = within_bytes(found)
         if not claimed:
             return CorrelatedBatch()
         registered = event_store.registered_types(connection)
@@ -107,13 +103,3 @@ class InboxEvents:
         left = len(contacts) - len(done.event_ids)
         is_last = not left and len(claimed) == len(found) < self._limit
         return CorrelatedBatch(done.event_ids, wait_ids, left, is_last, done.open)
-
-
-def _within_bytes(rows: Sequence[InboxRow]) -> Sequence[InboxRow]:
-    """As many of these rows as a transaction may write, one at least."""
-    size = 0
-    for place, row in enumerate(rows):
-        if place and size + row.size > _MOST_BYTES:
-            return rows[:place]
-        size += row.size
-    return rows

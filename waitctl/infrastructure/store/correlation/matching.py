@@ -224,7 +224,7 @@ def _gather_candidates(
 ) -> _Candidates:
     rows = connection.execute(kept("find_candidates", scope), {"wanted": wanted, "now": now}).all()
     questions = [Question(row.where, row.event_id, row.context) for row in rows if row.where is not None]
-    said = iter(verdicts.of(questions, partial(_subjects, connection)))
+    said = iter(verdicts.of(connection, questions, _subjects, is_old=scope == "wait"))
     found = _Candidates()
     for row in rows:
         verdict = next(said) if row.where is not None else True
@@ -235,16 +235,19 @@ def _gather_candidates(
     return found
 
 
-def _subjects(connection: Connection, event_ids: Sequence[str]) -> dict[str, Subject]:
+def _subjects(connection: Connection, event_ids: Sequence[str]) -> dict[str, tuple[Subject, int]]:
     from waitctl.domain.conditions import Subject
 
     return {
-        row.id: Subject(
-            event_type=row.event_type,
-            contact_id=row.contact_id,
-            data=row.data,
-            at=row.occurred_at or row.received_at,
-            source=row.source,
+        row.id: (
+            Subject(
+                event_type=row.event_type,
+                contact_id=row.contact_id,
+                data=row.data,
+                at=row.occurred_at or row.received_at,
+                source=row.source,
+            ),
+            row.size,
         )
         for row in connection.execute(kept("get_subjects"), {"ids": event_ids})
     }

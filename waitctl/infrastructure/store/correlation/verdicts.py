@@ -46,10 +46,49 @@ class Question:
         return self.text, self.event_id, to_json(self.context) if self.context and sees_context(self.text) else ""
 
 
+LoadSubjects: TypeAlias = "Callable[[Connection, Sequence[str]], Mapping[str, tuple[Subject, int]]]"
+"""Fetches events by id, each with the bytes of its data."""
+
+_AT_ONCE = 4
+"""Events that were there before the transaction are fetched so many at a time: each may have 256 KiB."""
+
+
+class Subjects:
+    """Events as conditions see them. ``bytes_read``: of what was fetched so far.
+
+    Those that the transaction has brought in are fetched in it, all at once; what was there before, ``is_old``, a few
+    at a time in the order in which it is asked for, so that neither the lock nor the memory holds all of it.
+    """
+
+    def __init__(self, connection: Connection, load: LoadSubjects, ids: Sequence[str], *, is_old: bool) -> None:
+        self._load, self._ids = load, ids
+        self._places = {event_id: place for place, event_id in enumerate(ids)}
+        self._connection = connection
+        self._at_once = _AT_ONCE if is_old else len(ids)
+        self._held: Mapping[str, tuple[Subject, int]] = {}
+        self.bytes_read = 0
+        if ids and not is_old:
+            self.get(ids[0])
+
+    def get(self, event_id: str, database: Database | None = None) -> Subject | None:
+        """An event; ``None`` when it is gone. From the ``database``, once the transaction is over."""
+        if event_id not in self._held:
+            place = self._places[event_id]
+            wanted = self._ids[place : place + self._at_once]
+            if database is None:
+                self._held = self._load(self._connection, wanted)
+            else:
+                with database.read() as connection:
+                    self._held = self._load(connection, wanted)
+            self.bytes_read += sum(size for _, size in self._held.values())
+        found = self._held.get(event_id)
+        return None if found is None else found[0]
+
+
 class OverBudgetError(Exception):
     """What conditions there are takes too long for one transaction. It has changed nothing since they were met."""
 
-    def __init__(self, verdicts: Verdicts, questions: Sequence[Question], subjects: Mapping[str, Subject]) -> None:
+    def __init__(self, verdicts: Verdicts, questions: Sequence[Question], subjects: Subjects) -> None:
         super().__init__("the conditions take too long for one transaction")
         self._verdicts, self._questions, self._subjects = verdicts, questions, subjects
 
@@ -58,12 +97,13 @@ class OverBudgetError(Exception):
         """The events that are left to ask about."""
         return {question.event_id for question in self._questions}
 
-    def answer(self, *, may_go_on: Callable[[], bool]) -> bool:
+    def answer(self, database: Database, *, may_go_on: Callable[[], bool]) -> bool:
         """Ask them now, with no lock held, while ``may_go_on``. Returns whether all have been."""
         for question in self._questions:
             if not may_go_on():
                 return False
-            self._verdicts.ask(question, self._subjects[question.event_id])
+            if (subject := self._subjects.get(question.event_id, database)) is not None:
+                self._verdicts.ask(question, subject)
         return True
 
 
@@ -74,25 +114,32 @@ class Verdicts:
         self._budget = budget
         self._answers: dict[tuple[str, str, str], Answer] = {}
 
-    def of(self, questions: Sequence[Question], load: Callable[[Sequence[str]], Mapping[str, Subject]]) -> list[Answer]:
-        """The answers to these questions. ``load`` fetches events by id.
+    def of(
+        self, connection: Connection, questions: Sequence[Question], load: LoadSubjects, *, is_old: bool
+    ) -> list[Answer]:
+        """The answers to these questions. ``load`` and ``is_old`` as `Subjects` has them.
 
-        Raises `OverBudgetError` when those that are not known yet take too long.
+        Raises `OverBudgetError` when those that are not known yet take too long: a byte that is read is a step, too.
         """
         keys = [question.key for question in questions]
         new = {key: each for key, each in zip(keys, questions, strict=True) if key not in self._answers}
-        subjects = load(sorted({question.event_id for question in new.values()})) if new else {}
-        spent, compiled = 0, set[str]()
         asked = list(new.values())
+        subjects = Subjects(connection, load, list(dict.fromkeys(each.event_id for each in asked)), is_old=is_old)
+        before = subjects.bytes_read
+        spent, compiled = 0, set[str]()
         for place, question in enumerate(asked):
             if question.text not in compiled:
                 compiled.add(question.text)
                 spent += _COMPILE * len(question.text)
-            if self._budget is None or spent <= self._budget:
-                spent += _EACH + subjects[question.event_id].work(question.text, question.context)
-            if self._budget is not None and spent > self._budget:
+            if self._budget is not None and spent + subjects.bytes_read - before > self._budget:
                 raise OverBudgetError(self, asked[place:], subjects)
-            self.ask(question, subjects[question.event_id])
+            if (subject := subjects.get(question.event_id)) is None:
+                raise AssertionError("an event that was found a moment ago is gone")
+            if self._budget is not None:
+                spent += _EACH + subject.work(question.text, question.context)
+                if spent + subjects.bytes_read - before > self._budget:
+                    raise OverBudgetError(self, asked[place:], subjects)
+            self.ask(question, subject)
         return [self._answers[key] for key in keys]
 
     def forget(self, event_ids: Collection[str]) -> None:
@@ -130,5 +177,5 @@ def write_within_budget(
         try:
             return database.write(lambda own: work(own, verdicts), rollback=rollback, is_news=is_news)
         except OverBudgetError as over:
-            if not over.answer(may_go_on=may_go_on):
+            if not over.answer(database, may_go_on=may_go_on):
                 raise

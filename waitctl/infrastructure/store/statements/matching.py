@@ -13,7 +13,7 @@ from sqlalchemy import FromClause
 from sqlalchemy.sql.dml import UpdateBase
 
 from waitctl.domain.statuses import Outcome, Resolution, WaitExecutionStatus
-from waitctl.infrastructure.dialects import JsonRows, is_among, rfc3339
+from waitctl.infrastructure.dialects import JsonRows, is_among, octets, rfc3339
 from waitctl.infrastructure.schema import events, listeners, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.statements import groups
@@ -52,7 +52,8 @@ def _is_touched() -> sa.Select[Any]:
 def _get_subjects() -> sa.Select[Any]:
     """What conditions see of these events."""
     names = ("id", "event_type", "contact_id", "source", "occurred_at", "received_at", "data")
-    return sa.select(*(events.c[name] for name in names)).where(is_among(events.c.id))
+    size = octets(events.c.data).label("size")
+    return sa.select(*(events.c[name] for name in names), size).where(is_among(events.c.id))
 
 
 @statement
@@ -116,7 +117,7 @@ def _measure_loads() -> sa.Select[Any]:
 
 @statement
 def _find_candidates(scope: str) -> sa.Select[Any]:
-    """What fits by everything but its condition, for which the context travels."""
+    """What fits by everything but its condition, for which the context travels; the configuration for a window."""
     return (
         sa.select(
             listeners.c.wait_id,
@@ -129,7 +130,7 @@ def _find_candidates(scope: str) -> sa.Select[Any]:
             events.c.received_at,
             sa.case((CONDITIONAL, waits.c.context)).label("context"),
             waits.c.timezone,
-            waits.c.wait_config,
+            sa.case((listeners.c.gated, waits.c.wait_config)).label("wait_config"),
         )
         .select_from(fitting())
         .where(*fits(scope), JUDGED, sa.or_(~GROUPED, CONDITIONAL))
