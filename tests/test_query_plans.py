@@ -596,7 +596,7 @@ def test_listing_for_a_screen(large: Database) -> None:
         meant: dict[str, Any] = {"event_type": None, "contact_id": None, "since": None, "unmatched": True}
         recent.list_recent_events(connection, **meant, limit=50, after=None)
         for status in (DeliveryStatus.PENDING, DeliveryStatus.RUNNING, DeliveryStatus.DEAD):
-            recent.list_recent_deliveries(connection, [status], handler=None, limit=50)
+            recent.list_recent_deliveries(connection, [status], handler=None, limit=50, after=None)
         upcoming.count_next(connection, now=NOW, until=NOW + timedelta(days=40))
 
     whole = "\n".join(explained(large, look))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -141,6 +142,36 @@ def test_a_key_creates_once_for_ever_and_a_dry_run_explains(client: Client) -> N
     assert client.post(elsewhere, FIXED | {"key": "k2"}, Idempotency_Key="k1").status == 400
 
 
+def test_a_key_that_says_nothing_or_two_things_is_refused(client: Client) -> None:
+    """Else a caller whose variable is empty would believe itself safe."""
+    body = json.dumps({"type": "fixed-time", "duration": "1h"}).encode()
+    given = f"Authorization: Bearer {client.token}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    for keys in ("Idempotency-Key:", "Idempotency-Key: a\r\nIdempotency-Key: b"):
+        with socket.create_connection(("127.0.0.1", client.port), timeout=60) as connection:
+            head = (
+                f"POST /api/v1/workflows/w/executions/e/wait HTTP/1.0\r\nHost: localhost\r\n{given}\r\n{keys}\r\n\r\n"
+            )
+            connection.sendall(head.encode() + body)
+            with connection.makefile("rb") as answer:
+                assert answer.readline().startswith(b"HTTP/1.1 400"), keys
+    assert client.get("/api/v1/waits").json["waits"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/v1/workflows/executions/e/wait/wait", "DELETE, GET, HEAD"),
+        ("/api/v1/waits", "GET, HEAD"),
+        ("/api/v1/events", "POST"),
+        ("/login", "GET, HEAD, POST"),
+        ("/healthz", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_is_not_served_names_all_that_are(client: Client, path: str, methods: str) -> None:
+    refused = client.ask("PUT", path, "{}", JSON)
+    assert (refused.status, refused.headers["allow"]) == (405, methods)
+
+
 def test_an_etag_says_whether_a_wait_has_changed(client: Client) -> None:
     client.post(WAIT, FIXED)
     found = client.get(STEP)
@@ -183,6 +214,16 @@ def test_ids_may_hold_what_an_address_has_no_place_for(client: Client) -> None:
         assert (created.status, created.json["workflow_execution_id"]) == (201, execution)
         found = client.get(f"/api/v1/workflows/executions/{quote(execution, safe='')}/wait/{quote(step, safe='')}")
         assert found.json["id"] == created.json["id"]
+
+
+@pytest.mark.parametrize("character", ["%0A", "%0D", "%00", "%C2%85", "%E2%80%A8"])
+def test_a_control_character_in_an_id_is_refused_as_one(client: Client, character: str) -> None:
+    """Line ends are none to an address either: it is there, and the id is wrong."""
+    for identifier in (f"a{character}b", f"a{character}"):
+        step = f"/api/v1/workflows/executions/{identifier}/wait/wait"
+        asked = [client.post(f"/api/v1/workflows/w/executions/{identifier}/wait", FIXED)]
+        asked += [client.ask(method, step) for method in ("GET", "DELETE")]
+        assert [(each.status, each.code) for each in asked] == [(400, "invalid_wait_configuration")] * 3
 
 
 def test_waits_are_listed_by_the_filters_of_the_command_line(client: Client, waits: WaitSchedulingService) -> None:
@@ -294,7 +335,7 @@ def test_the_description_is_what_is_served(client: Client) -> None:
     routes = {path for path in document["paths"] if path.startswith("/api/")}
     app = create_app(Settings("sqlite:////nowhere/x.db"))
     addresses = {route.path for route in app.routes if isinstance(route, Route)}
-    served = {address.replace(":path", "") for address in addresses if address.startswith("/api/")}
+    served = {address.replace(":waitctl_id", "") for address in addresses if address.startswith("/api/")}
     assert routes == served
     titles = [each["title"] for each in document["components"]["schemas"]["NewWait"]["oneOf"]]
     assert titles == list(FORMS)

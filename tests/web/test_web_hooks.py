@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.signing import NEW, OLD, SENDERS, URL, Signed, signed
-from tests.web.door import JSON, PATIENCE, Answer, Client, door, settings_of
+from tests.web.door import JSON, PATIENCE, TOKENS, Answer, Client, door, settings_of
 from waitctl import Database, EventQuery, EventService, WaitSchedulingService, WaitSpec
 from waitctl.application.events import webhooks
 from waitctl.application.events.webhooks import WebhookService
@@ -165,6 +166,21 @@ def test_a_body_that_does_not_come_is_not_waited_for(hooks: Client, monkeypatch:
     with socket.create_connection(("127.0.0.1", hooks.port)) as connection:
         connection.sendall(b"POST /hooks/calcom HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
         assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "GZIP, identity", "deflate"])
+def test_a_body_that_is_compressed_is_said_to_be(hooks: Client, coding: str) -> None:
+    """It cannot be verified, and would be kept as bytes that mean nothing to whoever looks."""
+    for path, kind in (
+        ("/hooks/standardwebhooks", "application/json"),
+        ("/api/v1/events", "application/json"),
+        ("/api/v1/events", "application/x-ndjson"),
+        ("/api/v1/workflows/w/executions/e/wait", "application/json"),
+    ):
+        headers = {"Content-Type": kind, "Content-Encoding": coding}
+        refused = hooks.with_token(TOKENS["admin"]).ask("POST", path, gzip.compress(b"{}"), headers)
+        assert (refused.status, refused.code) == (415, "unsupported_content_encoding"), path
+        assert refused.headers["accept-encoding"] == "identity"
 
 
 def test_a_body_that_is_no_json_goes_to_quarantine(hooks: Client) -> None:

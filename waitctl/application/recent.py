@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from waitctl.application.id_lookup import EVENT, WAIT, find_cursor
+from waitctl.application.id_lookup import DELIVERY, EVENT, WAIT, find_cursor
 from waitctl.domain.deliveries import Delivery
 from waitctl.domain.errors import InvalidEventError
 from waitctl.domain.events import Event, check_event_type_name
@@ -57,8 +57,12 @@ def list_events(
 
 
 def list_deliveries(
-    database: Database, statuses: Sequence[DeliveryStatus], *, handler: str | None, limit: int
-) -> list[Delivery]:
-    """Deliveries, newest first."""
+    database: Database, statuses: Sequence[DeliveryStatus], *, handler: str | None, limit: int, after: str | None = None
+) -> tuple[list[Delivery], str | None]:
+    """Deliveries, newest first; and what to pass as ``after`` to look further back.
+
+    Raises what `find_cursor` raises.
+    """
     with database.read() as connection:
-        return store.list_recent_deliveries(connection, statuses, handler=handler, limit=limit)
+        last = find_cursor(connection, DELIVERY, after) if after else None
+        return store.list_recent_deliveries(connection, statuses, handler=handler, limit=limit, after=last)

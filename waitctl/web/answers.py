@@ -124,6 +124,8 @@ def error_headers(error: WaitStepError) -> dict[str, str]:
             return {"Retry-After": "1"}
         case DatabaseError() | NotServedNowError():
             return {"Retry-After": str(RETRY_SECONDS)}
+        case HttpError(own_code="unsupported_content_encoding"):
+            return {"Accept-Encoding": "identity"}
         case _:
             return {}
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -72,13 +73,28 @@ def scoped(scope: Scope, endpoint: Callable[[Request, Caller], Awaitable[Respons
     return checked
 
 
+class _Id(Convertor[str]):
+    """What stands in an address for an id: anything, with line ends, which are refused as in every other id."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("waitctl_id", _Id())
+
+
 def routes() -> list[Route]:
     """The routes of the API."""
-    step = "/api/v1/workflows/executions/{execution_id:path}/wait/{step_id:path}"
+    step = "/api/v1/workflows/executions/{execution_id:waitctl_id}/wait/{step_id:waitctl_id}"
     return [
         Route("/api/v1/events", scoped(Scope.EVENTS, post_events), methods=["POST"]),
         Route(
-            "/api/v1/workflows/{workflow_id:path}/executions/{execution_id:path}/wait",
+            "/api/v1/workflows/{workflow_id:waitctl_id}/executions/{execution_id:waitctl_id}/wait",
             scoped(Scope.WRITE, create_wait),
             methods=["POST"],
         ),
@@ -160,6 +176,7 @@ async def create_wait(request: Request, caller: Caller) -> Response:
     """Create a wait of an execution; asked again, the same one is returned."""
     refuse_unknown(request.query_params, ("dry_run",))
     dry_run = read_flag(request.query_params, "dry_run")
+    key = _key(request)
     body = await _object_body(request)
     site = site_of(request)
 
@@ -169,7 +186,7 @@ async def create_wait(request: Request, caller: Caller) -> Response:
             workflow=request.path_params["workflow_id"],
             execution=request.path_params["execution_id"],
             timezone=site.settings.timezone,
-            key=request.headers.get("idempotency-key"),
+            key=key,
         )
         return _waits(site, caller).create_wait(asked, dry_run=dry_run)
 
@@ -179,6 +196,14 @@ async def create_wait(request: Request, caller: Caller) -> Response:
         return json_answer(document | {"explanation": list(result.explanation)})
     where = {"Location": f"{request.scope.get('root_path', '')}/api/v1/waits/{result.wait.id}"}
     return tagged_answer(request, document, 201 if result.created else 200, where)
+
+
+def _key(request: Request) -> str | None:
+    """What Idempotency-Key says. Raises `InvalidWaitConfigurationError` for several, and for an empty one."""
+    keys = request.headers.getlist("idempotency-key")
+    if len(keys) > 1 or keys == [""]:
+        raise InvalidWaitConfigurationError("Idempotency-Key must be one key")
+    return keys[0] if keys else None
 
 
 async def get_step(request: Request, caller: Caller) -> Response:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match, Route
 
 from waitctl.domain.errors import InvalidSettingError, WaitStepError
 from waitctl.infrastructure.config import Settings, load_settings
@@ -77,9 +77,15 @@ def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, message = _WORDS.get(error.status_code, ("http", error.detail))
     answer = _on_error(request, HttpError(error.status_code, code, message))
-    for name, value in (error.headers or {}).items():
-        answer.headers[name] = value
+    if error.status_code == 405:
+        answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
     return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """By what an address may be asked for: several routes may have it, and each knows its own methods alone."""
+    here = [each for each in request.app.routes if each.matches(request.scope)[0] is not Match.NONE]
+    return {method for each in here if isinstance(each, Route) for method in each.methods or ()}
 
 
 def _on_error(request: Request, error: Exception) -> Response:

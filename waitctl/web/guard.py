@@ -126,7 +126,13 @@ def _path(scope: Scope) -> str:
 
 
 async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
-    """The body. Raises `TooLargeError`, as soon as that is known, and `HttpError` for one that does not come."""
+    """The body.
+
+    Raises `TooLargeError`, as soon as that is known, and `HttpError` for one that is compressed or does not come.
+    """
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in {"", "identity"}:
+        raise HttpError(415, "unsupported_content_encoding", f"the body is in {coding[:50]!a}", hint="send it as it is")
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
         raise TooLargeError(most)

@@ -43,7 +43,10 @@ Values = dict[str, Any]
 
 _SAID = ("done",)
 _SAMPLE = 50
-"""Waits that a plan shows."""
+"""Waits that a plan shows, and lines of a wait's trail and of its explanation."""
+
+_MOST_ROWS = 100
+"""Of a list on one page."""
 
 
 def routes() -> list[Route]:
@@ -120,7 +123,7 @@ async def waits(request: Request, caller: Caller) -> Response:
     wanted, limit, after = read_filter(query), read_limit(query), one(query, "after")
 
     def look(site: Site) -> Values:
-        rows, following = recent.list_waits(site.database, wanted, limit=min(limit, 200), after=after)
+        rows, following = recent.list_waits(site.database, wanted, limit=min(limit, _MOST_ROWS), after=after)
         with site.database.read() as connection:
             now = site.database.clock(connection)
         found = [WaitStatus(row, now) for row in rows]
@@ -162,6 +165,7 @@ async def wait(request: Request, caller: Caller) -> Response:
             "explanation": explanation,
             "why": why,
             "history": service.get_history(found.wait.id),
+            "most": _SAMPLE,
             "zone": found.wait.timezone,
         }
 
@@ -184,7 +188,7 @@ async def events(request: Request, caller: Caller) -> Response:
             contact=one(query, "contact"),
             since=None if since is None else parse_when(since, "since"),
             unmatched=read_flag(query, "unmatched"),
-            limit=min(read_limit(query), 200),
+            limit=min(read_limit(query), _MOST_ROWS),
             after=after,
         )
         kept = {name: query[name] for name in ("type", "contact", "since", "unmatched", "limit") if name in query}
@@ -210,17 +214,22 @@ async def event(request: Request, caller: Caller) -> Response:
 async def deliveries(request: Request, caller: Caller) -> Response:
     """What each handler has before it, and the deliveries: the dead ones, unless others are asked for."""
     query = request.query_params
-    refuse_unknown(query, ("status", "handler", "limit", *_SAID))
+    refuse_unknown(query, ("status", "handler", *PAGING, *_SAID))
     status = choice(DeliveryStatus, one(query, "status") or DeliveryStatus.DEAD, "status")
 
     def look(site: Site) -> Values:
         known = {config.name for config in handlers_of(site.settings, site.database)}
         service = DeliveryService(site.database)
-        limit = min(read_limit(query), 200)
+        limit, after = min(read_limit(query), _MOST_ROWS), one(query, "after")
+        found, following = recent.list_deliveries(
+            site.database, [status], handler=one(query, "handler"), limit=limit, after=after
+        )
+        kept = {name: query[name] for name in ("status", "handler", "limit") if name in query}
         return {
             "known": known,
             "backlogs": service.list_backlogs(sorted(known), failing=False),
-            "found": recent.list_deliveries(site.database, [status], handler=one(query, "handler"), limit=limit),
+            "found": found,
+            "following": None if following is None else kept | {"after": following},
             "status": status,
             "statuses": list(DeliveryStatus),
             "handler": one(query, "handler") or "",
@@ -250,11 +259,12 @@ async def plans(request: Request, caller: Caller) -> Response:
     """The plans of the last month, newest first."""
     query = request.query_params
     refuse_unknown(query, ("limit", "after", *_SAID))
-    limit, after = min(read_limit(query), 200), one(query, "after")
+    limit, after = min(read_limit(query), _MOST_ROWS), one(query, "after")
 
     def look(site: Site) -> Values:
         found = BulkService(site.database).list_plans(limit=limit, after=after)
-        return {"found": found, "following": {"after": found[-1].id} if len(found) == limit else None}
+        following = {"limit": one(query, "limit"), "after": found[-1].id} if len(found) == limit else None
+        return {"found": found, "following": following}
 
     return await _page(request, "plans.html", caller, look)
 
@@ -310,12 +320,15 @@ async def calendar(request: Request, caller: Caller) -> Response:
 async def quarantine(request: Request, caller: Caller) -> Response:
     """What was refused."""
     query = request.query_params
-    refuse_unknown(query, ("source", "limit", *_SAID))
+    refuse_unknown(query, ("source", *PAGING, *_SAID))
+    limit, source = min(read_limit(query), _MOST_ROWS), one(query, "source")
 
     def look(site: Site) -> Values:
         service = WebhookService(site.database, site.settings)
-        limit = min(read_limit(query), 200)
-        return {"found": service.list_quarantined(source=one(query, "source"), limit=limit)}
+        found = service.list_quarantined(source=source, limit=limit + 1, after=one(query, "after"))
+        kept = {name: query[name] for name in ("source", "limit") if name in query}
+        following = kept | {"after": found[limit - 1].id} if len(found) > limit else None
+        return {"found": found[:limit], "following": following, "source": source or ""}
 
     return await _page(request, "quarantine.html", caller, look)
 

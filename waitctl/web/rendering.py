@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -42,6 +43,11 @@ DONE = {
 }
 """What a page says after an action, by the word in its URL."""
 
+MOST_SHOWN = 30_000
+"""Bytes of a page that one text or document takes."""
+
+_INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
+
 
 def _finalize(value: object) -> object:
     return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -58,7 +64,12 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"count": in_words, "pretty": _pretty, "dashed": lambda text: str(text).replace("_", "-")}
+    made.filters |= {
+        "count": in_words,
+        "pretty": pretty,
+        "excerpt": excerpt,
+        "dashed": lambda text: str(text).replace("_", "-"),
+    }
     made.globals |= {"version": __version__, "relative": relative, "when": when, "span": format_timedelta}
     return made
 
@@ -80,10 +91,30 @@ def when(at: datetime | None, now: datetime, zone: str) -> Markup:
     )
 
 
-def _pretty(document: object) -> Markup:
-    """A document over several lines; each is cleaned by itself."""
-    text = json.dumps(document, ensure_ascii=False, indent=2)
-    return Markup("\n").join(escape(clean(line)) for line in text.splitlines())
+def pretty(document: object, whole: str, most: int = MOST_SHOWN) -> Markup:
+    """A document over several lines, as `excerpt` has texts; no more of it is written out than is shown."""
+    text = ""
+    for part in _INDENTED.iterencode(document):
+        text += part
+        if len(text) > most:
+            break
+    return excerpt(text, whole, most)
+
+
+def excerpt(text: str, whole: str, most: int = MOST_SHOWN) -> Markup:
+    """A text of several lines, as much of it as ``most`` bytes of a page hold; each line is cleaned by itself.
+
+    ``whole`` is the command that prints what has no room.
+    """
+    shown = "\n".join(clean(line) for line in text[: most + 1].splitlines())
+    if _size(shown) > most or len(text) > most:
+        fits = bisect_right(range(len(shown)), most, key=lambda end: _size(shown[: end + 1]))
+        return Markup("{}\n<em>cut here; the whole: {}</em>").format(shown[:fits], whole)
+    return escape(shown)
+
+
+def _size(text: str) -> int:
+    return len(escape(text).encode())
 
 
 def link(request: Request, path: str, query: Mapping[str, Any] | None = None) -> str:

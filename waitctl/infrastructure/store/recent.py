@@ -67,11 +67,15 @@ def list_recent_events(
 
 
 def list_recent_deliveries(
-    connection: Connection, statuses: Sequence[DeliveryStatus], *, handler: str | None, limit: int
-) -> list[Delivery]:
-    """Deliveries, newest first, among the `CAP` that an index gives first, or of others among the newest."""
+    connection: Connection, statuses: Sequence[DeliveryStatus], *, handler: str | None, limit: int, after: str | None
+) -> tuple[list[Delivery], str | None]:
+    """Deliveries, newest first, older than ``after``; and from where to go on, if there may be more.
+
+    Among the `CAP` that an index gives first, or of others among the next.
+    """
     from waitctl.infrastructure.store.statements.recent import are_indexed, recent_deliveries
 
-    floor = None if are_indexed(statuses) else _look_back(connection, "deliveries", None)
-    found = recent_deliveries(statuses, handler=handler, floor=floor, limit=limit)
-    return list(starmap(Delivery, connection.execute(found)))
+    floor = None if are_indexed(statuses) else _look_back(connection, "deliveries", after)
+    found = recent_deliveries(statuses, handler=handler, after=after, floor=floor, limit=limit + 1)
+    rows = list(starmap(Delivery, connection.execute(found)))
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else floor

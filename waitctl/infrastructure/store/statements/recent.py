@@ -74,9 +74,9 @@ def are_indexed(statuses: Sequence[DeliveryStatus]) -> bool:
 
 
 def recent_deliveries(
-    statuses: Sequence[DeliveryStatus], *, handler: str | None, floor: str | None, limit: int
+    statuses: Sequence[DeliveryStatus], *, handler: str | None, after: str | None, floor: str | None, limit: int
 ) -> sa.Select[Any]:
-    """Deliveries, newest first, from this place on; of statuses that an index finds, among the first that it gives."""
+    """Deliveries, newest first, between these places; of statuses that an index has, among the first that it gives."""
     held = [in_status(*statuses)] + ([] if handler is None else [deliveries.c.handler == handler])
     if are_indexed(statuses):
         # By what the index is sorted by: or a database may think that it finds enough of them without it.
@@ -84,5 +84,7 @@ def recent_deliveries(
         held = [deliveries.c.id.in_(sa.select(some.subquery().c.id))]
     elif floor is not None:
         held.append(deliveries.c.id >= floor)
+    if after is not None:
+        held.append(deliveries.c.id < after)
     found = sa.select(deliveries).where(*held).order_by(deliveries.c.id.desc()).limit(limit)
     return named("list_recent_deliveries", found)
