@@ -173,6 +173,19 @@ def test_it_listens_on_a_unix_socket_for_its_group_alone(run_sqlite: Waitctl) ->
     assert "something else" in run_sqlite("serve", "--uds", str(path), env=env).error(2)
 
 
+def test_behind_a_proxy_it_goes_by_its_own_names_and_those_of_this_machine(run_sqlite: Waitctl) -> None:
+    path = run_sqlite.folder / "web.sock"
+    env = configured(run_sqlite, CONFIG + '[serve]\nhosts = ["waits.example.org"]\n')
+    answers = {}
+    with served(run_sqlite, "--uds", str(path), env=env):
+        for name in ("waits.example.org", "localhost:8180", "127.0.0.1", "evil.example"):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(path))
+                connection.sendall(f"GET /login HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+                answers[name] = _answer(connection).split()[1]
+    assert answers == dict.fromkeys(answers, b"200") | {"evil.example": b"421"}
+
+
 def test_it_takes_over_the_socket_that_systemd_listens_on(run_sqlite: Waitctl) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

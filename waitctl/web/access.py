@@ -162,9 +162,9 @@ class Access:
         names are configured, that matters where the machine itself is trusted.
         """
         host = host_name(request.headers.get("host", ""))
-        if host in self._hosts:
+        if host in self._hosts or _is_loopback_name(host):
             return True
-        return _is_loopback_name(host) if _is_loopback(request) else not self._hosts
+        return not self._hosts and not _is_loopback(request)
 
 
 def check_same_site(request: Request) -> None:
