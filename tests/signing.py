@@ -42,8 +42,8 @@ class Signed:
 class Sender:
     """A provider. ``first``: type, contact and id of the first event of its fixture, ``recorded`` how many are known.
 
-    ``window``: how old a signature may be; ``covers_body``: whether it is over the body; ``unsigned``: headers that it
-    sends and no signature needs.
+    ``window``: how old a signature may be; ``covers_body``: whether it is over the body; ``unsigned``: headers, in
+    lower case, that it sends and no signature needs.
     """
 
     fixture: str
