@@ -230,3 +230,18 @@ def test_the_files_that_a_page_for_contributors_names_are_there(page: str) -> No
 def test_a_file_that_is_not_there_is_found_missing() -> None:
     assert is_there("tests/cli/test_cli_GROUP.py") and is_there("store/due.py") and is_there("waitctl/domain")
     assert not is_there("tests/unit/test_novelty.py") and not is_there("waits/novelty.py")
+
+
+def threads(package: Path) -> set[str]:
+    """The names of the threads that a tick may start."""
+    rooms = [package / "application" / "deliveries", package / "application" / "processor", package / "infrastructure"]
+    code = "\n".join(
+        path.read_text() for room in rooms for path in room.rglob("*.py") if path.parent.name != "rendered"
+    )
+    return set(re.findall(r'thread_name_prefix="(\w+)"', code)) | set(re.findall(r'Thread\(.*\bname="(\w+)"', code))
+
+
+def test_every_thread_of_a_tick_stands_in_the_table() -> None:
+    drawn = set(re.findall(r"^\| `(\w+)", MAP.read_text(encoding="utf-8"), re.MULTILINE))
+    assert threads(ROOT / "waitctl") >= {"dispatch", "settle", "due", "ping", "connect"}
+    assert threads(ROOT / "waitctl") - drawn == set()
