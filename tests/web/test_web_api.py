@@ -29,7 +29,7 @@ from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.database import host_clock
 from waitctl.infrastructure.store import ticks
 from waitctl.web import create_app
-from waitctl.web.guard import MAX_BODY
+from waitctl.web.bodies import MAX_BODY
 
 WAIT = "/api/v1/workflows/orders/executions/order-17/wait"
 STEP = "/api/v1/workflows/executions/order-17/wait/wait"

@@ -8,11 +8,15 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from select import select
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
 from tests.signing import NEW, OLD, SENDERS, URL, Signed, signed
 from tests.web.door import JSON, PATIENCE, TOKENS, Answer, Client, door, settings_of
@@ -22,7 +26,7 @@ from waitctl.application.events.webhooks import WebhookService
 from waitctl.domain.events import EventType
 from waitctl.infrastructure.config import Settings, SourceConfig
 from waitctl.infrastructure.providers import names
-from waitctl.web import guard
+from waitctl.web import bodies
 
 AT = datetime(2026, 1, 1, 9, tzinfo=UTC)
 
@@ -146,9 +150,9 @@ def test_what_cannot_be_a_hook_is_refused(hooks: Client) -> None:
     assert send(hooks, "calcom", calcom, Content_Type="application/json; charset=utf-8").status == 202
     unsigned = hooks.ask("POST", "/hooks/calcom", calcom.body, JSON)
     assert (unsigned.status, unsigned.code) == (401, "invalid_signature")
-    largest = hooks.ask("POST", "/hooks/calcom", b" " * guard.MAX_BODY, JSON)
+    largest = hooks.ask("POST", "/hooks/calcom", b" " * bodies.MAX_BODY, JSON)
     assert largest.status == 401
-    too_large = hooks.ask("POST", "/hooks/calcom", b" " * (guard.MAX_BODY + 1), JSON)
+    too_large = hooks.ask("POST", "/hooks/calcom", b" " * (bodies.MAX_BODY + 1), JSON)
     assert (too_large.status, too_large.code) == (413, "too_large")
 
 
@@ -162,7 +166,7 @@ def test_a_body_that_does_not_say_how_long_it_is_is_cut_off(hooks: Client) -> No
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(hooks: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.05)
     with socket.create_connection(("127.0.0.1", hooks.port)) as connection:
         connection.sendall(b"POST /hooks/calcom HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
         assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")
@@ -181,6 +185,55 @@ def test_a_body_that_is_compressed_is_said_to_be(hooks: Client, coding: str) -> 
         refused = hooks.with_token(TOKENS["admin"]).ask("POST", path, gzip.compress(b"{}"), headers)
         assert (refused.status, refused.code) == (415, "unsupported_content_encoding"), path
         assert refused.headers["accept-encoding"] == "identity"
+
+
+def test_whoever_sends_slowly_takes_the_place_of_nobody_but_himself(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger's bodies that never come, beside one of somebody else's that comes at last."""
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 600.0)
+    few = replace(settings, serve=replace(settings.serve, max_requests=8))
+    with door(few, token=None) as client, ExitStack() as stack:
+
+        def begin(address: str) -> socket.socket:
+            made = stack.enter_context(socket.create_connection(("127.0.0.1", client.port), timeout=PATIENCE))
+            head = f"POST /hooks/calcom HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\n"
+            made.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{".encode())
+            return made
+
+        honest = begin("198.51.100.1")
+        slow = [begin("203.0.113.7") for _ in range(5)]  # which makes six: as many as are waited for
+        for _ in range(6):
+            slow.append(begin("203.0.113.7"))
+            given_up, _, _ = select([honest, *slow], [], [], PATIENCE)
+            assert [each.recv(65536).partition(b"\r\n")[0] for each in given_up] == [b"HTTP/1.1 408 Request Timeout"]
+            (gone,) = given_up
+            slow.remove(gone)
+        assert client.get("/healthz").status in {200, 503}
+        assert client.ask("POST", "/hooks/calcom", b"{}", JSON).status == 401, "what comes at once is judged"
+        honest.sendall(b"}")
+        assert honest.recv(65536).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize(
+    ("client", "forwarded", "address"),
+    [
+        (("203.0.113.7", 5000), ["198.51.100.1"], "203.0.113.7"),
+        (("198.51.100.1", 0), ["198.51.100.1"], "198.51.100.1"),
+        (("6.6.6.6", 0), ["6.6.6.6, 198.51.100.1"], "198.51.100.1"),
+        (("6.6.6.6", 0), ["6.6.6.6", "198.51.100.1"], "198.51.100.1"),
+        (("2001:db8:1:2::1", 5000), [], "2001:db8:1:2::9"),
+        (None, [], ""),
+    ],
+)
+def test_an_address_is_what_the_nearest_proxy_says_it_is(
+    client: tuple[str, int] | None, forwarded: list[str], address: str
+) -> None:
+    def asked(who: object, headers: list[str]) -> Request:
+        given = [(b"x-forwarded-for", value.encode()) for value in headers]
+        return Request({"type": "http", "client": who, "headers": given})
+
+    assert bodies.address_of(asked(client, forwarded)) == bodies.address_of(asked((address, 1), []))
 
 
 def test_a_body_that_is_no_json_goes_to_quarantine(hooks: Client) -> None:

@@ -21,8 +21,8 @@ from waitctl.domain.plans import Plan, PlanKind, PlanStatus
 from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web.access import ForbiddenError
 from waitctl.web.answers import HttpError
+from waitctl.web.bodies import read_body
 from waitctl.web.filters import NAMES, choice, read_filter, refuse_unknown
-from waitctl.web.guard import read_body
 from waitctl.web.rendering import link
 from waitctl.web.site import Site, actor_of, site_of
 

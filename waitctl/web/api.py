@@ -39,8 +39,8 @@ from waitctl.web.answers import (
     require_match,
     tagged_answer,
 )
+from waitctl.web.bodies import MAX_BODY, read_body
 from waitctl.web.filters import NAMES, PAGING, one, read_filter, read_flag, read_limit, refuse_unknown
-from waitctl.web.guard import MAX_BODY, read_body
 from waitctl.web.ingesting import ingest_lines
 from waitctl.web.site import Site, actor_of, site_of
 from waitctl.web.wait_body import read_wait

@@ -17,6 +17,7 @@ from waitctl.domain.errors import InvalidSettingError, WaitStepError
 from waitctl.infrastructure.config import Settings, load_settings
 from waitctl.web import api, hooks, operations, pages
 from waitctl.web.answers import HttpError, error_answer
+from waitctl.web.bodies import Bodies
 from waitctl.web.guard import Guard
 from waitctl.web.rendering import error_page
 from waitctl.web.site import Site
@@ -64,6 +65,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.site = site
+    app.state.bodies = Bodies(settings.serve.max_requests)
     return app
 
 

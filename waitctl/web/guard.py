@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,13 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from waitctl.domain.errors import WaitStepError
 from waitctl.infrastructure.redaction import redact
 from waitctl.web.access import Access
-from waitctl.web.answers import HttpError, NotServedNowError, TooLargeError, error_answer
-
-MAX_BODY = 1024 * 1024
-"""Bytes of a request's body."""
-
-BODY_SECONDS = 10.0
-"""For which a body is waited."""
+from waitctl.web.answers import HttpError, NotServedNowError, error_answer
 
 HOOKS = "/hooks/"
 """What is signed, and comes from elsewhere by whatever name."""
@@ -123,33 +115,3 @@ class _Answering:
 def _path(scope: Scope) -> str:
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
-
-
-async def read_body(request: Request, most: int = MAX_BODY) -> bytes:
-    """The body.
-
-    Raises `TooLargeError`, as soon as that is known, and `HttpError` for one that is compressed or does not come.
-    """
-    coding = request.headers.get("content-encoding", "").strip().lower()
-    if coding not in {"", "identity"}:
-        raise HttpError(415, "unsupported_content_encoding", f"the body is in {coding[:50]!a}", hint="send it as it is")
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > most:
-        raise TooLargeError(most)
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message: Any = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                if chunk := message.get("body"):
-                    size += len(chunk)
-                    if size > most:
-                        raise TooLargeError(most)
-                    chunks.append(chunk)
-                if not message.get("more_body"):
-                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    except TimeoutError:
-        raise HttpError(408, "timeout", f"the body did not come within {BODY_SECONDS:.0f} seconds") from None

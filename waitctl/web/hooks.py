@@ -20,7 +20,8 @@ from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.providers import Request as Received
 from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web.answers import HttpError, NotServedNowError, error_answer, error_document, json_answer
-from waitctl.web.guard import log, read_body
+from waitctl.web.bodies import read_body
+from waitctl.web.guard import log
 from waitctl.web.ingesting import ingest_lines
 from waitctl.web.site import Site, site_of
 

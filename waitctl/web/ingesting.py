@@ -11,7 +11,7 @@ from starlette.responses import Response
 from waitctl.application.events.ndjson import LineRejection, read_lines
 from waitctl.application.events.recording import EventService
 from waitctl.web.answers import error_document, json_answer
-from waitctl.web.guard import read_body
+from waitctl.web.bodies import read_body
 from waitctl.web.site import actor_of, site_of
 
 MAX_LINES = 16 * 1024 * 1024
