@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import waitctl
+
 ROOT = Path(__file__).parent.parent
 
 MOST_LINES_OF_A_MODULE, MOST_LINES_OF_A_FUNCTION = 500, 60
@@ -168,6 +170,13 @@ def test_no_two_things_of_the_library_have_one_name(copy: Path) -> None:
     with (copy / "waitctl/infrastructure/ids.py").open("a") as code:
         code.write("\n\nListing: object = dict[str, str]\n")
     assert homonyms(copy / "waitctl").keys() - ALIKE.keys() == {"Listing", "Tick", "judge_late"}
+
+
+def test_what_was_renamed_is_found_under_its_former_name_too() -> None:
+    assert vars(waitctl)["_FORMER_NAMES"].items() >= {("Particulars", "WaitSpec"), ("Signal", "Wakeup")}
+    for former, name in vars(waitctl)["_FORMER_NAMES"].items():
+        assert getattr(waitctl, former) is getattr(waitctl, name)
+    assert not hasattr(waitctl, "Novelty")
 
 
 # -- the map ---------------------------------------------------------------------------------------------------------------
