@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -82,6 +84,19 @@ def test_colour_is_for_terminals(run: Waitctl, env: dict[str, str], coloured: bo
     seen = run.on_a_terminal("list", columns=200, env=env).ok().out
     assert "scheduled" in seen
     assert ("\x1b[34m" in seen) is coloured
+
+
+def test_a_label_steers_a_terminal_no_more_than_anything_else(run: Waitctl) -> None:
+    """A source is whatever whoever writes to the inbox table calls it; what is refused is counted under its name."""
+    with closing(sqlite3.connect(run.folder / "waits.db")) as other:
+        row = ("form_submit", "ada", "\x1b]0;planted\x07")
+        other.execute("INSERT INTO workflow_events (event_type, contact_id, source) VALUES (?, ?, ?)", row)
+        other.commit()
+    run("tick").ok()
+    shown = run.on_a_terminal("metrics", columns=200).ok().out
+    assert "planted" in shown
+    assert "\x1b" not in shown
+    assert 'source="\x1b]0;planted\x07"' in run("metrics").ok().out, "a program has it as it is"
 
 
 def test_words_for_nothing(run: Waitctl) -> None:

@@ -10,7 +10,7 @@ import typer
 from waitctl.application.paging import in_pages
 from waitctl.cli.formats import csv_text, yaml_lines
 from waitctl.cli.option_sets import OptionSet, takes
-from waitctl.cli.output import Output, OutputOption, json_text, say, write_csv, write_id, write_line, write_text
+from waitctl.cli.output import Output, OutputOption, json_text, say, write_id, write_line, write_text, write_unescaped
 from waitctl.cli.tables import Column, choose, print_table
 from waitctl.domain.values import dataclass
 
@@ -183,10 +183,10 @@ def _chosen(document: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
 
 def _write_lines(documents: Iterator[Any], keys: Sequence[str], *, as_csv: bool) -> None:
     if as_csv:
-        write_csv(csv_text([], keys))
+        write_unescaped(csv_text([], keys))
     for document in documents:
         if as_csv:
-            write_csv(csv_text([document], keys, header=False))
+            write_unescaped(csv_text([document], keys, header=False))
         else:
             write_line(json_text(document))
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from waitctl.cli.output import write_unescaped
 from waitctl.cli.session import session_of
 
 app = typer.Typer(add_completion=False)
@@ -31,6 +31,6 @@ def metrics(
     with session.database() as database:
         text = metrics_text(session.settings(), database)
     if textfile is None:
-        sys.stdout.write(text)
+        write_unescaped(text)
     else:
         write_textfile(textfile, text)

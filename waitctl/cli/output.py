@@ -177,8 +177,8 @@ def write_text(text: str) -> None:
     sys.stdout.write(text)
 
 
-def write_csv(text: str) -> None:
-    """Lines of CSV: as they are for a program, harmless to a terminal, since nothing in them is escaped."""
+def write_unescaped(text: str) -> None:
+    """Lines of CSV or metrics: as they are for a program, harmless to a terminal, since nothing in them is escaped."""
     write_text("\n".join(map(clean, text.split("\n"))) if sys.stdout.isatty() else text)
 
 
@@ -206,7 +206,7 @@ def print_document(document: Any, output: Output, *, human: Callable[[], None], 
         case Output.YAML:
             write_text(yaml_text(document))
         case Output.CSV:
-            write_csv(csv_text([document], list(document)))
+            write_unescaped(csv_text([document], list(document)))
         case Output.HUMAN | Output.WIDE:
             human()
 
@@ -240,7 +240,7 @@ def print_list(
         case Output.YAML:
             write_text(yaml_text(whole(rows)))
         case Output.CSV:
-            write_csv(csv_text(rows, list(rows[0]) if rows else []))
+            write_unescaped(csv_text(rows, list(rows[0]) if rows else []))
         case Output.HUMAN | Output.WIDE:
             human(rows)
 
