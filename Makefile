@@ -46,13 +46,8 @@ browser: $(STAMP)  ## the dashboard and the report in a real Chromium: every pag
 	npm install --silent --no-save --no-package-lock --prefix $(TOOLS) axe-core@4.14.1
 	$(BIN)/python -m pytest tests/browser/browse_dashboard.py tests/browser/browse_analytics.py $(PYTEST_ARGS)
 
-# Apart from what others write between the two looks, and from data that SQLAlchemy cannot read.
-BOTH_WAYS = events groups create create_many tick overview filters recurring bulk rescheduling sleeping templates contacts \
-	windows why dead_letters condition_budget pair_budget upcoming
-
-both-ways: $(STAMP)  ## the tests of the store, each of their reads made through SQLAlchemy, too
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -p tests.both_ways \
-		$(BOTH_WAYS:%=tests/service/test_%.py)
+both-ways: $(STAMP)  ## the tests of the store, each of their statements run by SQLAlchemy, too
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -p tests.both_ways tests/service
 
 chaos: $(STAMP)  ## faults on purpose, six minutes of them; CHAOS="--seed N PART" repeats one, HOURS=1 is for a night
 	$(BIN)/python -m tests.chaos $(if $(HOURS),--hours $(HOURS)) $(CHAOS)
