@@ -177,14 +177,13 @@ def test_the_keys_are_the_options_and_arguments_of_the_form(form: str) -> None:
 def test_forms_are_read_once_and_lines_each() -> None:
     reader = LineReader(Session(database_url="sqlite:///nowhere.db"))
     line = {"type": "for-event", "types": ["email_open"], "match": {"a": "b"}, "contact": "ada", "tz": "Europe/Berlin"}
-    one, other = (reader.read(number, line | {"execution": str(number)}) for number in (1, 2))
+    one, other = (reader.read(number, line | {"execution": str(number)}).request for number in (1, 2))
     assert one.asked is other.asked and one.spec.timezone == other.spec.timezone == "Europe/Berlin"
     assert (one.spec.workflow_execution_id, other.spec.workflow_execution_id) == ("1", "2")
-    different = reader.read(3, line | {"match": {"a": "c"}})
+    different = reader.read(3, line | {"match": {"a": "c"}}).request
     assert different.asked != one.asked
     with pytest.raises(WaitStepError):
         reader.read(4, line | {"mach": {}})
-    theirs = reader.read(
-        5, {"type": "until-time", "time": "09:00", "tz": "contact", "tz-field": "zone", "contact": "ada"}
-    )
+    zones = {"type": "until-time", "time": "09:00", "tz": "contact", "tz-field": "zone", "contact": "ada"}
+    theirs = [reader.read(number, zones).request for number in (5, 6)][1]
     assert (theirs.spec.zone_of_contact, theirs.spec.zone_field) == (True, "zone")

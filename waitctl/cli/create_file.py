@@ -18,7 +18,7 @@ import typer
 
 from waitctl.application.events.ndjson import MAX_LINE, read_lines
 from waitctl.application.waits.forms import FORMS, keys_of, several_texts, unknown_key
-from waitctl.application.waits.requests import WaitRequest
+from waitctl.application.waits.requests import Alike, WaitRequest
 from waitctl.application.waits.results import CreateTotals, Rejection
 from waitctl.application.waits.scheduling import WaitSchedulingService
 from waitctl.cli import stopping
@@ -238,7 +238,7 @@ class _Run:
 
     def _requests(
         self, lines: Iterable[Line], parse: Callable[[Any], JsonObject], *, explain: bool
-    ) -> Iterator[WaitRequest | WaitStepError]:
+    ) -> Iterator[WaitRequest | Alike | WaitStepError]:
         read, numbered = self.reader.read, self._numbers.append
         for number, line in lines:
             numbered(number)
@@ -246,7 +246,7 @@ class _Run:
             try:
                 request = read(number, parse(line))
                 if explain and self._explanation is None:
-                    self._explain(request)
+                    self._explain(request.request)
             except DatabaseError:
                 raise
             except WaitStepError as error:

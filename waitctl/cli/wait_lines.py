@@ -12,13 +12,13 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from waitctl.application.waits.forms import RECURRING, read_options, routed, wait_request
-from waitctl.application.waits.requests import WaitRequest
+from waitctl.application.waits.requests import Alike, WaitRequest
 from waitctl.cli.create_options import delivery_key
 from waitctl.cli.session import Session
 from waitctl.domain.errors import InvalidTemplateError, InvalidWaitConfigurationError
 from waitctl.domain.text import JsonObject, check_json_object, parse_json_object, to_json
 from waitctl.domain.values import dataclass
-from waitctl.domain.waits import WaitSpec
+from waitctl.domain.waits import Own, WaitSpec
 from waitctl.infrastructure.ids import new_id
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class LineReader:
         self.unnamed = 0
         """Lines with neither an execution nor a key: a second run cannot know them again."""
 
-    def read(self, number: int, fields: JsonObject) -> WaitRequest:
+    def read(self, number: int, fields: JsonObject) -> WaitRequest | Alike:
         """What the line of this number asks for.
 
         Raises `InvalidWaitConfigurationError` for keys or types that no option has, and what the form raises.
@@ -107,11 +107,7 @@ class LineReader:
         if found is None:
             spec = WaitSpec(execution, step, workflow, contact, context, idempotency_key=key)
             return self._form(layout, known, layout.rest(values), spec)
-        shared = found.spec
-        zone, handler, handlers = shared.timezone, shared.handler, shared.handlers
-        zone_from = (shared.zone_field, shared.zone_of_contact)
-        spec = WaitSpec(execution, step, workflow, contact, context, handler, key, zone, handlers, None, *zone_from)
-        return WaitRequest(found.asked, spec, found.rules, found.base, found.replace_open)
+        return Alike(found, Own(execution, step, workflow, contact, context, key))
 
     def _by_template(self, fields: JsonObject, find_template: Callable[[str], Template]) -> JsonObject:
         """What a line asks for by a template; its own keys go before what that says."""

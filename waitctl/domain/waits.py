@@ -7,7 +7,7 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
 from waitctl.domain.deliveries import Delivery
@@ -50,6 +50,29 @@ INSTANTS = ("scheduled_at", "timeout_at", "created_at", "updated_at", "resolved_
 _known_text = lru_cache(check_text)  # many waits are of few workflows, and of few steps
 
 
+class Own(NamedTuple):
+    """What hardly two waits have in common: where each belongs."""
+
+    workflow_execution_id: str
+    step_id: str
+    workflow_id: str | None
+    contact_id: str | None
+    context: JsonObject | None
+    idempotency_key: str | None
+
+    def checked_contact(self) -> str | None:
+        """Check all of it. Returns the contact as it is stored. Raises `InvalidWaitConfigurationError`."""
+        check_text(self.workflow_execution_id, "the execution")
+        _known_text(self.step_id, "the step")
+        if self.workflow_id is not None:
+            _known_text(self.workflow_id, "the workflow")
+        if self.idempotency_key is not None:
+            check_text(self.idempotency_key, "the key")
+        if self.context is not None and type(self.context) is not StorableObject:
+            check_json_object(self.context, "the context")
+        return None if self.contact_id is None else normalize_contact(self.contact_id)
+
+
 @dataclass(frozen=True, slots=True)
 class WaitSpec:
     """What every wait has, whatever it waits for: where it belongs and what happens when it ends.
@@ -82,7 +105,7 @@ class WaitSpec:
 
     def checked(self) -> WaitSpec:
         """Return this spec validated and normalised. Raises `InvalidWaitConfigurationError`."""
-        contact = self.check_own()
+        contact = self.own.checked_contact()
         if self.handler is not None:
             check_text(self.handler, "the handler")
         for outcome, name in self.handlers.items() if self.handlers else ():
@@ -97,20 +120,17 @@ class WaitSpec:
             return self
         return replace(self, contact_id=contact, handler=handler)
 
-    def check_own(self) -> str | None:
-        """Check what hardly two waits have in common. Returns the contact as it is stored.
-
-        Raises `InvalidWaitConfigurationError`.
-        """
-        check_text(self.workflow_execution_id, "the execution")
-        _known_text(self.step_id, "the step")
-        if self.workflow_id is not None:
-            _known_text(self.workflow_id, "the workflow")
-        if self.idempotency_key is not None:
-            check_text(self.idempotency_key, "the key")
-        if self.context is not None and type(self.context) is not StorableObject:
-            check_json_object(self.context, "the context")
-        return None if self.contact_id is None else normalize_contact(self.contact_id)
+    @property
+    def own(self) -> Own:
+        """What it hardly has in common with another."""
+        return Own(
+            self.workflow_execution_id,
+            self.step_id,
+            self.workflow_id,
+            self.contact_id,
+            self.context,
+            self.idempotency_key,
+        )
 
     @property
     def zone_config(self) -> JsonObject:

@@ -20,7 +20,7 @@ import pydantic_core
 
 from waitctl.application.contacts import in_its_zone
 from waitctl.application.waits.creating import WaitCreator, check_types
-from waitctl.application.waits.requests import WaitRequest
+from waitctl.application.waits.requests import Alike, WaitRequest
 from waitctl.application.waits.results import CreateTotals, Rejection
 from waitctl.domain.errors import DatabaseError, WaitStepError
 from waitctl.domain.events import TOPIC_BUCKETS, topic_bucket
@@ -47,13 +47,12 @@ _AHEAD = 2
 
 
 class _Item(NamedTuple):
-    """A wait that is asked for. ``is_apart``: its step or its key is another's of the batch before it."""
+    """A wait that is asked for."""
 
     place: int
-    request: WaitRequest
+    asked: WaitRequest | Alike
     plan: int
     row: NewWait
-    is_apart: bool
 
     @property
     def claims(self) -> ClaimedStep:
@@ -71,62 +70,70 @@ class _Batch:
     plan_ids: list[str] = field(default_factory=list)
     """The first wait of each plan, by whose id a wait is spread that has a plan of its own."""
     buckets: set[int] = field(default_factory=set)
+    apart: set[str] = field(default_factory=set)
+    """Waits whose step or key is another's before them, or that have a command, which is signed for its own wait."""
     encoded: EncodedWaits = ""
     """All waits, encoded while the database is busy with others."""
     size: int = 0
     has_keys: bool = False
-    has_apart: bool = False
-    _numbers: dict[tuple[object, ...], int] = field(default_factory=dict)
-    _taken: set[tuple[str | None, ...]] = field(default_factory=set)
+    _numbers: dict[object, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.items) + len(self.rejected)
 
-    def add(self, place: int, request: WaitRequest, creator: WaitCreator, *, dry_run: bool) -> None:
+    def add(self, place: int, asked: WaitRequest | Alike, creator: WaitCreator, *, dry_run: bool) -> None:
         """Take one in. Raises what `WaitCreator.checked` raises."""
-        spec, asked, wait_id = request.spec, request.asked, new_id()
-        shared = (
-            *(id(asked), id(request.rules), request.base, spec.timezone, spec.handler, id(spec.handlers)),
-            *(spec.command, spec.traceparent, id(spec.template)),
-            wait_id if request.is_apart else None,
-        )
-        plan = self._numbers.get(shared)
-        if plan is None:
-            checked = creator.checked(request, dry_run=dry_run)
-            contact = checked.spec.contact_id
-            plan = self._numbers[shared] = len(self.plans)
+        if isinstance(asked, Alike):
+            shared, own = asked
+            key: object = id(shared)
+        else:
+            shared, own, key = asked, asked.own, _what_is_shared(asked)
+        wait_id = new_id()
+        contact = own.checked_contact()
+        plan = self._numbers.get(key)
+        query = shared.asked if isinstance(shared.asked, EventQuery) else None
+        if plan is None or (query and contact is None):  # the check says what is missing
+            checked = creator.checked(asked.request, dry_run=dry_run)
+            plan = len(self.plans)
             self.plans.append(checked)
             self.plan_ids.append(wait_id)
-        elif (contact := spec.check_own()) is None and isinstance(asked, EventQuery):
-            creator.checked(request, dry_run=dry_run)  # it says what is missing
-        row = NewWait(
-            wait_id,
-            str(plan),
-            spec.workflow_id,
-            spec.workflow_execution_id,
-            spec.step_id,
-            contact,
-            _json(spec.context),
-            spec.idempotency_key,
-        )
-        self.items.append(_Item(place, request, plan, row, self._is_apart(request)))
-        self.size += len(row.context or "")
-        if isinstance(asked, EventQuery) and contact is not None and len(self.buckets) < TOPIC_BUCKETS:
-            self.buckets.update(topic_bucket(event_type, contact) for event_type in asked.types)
+            if not checked.is_apart:
+                self._numbers[key] = plan
+        execution, step, workflow, _, context, idempotency_key = own
+        text = None if context is None else _json(context)
+        row = NewWait(wait_id, str(plan), workflow, execution, step, contact, text, idempotency_key)
+        self.items.append(_Item(place, asked, plan, row))
+        self.size += len(text or "")
+        if shared.spec.command is not None:
+            self.apart.add(wait_id)
+        if query and contact is not None and len(self.buckets) < TOPIC_BUCKETS:
+            self.buckets.update(topic_bucket(event_type, contact) for event_type in query.types)
 
-    def _is_apart(self, request: WaitRequest) -> bool:
-        """Whether another has its step or its key, or it has a command, which is signed for its own wait."""
-        spec = request.spec
-        step = (spec.workflow_execution_id, spec.step_id)
-        is_apart = step in self._taken or spec.command is not None
-        self._taken.add(step)
-        if spec.idempotency_key is not None:
-            self.has_keys = True
-            key = ("key", spec.workflow_id, spec.idempotency_key)
-            is_apart |= key in self._taken
-            self._taken.add(key)
-        self.has_apart |= is_apart
-        return is_apart
+    def close(self, dialect: str) -> None:
+        """Make ready what the database is to be told, now that no more come."""
+        rows = [item.row for item in self.items]
+        keyed = [row for row in rows if row.idempotency_key is not None]
+        self.has_keys = bool(keyed)
+        self.apart |= _second(rows, [(row.workflow_execution_id, row.step_id) for row in rows])
+        self.apart |= _second(keyed, [(row.workflow_id, row.idempotency_key) for row in keyed])
+        self.encoded = store.encode_waits(rows, dialect)
+
+
+def _second(rows: Sequence[NewWait], claims: Sequence[object]) -> set[str]:
+    """The waits that lay claim to what another before them does."""
+    if len(set(claims)) == len(claims):
+        return set()
+    first = dict(zip(reversed(claims), reversed(rows), strict=True))
+    return {row.id for row, claim in zip(rows, claims, strict=True) if first[claim] is not row}
+
+
+def _what_is_shared(request: WaitRequest) -> tuple[object, ...]:
+    """What makes requests of one plan: the rest of each is where it belongs."""
+    spec = request.spec
+    return (
+        *(id(request.asked), id(request.rules), request.base, spec.timezone, spec.handler, id(spec.handlers)),
+        *(spec.zone_field, spec.zone_of_contact, spec.command, spec.traceparent, id(spec.template)),
+    )
 
 
 @dataclass(slots=True)
@@ -162,7 +169,7 @@ class BatchCreator:
         self._dry_run = dry_run
         self._totals = CreateTotals()
 
-    def run(self, requests: Iterable[WaitRequest | WaitStepError], connection: Caller | None) -> CreateTotals:
+    def run(self, requests: Iterable[WaitRequest | Alike | WaitStepError], connection: Caller | None) -> CreateTotals:
         """Create them all. Returns what became of them."""
         with self._database.read(connection):
             pass  # nothing to do finds out, too, whether there is a database
@@ -185,7 +192,7 @@ class BatchCreator:
                 self._add_up(last, future.result())
         return self._totals
 
-    def _batches(self, requests: Iterable[WaitRequest | WaitStepError]) -> Iterator[_Batch]:
+    def _batches(self, requests: Iterable[WaitRequest | Alike | WaitStepError]) -> Iterator[_Batch]:
         batch = _Batch()
         for place, request in enumerate(requests, 1):
             try:
@@ -195,14 +202,12 @@ class BatchCreator:
             except WaitStepError as error:
                 batch.rejected.append(Rejection(place, error))
             if len(batch.items) + len(batch.rejected) >= BATCH or batch.size >= BATCH_BYTES:
-                yield self._encoded(batch)
+                batch.close(self._dialect)
+                yield batch
                 batch = _Batch()
         if len(batch):
-            yield self._encoded(batch)
-
-    def _encoded(self, batch: _Batch) -> _Batch:
-        batch.encoded = store.encode_waits([item.row for item in batch.items], self._dialect)
-        return batch
+            batch.close(self._dialect)
+            yield batch
 
     def _add_up(self, batch: _Batch, stored: _Stored) -> None:
         rejected = sorted([*batch.rejected, *stored.rejected], key=lambda rejection: rejection.place)
@@ -251,8 +256,8 @@ class BatchCreator:
         now = self._database.lock_topics(connection, sorted(batch.buckets), exclusive=True)
         models = self._models(connection, batch, now)
         together = batch.items
-        if batch.has_apart or len(models) < len(batch.plans):
-            together = [item for item in together if item.plan in models and not item.is_apart]
+        if batch.apart or len(models) < len(batch.plans):
+            together = [item for item in together if item.plan in models and item.row.id not in batch.apart]
         if in_the_way := self._in_the_way(connection, batch, together, models):
             together = [item for item in together if item.row.id not in in_the_way]
         landed = self._insert(connection, batch, together, models, now, presumed_new=presumed_new)
@@ -369,8 +374,8 @@ class BatchCreator:
     ) -> None:
         try:
             # What is replaced and then not created is not to stay cancelled.
-            with connection.savepoint() if item.request.replace_open else nullcontext():
-                request = self._creator.checked(item.request, dry_run=self._dry_run)
+            with connection.savepoint() if item.asked.request.replace_open else nullcontext():
+                request = self._creator.checked(item.asked.request, dry_run=self._dry_run)
                 result = self._creator.create_at(connection, request, verdicts, now)
         except DatabaseError:
             raise
@@ -388,7 +393,7 @@ def _shared(model: object, names: Iterable[str]) -> JsonObject:
 def _belonging(model: WaitStepExecution, item: _Item) -> WaitStepExecution:
     """The wait that is asked for, of which ``model`` has all but where it belongs."""
     row = item.row
-    return replace(model, workflow_id=row.workflow_id, contact_id=row.contact_id, context=item.request.spec.context)
+    return replace(model, workflow_id=row.workflow_id, contact_id=row.contact_id, context=item.asked.own.context)
 
 
 def _json(context: JsonObject | None) -> str | None:

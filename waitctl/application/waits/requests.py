@@ -22,7 +22,8 @@ from waitctl.domain.intents import (
     parse_until_time,
 )
 from waitctl.domain.listeners import EventQuery
-from waitctl.domain.waits import WaitSpec
+from waitctl.domain.values import replace
+from waitctl.domain.waits import Own, WaitSpec
 
 
 class WaitRequest(NamedTuple):
@@ -124,6 +125,16 @@ class WaitRequest(NamedTuple):
         return WaitRequest(asked, spec, self.rules, base, self.replace_open)
 
     @property
+    def own(self) -> Own:
+        """What it hardly has in common with another."""
+        return self.spec.own
+
+    @property
+    def request(self) -> WaitRequest:
+        """All that is asked for, as of an `Alike`."""
+        return self
+
+    @property
     def is_apart(self) -> bool:
         """Whether its instant is its own: spread by its id, or in the zone of its context or its contact."""
         return self.rules.spread is not None or self.spec.zone_field is not None or self.spec.zone_of_contact
@@ -134,6 +145,18 @@ class WaitRequest(NamedTuple):
         if not isinstance(self.asked, EventQuery) or self.spec.contact_id is None:
             return []
         return [topic_bucket(event_type, self.spec.contact_id) for event_type in self.asked.types]
+
+
+class Alike(NamedTuple):
+    """A wait that is asked for as another one was, but for where it belongs: a line of a file is no more than that."""
+
+    shared: WaitRequest
+    own: Own
+
+    @property
+    def request(self) -> WaitRequest:
+        """All that is asked for."""
+        return self.shared._replace(spec=replace(self.shared.spec, **self.own._asdict()))
 
 
 # A file has few forms and says them on every line; what was parsed once is the same object again.

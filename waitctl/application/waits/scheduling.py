@@ -39,7 +39,7 @@ from waitctl.infrastructure.store.waits import Transition
 
 if TYPE_CHECKING:
     from waitctl.application.waits.creating import WaitCreator
-    from waitctl.application.waits.requests import WaitRequest
+    from waitctl.application.waits.requests import Alike, WaitRequest
     from waitctl.domain.listeners import EventQuery
 
 
@@ -194,7 +194,7 @@ class WaitSchedulingService:
 
     def create_waits(
         self,
-        requests: Iterable[WaitRequest | WaitStepError],
+        requests: Iterable[WaitRequest | Alike | WaitStepError],
         *,
         on_rejection: Callable[[Rejection], None] = lambda _: None,
         on_batch: Callable[[CreateTotals], object] = lambda _: None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from waitctl.domain.values import dataclass
@@ -81,8 +82,9 @@ def encode_waits(waits: Sequence[NewWait], dialect: str) -> EncodedWaits:
     """The waits as `insert_waits` sends them: on PostgreSQL those that are presumed new."""
     if dialect == "sqlite":
         return as_tuples(waits, dialect)
-    own = [(wait.id, *wait[_PLAN + 1 :]) for wait in waits]
-    return Lines(as_copied(own), as_copied([(wait.id, wait.workflow_execution_id) for wait in waits]))
+    own = as_copied(list(map(_own, waits)))  # it sees to it that no text holds a tab
+    audit = "\n".join([f"{wait.id}\t{wait.workflow_execution_id}" for wait in waits])
+    return Lines(own, audit.replace("\\", r"\\"))
 
 
 def insert_waits(
@@ -120,6 +122,7 @@ def _insert_one_by_one(connection: Connection, batch: NewBatch, given: Mapping[s
 # -- by COPY -----------------------------------------------------------------------------------------------------------
 
 _PLAN = NewWait._fields.index("plan")
+_own = itemgetter(0, *range(_PLAN + 1, len(NewWait._fields)))
 _WAIT_COLUMNS = ("id", *NewWait._fields[_PLAN + 1 :], *PLAN_COLUMNS, "created_at", "updated_at")
 _AUDIT_COLUMNS = ("wait_id", "workflow_execution_id", "at", "to_status", "reason", "actor")
 _LISTENER_COLUMNS = ("id", "wait_id", "contact_id", *LISTENED_COLUMNS)
