@@ -191,7 +191,7 @@ PLAN_ROWS: Rows[Plan] = Rows(
         Column("STATUS", 7, whole=True),
         Column("WAITS", 5, whole=True),
         Column("APPLIED", 4, whole=True),
-        Column("CREATED", 3),
+        Column("CREATED", 3, whole=True),
         Column("BY", 1),
         Column("REASON", 2),
     ),
@@ -271,7 +271,7 @@ def _print_entries(entries: list[Entry]) -> None:
         return
     columns = (
         *(id_column("WAIT"), Column("EXECUTION", 4), Column("STEP", 3), Column("STATUS", 5, whole=True)),
-        *(Column("FROM", 3), Column("TO", 6), Column("OUTCOME", 7)),
+        *(Column("FROM", 3, whole=True), Column("TO", 6, whole=True), Column("OUTCOME", 7)),
     )
     print_table(columns, map(_row, entries))
 

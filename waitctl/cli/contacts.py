@@ -101,7 +101,7 @@ def list_(
             say("no contacts")
             return
         rows = ((each.contact_id, each.timezone, format_instant(each.updated_at)) for each in found)
-        print_table((id_column("CONTACT"), Column("ZONE", 2), Column("UPDATED", 1)), rows)
+        print_table((id_column("CONTACT"), Column("ZONE", 2), Column("UPDATED", 1, whole=True)), rows)
 
     print_list(
         [_document(each) for each in found],

@@ -94,7 +94,7 @@ def _event_rows(now: datetime) -> Rows[Event]:
             Column("TYPE", 6),
             Column("CONTACT", 5),
             Column("SOURCE", 2),
-            Column("RECEIVED", 3),
+            Column("RECEIVED", 3, whole=True),
             Column("RESUMED", 4, whole=True),
             Column("THEIR ID", 1, extra=True),
             Column("OCCURRED", 1, extra=True),

@@ -87,7 +87,7 @@ def _rows(now: datetime) -> Rows[Quarantined]:
             id_column("ID"),
             Column("SOURCE", 6),
             Column("FORMAT", 2),
-            Column("RECEIVED", 4),
+            Column("RECEIVED", 4, whole=True),
             Column("BYTES", 1, whole=True),
             Column("WHY", 5),
         ),

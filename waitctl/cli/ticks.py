@@ -71,7 +71,7 @@ def _print_runs(found: Runs, zone: str) -> None:
     print_table(
         (
             Column("STARTED", 8, whole=True),
-            Column("AGO", 4),
+            Column("AGO", 4, whole=True),
             Column("TOOK", 6, whole=True),
             Column("BY", 3),
             Column("DID", 7),

@@ -195,10 +195,10 @@ WAIT_ROWS: Rows[WaitStatus] = Rows(
     columns=(
         id_column("WAIT"),
         Column("EXECUTION", 8),
-        Column("STEP", 6),
+        Column("STEP", 5),
         Column("TYPE", 3, whole=True),
         Column("STATUS", 7, whole=True),
-        Column("WHEN", 5),
+        Column("WHEN", 6, whole=True),
         Column("CONTACT", 4),
         Column("WORKFLOW", 2, extra=True),
         Column("HANDLER", 2, extra=True),
@@ -323,7 +323,7 @@ def history(*, context: typer.Context, wait: WaitArgument, listing: Listing) -> 
             "data": line.data,
         },
         columns=(
-            Column("AT", 5),
+            Column("AT", 5, whole=True),
             Column("FROM", 3, whole=True),
             Column("TO", 7, whole=True, kept=True),
             Column("REASON", 6),

@@ -84,6 +84,7 @@ def _print_misses(
 ) -> None:
     rows = [(*name(each), relative(each.event.received_at or now, now), each.miss.reason) for each in misses]
     if rows:
-        print_table((id_column(what), Column("TYPE", 2), Column("RECEIVED", 1), Column("NOT MATCHED BECAUSE", 3)), rows)
+        received, reason = Column("RECEIVED", 1, whole=True), Column("NOT MATCHED BECAUSE", 3)
+        print_table((id_column(what), Column("TYPE", 2), received, reason), rows)
     else:
         say("nothing came near")
