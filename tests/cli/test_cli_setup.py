@@ -203,6 +203,7 @@ def test_check_says_everything_at_once_with_lines_and_what_is_right(here: Waitct
     ]
     assert [each["example"] for each in problems[:2]] == ['timezone = "Europe/Berlin"', 'late_tolerance = "5m"']
     assert "did you mean timeout?" in problems[4]["problem"]
+    assert "did you mean typeform?" in problems[7]["problem"]
     people = here("--config", "bad.toml", "config", "check")
     assert people.lines[:2] == [
         f"{here.folder}/bad.toml:1: timezone: 'Europe/Berln' is not a time zone",

@@ -59,6 +59,11 @@ def test_an_event_that_a_window_holds_back_says_until_when(run: Waitctl) -> None
         (("list", "--type", "fixd-time"), "fixed-time"),
         (("create", "fixed-time", "1h", "--late", "next-windw"), "next-window"),
         (("list", "-o", "jsn"), "json"),
+        (("list", "--sort", "-du"), "due"),
+        (("list", "--columns", "wait,exection"), "execution"),
+        (("event", "ingest", "--format", "sendgird"), "sendgrid"),
+        (("tick", "--only", "due,evnts"), "events"),
+        (("tick", "--fail-on", "ded"), "dead"),
     ],
 )
 def test_a_mistyped_value_is_guessed(run: Waitctl, arguments: tuple[str, ...], meant: str) -> None:

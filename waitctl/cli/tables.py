@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-import typer
-
 from waitctl.cli.output import GAP, Tail, clean, console, write_line
+from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.text import did_you_mean
 from waitctl.domain.values import dataclass, replace
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ _AT_ONCE = 1000
 class Column:
     """A column of a table. The lower its ``rank``, the sooner it is cut, and then dropped.
 
-    ``whole``: an id or a status, which says nothing when it is cut: it stays as it is, or drops out. ``kept``: never
-    dropped either, since it is what a next command takes. ``extra``: only with ``-o wide``, or when it is asked for.
+    ``whole``: an id, a status or an instant, which says nothing when it is cut: it stays as it is, or drops out.
+    ``kept``: never dropped either, since it is what a next command takes. ``extra``: only with ``-o wide``, or when it
+    is asked for.
     """
 
     name: str
@@ -48,7 +49,7 @@ def id_column(name: str) -> Column:
 def choose(columns: Sequence[Column], names: str | None, *, wide: bool) -> list[int]:
     """The places of the columns that are shown: those named (``id,last-error``), or all; the extra ones with ``wide``.
 
-    Raises Typer's ``BadParameter`` for a name that no column has.
+    Raises `InvalidSettingError` for a name that no column has.
     """
     if names is None:
         return [place for place, column in enumerate(columns) if wide or not column.extra]
@@ -56,8 +57,11 @@ def choose(columns: Sequence[Column], names: str | None, *, wide: bool) -> list[
     wanted = [name.strip().upper().replace("-", " ").replace("_", " ") for name in names.split(",")]
     for name in wanted:
         if name not in known:
-            there = ", ".join(each.lower().replace(" ", "-") for each in known)
-            raise typer.BadParameter(f"there is no column {name.lower()!a}, but {there}", param_hint="--columns")
+            there = [each.lower().replace(" ", "-") for each in known]
+            raise InvalidSettingError(
+                f"--columns: there is no column {name.lower()!a}, but {', '.join(there)}",
+                hint=did_you_mean(name.lower(), there),
+            )
     return [known[name] for name in wanted]
 
 

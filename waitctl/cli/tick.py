@@ -25,6 +25,7 @@ from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import parse_instant
 from waitctl.domain.logs import FailOn, LogFormat
+from waitctl.domain.text import did_you_mean
 from waitctl.infrastructure.redaction import redact
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ def _failures(text: str) -> frozenset[FailOn]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in set(FailOn)]
     if unknown or not names:
-        raise InvalidSettingError(f"--fail-on: there is no {(unknown or [text])[0]!a}", hint=f"of {', '.join(FailOn)}")
+        wrong = (unknown or [text])[0]
+        hint = did_you_mean(wrong, FailOn) or f"of {', '.join(FailOn)}"
+        raise InvalidSettingError(f"--fail-on: there is no {wrong!a}", hint=hint)
     return frozenset(map(FailOn, names))
 
 
@@ -232,7 +235,8 @@ def _phases(text: str) -> frozenset[Phase]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in set(Phase)]
     if unknown:
-        raise InvalidSettingError(f"--only: there is no phase {unknown[0]!a}", hint=f"of {', '.join(Phase)}")
+        hint = did_you_mean(unknown[0], Phase) or f"of {', '.join(Phase)}"
+        raise InvalidSettingError(f"--only: there is no phase {unknown[0]!a}", hint=hint)
     return frozenset(map(Phase, names))
 
 

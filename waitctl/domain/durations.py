@@ -115,8 +115,8 @@ def parse_duration(
     stripped = text.strip()
     if stripped.startswith(("-", "+", "\u2212")):
         raise error(f"a duration has no sign: {text!r}", hint=_EXAMPLES)
-    if stripped == "0" and zero:
-        return Duration()
+    if stripped == "0":
+        stripped = "0s"
     amounts = _iso_amounts(stripped, error) if stripped[:1] in "Pp" else _plain_amounts(stripped, error)
     if unit := next((unit for unit in _BUSINESS_NAMES if unit in amounts), None):
         if zero and business and amounts == {unit: 0}:

@@ -11,7 +11,7 @@ from waitctl.domain.durations import parse_offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError
 from waitctl.domain.instants import OUTSIDE, YEARS, parse_instant
 from waitctl.domain.statuses import WaitExecutionStatus, WaitType
-from waitctl.domain.text import check_text, normalize_contact
+from waitctl.domain.text import check_text, did_you_mean, normalize_contact
 from waitctl.domain.values import dataclass, replace
 
 When = datetime | timedelta
@@ -152,7 +152,9 @@ class WaitOrder:
         """Read ``due``, or ``-due`` for the other way round. Raises `InvalidWaitConfigurationError`."""
         name = text.strip().removeprefix("-")
         if name not in set(SortKey):
-            raise InvalidWaitConfigurationError(f"{text!a} is nothing to sort by: {', '.join(SortKey)}")
+            raise InvalidWaitConfigurationError(
+                f"{text!a} is nothing to sort by: {', '.join(SortKey)}", hint=did_you_mean(name, SortKey)
+            )
         return cls(SortKey(name), text.strip().startswith("-"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
@@ -155,6 +156,14 @@ def parse_json_object(
     lone surrogates.
     """
     return check_json_object(parse_json(text, what, error=error), what, error=error, limit=limit)
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str | None:
+    """The hint for a word that is none of these, if one of them is near."""
+    from difflib import get_close_matches  # only on the way out
+
+    near = get_close_matches(word, list(choices), n=1)
+    return f"did you mean {near[0]}?" if near else None
 
 
 def is_harmless(text: bytes) -> bool:

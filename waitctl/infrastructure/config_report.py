@@ -243,8 +243,10 @@ def _of_this_host(document: dict[str, Any], file: Path | None, environ: Mapping[
         yield from _of_secret(key, folder / Path(each).expanduser(), environ)
     for name, given in _tables(document, "sources"):
         chosen = given.get("format")
-        if isinstance(chosen, str) and chosen not in ("ndjson", *provider_names()):
-            yield ("sources", name, "format"), f"{chosen!a} is no format", "waitctl event providers names them"
+        if isinstance(chosen, str) and chosen not in (formats := ("ndjson", *provider_names())):
+            near = get_close_matches(chosen, formats, n=1)
+            message = f"{chosen!a} is no format{f', did you mean {near[0]}?' if near else ''}"
+            yield ("sources", name, "format"), message, "waitctl event providers names them"
         elif isinstance(chosen, str) and chosen != "ndjson":
             yield from _of_sender(name, given, chosen, folder, environ)
     yield from _of_calendars(document)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.text import did_you_mean
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.providers import names
 
@@ -25,7 +26,9 @@ def format_of(settings: Settings, format_: str | None, source: str | None) -> st
     chosen = format_ or (config.format if config else None) or NDJSON
     if chosen not in (formats := (NDJSON, *names())):
         where = "--format" if format_ else f"sources.{source}.format"
-        raise InvalidSettingError(f"{where}: {chosen!a} is no format", hint=", ".join(formats))
+        raise InvalidSettingError(
+            f"{where}: {chosen!a} is no format", hint=did_you_mean(chosen, formats) or ", ".join(formats)
+        )
     return chosen
 
 
