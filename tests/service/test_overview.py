@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.scene import MINUTE, NOON, Scene
 from waitctl import WaitFilter
 from waitctl.application.operations.runs import list_runs
+from waitctl.application.waits.upcoming import list_soon
 from waitctl.domain.counts import CAP
 from waitctl.domain.filters import parse_wait_type
 from waitctl.infrastructure.executor import Connection
@@ -96,7 +98,7 @@ def more_listeners(scene: Scene, count: int, execution: str) -> None:
     scene.sql(
         "INSERT INTO workflow_event_listeners (id, wait_id, event_type, contact_id, exclusive, status, since_at,"
         f" timeout_at, expires_at) SELECT {identifier}, wait_id, 'type-' || n, l.contact_id, exclusive, l.status,"
-        " since_at, l.timeout_at, since_at FROM workflow_event_listeners l JOIN workflow_wait_executions w"
+        " since_at, l.timeout_at, l.expires_at FROM workflow_event_listeners l JOIN workflow_wait_executions w"
         f" ON w.id = wait_id AND workflow_execution_id = :execution, {numbers}",
         count=count,
         execution=execution,
@@ -112,6 +114,25 @@ def test_a_wait_that_listens_for_much_counts_once(scene: Scene, listeners: int, 
     counted = scene.waits.list_pending_waits().to_json()
     assert counted["by_type"]["for_event"] == (2 if known else CAP)
     assert ("by_type.for_event" in counted["capped"]) is not known
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_waits_that_listen_are_counted_one_by_one(scene: Scene, seed: int) -> None:
+    """Whether they expire together or apart, listen to one type or to several, or never expire."""
+    chosen = random.Random(seed)
+    ends: list[int | None] = []
+    for number in range(chosen.randint(1, 30)):
+        types = chosen.sample(["email_open", "email_click", "sms_reply"], chosen.randint(1, 3))
+        minutes = chosen.choice([None, 20, 20, chosen.randint(15, 75)])
+        scene.listen(*types, execution=f"e{number}", timeout=None if minutes is None else f"{minutes}m")
+        if chosen.random() < 0.3:
+            scene.waits.cancel_execution(f"e{number}")
+        else:
+            ends.append(minutes)
+    minute = chosen.choice([0, 14, 20, 45])
+    assert scene.at(minute).waits.list_pending_waits().to_json()["by_type"]["for_event"] == len(ends)
+    coming = [each for each in ends if each is not None and each > minute]
+    assert sum(bucket.timeouts for bucket in list_soon(scene.database).buckets) == len(coming)
 
 
 def note(scene: Scene, minute: float, *, finished: bool = True) -> None:

@@ -57,15 +57,42 @@ def _count_open() -> sa.CompoundSelect[Any]:
 def _count_listening() -> sa.ScalarSelect[int]:
     """The waits that listen. Only where many of the first listeners are of one wait, twice as many are read."""
     first, further = (
-        sa.select(listeners.c.wait_id).where(ACTIVE).order_by(listeners.c.expires_at).limit(limit).subquery(name)
+        _sums(ends_of_listeners(sa.select(listeners.c.expires_at).where(ACTIVE), limit, f"{name}_ends"), name)
         for limit, name in ((_MORE, "listening"), (_MORE_LISTENERS, "further"))
     )
-    number, further_number = (sa.func.count(each.c.wait_id.distinct()) for each in (first, further))
     # More listeners than were looked at: there are as many waits, or more.
-    counted = sa.case((sa.func.count() == _MORE_LISTENERS, _MORE), else_=further_number)
-    beyond = sa.select(counted).select_from(further).scalar_subquery()
-    is_short = sa.and_(sa.func.count() == _MORE, number < _MORE)
-    return sa.select(sa.case((is_short, beyond), else_=number)).select_from(first).scalar_subquery()
+    counted = sa.case((further.c.listeners == _MORE_LISTENERS, _MORE), else_=further.c.waits)
+    is_short = sa.and_(first.c.listeners == _MORE, first.c.waits < _MORE)
+    return sa.select(sa.case((is_short, sa.select(counted).scalar_subquery()), else_=first.c.waits)).scalar_subquery()
+
+
+def _sums(ends: sa.Subquery, name: str) -> sa.Subquery:
+    numbers = (sa.func.sum(ends.c.number).label("listeners"), sa.func.sum(waits_of_listeners(ends)).label("waits"))
+    return sa.select(*(sa.func.coalesce(number, 0).label(number.name) for number in numbers)).subquery(name)
+
+
+def ends_of_listeners(found: sa.Select[Any], limit: sa.ColumnElement[int], name: str) -> sa.Subquery:
+    """The first ends of listeners' grace and the number of those that have it, from an index alone."""
+    ends = found.order_by(listeners.c.expires_at).limit(limit).subquery()
+    at = ends.c.expires_at
+    return sa.select(at, sa.func.count().label("number")).group_by(at).subquery(name)
+
+
+def waits_of_listeners(ends: sa.Subquery) -> sa.ColumnElement[int]:
+    """How many waits such listeners are of. Those of one wait expire together, so one that has an end to itself is one.
+
+    Whose the others are stands in rows all over the table.
+    """
+    of_end = sa.select(listeners.c.wait_id).where(ACTIVE).limit(_MORE_LISTENERS).correlate(ends)
+    together, never = (
+        sa.select(sa.func.count(each.c.wait_id.distinct())).correlate(ends).scalar_subquery()
+        for each in (
+            of_end.where(listeners.c.expires_at == ends.c.expires_at).subquery("together"),
+            of_end.where(listeners.c.expires_at.is_(None)).subquery("never"),
+        )
+    )
+    one = ends.c.number == 1
+    return sa.case((one, _ONE), (ends.c.expires_at.is_(None), never), else_=together)
 
 
 @statement

@@ -12,6 +12,7 @@ from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import quarter_of
 from waitctl.infrastructure.schema import listeners, waits
 from waitctl.infrastructure.sql_batch import statement
+from waitctl.infrastructure.store.statements.overview import ends_of_listeners, waits_of_listeners
 from waitctl.infrastructure.store.statements.waits import literal
 from waitctl.infrastructure.store.upcoming import _LATER, _OVERDUE, _WITHIN
 
@@ -57,22 +58,22 @@ def _by_quarter(kind: int, ends: sa.Select[Any]) -> sa.Select[Any]:
 @statement
 def _count_next() -> sa.CompoundSelect[Any]:
     """The next of what ends by the clock, scheduled waits and the ends of listeners' grace, by quarter hours."""
-    kinds = (
-        (waits.c.scheduled_at, waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status), waits.c.id),
-        (
-            listeners.c.expires_at,
-            listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status),
-            listeners.c.wait_id,
-        ),
+    more = sa.literal_column(str(CAP + 1), sa.Integer)
+    is_scheduled = waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
+    is_active = listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
+    scheduled = _soon(waits.c.scheduled_at).where(is_scheduled).order_by(waits.c.scheduled_at).limit(more).subquery()
+    ends = ends_of_listeners(_soon(listeners.c.expires_at).where(is_active), more, "ends")
+    return sa.union_all(
+        _counted(0, scheduled.c.scheduled_at, sa.func.count()),
+        _counted(1, ends.c.expires_at, sa.func.sum(waits_of_listeners(ends))),
     )
+
+
+def _soon(at: sa.Column[Any]) -> sa.Select[Any]:
     now, until = (sa.bindparam(name, type_=UtcDateTime) for name in ("now", "until"))
-    counted = []
-    for kind, (at, is_open, wait_id) in enumerate(kinds):
-        soon = sa.select(at.label("at"), wait_id.label("wait_id")).where(is_open, at > now, at < until)
-        some = soon.order_by(at).limit(sa.literal_column(str(CAP + 1), sa.Integer)).subquery("some")
-        quarter = quarter_of(some.c.at)
-        number = sa.literal_column(str(kind), sa.Integer)
-        # A wait for a time is there once.
-        how_many = sa.func.count() if wait_id is waits.c.id else sa.func.count(some.c.wait_id.distinct())
-        counted.append(sa.select(number, quarter, how_many).select_from(some).group_by(quarter))
-    return sa.union_all(*counted)
+    return sa.select(at).where(at > now, at < until)
+
+
+def _counted(kind: int, at: sa.ColumnElement[Any], how_many: sa.ColumnElement[int]) -> sa.Select[Any]:
+    quarter = quarter_of(at)
+    return sa.select(sa.literal_column(str(kind), sa.Integer), quarter, how_many).group_by(quarter)
