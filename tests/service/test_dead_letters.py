@@ -8,9 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.scene import Scene
 from waitctl import Database, Settings, Tick, TickReport
+from waitctl.application.deliveries import outbox
 from waitctl.domain.deliveries import Delivery
+from waitctl.domain.errors import TooManyDeliveriesError
 from waitctl.domain.handlers import PythonConfig
 
 DAY = 24 * 60
@@ -105,6 +109,24 @@ def test_retried_by_handler_and_by_workflow(scene: Scene, tmp_path: Path) -> Non
         ids["fails", "billing"],
     }
     assert len(scene.deliveries.retry_dead()) == 1
+
+
+@pytest.mark.parametrize("batch", [1, 3, 4, 5])
+def test_many_are_retried_batch_by_batch(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """None of them where there are more than may be retried."""
+    scene.handle(tmp_path, "exit 65", name="dies")
+    ids = [due(scene, "dies", f"e{number}") for number in range(4)]
+    assert scene.tick().dead == 4
+    monkeypatch.setattr(outbox, "_BATCH", batch)
+    with pytest.raises(TooManyDeliveriesError, match="4 deliveries are dead, and no more than 3"):
+        scene.deliveries.retry_dead(cap=3)
+    assert {scene.get(each).status for each in ids} == {"error"}
+    retried = scene.deliveries.retry_dead(cap=4)
+    assert sorted(each.wait_id for each in retried) == sorted(ids)
+    assert {each.status for each in retried} == {"pending"}
+    assert {scene.get(each).status for each in ids} == {"resumed"}
 
 
 # -- handlers that no host knows ---------------------------------------------------------------------------------------

@@ -39,8 +39,8 @@ from waitctl.domain.plans import PlanKind
 from waitctl.infrastructure.config import SourceConfig
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.providers import Request
-from waitctl.web import create_app
-from waitctl.web.actions import MOST_PLANNED
+from waitctl.web import actions, create_app
+from waitctl.web.actions import MOST_AT_ONCE
 
 HOUR = timedelta(hours=1)
 EVIL = "<script>alert(1)</script>\"'&"
@@ -288,8 +288,8 @@ def test_many_waits_are_planned_applied_and_undone(stage: Stage) -> None:
 def test_a_plan_of_too_many_is_for_the_command_line(stage: Stage) -> None:
     """None is made, and one that is there is neither applied nor undone by a request; both say what does it."""
     many = WaitFilter(workflow_id="many")
-    requests = (WaitRequest.fixed_time("1d", WaitSpec(f"m{n}", workflow_id="many")) for n in range(MOST_PLANNED + 1))
-    assert stage.waits.create_waits(requests).created == MOST_PLANNED + 1
+    requests = (WaitRequest.fixed_time("1d", WaitSpec(f"m{n}", workflow_id="many")) for n in range(MOST_AT_ONCE + 1))
+    assert stage.waits.create_waits(requests).created == MOST_AT_ONCE + 1
     with door(stage.settings, allow_actions=True, token=None) as client:
         headers = browser(client, TOKENS["writer"])
         page = client.ask("GET", "/waits?workflow=many", headers=headers)
@@ -308,6 +308,19 @@ def test_a_plan_of_too_many_is_for_the_command_line(stage: Stage) -> None:
             done = submit(client, f"/plans/{plan.id}/{verb}", headers, csrf=csrf, max=str(plan.matched))
             assert (done.status, f"waitctl bulk {verb} {plan.id}" in done.text) == (409, True)
         assert BulkService(stage.database).get_plan(plan.id).status == "planned"
+
+
+def test_too_many_dead_deliveries_are_for_the_command_line(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request retries none of them, and says what does."""
+    monkeypatch.setattr(actions, "MOST_AT_ONCE", 0)
+    with door(stage.settings, allow_actions=True, token=None) as client:
+        headers = browser(client, TOKENS["writer"])
+        csrf = csrf_in(client.ask("GET", f"/waits/{stage.open.id}", headers=headers))
+        for fields, said in (({}, "--all-dead"), ({"handler": "nudge"}, "--handler nudge")):
+            refused = submit(client, "/deliveries/retry-dead", headers, csrf=csrf, **fields)
+            assert (refused.status, f"waitctl delivery retry {said}" in refused.text) == (409, True)
+        assert stage.waits.get_wait_status(stage.dead.id).wait.status == "error"
+        assert submit(client, "/deliveries/retry-dead", headers, csrf=csrf, handler="other").status == 303
 
 
 def test_a_row_that_something_else_has_written_is_shown(stage: Stage) -> None:

@@ -45,6 +45,7 @@
     │   ├── PayloadCutError                    too large to be kept whole
     │   ├── ReplanTooLargeError                more waits would change than the cap allows
     │   ├── PlanTooLargeError                  a plan means more than the cap allows
+    │   ├── TooManyDeliveriesError             more would be retried than the cap allows
     │   ├── DatabaseNotEmptyError              an import would mix what it brings with what is there
     │   └── UnsafeConnectionError              a caller's transaction that could lose a wake-up
     └── DatabaseError                        (exit 5)
@@ -255,6 +256,10 @@ class ReplanTooLargeError(ConflictError):
 
 class PlanTooLargeError(ConflictError):
     """The plan means more waits than the cap allows."""
+
+
+class TooManyDeliveriesError(ConflictError):
+    """More deliveries would be retried than the cap allows."""
 
 
 class DatabaseNotEmptyError(ConflictError):

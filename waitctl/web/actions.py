@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from functools import partial
 from urllib.parse import parse_qsl
@@ -16,7 +17,7 @@ from waitctl.application.operations.bulk import BulkService
 from waitctl.application.waits.planning import MoveOptions
 from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.application.waits.scheduling import WaitSchedulingService
-from waitctl.domain.errors import InvalidWaitConfigurationError, PlanTooLargeError
+from waitctl.domain.errors import InvalidWaitConfigurationError, PlanTooLargeError, TooManyDeliveriesError
 from waitctl.domain.plans import Plan, PlanKind, PlanStatus
 from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web.access import ForbiddenError
@@ -32,8 +33,8 @@ Act = Callable[[Site, str, str, Form], str]
 
 _MOST_OF_FORM = 64 * 1024
 
-MOST_PLANNED = 10_000
-"""Waits that a plan may mean for the dashboard to make it, apply it or undo it."""
+MOST_AT_ONCE = 10_000
+"""Waits that a plan may mean for the dashboard to make it, apply it or undo it; deliveries that it retries."""
 
 _MOST_SECONDS = 20.0
 """How long a request works at a plan; what is left then is done by the next one."""
@@ -125,8 +126,14 @@ def retry(site: Site, actor: str, identifier: str, _: Form) -> str:
 
 
 def retry_dead(site: Site, actor: str, _: str, form: Form) -> str:
-    """Make every dead delivery due now, of a handler if one is named."""
-    DeliveryService(site.database, actor=actor).retry_dead(handler=form.get("handler") or None)
+    """Make every dead delivery due now, of a handler if one is named. Raises `TooManyDeliveriesError`."""
+    handler = form.get("handler") or None
+    try:
+        DeliveryService(site.database, actor=actor).retry_dead(handler=handler, cap=MOST_AT_ONCE)
+    except TooManyDeliveriesError as error:
+        which = "--all-dead" if handler is None else shlex.join(["--handler", handler])
+        hint = f"on the command line: waitctl delivery retry {which}"
+        raise TooManyDeliveriesError(error.message, hint=hint) from error
     return "retried"
 
 
@@ -165,7 +172,7 @@ async def plan_many(request: Request) -> Response:
     moves = MoveOptions(**given) if kind is PlanKind.RESCHEDULE else None
 
     def work() -> Plan:
-        return _bulk(site, actor).plan(kind, wanted, moves=moves, reason=_reason(form), cap=MOST_PLANNED)
+        return _bulk(site, actor).plan(kind, wanted, moves=moves, reason=_reason(form), cap=MOST_AT_ONCE)
 
     try:
         plan = await site.run(work)
@@ -195,9 +202,9 @@ def undo_plan(site: Site, actor: str, identifier: str, _: Form) -> str:
 def _refuse_large(bulk: BulkService, identifier: str, verb: str) -> None:
     """Raise `PlanTooLargeError` for a plan that the dashboard does not work at: the command line has made it."""
     plan = bulk.get_plan(identifier)
-    if plan.matched > MOST_PLANNED:
+    if plan.matched > MOST_AT_ONCE:
         raise PlanTooLargeError(
-            f"the plan means {plan.matched:,} waits, and the dashboard works at {MOST_PLANNED:,} at most",
+            f"the plan means {plan.matched:,} waits, and the dashboard works at {MOST_AT_ONCE:,} at most",
             hint=f"on the command line: waitctl bulk {verb} {plan.id}",
         )
 

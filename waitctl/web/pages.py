@@ -276,7 +276,7 @@ async def plan(request: Request, caller: Caller) -> Response:
     def look(site: Site) -> Values:
         service = BulkService(site.database)
         found = service.get_plan(request.path_params["plan_id"])
-        return {"plan": found, "sample": service.list_entries(found, limit=_SAMPLE), "most": actions.MOST_PLANNED}
+        return {"plan": found, "sample": service.list_entries(found, limit=_SAMPLE), "most": actions.MOST_AT_ONCE}
 
     return await _page(request, "plan.html", caller, look)
 

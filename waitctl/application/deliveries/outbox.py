@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from waitctl.application.id_lookup import DELIVERY, find_cursor, get_by_id
 from waitctl.domain.deliveries import Backlog, Delivery
-from waitctl.domain.errors import IllegalTransitionError
+from waitctl.domain.errors import IllegalTransitionError, TooManyDeliveriesError
 from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store import outcomes, overview
+
+_BATCH = 2_000
+"""Deliveries that a transaction retries."""
 
 
 class DeliveryService:
@@ -63,13 +66,24 @@ class DeliveryService:
             raise IllegalTransitionError(f"the delivery cannot be retried: it is {delivery.status}")
         return self.get_delivery(delivery.id)
 
-    def retry_dead(self, *, handler: str | None = None, workflow_id: str | None = None) -> list[Delivery]:
-        """Retry every dead delivery, of this handler and workflow if they are named. Returns them."""
+    def retry_dead(
+        self, *, handler: str | None = None, workflow_id: str | None = None, cap: int | None = None
+    ) -> list[Delivery]:
+        """Retry every dead delivery, of this handler and workflow if they are named. Returns them.
+
+        A batch is a transaction: ticks go on beside it, and what an interrupted run has left the next one retries.
+        Raises `TooManyDeliveriesError`, before anything has changed, when there are more than ``cap``.
+        """
         with self._database.read() as connection:
             dead = store.dead_ids(connection, handler=handler, workflow_id=workflow_id)
-        revived = sorted(self._retry(dead)) if dead else []
+        if cap is not None and len(dead) > cap:
+            raise TooManyDeliveriesError(
+                f"{len(dead):,} deliveries are dead, and no more than {cap:,} are retried here"
+            )
+        revived = sorted(each for batch in _batches(dead) for each in self._retry(batch))
         with self._database.read() as connection:
-            return store.get_deliveries(connection, revived)
+            found = [store.get_deliveries(connection, batch) for batch in _batches(revived)]
+        return [delivery for deliveries in found for delivery in deliveries]
 
     def _retry(self, delivery_ids: Sequence[str]) -> set[str]:
         def work(connection: Connection) -> set[str]:
@@ -98,3 +112,7 @@ class DeliveryService:
         if not landed:
             raise IllegalTransitionError(f"the delivery cannot be dropped: it is {delivery.status}")
         return self.get_delivery(delivery.id)
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
