@@ -76,4 +76,5 @@ def _soon(at: sa.Column[Any]) -> sa.Select[Any]:
 
 def _counted(kind: int, at: sa.ColumnElement[Any], how_many: sa.ColumnElement[int]) -> sa.Select[Any]:
     quarter = quarter_of(at)
-    return sa.select(sa.literal_column(str(kind), sa.Integer), quarter, how_many).group_by(quarter)
+    columns: tuple[sa.ColumnElement[Any], ...] = (sa.literal_column(str(kind), sa.Integer), quarter, how_many)
+    return sa.select(*columns).group_by(quarter)
