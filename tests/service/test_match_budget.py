@@ -18,7 +18,7 @@ ITEMS = 6_000
 BULKY = {"items": [{"n": number} for number in range(ITEMS)]}
 """A hundred kilobytes, in which it takes thousands of comparisons to look for an item."""
 
-LISTENERS = 400
+LISTENERS = 240
 EVENTS = 40
 
 
