@@ -22,8 +22,9 @@ from tests.cli.fork_server import preload
 from waitctl import Database, EventService, Settings, Tick, TickOptions, TickReport
 from waitctl.application import retention
 from waitctl.application.operations import bulk
+from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.errors import ConflictError
-from waitctl.domain.handlers import ExecConfig, HandlerConfig
+from waitctl.domain.handlers import ExecConfig, HandlerConfig, Target, WebhookConfig
 from waitctl.infrastructure import database
 from waitctl.infrastructure.executor import Connection, Engine
 
@@ -50,16 +51,23 @@ def kill_at(number: int, when: str) -> None:
 
 def tick(asked: dict[str, Any], **options: Any) -> TickReport:
     handlers = {}
-    if "exec" in asked:
+    if target := _target(asked):
         handlers["nudge"] = HandlerConfig(
             "nudge",
-            ExecConfig(tuple(asked["exec"])),
+            target,
             timeout=timedelta(seconds=asked.get("timeout", 30)),
             concurrency=asked.get("concurrency", 1),
+            retry=RetryPolicy(max_attempts=asked.get("max_attempts", RetryPolicy().max_attempts)),
         )
     settings = Settings(asked["url"], handlers=handlers)
     with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as opened:
         return Tick(opened, settings, TickOptions(batch_size=asked.get("batch_size", 2)), **options).run()
+
+
+def _target(asked: dict[str, Any]) -> Target | None:
+    if "webhook" in asked:
+        return WebhookConfig(asked["webhook"])
+    return ExecConfig(tuple(asked["exec"]), batch=asked.get("batch", False)) if "exec" in asked else None
 
 
 def ingest(asked: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from tests.interleaving import until
 from tests.invariants import invariants
+from tests.receiver import Receiver
 from waitctl import (
     Database,
     EventQuery,
@@ -219,6 +220,59 @@ def test_a_tick_killed_at_any_commit_loses_nothing(
         assert all([each, str(attempt)] in handed_out for each, attempt, _ in done)
         assert len({tuple(line) for line in handed_out}) == len(handed_out), "no attempt is handed out twice"
     assert in_flight, "no kill hit a lease"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["command", "batch", "webhook"])
+@pytest.mark.parametrize("max_attempts", [1, 2])
+def test_what_has_few_attempts_dies_only_if_its_handler_has_heard_of_it(
+    driver: Driver, url: str, copies: Callable[[], str], tmp_path: Path, kind: str, max_attempts: int
+) -> None:
+    """Killed right after any commit, that which counts attempts or that before what begins."""
+    with Database(url, as_of=START) as database:
+        for number in range(3):
+            WaitSchedulingService(database).create_fixed_time_wait("10m", WaitSpec(str(number), handler="nudge"))
+    log = tmp_path / "log"
+    log.touch()
+    with Receiver() as receiver:
+        asked: dict[str, Any] = {"max_attempts": max_attempts}
+        match kind:
+            case "command":
+                asked["exec"] = ["/bin/sh", "-c", f"echo $WAITCTL_DELIVERY_ID >> {log}"]
+            case "batch":
+                asked |= {"batch": True, "exec": ["/bin/sh", "-c", f"cat >> {log}"]}
+            case _:
+                asked["webhook"] = receiver.url
+
+        def heard() -> str:
+            return log.read_text() + " ".join(each.headers["webhook-id"] for each in receiver.requests)
+
+        for _, copy in at_every_commit(driver, copies, "tick", "after", **asked):
+            for days in range(4):
+                assert driver.run("tick", copy, LEASE_IS_OVER + timedelta(days=days), **asked) == 0
+            found = dict(rows(copy, deliveries.c.id, deliveries.c.status))
+            assert len(found) == 3
+            assert set(found.values()) <= {DeliveryStatus.DELIVERED, DeliveryStatus.DEAD}
+            until(lambda found=found: all(each in heard() for each in found), "what was begun before the kill")
+            check(copy)
+
+
+def test_what_kills_its_tick_before_it_is_counted_is_dead_in_the_end(driver: Driver, url: str) -> None:
+    """It costs no more ticks than one with the default attempts, and nobody else anything."""
+    with Database(url, as_of=START) as database:
+        for number in range(20):
+            asked = WaitSpec("poison" if number == 3 else str(number), handler="nudge")
+            WaitSchedulingService(database).create_fixed_time_wait("10m", asked)
+    command = ["/bin/sh", "-c", "case $WAITCTL_EXECUTION_ID in poison) kill -9 $PPID;; esac"]
+    at, crashes = TICK, 0
+    while driver.run("tick", url, at, exec=command, concurrency=1, batch_size=100, max_attempts=1):
+        crashes += 1
+        at += timedelta(days=1)
+    assert 1 <= crashes <= 8
+    found = rows(url, deliveries.c.status)
+    assert found.count((DeliveryStatus.DEAD,)) == 1
+    assert found.count((DeliveryStatus.DELIVERED,)) == 19
+    check(url)
 
 
 def test_a_delivery_that_kills_its_tick_every_time_is_dead_in_the_end(driver: Driver, url: str) -> None:

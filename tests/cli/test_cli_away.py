@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import sqlite3
 import subprocess
 import sys
+import termios
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +21,7 @@ from sqlalchemy.engine import make_url
 from tests.chaos.proxy import Proxy, before
 from tests.chaos.stage import Stage
 from tests.chaos.stops import ready_socket
-from tests.cli.processes import COMMAND, Waitctl, finish, interrupt
+from tests.cli.processes import COMMAND, SMALL_PIPE, Waitctl, finish, interrupt
 from tests.interleaving import until
 from tests.service.test_await import listeners
 
@@ -123,7 +126,16 @@ def test_a_watch_whose_database_is_away_reports_when_it_is_told_to_stop(
         ["create", "fixed-time", "1h"],
         ["await", "0123456789", "--timeout", "1h"],
         ["list"],
+        ["create", "--file"],
+        ["prune", "--older-than", "1d"],
+        ["bulk", "cancel", "--all"],
+        ["pending"],
+        ["metrics"],
+        ["export", "-"],
+        ["simulate", "--until", "1d"],
+        ["event", "list"],
     ],
+    ids=" ".join,
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_whatever_is_inside_a_statement(
@@ -133,7 +145,9 @@ def test_a_signal_ends_whatever_is_inside_a_statement(
     held.execute("LOCK TABLE workflow_events IN ACCESS EXCLUSIVE MODE")
     lines = tmp_path / "lines"
     lines.write_text(json.dumps({"type": "sms_reply", "contact": "ada", "id": "1"}))
-    given = [str(lines)] if command[-1] == "ingest" else []
+    if command[0] == "create" and "--file" in command:
+        lines.write_text(json.dumps({"type": "fixed-time", "duration": "1h"}))
+    given = [str(lines)] if command[-1] in {"ingest", "--file"} else []
     process = Waitctl(tmp_path, postgres_url).start(*command, *given)
     until(blocked(postgres_url), "a statement that waits")
     process.send_signal(number)
@@ -176,6 +190,43 @@ def test_what_copies_a_file_and_is_ended_leaves_all_or_nothing(
     assert finished.code in {0, 130}, finished
     assert [*tmp_path.glob(f".{command[-1]}.*")] == []
     assert (tmp_path / command[-1]).exists() is (finished.code == 0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("command", "on_stderr"),
+    [
+        (["tick", "--dry-run", "-o", "json"], False),
+        (["list", "-o", "ndjson"], False),
+        (["export", "-"], False),
+        (["event", "ingest", "bad"], True),
+        (["create", "--file", "bad"], True),
+    ],
+    ids=["tick", "list", "export", "ingest", "create"],
+)
+def test_a_signal_ends_what_nobody_reads(
+    run: Waitctl, command: list[str], on_stderr: bool, number: signal.Signals
+) -> None:
+    """Its pipe is full, and stays so."""
+    line = {"type": "fixed-time", "duration": "1h", "from": "2026-01-01T00:00:00Z", "context": {"filler": "x" * 400}}
+    run("create", "--file", "-", "-q", stdin=f"{json.dumps(line)}\n" * 200).ok()
+    (run.folder / "bad").write_text("no line of ours\n" * 2000)
+    process = run.start(*command)
+    stream = process.stderr if on_stderr else process.stdout
+    assert stream is not None
+
+    def is_full() -> bool:
+        held = array("i", [0])
+        fcntl.ioctl(stream, termios.FIONREAD, held)
+        return held[0] > SMALL_PIPE // 2  # a line that does not fit waits
+
+    until(lambda: is_full() or process.poll() is not None, "a full pipe")
+    assert process.poll() is None
+    process.send_signal(number)
+    process.wait(60)
+    finish(process)
+    assert process.returncode in {130, -number, -signal.SIGALRM}
 
 
 def test_ctrl_c_behind_a_silent_network(

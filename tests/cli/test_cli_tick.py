@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.processes import Waitctl, finish
 from tests.interleaving import until
+from tests.receiver import Receiver
 
 DUE = ("--from", "2020-01-01T00:00:00Z")
 
@@ -74,18 +75,71 @@ def test_a_signal_while_a_handler_hangs(run: Waitctl) -> None:
     assert "timed out after 1 s" in delivery["last_error"]
 
 
-def test_a_second_ctrl_c_waits_for_nobody(run: Waitctl) -> None:
+FUNCTIONS = """
+import pathlib, threading
+
+def block(_):
+    pathlib.Path("started").write_text("")
+    threading.Event().wait()
+"""
+
+HANG = {
+    "a command": """exec = ["sh", "-c", "echo > started; sleep 600"]""",
+    "one that ignores TERM": """exec = ["sh", "-c", "trap '' TERM; echo > started; while :; do sleep 1; done"]""",
+    "a batch": """exec = ["sh", "-c", "echo > started; sleep 600"]\nbatch = true""",
+    "a function": """python = "hanging:block\"""",
+    "one of the tick's own": """python = "hanging:block"\nown_process = false""",
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("watch", [False, True], ids=["tick", "watch"])
+@pytest.mark.parametrize("target", [*HANG.values(), "webhook"], ids=[*HANG, "a webhook"])
+def test_a_second_signal_ends_what_runs(run: Waitctl, target: str, watch: bool) -> None:
+    """Within ten seconds, and its attempt has failed. It is the same whichever of the two signals comes."""
+    config = run.folder / "config.toml"
+    (run.folder / "hanging.py").write_text(FUNCTIONS)
+    with Receiver() as receiver:
+
+        def hang(_: object, receiver: Receiver) -> None:
+            (run.folder / "started").touch()
+            receiver.ended.wait()
+
+        receiver.reply = hang
+        target = f'webhook = "{receiver.url}"' if target == "webhook" else target
+        config.write_text(f'[handlers.h]\n{target}\ntimeout = "10m"\n')
+        run("create", "fixed-time", "1h", *DUE, "--handler", "h").ok()
+        env = {"PYTHONPATH": os.pathsep.join([str(run.folder), *sys.path])}
+        process = run.start("--config", str(config), "tick", *(["--watch"] if watch else []), "-o", "json", env=env)
+        until(lambda: (run.folder / "started").exists() or process.poll() is not None, "what hangs")
+        # Two numbers: of one that comes again before it was heard, nobody would know that it came twice.
+        for number in (signal.SIGINT, signal.SIGTERM) if watch else (signal.SIGTERM, signal.SIGINT):
+            process.send_signal(number)
+        report = finish(process).ok().json
+    assert (report["stopped"], report["retried"], report["delivered"]) == ("interrupted", 1, 0)
+    [delivery] = run("delivery", "list", "-o", "json").ok().json["deliveries"]
+    assert (delivery["status"], delivery["attempt"]) == ("pending", 1)
+    assert "the tick was told to end at once" in delivery["last_error"]
+
+
+def send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal until the process has ended: one that comes before the last was heard may be taken for that."""
+
+    def has_ended() -> bool:
+        process.send_signal(number)
+        return process.poll() is not None
+
+    until(has_ended, "its end")
+
+
+def test_a_third_ctrl_c_waits_for_nobody(run: Waitctl) -> None:
     for name in ("started", "go"):
         os.mkfifo(run.folder / name)
-    config = handler(run, "echo > started; read line < go", "concurrency = 1")
-    for n in range(2):
-        run("create", "fixed-time", "1h", *DUE, "-e", f"e{n}", "--handler", "h").ok()
+    config = handler(run, "trap '' TERM; echo > started; read line < go", "concurrency = 1")
+    run("create", "fixed-time", "1h", *DUE, "--handler", "h").ok()
     process = run.start("--config", config, "tick")
     (run.folder / "started").read_text()
-    process.send_signal(signal.SIGINT)
-    pending = ("delivery", "list", "--status", "pending", "-o", "ndjson")
-    until(lambda: len(run(*pending).ok().lines) == 1, "what has not begun is given back")
-    process.send_signal(signal.SIGINT)
+    send(process, signal.SIGINT)
     assert finish(process).code == 130
     [left] = run("delivery", "list", "--status", "running", "-o", "json").ok().json["deliveries"]
     assert left["attempt"] == 1

@@ -269,9 +269,9 @@ def run(arguments: Sequence[str]) -> int:
         code = take_plain_values(typer.main.get_command(app)).main(
             arguments, prog_name="waitctl", standalone_mode=False, obj=Session(inline_command=inline)
         )
-        sys.stdout.flush()
         if code == ExitCode.INTERRUPTED:  # Typer turns Ctrl-C into an exit status, without a word
             return _interrupted(None, arguments)
+        sys.stdout.flush()
         return code if isinstance(code, int) else ExitCode.OK
     except Interrupted as stop:
         return _interrupted(stop.hint, arguments)
@@ -286,7 +286,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _interrupted(hint: str | None, arguments: Sequence[str]) -> ExitCode:
+    from waitctl.cli.stopping import end_soon
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends already: once more would only bring a traceback
+    end_soon()  # though nobody reads what it has still to say
     _report("interrupted", "interrupted", hint, arguments)
     return ExitCode.INTERRUPTED
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import stat
 import sys
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from waitctl.cli.interrupts import Interrupts
 from waitctl.cli.output import say
 from waitctl.cli.session import Session, session_of
+from waitctl.cli.stopping import end_soon
 from waitctl.domain.errors import DatabaseUnreachableError, InvalidSettingError, MissingLibraryError, WaitStepError
 from waitctl.infrastructure import systemd
 
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-_SECONDS_TO_FINISH = 10
+_SECONDS_TO_FINISH = 8
 """For which requests in flight go on once the server is told to stop."""
+
+_LOOK_UP = 0.2
+"""Seconds after which a signal that came meanwhile is noticed."""
 
 _UNIX_MODE = 0o660
 
@@ -80,7 +84,7 @@ def serve(
     _log(session.verbose)
     _look_at_database(session, ticks=tick)
     with _listening(host, port, uds, fd) as (listener, address):
-        server = _server(web, settings.serve, root, address, trusts_proxy=uds is not None)
+        server = _server(web, settings.serve, root, address, trusts_proxy=uds is not None, ticks=tick)
         _run(server, listener, session, ticks=tick)
 
 
@@ -197,7 +201,10 @@ def _tcp(host: str, port: int) -> socket.socket:
 # -- running -----------------------------------------------------------------------------------------------------------
 
 
-def _server(web: Starlette, config: ServeConfig, root_path: str, address: str, *, trusts_proxy: bool) -> uvicorn.Server:
+def _server(
+    web: Starlette, config: ServeConfig, root_path: str, address: str, *, trusts_proxy: bool, ticks: bool
+) -> uvicorn.Server:
+    """A server that says when it is ready. A signal ends it within ten seconds, unless it ``ticks``."""
     import uvicorn
 
     from waitctl.web.connections import BoundedConnection
@@ -211,6 +218,8 @@ def _server(web: Starlette, config: ServeConfig, root_path: str, address: str, *
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             web.state.site.news.stop()  # whoever is kept waiting is let go
+            if not ticks:
+                end_soon()
             super().handle_exit(sig, frame)
 
     return Server(
@@ -233,9 +242,8 @@ def _server(web: Starlette, config: ServeConfig, root_path: str, address: str, *
 
 
 def _run(server: uvicorn.Server, listener: socket.socket, session: Session, *, ticks: bool) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn raises it again when it has finished: that is no failure
-    ticking = _Ticking(session, server) if ticks else None
+    interrupts = Interrupts()  # uvicorn raises those again that it has heard, when it has finished: that is no failure
+    ticking = _Ticking(session, server, interrupts) if ticks else None
     if ticking is not None:
         ticking.start()
     server.run(sockets=[listener])
@@ -247,7 +255,8 @@ def _run(server: uvicorn.Server, listener: socket.socket, session: Session, *, t
 class _Ticking:
     """A resident tick beside the server. What ends it ends the server."""
 
-    def __init__(self, session: Session, server: uvicorn.Server) -> None:
+    def __init__(self, session: Session, server: uvicorn.Server, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
         self._session = session
         self._server = server
         self._stopping = threading.Event()
@@ -256,7 +265,6 @@ class _Ticking:
         self._thread = threading.Thread(target=self._run, name="tick")
 
     def start(self) -> None:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # as `tick` has it: whose parent ignores it hears of no child
         self._thread.start()
 
     def _run(self) -> None:
@@ -270,7 +278,12 @@ class _Ticking:
             with self._session.database() as database, Wakeup(database) as wakeup, redirect_stdout(sys.stderr):
                 self._wake = wakeup.wake
                 watch = Watch(
-                    database, self._session.settings(), TickOptions(), wakeup, interrupted=self._stopping.is_set
+                    database,
+                    self._session.settings(),
+                    TickOptions(),
+                    wakeup,
+                    interrupted=self._stopping.is_set,
+                    urged=self._interrupts.is_urgent,
                 )
                 watch.run(timedelta(seconds=5), say=say)
         except WaitStepError as error:
@@ -279,9 +292,10 @@ class _Ticking:
             self._server.should_exit = True
 
     def stop(self) -> None:
-        """Let it finish the batch in hand. Raises what ended it."""
+        """Let it finish what runs, or end that when a second signal comes. Raises what ended it."""
         self._stopping.set()
         self._wake()
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(_LOOK_UP)
         if self._error is not None:
             raise self._error

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -18,6 +15,7 @@ import typer
 from waitctl.application import logs
 from waitctl.application.processor.run import Phase, Stopped, TickOptions
 from waitctl.application.processor.tick import Tick, TickReport
+from waitctl.cli.interrupts import Interrupts
 from waitctl.cli.logs import write_logs
 from waitctl.cli.output import DocumentOption, ExitCode, Output, count, print_document, write_line
 from waitctl.cli.session import Session, session_of
@@ -76,7 +74,7 @@ def tick(
     """Process what is due, once.
 
     Events of the inbox table, due waits, expired listeners, then deliveries. Any number of ticks may overlap. SIGTERM
-    and Ctrl-C finish the batch in hand. Example: waitctl tick --time-budget 50s
+    and Ctrl-C finish the batch in hand; twice, they end what runs, too. Example: waitctl tick --time-budget 50s
     """
     if watch:
         _refuse_beside_watch(context)
@@ -103,9 +101,11 @@ def tick(
 def _tick_once(session: Session, options: TickOptions, as_of: str | None, output: Output, *, quiet: bool) -> TickReport:
     database = session.database(as_of=None if as_of is None else parse_instant(as_of, "--as-of"))
     with database:
-        run = Tick(database, session.settings(), options, interrupted=_on_signal(database.patience.hurry).is_set)
+        interrupts = Interrupts(database.patience.hurry)
+        run = Tick(database, session.settings(), options, interrupted=interrupts.is_set, urged=interrupts.is_urgent)
         with redirect_stdout(sys.stderr), _pinged(None if options.dry_run else session.settings().ping_url) as told:
             report = told(run.run())  # what functions print is words; data is the report alone
+        interrupts.over()
         if report.held and not quiet:
             _say_what_is_held(run)
     _say_what_is_missing(run)
@@ -188,11 +188,14 @@ def _watch(session: Session, options: TickOptions, interval: timedelta, output: 
     if session.settings().as_of is not None:
         raise InvalidSettingError("--watch goes by the real clock", hint="unset WAITCTL_AS_OF")
     with session.database() as database, Wakeup(database) as signal_:
-        interrupted = _on_signal(database.patience.hurry, signal_.wake)
-        resident = Watch(database, session.settings(), options, signal_, interrupted=interrupted.is_set)
+        interrupts = Interrupts(database.patience.hurry, signal_.wake)
+        resident = Watch(
+            database, session.settings(), options, signal_, interrupted=interrupts.is_set, urged=interrupts.is_urgent
+        )
         told = _Teller(session.settings().ping_url, quiet=quiet or not output.is_for_people)
         with redirect_stdout(sys.stderr):
             report = resident.run(interval, beat=told.hear, say=_say_warning)
+        interrupts.over()
     _say_what_is_missing(resident.tick)
     if not quiet:
         print_document(report.to_json(), output, human=lambda: _print_report(report))
@@ -238,27 +241,6 @@ def _phases(text: str) -> frozenset[Phase]:
         hint = did_you_mean(unknown[0], Phase) or f"of {', '.join(Phase)}"
         raise InvalidSettingError(f"--only: there is no phase {unknown[0]!a}", hint=hint)
     return frozenset(map(Phase, names))
-
-
-def _on_signal(*tell: Callable[[], None]) -> threading.Event:
-    """An event that SIGTERM and the first SIGINT set; the second SIGINT ends the process at once, as SIGKILL would.
-
-    The first also calls ``tell``. What runs goes on without it, and comes again when its lease has run out.
-    """
-    interrupted = threading.Event()
-
-    def stop(number: int, _: object) -> None:
-        if number == signal.SIGINT and interrupted.is_set():
-            # Not KeyboardInterrupt: every thread would wait for the handlers on its way out.
-            os._exit(ExitCode.INTERRUPTED)
-        interrupted.set()
-        for each in tell:
-            each()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who ignores it, as a parent may have, never hears how a child ended
-    return interrupted
 
 
 def _print_report(report: TickReport) -> None:

@@ -10,7 +10,7 @@ from waitctl.application.deliveries.payloads import make_payloads
 from waitctl.application.deliveries.workers import Care, HandlerWorkers, Leased
 from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.looks import WholeLooks
-from waitctl.domain.deliveries import Delivery, is_exhausted
+from waitctl.domain.deliveries import Delivery, RetryPolicy, is_exhausted
 from waitctl.domain.handlers import INLINE
 from waitctl.domain.pauses import Paused
 from waitctl.domain.values import dataclass
@@ -22,6 +22,12 @@ from waitctl.infrastructure.store.deliveries import Turns
 
 _COMMITTED_WITHIN = timedelta(seconds=5)
 """How long ago deliveries may have come into being that are not to be seen yet: their transaction goes on."""
+
+MOST_LAPSES = RetryPolicy().max_attempts
+"""Leases after which one that runs out makes a delivery suspect, though no attempt is counted.
+
+It may end its tick before that can be: so it costs as many ticks as one that is counted before.
+"""
 
 _UNKNOWN = Turns(None, None)
 
@@ -45,9 +51,9 @@ class Claim:
         return [Leased([delivery.lease for delivery, _ in some], some.__getitem__, care) for care, some in of.items()]
 
     def _care(self, delivery: Delivery) -> Care:
-        if delivery.attempt == 1:
-            return Care.NONE
-        return Care.ALONE if delivery.id in self.lapsed else Care.EXACT
+        if delivery.id in self.lapsed and (delivery.attempt > 1 or delivery.claims >= MOST_LAPSES):
+            return Care.ALONE
+        return Care.NONE if delivery.attempt == 1 else Care.EXACT
 
 
 class Claims:

@@ -6,7 +6,7 @@ they bring back. So the database claims and settles while handlers run, and no h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,9 +19,10 @@ from waitctl.application.deliveries.claiming import Claims
 from waitctl.application.deliveries.handler_factory import configured_handlers, make_handler
 from waitctl.application.deliveries.payloads import first_payloads
 from waitctl.application.deliveries.quota import SOON
-from waitctl.application.deliveries.results import ResultWriter, mark_exhausted
+from waitctl.application.deliveries.results import NO_STARTS, ResultWriter, Starts, mark_exhausted
 from waitctl.application.deliveries.workers import (
     LEASE_MARGIN,
+    Begun,
     HandlerCall,
     HandlerWorkers,
     Leased,
@@ -48,6 +49,9 @@ from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.handlers import HandlerNotReadyError
 from waitctl.infrastructure.store import deliveries as store
 from waitctl.infrastructure.store.due import LeasedBatch
+
+_AT_ONCE = 6.0
+"""Seconds for what is told to end at once, with those between TERM and KILL: ten are for the whole command."""
 
 _LOOK_AGAIN = 0.2
 """Seconds after which somebody who interrupts is noticed while handlers run."""
@@ -162,12 +166,18 @@ class Dispatcher:
 
     # -- claiming -------------------------------------------------------------------------------------------------
 
-    def run(self, *, may_claim: Callable[[], bool], interrupted: Callable[[], bool] = lambda: False) -> None:
+    def run(
+        self,
+        *,
+        may_claim: Callable[[], bool],
+        interrupted: Callable[[], bool] = lambda: False,
+        urged: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Claim, hand out and settle until `finish` was called and nothing is due.
 
         When ``may_claim`` says no (out of budget, interrupted), what has not started is given back, and what runs is
-        waited for: once ``interrupted``, until it is over or its own time is up. After a failure nothing is started:
-        what became of it could not be written down.
+        waited for: once ``interrupted``, until it is over or its own time is up; once ``urged``, for seconds. After a
+        failure nothing is started: what became of it could not be written down.
         """
         self._may_start = lambda: self._failure is None and may_claim()
         with ThreadPoolExecutor(1, thread_name_prefix="settle") as aside:
@@ -176,7 +186,7 @@ class Dispatcher:
                 while not self._is_over():
                     if not may_claim():
                         self._result_queue.wake()  # what has not begun is given back
-                        self._wait_for_what_runs(interrupted)
+                        self._wait_for_what_runs(interrupted, urged)
                         break
                     if self._claim():
                         continue
@@ -192,16 +202,26 @@ class Dispatcher:
                 self._result_queue.close()
             settled.result()
 
-    def _wait_for_what_runs(self, interrupted: Callable[[], bool]) -> None:
+    def _wait_for_what_runs(self, interrupted: Callable[[], bool], urged: Callable[[], bool]) -> None:
         def is_through() -> bool:
             return self._failure is not None or not self._in_hand()
 
+        is_stopping = False
         while not is_through():
-            if interrupted():
+            if urged():
+                self._stop(at_once=True)
+                self._wait_for(is_through, _AT_ONCE)
                 for workers in self._workers.values():
-                    workers.stop()
+                    workers.give_up()
                 self._wait_for(is_through)
+            elif interrupted() and not is_stopping:
+                is_stopping = True
+                self._stop(at_once=False)
             self._wait_for(is_through, _LOOK_AGAIN)
+
+    def _stop(self, *, at_once: bool) -> None:
+        for workers in self._workers.values():
+            workers.stop(at_once=at_once)
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:
@@ -285,11 +305,11 @@ class Dispatcher:
         try:
             goes_on = True
             while goes_on:
-                returned, goes_on = self._result_queue.take(self._renew_leases())
+                returned, begun, goes_on = self._result_queue.take(self._renew_leases())
                 for each in returned:
                     if each.failure is not None:
                         raise each.failure
-                self._settle(returned, self._next_calls())
+                self._settle(returned, self._next_calls(), begun)
         except BaseException as error:
             self._fail(error)
             raise
@@ -328,9 +348,16 @@ class Dispatcher:
         return begins
 
     def _settle(
-        self, returned: Sequence[Returned], begins: Sequence[tuple[HandlerWorkers, Sequence[HandlerCall]]] = ()
+        self,
+        returned: Sequence[Returned],
+        begins: Sequence[tuple[HandlerWorkers, Sequence[HandlerCall]]],
+        begun: Sequence[Begun],
     ) -> None:
-        """Write what became of calls, and that others begin, in one transaction; then give those to the workers."""
+        """Write what became of calls, and what begins, in one transaction; then give others to the workers.
+
+        Counted before are those that begin now; counted as begun those of which a handler has said so, or that are back
+        already.
+        """
         finished = [each for each in returned if each.results is not None]
         delivered: list[Lease] = []
         said: list[AttemptOutput] = []
@@ -344,35 +371,41 @@ class Dispatcher:
                     delivered.append(delivery.lease)
                 else:
                     failed.append((each.workers, delivery, result, _jitter()))
-        beginning = {lease for _, calls in begins for call in calls for lease in call.leases}
-        if delivered or failed or beginning:
-            begun = self._write(
+        counting: set[Lease] = set()
+        for workers, leases in [(e.workers, e.leases) for e in finished] + [(e.workers, e.leases) for e in begun]:
+            counting |= workers.count(leases)
+        starting = {lease for _, calls in begins for call in calls if call.counts_later for lease in call.leases}
+        beginning = {lease for _, calls in begins for call in calls if not call.counts_later for lease in call.leases}
+        if delivered or failed or counting or starting or beginning:
+            ours = self._write(
                 delivered,
                 lambda now: [
                     (workers, settle(delivery, result, workers.config.retry, now=now, jitter=jitter))
                     for workers, delivery, result, jitter in failed
                 ],
-                beginning,
+                Starts(counting | beginning, starting),
                 said,
             )
-            lost = frozenset(beginning - begun)
+            lost = frozenset((beginning | starting) - ours)
             for workers, calls in begins:
                 workers.begin(calls, lost, self._may_start)
             self._put_down([(workers, sorted(lost)) for workers, _ in begins if lost])
         for each in returned:
             if each.results is None:
-                self._release(each.workers, each.leases, begun=True)
+                uncounted = each.workers.count(each.leases)
+                self._release(each.workers, sorted(uncounted), begun=False)
+                self._release(each.workers, [lease for lease in each.leases if lease not in uncounted], begun=True)
         self._put_down([(each.workers, each.leases) for each in finished])
 
     def _write(
         self,
         delivered: Sequence[Lease],
         decide: Callable[[datetime], Sequence[tuple[HandlerWorkers, Settlement]]],
-        beginning: Collection[Lease] = (),
+        starts: Starts = NO_STARTS,
         said: Sequence[AttemptOutput] = (),
     ) -> set[Lease]:
-        """Write as `ResultWriter.write`, and count what became of them. Returns the leases of what begins."""
-        written = self._results.write(delivered, decide, beginning, said)
+        """Write as `ResultWriter.write`, and count what became of them. Returns the leases of what may start."""
+        written = self._results.write(delivered, decide, starts, said)
         became, asked = written.became, len(delivered) + len(written.settlements)
         if DeliveryStatus.PENDING in became:
             self._retried()
@@ -384,7 +417,7 @@ class Dispatcher:
                 dead=self.counts.dead + became.count(DeliveryStatus.DEAD),
                 stale=self.counts.stale + asked - written.taken - len(written.landed),
             )
-        return written.begun
+        return written.ours
 
 
 def _jitter() -> float:

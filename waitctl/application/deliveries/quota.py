@@ -17,10 +17,9 @@ AHEAD_PER_WORKER = 4
 """Calls that lie ready for each worker at first; more for a handler that is through with them in no time."""
 
 FEW_ATTEMPTS = 2
-"""Attempts that are too few for one to be counted before the delivery is in the hands of a worker.
+"""Attempts that are too few for one to be counted before the handler has the delivery.
 
-Such calls begin one by one: of those that a commit has begun together none may have reached the handler when another of
-them ends the tick.
+Such calls begin one by one, and those of a handler that tells when it begins are counted then.
 """
 
 MOST_IN_HAND = 2000

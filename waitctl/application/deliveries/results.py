@@ -18,13 +18,26 @@ if TYPE_CHECKING:
     from waitctl.infrastructure.database import Connection, Database
 
 
+class Starts(NamedTuple):
+    """What is handed to handlers: of ``counted`` an attempt is, and of ``uncounted`` once they have begun."""
+
+    counted: Collection[Lease]
+    uncounted: Collection[Lease]
+
+
+NO_STARTS = Starts((), ())
+
+
 class Written(NamedTuple):
-    """What was written: how many were taken, the settlements (those that ``landed``, by delivery), and what began."""
+    """What was written: how many were taken, the settlements (those that ``landed``, by delivery), and what may start.
+
+    Of the latter those that are ``ours``: still on the lease that was taken.
+    """
 
     taken: int
     settlements: Sequence[Settlement]
     landed: set[str]
-    begun: set[Lease]
+    ours: set[Lease]
 
     @property
     def became(self) -> list[DeliveryStatus]:
@@ -44,13 +57,10 @@ class ResultWriter:
         self,
         delivered: Sequence[Lease],
         decide: Callable[[datetime], Sequence[tuple[HandlerWorkers, Settlement]]],
-        beginning: Collection[Lease] = (),
+        starts: Starts = NO_STARTS,
         said: Sequence[AttemptOutput] = (),
     ) -> Written:
-        """Write what was delivered, what is decided of the others at the database's now, and what is about to begin.
-
-        Of the latter those have begun that are still on the lease that was taken.
-        """
+        """Write what was delivered, what is decided of the others at the database's now, and what starts."""
 
         def work(connection: Connection) -> tuple[Written, list[store.NamedDelivery]]:
             now = self._database.clock(connection)
@@ -63,16 +73,17 @@ class ResultWriter:
             }
             if dead:
                 outcomes.lock_waits(connection, dead)
+            ours = outcomes.begin_deliveries(connection, starts.counted) if starts.counted else set()
             taken = outcomes.deliver(connection, delivered, now=now) if delivered else 0
             landed = outcomes.settle_deliveries(connection, settlements) if settlements else set()
             if died := {delivery_id: dead[delivery_id] for delivery_id in sorted(landed.intersection(dead))}:
                 record_deaths(connection, self._database, died, now=now, actor=self._actor)
             if said:
                 outcomes.keep_outputs(connection, said)
-            begun = outcomes.begin_deliveries(connection, beginning) if beginning else set()
+            ours |= outcomes.find_on_lease(connection, starts.uncounted) if starts.uncounted else set()
             told = store.name_deliveries(connection, landed) if landed else []
-            began = {lease for lease in beginning if lease.delivery_id in begun}
-            return Written(taken, settlements, landed, began), told
+            leases = {lease for lease in (*starts.counted, *starts.uncounted) if lease.delivery_id in ours}
+            return Written(taken, settlements, landed, leases), told
 
         # Nobody waits for what was taken; what is due again may be another host's to try.
         written, told = self._database.write(work, is_news=lambda done: bool(done[0].settlements))

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
-from queue import SimpleQueue
+from functools import partial
+from queue import Empty, SimpleQueue
 from threading import Condition, Lock, Thread
 
 from waitctl.application.deliveries.attempts import WaitGroup
 from waitctl.application.deliveries.quota import AHEAD_PER_WORKER, FEW_ATTEMPTS, Quota
-from waitctl.domain.deliveries import Delivery, HandlerResult, Lease
+from waitctl.domain.deliveries import Delivery, Failed, HandlerResult, Lease
 from waitctl.domain.handlers import HandlerConfig
 from waitctl.domain.values import dataclass, replace
-from waitctl.infrastructure.handlers import Handler, Payload, forged
+from waitctl.infrastructure.handlers import Handler, Payload, forged, nothing
 from waitctl.infrastructure.handlers.commands import KILL_AFTER
 
 LEASE_MARGIN = timedelta(seconds=30)
@@ -27,13 +29,15 @@ _WORTH_SETTLING = 250
 _LINGER = 0.1
 """Seconds that fewer of them wait for others that are still out."""
 
+_GIVEN_UP = Failed("it was given up: the tick was told to end at once")
+
 
 class Care(Enum):
     """When a delivery may begin."""
 
     NONE = "with the others, and somewhat ahead of the workers of a quick handler"
     EXACT = "when a worker takes it: it has lost an attempt, and is to lose none in vain"
-    ALONE = "when no other such does: one of them may have ended the tick that had begun it"
+    ALONE = "when no other such does, and counted before: one of them may have ended the tick that had begun it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class HandlerCall:
     parts: Sequence[Leased]
     lost: frozenset[Lease] = frozenset()
     """Those whose leases are another's by now."""
+    counts_later: bool = False
+    """Whether its attempts are counted when the handler says that it has begun, and not before."""
 
     @property
     def care(self) -> Care:
@@ -80,6 +86,14 @@ class HandlerCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """A call that is with its handler now."""
+
+    workers: HandlerWorkers
+    leases: Sequence[Lease]
+
+
+@dataclass(frozen=True, slots=True)
 class Returned:
     """A call that a worker brings back. No results: it was not started any more. A failure is a defect: none raises."""
 
@@ -95,7 +109,9 @@ class Returned:
 
 
 class ResultQueue:
-    """Where workers put what they bring back. Who settles is woken by the first of it, and not by every other.
+    """Where workers put what they bring back, and what has begun.
+
+    Who settles is woken by the first of it, and not by every other.
 
     ``out`` says how many deliveries are begun and not brought back.
     """
@@ -104,6 +120,7 @@ class ResultQueue:
         self._out = out
         self._changed = Condition()
         self._returned: list[Returned] = []
+        self._begun: list[Begun] = []
         self._count = 0
         self._is_wanted = False
         self._lingers = False
@@ -118,6 +135,13 @@ class ResultQueue:
             if not self._lingers or self._is_enough():
                 self._changed.notify_all()
 
+    def note(self, begun: Begun) -> None:
+        """Say that a call has begun; it is to be written down soon."""
+        with self._changed:
+            self._begun.append(begun)
+            self._is_wanted = True
+            self._changed.notify_all()
+
     def wake(self) -> None:
         """Let `take` return."""
         with self._changed:
@@ -127,10 +151,10 @@ class ResultQueue:
     def _is_enough(self) -> bool:
         return self._is_closed or self._is_wanted or self._count >= _WORTH_SETTLING or self._out() == 0
 
-    def take(self, seconds: float) -> tuple[list[Returned], bool]:
+    def take(self, seconds: float) -> tuple[list[Returned], list[Begun], bool]:
         """Wait for something; then a moment for enough to settle at once, unless a handler is to get more.
 
-        Returns all there is, and whether more comes. Nothing when ``seconds`` went by first.
+        Returns all there is, what has begun, and whether more comes. Nothing when ``seconds`` went by first.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._returned or self._is_wanted or self._is_closed, seconds)
@@ -139,7 +163,8 @@ class ResultQueue:
                 self._changed.wait_for(self._is_enough, _LINGER)
             self._lingers = self._is_wanted = False
             returned, self._returned, self._count = self._returned, [], 0
-            return returned, not (self._is_closed and not returned)
+            begun, self._begun = self._begun, []
+            return returned, begun, not (self._is_closed and not returned)
 
     def close(self) -> None:
         """Nothing comes any more."""
@@ -166,20 +191,26 @@ class HandlerWorkers:
         """Deliveries of `in_hand` that are begun, and not brought back."""
         self.has_one_alone = False
         """Whether one of them is to be begun alone."""
+        self.uncounted: set[Lease] = set()
+        """Those that are begun and whose attempt is not counted yet."""
         self._result_queue = result_queue
         self._quota = Quota(config.concurrency, limit, begins_ahead=config.retry.max_attempts > FEW_ATTEMPTS)
         self._changing = Lock()
         self._leased: deque[Leased] = deque()
         self._leased_alone: deque[Leased] = deque()
         self._calls = 0
+        self._out: dict[int, HandlerCall] = {}
         self._queue: SimpleQueue[HandlerCall | None] = SimpleQueue()
         self._threads: list[Thread] = []
         self._renew_at = 0.0
+        self._counts_later = False
+        self._is_given_up = False
 
     def open(self, handler: Handler) -> None:
         """Begin with a handler that has been made."""
         self.handler = handler
         self._quota = replace(self._quota, most_at_once=handler.most_at_once, one_by_one=handler.one_by_one)
+        self._counts_later = handler.tells_what_begins and not self._quota.begins_ahead
 
     @property
     def lease(self) -> timedelta:
@@ -240,8 +271,11 @@ class HandlerWorkers:
     def reserve(self, room: int) -> tuple[int, int]:
         """Keep calls, and of these at most ``room`` deliveries, for what begins as it comes into being.
 
-        Older ones that are leased begin with the next of `next_calls`. Returns how many of either.
+        Older ones that are leased begin with the next of `next_calls`. Returns how many of either; none when attempts
+        are not counted before.
         """
+        if self._counts_later:
+            return 0, 0
         with self._changing:
             calls = self._quota.next_calls(self._calls, self.begun)
             kept = len(calls), min(sum(calls), room)
@@ -286,7 +320,7 @@ class HandlerWorkers:
             left -= len(first)
         self._calls += 1
         self.begun += count - left
-        return HandlerCall(parts)
+        return HandlerCall(parts, counts_later=self._counts_later and care is not Care.ALONE)
 
     def begin(self, calls: Sequence[HandlerCall], lost: frozenset[Lease], may_start: Callable[[], bool]) -> None:
         """Give the workers what has begun, without what is ``lost``; there are as many as there is to do."""
@@ -295,6 +329,10 @@ class HandlerWorkers:
                 call = replace(call, lost=theirs)  # noqa: PLW2901
                 with self._changing:
                     self.begun -= len(theirs)
+            if call.counts_later:
+                self.uncounted.update(call.leases)
+            with self._changing:
+                self._out[id(call)] = call
             self._queue.put(call)
         with self._changing:
             while len(self._threads) < min(self.config.concurrency, self._calls):
@@ -316,7 +354,7 @@ class HandlerWorkers:
             try:
                 addressed = call.read()
                 began = time.monotonic()
-                results = self._deliver([payload for _, payload in addressed])
+                results = self._deliver([payload for _, payload in addressed], self._teller(call))
                 paired = [(delivery, result) for (delivery, _), result in zip(addressed, results, strict=True)]
                 seconds = time.monotonic() - began
                 groups = [WaitGroup.of(payload.document["wait"]) for _, payload in addressed]
@@ -324,12 +362,18 @@ class HandlerWorkers:
             except BaseException as error:  # noqa: BLE001 (raised again where the run is)
                 self._bring_back(call, (), error)
 
-    def _deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+    def _teller(self, call: HandlerCall) -> Callable[[], None]:
+        """What a handler calls when a call has begun."""
+        if not call.counts_later:
+            return nothing
+        return partial(self._result_queue.note, Begun(self, call.leases))
+
+    def _deliver(self, payloads: Sequence[Payload], begun: Callable[[], None]) -> Sequence[HandlerResult]:
         """What becomes of these; what was forged goes to no handler."""
         assert self.handler is not None
         refused = [forged(payload) for payload in payloads]
         genuine = [payload for payload, refusal in zip(payloads, refused, strict=True) if refusal is None]
-        results = iter(self.handler.deliver(genuine) if genuine else ())
+        results = iter(self.handler.deliver(genuine, begun) if genuine else ())
         return [refusal or next(results) for refusal in refused]
 
     def _bring_back(
@@ -343,6 +387,8 @@ class HandlerWorkers:
     ) -> None:
         leases = call.leases
         with self._changing:
+            if self._out.pop(id(call), None) is None:
+                return  # given up
             self._calls -= 1
             self.begun -= len(leases)
             if call.care is Care.ALONE:
@@ -368,16 +414,35 @@ class HandlerWorkers:
         """Note that the leases run from now."""
         self._renew_at = time.monotonic() + self.lease.total_seconds() / 2
 
-    def stop(self) -> None:
-        """Let the handler end what outlives its timeout."""
+    def count(self, leases: Sequence[Lease]) -> set[Lease]:
+        """Those of which the attempt is still to be counted; from now on it is."""
+        uncounted = self.uncounted.intersection(leases)
+        self.uncounted -= uncounted
+        return uncounted
+
+    def stop(self, *, at_once: bool) -> None:
+        """Let the handler end what outlives its timeout, or all that it can end."""
         if self.handler is not None:
-            self.handler.stop()
+            self.handler.stop(at_once=at_once)
+
+    def give_up(self) -> None:
+        """Bring back what does not come back: nobody waits for it any more."""
+        with suppress(Empty):
+            while (call := self._queue.get_nowait()) is not None:
+                self._bring_back(call, None)
+        with self._changing:
+            out = list(self._out.values())
+        self._is_given_up = bool(out)
+        for call in out:
+            addressed = call.read()
+            groups = [WaitGroup.of(payload.document["wait"]) for _, payload in addressed]
+            self._bring_back(call, [(delivery, _GIVEN_UP) for delivery, _ in addressed], groups=groups)
 
     def close(self) -> None:
         """End the workers, once what they have begun is done, and let go of the handler."""
         for _ in self._threads:
             self._queue.put(None)
-        for thread in self._threads:
+        for thread in () if self._is_given_up else self._threads:
             thread.join()
         if self.handler is not None:
             self.handler.close()

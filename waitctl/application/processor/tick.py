@@ -118,7 +118,10 @@ class TickReport:
 
 
 class Tick:
-    """Runs the processor once. ``interrupted`` is asked between batches and ends the run cleanly."""
+    """Runs the processor once. ``interrupted`` is asked between batches and ends the run cleanly.
+
+    Once ``urged``, too, it ends what it runs, and within seconds.
+    """
 
     def __init__(
         self,
@@ -127,11 +130,13 @@ class Tick:
         options: TickOptions | None = None,
         *,
         interrupted: Callable[[], bool] = lambda: False,
+        urged: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
         self._settings = settings
         self._options = (options or TickOptions()).checked()
         self._interrupted = interrupted
+        self._urged = urged
         self._inline = InlineCommands(settings, database)
         self._actor = f"tick@{host_name()}:{os.getpid()}"
         self._begin()
@@ -234,7 +239,9 @@ class Tick:
         from concurrent.futures import ThreadPoolExecutor, wait
 
         with self.dispatcher() as dispatcher, ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside:
-            delivering = aside.submit(dispatcher.run, may_claim=self.current.may_go_on, interrupted=self._interrupted)
+            delivering = aside.submit(
+                dispatcher.run, may_claim=self.current.may_go_on, interrupted=self._interrupted, urged=self._urged
+            )
             try:
                 self.resolver.resolve_all(dispatcher)
             finally:

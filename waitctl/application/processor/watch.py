@@ -42,7 +42,7 @@ _OTHERS_HAVE_IT = 0.2
 
 
 class Watch:
-    """Runs a `Tick` that stays. ``interrupted`` is asked between batches; who sets it calls ``signal.wake``."""
+    """Runs a `Tick` that stays. ``interrupted`` and ``urged`` as it has them; who sets them calls ``signal.wake``."""
 
     def __init__(
         self,
@@ -52,12 +52,14 @@ class Watch:
         signal: Wakeup,
         *,
         interrupted: Callable[[], bool] = lambda: False,
+        urged: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
         self._settings = settings
         self._options = replace(options, time_budget=_FOREVER)
         self._signal = signal
         self._interrupted = interrupted
+        self._urged = urged
         self._rounds = 0
         self._good_rounds = 0
         self._looked_at: datetime | None = None
@@ -150,7 +152,10 @@ class Watch:
         beaten_at = time.monotonic()
         with ThreadPoolExecutor(1, thread_name_prefix="dispatch") as aside:
             delivering = aside.submit(
-                dispatcher.run, may_claim=lambda: not self._interrupted(), interrupted=self._interrupted
+                dispatcher.run,
+                may_claim=lambda: not self._interrupted(),
+                interrupted=self._interrupted,
+                urged=self._urged,
             )
             delivering.add_done_callback(lambda _: self._signal.wake())
             try:

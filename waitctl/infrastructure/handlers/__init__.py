@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 from waitctl.domain.deliveries import HandlerResult, Rejected
@@ -88,6 +88,10 @@ def forged(payload: Payload) -> Rejected | None:
     return None
 
 
+def nothing() -> None:
+    """For whoever need not know."""
+
+
 class Handler(Protocol):
     """Takes payloads and says what became of each; several threads call at once. Must not raise.
 
@@ -107,12 +111,23 @@ class Handler(Protocol):
         """
         ...
 
-    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
-        """Hand payloads over and wait for what becomes of each, in their order."""
+    @property
+    def tells_what_begins(self) -> bool:
+        """Whether a call says when it has begun. One that may end the tick before that could be written does not."""
         ...
 
-    def stop(self) -> None:
-        """End what outlives its own timeout from now on: the run was told to end. Called once, while some are out."""
+    def deliver(self, payloads: Sequence[Payload], begun: Callable[[], None] = nothing) -> Sequence[HandlerResult]:
+        """Hand payloads over and wait for what becomes of each, in their order.
+
+        ``begun`` is called once they are with whoever takes them, or not at all when that is soon over; perhaps twice.
+        """
+        ...
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """End what outlives its own timeout from now on, or all that can be ended: the run was told to end.
+
+        Called while some are out; ``at_once`` perhaps after it was called without.
+        """
         ...
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import NamedTuple
@@ -60,6 +60,8 @@ class CommandEnd(NamedTuple):
     timed_out: bool
     said: str
     named: bytes = b""
+    was_told: bool = False
+    """Whether it was asked to end, and ended, before its time was up."""
 
     @property
     def output(self) -> str:
@@ -79,17 +81,21 @@ def run_command(
     folder: str | None = None,
     apart: bool = False,
     reserve: bool = True,
+    begun: Callable[[], None] = lambda: None,
+    told: int | None = None,
 ) -> CommandEnd:
     """Run a command that gets ``body`` on its standard input, in a session of its own, and wait for its end.
 
     Its exit counts, not the end of what a child of it may go on writing. ``apart`` keeps its standard output by itself;
-    ``reserve`` leaves descriptors to everything else. Raises `OSError`, `NoRoomError`, and `ValueError` for arguments
+    ``reserve`` leaves descriptors to everything else; ``begun`` is called when it runs; it is ended when the other end
+    of ``told`` is closed. Raises `OSError`, `NoRoomError`, and `ValueError` for arguments
     that hold a NUL.
     """
     highest = _highest_descriptor() if reserve else math.inf
     command = _start(argv, body, environment, folder, highest, apart=apart)
     try:
-        return command.attend(timeout.total_seconds())
+        begun()
+        return command.attend(timeout.total_seconds(), told)
     finally:
         command.close()
 
@@ -168,25 +174,30 @@ class _Command:
             self._exit = os.pidfd_open(process.pid)
             self._poll.register(self._exit, select.POLLIN)
 
-    def attend(self, timeout: float) -> CommandEnd:
-        """Feed it and hear it until it has ended. One that is out of time is asked to end, then ended."""
+    def attend(self, timeout: float, told: int | None = None) -> CommandEnd:
+        """Feed it and hear it until it has ended. One that is out of time, or ``told`` to end, is asked, then ended."""
         deadline = time.monotonic() + timeout
-        timed_out = False
+        asked = was_told = False
+        if told is not None:
+            self._poll.register(told, 0)  # its other end being closed is always heard
         while (status := self._exit_status()) is None:
             if (left := deadline - time.monotonic()) <= 0:
-                self._signal(signal.SIGKILL if timed_out else signal.SIGTERM)
-                deadline = math.inf if timed_out else time.monotonic() + KILL_AFTER.total_seconds()
-                timed_out = True
+                self._signal(signal.SIGKILL if asked else signal.SIGTERM)
+                deadline = math.inf if asked else time.monotonic() + KILL_AFTER.total_seconds()
+                asked = True
                 continue
             for descriptor, _ in self._poll.poll(self._milliseconds(left)):
                 if descriptor == self._feed:
                     self._send()
                 elif descriptor in self._open:
                     self._receive(descriptor)
-        if timed_out:
+                elif descriptor == told:
+                    self._poll.unregister(descriptor)
+                    was_told, deadline = not asked, deadline if asked else -math.inf
+        if asked:
             self._signal(signal.SIGKILL)  # what it left behind in its group
         self._drain()
-        return CommandEnd(status, timed_out, self._said, self._named)
+        return CommandEnd(status, asked and not was_told, self._said, self._named, was_told)
 
     def _milliseconds(self, left: float) -> int:
         """How long to wait for news."""

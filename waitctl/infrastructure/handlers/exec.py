@@ -13,7 +13,7 @@ from datetime import timedelta
 from threading import Condition
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
-from waitctl.infrastructure.handlers import Payload
+from waitctl.infrastructure.handlers import Payload, nothing
 from waitctl.infrastructure.handlers.commands import MOST_NAMED, CommandEnd, NoRoomError, run_command
 
 _MOST_IN_A_BATCH = 1000
@@ -28,6 +28,7 @@ class ExecHandler:
     """
 
     one_by_one = False
+    tells_what_begins = True
 
     def __init__(
         self, argv: tuple[str, ...], timeout: timedelta, environment: Mapping[str, str], *, batch: bool = False
@@ -43,18 +44,20 @@ class ExecHandler:
         self._batch = batch
         self._changed = Condition()
         self._running = 0
+        self._told, self._teller = os.pipe()  # closed at one end: what runs is to end
+        self._is_stopped = False
 
     @property
     def most_at_once(self) -> int:
         """A batch, or one."""
         return _MOST_IN_A_BATCH if self._batch else 1
 
-    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+    def deliver(self, payloads: Sequence[Payload], begun: Callable[[], None] = nothing) -> Sequence[HandlerResult]:
         """Run the command for one payload, or for a batch of them."""
         first = payloads[0]
         argv, folder = self._command(first)
         try:
-            ended = self._run(argv, folder, payloads)
+            ended = self._run(argv, folder, payloads, begun)
         except NoRoomError as error:
             return [Deferred(f"cannot run {argv[0]}: {error}")] * len(payloads)
         except OSError as error:
@@ -65,7 +68,9 @@ class ExecHandler:
         timeout = self._timeout.total_seconds()
         return _judge_batch(payloads, timeout, ended) if self._batch else [_judge_command(ended, timeout)]
 
-    def _run(self, argv: Sequence[str], folder: str | None, payloads: Sequence[Payload]) -> CommandEnd:
+    def _run(
+        self, argv: Sequence[str], folder: str | None, payloads: Sequence[Payload], begun: Callable[[], None]
+    ) -> CommandEnd:
         """Run a command. While the system has no room for it, wait until another one has ended.
 
         Raises `NoRoomError` when there is none for it alone, and what `run_command` raises.
@@ -85,6 +90,8 @@ class ExecHandler:
                     folder=folder,
                     apart=self._batch,
                     reserve=others > 0,
+                    begun=begun,
+                    told=self._told,
                 )
             except NoRoomError:
                 if not others:
@@ -103,11 +110,16 @@ class ExecHandler:
         """What runs for a payload, and in which folder."""
         return self._argv, None
 
-    def stop(self) -> None:
-        """Its commands end by their timeout anyhow."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """Its commands end by their timeout anyhow, or when they are told to."""
+        if at_once and not self._is_stopped:
+            self._is_stopped = True
+            os.close(self._teller)
 
     def close(self) -> None:
-        """Nothing is kept."""
+        """Let go of what tells commands to end."""
+        self.stop(at_once=True)
+        os.close(self._told)
 
 
 class InlineHandler(ExecHandler):
@@ -128,12 +140,12 @@ class InlineHandler(ExecHandler):
         self._verifies = verifies
         self._otherwise = otherwise
 
-    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+    def deliver(self, payloads: Sequence[Payload], begun: Callable[[], None] = nothing) -> Sequence[HandlerResult]:
         """Run a wait's command, once it is known to be this user's: others may have written since it was claimed."""
         (payload,) = payloads
         wait = payload.document["wait"]
         if self._verifies(wait["id"], wait["command"], payload.signature):
-            return super().deliver(payloads)
+            return super().deliver(payloads, begun)
         return [Deferred(self._otherwise)]
 
     def _command(self, payload: Payload) -> tuple[Sequence[str], str | None]:
@@ -174,6 +186,8 @@ def _judge_command(ended: CommandEnd, timeout: float) -> HandlerResult:
     match status:
         case 0:
             return Delivered(output)
+        case _ if ended.was_told and status not in {os.EX_TEMPFAIL, os.EX_DATAERR, os.EX_CONFIG}:
+            return Failed(f"it was ended: the tick was told to end at once{said}", output=output)
         case os.EX_TEMPFAIL:
             return Deferred(f"exit status 75{said}", output=output)
         case os.EX_DATAERR | os.EX_CONFIG:

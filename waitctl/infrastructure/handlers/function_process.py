@@ -31,6 +31,9 @@ from waitctl.infrastructure.handlers.functions import FunctionHandler
 LENGTH = 8
 """Bytes of the number that a call begins with."""
 
+BEGINS = b"!"
+"""What comes before all lines when the call is to tell that it begins."""
+
 NOT_BEGUN, BEGUN, DELIVERED, NOT_DELIVERED = range(4)
 """Where a document stands."""
 
@@ -103,8 +106,10 @@ def _answer_calls(handler: FunctionHandler, ears: Ears, channel: socket.socket, 
             size = int.from_bytes(length)
             if len(call := calls.read(size)) < size or len(length) < LENGTH:
                 return  # the tick went while it spoke
-            documents = marshal.loads(call)
+            documents, tells = marshal.loads(call)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _FATAL)
+            if tells:
+                channel.sendall(BEGINS)
             for place, document in enumerate(documents):
                 progress[place] = BEGUN
                 result = handler.call(document)

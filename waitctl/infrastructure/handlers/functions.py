@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, cast
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.domain.handlers import Dead, Retry
 from waitctl.domain.text import JsonObject, storable
-from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
+from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload, nothing
 
 if TYPE_CHECKING:
     from asyncio import Runner
@@ -38,6 +38,7 @@ class FunctionHandler:
 
     most_at_once = 64
     one_by_one = True
+    tells_what_begins = False
 
     def __init__(self, reference: str, timeout: timedelta) -> None:
         self._function = _load(reference)
@@ -45,7 +46,7 @@ class FunctionHandler:
         # Event loops, one a coroutine that runs, kept for the next: clients of a library may be bound to theirs.
         self._loops: SimpleQueue[Runner] = SimpleQueue()
 
-    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+    def deliver(self, payloads: Sequence[Payload], begun: Callable[[], None] = nothing) -> Sequence[HandlerResult]:
         """Call the function for each and judge how it ends."""
         return [self.call(payload.document) for payload in payloads]
 
@@ -59,7 +60,7 @@ class FunctionHandler:
             return _judge_exception(error)
         return Delivered()
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
         """Nobody can end a function of this process."""
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from threading import Lock
 
 from waitctl.domain.deliveries import Delivered, Failed, HandlerResult
 from waitctl.domain.text import to_json
-from waitctl.infrastructure.handlers import Payload
+from waitctl.infrastructure.handlers import Payload, nothing
 from waitctl.infrastructure.redaction import redact
 
 
@@ -20,12 +20,13 @@ class NotifyHandler:
 
     most_at_once = 1
     one_by_one = True
+    tells_what_begins = True
 
     def __init__(self, send: Callable[[str], None]) -> None:
         self._send = send
         self._one_at_a_time = Lock()  # PostgreSQL commits notifications one by one: more connections gain nothing
 
-    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+    def deliver(self, payloads: Sequence[Payload], begun: Callable[[], None] = nothing) -> Sequence[HandlerResult]:
         """Send each."""
         return [self._deliver(payload) for payload in payloads]
 
@@ -42,7 +43,7 @@ class NotifyHandler:
             return Failed(f"NOTIFY failed: {redact(str(error).partition(chr(10))[0])}")
         return Delivered()
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
         """Nothing is waited for."""
 
     def close(self) -> None:

@@ -24,9 +24,9 @@ from threading import Condition, Lock, Timer
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.domain.values import dataclass
-from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
+from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload, nothing
 from waitctl.infrastructure.handlers.commands import KILL_AFTER
-from waitctl.infrastructure.handlers.function_process import DELIVERED, KINDS, LENGTH, NOT_BEGUN
+from waitctl.infrastructure.handlers.function_process import BEGINS, DELIVERED, KINDS, LENGTH, NOT_BEGUN
 from waitctl.infrastructure.redaction import redact
 
 _MOST_AT_ONCE = 64
@@ -49,6 +49,7 @@ class PythonHandler:
 
     most_at_once = _MOST_AT_ONCE
     one_by_one = True
+    tells_what_begins = True
 
     def __init__(self, function: str, timeout: timedelta) -> None:
         self._function = function
@@ -58,32 +59,32 @@ class PythonHandler:
         self._turns = _Turns()
         self._stopping: Timer | None = None
         self._is_stopped = False
+        self._why_stopped = "it outlived its timeout when the tick was told to end"
 
-    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+    def deliver(self, payloads: Sequence[Payload], begun: Callable[[], None] = nothing) -> Sequence[HandlerResult]:
         """Call the function for each."""
         results: dict[int, HandlerResult] = {}
         while left := [place for place in range(len(payloads)) if place not in results]:
             with self._turns.shared():
-                answer = self._call([payloads[place] for place in left])
+                answer = self._call([payloads[place] for place in left], begun)
             results.update((left[place], result) for place, result in answer.results.items())
             for place in answer.interrupted:
                 if self._is_stopped:
-                    why = f"it outlived its timeout when the tick was told to end: {answer.ended}"
-                    results[left[place]] = Failed(why)
+                    results[left[place]] = Failed(f"{self._why_stopped}: {answer.ended}")
                     continue
                 with self._turns.alone():
-                    alone = self._call([payloads[left[place]]])
+                    alone = self._call([payloads[left[place]]], begun)
                 results[left[place]] = alone.results.get(0) or Failed(f"its process ended: {alone.ended}")
         return [results[place] for place in range(len(payloads))]
 
-    def _call(self, payloads: Sequence[Payload]) -> _Answer:
+    def _call(self, payloads: Sequence[Payload], begun: Callable[[], None]) -> _Answer:
         """Call the function for as many as it comes to: one at least, or all are to be tried later."""
         ended = ""
         for _ in range(_MOST_STARTS):
             if self._is_stopped:
                 return _Answer.deferred(len(payloads), "the tick was told to end")
             try:
-                answer = self._running().call(payloads)
+                answer = self._running().call(payloads, begun)
             except HandlerNotReadyError as error:
                 return _Answer.deferred(len(payloads), str(error))
             if answer.results or answer.interrupted:
@@ -103,9 +104,14 @@ class PythonHandler:
             self._process.close()
             self._process = None
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
         """End the process when what it runs has had its timeout once more: it may block, or be stopped itself."""
-        self._stopping = Timer((self._timeout + KILL_AFTER).total_seconds(), self._kill)
+        if self._stopping is not None:
+            self._stopping.cancel()
+        if at_once:
+            self._why_stopped = "it was ended: the tick was told to end at once"
+        seconds = 0.0 if at_once else (self._timeout + KILL_AFTER).total_seconds()
+        self._stopping = Timer(seconds, self._kill)
         self._stopping.daemon = True
         self._stopping.start()
 
@@ -222,13 +228,14 @@ class _Process:
                 status = self._process.wait()
         return f"exit status {status}" if status >= 0 else f"ended by signal {_signal_name(-status)}"
 
-    def call(self, payloads: Sequence[Payload]) -> _Answer:
+    def call(self, payloads: Sequence[Payload], begun: Callable[[], None]) -> _Answer:
         """Call the function for each payload."""
         try:
             channel = self._idle.get_nowait()
         except Empty:
             channel = _Channel()
-        lines, is_complete = channel.exchange(self._control, _marshalled(payloads), self.has_ended)
+        call = _marshalled(payloads, tells=begun is not nothing)
+        lines, is_complete = channel.exchange(self._control, call, self.has_ended, begun)
         stands = channel.progress[: len(payloads)]
         results = _results(stands, lines)
         if is_complete:
@@ -258,7 +265,7 @@ class _Channel:
         self._socket, self._theirs = socket.socketpair()
 
     def exchange(
-        self, control: socket.socket, documents: bytes, has_ended: Callable[[], bool]
+        self, control: socket.socket, documents: bytes, has_ended: Callable[[], bool], begun: Callable[[], None]
     ) -> tuple[list[bytes], bool]:
         """Call with these documents. Returns the lines that came, and whether the call came to its end."""
         self.progress[:] = bytes(_MOST_AT_ONCE)
@@ -269,6 +276,9 @@ class _Channel:
             return [], False
         came = b""
         while self._has_more(has_ended) and (data := self._receive()):
+            if data.startswith(BEGINS):
+                begun()
+                data = data[len(BEGINS) :]
             came += data
             if came == b"\n" or came.endswith(b"\n\n"):
                 return came.split(b"\n")[:-2], True
@@ -308,11 +318,12 @@ class _Channel:
         self._socket.close()
 
 
-def _marshalled(payloads: Sequence[Payload]) -> bytes:
+def _marshalled(payloads: Sequence[Payload], *, tells: bool) -> bytes:
+    """The documents, and whether to tell that the call begins."""
     try:
-        return marshal.dumps([payload.document for payload in payloads])
+        return marshal.dumps(([payload.document for payload in payloads], tells))
     except ValueError:  # what is no plain value, but is written as one
-        return marshal.dumps([json.loads(payload.body) for payload in payloads])
+        return marshal.dumps(([json.loads(payload.body) for payload in payloads], tells))
 
 
 def _results(stands: bytes, lines: Sequence[bytes]) -> dict[int, HandlerResult]:

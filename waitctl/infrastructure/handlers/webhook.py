@@ -30,7 +30,7 @@ from urllib.parse import SplitResult, urlsplit
 from waitctl.domain.deliveries import MAX_OUTPUT, Delivered, Failed, HandlerResult, Rejected
 from waitctl.domain.text import storable
 from waitctl.domain.values import dataclass
-from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload
+from waitctl.infrastructure.handlers import HandlerNotReadyError, Payload, nothing
 from waitctl.infrastructure.redaction import redact
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class WebhookHandler:
 
     most_at_once = 1
     one_by_one = True
+    tells_what_begins = True
 
     def __init__(self, url: str, timeout: timedelta, clock: Callable[[], datetime], secrets: str | None = None) -> None:
         self._url = urlsplit(url)
@@ -72,13 +73,13 @@ class WebhookHandler:
         self._context = ssl.create_default_context() if self._url.scheme == "https" else None
         self._idle: deque[_Connection] = deque()
 
-    def deliver(self, payloads: Sequence[Payload]) -> Sequence[HandlerResult]:
+    def deliver(self, payloads: Sequence[Payload], begun: Callable[[], None] = nothing) -> Sequence[HandlerResult]:
         """Post each payload and judge the answer."""
-        return [self._deliver(payload) for payload in payloads]
+        return [self._deliver(payload, begun) for payload in payloads]
 
-    def _deliver(self, payload: Payload) -> HandlerResult:
+    def _deliver(self, payload: Payload, begun: Callable[[], None]) -> HandlerResult:
         try:
-            return self._exchange(payload, time.monotonic() + self._timeout)
+            return self._exchange(payload, time.monotonic() + self._timeout, begun)
         except TimeoutError:
             return Failed(f"timed out after {self._timeout:g} s")
         except ssl.SSLError as error:
@@ -88,7 +89,7 @@ class WebhookHandler:
         except HTTPException as error:
             return Failed(f"{self._url.hostname} does not speak HTTP: {type(error).__name__}")
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
         """Its exchanges end by their timeout anyhow."""
 
     def close(self) -> None:
@@ -96,12 +97,12 @@ class WebhookHandler:
         while self._idle:
             self._idle.pop().close()
 
-    def _exchange(self, payload: Payload, deadline: float) -> HandlerResult:
+    def _exchange(self, payload: Payload, deadline: float, begun: Callable[[], None]) -> HandlerResult:
         request = self._request(payload)
         if (kept := self._kept()) is not None:
             with suppress(ConnectionError):  # the server closed it while it was idle: nobody's failure
-                return self._post(kept, request, deadline)
-        return self._post(_Connection(self._url, self._context), request, deadline)
+                return self._post(kept, request, deadline, begun)
+        return self._post(_Connection(self._url, self._context), request, deadline, begun)
 
     def _kept(self) -> _Connection | None:
         """A connection of before. One on which something has come meanwhile would take that for its next answer."""
@@ -113,14 +114,18 @@ class WebhookHandler:
                 connection.close()
         return None
 
-    def _post(self, connection: _Connection, request: bytes, deadline: float) -> HandlerResult:
+    def _post(
+        self, connection: _Connection, request: bytes, deadline: float, begun: Callable[[], None]
+    ) -> HandlerResult:
         connection.deadline = deadline
         reusable = False
         try:
-            begun = connection.exchange(request)
-            if reusable := _is_plain_success(begun):
-                return Delivered(_tail_of(begun.partition(b"\r\n\r\n")[2], MAX_OUTPUT))
-            with connection.response(begun) as response:
+            connection.send(request)
+            begun()
+            answer = connection.receive()
+            if reusable := _is_plain_success(answer):
+                return Delivered(_tail_of(answer.partition(b"\r\n\r\n")[2], MAX_OUTPUT))
+            with connection.response(answer) as response:
                 text = _read(response)
                 # Python 3.11 does not call a body of known length closed when it has given out all of it.
                 is_whole = response.status >= 200 and (response.isclosed() or response.length == 0)
@@ -200,11 +205,15 @@ class _Connection:
             raise TimeoutError
         return left
 
-    def exchange(self, request: bytes) -> bytes:
-        """Send a request. Returns the first of what is answered, which may be all of it."""
+    def send(self, request: bytes) -> None:
+        """Send a request."""
         if self._socket is None:
             self._socket = self._connect()
         self._socket.sendall(request)
+
+    def receive(self) -> bytes:
+        """The first of what is answered, which may be all of it."""
+        assert self._socket is not None
         return self._socket.receive()
 
     def is_silent(self) -> bool:

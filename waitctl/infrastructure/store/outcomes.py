@@ -27,11 +27,16 @@ def deliver(connection: Connection, leases: Iterable[Lease], *, now: datetime) -
 
 
 def begin_deliveries(connection: Connection, leases: Iterable[Lease]) -> set[str]:
-    """Count an attempt of each, before it begins, with the fence of `deliver`. Returns the ids that landed.
+    """Count an attempt of each, with the fence of `deliver`. Returns the ids that landed.
 
     What becomes of one that did not land is another's: it must not begin.
     """
     return set(connection.execute(kept("begin_deliveries"), {"taken": lease_rows(leases)}).scalars())
+
+
+def find_on_lease(connection: Connection, leases: Iterable[Lease]) -> set[str]:
+    """The ids of those that are still on the lease that was taken."""
+    return set(connection.execute(kept("find_on_lease"), {"taken": lease_rows(leases)}).scalars())
 
 
 def settle_deliveries(connection: Connection, settlements: Iterable[Settlement]) -> set[str]:

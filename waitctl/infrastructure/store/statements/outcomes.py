@@ -51,6 +51,13 @@ def _begin_deliveries() -> Any:
 
 
 @statement
+def _find_on_lease() -> Any:
+    """The deliveries that are still on the lease that was taken."""
+    taken = Tuples("taken", LEASE)
+    return sa.select(deliveries.c.id).join(taken, on_lease(taken))
+
+
+@statement
 def _settle_deliveries() -> Any:
     """Write what became of attempts that were not taken. Their waits are locked before (`lock_waits`)."""
     settled = JsonRows("settled", _SETTLED)
