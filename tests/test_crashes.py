@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -247,13 +248,17 @@ def test_what_has_few_attempts_dies_only_if_its_handler_has_heard_of_it(
         def heard() -> str:
             return log.read_text() + " ".join(each.headers["webhook-id"] for each in receiver.requests)
 
+        def was_heard(found: Collection[str]) -> bool:
+            said = heard()
+            return all(each in said for each in found)
+
         for _, copy in at_every_commit(driver, copies, "tick", "after", **asked):
             for days in range(4):
                 assert driver.run("tick", copy, LEASE_IS_OVER + timedelta(days=days), **asked) == 0
             found = dict(rows(copy, deliveries.c.id, deliveries.c.status))
             assert len(found) == 3
             assert set(found.values()) <= {DeliveryStatus.DELIVERED, DeliveryStatus.DEAD}
-            until(lambda found=found: all(each in heard() for each in found), "what was begun before the kill")
+            until(partial(was_heard, found), "what was begun before the kill")
             check(copy)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from tests.scene import MINUTE, NOON, Scene
 from waitctl import EventQuery, Late, Rules, Settings, Tick, TickReport, WaitStepExecution, parse_hours
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidWaitConfigurationError
+from waitctl.domain.instants import Dst
 from waitctl.infrastructure.config import CalendarConfig
 from waitctl.infrastructure.zone_rules import tzdata_version
 
@@ -42,6 +43,29 @@ def test_event_outside_the_window_schedules_the_wait(scene: Scene) -> None:
     assert (ended.status, ended.resolution, ended.resolution_event_id) == ("resumed", "event", result.event_id)
     assert ended.late_seconds == 0
     assert [delivery.outcome for delivery in ended.deliveries] == ["event"]
+
+
+@pytest.mark.parametrize("dst", Dst)
+def test_an_event_before_an_opening_that_the_clocks_skip(scene: Scene, dst: Dst) -> None:
+    """Saturday 23:30 in Nuuk, a gap over midnight: nobody is there whom reject could refuse, and no day is left out."""
+    rules = Rules(window=parse_hours("sat 23:30-23:50"), dst=dst)
+    scene.database.as_of = datetime(2026, 3, 27, 20, 30, tzinfo=UTC) - timedelta(days=7)
+    wait = scene.listen(rules=rules, timezone="America/Nuuk", handler="nudge", timeout=None)
+    scene.database.as_of = datetime(2026, 3, 28, 20, 30, tzinfo=UTC)
+    scene.record()
+    opens_at = datetime(2026, 3, 29, 0 if dst is Dst.EARLIER else 1, 30, tzinfo=UTC)
+    assert (scene.get(wait).status, scene.get(wait).scheduled_at) == ("scheduled", opens_at)
+
+
+@pytest.mark.parametrize("dst", Dst)
+def test_a_late_wait_before_an_opening_that_the_clocks_skip(scene: Scene, dst: Dst) -> None:
+    rules = Rules(window=parse_hours("sat 23:30-23:50"), dst=dst)
+    scene.database.as_of = datetime(2026, 3, 21, 20, 30, tzinfo=UTC)
+    wait = scene.create("1h", rules=rules, timezone="America/Nuuk").wait
+    assert wait.scheduled_at == datetime(2026, 3, 22, 1, 30, tzinfo=UTC)
+    scene.database.as_of = datetime(2026, 3, 28, 20, 30, tzinfo=UTC)
+    assert (scene.tick().moved, scene.get(wait).status) == (1, "scheduled")
+    assert scene.get(wait).scheduled_at == datetime(2026, 3, 29, 0 if dst is Dst.EARLIER else 1, 30, tzinfo=UTC)
 
 
 def test_zone_rules_are_noted_wherever_they_decide(scene: Scene) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 from waitctl.domain.calendars import Calendar
 from waitctl.domain.errors import InvalidInputError, UnknownCalendarError
 from waitctl.domain.hours import parse_days
+from waitctl.domain.instants import Dst
 from waitctl.domain.intents import Rules
 from waitctl.domain.late import LATE_TOLERANCE, Move, Verdict, judge_late
 from waitctl.domain.listeners import EventQuery
 from waitctl.domain.opening_rules import OpeningRules
 from waitctl.domain.text import JsonObject
+from waitctl.domain.values import replace
 from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.zone_rules import tzdata_version
@@ -45,13 +47,17 @@ class HostOpeningRules:
         return self.calendar(query.rules), None if counted is None else self.calendars.get(counted)
 
     def of(self, zone: str, config: Mapping[str, Any]) -> tuple[Rules, OpeningRules]:
-        """The rules in a stored wait's ``wait_config``, and what its instants must pass."""
+        """The rules in a stored wait's ``wait_config``, and what its instants must pass.
+
+        Nobody is there to be refused: where the clocks change ``reject`` is as ``compatible``, on the day meant.
+        """
         names = ("dst", "calendar", "window", "days", "late", "max_late", "spread", "quiet")
         key = (zone, (config.get("rescheduled") or {}).get("window"), *map(config.get, names))
         if key not in self._known:
             rules = Rules.from_config(config)
             weekdays = parse_days(config["days"]) if config.get("days") else None
-            self._known[key] = rules, OpeningRules(zone, rules, self._calendar_if_known(rules), weekdays)
+            passed = replace(rules, dst=Dst.COMPATIBLE) if rules.dst is Dst.REJECT else rules
+            self._known[key] = rules, OpeningRules(zone, passed, self._calendar_if_known(rules), weekdays)
         return self._known[key]
 
     def for_event(
