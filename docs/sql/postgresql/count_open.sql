@@ -17,8 +17,9 @@ SELECT CAST('for_event' AS workflow_wait_type) AS "'for_event'",
     SELECT CASE WHEN (listening.listeners = 10001 AND listening.waits < 10001) THEN (
         SELECT CASE WHEN (further.listeners = 20002) THEN 10001 ELSE further.waits END AS anon_3
         FROM (
-            SELECT coalesce(sum(further_ends.number), :coalesce_1::INTEGER) AS listeners,
-                coalesce(sum(CASE WHEN (further_ends.number = :number_1::INTEGER) THEN 1
+            SELECT CAST(coalesce(sum(further_ends.number),
+                :coalesce_1::INTEGER) AS BIGINT) AS listeners, CAST(coalesce(sum(CASE
+                WHEN (further_ends.number = :number_1::INTEGER) THEN 1
                 WHEN (further_ends.expires_at IS NULL) THEN (
                 SELECT count(DISTINCT never.wait_id) AS count_2
                 FROM (
@@ -37,7 +38,7 @@ SELECT CAST('for_event' AS workflow_wait_type) AS "'for_event'",
                         AND workflow_event_listeners.expires_at = further_ends.expires_at
                     LIMIT 20002
                 ) AS together
-            ) END), :coalesce_2::INTEGER) AS waits
+            ) END), :coalesce_2::INTEGER) AS BIGINT) AS waits
             FROM (
                 SELECT anon_4.expires_at AS expires_at, count(*) AS number
                 FROM (
@@ -52,8 +53,9 @@ SELECT CAST('for_event' AS workflow_wait_type) AS "'for_event'",
         ) AS further
     ) ELSE listening.waits END AS anon_2
     FROM (
-        SELECT coalesce(sum(listening_ends.number), :coalesce_3::INTEGER) AS listeners,
-            coalesce(sum(CASE WHEN (listening_ends.number = :number_2::INTEGER) THEN 1
+        SELECT CAST(coalesce(sum(listening_ends.number),
+            :coalesce_3::INTEGER) AS BIGINT) AS listeners, CAST(coalesce(sum(CASE
+            WHEN (listening_ends.number = :number_2::INTEGER) THEN 1
             WHEN (listening_ends.expires_at IS NULL) THEN (
             SELECT count(DISTINCT never.wait_id) AS count_4
             FROM (
@@ -72,7 +74,7 @@ SELECT CAST('for_event' AS workflow_wait_type) AS "'for_event'",
                     AND workflow_event_listeners.expires_at = listening_ends.expires_at
                 LIMIT 20002
             ) AS together
-        ) END), :coalesce_4::INTEGER) AS waits
+        ) END), :coalesce_4::INTEGER) AS BIGINT) AS waits
         FROM (
             SELECT anon_5.expires_at AS expires_at, count(*) AS number
             FROM (

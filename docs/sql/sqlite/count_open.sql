@@ -18,9 +18,9 @@ SELECT CAST('for_event' AS VARCHAR(10)) AS "'for_event'",
     SELECT CASE WHEN (listening.listeners = 10001 AND listening.waits < 10001) THEN (
         SELECT CASE WHEN (further.listeners = 20002) THEN 10001 ELSE further.waits END AS anon_3
         FROM (
-            SELECT coalesce(sum(further_ends.number), :coalesce_1) AS listeners, coalesce(sum(CASE
-                WHEN (further_ends.number = :number_1) THEN 1 WHEN (further_ends.expires_at IS NULL)
-                THEN (
+            SELECT CAST(coalesce(sum(further_ends.number), :coalesce_1) AS BIGINT) AS listeners,
+                CAST(coalesce(sum(CASE WHEN (further_ends.number = :number_1) THEN 1
+                WHEN (further_ends.expires_at IS NULL) THEN (
                 SELECT count(DISTINCT never.wait_id) AS count_2
                 FROM (
                     SELECT workflow_event_listeners.wait_id AS wait_id
@@ -40,7 +40,7 @@ SELECT CAST('for_event' AS VARCHAR(10)) AS "'for_event'",
                     LIMIT 20002
                     OFFSET :param_5
                 ) AS together
-            ) END), :coalesce_2) AS waits
+            ) END), :coalesce_2) AS BIGINT) AS waits
             FROM (
                 SELECT anon_4.expires_at AS expires_at, count(*) AS number
                 FROM (
@@ -56,9 +56,9 @@ SELECT CAST('for_event' AS VARCHAR(10)) AS "'for_event'",
         ) AS further
     ) ELSE listening.waits END AS anon_2
     FROM (
-        SELECT coalesce(sum(listening_ends.number), :coalesce_3) AS listeners, coalesce(sum(CASE
-            WHEN (listening_ends.number = :number_2) THEN 1 WHEN (listening_ends.expires_at IS NULL)
-            THEN (
+        SELECT CAST(coalesce(sum(listening_ends.number), :coalesce_3) AS BIGINT) AS listeners,
+            CAST(coalesce(sum(CASE WHEN (listening_ends.number = :number_2) THEN 1
+            WHEN (listening_ends.expires_at IS NULL) THEN (
             SELECT count(DISTINCT never.wait_id) AS count_4
             FROM (
                 SELECT workflow_event_listeners.wait_id AS wait_id
@@ -78,7 +78,7 @@ SELECT CAST('for_event' AS VARCHAR(10)) AS "'for_event'",
                 LIMIT 20002
                 OFFSET :param_8
             ) AS together
-        ) END), :coalesce_4) AS waits
+        ) END), :coalesce_4) AS BIGINT) AS waits
         FROM (
             SELECT anon_5.expires_at AS expires_at, count(*) AS number
             FROM (

@@ -68,7 +68,10 @@ def _count_listening() -> sa.ScalarSelect[int]:
 
 def _sums(ends: sa.Subquery, name: str) -> sa.Subquery:
     numbers = (sa.func.sum(ends.c.number).label("listeners"), sa.func.sum(waits_of_listeners(ends)).label("waits"))
-    return sa.select(*(sa.func.coalesce(number, 0).label(number.name) for number in numbers)).subquery(name)
+    # PostgreSQL adds up to a numeric, which is no integer.
+    return sa.select(
+        *(sa.cast(sa.func.coalesce(number, 0), sa.BigInteger).label(number.name) for number in numbers)
+    ).subquery(name)
 
 
 def ends_of_listeners(found: sa.Select[Any], limit: sa.ColumnElement[int], name: str) -> sa.Subquery:
