@@ -11,12 +11,15 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.scene import NOON, Scene
-from waitctl import Database, Settings, Tick, TickOptions
+from waitctl import Database, EventService, Settings, Tick, TickOptions
 from waitctl.application import retention
 from waitctl.application.operations.metrics import metrics_text, write_textfile
 from waitctl.application.processor.run import Phase
 from waitctl.application.retention import Upkeep
 from waitctl.domain.errors import InvalidSettingError
+from waitctl.domain.events import Event
+from waitctl.infrastructure.database import host_clock
+from waitctl.infrastructure.ids import first_id_at
 
 
 def samples(scene: Scene) -> dict[str, float]:
@@ -137,6 +140,28 @@ def test_no_counter_goes_back_beside_ticks_and_prunes(scene: Scene, monkeypatch:
             each.result()
     assert seen["waitctl_resolved_total{resolution=due}"] == 60
     assert seen["waitctl_events_total{source=s0}"] == seen["waitctl_events_total{source=s1}"] == 30
+
+
+def test_events_of_a_slow_clock_are_counted_once(scene: Scene) -> None:
+    """Their ids are from before the mark of the totals. So are those of a stream that waited long for its turn."""
+    with Database(scene.url) as database:
+        events = EventService(database)
+
+        def arrive(minutes_ago: int) -> None:
+            at = host_clock() - timedelta(minutes=minutes_ago)
+            event = Event(first_id_at(at), "page_visit", "ada", {}, "crm", None, None)
+            database.write(lambda connection: events.store(connection, [event]))
+
+        def counted() -> float:
+            return samples(scene)["waitctl_events_total{source=crm}"]
+
+        arrive(10)
+        Upkeep(database).run()  # moves the mark to two minutes ago
+        for came, minutes_ago in enumerate((20, 1, 30, 0), 2):
+            arrive(minutes_ago)
+            assert counted() == came
+            Upkeep(database).run()
+            assert counted() == came
 
 
 def test_labels_are_escaped(scene: Scene) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -18,7 +18,7 @@ from waitctl.domain.events import Event, check_event_type_name, check_registered
 from waitctl.domain.text import JsonObject, check_json_object, check_text, from_json, normalize_contact
 from waitctl.domain.values import replace
 from waitctl.infrastructure.database import Caller, Connection, Database
-from waitctl.infrastructure.ids import new_id
+from waitctl.infrastructure.ids import first_id_at, new_id
 from waitctl.infrastructure.store import events as store
 from waitctl.infrastructure.store.correlation import matching
 from waitctl.infrastructure.store.correlation.loads import TooManyPairsError
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from waitctl.infrastructure.store.events import EventRow
 
 DEFAULT_SOURCE = "cli"
+
+_OLD = timedelta(minutes=1)
+"""An id from before that may lie before the mark of the totals, which keeps behind the clock twice as far."""
 
 _AHEAD = 1
 """Batches of a stream that lie ready."""
@@ -219,7 +222,7 @@ class EventService:
         now = self._database.lock_topics(connection, encoded.buckets, exclusive=False)
         listened_for = store.insert_presumed_new(connection, encoded.text, encoded.rows, now=now)
         matched = self._correlate(connection, encoded, listened_for, verdicts, now) if listened_for else []
-        self._note_zones(connection, encoded.rows, now)
+        self._note_new(connection, encoded.rows, now)
         return Stored({row.id for row in encoded.rows}, matched, [], has_listeners=bool(listened_for), whole=True)
 
     def store(
@@ -265,9 +268,17 @@ class EventService:
         new, matched = inserted.listened_for, list[tuple[str, str]]()
         if new:
             matched = self._correlate(connection, encoded, new, verdicts, now, divisible=divisible)
-        self._note_zones(connection, [row for row in encoded.rows if row.id in ids - inserted.dropped], now)
+        self._note_new(connection, [row for row in encoded.rows if row.id in ids - inserted.dropped], now)
         whole = not refused and not inserted.dropped
         return Stored(ids - inserted.dropped, matched, refused, has_listeners=bool(new), whole=whole)
+
+    def _note_new(self, connection: Connection, rows: Sequence[EventRow], now: datetime) -> None:
+        self._note_zones(connection, rows, now)
+        # Ids are made by this host's clock, and in their order. The mark of the totals may be past one that is old.
+        if rows and (self._database.is_sqlite or rows[0].id < first_id_at(now - _OLD)):
+            from waitctl.infrastructure.store.rollups import add_events_behind
+
+            add_events_behind(connection, [(row.id, row.source) for row in rows], now=now)
 
     def _note_zones(self, connection: Connection, rows: Sequence[EventRow], now: datetime) -> None:
         """Write the zones of contacts that new events tell, of sources whose events do."""

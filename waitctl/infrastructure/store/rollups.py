@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from waitctl.domain.values import dataclass, fields_of, replace
 from waitctl.infrastructure.executor import Connection, Row
+from waitctl.infrastructure.ids import first_id_at
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_rows
 
@@ -148,6 +149,20 @@ def end_of_events(connection: Connection, first_id: str, *, limit: int) -> str |
 def roll_up_events(connection: Connection, first_id: str, last_id: str) -> None:
     """Add the events with ids from ``first_id`` and before ``last_id`` to the totals, by source."""
     connection.execute(kept("roll_up_events"), {"first_id": first_id, "last_id": last_id})
+
+
+def add_events_behind(connection: Connection, events: Iterable[tuple[str, str]], *, now: datetime) -> None:
+    """Add those of these events, ids and sources, to the totals whose ids are from before the mark: nobody else will.
+
+    They were received ``now``, and are in this transaction. Until it ends the mark stays where it is.
+    """
+    first = first_id_at(hold_mark(connection, "events"))
+    behind = Counter(source for event_id, source in events if event_id < first)
+    days = (now.date().isoformat(), "")
+    add(
+        connection,
+        (Rollup(day, "event", 0, count, 0, source=source) for source, count in behind.items() for day in days),
+    )
 
 
 # -- what ticks count themselves ---------------------------------------------------------------------------------------
