@@ -230,8 +230,8 @@ def test_connection_that_the_server_closed_meanwhile_fails_nobody(
 @pytest.mark.parametrize("first", [OK, answer(200, "x" * 100, X_More="1"), answer(500, "no")], ids=["ok", "long", "no"])
 def test_what_comes_behind_an_answer_is_not_the_next_one(sqlite_scene: Scene, receiver: Receiver, first: bytes) -> None:
     def answer_twice(connection: socket.socket, _: Receiver) -> bool:
+        receiver.reply = answer(500, "refused")  # before the next request may come
         connection.sendall(first + OK)
-        receiver.reply = answer(500, "refused")
         return True
 
     receiver.reply = answer_twice
