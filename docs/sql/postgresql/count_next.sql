@@ -14,7 +14,7 @@ FROM (
 ) AS anon_2
 GROUP BY CAST(floor(extract(epoch FROM anon_2.scheduled_at) / 900) AS BIGINT)
 UNION ALL
-SELECT 1, CAST(floor(extract(epoch FROM ends.expires_at) / 900) AS BIGINT) AS anon_3, sum(CASE
+SELECT 1, CAST(floor(extract(epoch FROM ends.expires_at) / 900) AS BIGINT) AS anon_3, CAST(sum(CASE
     WHEN (ends.number = :number_1::INTEGER) THEN 1 WHEN (ends.expires_at IS NULL) THEN (
     SELECT count(DISTINCT never.wait_id) AS count_2
     FROM (
@@ -33,7 +33,7 @@ SELECT 1, CAST(floor(extract(epoch FROM ends.expires_at) / 900) AS BIGINT) AS an
             AND workflow_event_listeners.expires_at = ends.expires_at
         LIMIT 20002
     ) AS together
-) END) AS sum_1
+) END) AS BIGINT) AS sum_1
 FROM (
     SELECT anon_4.expires_at AS expires_at, count(*) AS number
     FROM (

@@ -15,8 +15,8 @@ FROM (
 ) AS anon_2
 GROUP BY CAST(strftime('%s', substr(anon_2.scheduled_at, 1, 19)) AS INTEGER) / 900
 UNION ALL
-SELECT 1, CAST(strftime('%s', substr(ends.expires_at, 1, 19)) AS INTEGER) / 900 AS anon_3, sum(CASE
-    WHEN (ends.number = :number_1) THEN 1 WHEN (ends.expires_at IS NULL) THEN (
+SELECT 1, CAST(strftime('%s', substr(ends.expires_at, 1, 19)) AS INTEGER) / 900 AS anon_3,
+    CAST(sum(CASE WHEN (ends.number = :number_1) THEN 1 WHEN (ends.expires_at IS NULL) THEN (
     SELECT count(DISTINCT never.wait_id) AS count_2
     FROM (
         SELECT workflow_event_listeners.wait_id AS wait_id
@@ -36,7 +36,7 @@ SELECT 1, CAST(strftime('%s', substr(ends.expires_at, 1, 19)) AS INTEGER) / 900 
         LIMIT 20002
         OFFSET :param_5
     ) AS together
-) END) AS sum_1
+) END) AS BIGINT) AS sum_1
 FROM (
     SELECT anon_4.expires_at AS expires_at, count(*) AS number
     FROM (

@@ -65,7 +65,7 @@ def _count_next() -> sa.CompoundSelect[Any]:
     ends = ends_of_listeners(_soon(listeners.c.expires_at).where(is_active), more, "ends")
     return sa.union_all(
         _counted(0, scheduled.c.scheduled_at, sa.func.count()),
-        _counted(1, ends.c.expires_at, sa.func.sum(waits_of_listeners(ends))),
+        _counted(1, ends.c.expires_at, sa.cast(sa.func.sum(waits_of_listeners(ends)), sa.BigInteger)),
     )
 
 
