@@ -263,7 +263,8 @@ def test_a_database_that_is_not_there_ends_it_and_one_that_is_away_does_not(tmp_
         assert (answer.status, answer.headers["retry-after"]) == (503, "5")
         assert client.get("/healthz").json == {"status": "database_away", "last_tick_age_seconds": None}
         hook = client.ask("POST", "/hooks/open", json.dumps(cloud_event(1)), JSON)
-        assert (hook.status, hook.code) == (503, "database_unreachable")
+        assert (hook.status, hook.code, hook.headers["retry-after"]) == (503, "database_unreachable", "5")
+        assert "127.0.0.1" not in json.dumps(hook.json), "a stranger may ask there"
         process.terminate()
         assert finish(process).code == 0
 

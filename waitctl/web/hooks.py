@@ -15,9 +15,10 @@ from starlette.types import Scope as ASGIScope
 
 from waitctl.application.events.formats import NDJSON, format_of
 from waitctl.application.events.webhooks import Webhook
-from waitctl.domain.errors import InvalidSignatureError, MissingCredentialError, WaitStepError
+from waitctl.domain.errors import DatabaseError, InvalidSignatureError, MissingCredentialError, WaitStepError
 from waitctl.infrastructure.config import Settings
 from waitctl.infrastructure.providers import Request as Received
+from waitctl.infrastructure.redaction import redact
 from waitctl.infrastructure.serve_settings import Scope
 from waitctl.web.answers import HttpError, NotServedNowError, error_answer, error_document, json_answer
 from waitctl.web.bodies import read_body
@@ -64,7 +65,11 @@ class Hook:
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         """Answer a request. Raises what the application makes an answer of."""
-        answer = await self._answer(Request(scope, receive))
+        try:
+            answer = await self._answer(Request(scope, receive))
+        except DatabaseError as error:  # anybody may ask here, and is not to learn where the database lies
+            log.error("hooks: %s", redact(error.message))
+            raise NotServedNowError(503, error.code, "nothing can be stored at the moment") from error
         await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
