@@ -38,10 +38,6 @@ WITH claimed AS (
         THEN :now::TIMESTAMP WITH TIME ZONE END
     FROM claimed
     WHERE workflow_event_listeners.wait_id = claimed.id
-      AND workflow_event_listeners.wait_id = ANY (ARRAY(
-        SELECT claimed.id
-        FROM claimed
-    ))
       AND workflow_event_listeners.status = 'active'
 )
 SELECT claimed.id

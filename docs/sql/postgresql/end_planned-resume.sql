@@ -35,10 +35,6 @@ WITH claimed AS (
         resolved_at=:now::TIMESTAMP WITH TIME ZONE, resolution='manual'
     FROM claimed
     WHERE workflow_wait_executions.id = claimed.id
-      AND workflow_wait_executions.id = ANY (ARRAY(
-        SELECT claimed.id
-        FROM claimed
-    ))
       AND workflow_wait_executions.status = claimed.from_status
 ), audited AS (
     INSERT INTO workflow_wait_transitions (wait_id, at, from_status, to_status, reason, actor, data)
@@ -64,10 +60,6 @@ WITH claimed AS (
     SET status='cancelled'
     FROM claimed
     WHERE workflow_event_listeners.wait_id = claimed.id
-      AND workflow_event_listeners.wait_id = ANY (ARRAY(
-        SELECT claimed.id
-        FROM claimed
-    ))
       AND workflow_event_listeners.status = 'active'
 ), sent AS (
     INSERT INTO workflow_wait_deliveries (id, wait_id, handler, outcome, status, attempt,

@@ -49,7 +49,6 @@ SET status=CAST(CASE WHEN (workflow_event_listeners.id = waitctl_claimed.listene
     WHEN (workflow_event_listeners.id = waitctl_claimed.listener_id) THEN :now END
 FROM waitctl_claimed
 WHERE workflow_event_listeners.wait_id = waitctl_claimed.id
-  AND 1 = 1
   AND workflow_event_listeners.status = 'active';
 
 -- told

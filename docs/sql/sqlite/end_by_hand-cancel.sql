@@ -25,7 +25,6 @@ UPDATE workflow_wait_executions
 SET status='cancelled', updated_at=:now, resolved_at=:now, resolution='cancelled'
 FROM waitctl_claimed
 WHERE workflow_wait_executions.id = waitctl_claimed.id
-  AND 1 = 1
   AND workflow_wait_executions.status = waitctl_claimed.from_status;
 
 -- audited
@@ -57,7 +56,6 @@ UPDATE workflow_event_listeners
 SET status='cancelled'
 FROM waitctl_claimed
 WHERE workflow_event_listeners.wait_id = waitctl_claimed.id
-  AND 1 = 1
   AND workflow_event_listeners.status = 'active';
 
 -- told

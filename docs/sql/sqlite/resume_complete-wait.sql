@@ -52,7 +52,6 @@ SET status='resumed', updated_at=:now, resolved_at=:now, resolution='event',
     resolution_event_id=waitctl_claimed.event_id
 FROM waitctl_claimed
 WHERE workflow_wait_executions.id = waitctl_claimed.id
-  AND 1 = 1
   AND workflow_wait_executions.status = waitctl_claimed.from_status;
 
 -- audited
@@ -89,7 +88,6 @@ SET status=CAST(CASE WHEN (workflow_event_listeners.id = waitctl_claimed.listene
     WHEN (workflow_event_listeners.id = waitctl_claimed.listener_id) THEN :now END
 FROM waitctl_claimed
 WHERE workflow_event_listeners.wait_id = waitctl_claimed.id
-  AND 1 = 1
   AND workflow_event_listeners.status = 'active';
 
 -- sent

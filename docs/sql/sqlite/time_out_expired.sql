@@ -41,7 +41,6 @@ SET status='timeout', updated_at=:now, resolved_at=:now, resolution='timeout',
     late_seconds=CAST((julianday(:now) - julianday(waitctl_claimed.due_at)) * 86400 + 0.0005 AS INTEGER)
 FROM waitctl_claimed
 WHERE workflow_wait_executions.id = waitctl_claimed.id
-  AND 1 = 1
   AND workflow_wait_executions.status = waitctl_claimed.from_status;
 
 -- audited
@@ -73,7 +72,6 @@ UPDATE workflow_event_listeners
 SET status='expired'
 FROM waitctl_claimed
 WHERE workflow_event_listeners.wait_id = waitctl_claimed.id
-  AND 1 = 1
   AND workflow_event_listeners.status = 'active';
 
 -- sent

@@ -59,8 +59,10 @@ def ending_steps(claimed: FromClause, resolution: Resolution) -> dict[str, Updat
         changed["late_seconds"] = seconds_between(claimed.c.due_at, NOW)
     if resolution is Resolution.EVENT:
         changed["resolution_event_id"] = claimed.c.event_id
-    held = (waits.c.id == claimed.c.id, IsClaimed(waits.c.id, claimed), waits.c.status == claimed.c.from_status)
-    end = sa.update(waits).values(changed).where(*held)
+    is_claimed: sa.ColumnElement[bool] = waits.c.id == claimed.c.id
+    if resolution is Resolution.DUE:  # others are claimed by ids, so that PostgreSQL knows that they are few
+        is_claimed = sa.and_(is_claimed, IsClaimed(waits.c.id, claimed))
+    end = sa.update(waits).values(changed).where(is_claimed, waits.c.status == claimed.c.from_status)
     steps: dict[str, UpdateBase] = {"ended": end, "audited": audit(claimed, status), "uncounted": _uncounted(claimed)}
     if resolution is not Resolution.DUE:
         steps["closed"] = close_listeners(claimed, resolution)
@@ -125,8 +127,7 @@ def close_listeners(claimed: FromClause, resolution: Resolution) -> UpdateBase:
             "matched_event_id": sa.case((won, claimed.c.event_id)),
             "matched_at": sa.case((won, NOW)),
         }
-    theirs = (listeners.c.wait_id == claimed.c.id, IsClaimed(listeners.c.wait_id, claimed), ACTIVE)
-    return sa.update(listeners).values(values).where(*theirs)
+    return sa.update(listeners).values(values).where(listeners.c.wait_id == claimed.c.id, ACTIVE)
 
 
 def _outbox(claimed: FromClause, resolution: Resolution) -> UpdateBase:

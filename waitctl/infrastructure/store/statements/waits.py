@@ -29,7 +29,8 @@ def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
 class IsClaimed(is_one_of):
     """Whether a value is the id of a row that was claimed; said beside the join with them, and to PostgreSQL alone.
 
-    It would rather read a table of a hundred thousand rows than look a thousand up, in every batch.
+    Where it guesses them many, it would rather read a table of a hundred thousand rows than look a thousand up. Where
+    it guesses them few, this is not to be said: it looks each up by itself, and would sort the whole list each time.
     """
 
     inherit_cache = True
