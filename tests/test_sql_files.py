@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from functools import cache
 
+import psycopg
 import pytest
 import sqlalchemy as sa
+from psycopg import pq
 
 from tests.golden_sql import DIALECTS, FOLDER, RENDERED, files, lay_out, render, rendered
 from tests.interleaving import statements
 from waitctl import Database, Settings, Tick, WaitSchedulingService, WaitSpec
 from waitctl.domain.statuses import DeliveryStatus
 from waitctl.infrastructure.kept import kept
+from waitctl.infrastructure.rendered import postgresql as rendered_for_postgresql
 from waitctl.infrastructure.sql_batch import STATEMENTS, statement
 
 PAST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,6 +70,32 @@ def test_a_tick_sends_what_the_file_shows(postgres_url: str) -> None:
     for name in ("claim_oldest", "find_expired"):
         assert plain(body(f"postgresql/{name}.sql")).rstrip(";") in sent, name
     assert any(plain(body(f"postgresql/{name}.sql")).rstrip(";") in sent for name in ("resume_due", "resume_and_lease"))
+
+
+NUMERIC = 1700
+"""PostgreSQL's number of the type whose values are decimals in Python."""
+
+
+def test_no_statement_answers_with_decimals(postgres_url: str) -> None:
+    """A sum of bigints is one: in JSON and on pages its digits look like an integer's until it is divided."""
+    with Database(postgres_url) as database:
+        database.upgrade()
+    decimals = {}
+    with psycopg.connect(postgres_url) as connection:
+        for key, parts in rendered_for_postgresql.STATEMENTS.items():
+            for _, text, *_ in json.loads(parts):
+                prepared = connection.pgconn.prepare(b"", numbered(text).encode())
+                assert prepared.status == pq.ExecStatus.COMMAND_OK, (key, prepared.error_message)
+                answer = connection.pgconn.describe_prepared(b"")
+                if any(answer.ftype(column) == NUMERIC for column in range(answer.nfields)):
+                    decimals[key] = text
+    assert decimals == {}
+
+
+def numbered(text: str) -> str:
+    """A driver's text with its parameters as the server has them."""
+    names: dict[str, str] = {}
+    return re.sub(r"%\((\w+)\)s", lambda each: names.setdefault(each[1], f"${len(names) + 1}"), text).replace("%%", "%")
 
 
 def plain(text: str) -> str:
