@@ -66,7 +66,7 @@ from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import plans as plan_store
 from waitctl.infrastructure.store import recurrences as recurrence_store
 from waitctl.infrastructure.store import waits as wait_store
-from waitctl.infrastructure.store.correlation import matching
+from waitctl.infrastructure.store.correlation import matching, near_misses
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts
 from waitctl.infrastructure.store.plans import Audit, Movable, PlanBatch, PlannedMove
 
@@ -598,18 +598,25 @@ def test_listing_for_a_screen(large: Database) -> None:
         for status in (DeliveryStatus.PENDING, DeliveryStatus.RUNNING, DeliveryStatus.DEAD):
             recent.list_recent_deliveries(connection, [status], handler=None, limit=50, after=None)
         upcoming.count_next(connection, now=NOW, until=NOW + timedelta(days=40))
+        place = "01980000-0000-7000-8000-000000000000"
+        near_misses.waits_about(connection, ["contact-7"], 200, around=place)
+        near_misses.contacts_listened_for(connection, "email_open", 5, around=place)
+        near_misses.contacts_with_events(connection, ["email_open"], NOW, 5, around=place)
 
     whole = "\n".join(explained(large, look))
     for index in ("ix_wait_executions_scheduled", "ix_event_listeners_expires", "ix_wait_deliveries_dead"):
         assert index in whole, whole
-    for line in whole.splitlines():
+    lines = whole.splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
         assert not any(f"Seq Scan on {table}" in line for table in HOT), whole
+        if "Index Scan Backward using pk_workflow_wait_executions" in line:
+            assert "Index Cond" in following, whole
         if line.startswith("SCAN "):
             assert line.split()[1] in SMALL or "INDEX" in line, whole
 
 
 SMALL = {*(f"anon_{n}" for n in range(1, 5)), *(f"(subquery-{n})" for n in range(1, 4))} | {
-    *("some", "ends", "together", "never", "CONSTANT")
+    *("some", "ends", "together", "never", "are_open", "older", "newer", "CONSTANT")
 }
 """What SQLite calls the few rows that an index gave first."""
 

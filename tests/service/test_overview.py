@@ -28,6 +28,18 @@ def test_ages_of_what_is_overdue(scene: Scene) -> None:
     assert scene.at(0).waits.list_pending_waits(only).to_json()["next_due_at"] == "2026-03-01T13:00:00Z"
 
 
+def test_what_listens_to_several_types_is_overdue_once(scene: Scene) -> None:
+    """Among waits for a time, and in the order of the instants however they came."""
+    for minute in (40, 10, 30, 20):
+        scene.listen("email_open", "email_click", "sms_reply", execution=f"e{minute}", timeout=f"{minute}m")
+        scene.create(f"{minute + 5}m", f"t{minute}")
+    scene.listen("email_open", "email_click", execution="later", timeout="2h")
+    summary = scene.at(60).waits.list_pending_waits().to_json()
+    assert summary["overdue"] == 8
+    assert summary["overdue_age"] == {"p50": 30 * 60, "p95": 50 * 60, "max": 50 * 60}
+    assert scene.waits.list_pending_waits(WaitFilter(step_id="wait")).to_json()["overdue_age"] == summary["overdue_age"]
+
+
 def test_listeners_that_expire_soon_and_those_that_have(scene: Scene) -> None:
     scene.listen(execution="soon", timeout="30m")
     scene.listen(execution="later", timeout="3h")
@@ -92,13 +104,18 @@ def test_counts_stop_at_the_cap(scene: Scene) -> None:
     assert sum(each.pending for each in backlogs) == CAP + 1
 
 
-def more_listeners(scene: Scene, count: int, execution: str) -> None:
-    """So many listeners for another type of event each, before all others."""
+def more_listeners(scene: Scene, count: int, execution: str, *, apart: bool = False) -> None:
+    """So many listeners for another type of event each, before all others; or ``apart``, one a second after them."""
     numbers, identifier = numbers_and_ids(scene)
+    expires_at = "l.expires_at"
+    if apart:
+        identifier = identifier.replace("n)", "n + 100000)").replace("CAST(n AS", "CAST(n + 100000 AS")
+        seconds = "strftime('%Y-%m-%d %H:%M:%f000', l.expires_at, n || ' seconds')"
+        expires_at = seconds if scene.database.is_sqlite else "l.expires_at + n * interval '1 second'"
     scene.sql(
         "INSERT INTO workflow_event_listeners (id, wait_id, event_type, contact_id, exclusive, status, since_at,"
         f" timeout_at, expires_at) SELECT {identifier}, wait_id, 'type-' || n, l.contact_id, exclusive, l.status,"
-        " since_at, l.timeout_at, l.expires_at FROM workflow_event_listeners l JOIN workflow_wait_executions w"
+        f" since_at, {expires_at}, {expires_at} FROM workflow_event_listeners l JOIN workflow_wait_executions w"
         f" ON w.id = wait_id AND workflow_execution_id = :execution, {numbers}",
         count=count,
         execution=execution,
@@ -114,6 +131,16 @@ def test_a_wait_that_listens_for_much_counts_once(scene: Scene, listeners: int, 
     counted = scene.waits.list_pending_waits().to_json()
     assert counted["by_type"]["for_event"] == (2 if known else CAP)
     assert ("by_type.for_event" in counted["capped"]) is not known
+
+
+def test_a_wait_that_listens_for_much_counts_once_beside_many_that_do_not(scene: Scene) -> None:
+    """Where most listeners have an end to themselves: of more than are looked at first."""
+    scene.listen(execution="one", timeout="1h")
+    scene.listen(execution="other", timeout="2h")
+    more_listeners(scene, CAP * 2 // 5, "one")
+    more_listeners(scene, CAP * 3 // 5, "other", apart=True)
+    counted = scene.waits.list_pending_waits().to_json()
+    assert counted["by_type"]["for_event"] == 2 + CAP * 3 // 5
 
 
 @pytest.mark.parametrize("seed", range(6))

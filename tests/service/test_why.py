@@ -13,14 +13,19 @@ from waitctl.domain.listeners import Mode
 
 
 def reasons(scene: Scene, wait_id: str) -> list[tuple[str, str]]:
-    return [(each.miss.term, each.miss.reason) for each in WhyService(scene.database).why_wait(wait_id).misses]
+    found, at_once = (WhyService(scene.database).why_wait(wait_id, at_once=brief) for brief in (False, True))
+    assert at_once == found  # a screen looks less far
+    return [(each.miss.term, each.miss.reason) for each in found.misses]
 
 
 def why_not(scene: Scene, **fields: Any) -> list[tuple[str, str]]:
     """Record an event and say why it matched nothing."""
     result = scene.record(**fields)
     assert result.matched == ()
-    found = WhyService(scene.database).why_event(str(result.event_id))
+    found, at_once = (
+        WhyService(scene.database).why_event(str(result.event_id), at_once=each) for each in (False, True)
+    )
+    assert at_once == found  # a screen looks less far
     return [(each.miss.term, each.miss.reason) for each in found.misses]
 
 

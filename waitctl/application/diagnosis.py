@@ -102,26 +102,28 @@ class WhyService:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def why_event(self, event_id: str, *, limit: int = 10) -> WhyEvent:
+    def why_event(self, event_id: str, *, limit: int = 10, at_once: bool = False) -> WhyEvent:
         """An event's nearest misses among the waits of its contact, or of contacts spelled nearly so.
 
+        ``at_once``: for a screen, of the ended waits only those that were made at about the time of the event.
         Raises `EventNotFoundError` or `AmbiguousIdError`.
         """
         with self._database.read() as connection:
             event = get_by_id(connection, EVENT, event_id, event_store.get_event)
-            waits = store.waits_about(connection, [event.contact_id], LOOKED_AT)
+            around = event.id if at_once else None
+            waits = store.waits_about(connection, [event.contact_id], LOOKED_AT, around=around)
             if not waits:
-                near = _spelled_alike(
-                    event.contact_id, store.contacts_listened_for(connection, event.event_type, _CONTACTS)
-                )
-                waits = store.waits_about(connection, near, LOOKED_AT) if near else []
+                known = store.contacts_listened_for(connection, event.event_type, _CONTACTS, around=around)
+                near = _spelled_alike(event.contact_id, known)
+                waits = store.waits_about(connection, near, LOOKED_AT, around=around) if near else []
             takers = store.takers(connection, [event.id])
             now = self._database.clock(connection)
         return WhyEvent(event, _near_misses([(wait, event) for wait in waits], takers, limit), now)
 
-    def why_wait(self, wait_id: str, *, limit: int = 10) -> WhyWait:
+    def why_wait(self, wait_id: str, *, limit: int = 10, at_once: bool = False) -> WhyWait:
         """What a wait is still waiting for, and the events that came nearest to ending it.
 
+        ``at_once``: for a screen, other spellings of its contact only among the events of about the time it was made.
         Raises what `id_lookup.find_id` raises, and `EventListenerNotFoundError` when nothing listens for it.
         """
         with self._database.read() as connection:
@@ -134,7 +136,9 @@ class WhyService:
             ids = store.events_about(connection, [wait.contact_id], since, LOOKED_AT)
             if not ids:
                 types = [listener.event_type for listener in wait.listeners]
-                near = _spelled_alike(wait.contact_id, store.contacts_with_events(connection, types, since, _CONTACTS))
+                around = wait.id if at_once else None
+                known = store.contacts_with_events(connection, types, since, _CONTACTS, around=around)
+                near = _spelled_alike(wait.contact_id, known)
                 ids = store.events_about(connection, near, since, LOOKED_AT) if near else []
             events = event_store.get_events(connection, ids)
             takers = store.takers(connection, ids) if ids else []

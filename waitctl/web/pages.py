@@ -157,7 +157,7 @@ async def wait(request: Request, caller: Caller) -> Response:
             explanation = (error.message,)
         why: WhyWait | None = None
         with suppress(InvalidWaitConfigurationError):
-            why = WhyService(site.database).why_wait(found.wait.id) if found.wait.listeners else None
+            why = WhyService(site.database).why_wait(found.wait.id, at_once=True) if found.wait.listeners else None
         return {
             "found": found,
             "wait": found.wait,
@@ -203,9 +203,11 @@ async def event(request: Request, caller: Caller) -> Response:
     """An event, the waits that took it, and those that nearly did."""
     refuse_unknown(request.query_params, _SAID)
     event_id = request.path_params["event_id"]
-    return await _page(
-        request, "event.html", caller, lambda site: {"why": WhyService(site.database).why_event(event_id, limit=20)}
-    )
+
+    def look(site: Site) -> Values:
+        return {"why": WhyService(site.database).why_event(event_id, limit=20, at_once=True), "most": _SAMPLE}
+
+    return await _page(request, "event.html", caller, look)
 
 
 # -- deliveries --------------------------------------------------------------------------------------------------------

@@ -15,81 +15,109 @@ GROUP BY scheduled.wait_type, scheduled.status
 UNION ALL
 SELECT CAST('for_event' AS VARCHAR(10)) AS "'for_event'",
     CAST('waiting' AS VARCHAR(9)) AS "'waiting'", (
-    SELECT CASE WHEN (listening.listeners = 10001 AND listening.waits < 10001) THEN (
-        SELECT CASE WHEN (further.listeners = 20002) THEN 10001 ELSE further.waits END AS anon_3
+    SELECT CASE WHEN (
+        SELECT :sum_1 * sum(CASE WHEN (ends.number = :number_1) THEN 1
+            ELSE 0 END) >= sum(ends.number) AS anon_3
         FROM (
-            SELECT CAST(coalesce(sum(further_ends.number), :coalesce_1) AS BIGINT) AS listeners,
-                CAST(coalesce(sum(CASE WHEN (further_ends.number = :number_1) THEN 1
-                WHEN (further_ends.expires_at IS NULL) THEN (
-                SELECT count(DISTINCT never.wait_id) AS count_2
-                FROM (
-                    SELECT workflow_event_listeners.wait_id AS wait_id
-                    FROM workflow_event_listeners
-                    WHERE workflow_event_listeners.status = 'active'
-                        AND workflow_event_listeners.expires_at IS NULL
-                    LIMIT 20002
-                    OFFSET :param_4
-                ) AS never
-            ) ELSE (
-                SELECT count(DISTINCT together.wait_id) AS count_3
-                FROM (
-                    SELECT workflow_event_listeners.wait_id AS wait_id
-                    FROM workflow_event_listeners
-                    WHERE workflow_event_listeners.status = 'active'
-                        AND workflow_event_listeners.expires_at = further_ends.expires_at
-                    LIMIT 20002
-                    OFFSET :param_5
-                ) AS together
-            ) END), :coalesce_2) AS BIGINT) AS waits
-            FROM (
-                SELECT anon_4.expires_at AS expires_at, count(*) AS number
-                FROM (
-                    SELECT workflow_event_listeners.expires_at AS expires_at
-                    FROM workflow_event_listeners
-                    WHERE workflow_event_listeners.status = 'active'
-                    ORDER BY workflow_event_listeners.expires_at
-                    LIMIT 20002
-                    OFFSET :param_6
-                ) AS anon_4
-                GROUP BY anon_4.expires_at
-            ) AS further_ends
-        ) AS further
-    ) ELSE listening.waits END AS anon_2
-    FROM (
-        SELECT CAST(coalesce(sum(listening_ends.number), :coalesce_3) AS BIGINT) AS listeners,
-            CAST(coalesce(sum(CASE WHEN (listening_ends.number = :number_2) THEN 1
-            WHEN (listening_ends.expires_at IS NULL) THEN (
-            SELECT count(DISTINCT never.wait_id) AS count_4
-            FROM (
-                SELECT workflow_event_listeners.wait_id AS wait_id
-                FROM workflow_event_listeners
-                WHERE workflow_event_listeners.status = 'active'
-                    AND workflow_event_listeners.expires_at IS NULL
-                LIMIT 20002
-                OFFSET :param_7
-            ) AS never
-        ) ELSE (
-            SELECT count(DISTINCT together.wait_id) AS count_5
-            FROM (
-                SELECT workflow_event_listeners.wait_id AS wait_id
-                FROM workflow_event_listeners
-                WHERE workflow_event_listeners.status = 'active'
-                    AND workflow_event_listeners.expires_at = listening_ends.expires_at
-                LIMIT 20002
-                OFFSET :param_8
-            ) AS together
-        ) END), :coalesce_4) AS BIGINT) AS waits
-        FROM (
-            SELECT anon_5.expires_at AS expires_at, count(*) AS number
+            SELECT anon_4.expires_at AS expires_at, count(*) AS number
             FROM (
                 SELECT workflow_event_listeners.expires_at AS expires_at
                 FROM workflow_event_listeners
                 WHERE workflow_event_listeners.status = 'active'
                 ORDER BY workflow_event_listeners.expires_at
                 LIMIT 10001
-                OFFSET :param_9
-            ) AS anon_5
-            GROUP BY anon_5.expires_at
-        ) AS listening_ends
-    ) AS listening
+                OFFSET :param_4
+            ) AS anon_4
+            GROUP BY anon_4.expires_at
+        ) AS ends
+    ) THEN (
+        SELECT CASE WHEN (listening.listeners = 10001 AND listening.waits < 10001) THEN (
+            SELECT CASE WHEN (further.listeners = 20002) THEN 10001 ELSE further.waits END AS anon_6
+            FROM (
+                SELECT CAST(coalesce(sum(further_ends.number), :coalesce_1) AS BIGINT) AS listeners,
+                    CAST(coalesce(sum(CASE WHEN (further_ends.number = :number_2) THEN 1
+                    WHEN (further_ends.expires_at IS NULL) THEN (
+                    SELECT count(DISTINCT never.wait_id) AS count_2
+                    FROM (
+                        SELECT workflow_event_listeners.wait_id AS wait_id
+                        FROM workflow_event_listeners
+                        WHERE workflow_event_listeners.status = 'active'
+                            AND workflow_event_listeners.expires_at IS NULL
+                        LIMIT 20002
+                        OFFSET :param_5
+                    ) AS never
+                ) ELSE (
+                    SELECT count(DISTINCT together.wait_id) AS count_3
+                    FROM (
+                        SELECT workflow_event_listeners.wait_id AS wait_id
+                        FROM workflow_event_listeners
+                        WHERE workflow_event_listeners.status = 'active'
+                            AND workflow_event_listeners.expires_at = further_ends.expires_at
+                        LIMIT 20002
+                        OFFSET :param_6
+                    ) AS together
+                ) END), :coalesce_2) AS BIGINT) AS waits
+                FROM (
+                    SELECT anon_7.expires_at AS expires_at, count(*) AS number
+                    FROM (
+                        SELECT workflow_event_listeners.expires_at AS expires_at
+                        FROM workflow_event_listeners
+                        WHERE workflow_event_listeners.status = 'active'
+                        ORDER BY workflow_event_listeners.expires_at
+                        LIMIT 20002
+                        OFFSET :param_7
+                    ) AS anon_7
+                    GROUP BY anon_7.expires_at
+                ) AS further_ends
+            ) AS further
+        ) ELSE listening.waits END AS anon_5
+        FROM (
+            SELECT CAST(coalesce(sum(listening_ends.number), :coalesce_3) AS BIGINT) AS listeners,
+                CAST(coalesce(sum(CASE WHEN (listening_ends.number = :number_3) THEN 1
+                WHEN (listening_ends.expires_at IS NULL) THEN (
+                SELECT count(DISTINCT never.wait_id) AS count_4
+                FROM (
+                    SELECT workflow_event_listeners.wait_id AS wait_id
+                    FROM workflow_event_listeners
+                    WHERE workflow_event_listeners.status = 'active'
+                        AND workflow_event_listeners.expires_at IS NULL
+                    LIMIT 20002
+                    OFFSET :param_8
+                ) AS never
+            ) ELSE (
+                SELECT count(DISTINCT together.wait_id) AS count_5
+                FROM (
+                    SELECT workflow_event_listeners.wait_id AS wait_id
+                    FROM workflow_event_listeners
+                    WHERE workflow_event_listeners.status = 'active'
+                        AND workflow_event_listeners.expires_at = listening_ends.expires_at
+                    LIMIT 20002
+                    OFFSET :param_9
+                ) AS together
+            ) END), :coalesce_4) AS BIGINT) AS waits
+            FROM (
+                SELECT anon_8.expires_at AS expires_at, count(*) AS number
+                FROM (
+                    SELECT workflow_event_listeners.expires_at AS expires_at
+                    FROM workflow_event_listeners
+                    WHERE workflow_event_listeners.status = 'active'
+                    ORDER BY workflow_event_listeners.expires_at
+                    LIMIT 10001
+                    OFFSET :param_10
+                ) AS anon_8
+                GROUP BY anon_8.expires_at
+            ) AS listening_ends
+        ) AS listening
+    ) ELSE (
+        SELECT CASE WHEN (count(*) = 20002) THEN 10001
+            ELSE count(DISTINCT rows.wait_id) END AS anon_9
+        FROM (
+            SELECT workflow_event_listeners.wait_id AS wait_id
+            FROM workflow_event_listeners
+            WHERE workflow_event_listeners.status = 'active'
+            ORDER BY workflow_event_listeners.expires_at
+            LIMIT 20002
+            OFFSET :param_11
+        ) AS rows
+    ) END AS anon_2
 ) AS anon_1;

@@ -1,12 +1,8 @@
 -- overdue
 -- How many waits are overdue, and since when: the longest, the one that 95 of 100 are behind, the middle one.
 
-SELECT ranked.place, ranked.number, ranked.at,
-    (ranked.number - (ranked.number * :number_1 + :param_1) / :param_2) + :param_3 AS twentieth,
-    (ranked.number - (ranked.number + :number_2) / :param_4) + :param_5 AS middle
-FROM (
-    SELECT overdue.at AS at, row_number() OVER (ORDER BY overdue.at) AS place,
-        count(*) OVER () AS number
+WITH overdue AS (
+    SELECT ends.at AS at
     FROM (
         SELECT scheduled.at AS at
         FROM (
@@ -16,23 +12,45 @@ FROM (
               AND workflow_wait_executions.scheduled_at <= :now
             ORDER BY workflow_wait_executions.scheduled_at
             LIMIT 10001
-            OFFSET :param_7
+            OFFSET :param_2
         ) AS scheduled
         UNION ALL
-        SELECT min(expired.at) AS at
+        SELECT by_wait.at AS at
         FROM (
-            SELECT workflow_event_listeners.expires_at AS at,
-                workflow_event_listeners.wait_id AS wait_id
-            FROM workflow_event_listeners
-            WHERE workflow_event_listeners.status = 'active'
-              AND workflow_event_listeners.expires_at <= :now
-            ORDER BY workflow_event_listeners.expires_at
-            LIMIT 20002
-            OFFSET :param_9
-        ) AS expired
-        GROUP BY expired.wait_id
-    ) AS overdue
-) AS ranked
-WHERE ranked.place = :place_1
-  OR ranked.place = (ranked.number - (ranked.number * :number_1 + :param_1) / :param_2) + :param_3
-  OR ranked.place = (ranked.number - (ranked.number + :number_2) / :param_4) + :param_5;
+            SELECT DISTINCT expired.at AS at, expired.wait_id AS wait_id
+            FROM (
+                SELECT workflow_event_listeners.expires_at AS at,
+                    workflow_event_listeners.wait_id AS wait_id
+                FROM workflow_event_listeners
+                WHERE workflow_event_listeners.status = 'active'
+                  AND workflow_event_listeners.expires_at <= :now
+                ORDER BY workflow_event_listeners.expires_at
+                LIMIT 20002
+                OFFSET :param_4
+            ) AS expired
+        ) AS by_wait
+    ) AS ends
+    ORDER BY ends.at
+    LIMIT 10001
+    OFFSET :param_5
+)
+SELECT count(*) AS count_1, min(overdue.at) AS min_1, (
+    SELECT overdue.at
+    FROM overdue
+    ORDER BY overdue.at
+    LIMIT 1
+    OFFSET (
+        SELECT count(*) - (count(*) * :count_2 + :param_6) / :param_7 AS anon_2
+        FROM overdue
+    )
+) AS anon_1, (
+    SELECT overdue.at
+    FROM overdue
+    ORDER BY overdue.at
+    LIMIT 1
+    OFFSET (
+        SELECT count(*) - (count(*) * :count_3 + :param_8) / :param_9 AS anon_4
+        FROM overdue
+    )
+) AS anon_3
+FROM overdue;

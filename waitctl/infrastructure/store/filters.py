@@ -61,4 +61,4 @@ def count_open_among(connection: Connection, wanted: WaitFilter, *, now: datetim
     counts, overdue, following = count_statements(wanted, now=now)
     found = [(row[0], row[1], row[2]) for row in connection.execute(counts)]
     next_at = [connection.execute(each).scalar() for each in following]
-    return open_counts(found, connection.execute(overdue).all(), next_at)
+    return open_counts(found, connection.execute(overdue).one(), next_at)

@@ -47,7 +47,7 @@ class OpenCounts:
 def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
     """Count the open waits."""
     kinds = ((row[0], row[1], row[2]) for row in connection.execute(kept("count_open")).all())
-    overdue = connection.execute(kept("overdue"), {"now": now}).all()
+    overdue = connection.execute(kept("overdue"), {"now": now}).one()
     return open_counts(kinds, overdue, next_ends(connection, now=now))
 
 
@@ -58,22 +58,18 @@ def next_ends(connection: Connection, *, now: datetime) -> Row:
 
 def open_counts(
     kinds: Iterable[tuple[WaitType, WaitExecutionStatus, int]],
-    overdue: Sequence[Row],
+    overdue: Row,
     next_at: Iterable[datetime | None],
 ) -> OpenCounts:
-    """The counts from rows of (type, status, number), from those of `percentiles`, and from what ends next."""
+    """The counts from rows of (type, status, number), from that of `percentiles`, and from what ends next."""
     by_type: dict[WaitType, int] = dict.fromkeys(WaitType, 0)
     by_status: dict[WaitExecutionStatus, int] = dict.fromkeys(sorted(OPEN, reverse=True), 0)
     for wait_type, status, count in kinds:
         by_type[wait_type] += count
         by_status[status] += count
     following = min((at for at in next_at if at is not None), default=None)
-    if not overdue:
-        return OpenCounts(by_type, by_status, next_due_at=following)
-    at_place = {row.place: row.at for row in overdue}
-    first = overdue[0]
-    ranks = (at_place[1], at_place[first.twentieth], at_place[first.middle])
-    return OpenCounts(by_type, by_status, first.number, *ranks, next_due_at=following)
+    number, oldest_at, p95_at, median_at = overdue
+    return OpenCounts(by_type, by_status, number, oldest_at, p95_at, median_at, following)
 
 
 @dataclass(frozen=True, slots=True)

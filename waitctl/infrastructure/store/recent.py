@@ -28,10 +28,10 @@ def list_recent_waits(
 
     Of an execution, and of what is due, an index knows all that matter; of others the next `CAP` are looked at.
     """
-    from waitctl.infrastructure.store.statements.recent import due_by, recent_waits
+    from waitctl.infrastructure.store.statements.recent import is_by_due, recent_waits
 
     floor = None
-    if due_by(wanted, now) is None and wanted.execution_id is None and not wanted.is_empty:
+    if not is_by_due(wanted) and wanted.execution_id is None and not wanted.is_empty:
         floor = _look_back(connection, "waits", after)
     rows = load(connection, recent_waits(wanted, now=now, after=after, floor=floor).limit(limit + 1))
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else floor

@@ -55,15 +55,41 @@ def _count_open() -> sa.CompoundSelect[Any]:
 
 
 def _count_listening() -> sa.ScalarSelect[int]:
-    """The waits that listen. Only where many of the first listeners are of one wait, twice as many are read."""
+    """The waits that listen.
+
+    Where most listeners have an end to themselves an index knows all but the others' waits; where they do not, since
+    each wait listens to several types, rows are read in one go.
+    """
+    ends = ends_of_listeners(sa.select(listeners.c.expires_at).where(ACTIVE), _MORE, "ends")
+    alone = sa.func.sum(sa.case((ends.c.number == 1, _ONE), else_=sa.literal_column("0", sa.Integer)))
+    is_mostly_alone = sa.select(2 * alone >= sa.func.sum(ends.c.number)).select_from(ends).scalar_subquery()
+    return sa.select(sa.case((is_mostly_alone, _count_one_by_one()), else_=_count_in_one_go())).scalar_subquery()
+
+
+def _count_one_by_one() -> sa.ScalarSelect[int]:
+    """The waits that listen, end by end.
+
+    Only where many of the first listeners are of one wait, twice as many are looked at.
+    """
     first, further = (
         _sums(ends_of_listeners(sa.select(listeners.c.expires_at).where(ACTIVE), limit, f"{name}_ends"), name)
         for limit, name in ((_MORE, "listening"), (_MORE_LISTENERS, "further"))
     )
-    # More listeners than were looked at: there are as many waits, or more.
-    counted = sa.case((further.c.listeners == _MORE_LISTENERS, _MORE), else_=further.c.waits)
+    counted = _counted(further.c.listeners, further.c.waits)
     is_short = sa.and_(first.c.listeners == _MORE, first.c.waits < _MORE)
     return sa.select(sa.case((is_short, sa.select(counted).scalar_subquery()), else_=first.c.waits)).scalar_subquery()
+
+
+def _count_in_one_go() -> sa.ScalarSelect[int]:
+    """The waits that listen, from the rows of the listeners that expire first."""
+    active = sa.select(listeners.c.wait_id).where(ACTIVE).order_by(listeners.c.expires_at)
+    rows = active.limit(_MORE_LISTENERS).subquery("rows")
+    return sa.select(_counted(sa.func.count(), sa.func.count(rows.c.wait_id.distinct()))).scalar_subquery()
+
+
+def _counted(looked_at: sa.ColumnElement[int], found: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+    """Where there are more listeners than were looked at, there are as many waits, or more."""
+    return sa.case((looked_at == _MORE_LISTENERS, _MORE), else_=found)
 
 
 def _sums(ends: sa.Subquery, name: str) -> sa.Subquery:
@@ -115,25 +141,29 @@ def _overdue() -> sa.Select[Any]:
         .limit(_MORE_LISTENERS)
         .subquery("expired")
     )
-    by_wait = sa.select(sa.func.min(expired.c.at, type_=UtcDateTime).label("at")).group_by(expired.c.wait_id)
-    return percentiles(sa.union_all(sa.select(scheduled.c.at), by_wait))
+    # Those of one wait expire together: by both columns they come in the order of the instants as they are.
+    by_wait = sa.select(expired.c.at, expired.c.wait_id).distinct().subquery("by_wait")
+    return percentiles(sa.union_all(sa.select(scheduled.c.at), sa.select(by_wait.c.at)))
 
 
 def percentiles(ends: sa.Select[Any] | sa.CompoundSelect[Any]) -> sa.Select[Any]:
-    """Rows of (place from the oldest, number of all, instant) for `open_counts`, from instants called ``at``."""
-    overdue = ends.subquery("overdue")
-    at = sa.type_coerce(overdue.c.at, UtcDateTime)
-    ranked = sa.select(
-        at.label("at"),
-        sa.func.row_number().over(order_by=overdue.c.at).label("place"),
-        sa.func.count().over().label("number"),
-    ).subquery("ranked")
-    number = ranked.c.number
-    # The nearest rank of an age is counted from the youngest: ceil(0.95 n), ceil(0.5 n).
-    twentieth = number - (number * 19 + 19) // 20 + 1
-    middle = number - (number + 1) // 2 + 1
-    places = sa.select(ranked.c.place, number, ranked.c.at, twentieth.label("twentieth"), middle.label("middle"))
-    return places.where(sa.or_(ranked.c.place == 1, ranked.c.place == twentieth, ranked.c.place == middle))
+    """A row of (number, oldest, 95th percentile, median) for `open_counts`, from instants called ``at``.
+
+    Of the first that are counted: no window is laid over them, which costs more than to read them.
+    """
+    found = ends.subquery("ends")
+    overdue = sa.select(found.c.at).order_by(found.c.at).limit(_MORE).cte("overdue")
+    at = overdue.c.at
+
+    def ranked(share: int) -> sa.ColumnElement[Any]:
+        """By the nearest rank of an age, which is counted from the youngest: ceil(share n / 100)."""
+        number = sa.func.count()
+        before = sa.select(number - (number * share + 99) // 100).select_from(overdue).scalar_subquery()
+        return sa.select(at).order_by(at).limit(_ONE).offset(before).scalar_subquery()
+
+    instants = (sa.func.min(at), ranked(95), ranked(50))
+    columns: list[Any] = [sa.type_coerce(each, UtcDateTime) for each in instants]
+    return sa.select(sa.func.count(), *columns).select_from(overdue)
 
 
 @statement

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +11,14 @@ import sqlalchemy as sa
 from waitctl.domain.counts import CAP
 from waitctl.domain.filters import WaitFilter, meant_instant
 from waitctl.domain.statuses import DeliveryStatus
+from waitctl.domain.values import replace
+from waitctl.infrastructure.dialects import is_one_of
 from waitctl.infrastructure.schema import deliveries, events, listeners, waits
 from waitctl.infrastructure.sql_batch import named, statement
 from waitctl.infrastructure.store.statements.completion import ACTIVE, SCHEDULED
 from waitctl.infrastructure.store.statements.deliveries import in_status
 from waitctl.infrastructure.store.statements.filters import list_statement
+from waitctl.infrastructure.store.statements.waits import OPEN_WAIT
 
 _SOME = sa.literal_column(str(CAP), sa.Integer)
 
@@ -33,29 +36,42 @@ def _look_back(table: str, goes_on: bool) -> sa.Select[Any]:
 
 def recent_waits(wanted: WaitFilter, *, now: datetime, after: str | None, floor: str | None) -> sa.Select[Any]:
     """The waits that are meant, newest first, between these places; of what is due, what has to end first."""
-    found = list_statement(wanted, now=now)
+    by = _due_by(wanted, now)
+    # An array of them, and no other look at when each ends: a join may go through all that ended before them.
+    found = list_statement(replace(wanted, overdue=False, due_before=None) if by else wanted, now=now)
+    if by:
+        found = found.where(OPEN_WAIT, is_one_of(waits.c.id, _next_due(by)))
     if after is not None:
         found = found.where(waits.c.id < after)
-    due = due_by(wanted, now)
-    if due is not None:
-        found = found.where(waits.c.id.in_(_next_due(due)))
     return found if floor is None else found.where(waits.c.id >= floor)
 
 
-def due_by(wanted: WaitFilter, now: datetime) -> datetime | None:
-    """Before when what is meant is due, if that is said."""
-    ends = [now] if wanted.overdue else []
+def is_by_due(wanted: WaitFilter) -> bool:
+    """Whether it is said before when what is meant is due."""
+    return wanted.overdue or wanted.due_before is not None
+
+
+def _due_by(wanted: WaitFilter, now: datetime) -> list[Callable[[sa.ColumnElement[Any]], sa.ColumnElement[bool]]]:
+    """What is said of when what is meant ends, as far as it is before when."""
+    found: list[Callable[[sa.ColumnElement[Any]], sa.ColumnElement[bool]]] = []
+    if wanted.overdue:
+        found.append(lambda at: at <= now)
     if wanted.due_before is not None:
-        ends.append(meant_instant(wanted.due_before, now))
-    return min(ends, default=None)
+        until = meant_instant(wanted.due_before, now)
+        found.append(lambda at: at < until)
+    return found
 
 
-def _next_due(until: datetime) -> sa.CompoundSelect[Any]:
-    """The waits that end until then: those that have to first, `CAP` of each kind at most."""
-    scheduled = sa.select(waits.c.id).where(SCHEDULED, waits.c.scheduled_at <= until).order_by(waits.c.scheduled_at)
-    expiring = sa.select(listeners.c.wait_id).where(ACTIVE, listeners.c.expires_at <= until)
-    some = (scheduled.limit(_SOME).subquery(), expiring.order_by(listeners.c.expires_at).limit(_SOME).subquery())
-    return sa.union(*(sa.select(*each.c) for each in some))
+def _next_due(by: Sequence[Callable[[sa.ColumnElement[Any]], sa.ColumnElement[bool]]]) -> sa.CompoundSelect[Any]:
+    """The waits that end by then: those that have to first, `CAP` of each kind at most."""
+
+    def some(column: sa.ColumnElement[Any], at: sa.ColumnElement[Any], is_open: sa.ColumnElement[bool]) -> Any:
+        first = sa.select(column).where(is_open, *(each(at) for each in by)).order_by(at).limit(_SOME).subquery()
+        return sa.select(*first.c)
+
+    return sa.union(
+        some(waits.c.id, waits.c.scheduled_at, SCHEDULED), some(listeners.c.wait_id, listeners.c.expires_at, ACTIVE)
+    )
 
 
 def recent_events(
@@ -81,7 +97,7 @@ def recent_deliveries(
     if are_indexed(statuses):
         # By what the index is sorted by: or a database may think that it finds enough of them without it.
         some = sa.select(deliveries.c.id).where(*held).order_by(deliveries.c.handler).limit(_SOME)
-        held = [deliveries.c.id.in_(sa.select(some.subquery().c.id))]
+        held = [is_one_of(deliveries.c.id, sa.select(some.subquery().c.id))]
     elif floor is not None:
         held.append(deliveries.c.id >= floor)
     if after is not None:
