@@ -75,6 +75,8 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "find_id": _KINDS,
     "find_ids": _KINDS,
     "list_newest": {"": (False,), "after": (True,)},
+    "newest_waits": {"": (False,), "open": (True,)},
+    "newest_deliveries": {"": (False,), "undone": (True,)},
     "get_template": {"": (False,), "version": (True,)},
     "find_unclaimed": {"": (frozenset(),), "paused": (frozenset({"billing"}),)},
     "delete_older": {"": (False,), "source": (True,)},

@@ -11,8 +11,23 @@ import typer
 from typer._completion_classes import ZshComplete
 
 from tests.cli.processes import Waitctl
-from waitctl import Database, EventService, TemplateService, WaitSchedulingService, WaitSpec, make_event
+from waitctl import (
+    ContactService,
+    Database,
+    DeliveryService,
+    EventService,
+    TemplateService,
+    WaitSchedulingService,
+    WaitSpec,
+    make_event,
+)
+from waitctl.application.contacts import ContactInput
+from waitctl.application.operations.bulk import BulkService
+from waitctl.application.waits.recurring import RecurrenceService
 from waitctl.cli.app import app
+from waitctl.domain.filters import WaitFilter
+from waitctl.domain.plans import PlanKind
+from waitctl.domain.recurrence import RecurrenceRule
 
 Tab = Callable[[str], dict[str, str | None]]
 
@@ -37,7 +52,7 @@ def test_waits_and_executions(tab: Tab, database: Database) -> None:
     first = service.create_fixed_time_wait("1h", WaitSpec("order-17", step_id="remind")).wait
     second = service.create_fixed_time_wait("1h", WaitSpec("order-18")).wait
     service.cancel_wait(second.id)
-    assert tab("cancel ") == {
+    assert tab("history ") == {
         second.id[-12:]: "order-18 wait: fixed-time, cancelled",
         first.id[-12:]: "order-17 remind: fixed-time, scheduled",
     }
@@ -45,6 +60,50 @@ def test_waits_and_executions(tab: Tab, database: Database) -> None:
     assert list(tab(f"why {first.id[:30]}")) == [first.id]
     assert tab("list --execution order-17") == {"order-17": "remind: fixed-time, scheduled"}
     assert list(tab("status -e ")) == ["order-18", "order-17"]
+
+
+def test_a_command_offers_what_it_can_change(tab: Tab, database: Database) -> None:
+    service = WaitSchedulingService(database)
+    done, still = (service.create_fixed_time_wait("1h", WaitSpec(name, handler="nudge")).wait for name in ("a", "b"))
+    resumed = service.resume_wait(done.id).wait
+    tails = {"open": still.id[-12:], "ended": done.id[-12:]}
+    for command in ("cancel", "resume", "reschedule", "update", "await"):
+        assert list(tab(f"{command} ")) == [tails["open"]], command
+    for command in ("status", "why", "explain", "history"):
+        assert list(tab(f"{command} ")) == [tails["open"], tails["ended"]], command
+    for command in ("cancel", "replan", "bulk cancel", "bulk reschedule"):
+        assert list(tab(f"{command} --execution ")) == ["b"], command
+    assert list(tab("bulk retry --execution ")) == ["b", "a"]
+
+    [delivery] = resumed.deliveries
+    outbox = DeliveryService(database)
+    assert list(tab("delivery drop ")) == [delivery.id[-12:]]
+    outbox.drop(delivery.id)
+    assert tab("delivery drop ") == {}
+    assert list(tab("delivery retry ")) == list(tab("delivery show ")) == [delivery.id[-12:]]
+
+
+def test_recurrences_plans_and_contacts(tab: Tab, database: Database) -> None:
+    recurrences = RecurrenceService(database)
+    rule = RecurrenceRule.parse(every="1w")
+    first, second = (recurrences.create(rule, WaitSpec(name)).recurrence for name in ("a", "b"))
+    recurrences.pause(first.id)
+    paused, active = {first.id[-12:]: "a wait: paused"}, {second.id[-12:]: "b wait: active"}
+    assert tab("recurring pause ") == active and tab("recurring unpause ") == paused
+    assert tab("recurring stop ") == tab("recurring show ") == active | paused
+
+    bulk = BulkService(database)
+    plan = bulk.plan(PlanKind.CANCEL, WaitFilter(execution_id="b"))
+    assert tab("bulk apply ") == {plan.id[-12:]: "cancel: planned"}
+    assert tab("bulk undo ") == {}
+    bulk.apply(plan.id)
+    assert tab("bulk apply ") == {}
+    assert tab("bulk undo ") == tab("bulk show ") == {plan.id[-12:]: "cancel: applied"}
+
+    contacts = ContactService(database)
+    for name in ("ada", "adele", "bob"):
+        contacts.set_contact(ContactInput(name, timezone="Europe/Berlin"))
+    assert tab("contact show ad") == {"ada": "a contact", "adele": "a contact"}
 
 
 def test_events_and_their_types(tab: Tab, database: Database) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import TypeVar
 
 from waitctl.domain.events import EventType
+from waitctl.domain.plans import PlanKind, PlanStatus
 from waitctl.infrastructure.database import Connection, Database
 from waitctl.infrastructure.store import suggestions as store
 
@@ -22,25 +24,52 @@ _TAIL = 12
 """Characters of an id that tables show."""
 
 
-def suggest_waits(database: Database, typed: str) -> Suggestions:
-    """The waits whose ids begin or end as typed."""
-    rows = _read(database, store.newest_waits)
+def suggest_waits(database: Database, typed: str, *, only_open: bool = False) -> Suggestions:
+    """The waits, or open waits, whose ids begin or end as typed."""
+    rows = _read(database, partial(store.newest_waits, only_open=only_open))
     return _ids(typed, [(row[0], f"{row[1]} {row[2]}: {row[3].replace('_', '-')}, {row[4]}") for row in rows])
 
 
-def suggest_executions(database: Database, typed: str) -> Suggestions:
-    """The executions that begin as typed, each with its latest wait."""
+def suggest_executions(database: Database, typed: str, *, only_open: bool = False) -> Suggestions:
+    """The executions, or those with an open wait, that begin as typed; each with its latest such wait."""
     found: dict[str, str] = {}
-    for _, execution, step, kind, status in _read(database, store.newest_waits):
+    for _, execution, step, kind, status in _read(database, partial(store.newest_waits, only_open=only_open)):
         if execution.startswith(typed):
             found.setdefault(execution, f"{step}: {kind.replace('_', '-')}, {status}")
     return list(found.items())
 
 
-def suggest_deliveries(database: Database, typed: str) -> Suggestions:
-    """The deliveries whose ids begin or end as typed."""
-    rows = _read(database, store.newest_deliveries)
-    return _ids(typed, [(row[0], f"{row[2]} to {row[1]}: {row[3]}") for row in rows])
+def suggest_deliveries(database: Database, typed: str, *, statuses: Collection[str] = ()) -> Suggestions:
+    """The deliveries whose ids begin or end as typed; of these statuses (pending, dead, dropped), if any."""
+    rows = _read(database, partial(store.newest_deliveries, only_undone=bool(statuses)))
+    meant = [row for row in rows if not statuses or row[3] in statuses]
+    return _ids(typed, [(row[0], f"{row[2]} to {row[1]}: {row[3]}") for row in meant])
+
+
+def suggest_recurrences(database: Database, typed: str, *, statuses: Collection[str] = ()) -> Suggestions:
+    """The recurrences whose ids begin or end as typed; of these statuses, if any are named."""
+    rows = _read(database, store.newest_recurrences)
+    meant = [row for row in rows if not statuses or row[3] in statuses]
+    return _ids(typed, [(row[0], f"{row[1]} {row[2]}: {row[3]}") for row in meant])
+
+
+def suggest_plans(database: Database, typed: str, *, statuses: Collection[str] = ()) -> Suggestions:
+    """The plans of bulk changes whose ids begin or end as typed; of these statuses, if any are named."""
+    rows = _read(database, store.newest_plans)
+    meant = [row for row in rows if not statuses or row[2] in statuses]
+    return _ids(typed, [(row[0], f"{row[1]}: {row[2]}") for row in meant])
+
+
+def suggest_plans_to_undo(database: Database, typed: str) -> Suggestions:
+    """The plans that have been applied and can be undone, whose ids begin or end as typed."""
+    began = (PlanStatus.APPLIED, PlanStatus.APPLYING, PlanStatus.UNDOING)
+    rows = [row for row in _read(database, store.newest_plans) if row[2] in began and PlanKind(row[1]).can_be_undone]
+    return _ids(typed, [(row[0], f"{row[1]}: {row[2]}") for row in rows])
+
+
+def suggest_contacts(database: Database, typed: str) -> Suggestions:
+    """The contacts of the register that begin as typed."""
+    return [(name, "a contact") for name in _read(database, lambda each: store.registered_contacts(each, typed))]
 
 
 def suggest_events(database: Database, typed: str) -> Suggestions:

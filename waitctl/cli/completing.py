@@ -28,15 +28,15 @@ def _database(context: Any) -> Iterator[Database]:
         yield database
 
 
-def _from_database(name: str) -> Callable[[Any, str], Pairs]:
-    """What `suggesting` has under this name."""
+def _from_database(name: str, **asked: Any) -> Callable[[Any, str], Pairs]:
+    """What `suggesting` has under this name, when it is asked for so."""
 
     def complete(ctx: Any, incomplete: str) -> Pairs:
         try:
             from waitctl.application import suggesting
 
             with _database(ctx) as database:
-                found: Pairs = getattr(suggesting, name)(database, incomplete)
+                found: Pairs = getattr(suggesting, name)(database, incomplete, **asked)
             return found
         except Exception:  # noqa: BLE001 (see above)
             return []
@@ -50,6 +50,9 @@ complete_delivery = _from_database("suggest_deliveries")
 complete_event = _from_database("suggest_events")
 _templates_of_database = _from_database("suggest_templates")
 complete_quarantined = _from_database("suggest_quarantined")
+complete_recurrence = _from_database("suggest_recurrences")
+complete_plan = _from_database("suggest_plans")
+complete_contact = _from_database("suggest_contacts")
 
 
 def complete_type(ctx: Any, incomplete: str) -> Pairs:
@@ -126,6 +129,9 @@ _BY_METAVAR: dict[str, Callable[..., Any]] = {
     "TYPE": complete_type,
     "ZONE": complete_zone,
     "TEMPLATE": complete_template,
+    "RECURRENCE": complete_recurrence,
+    "PLAN": complete_plan,
+    "CONTACT": complete_contact,
     "[OUTCOME=]NAME": complete_handler,
 }
 _BY_OPTION: dict[str, Callable[..., Any]] = {
@@ -143,14 +149,33 @@ _BY_GROUP: dict[tuple[str | None, str], Callable[..., Any]] = {
     ("template", "NAME"): complete_template,
 }
 
+_OPEN: dict[str, Callable[..., Any]] = {
+    "WAIT": _from_database("suggest_waits", only_open=True),
+    "--execution": _from_database("suggest_executions", only_open=True),
+}
+_ACTS_ON: dict[tuple[str | None, str], dict[str, Callable[..., Any]]] = {
+    **{(None, name): _OPEN for name in ("cancel", "resume", "reschedule", "update", "replan", "await")},
+    **{("bulk", name): _OPEN for name in ("cancel", "resume", "reschedule")},
+    ("delivery", "retry"): {"ID": _from_database("suggest_deliveries", statuses=("pending", "dead", "dropped"))},
+    ("delivery", "drop"): {"ID": _from_database("suggest_deliveries", statuses=("pending", "dead"))},
+    ("recurring", "pause"): {"RECURRENCE": _from_database("suggest_recurrences", statuses=("active",))},
+    ("recurring", "unpause"): {"RECURRENCE": _from_database("suggest_recurrences", statuses=("paused",))},
+    ("recurring", "stop"): {"RECURRENCE": _from_database("suggest_recurrences", statuses=("active", "paused"))},
+    ("bulk", "apply"): {"PLAN": _from_database("suggest_plans", statuses=("planned", "applying"))},
+    ("bulk", "undo"): {"PLAN": _from_database("suggest_plans_to_undo")},
+}
+"""What a command changes: none is offered that it would refuse, or that is so already."""
+
 
 def offer(command: Any, group: str | None = None) -> None:
     """Let a command, and those below it, offer on Tab what its parameters take: told by how the help names that."""
+    acts_on = _ACTS_ON.get((group, command.name), {})
     for parameter in command.params:
         metavar = parameter.metavar or ""
         first = re.match("[A-Z]*", metavar)
         name = first[0] if first else ""
-        found = next((_BY_OPTION[option] for option in parameter.opts if option in _BY_OPTION), None)
+        found = next((acts_on[each] for each in (name, *parameter.opts) if each in acts_on), None)
+        found = found or next((_BY_OPTION[option] for option in parameter.opts if option in _BY_OPTION), None)
         found = found or _BY_METAVAR.get(metavar) or _BY_METAVAR.get(name) or _BY_GROUP.get((group, name))
         if found is None and "|" in metavar and metavar.islower():
             found = partial(_words, metavar.split("|"))

@@ -1,5 +1,5 @@
 -- newest_deliveries
--- The newest deliveries, for a shell to complete their ids.
+-- The newest deliveries, or those that can be retried, for a shell to complete their ids.
 
 SELECT workflow_wait_deliveries.id, workflow_wait_deliveries.handler,
     workflow_wait_deliveries.outcome, workflow_wait_deliveries.status

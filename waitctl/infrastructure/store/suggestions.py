@@ -6,14 +6,14 @@ from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
 
 
-def newest_waits(connection: Connection) -> list[tuple[str, ...]]:
-    """The newest waits: id, execution, step, type, status."""
-    return [tuple(map(str, row)) for row in connection.execute(kept("newest_waits"))]
+def newest_waits(connection: Connection, *, only_open: bool = False) -> list[tuple[str, ...]]:
+    """The newest waits, or open waits: id, execution, step, type, status."""
+    return [tuple(map(str, row)) for row in connection.execute(kept("newest_waits", only_open))]
 
 
-def newest_deliveries(connection: Connection) -> list[tuple[str, ...]]:
-    """The newest deliveries: id, handler, outcome, status."""
-    return [tuple(map(str, row)) for row in connection.execute(kept("newest_deliveries"))]
+def newest_deliveries(connection: Connection, *, only_undone: bool = False) -> list[tuple[str, ...]]:
+    """The newest deliveries, or those that are pending, dead or dropped: id, handler, outcome, status."""
+    return [tuple(map(str, row)) for row in connection.execute(kept("newest_deliveries", only_undone))]
 
 
 def newest_events(connection: Connection) -> list[tuple[str, ...]]:
@@ -24,6 +24,22 @@ def newest_events(connection: Connection) -> list[tuple[str, ...]]:
 def newest_quarantined(connection: Connection) -> list[tuple[str, ...]]:
     """The newest payloads in quarantine: id, source, why."""
     return [tuple(map(str, row)) for row in connection.execute(kept("newest_quarantined"))]
+
+
+def newest_recurrences(connection: Connection) -> list[tuple[str, ...]]:
+    """The newest recurrences: id, execution, step, status."""
+    return [tuple(map(str, row)) for row in connection.execute(kept("newest_recurrences"))]
+
+
+def newest_plans(connection: Connection) -> list[tuple[str, ...]]:
+    """The newest plans of bulk changes: id, kind, status."""
+    return [tuple(map(str, row)) for row in connection.execute(kept("newest_plans"))]
+
+
+def registered_contacts(connection: Connection, typed: str) -> list[str]:
+    """Contacts of the register that begin as typed."""
+    found = [row[0] for row in connection.execute(kept("registered_contacts"), {"typed": typed})]
+    return [contact for contact in found if contact.startswith(typed)]
 
 
 def type_names(connection: Connection) -> list[str]:
