@@ -130,6 +130,16 @@ def test_cron_gets_the_database_of_the_shell(here: Waitctl, crontab: dict[str, s
     assert here("tick", "-o", "json", env={"HOME": "/nonexistent", **environment}).ok().json["resumed"] == 1
 
 
+def test_a_crontab_that_ticks_on_another_database_is_named(here: Waitctl, crontab: dict[str, str]) -> None:
+    here("init", "--cron", env=crontab).ok()
+    table = (here.folder / "table").read_text()
+    assert "note:" not in here("init", "--cron", env=crontab).ok().err
+    other = here("--database-url", "sqlite:///other.db", "init", "--cron", env=crontab)
+    assert (here.folder / "table").read_text() == table
+    ticking, this = table.splitlines()[-1], f"WAITCTL_DATABASE_URL=sqlite:///{here.folder}/other.db"
+    assert f"note: the crontab ticks by another line, which stays: {ticking}\n" in other.err and this in other.err
+
+
 def test_a_percent_sign_does_not_end_crons_command(here: Waitctl) -> None:
     line = here("--config", "50% off.toml", "init", "--cron", "--print").out
 

@@ -11,7 +11,7 @@ from waitctl import Database
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.schema import ticks
 
-NOTE = "note: no tick has run on this database yet; run one every minute"
+NOTE = "note: no tick has run on this database yet; waitctl init --cron, or --systemd, has one run every minute"
 
 
 @pytest.mark.parametrize("arguments", [("create", "fixed-time", "1h"), ("list",), ("pending",)])
@@ -20,6 +20,12 @@ def test_somebody_who_looks_is_told(run_on: Waitctl, arguments: tuple[str, ...])
     assert run_on("-v", *arguments).err.count(NOTE) == 1
     run_on("tick").ok()
     assert "note: no tick" not in run_on("-v", *arguments).err
+
+
+def test_the_line_that_sets_it_up_sets_up_this_database(sqlite_url: str, run: Waitctl) -> None:
+    same = f"{NOTE} (with the same --database-url)\n"
+    assert same in run("--database-url", sqlite_url, "-v", "create", "fixed-time", "1h").err
+    assert f"{NOTE}\n" in run("-v", "list", env={"WAITCTL_DATABASE_URL": sqlite_url}).err
 
 
 def test_an_await_says_it_before_it_blocks(run_on: Waitctl) -> None:

@@ -11,7 +11,7 @@ from waitctl.infrastructure.store import ticks
 SILENT_AFTER = timedelta(minutes=10)
 """How long no tick may have run before somebody should be told."""
 
-REMEDY = "run one every minute, as by the crontab line: * * * * * waitctl tick -q"
+REMEDY = "waitctl init --cron, or --systemd, has one run every minute"
 
 
 def last_tick_age(database: Database) -> timedelta | None:

@@ -168,21 +168,21 @@ def write_new(path: Path, text: str) -> bool:
     return True
 
 
-def add_to_crontab(setup: Setup) -> bool:
-    """Append the line to this user's crontab; False when that ticks already.
+def add_to_crontab(setup: Setup) -> str | None:
+    """Append the line to this user's crontab, unless that ticks already: then by which line, and nothing is changed.
 
     Raises `InvalidSettingError` where there is no cron, or it takes no table of this user's.
     """
     listed = _crontab("-l")
     present = listed.stdout if listed.returncode == 0 else ""  # without a table -l fails
     jobs = [line for line in present.splitlines() if not line.lstrip().startswith("#")]
-    if any("waitctl" in line and " tick" in line for line in jobs):
-        return False
+    if ticking := [line for line in jobs if "waitctl" in line and " tick" in line]:
+        return setup.crontab_line if setup.crontab_line in ticking else ticking[0]
     begun = present if not present or present.endswith("\n") else f"{present}\n"
     taken = _crontab("-", f"{begun}# made by waitctl init --cron: every minute, what is due\n{setup.crontab_line}\n")
     if taken.returncode != 0:
         raise InvalidSettingError(f"crontab refuses it: {taken.stderr.strip()}", hint=_PRINT)
-    return True
+    return None
 
 
 _PRINT = "waitctl init --cron --print prints the line"

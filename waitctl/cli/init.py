@@ -77,8 +77,9 @@ def _make(setup: Setup, *, cron: bool, systemd: bool, output: Output) -> None:
         write(setup.config_file, setup.config_text)
     for path, text in units.items():
         write(path, text)
+    ticking = add_to_crontab(setup) if cron else None
     if cron:
-        (made if add_to_crontab(setup) else kept).append("crontab")
+        (made if ticking is None else kept).append("crontab")
     document = {
         "database_url": _shown_url(setup),
         "config_file": str(setup.config_file),
@@ -87,6 +88,9 @@ def _make(setup: Setup, *, cron: bool, systemd: bool, output: Output) -> None:
         "kept": kept,
     }
     print_document(document, output, human=lambda: _tell(setup, made, kept, line))
+    if ticking is not None and ticking != line:
+        say(f"note: the crontab ticks by another line, which stays: {ticking}")
+        say(f"where that is on another database, crontab -e takes this one, too: {line}")
     if units and output is Output.HUMAN:
         for words in _how_to_start():
             say(words)

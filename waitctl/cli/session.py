@@ -129,7 +129,8 @@ class Session:
         from waitctl.application.heartbeat import REMEDY, silence
 
         if (words := silence(database)) is not None:
-            say(f"note: {words}; {REMEDY}")
+            same = " (with the same --database-url)" if self.database_url else ""
+            say(f"note: {words}; {REMEDY}{same}")
 
     def warn(self, message: str) -> None:
         """Say something on standard error when asked to be verbose."""
