@@ -122,6 +122,13 @@ def test_an_installed_wheel_migrates_a_database(wheel: Path, tmp_path: Path) -> 
     assert {"workflow_wait_executions", "workflow_event_listeners"} <= tables
 
 
+def test_all_that_can_be_imported_is_listed() -> None:
+    """What loads when it is asked for is in `dir` before: a shell's Tab, and whoever explores."""
+    found = run(sys.executable, "-c", "import waitctl; print(*dir(waitctl))", cwd=ROOT).split()
+    assert {*waitctl.__all__, "__version__"} <= {*found}
+    assert all(getattr(waitctl, name) for name in waitctl.__all__)
+
+
 def test_ci_runs_the_oldest_and_the_newest_of_what_is_supported() -> None:
     """Python by the package's classifiers and the Makefile, PostgreSQL by README's promise."""
     versions = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', (ROOT / "pyproject.toml").read_text())

@@ -261,6 +261,15 @@ def test_bad_input(run: Waitctl, tmp_path: Path, code: str, fragment: str, argum
         ("caf", None, ["event", "types", "add", "caf", "--description", BYTES]),
         ("caf", None, ["event", "types", "remove", BYTES]),
         ("No such command", "--help says more", ["frobnicate"]),
+        ("No such command", "a part of create: waitctl create fixed-time", ["fixed-time", "3d"]),
+        ("No such command", "a part of event: waitctl event record", ["record", "payment"]),
+        ("No such command", "it is called: waitctl cancel", ["delete", "x"]),
+        ("No such command", "it is called: waitctl tick", ["run"]),
+        ("No such option", "before the command: waitctl --database-url list", ["list", "--database-url", "x"]),
+        ("No such option", "before the command: waitctl -v event list", ["event", "list", "-v"]),
+        ("No such option", "a command goes behind it: waitctl list … --limit", ["--limit", "3", "list"]),
+        ("No such option", "waitctl list --help says more", ["list", "--nonsense"]),
+        ("more than zero: '0'", "with a --window, or a --calendar", ["create", "fixed-time", "0"]),
     ],
 )
 def test_bad_input_in_words(run: Waitctl, message: str, hint: str | None, arguments: list[str | bytes]) -> None:

@@ -62,6 +62,7 @@ def test_a_bad_line_is_named_and_the_rest_goes_in(run: Waitctl) -> None:
         "{nonsense",
         {"type": "fixed-time", "execution": "x"},
         {"type": "never", "execution": "x"},
+        {"type": "recurring", "every": "1w", "execution": "x"},
         {"duration": "1h"},
         {"type": "fixed-time", "duration": "1h", "execution": 7},
         {"type": "fixed-time", "duration": "1h", "context": [1]},
@@ -73,21 +74,22 @@ def test_a_bad_line_is_named_and_the_rest_goes_in(run: Waitctl) -> None:
         GOOD[2],
     )
     done = run("create", "-f", "-", stdin=given)
-    assert (done.code, done.out) == (1, "14 received, 2 created, 0 there already, 12 rejected\n")
+    assert (done.code, done.out) == (1, "15 received, 2 created, 0 there already, 13 rejected\n")
     assert [line.partition(" (")[0] for line in done.err.splitlines()] == [
         "line 3: unknown key 'duraton'",
         "line 4: the line is not valid JSON: Expecting property name enclosed in double quotes at character 2",
         "line 5: 'duration' is missing",
         "line 6: there is no type 'never'",
-        "line 7: 'type' is missing",
-        "line 8: 'execution' must be a string",
-        "line 9: the context must be a JSON object, not an array",
-        "line 10: 'count' must be a whole number",
-        "line 11: 'past': 'sometimes' is none of reject, fire, next",
-        "line 12: 'exclusive' must be true or false",
-        "line 13: execution 'a', step 'wait' has another open wait: "
+        "line 7: a wait that comes again is none of a file's",
+        "line 8: 'type' is missing",
+        "line 9: 'execution' must be a string",
+        "line 10: the context must be a JSON object, not an array",
+        "line 11: 'count' must be a whole number",
+        "line 12: 'past': 'sometimes' is none of reject, fire, next",
+        "line 13: 'exclusive' must be true or false",
+        "line 14: execution 'a', step 'wait' has another open wait: "
         + run("status", "--execution", "a", "-o", "json").json["waits"][0]["id"],
-        "line 14: the line is no JSON object",
+        "line 15: the line is no JSON object",
     ]
     as_json = run("create", "-f", "-", "-o", "json", stdin=lines({"type": "fixed-time", "duraton": "3d"}))
     error = json.loads(as_json.err)["error"]

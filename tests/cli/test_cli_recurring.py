@@ -70,6 +70,8 @@ def test_a_contact_and_its_zone(run_on: Waitctl, tmp_path: Path) -> None:
     shown = run_on("contact", "show", "ada@example.org", "-o", "json").ok().json
     assert (shown["timezone"], shown["data"], shown["held"]["waits"]) == ("Asia/Tokyo", {"plan": "pro"}, 1)
     assert run_on("contact", "forget", "ada@example.org", "--dry-run", "-o", "json").ok().json["forgotten"] is False
+    said = run_on("contact", "forget", "ada@example.org", "--dry-run").ok().out
+    assert said.startswith("ada@example.org  would be forgotten: 1 wait, 1 of them open"), said
     gone = run_on("contact", "forget", "ada@example.org", "-o", "json").ok().json
     assert (gone["forgotten"], gone["rows"]["waits"]) == (True, 1)
     run_on("contact", "remove", "bob").ok()

@@ -234,6 +234,9 @@ def test_check_says_everything_at_once_with_lines_and_what_is_right(here: Waitct
         ("\n[handlers.nudge]\nexec = []\n", 3, "at least 1 item"),
         ("allow_unsafe_files = true\n", 1, "vouch"),
         ("[calendars.a]\nbase = 'b'\n[calendars.b]\nbase = 'a'\n", 2, "leads back to a"),
+        ("[templates.t]\ncreate = 'fixed-tim 3d'\n", 2, "no form 'fixed-tim'"),
+        ("\n[templates.t]\ncreate = 'fixed-time {days:int}'\n", 3, "'3' is not a duration"),
+        ("[templates.t]\ncreate = ['recurring', '--every', '{n:int}']\n", 2, "is not a duration"),
         ("database_url = 'mysql://ada:hunter2@db/x'\n", 1, "mysql"),
     ],
 )

@@ -258,7 +258,7 @@ def test_dry_run_writes_nothing_and_explains(scene: Scene) -> None:
     assert result.explanation[0].startswith("fixed-time 3d: 72h")
     query = EventQuery(("email_open",), timeout=parse_duration("2h"))
     explained = scene.waits.create_event_wait(query, E, dry_run=True).explanation
-    assert explained[1] == "deadline: 2h on, at 2026-03-01T14:00:00Z"
+    assert explained[1] == "deadline: 2h on"
     assert "no timeout" in scene.waits.create_event_wait(EventQuery(("email_open",)), E, dry_run=True).explanation[1]
     assert scene.waits.list_waits()[0] == []
 

@@ -36,7 +36,7 @@ def test_so_many_business_days_at_a_time_of_day(scene: Scene) -> None:
     good_friday = unless_paid(scene.at(31 * 24 * 60), "3bd", execution="easter", at=at, timeout_calendar="DE").wait
     assert good_friday.timeout_at == datetime(2026, 4, 8, 7, tzinfo=UTC)  # Thursday, and past Easter Tuesday, Wednesday
     why = scene.rescheduling.explain_wait(found.id)[1]
-    assert any(line.startswith("deadline: 3bd on at 09:00, counted by DE, at 2026-03-04") for line in why)
+    assert any(line == "deadline: 3bd on, at 09:00, counted by DE" for line in why)
 
 
 def test_a_calendar_that_counts_holds_no_event_back(scene: Scene) -> None:
@@ -66,9 +66,7 @@ def test_until_an_instant_as_until_date_reads_it(scene: Scene, until: str, expec
     assert wait.timeout_at == parse_instant(expected, "expected")
     assert wait.wait_config["until"] == until
     assert scene.get(wait).listeners[0].expires_at == wait.timeout_at
-    assert any(
-        f"deadline: until {until}, at {expected}" in line for line in scene.rescheduling.explain_wait(wait.id)[1]
-    )
+    assert any(line == f"deadline: until {until}" for line in scene.rescheduling.explain_wait(wait.id)[1])
 
 
 def test_a_deadline_within_the_window(scene: Scene) -> None:

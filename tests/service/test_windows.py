@@ -166,7 +166,7 @@ def test_timeout_is_decided_on_time_unless_it_keeps_to_the_window(scene: Scene) 
     assert [listener.expires_at for listener in kept.listeners] == [MONDAY_9 + timedelta(minutes=5)]
     explained, moved = (scene.rescheduling.explain_wait(wait.id)[1] for wait in (plain, kept))
     assert explained[2].startswith("timeout: decided on time though nothing is open then, and delivered at once")
-    assert moved[1] == "deadline: 1h on, at 2026-03-02T09:00:00Z"
+    assert moved[1] == "deadline: 1h on"
     assert moved[2].startswith("window: Sunday 2026-03-01 13:00 is outside mon-fri 09:00-17:00; moved")
     assert (scene.at(65).tick().timed_out, scene.at(21 * 60 + 5).tick().timed_out) == (1, 1)
     assert [delivery.outcome for delivery in scene.get(kept).deliveries] == ["timeout"]

@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 from waitctl.cli.output import ExitCode, Interrupted, be_quiet, prepare_streams, print_error
 from waitctl.cli.plain_values import take_plain_values
 from waitctl.cli.session import Session
-from waitctl.domain.errors import InvalidWaitDurationError, InvalidWaitTimeError, WaitStepError
+from waitctl.domain.errors import WaitStepError
 
 # Name: module, help. A test holds the help equal to the command's own first line.
 COMMANDS = {
@@ -339,41 +339,15 @@ def _show_traceback(arguments: Sequence[str]) -> None:
 
 
 def _usage(error: typer.TyperException, arguments: Sequence[str]) -> ExitCode:
-    """An error of the command line itself, in our words where Typer's would not help."""
-    message = error.format_message().replace("Value error, ", "")
-    message = re.sub(r"://.*", "://…", message)  # a URL that stands in the wrong place, and may hold a password
+    """An error of the command line itself."""
     if type(error).__name__ == "NoArgsIsHelpError":
-        if message:
-            typer.echo(message)
+        if words := error.format_message():
+            typer.echo(words)
         return ExitCode.USAGE
-    code, hint = "usage", None
-    creating = "create" in arguments
-    signed = [argument for argument in arguments if re.match(r"-[0-9]", argument)]
-    if creating and "No such option" in message and signed:
-        timed = "until-time" in arguments
-        code = InvalidWaitTimeError.code if timed else InvalidWaitDurationError.code
-        message = f"a {'time of day' if timed else 'duration'} has no sign: {signed[0]!a}"
-    elif creating and "unexpected extra argument" in message:
-        hint = "quote what has spaces, as in '3 days'; a command to run goes behind --"
-    elif near := _nearest_choice(message):
-        hint = f"did you mean {near}?"
-    else:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else "waitctl"
-        hint = f"{path} --help says more"
-    _report(code, message, hint, arguments)
+    from waitctl.cli.usage import explain_usage
+
+    _report(*explain_usage(error, arguments), arguments)
     return ExitCode.USAGE
-
-
-def _nearest_choice(message: str) -> str | None:
-    """What somebody who mistyped one of a few values has most likely meant."""
-    found = re.search(r"'([^']+)' is not one of ('.+')", message)
-    if found is None:
-        return None
-    from difflib import get_close_matches
-
-    near = get_close_matches(found[1], re.findall("'([^']+)'", found[2]), n=1)
-    return near[0] if near else None
 
 
 def _report(code: str, message: str, hint: str | None, arguments: Sequence[str]) -> None:

@@ -83,10 +83,11 @@ def check(context: typer.Context, output: DocumentOption = Output.HUMAN) -> None
 
 
 def _report(context: typer.Context) -> ConfigReport:
+    from waitctl.application.operations.templates import fault_of
     from waitctl.infrastructure.config_report import report_config
 
     session = session_of(context)
-    return report_config(database_url=session.database_url, config=session.config)
+    return report_config(database_url=session.database_url, config=session.config, fault_of_template=fault_of)
 
 
 def _line(file: str, problem: Problem) -> str:

@@ -16,6 +16,7 @@ from waitctl.cli.output import (
     ExitCode,
     Output,
     OutputOption,
+    count,
     json_text,
     print_card,
     print_document,
@@ -164,9 +165,24 @@ def forget(
     with session.database() as database:
         done = ContactService(database, actor=session.actor).forget_contact(contact, dry_run=dry_run)
     document = {"contact": contact, "forgotten": not dry_run, "rows": dict(done)}
-    counts = ", ".join(f"{count} {name}" for name, count in done.items() if count)
+    counts = ", ".join(count(number, *_KINDS.get(name, (name, name))) for name, number in done.items() if number)
     verb = "would be forgotten" if dry_run else "forgotten"
     print_document(document, output, human=lambda: write_line(f"{contact}  {verb}: {counts or 'no rows'}"))
+
+
+_KINDS = {
+    "waits": ("wait",),
+    "open": ("of them open", "of them open"),
+    "listeners": ("listener",),
+    "events": ("event",),
+    "recurrences": ("recurrence",),
+    "deliveries": ("delivery", "deliveries"),
+    "audit": ("line of audit", "lines of audit"),
+    "quarantined": ("quarantined payload",),
+    "tombstones": ("tombstone",),
+    "contacts": ("entry of the register", "entries of the register"),
+}
+"""What is counted, in words."""
 
 
 def _document(contact: Contact) -> JsonObject:

@@ -16,7 +16,12 @@ from typing import Any, TypeVar
 from waitctl.domain import clocks
 from waitctl.domain.contacts import value_under
 from waitctl.domain.durations import Duration, Offset, as_duration, parse_duration, parse_offset
-from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, InvalidWaitTimeError
+from waitctl.domain.errors import (
+    InvalidWaitConfigurationError,
+    InvalidWaitDateError,
+    InvalidWaitDurationError,
+    InvalidWaitTimeError,
+)
 from waitctl.domain.hours import OpeningHours, format_days, parse_days, parse_hours
 from waitctl.domain.instants import Dst, clock, format_instant, parse_formatted, parse_moment
 from waitctl.domain.late import Late
@@ -271,8 +276,12 @@ def parse_fixed_time(text: str, at: str | None = None, on: str | None = None, *,
 
     Raises `InvalidWaitDurationError`, `InvalidWaitTimeError`, or `InvalidWaitConfigurationError` for ``2h`` at a time.
     """
+    duration = parse_duration(text, business=True, zero=True)
+    if duration.is_zero and not zero:
+        hint = "with a --window, or a --calendar that has hours, it is now or the next opening"
+        raise InvalidWaitDurationError(f"a duration is more than zero: {text!r}", hint=hint)
     return FixedTime(
-        parse_duration(text, business=True, zero=zero),
+        duration,
         None if at is None else parse_time_of_day(at),
         None if on is None else parse_day_of_month(on),
     )

@@ -221,7 +221,7 @@ def parse_cron(text: str, after: datetime) -> Iterator[datetime]:
     fields = len(expression.split())
     if fields != 5:
         raise InvalidRecurrenceError(
-            f"{text[:80]!r} has {fields} fields, and a cron expression five",
+            f"{text[:80]!r} has {fields} field{'' if fields == 1 else 's'}, and a cron expression five",
             hint="minute hour day-of-month month day-of-week, as in '0 9 * * mon-fri'; seconds are not among them",
         )
     try:

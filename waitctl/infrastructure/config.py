@@ -213,7 +213,7 @@ def find_config_file(flag: str | None, environ: Mapping[str, str]) -> Path | Non
     if named:
         path = Path(named)
         if not path.is_file():
-            raise InvalidSettingError(f"no config file at {path}")
+            raise InvalidSettingError(f"no config file at {path}", hint="waitctl --config FILE init makes one there")
         return path.absolute()
     default = config_folder() / "config.toml"
     return default if default.is_file() else None

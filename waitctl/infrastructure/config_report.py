@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,13 +27,14 @@ from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import (
     UNKNOWN_HANDLER_AFTER,
     CalendarConfig,
+    TemplateConfig,
     default_database_url,
     find_config_file,
     log_format_of,
     read_url_of,
 )
 from waitctl.infrastructure.database_url import parse_url
-from waitctl.infrastructure.file_settings import CalendarModel, FileModel
+from waitctl.infrastructure.file_settings import CalendarModel, FileModel, TemplateModel
 from waitctl.infrastructure.file_trust import OVERRIDE, check_files, read_trusted
 from waitctl.infrastructure.handler_settings import HandlerModel
 from waitctl.infrastructure.providers import names as provider_names
@@ -91,9 +92,15 @@ class ConfigReport:
 
 
 def report_config(
-    *, database_url: str | None = None, config: str | None = None, environ: Mapping[str, str] | None = None
+    *,
+    database_url: str | None = None,
+    config: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    fault_of_template: Callable[[TemplateConfig], WaitStepError | None] = lambda _: None,
 ) -> ConfigReport:
     """Look at everything that settings come from. The arguments are the flags, as for `load_settings`.
+
+    ``fault_of_template`` knows what a wait may be asked for, which is no matter of files.
 
     Raises `InvalidSettingError` for a config file that is named and not there, or cannot be read.
     """
@@ -113,6 +120,7 @@ def report_config(
         for key, message, example in [
             *_of_document(document),
             *_of_this_host(document, file, environ),
+            *_of_templates(document, fault_of_template),
             *_of_database(
                 "database_url", database_url or environ.get(VARIABLES["database_url"]) or document.get("database_url")
             ),
@@ -250,6 +258,16 @@ def _of_this_host(document: dict[str, Any], file: Path | None, environ: Mapping[
         elif isinstance(chosen, str) and chosen != "ndjson":
             yield from _of_sender(name, given, chosen, folder, environ)
     yield from _of_calendars(document)
+
+
+def _of_templates(document: dict[str, Any], fault_of: Callable[[TemplateConfig], WaitStepError | None]) -> _Found:
+    for name, given in _tables(document, "templates"):
+        try:
+            configured = TemplateConfig(name, **dict(TemplateModel.model_validate(given)))
+        except ValidationError:
+            continue  # said already
+        if fault := fault_of(configured):
+            yield ("templates", name, "create"), fault.message, fault.hint
 
 
 def _several(value: object) -> list[str]:

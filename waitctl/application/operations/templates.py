@@ -11,7 +11,7 @@ from datetime import date
 
 from waitctl.application.operations.template_edits import NO_EDITS, Edits, TemplateEdits, requested, spec_of
 from waitctl.application.waits.command_lines import parse_command_line
-from waitctl.application.waits.forms import RECURRING, how_of, read_recurrence, rules_of
+from waitctl.application.waits.forms import RECURRING, Options, how_of, read_recurrence, rules_of
 from waitctl.application.waits.recurring import RecurrenceResult, RecurrenceService
 from waitctl.application.waits.results import WaitCreateResult
 from waitctl.application.waits.scheduling import WaitSchedulingService
@@ -173,9 +173,8 @@ class TemplateService:
         return (self._database.as_of or host_clock()).date()
 
     def _read_config(self, name: str) -> Template:
-        found = self._of_config[name]
         try:
-            return Template(name, parse_template(found.create), None, found.examples).checked()
+            return _configured(self._of_config[name])
         except InvalidTemplateError as error:
             raise InvalidTemplateError(f"templates.{name}: {error.message}", hint=error.hint) from error
 
@@ -241,9 +240,7 @@ class TemplateService:
         return self._recur({**template.render(values), **(given or {})}, dry_run=dry_run)
 
     def _recur(self, fields: JsonObject, *, dry_run: bool) -> RecurrenceResult:
-        options = read_recurrence(fields)
-        names = ("every", "cron", "rrule", "at", "on", "fixed", "until", "count")
-        rule = RecurrenceRule.parse(**{name: options[name] for name in names if name in options})
+        options, rule = _recurrence(fields)
         return self._recurrences.create(
             rule,
             spec_of(options, self._timezone),
@@ -285,6 +282,29 @@ def parse_template(argv: Sequence[str]) -> JsonObject:
         return fields if context is None else fields | {"context": parse_json_object(context, "the context")}
     except InvalidWaitConfigurationError as error:
         raise InvalidTemplateError(error.message, hint=error.hint) from error
+
+
+def _configured(found: TemplateConfig) -> Template:
+    return Template(found.name, parse_template(found.create), None, found.examples).checked()
+
+
+def _recurrence(fields: JsonObject) -> tuple[Options, RecurrenceRule]:
+    options = read_recurrence(fields)
+    names = ("every", "cron", "rrule", "at", "on", "fixed", "until", "count")
+    return options, RecurrenceRule.parse(**{name: options[name] for name in names if name in options})
+
+
+def fault_of(configured: TemplateConfig) -> WaitStepError | None:
+    """Why a template of a config file can never create a wait, as far as that can be told without a database."""
+    today = host_clock().date()
+    try:
+        template = _configured(configured)
+        values = template.example_values(today)
+        fields = example_fields(template.render(values), today)
+        _recurrence(fields) if recurs(template) else requested(fields, "UTC")
+    except WaitStepError as error:
+        return error
+    return None
 
 
 def recurs(template: Template) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from waitctl.domain.instants import clock, format_instant
+from waitctl.domain.instants import clock
 from waitctl.domain.listeners import EventQuery, Mode
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ def explain_event_wait(query: EventQuery, wait: WaitStepExecution, deadline: Sch
         lines.append("no timeout: it waits until the event comes or somebody ends it")
     else:
         asked = f"{query.timeout} on" if query.until is None else f"until {query.until}"
-        clock_asked = "" if query.at is None else f" at {clock(query.at)}"
+        clock_asked = "" if query.at is None else f", at {clock(query.at)}"
         by = f", counted by {query.timeout_calendar}" if query.timeout_calendar else ""
-        lines.append(f"deadline: {asked}{clock_asked}{by}, at {format_instant(deadline.at)}")
+        lines.append(f"deadline: {asked}{clock_asked}{by}")
         lines += map(str, deadline.moves)
     if query.rules.are_gated:
         named = [*filter(None, (query.rules.window, query.rules.calendar))]

@@ -19,7 +19,7 @@ from waitctl.domain.instants import Dst, parse_instant
 from waitctl.domain.intents import Past, Roll, Rules, parse_time_of_day
 from waitctl.domain.late import Late
 from waitctl.domain.listeners import EventQuery, Mode
-from waitctl.domain.text import JsonObject, parse_json_object, to_json
+from waitctl.domain.text import JsonObject, did_you_mean, parse_json_object, to_json
 from waitctl.domain.values import replace
 from waitctl.domain.waits import WaitSpec
 
@@ -231,8 +231,13 @@ def _form(kind: object) -> str:
     if kind is None:
         raise InvalidWaitConfigurationError("'type' is missing", hint=f"one of {choices}")
     form = kind.replace("_", "-") if isinstance(kind, str) else ""
+    if form == RECURRING:
+        raise InvalidWaitConfigurationError(
+            "a wait that comes again is none of a file's", hint="waitctl create recurring, or waitctl template use"
+        )
     if form not in FORMS:
-        raise InvalidWaitConfigurationError(f"there is no type {kind!a}", hint=f"one of {choices}")
+        hint = did_you_mean(form, [*FORMS]) or f"one of {choices}"
+        raise InvalidWaitConfigurationError(f"there is no type {kind!a}", hint=hint)
     return form
 
 
