@@ -74,6 +74,7 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     },
     "find_id": _KINDS,
     "find_ids": _KINDS,
+    "history": {"": (), "newest": (True,)},
     "list_newest": {"": (False,), "after": (True,)},
     "newest_waits": {"": (False,), "open": (True,)},
     "newest_deliveries": {"": (False,), "undone": (True,)},

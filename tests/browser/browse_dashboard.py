@@ -16,6 +16,7 @@ from tests.signing import NEW
 from tests.web.door import TOKENS, Client, door
 from tests.web.test_web_pages import Stage
 from waitctl import WaitSpec
+from waitctl.web import live
 
 AXE = Path(__file__).parent.parent.parent / ".tools" / "node_modules" / "axe-core" / "axe.min.js"
 WIDTHS = (360, 800, 1440, 3840)
@@ -131,6 +132,23 @@ def test_an_open_page_looks_again_by_itself(browser: Browser, client: Client, st
     expect(page.locator("main")).to_contain_text("There are no such waits.")
     stage.waits.create_fixed_time_wait("3h", WaitSpec("order-99"))
     expect(page.locator("tbody tr")).to_have_count(1, timeout=15_000)
+
+
+def test_an_open_page_that_was_not_let_in_asks_again(
+    browser: Browser, client: Client, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser by itself would not: it gives an event source up that was answered otherwise than with 200."""
+    page = come_in(browser, client)
+    page.clock.install()
+    with monkeypatch.context() as full:
+        full.setattr(live, "MOST", 0)
+        with page.expect_response("**/live") as refused:
+            page.goto("/waits?execution=order-98")
+        assert refused.value.status == 429
+    page.wait_for_function("performance.getEntriesByType('resource').some(each => each.name.endsWith('/live'))")
+    with page.expect_response("**/live") as heard:
+        page.clock.fast_forward(20_000)
+    assert heard.value.status == 200
 
 
 def test_the_keyboard_leads_past_the_menu(browser: Browser, client: Client) -> None:

@@ -46,10 +46,12 @@ def test_a_wait_is_created_once_looked_at_and_cancelled(client: Client, waits: W
     assert (found.status, found.json) == (200, document)
     assert found.json == waits.get_wait_status(document["id"]).to_json()
     assert created.headers["location"] == f"/api/v1/waits/{document['id']}"
+    assert created.headers["etag"] == found.headers["etag"]  # it is good for a change of what was made
     assert client.get(created.headers["location"]).json == document
     assert client.get(f"/api/v1/waits/{document['id'][-12:]}").json == document
     again = client.post(WAIT, FIXED)
     assert (again.status, again.json["created"], again.json["id"]) == (200, False, document["id"])
+    assert again.headers["etag"] == found.headers["etag"]
     other = client.post(WAIT, FIXED | {"duration": "4d"})
     assert (other.status, other.code) == (409, "wait_already_open")
     gone = client.ask("DELETE", f"{STEP}?reason=paid")
@@ -129,6 +131,12 @@ def test_every_form_of_a_wait_can_be_asked_for(
 def test_a_wait_that_cannot_be_is_refused(client: Client, body: dict[str, object], code: str) -> None:
     refused = client.post(WAIT, body)
     assert (refused.status, refused.code) == (400, code)
+
+
+def test_a_body_that_is_no_text_is_no_wait_and_no_event(client: Client) -> None:
+    for path, code in ((WAIT, "invalid_wait_configuration"), ("/api/v1/events", "invalid_event")):
+        refused = client.ask("POST", path, b"{\xff}", JSON)
+        assert (refused.status, refused.code) == (400, code)
 
 
 def test_a_key_creates_once_for_ever_and_a_dry_run_explains(client: Client) -> None:

@@ -77,10 +77,10 @@ def test_a_long_trail_is_shown_from_its_end(stage: Stage, client: Client) -> Non
         moving.reschedule_wait(stage.timed.id, by="+1h" if number % 2 else "-1h", reason=f"because of {number}.")
     page = client.get(f"/waits/{stage.timed.id}", Accept=HTML)
     told = page.text.partition("What happened")[2]
-    assert f"<p>{MANY + 1 - 50} earlier ones: <code>waitctl history {stage.timed.id}</code></p>" in told
+    assert f"<p>Earlier ones: <code>waitctl history {stage.timed.id}</code></p>" in told
     shown = [int(number) for number in re.findall(r"because of (\d+)\.", told)]
     assert shown == list(range(MANY - 50, MANY))
-    assert f"more: <code>waitctl explain {stage.timed.id}</code>" in page.text
+    assert f"<li>then what is not shown here: waitctl explain {stage.timed.id}</li>" in page.text
 
 
 LISTS = {

@@ -200,7 +200,7 @@ def test_it_takes_over_the_socket_that_systemd_listens_on(run_sqlite: Waitctl) -
             stderr=subprocess.PIPE,
         )
         try:
-            assert "socket" in _line(process)
+            assert _line(process) == f"serving the socket 127.0.0.1:{port}"
             assert Client(port, TOKEN).get("/waits").status == 200
             assert interrupt(process, signal.SIGTERM).code == 0
         finally:
@@ -327,6 +327,16 @@ def test_who_does_not_say_what_it_wants_is_not_waited_for(listening: int) -> Non
         assert second.recv(12) in {b"HTTP/1.1 200", b"HTTP/1.1 503"}
         while second.recv(4096):
             pass
+
+
+def test_who_asks_for_another_protocol_writes_nothing_into_the_log(run_sqlite: Waitctl) -> None:
+    WaitSchedulingService(str(run_sqlite.url)).create_fixed_time_wait("1h", WaitSpec("order-17"))
+    asked = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    with served(run_sqlite, "--port", "0", env=configured(run_sqlite)) as (process, line):
+        assert client_of(line).get("/waits", **asked).status == 200
+        assert client_of(line).ask("CONNECT", "/waits").status == 405
+        stopped = interrupt(process, signal.SIGTERM)
+    assert (stopped.code, stopped.err) == (0, "")
 
 
 @pytest.mark.parametrize(

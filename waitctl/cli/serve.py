@@ -142,19 +142,27 @@ def _listening(host: str, port: int, uds: str | None, fd: int | None) -> Iterato
     """A socket that is listened on, and how people call it."""
     if fd is not None:
         listener = _inherited(fd)
-        address = f"the socket {listener.getsockname() or fd}"
+        address = f"the socket {_name_of(listener) or fd}"
     elif uds is not None:
         listener, address = _unix(Path(uds)), f"unix:{uds}"
     else:
         listener = _tcp(host, port)
-        name, number = listener.getsockname()[:2]
-        address = f"{f'[{name}]' if ':' in name else name}:{number}"
+        address = _name_of(listener)
     try:
         yield listener, address
     finally:
         listener.close()
         if uds is not None:
             Path(uds).unlink(missing_ok=True)
+
+
+def _name_of(listener: socket.socket) -> str:
+    """Its address and port, or its path, which may be empty."""
+    name = listener.getsockname()
+    if not isinstance(name, tuple):
+        return os.fsdecode(name)
+    host, port = name[:2]
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _inherited(fd: int) -> socket.socket:

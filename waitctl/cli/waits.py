@@ -277,7 +277,11 @@ def _print_summary(summary: PendingWaitsSummary) -> None:
     print_card(
         f"{in_words(counts.open)} open",
         [
-            *((f"{kind.replace('_', '-')}", in_words(count)) for kind, count in counts.by_type.items() if count),
+            *(
+                (f"{kind.replace('_', '-')}", in_words(count, at_least=kind in counts.at_least))
+                for kind, count in counts.by_type.items()
+                if count
+            ),
             ("overdue", overdue),
             ("next due", None if counts.next_due_at is None else relative(counts.next_due_at, summary.now)),
             ("listeners", listening if listeners.active else None),

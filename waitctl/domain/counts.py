@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 CAP = 10_000
 """The highest count that is told; a statement counts one more, which means "more than that"."""
@@ -13,11 +13,11 @@ def told(count: int) -> int:
     return min(count, CAP)
 
 
-def in_words(count: int) -> str:
-    """The count for people: ``10,000+`` where there are more."""
-    return f"{told(count):,}" + ("+" if count > CAP else "")
+def in_words(count: int, *, at_least: bool = False) -> str:
+    """The count for people: ``10,000+`` where there are more. ``at_least``: more than were looked at may be of it."""
+    return f"{told(count):,}" + ("+" if at_least or count > CAP else "")
 
 
-def capped(counts: Mapping[str, int]) -> list[str]:
-    """The names of those that are higher than is told."""
-    return [name for name, count in counts.items() if count > CAP]
+def capped(counts: Mapping[str, int], at_least: Collection[str] = ()) -> list[str]:
+    """The names of those that are higher than is told, or ``at_least`` what is."""
+    return [name for name, count in counts.items() if count > CAP or name in at_least]

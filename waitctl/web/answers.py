@@ -59,10 +59,10 @@ def json_answer(document: Any, status: int = 200, headers: dict[str, str] | None
 
 
 def tagged_answer(
-    request: Request, document: Any, status: int = 200, headers: dict[str, str] | None = None
+    request: Request, document: Any, status: int = 200, headers: dict[str, str] | None = None, *, tag: str | None = None
 ) -> Response:
-    """A document with its ETag; nothing but that where the caller has this one already."""
-    tag = etag(document)
+    """A document with its ETag, or another's; nothing but that where the caller has this one already."""
+    tag = tag or etag(document)
     given = headers or {}
     if status == 200 and request.method in {"GET", "HEAD"} and _is_among(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers={"ETag": tag} | given)

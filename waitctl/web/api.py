@@ -35,6 +35,7 @@ from waitctl.web.answers import (
     HttpError,
     NotServedNowError,
     error_document,
+    etag,
     json_answer,
     require_match,
     tagged_answer,
@@ -191,11 +192,12 @@ async def create_wait(request: Request, caller: Caller) -> Response:
         return _waits(site, caller).create_wait(asked, dry_run=dry_run)
 
     result = await site.run(work)
-    document = wait_document(result.wait) | {"created": result.created}
+    wait = wait_document(result.wait)
+    document = wait | {"created": result.created}
     if dry_run:
         return json_answer(document | {"explanation": list(result.explanation)})
     where = {"Location": f"{request.scope.get('root_path', '')}/api/v1/waits/{result.wait.id}"}
-    return tagged_answer(request, document, 201 if result.created else 200, where)
+    return tagged_answer(request, document, 201 if result.created else 200, where, tag=etag(wait))
 
 
 def _key(request: Request) -> str | None:
@@ -313,7 +315,7 @@ def _content_type(request: Request) -> str:
 async def _json_body(request: Request) -> Any:
     """The body as JSON. Nothing else: a form of another site could send that without being asked."""
     _require_json(request)
-    return parse_json(_text(await read_body(request)), "the body", error=InvalidEventError)
+    return parse_json(_text(await read_body(request), InvalidEventError), "the body", error=InvalidEventError)
 
 
 async def _object_body(request: Request, *, may_be_empty: bool = False) -> JsonObject:
@@ -321,7 +323,7 @@ async def _object_body(request: Request, *, may_be_empty: bool = False) -> JsonO
     if may_be_empty and not body.strip():
         return {}
     _require_json(request)
-    return parse_json_object(_text(body), "the body", limit=MAX_BODY)
+    return parse_json_object(_text(body, InvalidWaitConfigurationError), "the body", limit=MAX_BODY)
 
 
 def _require_json(request: Request) -> None:
@@ -330,8 +332,8 @@ def _require_json(request: Request) -> None:
         raise HttpError(415, "unsupported_media_type", "the body must be application/json")
 
 
-def _text(body: bytes) -> str:
+def _text(body: bytes, invalid: type[WaitStepError]) -> str:
     try:
         return body.decode()
     except UnicodeDecodeError as error:
-        raise InvalidEventError(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
+        raise invalid(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error

@@ -57,6 +57,9 @@ class BoundedConnection(HttpToolsProtocol):
             raise ValueError("two hosts")
         super().on_headers_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: who asks for another protocol is answered in this one, and does not write into our log."""
+
     def _expect_head(self) -> None:
         if self._late is None:
             self._late = self.loop.call_later(HEAD_SECONDS, self._refuse, 408)

@@ -150,7 +150,7 @@ async def wait(request: Request, caller: Caller) -> Response:
         service = WaitSchedulingService(site.database, settings=site.settings)
         found = service.get_wait_status(request.path_params["wait_id"])
         try:
-            explanation = explaining.explain_wait(found.wait.id)[1]
+            explanation = explaining.explain_wait(found.wait.id, newest=_SAMPLE // 2)[1]
         except DatabaseError:
             raise
         except WaitStepError as error:  # a calendar of another host, a row of somebody else's
@@ -164,7 +164,7 @@ async def wait(request: Request, caller: Caller) -> Response:
             "document": found.to_json(),
             "explanation": explanation,
             "why": why,
-            "history": service.get_history(found.wait.id),
+            "history": service.get_history(found.wait.id, newest=_SAMPLE + 1),
             "most": _SAMPLE,
             "zone": found.wait.timezone,
         }

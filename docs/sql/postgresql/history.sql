@@ -1,5 +1,5 @@
 -- history
--- A wait's audit trail, oldest first.
+-- A wait's audit trail, oldest first; or its newest lines, from the last one back.
 
 SELECT workflow_wait_transitions.at, workflow_wait_transitions.from_status,
     workflow_wait_transitions.to_status, workflow_wait_transitions.reason,

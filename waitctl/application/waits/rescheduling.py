@@ -79,8 +79,10 @@ class ReschedulingService:
 
     # -- explain --------------------------------------------------------------------------------------------------
 
-    def explain_wait(self, wait_id: str) -> tuple[WaitStatus, tuple[str, ...]]:
+    def explain_wait(self, wait_id: str, *, newest: int | None = None) -> tuple[WaitStatus, tuple[str, ...]]:
         """A wait, and how its instant came about: what was asked, every rule that moved it, every change since.
+
+        ``newest``: how many lines of a long trail are looked at for those changes, the last ones.
 
         Raises what `WaitSchedulingService.find_wait_id` raises, `UnknownCalendarError` for a calendar that only
         another host knows, and `InvalidWaitConfigurationError` for a row that something else has written.
@@ -102,11 +104,14 @@ class ReschedulingService:
         if local is not None:
             planned = local
             lines += local.explanation
+        trail = self._waits.get_history(wait.id, newest=newest)
         changes = [
             f"then: {line.reason}, by {line.actor} at {format_instant(line.at)}"
-            for line in self._waits.get_history(wait.id)
+            for line in trail
             if line.from_status is not None and line.to_status.is_open
         ]
+        if len(trail) == newest:
+            changes.insert(0, f"then what is not shown here: waitctl explain {wait.id}")
         lines += changes
         asked = movable_instant(wait)
         may_compare = planned is not None and (not changes or local is not None)

@@ -10,6 +10,7 @@ from waitctl.application.documents import pause_document, wait_document
 from waitctl.domain.counts import capped, told
 from waitctl.domain.health import MAX_CLOCK_SKEW
 from waitctl.domain.instants import format_instant
+from waitctl.domain.statuses import WaitType
 from waitctl.domain.values import dataclass, fields_of
 
 if TYPE_CHECKING:
@@ -121,6 +122,11 @@ class PendingWaitsSummary:
             **{f"listeners.{name}": count for name, count in fields_of(self.listeners).items()},
         }
 
+    def _at_least(self) -> set[str]:
+        return {
+            f"by_{'type' if isinstance(each, WaitType) else 'status'}.{each.value}" for each in self.counts.at_least
+        }
+
     def to_json(self) -> JsonObject:
         """The document of `waitctl pending`; ``capped`` names the counts of which there are more."""
         counts = self.counts
@@ -146,7 +152,7 @@ class PendingWaitsSummary:
             "quarantined": self.quarantined,
             "paused": [pause_document(pause) for pause in self.paused],
             "last_tick": self._last_tick_document(),
-            "capped": capped(self._counted()),
+            "capped": capped(self._counted(), self._at_least()),
         }
 
 

@@ -303,10 +303,12 @@ class WaitSchedulingService:
                 real_now=self._database.real_clock(connection_),
             )
 
-    def get_history(self, wait_id: str, connection: Caller | None = None) -> list[Transition]:
-        """A wait's audit trail, oldest first."""
+    def get_history(
+        self, wait_id: str, connection: Caller | None = None, *, newest: int | None = None
+    ) -> list[Transition]:
+        """A wait's audit trail, oldest first; of a long one only so many of the ``newest`` lines."""
         with self._database.read(connection) as connection_:
-            return store.history(connection_, find_id(connection_, WAIT, wait_id))
+            return store.history(connection_, find_id(connection_, WAIT, wait_id), newest=newest)
 
     # -- end by hand ----------------------------------------------------------------------------------------------
 

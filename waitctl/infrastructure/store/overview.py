@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 class OpenCounts:
     """The open waits by type and status, how many are overdue since when, and when the next one is due.
 
-    A count above `CAP` means "more than that". Of those that are overdue: the oldest, the one whose age is the 95th
-    percentile, and the median, by the nearest rank.
+    A count above `CAP` means "more than that"; ``at_least`` names the others that may be higher, since not all waits of
+    that kind were looked at. Of those that are overdue: the oldest, the one whose age is the 95th percentile, and the
+    median, by the nearest rank.
     """
 
     by_type: Mapping[WaitType, int]
@@ -37,6 +38,7 @@ class OpenCounts:
     p95_overdue_at: datetime | None = None
     median_overdue_at: datetime | None = None
     next_due_at: datetime | None = None
+    at_least: frozenset[WaitType | WaitExecutionStatus] = frozenset()
 
     @property
     def open(self) -> int:
@@ -48,7 +50,7 @@ def count_open(connection: Connection, *, now: datetime) -> OpenCounts:
     """Count the open waits."""
     kinds = ((row[0], row[1], row[2]) for row in connection.execute(kept("count_open")).all())
     overdue = connection.execute(kept("overdue"), {"now": now}).one()
-    return open_counts(kinds, overdue, next_ends(connection, now=now))
+    return open_counts(kinds, overdue, next_ends(connection, now=now), each_status=True)
 
 
 def next_ends(connection: Connection, *, now: datetime) -> Row:
@@ -60,8 +62,13 @@ def open_counts(
     kinds: Iterable[tuple[WaitType, WaitExecutionStatus, int]],
     overdue: Row,
     next_at: Iterable[datetime | None],
+    *,
+    each_status: bool = False,
 ) -> OpenCounts:
-    """The counts from rows of (type, status, number), from that of `percentiles`, and from what ends next."""
+    """The counts from rows of (type, status, number), from that of `percentiles`, and from what ends next.
+
+    ``each_status``: as many as are counted were looked at of each status, and not of all together.
+    """
     by_type: dict[WaitType, int] = dict.fromkeys(WaitType, 0)
     by_status: dict[WaitExecutionStatus, int] = dict.fromkeys(sorted(OPEN, reverse=True), 0)
     for wait_type, status, count in kinds:
@@ -69,7 +76,19 @@ def open_counts(
         by_status[status] += count
     following = min((at for at in next_at if at is not None), default=None)
     number, oldest_at, p95_at, median_at = overdue
-    return OpenCounts(by_type, by_status, number, oldest_at, p95_at, median_at, following)
+    at_least = _at_least(by_status, each_status=each_status)
+    return OpenCounts(by_type, by_status, number, oldest_at, p95_at, median_at, following, at_least)
+
+
+def _at_least(
+    by_status: Mapping[WaitExecutionStatus, int], *, each_status: bool
+) -> frozenset[WaitType | WaitExecutionStatus]:
+    """What may be more than was counted. A wait for an event that has come may be scheduled, too."""
+    if not each_status:
+        return frozenset([*WaitType, *by_status]) if sum(by_status.values()) > CAP else frozenset()
+    if by_status[WaitExecutionStatus.SCHEDULED] > CAP:
+        return frozenset(WaitType)
+    return frozenset([WaitType.FOR_EVENT] if by_status[WaitExecutionStatus.WAITING] > CAP else [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,9 +144,12 @@ class Transition:
     data: JsonObject | None
 
 
-def history(connection: Connection, wait_id: str) -> list[Transition]:
-    """A wait's audit trail, oldest first."""
-    return [Transition(*row) for row in connection.execute(kept("history"), {"wait_id": wait_id})]
+def history(connection: Connection, wait_id: str, *, newest: int | None = None) -> list[Transition]:
+    """A wait's audit trail, oldest first; of a long one only so many of the ``newest`` lines."""
+    if newest is None:
+        return [Transition(*row) for row in connection.execute(kept("history"), {"wait_id": wait_id})]
+    rows = connection.execute(kept("history", True), {"wait_id": wait_id, "limit": newest}).all()
+    return [Transition(*row) for row in reversed(rows)]
 
 
 def count_ended(connection: Connection, wait_ids: Sequence[str]) -> int:

@@ -10,7 +10,7 @@
     return document.hidden || looking || main.querySelector("details[open]") ||
       (active && active !== main && main.contains(active)) || String(getSelection());
   };
-  new EventSource(source).addEventListener("change", async () => {
+  const lookAgain = async () => {
     if (isBusy()) return;
     looking = true;
     try {
@@ -22,5 +22,14 @@
     } finally {
       looking = false;
     }
-  });
+  };
+  // A browser does not ask again where it was told that there are too many, or that the database is away.
+  const listen = () => {
+    const heard = new EventSource(source);
+    heard.addEventListener("change", lookAgain);
+    heard.addEventListener("error", () => {
+      if (heard.readyState === EventSource.CLOSED) setTimeout(listen, 15000);
+    });
+  };
+  listen();
 })();

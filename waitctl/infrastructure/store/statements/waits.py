@@ -147,11 +147,14 @@ def of_execution(execution_id: Any) -> sa.ColumnElement[bool]:
 
 
 @statement
-def _history() -> sa.Select[Any]:
-    """A wait's audit trail, oldest first."""
+def _history(newest: bool = False) -> sa.Select[Any]:
+    """A wait's audit trail, oldest first; or its newest lines, from the last one back."""
     table = transitions.c
     found = sa.select(table.at, table.from_status, table.to_status, table.reason, table.actor, table.data)
-    return found.where(table.wait_id == sa.bindparam("wait_id", type_=table.wait_id.type)).order_by(table.id)
+    found = found.where(table.wait_id == sa.bindparam("wait_id", type_=table.wait_id.type))
+    if newest:
+        return found.order_by(table.id.desc()).limit(sa.bindparam("limit", type_=sa.Integer))
+    return found.order_by(table.id)
 
 
 @statement
