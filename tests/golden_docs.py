@@ -230,7 +230,7 @@ def _man_options(entries: Iterator[tuple[str, str]]) -> str:
 
 
 def roff(markdown: str) -> str:
-    """Paragraphs, bullets, tables of two columns and headings: what the topics have of Markdown."""
+    """Paragraphs, bullets, tables and headings: what the topics have of Markdown."""
     done = []
     for block in re.split(r"\n{2,}|\n(?=\* )", markdown.strip()):
         text = " ".join(line.strip() for line in block.splitlines())
@@ -243,11 +243,21 @@ def roff(markdown: str) -> str:
         elif block.startswith("* "):
             done.append(f".IP \\(bu 2\n{_inline(text[2:])}")
         elif block.startswith("|"):
-            rows = [line.strip("|").split("|", 1) for line in block.splitlines()[2:]]
-            done += [f".TP\n.B {_escaped(key.strip())}\n{_inline(meant.strip())}" for key, meant in rows]
+            done += _rows(block)
         else:
             done.append(f".PP\n{_inline(text)}")
     return "\n".join(done)
+
+
+def _rows(table: str) -> list[str]:
+    """A table as a list: a row by what stands in its first column, and behind it the others, named where there are more."""
+    (_, *names), _, *rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
+    done = []
+    for key, *cells in rows:
+        said = cells if len(cells) == 1 else [f"{name}: {cell}" for name, cell in zip(names, cells, strict=True)]
+        meant = "\n.br\n".join(_inline(each) for each in said)
+        done.append(f".TP\n.B {_escaped(key.strip('`'))}\n{meant}")
+    return done
 
 
 def _inline(text: str) -> str:

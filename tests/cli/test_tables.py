@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.cli.processes import Waitctl
 from tests.cli.terminal import on_a_terminal
 from waitctl.cli.output import GAP
-from waitctl.cli.tables import Column, fit
+from waitctl.cli.tables import Column, fit, without
 
 WIDTHS = (60, 80, 100, 140)
 INSTANTS = {"WHEN", "RECEIVED", "AT"}
@@ -54,6 +54,21 @@ def test_what_matters_most_leaves_the_others_legible() -> None:
     columns = [Column("ID", 100, whole=True, kept=True), Column("A", 1), Column("B", 2)]
     assert fit(columns, [12, 50, 90], 100) == [12, 20, 64]
     assert fit(columns, [12, 50, 90], 50) == [12, 14, 20]
+
+
+def test_a_name_is_not_cut_and_what_is_empty_gives_way() -> None:
+    columns = [Column("ID", 100, whole=True, kept=True), Column("EXECUTION", 2), Column("TYPE", 1, whole=True)]
+    assert fit(columns, [12, 9, 10], 34) == [12, 9, 0]
+    assert without({1, 2}, columns, [12, 9, 10], 35) == [12, 9, 10]
+    assert without({1, 2}, columns, [12, 9, 10], 34) == [12, 0, 0]
+    assert without({0}, columns, [12, 9, 10], 34) == [12, 9, 10]
+
+
+def test_a_row_is_whole_where_another_column_is_empty(tmp_path: Path, migrated_sqlite_url: str) -> None:
+    run = Waitctl(tmp_path, migrated_sqlite_url)
+    run("create", "until-date", "2099-01-01", "-e", "order-17", "-s", "reminder").ok()
+    header, row = on_a_terminal(run, "list", "-q", columns=80)
+    assert header.split() == ["WAIT", "EXECUTION", "STEP", "TYPE", "STATUS", "WHEN"] and "order-17" in row
 
 
 @pytest.fixture(scope="module")

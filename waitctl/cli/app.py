@@ -203,9 +203,15 @@ def _complete(command: Any, option: Any) -> None:
 
 
 def _with_example_apart(text: str | None) -> str | None:
-    """The help with its example as a block: ``Example: …`` ends what a command says of itself."""
+    """The help with its example as a block: ``Example: …`` ends what a command says of itself.
+
+    Where its lines break is left to the terminal, which may be narrower than the code.
+    """
     words, found, example = (text or "").rpartition("Example: ")
-    return f"{words.rstrip()}\n\n\b\nExample:\n  {' '.join(example.split())}" if found else text
+    if not found:
+        return text
+    paragraphs = "\n\n".join(" ".join(each.split()) for each in re.split(r"\n\s*\n", words.strip()))
+    return f"{paragraphs}\n\n\b\nExample:\n  {' '.join(example.split())}"
 
 
 app = typer.Typer(

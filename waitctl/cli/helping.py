@@ -12,7 +12,7 @@ from waitctl.cli.output import console, write_line
 
 app = typer.Typer(add_completion=False)
 
-TOPICS = ("time", "events", "handlers", "exit-codes", "environment", "config", "formats")
+TOPICS = ("time", "forms", "events", "handlers", "exit-codes", "environment", "config", "formats")
 
 
 def read_topic(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -84,7 +84,12 @@ def print_table(
         max(_width(_plain(text)) for text in (column.name, *(row[place] for row in first)))
         for place, column in enumerate(shown)
     ]
-    widths = fit(shown, natural, console().width) if fits else natural
+    if fits:
+        empty = {place for place in range(len(places)) if not any(_plain(row[place]) for row in first)}
+        natural = without(empty, shown, natural, console().width)
+        widths = fit(shown, natural, console().width)
+    else:
+        widths = natural
     write = _write_fitted if fits else _write_plain
     write([], widths, [column.name for column in shown])
     for part in chain([first], iter(lambda: list(islice(left, _AT_ONCE)), [])):
@@ -121,11 +126,19 @@ def _width(text: str) -> int:
     return cell_len(text)
 
 
+def without(empty: Collection[int], columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
+    """The natural widths, 0 for columns in whose cells nothing stands, where not everything has room."""
+    if sum(natural) + GAP * (len(natural) - 1) <= width:
+        return list(natural)
+    return [0 if place in empty and not columns[place].kept else wide for place, wide in enumerate(natural)]
+
+
 def fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
     """How wide each column is in a table of ``width`` characters; 0 for one that is left out.
 
-    First columns are cut as far as they can still be read, the least important first, and then further; then they are
-    left out in the same order. What became free goes to the most important of those that were cut.
+    First columns are cut as far as they can still be read, the least important first, and then further, but none below
+    its name; then they are left out in the same order. What became free goes to the most important of those that were
+    cut.
     """
     widths = list(natural)
     by_rank = sorted(range(len(columns)), key=lambda place: columns[place].rank)
@@ -137,7 +150,8 @@ def fit(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[i
     for shortest in (_LEGIBLE, _SHORTEST):
         for place in by_rank:
             if not columns[place].whole:
-                widths[place] -= max(0, min(missing(), widths[place] - shortest))
+                least = max(shortest, len(columns[place].name))
+                widths[place] -= max(0, min(missing(), widths[place] - least))
     for place in by_rank:
         if missing() > 0 and not columns[place].kept:
             widths[place] = 0
