@@ -179,7 +179,8 @@ def check_comes(found: _First | None, rule: RecurrenceRule) -> _First:
     """The first occurrence, or its wait. Raises `InvalidRecurrenceError` when there is none to come."""
     if found is None:
         raise InvalidRecurrenceError(
-            f"{rule} has no occurrence to come", hint="its end lies in the past, or before its first occurrence"
+            f"{rule} has no occurrence to come",
+            hint="its end has passed, or lies before the first one, or no day is as it asks",
         )
     return found
 
