@@ -231,6 +231,23 @@ def test_a_ramp(stage: Stage) -> None:
     assert all("2026-06-01T09:00:00Z" <= at < "2026-06-01T09:30:00Z" for at in instants)
 
 
+def test_playing_one_oneself(tmp_path: Path) -> None:
+    """The first block of the page, as it stands, in an empty home."""
+    page = (EXAMPLES.parent / "docs" / "cookbook.md").read_text()
+    block = page.partition("```sh\n")[2].partition("```")[0]
+    with Waitctl(tmp_path, None).on_the_path() as environment:
+        done = subprocess.run(
+            ["sh", "-eu"],
+            input=block,
+            env={**environment, "examples": str(EXAMPLES)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "reminder ada@example.org A-17"), done.stderr
+
+
 def test_testing_a_flow(stage: Stage) -> None:
     """The block of the page, as it stands; with a payment that comes to nothing it fails."""
     page = (EXAMPLES.parent / "docs" / "cookbook.md").read_text().partition("## Testing a flow")[2]
