@@ -18,13 +18,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests import heard
 from tests.cli.fork_server import preload
 from waitctl import Database, EventService, Settings, Tick, TickOptions, TickReport
 from waitctl.application import retention
 from waitctl.application.operations import bulk
 from waitctl.domain.deliveries import RetryPolicy
 from waitctl.domain.errors import ConflictError
-from waitctl.domain.handlers import ExecConfig, HandlerConfig, Target, WebhookConfig
+from waitctl.domain.handlers import ExecConfig, HandlerConfig, PythonConfig, Target, WebhookConfig
 from waitctl.infrastructure import database
 from waitctl.infrastructure.executor import Connection, Engine
 
@@ -67,6 +68,10 @@ def tick(asked: dict[str, Any], **options: Any) -> TickReport:
 def _target(asked: dict[str, Any]) -> Target | None:
     if "webhook" in asked:
         return WebhookConfig(asked["webhook"])
+    if "python" in asked:
+        os.environ[heard.HEARD] = asked["heard"]
+        heard.file()
+        return PythonConfig(asked["python"], own_process=asked["own_process"])
     return ExecConfig(tuple(asked["exec"]), batch=asked.get("batch", False)) if "exec" in asked else None
 
 

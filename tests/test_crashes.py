@@ -224,7 +224,7 @@ def test_a_tick_killed_at_any_commit_loses_nothing(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["command", "batch", "webhook"])
+@pytest.mark.parametrize("kind", ["command", "batch", "webhook", "function", "function of the tick's"])
 @pytest.mark.parametrize("max_attempts", [1, 2])
 def test_what_has_few_attempts_dies_only_if_its_handler_has_heard_of_it(
     driver: Driver, url: str, copies: Callable[[], str], tmp_path: Path, kind: str, max_attempts: int
@@ -242,6 +242,10 @@ def test_what_has_few_attempts_dies_only_if_its_handler_has_heard_of_it(
                 asked["exec"] = ["/bin/sh", "-c", f"echo $WAITCTL_DELIVERY_ID >> {log}"]
             case "batch":
                 asked |= {"batch": True, "exec": ["/bin/sh", "-c", f"cat >> {log}"]}
+            case "function":
+                asked |= {"python": "tests.heard:note_late", "own_process": True, "heard": str(log)}
+            case "function of the tick's":
+                asked |= {"python": "tests.heard:note", "own_process": False, "heard": str(log)}
             case _:
                 asked["webhook"] = receiver.url
 
@@ -262,15 +266,21 @@ def test_what_has_few_attempts_dies_only_if_its_handler_has_heard_of_it(
             check(copy)
 
 
-def test_what_kills_its_tick_before_it_is_counted_is_dead_in_the_end(driver: Driver, url: str) -> None:
+@pytest.mark.parametrize("kind", ["command", "function of the tick's"])
+def test_what_kills_its_tick_before_it_is_counted_is_dead_in_the_end(
+    driver: Driver, url: str, tmp_path: Path, kind: str
+) -> None:
     """It costs no more ticks than one with the default attempts, and nobody else anything."""
     with Database(url, as_of=START) as database:
         for number in range(20):
-            asked = WaitSpec("poison" if number == 3 else str(number), handler="nudge")
-            WaitSchedulingService(database).create_fixed_time_wait("10m", asked)
-    command = ["/bin/sh", "-c", "case $WAITCTL_EXECUTION_ID in poison) kill -9 $PPID;; esac"]
+            spec = WaitSpec("poison" if number == 3 else str(number), handler="nudge")
+            WaitSchedulingService(database).create_fixed_time_wait("10m", spec)
+    asked: dict[str, Any] = {"exec": ["/bin/sh", "-c", "case $WAITCTL_EXECUTION_ID in poison) kill -9 $PPID;; esac"]}
+    if kind != "command":
+        (heard := tmp_path / "heard").touch()
+        asked = {"python": "tests.heard:note_or_end", "own_process": False, "heard": str(heard)}
     at, crashes = TICK, 0
-    while driver.run("tick", url, at, exec=command, concurrency=1, batch_size=100, max_attempts=1):
+    while driver.run("tick", url, at, concurrency=1, batch_size=100, max_attempts=1, **asked):
         crashes += 1
         at += timedelta(days=1)
     assert 1 <= crashes <= 8

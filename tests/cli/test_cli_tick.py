@@ -205,7 +205,8 @@ def test_how_a_command_ended_is_known_though_the_parent_ignores_its_children(run
     assert finish(process).ok().json["dead"] == 1
 
 
-def test_what_a_function_leaves_behind_is_not_the_ticks(run: Waitctl) -> None:
+@pytest.mark.parametrize("own_process", ["true", "false"])
+def test_what_a_function_leaves_behind_is_not_the_ticks(run: Waitctl, own_process: str) -> None:
     """Neither what it prints, nor its threads, nor what it has opened."""
     (run.folder / "leaving.py").write_text(
         "import os, subprocess, threading, time\n"
@@ -216,7 +217,7 @@ def test_what_a_function_leaves_behind_is_not_the_ticks(run: Waitctl) -> None:
         "    threading.Thread(target=time.sleep, args=(600,)).start()\n"
     )
     config = run.folder / "config.toml"
-    config.write_text('[handlers.h]\npython = "leaving:handle"')
+    config.write_text(f'[handlers.h]\npython = "leaving:handle"\nown_process = {own_process}')
     run("create", "fixed-time", "1h", *DUE, "--handler", "h").ok()
     process = run.start("--config", str(config), "tick", "-o", "json", env={"PYTHONPATH": str(run.folder)})
     done = finish(process)

@@ -125,7 +125,7 @@ def test_what_is_leased_ahead_has_used_up_no_attempt(scene: Scene, module: Handl
     for number in range(4):
         scene.waits.resume_wait(scene.create(execution=f"e{number}", handler="nudge").wait.id)
     assert scene.tick().delivered == 4
-    assert tuple(leased[0]) == (4, 1)
+    assert tuple(leased[0]) == (4, 0 if max_attempts == 1 else 1)  # a single one is counted when it is through
 
 
 @pytest.mark.parametrize("wrong_by", [timedelta(hours=1), -timedelta(hours=1)], ids=["ahead", "behind"])

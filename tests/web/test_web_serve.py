@@ -11,14 +11,16 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
 
 from tests.cli.processes import Waitctl, finish, interrupt
+from tests.interleaving import until
 from tests.web.door import JSON, Client
-from waitctl import Database, EventService, WaitSchedulingService, WaitSpec
+from waitctl import Database, DeliveryService, EventService, WaitSchedulingService, WaitSpec
 
 TOKEN = "a-token-of-more-than-16-characters"
 CONFIG = """
@@ -226,6 +228,46 @@ def test_it_ticks_beside_the_server(run: Waitctl) -> None:
         assert (health.status, health.json["status"]) == (200, "ok")
         finished = interrupt(process, signal.SIGTERM)
     assert finished.code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_what_its_tick_runs_and_who_it_waits_for(run: Waitctl, number: signal.Signals) -> None:
+    """The first one lets a command go on for its timeout, and a request for a while; nothing more begins."""
+    started = run.folder / "started"
+    command = f'[handlers.h]\nexec = ["sh", "-c", "echo >> {started}; sleep 600"]\ntimeout = "10m"\n'
+    env = configured(run, CONFIG + command)
+    with Database(str(run.url)) as database:
+        waits = WaitSchedulingService(database)
+        waits.resume_wait(waits.create_fixed_time_wait("1h", WaitSpec("hangs", handler="h")).wait.id)
+        with served(run, "--port", "0", "--tick", env=env) as (process, line):
+            port = client_of(line).port
+            until(started.exists, "the command")
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+                connection.sendall(b"POST /hooks/open HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+                assert client_of(line).get("/healthz").status in {200, 503}, "it has read that by now"
+                process.send_signal(number)
+                until(partial(is_refused, port), "the end of its port")
+                waits.resume_wait(waits.create_fixed_time_wait("1h", WaitSpec("late", handler="h")).wait.id)
+                assert process.poll() is None
+                finished = interrupt(process, number)
+                assert _answer(connection) == b""
+        assert (finished.code, finished.out) == (0, "")
+        [said] = finished.err.splitlines()
+        assert said.startswith("WARNING: retried: ")
+        assert started.read_text() == "\n"
+        found = {
+            waits.get_wait_status(each.wait_id).wait.workflow_execution_id: each
+            for each in DeliveryService(database).list_deliveries()
+        }
+    assert (found["late"].status, found["late"].attempt) == ("pending", 0)
+    assert (found["hangs"].status, found["hangs"].attempt) == ("pending", 1)
+    assert "the tick was told to end at once" in str(found["hangs"].last_error)
+
+
+def is_refused(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) != 0
 
 
 @pytest.mark.parametrize(

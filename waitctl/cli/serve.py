@@ -83,9 +83,10 @@ def serve(
         raise InvalidSettingError("--root-path begins with a /")
     _log(session.verbose)
     _look_at_database(session, ticks=tick)
+    ticking = _Ticking(session) if tick else None
     with _listening(host, port, uds, fd) as (listener, address):
-        server = _server(web, settings.serve, root, address, trusts_proxy=uds is not None, ticks=tick)
-        _run(server, listener, session, ticks=tick)
+        server = _server(web, settings.serve, root, address, trusts_proxy=uds is not None, ticking=ticking)
+        _run(server, listener, ticking)
 
 
 def _create_app() -> Callable[..., Starlette]:
@@ -120,6 +121,15 @@ def _log(verbose: int) -> None:
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s", level=logging.WARNING)
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     logging.getLogger("waitctl.web").setLevel(level)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_end)
+
+
+def _is_no_end(record: logging.LogRecord) -> bool:
+    """Whether it tells of anything but a request that the server's end cut short: of that one line is enough."""
+    from asyncio import CancelledError
+
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, CancelledError)
 
 
 def _look_at_database(session: Session, *, ticks: bool) -> None:
@@ -210,25 +220,39 @@ def _tcp(host: str, port: int) -> socket.socket:
 
 
 def _server(
-    web: Starlette, config: ServeConfig, root_path: str, address: str, *, trusts_proxy: bool, ticks: bool
+    web: Starlette, config: ServeConfig, root_path: str, address: str, *, trusts_proxy: bool, ticking: _Ticking | None
 ) -> uvicorn.Server:
-    """A server that says when it is ready. A signal ends it within ten seconds, unless it ``ticks``."""
+    """A server that says when it is ready. A signal ends it within ten seconds; one that ticks, the second does."""
+    from asyncio import get_running_loop
+
     import uvicorn
 
     from waitctl.web.connections import BoundedConnection
 
+    interrupts = Interrupts(*(() if ticking is None else (ticking.hear,)))
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            self._call_soon = get_running_loop().call_soon_threadsafe
             await super().startup(sockets)
             scheme = "https" if self.config.is_ssl else "http"
             say(f"serving {address}" if address.startswith(("unix:", "the ")) else f"serving {scheme}://{address}/")
             systemd.notify("READY=1")
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # Not uvicorn's own, which raises the signal again when all is over, and knows no second SIGTERM.
             web.state.site.news.stop()  # whoever is kept waiting is let go
-            if not ticks:
+            if ticking is None:
                 end_soon()
-            super().handle_exit(sig, frame)
+            interrupts.hear(sig, frame)
+            self.should_exit = True
+            if interrupts.is_urgent() and self.started:
+                self._call_soon(self._cut)
+
+        def _cut(self) -> None:
+            """End every connection: who waits for more of a request hears that there is none."""
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
 
     return Server(
         uvicorn.Config(
@@ -249,31 +273,38 @@ def _server(
     )
 
 
-def _run(server: uvicorn.Server, listener: socket.socket, session: Session, *, ticks: bool) -> None:
-    interrupts = Interrupts()  # uvicorn raises those again that it has heard, when it has finished: that is no failure
-    ticking = _Ticking(session, server, interrupts) if ticks else None
+def _run(server: uvicorn.Server, listener: socket.socket, ticking: _Ticking | None) -> None:
     if ticking is not None:
-        ticking.start()
-    server.run(sockets=[listener])
-    systemd.notify("STOPPING=1")
-    if ticking is not None:
-        ticking.stop()
+        ticking.start(server)
+    try:
+        server.run(sockets=[listener])
+        systemd.notify("STOPPING=1")
+    finally:
+        if ticking is not None:
+            ticking.stop()
 
 
 class _Ticking:
     """A resident tick beside the server. What ends it ends the server."""
 
-    def __init__(self, session: Session, server: uvicorn.Server, interrupts: Interrupts) -> None:
-        self._interrupts = interrupts
+    def __init__(self, session: Session) -> None:
         self._session = session
-        self._server = server
-        self._stopping = threading.Event()
-        self._wake: Callable[[], None] = lambda: None
+        self._signals = 0
+        self._is_stopping = False
+        self._hurry: Callable[[], None] = lambda: None
         self._error: WaitStepError | None = None
-        self._thread = threading.Thread(target=self._run, name="tick")
 
-    def start(self) -> None:
+    def start(self, server: uvicorn.Server) -> None:
+        """Begin, in a thread."""
+        self._server = server
+        self._thread = threading.Thread(target=self._run, name="tick")
         self._thread.start()
+
+    def hear(self) -> None:
+        """A signal has come: nothing more begins, and at the second one what runs is ended."""
+        self._signals += 1
+        self._is_stopping = True
+        self._hurry()
 
     def _run(self) -> None:
         from datetime import timedelta
@@ -284,16 +315,24 @@ class _Ticking:
 
         try:
             with self._session.database() as database, Wakeup(database) as wakeup, redirect_stdout(sys.stderr):
-                self._wake = wakeup.wake
+
+                def hurry() -> None:
+                    database.patience.hurry()
+                    wakeup.wake()
+
+                self._hurry = hurry
                 watch = Watch(
                     database,
                     self._session.settings(),
                     TickOptions(),
                     wakeup,
-                    interrupted=self._stopping.is_set,
-                    urged=self._interrupts.is_urgent,
+                    interrupted=lambda: self._is_stopping,
+                    urged=lambda: self._signals > 1,
                 )
-                watch.run(timedelta(seconds=5), say=say)
+                try:
+                    watch.run(timedelta(seconds=5), say=say)
+                finally:
+                    self._hurry = lambda: None
         except WaitStepError as error:
             self._error = error
         finally:
@@ -301,8 +340,8 @@ class _Ticking:
 
     def stop(self) -> None:
         """Let it finish what runs, or end that when a second signal comes. Raises what ended it."""
-        self._stopping.set()
-        self._wake()
+        self._is_stopping = True
+        self._hurry()
         while self._thread.is_alive():
             self._thread.join(_LOOK_UP)
         if self._error is not None:

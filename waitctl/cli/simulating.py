@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -17,7 +15,7 @@ from waitctl.application.operations.simulation import FIELDS, Ending, PlayedEven
 from waitctl.cli.listing import Rows, Shape, print_rows, takes_shape
 from waitctl.cli.output import ExitCode, clean, count, print_document, status_text, tail, write_line
 from waitctl.cli.session import Session, session_of
-from waitctl.cli.streams import open_input
+from waitctl.cli.streams import open_input, words_only
 from waitctl.cli.tables import Column, id_column
 from waitctl.domain.errors import InvalidEventError, InvalidSettingError
 from waitctl.domain.filters import meant_instant, parse_when
@@ -126,7 +124,7 @@ def _expectation(file: str) -> Expectation:
 def _quietly(endings: Iterator[Ending]) -> Iterator[Ending]:
     """The endings; what handlers print meanwhile is words."""
     while True:
-        with redirect_stdout(sys.stderr):
+        with words_only():
             ending = next(endings, None)
         if ending is None:
             return

@@ -1,4 +1,4 @@
-"""What is read a line at a time: a file or standard input, and how far a command has come with it."""
+"""What is read a line at a time: a file or standard input, and how far a command has come with it; and what is data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,6 +57,28 @@ def progress(stream: BinaryIO | None, output: Output) -> Iterator[Callable[[str,
             bar.update(task, description=words, completed=done, rate=f"{lines / elapsed:,.0f}/s" if elapsed else "")
 
         yield show
+
+
+@contextmanager
+def words_only() -> Iterator[None]:
+    """Send to standard error what functions print meanwhile, also past Python: data is what the command itself says."""
+    with redirect_stdout(sys.stderr):
+        try:
+            data = os.dup(1)
+        except OSError:  # it is closed
+            yield
+            return
+        try:
+            os.dup2(2, 1)
+        except OSError:
+            os.close(data)
+            yield
+            return
+        try:
+            yield
+        finally:
+            os.dup2(data, 1)
+            os.close(data)
 
 
 def _size_of(stream: BinaryIO) -> int | None:

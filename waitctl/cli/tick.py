@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +19,7 @@ from waitctl.cli.interrupts import Interrupts
 from waitctl.cli.logs import write_logs
 from waitctl.cli.output import DocumentOption, ExitCode, Output, count, print_document, write_line
 from waitctl.cli.session import Session, session_of
+from waitctl.cli.streams import words_only
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import parse_instant
@@ -103,8 +104,8 @@ def _tick_once(session: Session, options: TickOptions, as_of: str | None, output
     with database:
         interrupts = Interrupts(database.patience.hurry)
         run = Tick(database, session.settings(), options, interrupted=interrupts.is_set, urged=interrupts.is_urgent)
-        with redirect_stdout(sys.stderr), _pinged(None if options.dry_run else session.settings().ping_url) as told:
-            report = told(run.run())  # what functions print is words; data is the report alone
+        with words_only(), _pinged(None if options.dry_run else session.settings().ping_url) as told:
+            report = told(run.run())
         interrupts.over()
         if report.held and not quiet:
             _say_what_is_held(run)
@@ -193,7 +194,7 @@ def _watch(session: Session, options: TickOptions, interval: timedelta, output: 
             database, session.settings(), options, signal_, interrupted=interrupts.is_set, urged=interrupts.is_urgent
         )
         told = _Teller(session.settings().ping_url, quiet=quiet or not output.is_for_people)
-        with redirect_stdout(sys.stderr):
+        with words_only():
             report = resident.run(interval, beat=told.hear, say=_say_warning)
         interrupts.over()
     _say_what_is_missing(resident.tick)

@@ -19,7 +19,7 @@ AHEAD_PER_WORKER = 4
 FEW_ATTEMPTS = 2
 """Attempts that are too few for one to be counted before the handler has the delivery.
 
-Such calls begin one by one, and those of a handler that tells when it begins are counted then.
+Such calls begin one by one, and are counted when the handler says that they have begun.
 """
 
 MOST_IN_HAND = 2000

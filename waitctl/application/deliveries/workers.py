@@ -194,7 +194,8 @@ class HandlerWorkers:
         self.uncounted: set[Lease] = set()
         """Those that are begun and whose attempt is not counted yet."""
         self._result_queue = result_queue
-        self._quota = Quota(config.concurrency, limit, begins_ahead=config.retry.max_attempts > FEW_ATTEMPTS)
+        self._counts_later = config.retry.max_attempts <= FEW_ATTEMPTS
+        self._quota = Quota(config.concurrency, limit, begins_ahead=not self._counts_later)
         self._changing = Lock()
         self._leased: deque[Leased] = deque()
         self._leased_alone: deque[Leased] = deque()
@@ -203,14 +204,12 @@ class HandlerWorkers:
         self._queue: SimpleQueue[HandlerCall | None] = SimpleQueue()
         self._threads: list[Thread] = []
         self._renew_at = 0.0
-        self._counts_later = False
         self._is_given_up = False
 
     def open(self, handler: Handler) -> None:
         """Begin with a handler that has been made."""
         self.handler = handler
         self._quota = replace(self._quota, most_at_once=handler.most_at_once, one_by_one=handler.one_by_one)
-        self._counts_later = handler.tells_what_begins and not self._quota.begins_ahead
 
     @property
     def lease(self) -> timedelta:

@@ -111,11 +111,6 @@ class Handler(Protocol):
         """
         ...
 
-    @property
-    def tells_what_begins(self) -> bool:
-        """Whether a call says when it has begun. One that may end the tick before that could be written does not."""
-        ...
-
     def deliver(self, payloads: Sequence[Payload], begun: Callable[[], None] = nothing) -> Sequence[HandlerResult]:
         """Hand payloads over and wait for what becomes of each, in their order.
 

@@ -28,7 +28,6 @@ class ExecHandler:
     """
 
     one_by_one = False
-    tells_what_begins = True
 
     def __init__(
         self, argv: tuple[str, ...], timeout: timedelta, environment: Mapping[str, str], *, batch: bool = False

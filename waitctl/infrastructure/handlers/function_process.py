@@ -15,8 +15,9 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -46,6 +47,9 @@ _FATAL = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SI
 One that a function sends to its own process is to end that function: threads without a call do not take it.
 """
 
+_GLANCE = 0.05
+"""Seconds after which one looks whether a call is over, once the tick is gone."""
+
 _EASY_TO_END = "500"
 """Of a thousand: the system ends this process rather than its tick when memory runs out."""
 
@@ -71,10 +75,22 @@ def main(control: int, function: str, timeout: float) -> None:
         return
     with suppress(ConnectionError):  # the tick is gone
         tick.sendall(b"\n")
+        counted: dict[socket.socket, float] = {}
         for channel, file in _channels(tick):
-            Thread(target=_serve, args=(handler, ears, channel, file), daemon=True).start()
+            Thread(target=_serve, args=(handler, ears, channel, file, counted), daemon=True).start()
+        _wait_for(counted, timeout)
     atexit._run_exitfuncs()  # noqa: SLF001 (what the function's libraries have asked for)
     os._exit(0)  # an ordinary exit would wait for threads that the function has left
+
+
+def _wait_for(counted: Mapping[socket.socket, float], timeout: float) -> None:
+    """Let calls whose attempt is counted, perhaps their only one, have their time though the tick is gone.
+
+    ``counted`` says since when each is in progress, as of ``time.monotonic``; ``timeout`` is in seconds. A command that
+    has begun goes on, too.
+    """
+    while any(time.monotonic() < began + timeout for began in list(counted.values())):
+        time.sleep(_GLANCE)
 
 
 def _channels(tick: socket.socket) -> Iterator[tuple[socket.socket, mmap.mmap]]:
@@ -89,9 +105,15 @@ def _channels(tick: socket.socket) -> Iterator[tuple[socket.socket, mmap.mmap]]:
         yield socket.socket(fileno=channel), progress
 
 
-def _serve(handler: FunctionHandler, ears: Ears, channel: socket.socket, progress: mmap.mmap) -> None:
+def _serve(
+    handler: FunctionHandler,
+    ears: Ears,
+    channel: socket.socket,
+    progress: mmap.mmap,
+    counted: dict[socket.socket, float],
+) -> None:
     try:
-        _answer_calls(handler, ears, channel, progress)
+        _answer_calls(handler, ears, channel, progress, counted)
     except ConnectionError:  # the tick is gone
         os._exit(os.EX_SOFTWARE)
     except BaseException as error:  # noqa: BLE001 (the tick must not wait for an answer that never comes)
@@ -100,7 +122,13 @@ def _serve(handler: FunctionHandler, ears: Ears, channel: socket.socket, progres
         os._exit(os.EX_SOFTWARE)
 
 
-def _answer_calls(handler: FunctionHandler, ears: Ears, channel: socket.socket, progress: mmap.mmap) -> None:
+def _answer_calls(
+    handler: FunctionHandler,
+    ears: Ears,
+    channel: socket.socket,
+    progress: mmap.mmap,
+    counted: dict[socket.socket, float],
+) -> None:
     with channel, channel.makefile("rb") as calls:
         while length := calls.read(LENGTH):
             size = int.from_bytes(length)
@@ -109,6 +137,7 @@ def _answer_calls(handler: FunctionHandler, ears: Ears, channel: socket.socket, 
             documents, tells = marshal.loads(call)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _FATAL)
             if tells:
+                counted[channel] = time.monotonic()
                 channel.sendall(BEGINS)
             for place, document in enumerate(documents):
                 progress[place] = BEGUN
@@ -118,6 +147,7 @@ def _answer_calls(handler: FunctionHandler, ears: Ears, channel: socket.socket, 
                     channel.sendall(_line(place, result, output))
                 progress[place] = DELIVERED if isinstance(result, Delivered) else NOT_DELIVERED
             signal.pthread_sigmask(signal.SIG_BLOCK, _FATAL)
+            counted.pop(channel, None)
             channel.sendall(b"\n")
 
 

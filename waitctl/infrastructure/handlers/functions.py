@@ -38,7 +38,6 @@ class FunctionHandler:
 
     most_at_once = 64
     one_by_one = True
-    tells_what_begins = False
 
     def __init__(self, reference: str, timeout: timedelta) -> None:
         self._function = _load(reference)
@@ -47,7 +46,10 @@ class FunctionHandler:
         self._loops: SimpleQueue[Runner] = SimpleQueue()
 
     def deliver(self, payloads: Sequence[Payload], begun: Callable[[], None] = nothing) -> Sequence[HandlerResult]:
-        """Call the function for each and judge how it ends."""
+        """Call the function for each and judge how it ends.
+
+        Does not say that it has begun: if this process ended between that and the call, nobody could tell.
+        """
         return [self.call(payload.document) for payload in payloads]
 
     def call(self, document: JsonObject) -> HandlerResult:

@@ -20,7 +20,6 @@ class NotifyHandler:
 
     most_at_once = 1
     one_by_one = True
-    tells_what_begins = True
 
     def __init__(self, send: Callable[[str], None]) -> None:
         self._send = send

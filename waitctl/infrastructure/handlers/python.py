@@ -49,7 +49,6 @@ class PythonHandler:
 
     most_at_once = _MOST_AT_ONCE
     one_by_one = True
-    tells_what_begins = True
 
     def __init__(self, function: str, timeout: timedelta) -> None:
         self._function = function

@@ -62,7 +62,6 @@ class WebhookHandler:
 
     most_at_once = 1
     one_by_one = True
-    tells_what_begins = True
 
     def __init__(self, url: str, timeout: timedelta, clock: Callable[[], datetime], secrets: str | None = None) -> None:
         self._url = urlsplit(url)
