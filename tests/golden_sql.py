@@ -107,13 +107,13 @@ ARGUMENTS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "end_recurrences": {"": (False,), "pause": (True,)},
     "resume_late": {"": (True,), "silent": (False,)},
     "count_events": _SCOPES | {"judged": ("judged",)},
+    "find_earlier": {"beyond": ("beyond",), "among": ("among",)},
     **dict.fromkeys(
         (
             "lock_grouped",
             "close_satisfied",
             "resume_matching",
             "kinds_of_listeners",
-            "find_candidates",
             "resume_complete",
             "claim_complete_gated",
         ),

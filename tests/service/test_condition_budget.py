@@ -33,9 +33,9 @@ def listen_heavily(scene: Scene, *, first: int = 0, count: int = HEAVY, **option
 
 
 @contextmanager
-def between_attempts(scene: Scene, act: Callable[[Scene], object]) -> Iterator[list[str]]:
-    """After a transaction of the scene was rolled back, ``act`` on a connection of its own: it needs the locks, too."""
-    database, acted = scene.database, list[str]()
+def between_attempts(scene: Scene, act: Callable[[Scene], object], *, after: int = 1) -> Iterator[list[str]]:
+    """After so many transactions were rolled back, ``act`` on a connection of its own: it needs the locks, too."""
+    database, acted, rolled_back = scene.database, list[str](), list[str]()
     engine = database._open()
 
     class Watched:
@@ -45,7 +45,8 @@ def between_attempts(scene: Scene, act: Callable[[Scene], object]) -> Iterator[l
                 with engine.begin(write=write) as connection:
                     yield connection
             except OverBudgetError:  # rolled back, and the connection is back in its place
-                if not acted:
+                rolled_back.append("back")
+                if len(rolled_back) == after:
                     acted.append("acted")
                     other = Scene(scene.url)
                     other.database.as_of = database.as_of

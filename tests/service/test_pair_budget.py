@@ -39,7 +39,7 @@ def listen(scene: Scene, **options: Any) -> list[WaitStepExecution]:
 def events_judged(scene: Scene) -> Iterator[list[int]]:
     """How many events each look for candidates was about, all of one contact."""
     dialect = "sqlite" if scene.database.is_sqlite else "postgresql"
-    looks, judged = kept("find_candidates", "events").sent(dialect)[0].text, list[int]()
+    looks, judged = kept("find_candidates").sent(dialect)[0].text, list[int]()
     with statements() as seen:
         yield judged
     judged += [len(json.loads(parameters["wanted"])) for text, parameters in seen if text == looks]

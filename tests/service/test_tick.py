@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.scene import MINUTE, NOON, Scene
 from waitctl import Settings, Tick, TickOptions
 from waitctl.application.processor.run import Phase, Stopped
 from waitctl.domain.errors import ClockSkewError, InvalidSettingError
+from waitctl.domain.events import topic_bucket
+from waitctl.infrastructure.database import TOPIC_LOCK_SPACE
 
 
 def test_due_waits_resume_never_early(scene: Scene) -> None:
@@ -141,6 +144,35 @@ def test_no_writer_waits_for_a_dry_run(sqlite_scene: Scene) -> None:
     report = Tick(scene.database, Settings(scene.url), options, interrupted=write_meanwhile).run()
     assert (report.resumed, report.stopped) == (5, Stopped.IDLE)
     assert written > 3, "between two batches"
+
+
+def test_no_topic_is_locked_by_a_dry_run(postgres_url: str) -> None:
+    """Between its batches an event of a topic that it has timed out waits of is recorded, and ends a wait."""
+    scene = Scene(postgres_url)
+    for number in range(5):
+        scene.listen(execution=f"expired-{number}", contact="bob", timeout="1h")
+    same = next(f"c{n}" for n in count() if topic_bucket("email_open", f"c{n}") == topic_bucket("email_open", "bob"))
+    scene.at(90)
+    open_ = scene.listen(execution="open", contact=same)
+    other, locks, ended = Scene(postgres_url).at(91), list[object](), list[str]()
+    wanted = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = {TOPIC_LOCK_SPACE}"
+
+    def record_meanwhile() -> bool:
+        locks.append(other.sql(wanted)[0][0])
+        if not any(locks):
+            ended.extend(other.record(contact=same).matched)
+        return False
+
+    report = Tick(
+        scene.database, Settings(scene.url), TickOptions(batch_size=2, dry_run=True), interrupted=record_meanwhile
+    ).run()
+    assert (report.timed_out, set(locks), ended) == (5, {0}, [open_.id])
+    assert len(locks) > 3, "between two batches"
+    with scene.database._open().begin(write=True) as connection:
+        scene.database.lock_topics(connection, [1], exclusive=True)
+        assert other.sql(wanted)[0][0] == 1, "what is not tried is locked as ever"
+    other.database.close()
+    scene.database.close()
 
 
 def test_a_tick_with_nothing_to_do_writes_its_heartbeat_alone(scene: Scene) -> None:

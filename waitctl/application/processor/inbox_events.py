@@ -65,7 +65,12 @@ class InboxEvents:
 
     def write_batch(self, *, may_go_on: Callable[[], bool]) -> CorrelatedBatch:
         """Correlate a batch in a transaction of its own; then ask what conditions are open, while ``may_go_on``."""
-        batch = self._database.write(lambda connection: self.correlate(connection, self._verdicts))
+
+        def work(connection: Connection) -> CorrelatedBatch:
+            self._verdicts.begin()
+            return self.correlate(connection, self._verdicts)
+
+        batch = self._database.write(work)
         self._verdicts.forget(batch.event_ids)
         self._limit = self._batch_size
         if batch.open is not None:

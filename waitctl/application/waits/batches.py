@@ -42,6 +42,9 @@ BATCH = 1000
 BATCH_BYTES = 8 * 1024 * 1024
 """Characters of contexts a transaction, or one wait more: a thousand of the largest would fill the memory."""
 
+_LOOKED_AT = 20_000
+"""Events that the waits of a transaction look back over, about a quarter of a second; or one wait more."""
+
 _AHEAD = 2
 """Batches that lie ready, or are read, while the database takes one in."""
 
@@ -109,6 +112,14 @@ class _Batch:
         if query and contact is not None and len(self.buckets) < TOPIC_BUCKETS:
             self.buckets.update(topic_bucket(event_type, contact) for event_type in query.types)
 
+    def rest(self, items: list[_Item]) -> _Batch:
+        """These of its items, which the transaction before has left."""
+        if not items:
+            return _Batch()
+        rest = _Batch(items, [], self.plans, self.plan_ids, self.buckets, self.apart)
+        rest.has_keys = self.has_keys
+        return rest
+
     def close(self, dialect: str) -> None:
         """Make ready what the database is to be told, now that no more come."""
         rows = [item.row for item in self.items]
@@ -143,6 +154,9 @@ class _Stored:
     created: int = 0
     existing: int = 0
     rejected: list[Rejection] = field(default_factory=list)
+    left: list[_Item] = field(default_factory=list)
+    """What is for the next transaction: these have looked back over enough."""
+    looked_at: int = 0
 
     @property
     def is_new(self) -> bool:
@@ -230,9 +244,18 @@ class BatchCreator:
         return self._write(batch, None, likely_new=likely_new)
 
     def _write(self, batch: _Batch, connection: Caller | None, *, likely_new: bool = False) -> _Stored:
-        if not batch.items:
-            return _Stored()
+        whole = _Stored()
+        while batch.items:
+            part = self._write_part(batch, connection, likely_new=likely_new)
+            whole.created += part.created
+            whole.existing += part.existing
+            whole.rejected += part.rejected
+            if part.left:
+                self._database.give_way()
+            batch, likely_new = batch.rest(part.left), False
+        return whole
 
+    def _write_part(self, batch: _Batch, connection: Caller | None, *, likely_new: bool) -> _Stored:
         def write(presumed_new: bool) -> _Stored:
             return write_within_budget(
                 self._database,
@@ -272,7 +295,11 @@ class BatchCreator:
             stored.existing = len(same)
             done = landed | same
         for item in batch.items:
-            if item.row.id not in done:
+            if item.row.id in done:
+                continue
+            if is_own and stored.looked_at >= _LOOKED_AT:
+                stored.left.append(item)
+            else:
                 self._create_alone(connection, item, stored, verdicts, now)
         return stored
 
@@ -384,6 +411,8 @@ class BatchCreator:
         else:
             stored.created += result.created
             stored.existing += not result.created
+            if result.created and isinstance(request.asked, EventQuery):
+                stored.looked_at += store.count_looked_at(connection, result.wait.id, _LOOKED_AT)
 
 
 def _shared(model: object, names: Iterable[str]) -> JsonObject:

@@ -212,3 +212,8 @@ def find_early(connection: Connection, topics: Sequence[Topic]) -> set[str]:
 def types_at_inbox(connection: Connection, event_types: Iterable[str]) -> bool:
     """Whether the inbox table holds events that nobody has correlated, of any of these types."""
     return connection.execute(kept("types_at_inbox"), {"types": sorted(event_types)}).first() is not None
+
+
+def count_looked_at(connection: Connection, wait_id: str, most: int) -> int:
+    """How many events a new wait has looked back over, ``most`` at most."""
+    return int(connection.execute(kept("count_looked_at"), {"wait_id": wait_id, "most": most}).scalar_one())

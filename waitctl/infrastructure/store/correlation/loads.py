@@ -85,10 +85,11 @@ def _within_budget(loads: Sequence[Load]) -> tuple[list[Load], list[Load]]:
 
 
 class Kinds(NamedTuple):
-    """Whether any listener is grouped, whether any is judged, and how many pairs are either, and all."""
+    """Whether any listener is grouped, any is judged, any is neither; how many pairs are either, and all."""
 
     grouped: bool
     judged: bool
+    plain: bool
     costly: int
     pairs: int
 
@@ -99,7 +100,8 @@ def look_at_kinds(connection: Connection, scope: str, wanted: str) -> Kinds:
     row = connection.execute(kept("kinds_of_listeners", scope), {"wanted": wanted, "most": most}).one()
     grouped, judged, costly, pairs = row
     too_many = pairs == most
-    return Kinds(bool(grouped) or too_many, bool(judged) or too_many, costly or 0, pairs)
+    costly = costly or 0
+    return Kinds(bool(grouped) or too_many, bool(judged) or too_many, pairs > costly or too_many, costly, pairs)
 
 
 def require_few_pairs(connection: Connection, event_ids: Collection[str], kinds: Kinds, largest: int) -> None:

@@ -6,20 +6,19 @@ come first (`groups`), then those that broadcast, then those that are judged one
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import field
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from waitctl.domain.instants import format_instant
-from waitctl.domain.matching import Candidate, choose
 from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import kept
 from waitctl.infrastructure.sql_values import json_ids, json_rows
 from waitctl.infrastructure.store.correlation import groups
+from waitctl.infrastructure.store.correlation.candidates import Candidates, find_candidates, look_back
 from waitctl.infrastructure.store.correlation.loads import (
     Kinds,
     TooManyPairsError,
@@ -27,10 +26,7 @@ from waitctl.infrastructure.store.correlation.loads import (
     look_at_kinds,
     require_few_pairs,
 )
-from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Question, Verdicts
-
-if TYPE_CHECKING:
-    from waitctl.domain.conditions import Subject
+from waitctl.infrastructure.store.correlation.verdicts import OverBudgetError, Verdicts
 
 
 class OpeningFor(Protocol):
@@ -62,7 +58,8 @@ def correlate_events(
     wanted = json_ids(event_ids)
     kinds = look_at_kinds(connection, "events", wanted)
     require_few_pairs(connection, event_ids, kinds, largest)
-    return _correlate(connection, "events", wanted, kinds, opening_for, verdicts, now=now, reason=reason, actor=actor)
+    gather = partial(find_candidates, connection, wanted, verdicts, now)
+    return _correlate(connection, "events", wanted, kinds, opening_for, gather, now=now, reason=reason, actor=actor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +127,8 @@ def correlate_wait(
     """
     wanted = json_ids([wait_id])
     kinds = look_at_kinds(connection, "wait", wanted)
-    _correlate(connection, "wait", wanted, kinds, opening_for, verdicts, now=now, reason=reason, actor=actor)
+    gather = partial(look_back, connection, wait_id, verdicts, now)
+    _correlate(connection, "wait", wanted, kinds, opening_for, gather, now=now, reason=reason, actor=actor)
     return bool(connection.execute(kept("is_touched"), {"wait_id": wait_id}).scalar())
 
 
@@ -140,7 +138,7 @@ def _correlate(
     wanted: str,
     kinds: Kinds,
     opening_for: OpeningFor,
-    verdicts: Verdicts,
+    gather: Callable[[], Candidates],
     *,
     now: datetime,
     reason: str,
@@ -150,11 +148,11 @@ def _correlate(
     grouped = kinds.grouped and groups.lock_grouped(connection, scope, wanted, now=now)
     # What Python has a say in is decided by the domain and sent back as one parameter. Asked before anything is taken,
     # since waits of one execution that are open together may share an event; so groups count first, too.
-    candidates = _gather_candidates(connection, scope, wanted, verdicts, now) if kinds.judged else _Candidates()
+    candidates = gather() if kinds.judged else Candidates()
     if grouped:
         pairs = [_ids(row) for row in candidates.grouped]
         groups.count_events(connection, scope, wanted, pairs, now=now)
-    rows = kept("resume_matching", scope).run(connection, wanted=wanted, **audit)
+    rows = kept("resume_matching", scope).run(connection, wanted=wanted, **audit) if kinds.plain else []
     chosen = candidates.chosen()
     # Another recorder of the topic may have woken the wait that we chose while we waited for its row. Then the event
     # goes on to the next one, which this transaction's new statement sees: nobody else will bring them together.
@@ -163,7 +161,7 @@ def _correlate(
         rows += taken
         if landed == len(chosen):
             break
-        chosen = _gather_candidates(connection, scope, wanted, verdicts, now).chosen()
+        chosen = gather().chosen()
     if grouped:
         rows += kept("resume_complete", scope).run(connection, wanted=wanted, **audit)
         complete = list(connection.execute(kept("claim_complete_gated", scope), {"wanted": wanted}))
@@ -199,55 +197,3 @@ def _pair(row: Row, opening_for: OpeningFor, now: datetime, reason: str) -> Json
         opening = opening_for(row.timezone, row.wait_config, row.wait_id, received_at=row.received_at, now=now)
     outside = f", outside the window: scheduled for {format_instant(opening)}" if opening else ""
     return _ids(row) | {"scheduled_at": opening, "reason": f"{reason}{row.event_id}{outside}"}
-
-
-@dataclass(slots=True)
-class _Candidates:
-    """What fits the listeners that Python has a say in, the oldest events first, conditions included.
-
-    ``diagnostics``: by listener, the last event whose condition said neither yes nor no, and why.
-    """
-
-    single: list[Row] = field(default_factory=list)
-    grouped: list[Row] = field(default_factory=list)
-    diagnostics: dict[str, str] = field(default_factory=dict)
-
-    def chosen(self) -> list[Row]:
-        """The candidates of waits that one event ends, and that take theirs now."""
-        rows = {(row.wait_id, row.listener_id, row.event_id): row for row in self.single}
-        candidates = (Candidate(row.wait_id, row.listener_id, row.event_id, row.exclusive) for row in rows.values())
-        return [rows[c.wait_id, c.listener_id, c.event_id] for c in choose(candidates)]
-
-
-def _gather_candidates(
-    connection: Connection, scope: str, wanted: str, verdicts: Verdicts, now: datetime
-) -> _Candidates:
-    rows = connection.execute(kept("find_candidates", scope), {"wanted": wanted, "now": now}).all()
-    questions = [Question(row.where, row.event_id, row.context) for row in rows if row.where is not None]
-    said = iter(verdicts.of(connection, questions, _subjects, is_old=scope == "wait"))
-    found = _Candidates()
-    for row in rows:
-        verdict = next(said) if row.where is not None else True
-        if isinstance(verdict, str):
-            found.diagnostics[row.listener_id] = f"event {row.event_id}: {verdict}"
-        elif verdict:
-            (found.grouped if row.group_no else found.single).append(row)
-    return found
-
-
-def _subjects(connection: Connection, event_ids: Sequence[str]) -> dict[str, tuple[Subject, int]]:
-    from waitctl.domain.conditions import Subject
-
-    return {
-        row.id: (
-            Subject(
-                event_type=row.event_type,
-                contact_id=row.contact_id,
-                data=row.data,
-                at=row.occurred_at or row.received_at,
-                source=row.source,
-            ),
-            row.size,
-        )
-        for row in connection.execute(kept("get_subjects"), {"ids": event_ids})
-    }

@@ -9,6 +9,8 @@ that is created meanwhile is met by the second one like any other.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import field
+from datetime import datetime
 from typing import TypeAlias, TypeVar
 
 from waitctl.domain.conditions import ConditionError, Subject, sees_context
@@ -49,8 +51,11 @@ class Question:
 LoadSubjects: TypeAlias = "Callable[[Connection, Sequence[str]], Mapping[str, tuple[Subject, int]]]"
 """Fetches events by id, each with the bytes of its data."""
 
-_AT_ONCE = 4
-"""Events that were there before the transaction are fetched so many at a time: each may have 256 KiB."""
+_AT_ONCE, _MOST_AT_ONCE = 4, 64
+"""Events that were there before the transaction are fetched so many at a time, more where they are small."""
+
+_SMALL = 64 * 1024
+"""Bytes of what was fetched at once that let twice as many be fetched the next time."""
 
 
 class Subjects:
@@ -68,7 +73,7 @@ class Subjects:
         self._held: Mapping[str, tuple[Subject, int]] = {}
         self.bytes_read = 0
         if ids and not is_old:
-            self.get(ids[0])
+            self.get(ids[0])  # all of them
 
     def get(self, event_id: str, database: Database | None = None) -> Subject | None:
         """An event; ``None`` when it is gone. From the ``database``, once the transaction is over."""
@@ -80,7 +85,9 @@ class Subjects:
             else:
                 with database.read() as connection:
                     self._held = self._load(connection, wanted)
-            self.bytes_read += sum(size for _, size in self._held.values())
+            size = sum(size for _, size in self._held.values())
+            self.bytes_read += size
+            self._at_once = min(2 * self._at_once, _MOST_AT_ONCE) if size < _SMALL else _AT_ONCE
         found = self._held.get(event_id)
         return None if found is None else found[0]
 
@@ -107,12 +114,34 @@ class OverBudgetError(Exception):
         return True
 
 
+@dataclass(slots=True)
+class Passed:
+    """What a look-back has behind it: a condition says no to all events before a mark, but for the ``hits``.
+
+    Those stand there although they were another wait's: they may be free again. The ``count`` of the topic's events
+    from ``since`` on to the mark says whether any has come in between.
+    """
+
+    since: datetime
+    at: datetime
+    beyond: str = ""
+    count: int | None = None
+    hits: list[str] = field(default_factory=list)
+    diagnostic: str | None = None
+
+
 class Verdicts:
     """The answers so far. ``budget``: steps a transaction, None for a caller's that has to be finished in one."""
 
     def __init__(self, budget: int | None = BUDGET) -> None:
-        self._budget = budget
+        self._budget, self._spent = budget, 0
         self._answers: dict[tuple[str, str, str], Answer] = {}
+        self.passed: dict[object, Passed] = {}
+        """Of look-backs, by what they ask of which topic."""
+
+    def begin(self) -> None:
+        """Begin a transaction, with the whole budget."""
+        self._spent = 0
 
     def of(
         self, connection: Connection, questions: Sequence[Question], load: LoadSubjects, *, is_old: bool
@@ -125,22 +154,27 @@ class Verdicts:
         new = {key: each for key, each in zip(keys, questions, strict=True) if key not in self._answers}
         asked = list(new.values())
         subjects = Subjects(connection, load, list(dict.fromkeys(each.event_id for each in asked)), is_old=is_old)
-        before = subjects.bytes_read
-        spent, compiled = 0, set[str]()
+        read, compiled = subjects.bytes_read, set[str]()
         for place, question in enumerate(asked):
             if question.text not in compiled:
                 compiled.add(question.text)
-                spent += _COMPILE * len(question.text)
-            if self._budget is not None and spent + subjects.bytes_read - before > self._budget:
+                self._spent += _COMPILE * len(question.text)
+            if self._is_spent:
                 raise OverBudgetError(self, asked[place:], subjects)
             if (subject := subjects.get(question.event_id)) is None:
                 raise AssertionError("an event that was found a moment ago is gone")
+            self._spent += subjects.bytes_read - read
+            read = subjects.bytes_read
             if self._budget is not None:
-                spent += _EACH + subject.work(question.text, question.context)
-                if spent + subjects.bytes_read - before > self._budget:
+                self._spent += _EACH + subject.work(question.text, question.context)
+                if self._is_spent:
                     raise OverBudgetError(self, asked[place:], subjects)
             self.ask(question, subject)
         return [self._answers[key] for key in keys]
+
+    @property
+    def _is_spent(self) -> bool:
+        return self._budget is not None and self._spent > self._budget
 
     def forget(self, event_ids: Collection[str]) -> None:
         """Let go of what was said about these events: nobody asks again."""
@@ -173,9 +207,14 @@ def write_within_budget(
     if connection is not None:
         return database.write(lambda caller: work(caller, Verdicts(None)), connection)
     verdicts = Verdicts()
+
+    def attempt(own: Connection) -> T:
+        verdicts.begin()
+        return work(own, verdicts)
+
     while True:
         try:
-            return database.write(lambda own: work(own, verdicts), rollback=rollback, is_news=is_news)
+            return database.write(attempt, rollback=rollback, is_news=is_news)
         except OverBudgetError as over:
             if not over.answer(database, may_go_on=may_go_on):
                 raise

@@ -27,12 +27,12 @@ CONDITIONAL = listeners.c.where.is_not(None)
 _ZERO: sa.ColumnElement[int] = sa.literal_column("0")
 _ONE: sa.ColumnElement[int] = sa.literal_column("1")
 
-_SAME_TOPIC = sa.and_(events.c.contact_id == listeners.c.contact_id, events.c.event_type == listeners.c.event_type)
+SAME_TOPIC = sa.and_(events.c.contact_id == listeners.c.contact_id, events.c.event_type == listeners.c.event_type)
 
 
 def fitting() -> FromClause:
     """Events beside the listeners of their topic and the listeners' waits."""
-    return events.join(listeners, _SAME_TOPIC).join(waits, waits.c.id == listeners.c.wait_id)
+    return events.join(listeners, SAME_TOPIC).join(waits, waits.c.id == listeners.c.wait_id)
 
 
 def of_scope(scope: str) -> sa.ColumnElement[bool]:
@@ -47,7 +47,7 @@ def kinds(scope: str) -> sa.Select[Any]:
 
     Then how many pairs of an event and a listener there are, grouped or judged ones, and all: no more than ``most``.
     """
-    source = listeners if scope == "wait" else events.join(listeners, _SAME_TOPIC)
+    source = listeners if scope == "wait" else events.join(listeners, SAME_TOPIC)
     kind = [GROUPED.label("grouped"), JUDGED.label("judged")]
     most = sa.bindparam("most", type_=sa.Integer)
     met = sa.select(*kind).select_from(source).where(of_scope(scope), ACTIVE).limit(most).subquery("met")
@@ -88,10 +88,12 @@ def fits(scope: str) -> list[sa.ColumnElement[bool]]:
 
     Parameters: ``wanted``, ``now``.
     """
+    return [of_scope(scope), ACTIVE, WAITING, *in_time(), *alike(), *free()]
+
+
+def in_time() -> list[sa.ColumnElement[bool]]:
+    """Whether the event came in the listener's time, which depends on when the wait was created. Parameter: ``now``."""
     return [
-        of_scope(scope),
-        ACTIVE,
-        WAITING,
         sa.or_(events.c.expires_at.is_(None), events.c.expires_at > NOW),
         events.c.received_at >= listeners.c.since_at,
         sa.or_(
@@ -101,12 +103,21 @@ def fits(scope: str) -> list[sa.ColumnElement[bool]]:
                 sa.or_(events.c.received_at < listeners.c.timeout_at, events.c.occurred_at < listeners.c.timeout_at),
             ),
         ),
+    ]
+
+
+def alike() -> list[sa.ColumnElement[bool]]:
+    """Whether the event has what the listener asks for: of an event and what is asked it is always the same."""
+    return [
         sa.or_(listeners.c.match.is_(None), matches_text(events.c.data, listeners.c.match)),
         sa.or_(listeners.c.match_json.is_(None), contains(events.c.data, listeners.c.match_json)),
         sa.or_(~listeners.c.human, ~contains(events.c.data, _MACHINE)),
-        ~_consumed(),
-        ~_counted(),
     ]
+
+
+def free() -> list[sa.ColumnElement[bool]]:
+    """Whether no other wait has the event for itself. That ends when such a wait is cancelled."""
+    return [~_consumed(), ~_counted()]
 
 
 _MACHINE = sa.literal_column(f"'{to_json(MACHINE)}'", sa.Text)

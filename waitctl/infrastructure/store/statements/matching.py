@@ -18,6 +18,7 @@ from waitctl.infrastructure.schema import events, listeners, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.statements import groups
 from waitctl.infrastructure.store.statements.completion import (
+    ACTIVE,
     ID,
     NOW,
     WAITING,
@@ -31,8 +32,12 @@ from waitctl.infrastructure.store.statements.match_predicates import (
     CONDITIONAL,
     GROUPED,
     JUDGED,
+    SAME_TOPIC,
+    alike,
     fits,
     fitting,
+    free,
+    in_time,
     kinds,
     loads,
 )
@@ -116,26 +121,104 @@ def _measure_loads() -> sa.Select[Any]:
 
 
 @statement
-def _find_candidates(scope: str) -> sa.Select[Any]:
+def _find_candidates() -> sa.Select[Any]:
     """What fits by everything but its condition, for which the context travels; the configuration for a window."""
     return (
         sa.select(
-            listeners.c.wait_id,
-            listeners.c.id.label("listener_id"),
-            listeners.c.exclusive,
-            listeners.c.gated,
-            listeners.c.group_no,
+            *_candidate(),
             listeners.c.where,
-            events.c.id.label("event_id"),
-            events.c.received_at,
             sa.case((CONDITIONAL, waits.c.context)).label("context"),
-            waits.c.timezone,
-            sa.case((listeners.c.gated, waits.c.wait_config)).label("wait_config"),
         )
         .select_from(fitting())
-        .where(*fits(scope), JUDGED, sa.or_(~GROUPED, CONDITIONAL))
+        .where(*fits("events"), JUDGED, sa.or_(~GROUPED, CONDITIONAL))
         .order_by(events.c.received_at, events.c.id, waits.c.created_at, waits.c.id)
     )
+
+
+def _candidate() -> list[sa.ColumnElement[Any]]:
+    return [
+        listeners.c.wait_id,
+        listeners.c.id.label("listener_id"),
+        listeners.c.exclusive,
+        listeners.c.gated,
+        listeners.c.group_no,
+        events.c.id.label("event_id"),
+        events.c.received_at,
+        waits.c.timezone,
+        sa.case((listeners.c.gated, waits.c.wait_config)).label("wait_config"),
+    ]
+
+
+@statement
+def _find_judged() -> sa.Select[Any]:
+    """The listeners of a wait that Python has a say in, and what each asks of an event."""
+    columns = ("id", "event_type", "contact_id", "since_at", "match", "match_json", "human", "where")
+    more = [listeners.c.group_no, listeners.c.needed, listeners.c.distinct]
+    return (
+        sa.select(
+            *(listeners.c[name] for name in columns), *more, sa.case((CONDITIONAL, waits.c.context)).label("context")
+        )
+        .join(waits, waits.c.id == listeners.c.wait_id)
+        .where(
+            listeners.c.wait_id == sa.bindparam("wait_id", type_=ID),
+            ACTIVE,
+            JUDGED,
+            sa.or_(~GROUPED, CONDITIONAL),
+        )
+        .order_by(listeners.c.id)
+    )
+
+
+@statement
+def _find_earlier(where: str) -> sa.Select[Any]:
+    """Events of a listener's topic that are as it asks, the oldest first: beyond a mark, or among those that are given.
+
+    Those that it may not have are among them where a condition will be asked: what it says holds for ever, and they may
+    be free again. The topic is given, too, so that the index has them in their order.
+    """
+    may_have = sa.and_(*in_time(), *free())
+    if where == "beyond":
+        at, beyond = sa.bindparam("at", type_=events.c.received_at.type), sa.bindparam("beyond", type_=ID)
+        which = [events.c.received_at >= at, sa.or_(events.c.received_at > at, events.c.id > beyond)]
+    else:
+        which = [is_among(events.c.id)]
+    return (
+        sa.select(*_candidate(), may_have.label("may_have"))
+        .select_from(fitting())
+        .where(
+            listeners.c.id == sa.bindparam("listener_id", type_=ID),
+            *_of_topic(),
+            *which,
+            ACTIVE,
+            WAITING,
+            *alike(),
+            sa.or_(CONDITIONAL, may_have),
+        )
+        .order_by(events.c.received_at, events.c.id)
+        .limit(sa.bindparam("most", type_=sa.Integer))
+    )
+
+
+def _of_topic() -> list[sa.ColumnElement[bool]]:
+    given = {name: sa.bindparam(name, type_=sa.Text) for name in ("contact_id", "event_type")}
+    return [events.c[name] == value for name, value in given.items()]
+
+
+@statement
+def _count_passed() -> sa.Select[Any]:
+    """How many events a topic has before a mark, from an index: when they are as many as before, they are the same."""
+    since, before = (sa.bindparam(name, type_=events.c.received_at.type) for name in ("since", "before"))
+    return sa.select(sa.func.count()).where(*_of_topic(), events.c.received_at >= since, events.c.received_at < before)
+
+
+@statement
+def _count_looked_at() -> sa.Select[Any]:
+    """How many events a wait has looked back over, ``most`` at most."""
+    most = sa.bindparam("most", type_=sa.Integer)
+    theirs = listeners.c.wait_id == sa.bindparam("wait_id", type_=ID)
+    source = listeners.join(events, SAME_TOPIC)
+    found = sa.select(events.c.id).select_from(source).where(theirs, events.c.received_at >= listeners.c.since_at)
+    return sa.select(sa.func.count()).select_from(found.limit(most).subquery("found"))
 
 
 @statement

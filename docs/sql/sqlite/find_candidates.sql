@@ -1,13 +1,13 @@
--- find_candidates-events
+-- find_candidates
 -- What fits by everything but its condition, for which the context travels; the configuration for a window.
 
 SELECT workflow_event_listeners.wait_id, workflow_event_listeners.id AS listener_id,
     workflow_event_listeners."exclusive", workflow_event_listeners.gated,
-    workflow_event_listeners.group_no, workflow_event_listeners."where",
-    workflow_events.id AS event_id, workflow_events.received_at, CASE
-    WHEN (workflow_event_listeners."where" IS NOT NULL)
-    THEN workflow_wait_executions.context END AS context, workflow_wait_executions.timezone, CASE
-    WHEN workflow_event_listeners.gated THEN workflow_wait_executions.wait_config END AS wait_config
+    workflow_event_listeners.group_no, workflow_events.id AS event_id, workflow_events.received_at,
+    workflow_wait_executions.timezone, CASE WHEN workflow_event_listeners.gated
+    THEN workflow_wait_executions.wait_config END AS wait_config, workflow_event_listeners."where",
+    CASE WHEN (workflow_event_listeners."where" IS NOT NULL)
+    THEN workflow_wait_executions.context END AS context
 FROM workflow_events
 JOIN workflow_event_listeners ON workflow_events.contact_id = workflow_event_listeners.contact_id
   AND workflow_events.event_type = workflow_event_listeners.event_type

@@ -1,44 +1,46 @@
--- find_candidates-wait
+-- find_candidates
 -- What fits by everything but its condition, for which the context travels; the configuration for a window.
 
 SELECT workflow_event_listeners.wait_id, workflow_event_listeners.id AS listener_id,
-    workflow_event_listeners."exclusive", workflow_event_listeners.gated,
-    workflow_event_listeners.group_no, workflow_event_listeners."where",
-    workflow_events.id AS event_id, workflow_events.received_at, CASE
-    WHEN (workflow_event_listeners."where" IS NOT NULL)
-    THEN workflow_wait_executions.context END AS context, workflow_wait_executions.timezone, CASE
-    WHEN workflow_event_listeners.gated THEN workflow_wait_executions.wait_config END AS wait_config
+    workflow_event_listeners.exclusive, workflow_event_listeners.gated,
+    workflow_event_listeners.group_no, workflow_events.id AS event_id, workflow_events.received_at,
+    workflow_wait_executions.timezone, CASE WHEN workflow_event_listeners.gated
+    THEN workflow_wait_executions.wait_config END AS wait_config, workflow_event_listeners."where",
+    CASE WHEN (workflow_event_listeners."where" IS NOT NULL)
+    THEN workflow_wait_executions.context END AS context
 FROM workflow_events
 JOIN workflow_event_listeners ON workflow_events.contact_id = workflow_event_listeners.contact_id
   AND workflow_events.event_type = workflow_event_listeners.event_type
 JOIN workflow_wait_executions ON workflow_wait_executions.id = workflow_event_listeners.wait_id
-WHERE workflow_event_listeners.wait_id IN (
+WHERE workflow_events.id = ANY (ARRAY(
     SELECT wanted.id
-    FROM (
-        SELECT json_extract(value, '$."id"') AS id
-        FROM json_each(:wanted)
-    ) AS wanted
-)
+    FROM jsonb_to_recordset(CAST(:wanted::VARCHAR AS JSONB)) AS wanted(id UUID)
+))
   AND workflow_event_listeners.status = 'active'
   AND workflow_wait_executions.status = 'waiting'
-  AND (workflow_events.expires_at IS NULL OR workflow_events.expires_at > :now)
+  AND (workflow_events.expires_at IS NULL
+      OR workflow_events.expires_at > :now::TIMESTAMP WITH TIME ZONE)
   AND workflow_events.received_at >= workflow_event_listeners.since_at
   AND (workflow_event_listeners.expires_at IS NULL
       OR workflow_events.received_at < workflow_event_listeners.expires_at
       AND (workflow_events.received_at < workflow_event_listeners.timeout_at
       OR workflow_events.occurred_at < workflow_event_listeners.timeout_at))
-  AND (workflow_event_listeners."match" IS NULL OR waitctl_matches_text(workflow_events.data,
-      workflow_event_listeners."match"))
-  AND (workflow_event_listeners.match_json IS NULL OR waitctl_contains(workflow_events.data,
-      workflow_event_listeners.match_json))
-  AND (workflow_event_listeners.human = 0 OR NOT waitctl_contains(workflow_events.data,
-      '{"machine":true}'))
+  AND (workflow_event_listeners.match IS NULL OR NOT (EXISTS (
+    SELECT 1
+    FROM jsonb_each_text(workflow_event_listeners.match) AS pair
+    WHERE coalesce(jsonb_typeof((workflow_events.data #> string_to_array(pair.key, '.'))),
+        'null') IN ('null', 'object', 'array')
+      OR (workflow_events.data #>> string_to_array(pair.key, '.')) != pair.value
+)))
+  AND (workflow_event_listeners.match_json IS NULL
+      OR (workflow_events.data @> workflow_event_listeners.match_json))
+  AND (NOT workflow_event_listeners.human OR NOT (workflow_events.data @> '{"machine":true}'))
   AND NOT (EXISTS (
     SELECT 1
     FROM workflow_event_listeners AS taker
     JOIN workflow_wait_executions AS earlier ON earlier.id = taker.wait_id
     WHERE taker.matched_event_id = workflow_events.id
-      AND (taker."exclusive" = 1 AND (earlier.resolution IN ('due', 'event', 'manual')
+      AND (taker.exclusive AND (earlier.resolution IN ('due', 'event', 'manual')
           OR earlier.status = 'scheduled') OR earlier.resolution IN ('due', 'event', 'manual')
           AND earlier.workflow_execution_id = workflow_wait_executions.workflow_execution_id)
 ))
@@ -50,7 +52,7 @@ WHERE workflow_event_listeners.wait_id IN (
       AND counter.resolution IN ('due', 'event', 'manual')
       AND counter.workflow_execution_id = workflow_wait_executions.workflow_execution_id
 ))
-  AND (workflow_event_listeners."exclusive" = 1 OR workflow_event_listeners.gated = 1
+  AND (workflow_event_listeners.exclusive OR workflow_event_listeners.gated
       OR workflow_event_listeners."where" IS NOT NULL)
   AND (workflow_event_listeners.group_no <= 0 OR workflow_event_listeners."where" IS NOT NULL)
 ORDER BY workflow_events.received_at, workflow_events.id, workflow_wait_executions.created_at,
