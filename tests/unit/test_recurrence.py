@@ -245,3 +245,15 @@ def test_names_of_expressions(alias: str) -> None:
         "@annually": datetime(2027, 1, 1, tzinfo=UTC),
     }
     assert found == wanted.get(alias, datetime(2026, 2, 4, tzinfo=UTC))
+
+
+def test_until_a_local_time_is_the_one_where_the_waits_are() -> None:
+    rule = RecurrenceRule.parse(cron="30 2 * * *", until="2026-10-25 02:30")
+    assert RecurrenceRule.from_config(rule.to_config()) == rule
+    assert rule.ends_at("Europe/Berlin") == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)  # the first of two
+    assert rule.ends_at("America/New_York") == datetime(2026, 10, 25, 6, 30, tzinfo=UTC)
+    for zone in ("Europe/Berlin", "America/New_York"):
+        start = datetime(2026, 10, 23, 12, tzinfo=UTC)
+        assert preview(rule, zone, Rules(), None, anchor=start, count=9)[-1] == rule.ends_at(zone)
+    instant = RecurrenceRule.parse(every="1w", until="2026-12-31T10:00:00+01:00")
+    assert instant.to_config()["until"] == "2026-12-31T09:00:00Z"

@@ -162,7 +162,9 @@ def recurring(
     fixed: Annotated[
         bool, typer.Option("--fixed", help="Count --every from the start, and not from the one before.")
     ] = False,
-    until: Annotated[str | None, typer.Option("--until", metavar="INSTANT", help="No later than this.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATETIME", help="No later than this: as until-date.")
+    ] = None,
     count: Annotated[int | None, typer.Option("--count", metavar="N", help="So many times.")] = None,
     stop_on: Annotated[
         str | None, typer.Option("--stop-on", metavar="TYPE[,TYPE…]", help="An event of the contact that stops it.")

@@ -322,6 +322,11 @@ def show_soon(at: datetime, zone: str) -> str:
     return f"{local.date().day_of_week().name.capitalize()[:3]} {wall(local)} {zone}"
 
 
+def moment_text(moment: datetime | clocks.PlainDateTime) -> str:
+    """An instant in UTC or a local time, as `parse_moment` reads it."""
+    return format_instant(moment) if isinstance(moment, datetime) else moment.format_iso()
+
+
 def show_local(at: datetime, zone: str) -> str:
     """The instant as clocks in ``zone`` show it: ``2026-12-24 18:00:00``."""
     local = at.astimezone(UTC) if zone == "UTC" else clocks.Instant(at).to_tz(zone).to_plain().to_stdlib()

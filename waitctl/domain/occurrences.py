@@ -51,6 +51,7 @@ class Occurrences:
 
     def __init__(self, rule: RecurrenceRule, zone: str, rules: Rules, calendar: Calendar | None) -> None:
         self._rule, self._zone, self._rules, self._calendar = rule, check_zone(zone), rules, calendar
+        self._until = rule.ends_at(self._zone)
         self._spans: dict[clocks.Time | None, tuple[Intent, IntentResolver]] = {}
         self._found: dict[tuple[datetime, datetime | None], Occurrence | None] = {}
 
@@ -73,7 +74,7 @@ class Occurrences:
     ) -> Occurrence | None:
         for intent, resolver, counted_from in candidates:
             schedule = resolver.resolve(counted_from)
-            if self._rule.until is not None and schedule.at > self._rule.until:
+            if self._until is not None and schedule.at > self._until:
                 return None
             if schedule.at > after:
                 return Occurrence(intent, counted_from, resolver, schedule)
@@ -169,7 +170,8 @@ def preview(
 
 def explain(rule: RecurrenceRule, zone: str, instants: list[datetime]) -> tuple[str, ...]:
     """The rule and its first instants, in words."""
-    ends = [f"until {show_local(rule.until, zone)}"] if rule.until else []
+    until = rule.ends_at(zone)
+    ends = [f"until {show_local(until, zone)}"] if until else []
     ends += [f"{rule.count} times"] if rule.count else []
     asked = f"recurring {rule} in {zone}" + (f", {' or '.join(ends)}" if ends else "")
     return (asked, *(f"occurrence {number}: {show_local(at, zone)} {zone}" for number, at in enumerate(instants, 1)))

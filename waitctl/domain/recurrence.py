@@ -17,7 +17,7 @@ from waitctl.domain import clocks
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
 from waitctl.domain.durations import Duration, duration_text, parse_duration
 from waitctl.domain.errors import InvalidRecurrenceError
-from waitctl.domain.instants import clock, format_instant, parse_instant
+from waitctl.domain.instants import clock, moment_text, parse_moment, to_zone
 from waitctl.domain.intents import FixedTime, parse_time_of_day
 from waitctl.domain.months import DayOfMonth, parse_day_of_month
 from waitctl.domain.text import JsonObject
@@ -62,7 +62,8 @@ class RecurrenceRule:
     """When it comes again: one of ``every``, ``cron`` and ``rrule``, and when it ends.
 
     ``at`` and ``on`` belong to ``every``, which counts from when the one before was due, or ended if that was late;
-    ``fixed`` counts from where the recurrence began instead.
+    ``fixed`` counts from where the recurrence began instead. ``until`` may be a local time, where
+    the waits are.
     """
 
     every: Duration | None = None
@@ -71,7 +72,7 @@ class RecurrenceRule:
     at: clocks.Time | None = None
     on: DayOfMonth | None = None
     fixed: bool = False
-    until: datetime | None = None
+    until: datetime | clocks.PlainDateTime | None = None
     count: int | None = None
 
     @classmethod
@@ -95,7 +96,7 @@ class RecurrenceRule:
             at=None if at is None else parse_time_of_day(at),
             on=None if on is None else parse_day_of_month(on),
             fixed=fixed,
-            until=parse_instant(until, "--until") if isinstance(until, str) else until,
+            until=parse_moment(until) if isinstance(until, str) else until,
             count=count,
         )
 
@@ -133,6 +134,12 @@ class RecurrenceRule:
             )
         return text + (", fixed" if self.fixed and self.every else "")
 
+    def ends_at(self, zone: str) -> datetime | None:
+        """The instant of ``until`` in a zone. Raises `InvalidTimezoneError`."""
+        if isinstance(self.until, datetime) or self.until is None:
+            return self.until
+        return to_zone(self.until, zone)[0].to_instant().to_stdlib()
+
     def to_config(self) -> JsonObject:
         """The rule as it is stored: what was asked for."""
         asked = {
@@ -142,7 +149,7 @@ class RecurrenceRule:
             "at": self.at and self.at.format_iso(),
             "on": self.on and str(self.on),
             "fixed": self.fixed or None,
-            "until": self.until and format_instant(self.until),
+            "until": None if self.until is None else moment_text(self.until),
             "count": self.count,
         }
         return {key: value for key, value in asked.items() if value is not None}
