@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from hashlib import sha256
 from itertools import product
 from typing import Any
 
@@ -36,7 +37,7 @@ _AGAIN = 10
 """Times that both are run before a difference is no other transaction's doing."""
 
 _MOST = 300
-"""Rows of a table that are looked at; of a larger one only what a statement answers is compared."""
+"""Rows of a table, and bytes of a value, that are looked at; of more rows only what a statement answers is compared."""
 
 _MADE_UP = re.compile(r".*_\d+")
 """The name of a column that has none, by SQLAlchemy's counting."""
@@ -98,6 +99,13 @@ class Outcome:
         return sorted(rows) if self.tables else rows, tables, self.names if is_named and rows else ()
 
 
+def _digest(value: object) -> object:
+    """A body of a webhook by its hash, since a table of them is read with each statement; anything else as it is."""
+    if isinstance(value, bytes | memoryview) and len(value) > _MOST:
+        return sha256(value).hexdigest()
+    return value
+
+
 def _masked(row: tuple[Any, ...], since: float) -> str:
     def of_id(found: re.Match[str]) -> str:
         return "(new)" if int(found[1] + found[2], 16) >= int(since * 1000) else found[0]
@@ -109,7 +117,7 @@ def _masked(row: tuple[Any, ...], since: float) -> str:
             return found[0]
         return "(now)" if at.timestamp() >= since else found[0]
 
-    text = "|".join([f"{type(value).__name__} {value}" for value in row])
+    text = "|".join([f"{type(value).__name__} {_digest(value)}" for value in row])
     return _INSTANT.sub(of_instant, _ID.sub(of_id, text))
 
 
