@@ -155,7 +155,10 @@ def test_no_topic_is_locked_by_a_dry_run(postgres_url: str) -> None:
     scene.at(90)
     open_ = scene.listen(execution="open", contact=same)
     other, locks, ended = Scene(postgres_url).at(91), list[object](), list[str]()
-    wanted = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = {TOPIC_LOCK_SPACE}"
+    wanted = (
+        "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+        f" WHERE datname = current_database() AND locktype = 'advisory' AND classid = {TOPIC_LOCK_SPACE}"
+    )
 
     def record_meanwhile() -> bool:
         locks.append(other.sql(wanted)[0][0])
