@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from waitctl.domain.errors import (
 from waitctl.domain.handlers import ExecConfig, HandlerConfig, NotifyConfig, PythonConfig, WebhookConfig
 from waitctl.domain.hours import parse_hours
 from waitctl.infrastructure.config import CalendarConfig, load_settings
+from waitctl.infrastructure.config_report import report_config
 
 
 @pytest.fixture
@@ -321,6 +323,18 @@ def test_file_that_is_no_text(config: Path, content: bytes) -> None:
     config.write_bytes(content)
     with pytest.raises(InvalidSettingError, match="cannot read"):
         load_settings(config=str(config), environ={})
+
+
+@pytest.mark.parametrize("safe", [True, False])
+def test_a_file_that_fills_the_memory_is_not_read(config: Path, safe: bool) -> None:
+    """Anybody may have written it where it is only looked at: two hundred gigabytes of nothing, on no disk."""
+    config.touch(0o600)
+    os.truncate(config, 200 * 2**30)
+    config.chmod(0o600 if safe else 0o666)
+    with pytest.raises(InvalidSettingError, match="is larger than 1,048,576 bytes"):
+        load_settings(config=str(config), environ={})
+    report = report_config(config=str(config), environ={})
+    assert [problem.message for problem in report.problems][-1] == "the file is larger than 1,048,576 bytes"
 
 
 def test_folder_is_no_config_file(tmp_path: Path) -> None:

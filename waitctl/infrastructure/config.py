@@ -20,7 +20,7 @@ from waitctl.domain.late import LATE_TOLERANCE
 from waitctl.domain.logs import LogFormat
 from waitctl.domain.quarantine import MAX_AGE, MAX_QUARANTINED
 from waitctl.domain.values import dataclass
-from waitctl.infrastructure.file_trust import OVERRIDE, read_trusted
+from waitctl.infrastructure.file_trust import OVERRIDE, read_anybodys, read_trusted
 from waitctl.infrastructure.secrets import read_secrets
 from waitctl.infrastructure.serve_settings import ServeConfig, TokenConfig
 from waitctl.infrastructure.user_folders import config_folder, data_folder
@@ -186,6 +186,9 @@ _PLAIN = (
     *("retention", "tombstone_retention", "ping_url", "inline_key_file", "log_format", "serve"),
 )
 
+MAX_CONFIG = 1024 * 1024
+"""Bytes of a config file: it may be anybody's before it is looked at."""
+
 _HARMLESS = frozenset({"timezone", "late_tolerance", "unknown_handler_after", "calendars", "log_format"})
 """Settings that decide when something happens, and never what, for whom or on whose word."""
 
@@ -240,9 +243,11 @@ def _read_document(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     unsafe: UnsafeFileError | None = None
     try:
         try:
-            content = read_trusted(path, "the config file", environ=environ)
+            content = read_trusted(path, "the config file", most=MAX_CONFIG + 1, environ=environ)
         except UnsafeFileError as error:
-            unsafe, content = error, path.read_bytes()
+            unsafe, content = error, read_anybodys(path, MAX_CONFIG + 1)
+        if len(content) > MAX_CONFIG:
+            raise InvalidSettingError(f"{path} is larger than {MAX_CONFIG:,} bytes")
         document = tomllib.loads(content.decode())
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSettingError(f"cannot read {path}: {error}") from error

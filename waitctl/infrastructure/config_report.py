@@ -25,6 +25,7 @@ from waitctl.domain.logs import LogFormat
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.calendars import Calendars
 from waitctl.infrastructure.config import (
+    MAX_CONFIG,
     UNKNOWN_HANDLER_AFTER,
     CalendarConfig,
     TemplateConfig,
@@ -35,7 +36,7 @@ from waitctl.infrastructure.config import (
 )
 from waitctl.infrastructure.database_url import parse_url
 from waitctl.infrastructure.file_settings import CalendarModel, FileModel, TemplateModel
-from waitctl.infrastructure.file_trust import OVERRIDE, check_files, read_trusted
+from waitctl.infrastructure.file_trust import OVERRIDE, check_files, read_anybodys, read_trusted
 from waitctl.infrastructure.handler_settings import HandlerModel
 from waitctl.infrastructure.providers import names as provider_names
 from waitctl.infrastructure.providers import provider
@@ -134,10 +135,12 @@ def report_config(
 def _read(file: Path, environ: Mapping[str, str]) -> tuple[str, list[Problem]]:
     problems = []
     try:
-        content = read_trusted(file, "the config file", environ=environ)
+        content = read_trusted(file, "the config file", most=MAX_CONFIG + 1, environ=environ)
     except WaitStepError as error:
         problems.append(Problem("", None, error.message, error.hint))
-        content = file.read_bytes()
+        content = read_anybodys(file, MAX_CONFIG + 1)
+    if len(content) > MAX_CONFIG:
+        return "", [*problems, Problem("", None, f"the file is larger than {MAX_CONFIG:,} bytes")]
     try:
         return content.decode(), problems
     except UnicodeDecodeError as error:

@@ -8,6 +8,7 @@ then on nobody else can exchange any part of the path.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,6 +61,14 @@ def read_trusted(
 ) -> bytes:
     """What stands in a file, at most so many bytes of it; see `open_trusted`."""
     with os.fdopen(open_trusted(path, what, secret=secret, environ=environ), "rb") as file:
+        return file.read(most)
+
+
+def read_anybodys(path: Path, most: int) -> bytes:
+    """What stands in a file that may be anybody's, at most so many bytes of it. Raises `OSError`, also for no file."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file", str(path))
         return file.read(most)
 
 
