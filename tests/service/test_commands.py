@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -196,3 +197,20 @@ def test_what_a_command_inherits(
     names = {line.partition("=")[0] for line in out.read_text().splitlines()}
     assert names & {"PATH", "SHOP_TOKEN", "SHOP_NAME", "WAITCTL_DATABASE_URL"} == kept
     assert names >= set(Payload.VARIABLES)
+
+
+def test_a_tick_that_is_short_of_descriptors_makes_a_handler_later(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And goes on: what waits for it has used up no attempt."""
+
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    scene.handle(tmp_path, "true")
+    due(scene, 1)
+    with monkeypatch.context() as short:
+        short.setattr(os, "pipe", none_left)
+        assert scene.tick().delivered == 0
+    assert [(each.status, each.attempt) for each in scene.deliveries.list_deliveries()] == [("pending", 0)]
+    assert scene.tick().delivered == 1

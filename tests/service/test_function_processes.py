@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import resource
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,8 +15,10 @@ import pytest
 from tests.receiver import Receiver, answer
 from tests.scene import Scene
 from waitctl import Settings, Tick, TickOptions
-from waitctl.domain.deliveries import Delivery, RetryPolicy
+from waitctl.domain.deliveries import Deferred, Delivered, Delivery, RetryPolicy
 from waitctl.domain.handlers import ExecConfig, HandlerConfig, PythonConfig, WebhookConfig
+from waitctl.infrastructure.handlers import Payload
+from waitctl.infrastructure.handlers.python import PythonHandler
 
 MODULE = "functions_of_a_test"
 DAY = 24 * 60
@@ -216,3 +222,38 @@ def handle(document):
     due(sqlite_scene, "e")
     assert sqlite_scene.tick().delivered == 1
     assert (folder / "exited").exists()
+
+
+def test_who_is_short_of_descriptors_tries_later(folder: Path) -> None:
+    """As a command does: no attempt is used up, and it goes on when there are some again."""
+    write(folder, "def handle(document): pass\n")
+    payload = Payload("id", {"wait": {}})
+    with closing(PythonHandler(f"{MODULE}:handle", timedelta(seconds=20))) as handler:
+        with no_more_files():
+            [later] = handler.deliver([payload])
+        assert later == Deferred("cannot start its process, or speak to it: Too many open files")
+        assert handler.deliver([payload]) == [Delivered()]
+    with no_more_files():
+        handler = PythonHandler(f"{MODULE}:handle", timedelta(seconds=20))
+        assert isinstance(handler.deliver([payload])[0], Deferred)
+    with closing(handler):
+        assert handler.deliver([payload]) == [Delivered()]
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """This process opens nothing meanwhile; what is open stays so."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_call_needs_no_room_on_a_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk is full, who writes to a file that is mapped into memory is killed."""
+    write(folder, "def handle(document): pass\n")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "none"))
+    with closing(PythonHandler(f"{MODULE}:handle", timedelta(seconds=20))) as handler:
+        assert handler.deliver([Payload("id", {"wait": {}})]) == [Delivered()]

@@ -275,14 +275,19 @@ class Dispatcher:
         return False
 
     def _open(self, workers: HandlerWorkers) -> bool:
-        """Make a handler, or do without it for good when this host cannot."""
+        """Make a handler, or do without it: for good when this host cannot, for now when it is short of something."""
+        name = workers.config.name
         try:
             workers.open(make_handler(workers.config, self._settings, self._database))
         except HandlerNotReadyError as error:
-            self.unready[workers.config.name] = str(error)
+            self.unready[name] = str(error)
             with self._changed:
-                del self._workers[workers.config.name]
+                del self._workers[name]
             return False
+        except OSError as error:
+            self.unready[name] = error.strerror or str(error)
+            return False
+        self.unready.pop(name, None)
         return True
 
     def _release(self, workers: HandlerWorkers, leases: Sequence[Lease], *, begun: bool) -> None:

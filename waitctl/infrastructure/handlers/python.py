@@ -54,7 +54,9 @@ class PythonHandler:
         self._function = function
         self._timeout = timeout
         self._starting = Lock()
-        self._process: _Process | None = _Process(function, timeout)
+        self._process: _Process | None = None
+        with suppress(OSError):  # short of something that may be there again when it is called
+            self._process = _Process(function, timeout)
         self._turns = _Turns()
         self._stopping: Timer | None = None
         self._is_stopped = False
@@ -86,6 +88,8 @@ class PythonHandler:
                 answer = self._running().call(payloads, begun)
             except HandlerNotReadyError as error:
                 return _Answer.deferred(len(payloads), str(error))
+            except OSError as error:
+                return _Answer.deferred(len(payloads), f"cannot start its process, or speak to it: {error.strerror}")
             if answer.results or answer.interrupted:
                 return answer
             ended = answer.ended
@@ -181,7 +185,10 @@ class _Answer:
 
 
 class _Process:
-    """A process that has imported a function. Raises `HandlerNotReadyError` when it could not."""
+    """A process that has imported a function. Raises `HandlerNotReadyError` when it could not.
+
+    Raises `OSError` when the system is short of descriptors, processes or memory.
+    """
 
     def __init__(self, function: str, timeout: timedelta) -> None:
         self._control, theirs = socket.socketpair()
@@ -197,9 +204,9 @@ class _Process:
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
                 )
-            except OSError as error:
+            except OSError:
                 self._control.close()
-                raise HandlerNotReadyError(f"cannot start its process: {error.strerror}") from error
+                raise
         with self._control.makefile("rb") as said:
             greeting = said.readline()
         if greeting != b"\n":
@@ -254,14 +261,19 @@ class _Process:
 
 
 class _Channel:
-    """A call's way to the process, kept for the next: a socket, and a file that says where each payload stands."""
+    """A call's way to the process, kept for the next: a socket, and a file that says where each payload stands.
+
+    Making one raises `OSError` when the system is short of descriptors or memory.
+    """
 
     def __init__(self) -> None:
-        with tempfile.TemporaryFile() as file:
-            file.truncate(_MOST_AT_ONCE)
-            self.progress = mmap.mmap(file.fileno(), _MOST_AT_ONCE)
-            self._file: int | None = os.dup(file.fileno())
         self._socket, self._theirs = socket.socketpair()
+        self._file: int | None = _zeros(_MOST_AT_ONCE)
+        try:
+            self.progress = mmap.mmap(self._file, _MOST_AT_ONCE)
+        except BaseException:
+            self._let_go()
+            raise
 
     def exchange(
         self, control: socket.socket, documents: bytes, has_ended: Callable[[], bool], begun: Callable[[], None]
@@ -315,6 +327,21 @@ class _Channel:
         self._let_go()
         self.progress.close()
         self._socket.close()
+
+
+def _zeros(size: int) -> int:
+    """A file of so many zeros that has its room already: where a disk is full, who writes to a map of it is killed."""
+    if sys.platform == "linux":
+        file = os.memfd_create("waitctl")
+    else:
+        with tempfile.TemporaryFile() as temporary:
+            file = os.dup(temporary.fileno())
+    try:
+        os.write(file, bytes(size))
+    except BaseException:
+        os.close(file)
+        raise
+    return file
 
 
 def _marshalled(payloads: Sequence[Payload], *, tells: bool) -> bytes:
