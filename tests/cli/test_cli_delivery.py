@@ -69,6 +69,13 @@ def test_no_command_where_others_may_write(own: Waitctl) -> None:
     assert own("tick", "-o", "json", env=LATER | allowed).ok().json["delivered"] == 1
 
 
+def test_a_program_that_is_missing_is_a_warning(own: Waitctl) -> None:
+    for program, missing in (("nosuchprogram", True), ("./nosuchscript", True), ("true", False), ("/bin/sh", False)):
+        made = own("create", "fixed-time", "1h", "-o", "id", "--", program)
+        warning = f"warning: no program that can be run here is called '{program}'; it must be there when the wait ends"
+        assert (made.code, made.err.splitlines()) == (0, [warning] if missing else [])
+
+
 def test_no_command_at_all_is_refused(own: Waitctl) -> None:
     assert "no command behind --" in own("create", "fixed-time", "1h", "--").error(2)
     assert "one of them" in own("create", "fixed-time", "1h", "--handler", "x", "--", "true").error(2)

@@ -230,6 +230,7 @@ def print_created(result: WaitCreateResult, common: Common, session: Session) ->
     """Print a wait that was created, or would be."""
     wait = result.wait
     warn_of_unknown_handlers({wait.handler, *(wait.handlers or {}).values()}, session)
+    _warn_of_a_missing_program(session)
     document = {**wait_document(wait), "created": result.created}
     if common.dry_run:
         document["explanation"] = list(result.explanation)
@@ -240,6 +241,16 @@ def warn_of_unknown_handlers(names: Collection[str | None], session: Session) ->
     """Only a warning: the hosts that tick may know them."""
     for name in sorted(set(names) - {None, INLINE} - session.settings().handlers.keys(), key=str):
         say(f"warning: this host's config has no handler {name!a}; one that ticks must have it")
+
+
+def _warn_of_a_missing_program(session: Session) -> None:
+    """A command that is mistyped would be found out in days; only a warning, since it may be there by then."""
+    if session.inline_command is not None:
+        from shutil import which  # of these waits alone
+
+        program = session.inline_command[0]
+        if which(program) is None:
+            say(f"warning: no program that can be run here is called {program!a}; it must be there when the wait ends")
 
 
 def _print_created(result: WaitCreateResult, common: Common) -> None:
