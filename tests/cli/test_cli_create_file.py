@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import subprocess
+import sys
+import termios
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -147,6 +152,33 @@ def test_inside_a_handler_a_file_goes_in_once(run: Waitctl) -> None:
     assert totals(run("create", "-f", "-", "-o", "json", stdin=given, env=delivery).ok().json) == (3, 0, 3, 0)
     said = run("create", "-f", "-", stdin=given)
     assert "3 had neither an execution nor a key" in said.err
+
+
+BAR = """
+from waitctl.cli.output import Output
+from waitctl.cli.streams import progress
+
+with progress(None, Output.HUMAN) as show:
+    show("1,000 received, " * 10, 1000)
+"""
+
+
+def test_ctrl_c_has_room_behind_a_bar(nowhere: Waitctl) -> None:
+    """A terminal shows it as ^C: on a line of its own it would keep the bar above it from being cleared."""
+    columns, (ours, theirs) = 50, os.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    environment = nowhere.environment({"TERM": "xterm", "NO_COLOR": None, "COLUMNS": None})
+    command = [sys.executable, "-c", BAR]
+    process = subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # nobody has the other end any more
+        while said := os.read(ours, 4096):
+            shown += said
+    os.close(ours)
+    assert process.wait() == 0
+    lines_ = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split("[\r\n]", shown.decode())]
+    assert 20 < max(len(line) for line in lines_ if line.startswith("1,000 received")) <= columns - len("^C")
 
 
 def test_interrupted_it_says_how_far_it_came(nowhere: Waitctl) -> None:

@@ -85,7 +85,7 @@ def test_a_tick_that_stopped(scene: Scene) -> None:
     found = findings(scene.at(80))
     assert states(found) == {"last_tick": "fail", "overdue": "fail"}
     assert "30 min ago on web-1" in found["last_tick"].detail
-    assert "crontab" in (found["last_tick"].remedy or "")
+    assert "waitctl init --cron" in (found["last_tick"].remedy or "")
     assert plugin(scene).line.startswith("WAITCTL CRITICAL - dead: the last tick was 30 min ago; 1 overdue, the oldest")
     assert plugin(scene, max_tick_age=timedelta(hours=1)).line.startswith("WAITCTL CRITICAL - stalled: 1 overdue")
 
@@ -148,7 +148,7 @@ def test_a_lease_that_nobody_takes_up(scene: Scene) -> None:
     beat(scene, host_clock())
     found = findings(scene.at(6))
     assert states(found) == {"stuck_leases": "fail"}
-    assert "1 deliveries run on leases that are over, the oldest for 6 min" in found["stuck_leases"].detail
+    assert "1 delivery runs on a lease that is over, the oldest for 6 min" in found["stuck_leases"].detail
     assert states(findings(scene.at(4))) == {}
 
 
@@ -159,7 +159,7 @@ def test_a_dead_letter(scene: Scene, tmp_path: Path) -> None:
     found = findings(scene)
     assert states(found) == {"dead_letters": "fail"}
     assert found["dead_letters"].detail == "dead deliveries: 1 to nudge"
-    assert plugin(scene).line.startswith("WAITCTL WARNING - 1 dead deliveries | ")
+    assert plugin(scene).line.startswith("WAITCTL WARNING - 1 dead delivery | ")
     assert plugin(scene, max_dead=1).severity is Severity.OK
 
 
@@ -168,14 +168,14 @@ def test_deliveries_that_are_held(scene: Scene, tmp_path: Path) -> None:
     beat(scene, host_clock())
     found = findings(scene)
     assert states(found) == {"held": "warn"}
-    assert found["held"].detail == "1 deliveries are held: to nobodys: this host's config does not know it"
+    assert found["held"].detail == "1 delivery is held: to nobodys: this host's config does not know it"
     assert plugin(scene).severity is Severity.OK
-    assert plugin(scene, max_held=0).line.startswith("WAITCTL WARNING - 1 held deliveries | ")
+    assert plugin(scene, max_held=0).line.startswith("WAITCTL WARNING - 1 held delivery | ")
 
     scene.handle(tmp_path, "true", "nobodys")
     assert states(findings(scene)) == {}
     PauseService(scene.database, actor="test").pause(PauseKind.HANDLER, "nobodys")
-    assert findings(scene)["held"].detail == "1 deliveries are held: to nobodys: they are paused"
+    assert findings(scene)["held"].detail == "1 delivery is held: to nobodys: they are paused"
 
 
 def test_a_quarantine_that_is_full(scene: Scene) -> None:
@@ -274,8 +274,8 @@ def test_what_is_left_of_waits_that_are_gone(scene: Scene) -> None:
     found = findings(scene)
     assert states(found) == {"integrity": "warn"}
     assert found["integrity"].detail == (
-        "1 deliveries without their wait, 1 active listeners of waits that have ended,"
-        " 1 waits for an event that listen to nothing"
+        "1 delivery without its wait, 1 active listener of a wait that has ended,"
+        " 1 wait for an event that listens to nothing"
     )
     counted = samples(scene)
     assert [counted[f"waitctl_orphans{{kind={kind}}}"] for kind in ("deliveries", "listeners", "waits")] == [1, 1, 1]

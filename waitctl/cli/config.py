@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from waitctl.cli.output import DocumentOption, ExitCode, Output, print_document, say, write_line
+from waitctl.cli.output import DocumentOption, ExitCode, Output, count, print_document, say, write_line
 from waitctl.cli.session import session_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def show(
 
     print_document(document, output, human=human)
     if report.problems:
-        say(f"waitctl config check says what is wrong with {_count(len(report.problems))}")
+        say(f"waitctl config check says what is wrong with {count(len(report.problems), 'thing')}")
 
 
 @app.command("check")
@@ -78,7 +78,7 @@ def check(context: typer.Context, output: DocumentOption = Output.HUMAN) -> None
 
     print_document(document, output, human=human)
     if report.problems:
-        say(f"{_count(len(report.problems))} to mend")
+        say(f"{count(len(report.problems), 'thing')} to mend")
         raise typer.Exit(ExitCode.USAGE)
 
 
@@ -98,7 +98,3 @@ def _line(file: str, problem: Problem) -> str:
 
 def _as_toml(value: object) -> str:
     return "-" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _count(number: int) -> str:
-    return "1 thing" if number == 1 else f"{number} things"

@@ -154,17 +154,16 @@ def create_from_file(session: Session, file: str, format_: FileFormat | None, *,
         stream = stack.enter_context(open_input(file, InvalidWaitConfigurationError))
         service = WaitSchedulingService(database, actor=session.actor, settings=session.settings())
         run = _Run(service, LineReader(session, _templates_of(session, database)), output)
-        show = stack.enter_context(progress(stream, output))
-        stop = stack.enter_context(stopping.Stoppable(database.patience.hurry))
-        held = stop.input(stream)
         is_csv = chosen is FileFormat.CSV
-        lines: Iterator[Line] = _csv_lines(held, stop) if is_csv else stop.until_stopped(read_lines(held))
-        try:
-            run.create(lines, _read_record if is_csv else _read_json, show, dry_run=dry_run)
-        except DatabaseError:
-            if run.totals.received:
-                run.print_totals()  # of what is created, whatever became of the rest
-            raise
+        with progress(stream, output) as show, stopping.Stoppable(database.patience.hurry) as stop:
+            held = stop.input(stream)
+            lines: Iterator[Line] = _csv_lines(held, stop) if is_csv else stop.until_stopped(read_lines(held))
+            try:
+                run.create(lines, _read_record if is_csv else _read_json, show, dry_run=dry_run)
+            except DatabaseError:
+                if run.totals.received:
+                    run.print_totals()  # of what is created, whatever became of the rest
+                raise
         if not dry_run:
             session.say_when_nothing_ticks(database)
     if stop.stopped:

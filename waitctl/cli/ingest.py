@@ -210,7 +210,7 @@ def _ingest_ndjson(session: Session, file: str, source: str, *, verify: bool, dr
         def on_batch(so_far: IngestTotals) -> None:
             nonlocal totals
             totals = so_far
-            show(f"{so_far.received:,} received, {so_far.matched:,} waits resumed", so_far.received)
+            show(f"{so_far.received:,} received, {count(so_far.matched, 'wait')} resumed", so_far.received)
 
         lines = stop.until_stopped(read_lines(stop.input(stream)))
         try:

@@ -42,7 +42,7 @@ def export(
     """
     session = session_of(context)
     with session.database() as database, _new(file) as stream, progress(None, output) as show:
-        done = Export(database, filters.wanted).write(stream, lambda rows: show(f"{rows:,} rows", rows))
+        done = Export(database, filters.wanted).write(stream, lambda rows: show(count(rows, "row"), rows))
     if file == "-":
         say(_words(done))
     else:
@@ -71,7 +71,7 @@ def import_(
         inline = InlineCommands(session.settings(), database)
         with progress(stream, output) as show, _plain(file, stream) as lines:
             done = Import(database, inline, sign=sign_inline).read(
-                read_export_lines(lines), lambda number: show(f"{number:,} lines", number), dry_run=dry_run
+                read_export_lines(lines), lambda number: show(count(number, "line"), number), dry_run=dry_run
             )
     print_document(done.to_json(), output, human=lambda: write_line(f"{_words(done)}; counts and what is due agree"))
     _say_what_is_held(done)

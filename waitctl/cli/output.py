@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from waitctl.domain.counts import number_of
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import (
     ConflictError,
@@ -162,9 +163,8 @@ def say(message: str, *, always: bool = False) -> None:
         print(clean(message), file=sys.stderr)  # noqa: T201
 
 
-def count(number: int, noun: str, nouns: str | None = None) -> str:
-    """``1 wait``, ``2 waits``, ``1,000 waits``; ``nouns`` where an s does not do."""
-    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
+count = number_of
+"""The commands have it from here."""
 
 
 def write_line(line: str) -> None:

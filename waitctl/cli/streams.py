@@ -13,6 +13,9 @@ from typing import BinaryIO
 from waitctl.cli.output import Output
 from waitctl.domain.errors import InvalidEventError, InvalidInputError
 
+_ROOM = 4
+"""Columns that a bar leaves free at the end of its line."""
+
 
 @contextmanager
 def open_input(file: str, error: type[InvalidInputError] = InvalidEventError) -> Iterator[BinaryIO]:
@@ -40,14 +43,23 @@ def progress(stream: BinaryIO | None, output: Output) -> Iterator[Callable[[str,
     if not output.is_for_people or os.environ.get("NO_COLOR") or not (sys.stdout.isatty() and sys.stderr.isatty()):
         yield lambda _, __: None
         return
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     size = None if stream is None else _size_of(stream)
     columns = (BarColumn(), TimeRemainingColumn()) if size else (SpinnerColumn(), TimeElapsedColumn())
     rate = TextColumn("{task.fields[rate]}")
+
+    class Narrower(Console):
+        """With room behind a line for the ^C that a terminal shows: on the next one it would make the bar stay."""
+
+        @property
+        def options(self) -> ConsoleOptions:
+            whole = super().options
+            return whole.update(width=max(1, whole.max_width - _ROOM))
+
     with Progress(
-        TextColumn("{task.description}"), *columns, rate, console=Console(stderr=True), transient=True
+        TextColumn("{task.description}"), *columns, rate, console=Narrower(stderr=True), transient=True
     ) as bar:
         task = bar.add_task("reading" if stream else "writing", total=size, rate="")
 

@@ -17,7 +17,7 @@ from waitctl.application.operations.watching import Snapshot, take_snapshot
 from waitctl.cli.output import clean, console, relative, tail
 from waitctl.cli.session import session_of
 from waitctl.cli.ticks import did
-from waitctl.domain.counts import in_words
+from waitctl.domain.counts import in_words, some_of
 from waitctl.domain.durations import format_timedelta, parse_duration
 from waitctl.domain.errors import DatabaseError, InvalidSettingError
 from waitctl.domain.health import Service
@@ -126,13 +126,14 @@ def _screen(seen: Snapshot) -> Group:
     if counts.oldest_overdue_at is not None:
         overdue += f", the oldest since {relative(counts.oldest_overdue_at, summary.now)}"
     listeners = summary.listeners
+    soon = some_of(listeners.expiring_1h, "expires", "expire")
     figures = _table("", "")
     for name, value in (
         ("open", in_words(counts.open)),
         *((status.value, in_words(count)) for status, count in counts.by_status.items()),
         ("overdue", overdue),
         ("ended", f"{seen.rate:,.1f}{'+' if seen.rate_is_more else ''} a second"),
-        ("listeners", f"{in_words(listeners.active)}, {in_words(listeners.expiring_1h)} expire within an hour"),
+        ("listeners", f"{in_words(listeners.active)}, {soon} within an hour"),
         ("held", in_words(summary.deliveries_held)),
         ("quarantined", f"{summary.quarantined:,}"),
     ):

@@ -29,7 +29,7 @@ from waitctl.cli.output import (
 )
 from waitctl.cli.session import WaitArgument, session_of
 from waitctl.cli.tables import Column, id_column, print_table
-from waitctl.domain.counts import in_words
+from waitctl.domain.counts import in_words, number_of, some_of
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.instants import show
 from waitctl.domain.listeners import EventListener, progress
@@ -269,7 +269,8 @@ def _print_summary(summary: PendingWaitsSummary) -> None:
     deliveries = f"{in_words(summary.deliveries_pending)} pending, {in_words(summary.deliveries_held)} of them held"
     if summary.oldest_due_seconds:
         deliveries += f", due for {format_timedelta(timedelta(seconds=summary.oldest_due_seconds))}"
-    listening = f"{in_words(listeners.active)} active, {in_words(listeners.expiring_1h)} expire within an hour"
+    soon = some_of(listeners.expiring_1h, "expires", "expire")
+    listening = f"{in_words(listeners.active)} active, {soon} within an hour"
     if listeners.expired_unswept:
         listening += f", {in_words(listeners.expired_unswept)} expired and not swept"
     if listeners.orphans:
@@ -286,7 +287,7 @@ def _print_summary(summary: PendingWaitsSummary) -> None:
             ("next due", None if counts.next_due_at is None else relative(counts.next_due_at, summary.now)),
             ("listeners", listening if listeners.active else None),
             ("deliveries", f"{deliveries}, {in_words(summary.deliveries_dead)} dead"),
-            ("quarantined", f"{summary.quarantined:,} webhooks" if summary.quarantined else None),
+            ("quarantined", number_of(summary.quarantined, "webhook") if summary.quarantined else None),
             ("last tick", _last_tick(summary)),
             ("paused", ", ".join(f"{pause.kind} {pause.name}".strip() for pause in summary.paused)),
         ],

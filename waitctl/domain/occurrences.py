@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from waitctl.domain import clocks
 from waitctl.domain.calendars import Calendar
+from waitctl.domain.counts import number_of
 from waitctl.domain.durations import Duration
 from waitctl.domain.errors import InvalidRecurrenceError
 from waitctl.domain.instants import check_zone, show_local
@@ -172,7 +173,7 @@ def explain(rule: RecurrenceRule, zone: str, instants: list[datetime]) -> tuple[
     """The rule and its first instants, in words."""
     until = rule.ends_at(zone)
     ends = [f"until {show_local(until, zone)}"] if until else []
-    ends += [f"{rule.count} times"] if rule.count else []
+    ends += [number_of(rule.count, "time")] if rule.count else []
     asked = f"recurring {rule} in {zone}" + (f", {' or '.join(ends)}" if ends else "")
     return (asked, *(f"occurrence {number}: {show_local(at, zone)} {zone}" for number, at in enumerate(instants, 1)))
 

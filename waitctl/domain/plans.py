@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from waitctl.domain.counts import number_of
 from waitctl.domain.errors import ConflictError, PlanTooLargeError
 from waitctl.domain.statuses import Resolution, WaitExecutionStatus
 from waitctl.domain.text import JsonObject
@@ -138,7 +139,7 @@ class Plan:
     def _check_size(self, cap: int | None) -> None:
         if cap is not None and self.matched > cap:
             raise PlanTooLargeError(
-                f"the plan means {self.matched:,} waits, more than {cap:,}",
+                f"the plan means {number_of(self.matched, 'wait')}, more than {cap:,}",
                 hint=f"look at it by waitctl bulk show {self.id}, then raise --max",
             )
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from waitctl.domain import clocks
 from waitctl.domain.calendars import WEEKDAYS_ONLY, Calendar
+from waitctl.domain.counts import number_of
 from waitctl.domain.durations import Duration, Offset
 from waitctl.domain.errors import InvalidWaitConfigurationError, InvalidWaitDateError, NoOpeningError
 from waitctl.domain.hours import format_days
@@ -329,10 +330,10 @@ class IntentResolver:
 
     def _say_by_date(self, intent: FixedTime, base: datetime) -> str:
         duration = intent.duration
-        months = [_counted(duration.months, "calendar month")] if duration.months else []
+        months = [number_of(duration.months, "calendar month")] if duration.months else []
         kind = "business" if duration.business_days else "calendar"
         count = duration.business_days or duration.days
-        days = " and ".join([*months, *([_counted(count, f"{kind} day")] if count or not months else [])])
+        days = " and ".join([*months, *([number_of(count, f"{kind} day")] if count or not months else [])])
         rest = f" and {Duration(0, duration.time)} of elapsed time" if duration.time else ""
         when = f"at {clock(intent.at)}" if intent.at else "at the same wall clock"
         asked = f"fixed-time {duration}" + (f" --on '{intent.on}'" if intent.on else "")
@@ -359,10 +360,6 @@ class IntentResolver:
     def _say_time(self, intent: UntilTime, base: datetime) -> str:
         days = f" on {format_days(intent.days)}" if intent.days else ""
         return f"until-time {intent.time}: the next {intent.time}{days} in {self._zone} after {show(base, self._zone)}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _exactly(span: timedelta) -> clocks.TimeDelta:

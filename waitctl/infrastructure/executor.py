@@ -121,7 +121,7 @@ class Rows(list[T]):
     def one(self) -> T:
         """The only row. Raises ``LookupError`` when there is none, or more."""
         if len(self) != 1:
-            raise LookupError(f"{len(self)} rows where one was to be")
+            raise LookupError(f"found {len(self)} where one was to be")
         return self[0]
 
     def one_or_none(self) -> T | None:

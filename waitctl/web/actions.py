@@ -17,6 +17,7 @@ from waitctl.application.operations.bulk import BulkService
 from waitctl.application.waits.planning import MoveOptions
 from waitctl.application.waits.rescheduling import ReschedulingService
 from waitctl.application.waits.scheduling import WaitSchedulingService
+from waitctl.domain.counts import number_of
 from waitctl.domain.errors import InvalidWaitConfigurationError, PlanTooLargeError, TooManyDeliveriesError
 from waitctl.domain.plans import Plan, PlanKind, PlanStatus
 from waitctl.infrastructure.serve_settings import Scope
@@ -204,7 +205,7 @@ def _refuse_large(bulk: BulkService, identifier: str, verb: str) -> None:
     plan = bulk.get_plan(identifier)
     if plan.matched > MOST_AT_ONCE:
         raise PlanTooLargeError(
-            f"the plan means {plan.matched:,} waits, and the dashboard works at {MOST_AT_ONCE:,} at most",
+            f"the plan means {number_of(plan.matched, 'wait')}, and the dashboard works at {MOST_AT_ONCE:,} at most",
             hint=f"on the command line: waitctl bulk {verb} {plan.id}",
         )
 

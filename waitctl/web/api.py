@@ -19,6 +19,7 @@ from waitctl.application.events.recording import DEFAULT_SOURCE, EventService, m
 from waitctl.application.events.results import RecordResult
 from waitctl.application.waits.results import WaitCreateResult, WaitStatus
 from waitctl.application.waits.scheduling import WaitSchedulingService
+from waitctl.domain.counts import number_of
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import (
     DatabaseError,
@@ -127,7 +128,8 @@ async def post_events(request: Request, caller: Caller) -> Response:
         result = await site.run(partial(_record, service, body))
         return json_answer(result.to_json(), 200 if result.duplicate else 201)
     if len(body) > _MOST_EVENTS:
-        raise InvalidEventError(f"{len(body):,} events at once: at most {_MOST_EVENTS:,}", hint="send NDJSON")
+        many = number_of(len(body), "event")
+        raise InvalidEventError(f"{many} at once: at most {_MOST_EVENTS:,}", hint="send NDJSON")
     return await site.run(lambda: _record_several(service, body))
 
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from waitctl import __version__
-from waitctl.domain.counts import in_words
+from waitctl.domain.counts import in_words, number_of
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import WaitStepError
 from waitctl.domain.instants import format_instant, show_local
@@ -71,6 +71,7 @@ def environment() -> Environment:
         "dashed": lambda text: str(text).replace("_", "-"),
     }
     made.globals |= {"version": __version__, "relative": relative, "when": when, "span": format_timedelta}
+    made.globals["number_of"] = number_of
     return made
 
 

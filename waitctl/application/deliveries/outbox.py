@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from waitctl.application.id_lookup import DELIVERY, find_cursor, get_by_id
+from waitctl.domain.counts import number_of
 from waitctl.domain.deliveries import Backlog, Delivery
 from waitctl.domain.errors import IllegalTransitionError, TooManyDeliveriesError
 from waitctl.domain.statuses import DeliveryStatus
@@ -77,9 +78,8 @@ class DeliveryService:
         with self._database.read() as connection:
             dead = store.dead_ids(connection, handler=handler, workflow_id=workflow_id)
         if cap is not None and len(dead) > cap:
-            raise TooManyDeliveriesError(
-                f"{len(dead):,} deliveries are dead, and no more than {cap:,} are retried here"
-            )
+            many = number_of(len(dead), "delivery is", "deliveries are")
+            raise TooManyDeliveriesError(f"{many} dead, and no more than {cap:,} are retried here")
         revived = sorted(each for batch in _batches(dead) for each in self._retry(batch))
         with self._database.read() as connection:
             found = [store.get_deliveries(connection, batch) for batch in _batches(revived)]

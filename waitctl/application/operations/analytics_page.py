@@ -12,6 +12,7 @@ from pathlib import Path
 
 from waitctl.application.operations.analytics import Analysis, bucket_words, seconds_words, share_words, span_words
 from waitctl.domain.analytics import OUTCOMES, SHARES, Distribution, Group
+from waitctl.domain.counts import number_of
 from waitctl.domain.errors import InvalidSettingError
 from waitctl.domain.instants import format_instant
 from waitctl.domain.text import clean
@@ -90,7 +91,7 @@ def _new_mode() -> int:
 
 
 def _body(found: Analysis) -> Iterator[str]:
-    yield f"<h1>{found.everything.waits:,} waits ended</h1>\n"
+    yield f"<h1>{number_of(found.everything.waits, 'wait')} ended</h1>\n"
     yield f"<p>{_text(span_words(found))}, until {_text(format_instant(found.until))}</p>\n"
     yield _facts(found.everything)
     if found.by is None:
@@ -106,7 +107,11 @@ def _body(found: Analysis) -> Iterator[str]:
 
 def _left_out(found: Analysis, shown: int) -> str:
     left = len(found.groups) - shown
-    return f"<p>and {left:,} groups of fewer waits: waitctl analytics --by {found.by} -o csv</p>\n" if left else ""
+    return (
+        f"<p>and {number_of(left, 'group')} of fewer waits: waitctl analytics --by {found.by} -o csv</p>\n"
+        if left
+        else ""
+    )
 
 
 def _section(title: str, content: str) -> str:

@@ -9,7 +9,7 @@ from waitctl.application.deliveries.handler_factory import handlers_of
 from waitctl.application.operations.doctor import MAX_OVERDUE, service_of
 from waitctl.application.waits.results import PendingWaitsSummary
 from waitctl.application.waits.scheduling import WaitSchedulingService
-from waitctl.domain.counts import in_words, told
+from waitctl.domain.counts import in_words, some_of, told
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import DatabaseError, DatabaseNotFoundError, WaitStepError
 from waitctl.domain.health import Service
@@ -65,13 +65,13 @@ def check(settings: Settings, database: Database, limits: Limits) -> Status:
         progress_at = health.progress_at(connection)
     service = service_of(summary, progress_at, max_overdue=limits.max_overdue, max_tick_age=limits.max_tick_age)
     found = [_serving(service, summary, limits), *_clock(summary, is_sqlite=database.is_sqlite)]
-    for count, most, what in (
-        (summary.deliveries_dead, limits.max_dead, "dead deliveries"),
-        (summary.deliveries_held, limits.max_held, "held deliveries"),
-        (summary.quarantined, limits.max_quarantined, "webhooks in quarantine"),
+    for count, most, *what in (
+        (summary.deliveries_dead, limits.max_dead, "dead delivery", "dead deliveries"),
+        (summary.deliveries_held, limits.max_held, "held delivery", "held deliveries"),
+        (summary.quarantined, limits.max_quarantined, "webhook in quarantine", "webhooks in quarantine"),
     ):
         if most is not None and count > most:
-            found.append((Severity.WARNING, f"{in_words(count)} {what}"))
+            found.append((Severity.WARNING, some_of(count, *what)))
     worst = max(severity for severity, _ in found)
     words = "; ".join(words for severity, words in found if severity or worst is Severity.OK)
     return Status(worst, words, _perfdata(summary, limits))

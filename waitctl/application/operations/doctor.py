@@ -12,7 +12,7 @@ from waitctl.application.heartbeat import REMEDY, SILENT_AFTER
 from waitctl.application.inline_commands import InlineCommands
 from waitctl.application.waits.results import PendingWaitsSummary
 from waitctl.application.waits.scheduling import WaitSchedulingService
-from waitctl.domain.counts import in_words
+from waitctl.domain.counts import in_words, some_of
 from waitctl.domain.durations import format_timedelta
 from waitctl.domain.errors import CalendarRangeError, DatabaseDamagedError, UnknownCalendarError, WaitStepError
 from waitctl.domain.handlers import INLINE, ExecConfig, HandlerConfig
@@ -192,7 +192,7 @@ def _pages(database: Database) -> Judged:
 
 
 def _integrity(facts: Facts) -> Judged:
-    left = [f"{in_words(count)} {_LEFT[what]}" for what, count in facts.orphans.items() if count]
+    left = [some_of(count, *_LEFT[what]) for what, count in facts.orphans.items() if count]
     if left:
         return (
             WARN,
@@ -203,9 +203,9 @@ def _integrity(facts: Facts) -> Judged:
 
 
 _LEFT = {
-    "deliveries": "deliveries without their wait",
-    "listeners": "active listeners of waits that have ended",
-    "waits": "waits for an event that listen to nothing",
+    "deliveries": ("delivery without its wait", "deliveries without their wait"),
+    "listeners": ("active listener of a wait that has ended", "active listeners of waits that have ended"),
+    "waits": ("wait for an event that listens to nothing", "waits for an event that listen to nothing"),
 }
 
 
@@ -292,7 +292,8 @@ def _stuck_leases(facts: Facts) -> Judged:
     if since is None or facts.now - since <= _STUCK:
         return OK, "no lease is over for long", None
     age = format_timedelta(facts.now - since)
-    return FAIL, f"{in_words(count)} deliveries run on leases that are over, the oldest for {age}", REMEDY
+    over = some_of(count, "delivery runs on a lease that is over", "deliveries run on leases that are over")
+    return FAIL, f"{over}, the oldest for {age}", REMEDY
 
 
 def _dead_letters(facts: Facts) -> Judged:
@@ -314,8 +315,8 @@ def _held(facts: Facts) -> Judged:
         if paused.everything or paused.workflows or each.handler in paused.handlers or each.handler not in facts.usable
     }
     said = "; ".join(f"to {handler}: {reason}" for handler, reason in reasons.items())
-    count = in_words(facts.summary.deliveries_held)
-    return WARN, f"{count} deliveries are held: {said}", "name the handler in this host's config, or waitctl unpause"
+    count = some_of(facts.summary.deliveries_held, "delivery is held", "deliveries are held")
+    return WARN, f"{count}: {said}", "name the handler in this host's config, or waitctl unpause"
 
 
 def _quarantine(facts: Facts) -> Judged:

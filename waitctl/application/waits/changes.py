@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from waitctl.application.documents import instant
+from waitctl.domain.counts import number_of
 from waitctl.domain.errors import InvalidWaitDateError, ReplanTooLargeError
 from waitctl.domain.instants import show
 from waitctl.domain.statuses import WaitExecutionStatus, WaitType
@@ -62,7 +63,7 @@ class Replan:
         """Raise `ReplanTooLargeError` when more waits would change than ``cap``."""
         if cap is not None and len(self.changes) > cap:
             raise ReplanTooLargeError(
-                f"{len(self.changes):,} waits would change, more than {cap:,}",
+                f"{number_of(len(self.changes), 'wait')} would change, more than {cap:,}",
                 hint="look at the diff without --apply, then raise --max",
             )
 
