@@ -12,6 +12,7 @@ from tests.cli.processes import Finished, Waitctl
 from tests.cli.test_cli_help import ALL
 from tests.faults import FAULTS, PlainRole
 from tests.scene import Scene
+from waitctl.cli import app
 from waitctl.domain.handlers import ExecConfig, HandlerConfig
 
 WITHOUT_DATABASE = {"calendar list", "calendar show", "calendar check", "db backup", "db sql", "event providers"}
@@ -227,3 +228,20 @@ def test_the_same_of_a_file(run: Waitctl) -> None:
     recorded = finished.json["recorded"]
     assert 0 < recorded < 5000
     assert len(run("event", "list", "--limit", "5000", "-o", "id").ok().lines) == recorded
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "no more memory"),
+        (ImportError("lib.so: failed to map segment from shared object"), "no more memory"),
+        (RuntimeError("can't start new thread"), "no more threads"),
+        (OSError(24, "Too many open files"), "Too many open files"),
+    ],
+)
+def test_what_a_process_is_short_of_is_no_bug(error: Exception, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it runs out of what differs each time, so that this asks for the words alone."""
+    assert app._handle(error, []) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert "bug" not in said

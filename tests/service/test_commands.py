@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -214,3 +215,22 @@ def test_a_tick_that_is_short_of_descriptors_makes_a_handler_later(
         assert scene.tick().delivered == 0
     assert [(each.status, each.attempt) for each in scene.deliveries.list_deliveries()] == [("pending", 0)]
     assert scene.tick().delivered == 1
+
+
+def test_a_tick_that_gets_no_more_threads_goes_on_with_those_it_has(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refused: list[str] = []
+
+    def refuse_another(thread: threading.Thread) -> None:
+        if thread.name.startswith("handler-nudge-") and thread.name != "handler-nudge-1":
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_another)
+    scene.handle(tmp_path, "true")
+    due(scene, 5)
+    assert scene.tick().delivered == 5
+    assert refused

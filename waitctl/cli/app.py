@@ -305,6 +305,11 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+_NO_MORE_THREADS = "can't start new thread"
+_NO_ROOM_FOR_IT = "failed to map segment from shared object"
+"""What Python and the loader say, by errors that have no name of their own for it."""
+
+
 def _handle(error: Exception, arguments: Sequence[str]) -> ExitCode:
     if _verbosity(arguments) >= 2:
         _show_traceback(arguments)
@@ -322,6 +327,12 @@ def _handle(error: Exception, arguments: Sequence[str]) -> ExitCode:
             _report(
                 "io", f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", None, arguments
             )
+            return ExitCode.FAILURE
+        case MemoryError() | ImportError() if isinstance(error, MemoryError) or _NO_ROOM_FOR_IT in str(error):
+            _report("out_of_memory", "there is no more memory for this process", None, arguments)
+            return ExitCode.FAILURE
+        case RuntimeError() if str(error) == _NO_MORE_THREADS:
+            _report("no_more_threads", "the system lets this process have no more threads", None, arguments)
             return ExitCode.FAILURE
         case _:
             _report(

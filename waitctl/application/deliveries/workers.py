@@ -337,7 +337,12 @@ class HandlerWorkers:
             while len(self._threads) < min(self.config.concurrency, self._calls):
                 name = f"handler-{self.config.name}-{len(self._threads) + 1}"
                 thread = Thread(target=self._work, args=(may_start,), name=name, daemon=True)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # there are no more to be had: those that there are do it all
+                    if not self._threads:
+                        raise
+                    break
                 self._threads.append(thread)
             goes_on = not self._quota.begins_ahead and self._is_short()
         if goes_on:
