@@ -21,6 +21,9 @@ LOOKED_AT = 200
 """Waits or events of a contact that are looked at, newest first."""
 
 _CONTACTS = 5000
+_CONTACTS_AT_ONCE = 1000
+"""Whose spelling is compared; each takes some microseconds."""
+
 _BEFORE = timedelta(days=1)
 """How long before its look-back a wait's misses are looked for."""
 
@@ -110,10 +113,10 @@ class WhyService:
         """
         with self._database.read() as connection:
             event = get_by_id(connection, EVENT, event_id, event_store.get_event)
-            around = event.id if at_once else None
+            around, most = (event.id, _CONTACTS_AT_ONCE) if at_once else (None, _CONTACTS)
             waits = store.waits_about(connection, [event.contact_id], LOOKED_AT, around=around)
             if not waits:
-                known = store.contacts_listened_for(connection, event.event_type, _CONTACTS, around=around)
+                known = store.contacts_listened_for(connection, event.event_type, most, around=around)
                 near = _spelled_alike(event.contact_id, known)
                 waits = store.waits_about(connection, near, LOOKED_AT, around=around) if near else []
             takers = store.takers(connection, [event.id])
@@ -136,8 +139,8 @@ class WhyService:
             ids = store.events_about(connection, [wait.contact_id], since, LOOKED_AT)
             if not ids:
                 types = [listener.event_type for listener in wait.listeners]
-                around = wait.id if at_once else None
-                known = store.contacts_with_events(connection, types, since, _CONTACTS, around=around)
+                around, most = (wait.id, _CONTACTS_AT_ONCE) if at_once else (None, _CONTACTS)
+                known = store.contacts_with_events(connection, types, since, most, around=around)
                 near = _spelled_alike(wait.contact_id, known)
                 ids = store.events_about(connection, near, since, LOOKED_AT) if near else []
             events = event_store.get_events(connection, ids)

@@ -23,7 +23,8 @@ from waitctl.infrastructure.store.statements.waits import literal
 from waitctl.infrastructure.store.waits import load
 
 _SOME = sa.literal_column(str(CAP), sa.Integer)
-_HALF = sa.literal_column(str(CAP // 2), sa.Integer)
+_HALF = sa.literal_column(str(CAP // 5), sa.Integer)
+"""Rows before a place, and as many behind it."""
 
 _RESUMING = {resolution for resolution in Resolution if resolution.status is WaitExecutionStatus.RESUMED}
 
