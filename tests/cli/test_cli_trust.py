@@ -162,7 +162,9 @@ def test_what_somebody_else_put_beside_a_database_is_not_used(run: Waitctl, home
     beside = home / f"waits.db{suffix}"
     beside.unlink(missing_ok=True)
     as_somebody(lambda: beside.touch(0o666))
-    assert run("pending").error(2) == f"the database is not safe: {beside} belongs to nobody"
+    finished = run("pending")
+    assert finished.error(2) == f"the database is not safe: {beside} belongs to nobody"
+    assert finished.err.splitlines()[1].startswith(f"hint: rm {beside}, unless nobody has worked with"), "not: take it"
     beside.unlink()
     run("pending").ok()
 

@@ -116,7 +116,7 @@ def check_owner(path: Path, what: str, suffixes: Sequence[str] = ()) -> None:
     for suffix in suffixes if status.st_uid == os.geteuid() else ():
         beside = path.with_name(path.name + suffix)
         with suppress(OSError):
-            _check_owner(beside.lstat(), beside, what)
+            _check_owner(beside.lstat(), beside, what, is_planted=True)
 
 
 def shared_folder(path: Path) -> Path | None:
@@ -240,13 +240,17 @@ def _has_access_list(place: Path) -> bool:
     return True
 
 
-def _check_owner(status: os.stat_result, place: Path, what: str) -> None:
+def _check_owner(status: os.stat_result, place: Path, what: str, *, is_planted: bool = False) -> None:
+    """``is_planted``: most likely. Made one's own, it would be taken for a part of the database, whatever it says."""
     user = os.geteuid()
     if status.st_uid not in {0, user}:
-        raise UnsafeFileError(
-            f"{what} is not safe: {place} belongs to {user_name(status.st_uid)}",
-            hint=_remedy(f"chown {'-h ' if stat.S_ISLNK(status.st_mode) else ''}{user_name(user)}", place),
-        )
+        owner = user_name(status.st_uid)
+        remedy = _remedy(f"chown {'-h ' if stat.S_ISLNK(status.st_mode) else ''}{user_name(user)}", place)
+        if is_planted:
+            remedy = (
+                f"{_remedy('rm', place)}, unless {owner} has worked with this database; keep it in a folder of its own"
+            )
+        raise UnsafeFileError(f"{what} is not safe: {place} belongs to {owner}", hint=remedy)
 
 
 def _check_secret(status: os.stat_result, place: Path, what: str) -> None:
