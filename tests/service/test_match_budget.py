@@ -24,11 +24,14 @@ EVENTS = 40
 
 @contextmanager
 def turns_between(scene: Scene, act: Callable[[], object] = lambda: None) -> Iterator[list[str]]:
-    """Where the scene gives way, another writer finds the file free; at the first time, ``act`` as well."""
+    """Where the scene gives way, another writer finds the file free; at the first time, ``act`` as well.
+
+    It waits for a moment, since the thread of the tick that looks for deliveries may be writing just then.
+    """
     turns = list[str]()
 
     def write_meanwhile() -> None:
-        with closing(sqlite3.connect(str(scene.database.path), timeout=0, isolation_level=None)) as other:
+        with closing(sqlite3.connect(str(scene.database.path), timeout=5, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             other.execute("COMMIT")
         if not turns:
