@@ -143,6 +143,11 @@ def test_what_needs_no_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     assert tab("cancel ") == {} and not (tmp_path / "nowhere").exists()
 
 
+def test_what_there_is_help_about(tab: Tab) -> None:
+    assert tab("help fo") == {"forms": "a topic", "formats": "a topic"}
+    assert tab("help ev") == {"events": "a topic", "event": "Record events and look at them."}
+
+
 def test_a_config_that_is_broken_is_no_reason_to_speak(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tab: Tab
 ) -> None:

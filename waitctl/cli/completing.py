@@ -123,6 +123,17 @@ def complete_calendar(ctx: Any, incomplete: str) -> Pairs:
         return []
 
 
+def complete_topic(ctx: Any, incomplete: str) -> Pairs:
+    """What there is help about; behind the first word the help is found."""
+    from waitctl.cli.app import COMMANDS
+    from waitctl.cli.helping import TOPICS
+
+    if ctx.params.get("words"):
+        return []
+    known = [*((topic, "a topic") for topic in TOPICS), *((name, words) for name, (_, words) in COMMANDS.items())]
+    return [(name, what) for name, what in known if name.startswith(incomplete)]
+
+
 _BY_METAVAR: dict[str, Callable[..., Any]] = {
     "WAIT": complete_wait,
     "EVENT": complete_event,
@@ -133,6 +144,7 @@ _BY_METAVAR: dict[str, Callable[..., Any]] = {
     "PLAN": complete_plan,
     "CONTACT": complete_contact,
     "[OUTCOME=]NAME": complete_handler,
+    "[TOPIC|COMMAND…]": complete_topic,
 }
 _BY_OPTION: dict[str, Callable[..., Any]] = {
     "--execution": complete_execution,
