@@ -51,6 +51,17 @@ def test_a_flow_as_a_test(flow: Waitctl, tmp_path: Path) -> None:
     assert document["diff"] == differs.lines
 
 
+def test_what_was_shown_comes_as_expected_an_hour_later(flow: Waitctl, tmp_path: Path) -> None:
+    """Though it is nearer by then."""
+    play = ("simulate", "--until", "2026-03-20T00:00:00Z")
+    (tmp_path / "expected.ndjson").write_text(flow(*play, "-o", "ndjson", env=AS_OF).ok().out)
+    later = {"WAITCTL_AS_OF": "2026-03-02T10:00:00Z"}
+    assert flow(*play, "--expect", "expected.ndjson", env=later).ok().out == "2 waits would end as expected\n"
+    (tmp_path / "spans.ndjson").write_text('{"after_seconds": 259200}\n{"after_seconds": 432000}\n')
+    assert flow(*play, "--expect", "spans.ndjson", env=AS_OF).ok().out == "2 waits would end as expected\n"
+    assert flow(*play, "--expect", "spans.ndjson", env=later).code == 1
+
+
 def test_the_file_stays_as_it_is(run: Waitctl, tmp_path: Path) -> None:
     """To the last byte."""
     run("create", "fixed-time", "1s").ok()

@@ -16,12 +16,17 @@ COMPARED = tuple(name for name in FIELDS if name != "id")
 
 
 class Expectation:
-    """What is to end, in its order. What none of the lines names is not compared."""
+    """What is to end, in its order. What none of the lines names is not compared.
+
+    Nor is ``after_seconds`` where ``at`` is: counted from the moment at which one looked, it is another each time.
+    """
 
     def __init__(self, lines: Iterable[tuple[int, bytes]]) -> None:
         """Read the lines. Raises `InvalidSettingError`, which names the line."""
         found = [_read(number, line) for number, line in lines]
         named = {name for row in found for name in row}
+        if "at" in named:
+            named.discard("after_seconds")
         self._names = [name for name in COMPARED if name in named or not found]
         self._lines = [self._line(row) for row in found]
 
