@@ -116,7 +116,7 @@ def test_many_waits_are_planned_applied_and_undone_by_clicks(
     page.click("text=Plan it")
     expect(page.locator(".said")).to_have_text("This is the plan: nothing has been changed yet.")
     assert stage.waits.get_wait_status(stage.timed.id).wait.status.is_open
-    page.click("text=Apply it to 1 waits")
+    page.click("text=Apply it to 1 wait")
     expect(page.locator(".said")).to_have_text("The plan is applied.")
     assert stage.waits.get_wait_status(stage.timed.id).wait.status == "cancelled"
     page.click("button:text-is('Undo it')")

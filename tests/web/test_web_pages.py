@@ -177,7 +177,7 @@ STORIES = {
     "/deliveries/{delivery}": ["Last error", "1 of 1", "Output of attempt 1", "no stamps"],
     "/calendars/DE-BY?year=2026": ["Holidays", "January", "2026-01-06"],
     "/plans": ["cancel", "planned"],
-    "/plans/{plan}": ["Plan to cancel 1 waits", "Expires", "workflow_id"],
+    "/plans/{plan}": ["Plan to cancel 1 wait", "Expires", "workflow_id"],
     "/quarantine/{payload}": ["invalid_signature, from calcom", "Body"],
 }
 
@@ -262,7 +262,7 @@ def test_many_waits_are_planned_applied_and_undone(stage: Stage) -> None:
 
         address = act(new, action="reschedule", by="+2h", at="", spread="", reason="they asked")
         shown = client.ask("GET", address, headers=headers).text
-        assert "nothing has been changed yet" in shown and "Apply it to 1 waits" in shown
+        assert "nothing has been changed yet" in shown and "Apply it to 1 wait" in shown
         plan = address.partition("?")[0]
         before = stage.waits.get_wait_status(stage.timed.id).wait
         assert before.scheduled_at == stage.timed.scheduled_at
