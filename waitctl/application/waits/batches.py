@@ -42,7 +42,7 @@ BATCH = 1000
 BATCH_BYTES = 8 * 1024 * 1024
 """Characters of contexts a transaction, or one wait more: a thousand of the largest would fill the memory."""
 
-_LOOKED_AT = 20_000
+_LOOKED_AT = 10_000
 """Events that the waits of a transaction look back over, about a quarter of a second; or one wait more."""
 
 _AHEAD = 2
