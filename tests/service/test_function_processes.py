@@ -257,3 +257,50 @@ def test_a_call_needs_no_room_on_a_disk(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "none"))
     with closing(PythonHandler(f"{MODULE}:handle", timedelta(seconds=20))) as handler:
         assert handler.deliver([Payload("id", {"wait": {}})]) == [Delivered()]
+
+
+@pytest.mark.parametrize("own_process", [True, False])
+def test_a_process_that_a_function_forks_does_not_answer_for_it(scene: Scene, folder: Path, own_process: bool) -> None:
+    """Nor does it go on as a second one of the kind that it was forked from."""
+    write(
+        folder,
+        """
+def handle(document):
+    if not (child := os.fork()):
+        match document["wait"]["workflow_execution_id"]:
+            case "exits": sys.exit(3)
+            case "fails": raise ValueError("no")
+            case _: return
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    (FOLDER / document["wait"]["workflow_execution_id"]).write_text(str(ended))
+""",
+    )
+    scene.handlers["call"] = HandlerConfig("call", PythonConfig(f"{MODULE}:handle", own_process=own_process))
+    due(scene, "exits", "fails", "returns")
+    assert scene.tick().delivered == 3
+    assert [(folder / name).read_text() for name in ("exits", "fails", "returns")] == ["3", "1", "0"]
+    assert {each.attempt for each in by_execution(scene).values()} == {1}
+
+
+def test_who_writes_into_the_tick_s_ear_fails_alone(scene: Scene, folder: Path) -> None:
+    """As a process does that a function has left, with all that was open."""
+    write(
+        folder,
+        """
+def handle(document):
+    if document["wait"]["workflow_execution_id"] == "noisy":
+        import socket, stat
+        for descriptor in range(3, 64):
+            try:
+                if stat.S_ISSOCK(os.fstat(descriptor).st_mode): os.write(descriptor, b"no json\\n")
+            except OSError: pass
+""",
+    )
+    call(scene, concurrency=1)
+    due(scene, "noisy")
+    scene.tick()
+    due(scene, "quiet")
+    scene.tick()
+    found = by_execution(scene)
+    assert (found["quiet"].status, found["quiet"].attempt) == ("delivered", 1)
+    assert found["noisy"].attempt == 1

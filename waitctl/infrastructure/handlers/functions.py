@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
+import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from waitctl.domain.deliveries import Deferred, Delivered, Failed, HandlerResult, Rejected
 from waitctl.domain.handlers import Dead, Retry
@@ -53,14 +55,20 @@ class FunctionHandler:
         return [self.call(payload.document) for payload in payloads]
 
     def call(self, document: JsonObject) -> HandlerResult:
-        """Call the function and judge how it ends."""
+        """Call the function and judge how it ends. A process that it has forked ends with it."""
+        process = os.getpid()
+        result: HandlerResult = Delivered()
+        ended: BaseException | None = None
         try:
             returned = self._function(document)
             if returned is not None and inspect.isawaitable(returned):
-                return self._await(returned)
+                result = self._await(returned)
         except BaseException as error:  # noqa: BLE001 (somebody else's code: even its sys.exit must not end the tick)
-            return _judge_exception(error)
-        return Delivered()
+            result, ended = _judge_exception(error), error
+        if os.getpid() != process:
+            _end_child(ended)
+        del ended  # its traceback and this frame would keep each other
+        return result
 
     def stop(self, *, at_once: bool = False) -> None:
         """Nobody can end a function of this process."""
@@ -93,6 +101,24 @@ class FunctionHandler:
         finally:
             self._loops.put(runner)
         return Failed(f"timed out after {self._timeout:g} s") if timed_out else Delivered()
+
+
+def _end_child(error: BaseException | None) -> NoReturn:
+    """End a process that a function has forked, as Python would have: it is no second one that answers for it."""
+    status = 0
+    match error:
+        case SystemExit(code=int(status)):
+            pass
+        case SystemExit(code=None) | None:
+            pass
+        case _:
+            status = 1
+            with suppress(BaseException):
+                traceback.print_exception(error)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BaseException):
+            stream.flush()
+    os._exit(status & 0xFF)
 
 
 def _load(reference: str) -> Callable[[Any], object]:

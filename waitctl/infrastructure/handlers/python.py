@@ -243,7 +243,12 @@ class _Process:
         call = _marshalled(payloads, tells=begun is not nothing)
         lines, is_complete = channel.exchange(self._control, call, self.has_ended, begun)
         stands = channel.progress[: len(payloads)]
-        results = _results(stands, lines)
+        results: dict[int, HandlerResult] = {}
+        try:
+            results = _results(stands, lines)
+        except (ValueError, TypeError, LookupError):  # somebody else writes there: what comes next is no answer, either
+            is_complete = False
+            self.kill()
         if is_complete:
             self._idle.put(channel)
             return _Answer(results)
