@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ ENDS = {
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the functions are, and what they write."""
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, MODULE, raising=False)  # of another test, where it ran in this process
     return tmp_path
 
 
