@@ -164,6 +164,13 @@ def test_waits_that_listen_are_counted_one_by_one(scene: Scene, seed: int) -> No
     assert sum(bucket.timeouts for bucket in list_soon(scene.database).buckets) == len(coming)
 
 
+def test_of_more_ends_than_are_looked_at_the_histogram_says_so(scene: Scene) -> None:
+    scene.listen(execution="one", timeout="1h")
+    assert not list_soon(scene.database).is_capped
+    more_listeners(scene, CAP, "one")
+    assert list_soon(scene.database).is_capped
+
+
 def note(scene: Scene, minute: float, *, finished: bool = True) -> None:
     def work(connection: Connection) -> None:
         at = NOON + minute * MINUTE

@@ -1,10 +1,12 @@
 -- count_next
--- The next of what ends by the clock, scheduled waits and the ends of listeners' grace, by quarter hours.
+-- The next of what ends by the clock, by quarter hours: scheduled waits, and the ends of listeners' grace.
+--
+-- Rows of (kind, quarter, waits, rows looked at), of which each kind has no more than the first that there are.
 
-SELECT 0, CAST(strftime('%s', substr(anon_2.scheduled_at, 1, 19)) AS INTEGER) / 900 AS anon_1,
-    count(*) AS count_1
+SELECT 0, CAST(strftime('%s', substr(anon_2.at, 1, 19)) AS INTEGER) / 900 AS anon_1,
+    count(*) AS count_1, count(*) AS count_2
 FROM (
-    SELECT workflow_wait_executions.scheduled_at AS scheduled_at
+    SELECT workflow_wait_executions.scheduled_at AS at
     FROM workflow_wait_executions
     WHERE workflow_wait_executions.scheduled_at > :now
       AND workflow_wait_executions.scheduled_at < :until
@@ -13,42 +15,18 @@ FROM (
     LIMIT 10001
     OFFSET :param_2
 ) AS anon_2
-GROUP BY CAST(strftime('%s', substr(anon_2.scheduled_at, 1, 19)) AS INTEGER) / 900
+GROUP BY CAST(strftime('%s', substr(anon_2.at, 1, 19)) AS INTEGER) / 900
 UNION ALL
-SELECT 1, CAST(strftime('%s', substr(ends.expires_at, 1, 19)) AS INTEGER) / 900 AS anon_3,
-    CAST(sum(CASE WHEN (ends.number = :number_1) THEN 1 WHEN (ends.expires_at IS NULL) THEN (
-    SELECT count(DISTINCT never.wait_id) AS count_2
-    FROM (
-        SELECT workflow_event_listeners.wait_id AS wait_id
-        FROM workflow_event_listeners
-        WHERE workflow_event_listeners.status = 'active'
-            AND workflow_event_listeners.expires_at IS NULL
-        LIMIT 20002
-        OFFSET :param_4
-    ) AS never
-) ELSE (
-    SELECT count(DISTINCT together.wait_id) AS count_3
-    FROM (
-        SELECT workflow_event_listeners.wait_id AS wait_id
-        FROM workflow_event_listeners
-        WHERE workflow_event_listeners.status = 'active'
-            AND workflow_event_listeners.expires_at = ends.expires_at
-        LIMIT 20002
-        OFFSET :param_5
-    ) AS together
-) END) AS BIGINT) AS sum_1
+SELECT 1, CAST(strftime('%s', substr(anon_4.at, 1, 19)) AS INTEGER) / 900 AS anon_3,
+    count(DISTINCT anon_4.wait_id) AS count_3, count(*) AS count_4
 FROM (
-    SELECT anon_4.expires_at AS expires_at, count(*) AS number
-    FROM (
-        SELECT workflow_event_listeners.expires_at AS expires_at
-        FROM workflow_event_listeners
-        WHERE workflow_event_listeners.expires_at > :now
-          AND workflow_event_listeners.expires_at < :until
-          AND workflow_event_listeners.status = 'active'
-        ORDER BY workflow_event_listeners.expires_at
-        LIMIT 10001
-        OFFSET :param_7
-    ) AS anon_4
-    GROUP BY anon_4.expires_at
-) AS ends
-GROUP BY CAST(strftime('%s', substr(ends.expires_at, 1, 19)) AS INTEGER) / 900;
+    SELECT workflow_event_listeners.expires_at AS at, workflow_event_listeners.wait_id AS wait_id
+    FROM workflow_event_listeners
+    WHERE workflow_event_listeners.expires_at > :now
+      AND workflow_event_listeners.expires_at < :until
+      AND workflow_event_listeners.status = 'active'
+    ORDER BY workflow_event_listeners.expires_at
+    LIMIT 10001
+    OFFSET :param_4
+) AS anon_4
+GROUP BY CAST(strftime('%s', substr(anon_4.at, 1, 19)) AS INTEGER) / 900;

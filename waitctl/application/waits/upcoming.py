@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from waitctl.domain.counts import CAP
 from waitctl.domain.instants import check_zone, format_instant
 from waitctl.domain.text import JsonObject, check_text
 from waitctl.domain.upcoming import Bucket, Grain, bucket_starts, fold
@@ -86,7 +85,7 @@ class Soon:
 
 
 def list_soon(database: Database, *, grain: Grain = Grain.HOUR, timezone: str = "UTC") -> Soon:
-    """Count what ends next, as `list_upcoming`, but no more than `CAP` of each kind: for a screen that looks often.
+    """Count what ends next, as `list_upcoming`, but of each kind the first 10,000: for a screen that looks often.
 
     Raises `InvalidTimezoneError`.
     """
@@ -94,6 +93,5 @@ def list_soon(database: Database, *, grain: Grain = Grain.HOUR, timezone: str = 
     with database.read() as connection:
         now = database.clock(connection)
         starts, end = bucket_starts(now, None, timezone, grain)
-        scheduled, timeouts = store.count_next(connection, now=now, until=end)
-    is_capped = max(sum(scheduled.values()), sum(timeouts.values())) > CAP
-    return Soon(timezone, fold(starts, scheduled, timeouts), is_capped)
+        counts = store.count_next(connection, now=now, until=end)
+    return Soon(timezone, fold(starts, counts.scheduled, counts.timeouts), counts.is_capped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from waitctl.domain.counts import CAP
 from waitctl.domain.values import dataclass
 from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.kept import kept
@@ -39,12 +40,23 @@ def count_upcoming(
     return UpcomingCounts(aside[_OVERDUE], aside[_LATER], *within)
 
 
-def count_next(connection: Connection, *, now: datetime, until: datetime) -> tuple[dict[int, int], dict[int, int]]:
-    """What ends after ``now`` and before ``until``, by quarter hours: the next `CAP` + 1 of each kind, no more."""
+@dataclass(frozen=True, slots=True)
+class NextCounts:
+    """What ends next, by quarter hours since the epoch; ``is_capped``: of one kind there is more than was counted."""
+
+    scheduled: Mapping[int, int]
+    timeouts: Mapping[int, int]
+    is_capped: bool
+
+
+def count_next(connection: Connection, *, now: datetime, until: datetime) -> NextCounts:
+    """Count what ends after ``now`` and before ``until``, of each kind among the first `CAP` + 1 rows."""
     within: tuple[dict[int, int], dict[int, int]] = ({}, {})
-    for kind, quarter, count in connection.execute(kept("count_next"), {"now": now, "until": until}):
+    looked_at = [0, 0]
+    for kind, quarter, count, rows in connection.execute(kept("count_next"), {"now": now, "until": until}):
         within[kind][quarter] = count
-    return within
+        looked_at[kind] += rows
+    return NextCounts(*within, is_capped=max(looked_at) > CAP)
 
 
 _OVERDUE, _WITHIN, _LATER = -1, 0, 1

@@ -12,7 +12,6 @@ from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import quarter_of
 from waitctl.infrastructure.schema import listeners, waits
 from waitctl.infrastructure.sql_batch import statement
-from waitctl.infrastructure.store.statements.overview import ends_of_listeners, waits_of_listeners
 from waitctl.infrastructure.store.statements.waits import literal
 from waitctl.infrastructure.store.upcoming import _LATER, _OVERDUE, _WITHIN
 
@@ -57,24 +56,27 @@ def _by_quarter(kind: int, ends: sa.Select[Any]) -> sa.Select[Any]:
 
 @statement
 def _count_next() -> sa.CompoundSelect[Any]:
-    """The next of what ends by the clock, scheduled waits and the ends of listeners' grace, by quarter hours."""
-    more = sa.literal_column(str(CAP + 1), sa.Integer)
+    """The next of what ends by the clock, by quarter hours: scheduled waits, and the ends of listeners' grace.
+
+    Rows of (kind, quarter, waits, rows looked at), of which each kind has no more than the first that there are.
+    """
     is_scheduled = waits.c.status == literal(WaitExecutionStatus.SCHEDULED, waits.c.status)
     is_active = listeners.c.status == literal(ListenerStatus.ACTIVE, listeners.c.status)
-    scheduled = _soon(waits.c.scheduled_at).where(is_scheduled).order_by(waits.c.scheduled_at).limit(more).subquery()
-    ends = ends_of_listeners(_soon(listeners.c.expires_at).where(is_active), more, "ends")
     return sa.union_all(
-        _counted(0, scheduled.c.scheduled_at, sa.func.count()),
-        _counted(1, ends.c.expires_at, sa.cast(sa.func.sum(waits_of_listeners(ends)), sa.BigInteger)),
+        _counted(0, _soon(waits.c.scheduled_at).where(is_scheduled)),
+        _counted(1, _soon(listeners.c.expires_at, listeners.c.wait_id).where(is_active)),
     )
 
 
-def _soon(at: sa.Column[Any]) -> sa.Select[Any]:
+def _soon(at: sa.Column[Any], *columns: sa.Column[Any]) -> sa.Select[Any]:
     now, until = (sa.bindparam(name, type_=UtcDateTime) for name in ("now", "until"))
-    return sa.select(at).where(at > now, at < until)
+    more = sa.literal_column(str(CAP + 1), sa.Integer)
+    return sa.select(at.label("at"), *columns).where(at > now, at < until).order_by(at).limit(more)
 
 
-def _counted(kind: int, at: sa.ColumnElement[Any], how_many: sa.ColumnElement[int]) -> sa.Select[Any]:
-    quarter = quarter_of(at)
-    columns: tuple[sa.ColumnElement[Any], ...] = (sa.literal_column(str(kind), sa.Integer), quarter, how_many)
-    return sa.select(*columns).group_by(quarter)
+def _counted(kind: int, soon: sa.Select[Any]) -> sa.Select[Any]:
+    """With ``wait_id`` among the columns a wait may stand there several times: its listeners expire together."""
+    rows = soon.subquery()
+    found = sa.func.count(rows.c.wait_id.distinct()) if "wait_id" in rows.c else sa.func.count()
+    quarter = quarter_of(rows.c.at)
+    return sa.select(sa.literal_column(str(kind), sa.Integer), quarter, found, sa.func.count()).group_by(quarter)
