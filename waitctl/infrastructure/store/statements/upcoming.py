@@ -79,4 +79,5 @@ def _counted(kind: int, soon: sa.Select[Any]) -> sa.Select[Any]:
     rows = soon.subquery()
     found = sa.func.count(rows.c.wait_id.distinct()) if "wait_id" in rows.c else sa.func.count()
     quarter = quarter_of(rows.c.at)
-    return sa.select(sa.literal_column(str(kind), sa.Integer), quarter, found, sa.func.count()).group_by(quarter)
+    columns: tuple[sa.ColumnElement[Any], ...] = (sa.literal_column(str(kind), sa.Integer), quarter, found)
+    return sa.select(*columns, sa.func.count()).group_by(quarter)
