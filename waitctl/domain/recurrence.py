@@ -15,6 +15,7 @@ from typing import Any
 
 from waitctl.domain import clocks
 from waitctl.domain.contacts import TZ_CONTACT, TZ_FIELD
+from waitctl.domain.counts import number_of
 from waitctl.domain.durations import Duration, duration_text, parse_duration
 from waitctl.domain.errors import InvalidRecurrenceError
 from waitctl.domain.instants import clock, moment_text, parse_moment, to_zone
@@ -228,7 +229,7 @@ def parse_cron(text: str, after: datetime) -> Iterator[datetime]:
     fields = len(expression.split())
     if fields != 5:
         raise InvalidRecurrenceError(
-            f"{text[:80]!r} has {fields} field{'' if fields == 1 else 's'}, and a cron expression five",
+            f"{text[:80]!r} has {number_of(fields, 'field')}, and a cron expression five",
             hint="minute hour day-of-month month day-of-week, as in '0 9 * * mon-fri'; seconds are not among them",
         )
     try:

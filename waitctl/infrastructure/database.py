@@ -98,7 +98,6 @@ class Database:
         self._is_at_head = False
         self._files: tuple[object, object] = (None, None)
         self._opening = Lock()
-        self._locks_topics = not self.is_sqlite
         # SQLite's writers wait for each other by sleeping; our own threads do it better.
         self._turn: AbstractContextManager[object] = Lock() if self.is_sqlite else nullcontext()
 
@@ -253,9 +252,10 @@ class Database:
         Returns the clock, read when they are held: what others had under them has happened before.
         Must be a statement of its own, before every read: a statement sees only what was committed when it began, so
         inside the matching statement the event that we waited for would stay invisible. Sorted, since the lock order
-        is buckets → waits by id → listeners → deliveries. SQLite's writers already exclude each other.
+        is buckets → waits by id → listeners → deliveries. SQLite's writers already exclude each other, and a dry run
+        may do without: nothing comes of it, so no wake-up can get lost.
         """
-        if not (self._locks_topics and buckets):
+        if self.is_sqlite or not connection.locks_topics or not buckets:
             return self.clock(connection)
         wanted = {"space": TOPIC_LOCK_SPACE, "buckets": sorted(set(buckets))}
         at: datetime = connection.execute(_LOCK[exclusive], wanted).scalar_one()
@@ -326,16 +326,11 @@ class Database:
     def to_try(self) -> Iterator[Database]:
         """Where much may be written that is undone: no other writer is to wait for it.
 
-        Of an SQLite file a copy as it is at one moment, which is thrown away, since one writer keeps all others out. On
-        PostgreSQL topics are not locked meanwhile: nothing comes of what is tried, so no wake-up can get lost by it.
+        Of an SQLite file a copy as it is at one moment, which is thrown away, since one writer keeps all others out.
         Raises `DatabaseUnreachableError` where there is no room for it, and `UnsafeFileError`.
         """
         if not self.is_sqlite:
-            self._locks_topics = False
-            try:
-                yield self
-            finally:
-                self._locks_topics = True
+            yield self
             return
         from tempfile import TemporaryDirectory
 

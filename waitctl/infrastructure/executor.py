@@ -155,6 +155,9 @@ class Rendered(Protocol):
 class Connection:
     """A driver's connection in a transaction that somebody else ends."""
 
+    locks_topics = True
+    """Whether nobody else may record or listen meanwhile: not where all of it will be undone."""
+
     def __init__(self, driver: Any, dialect: str, *, is_foreign: bool = False) -> None:
         self.driver, self.dialect, self._is_foreign = driver, dialect, is_foreign
 

@@ -362,6 +362,7 @@ class Tick:
         """Do all of it in one transaction, which the caller rolls back; hand nothing out."""
         progress = Progress(ids={"correlated": [], "resumed": [], "timed_out": [], "moved": [], "delivered": []})
         self.current.progress = progress
+        connection.locks_topics = False  # of a large backlog it takes a while
         started_at = self._database.real_clock(connection)
         self.current.look_ahead(connection)
         for phase, batch in self.resolver.phases():

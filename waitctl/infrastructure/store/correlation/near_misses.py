@@ -23,7 +23,7 @@ from waitctl.infrastructure.store.statements.waits import literal
 from waitctl.infrastructure.store.waits import load
 
 _SOME = sa.literal_column(str(CAP), sa.Integer)
-_HALF = sa.literal_column(str(CAP // 5), sa.Integer)
+_EACH_WAY = sa.literal_column(str(CAP // 5), sa.Integer)
 """Rows before a place, and as many behind it."""
 
 _RESUMING = {resolution for resolution in Resolution if resolution.status is WaitExecutionStatus.RESUMED}
@@ -78,7 +78,7 @@ def contacts_with_events(
 def _around(*columns: sa.Column[Any], place: str) -> sa.Subquery:
     """Of rows whose ids are next to a place, older and newer. Ids are clocks, and no other index has the ended ones."""
     key = columns[0].table.c.id
-    rows = sa.select(*columns).limit(_HALF)
+    rows = sa.select(*columns).limit(_EACH_WAY)
     older = rows.where(key < place).order_by(key.desc()).subquery("older")
     newer = rows.where(key >= place).order_by(key).subquery("newer")
     return sa.union_all(sa.select(older), sa.select(newer)).subquery("some")
