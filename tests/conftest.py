@@ -14,6 +14,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +121,14 @@ def pytest_plugin_registered(plugin: object, manager: pytest.PytestPluginManager
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longer than others goes first."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """What takes longer than others goes first, and each worker has its share of it: xdist gives it so many in a row."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("long")]
+    others = iter([item for item in items if not item.get_closest_marker("long")])
+    in_a_row = len(items) // workers
+    shares = [long[number::workers] for number in range(workers)]
+    items[:] = [item for share in shares for item in (*share, *islice(others, max(0, in_a_row - len(share))))]
+    items += others
 
 
 @pytest.fixture(scope="session")
