@@ -11,12 +11,29 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 OBJECTS_BETWEEN_COLLECTIONS = 60_000
 """What the collector of garbage lets pass before it looks: more than a short command imports."""
 
+_A_MOMENT = 0.01
+"""Seconds, in which a destructor comes to its end."""
+
+
+def _come_again(ignored: "sys.UnraisableHookArgs") -> None:
+    """Let Ctrl-C that came inside a destructor, where Python would only show it, come again behind it."""
+    if not issubclass(ignored.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(ignored)
+        return
+    import _thread
+    from threading import Timer
+
+    again = Timer(_A_MOMENT, _thread.interrupt_main)
+    again.daemon = True
+    again.start()
+
 
 def main() -> None:
     """Load the command line and run it; Ctrl-C shows no traceback then, either."""
     # Tens of thousands of objects are imported, none of them garbage: to look through them again and again, and once
     # more at the end, is a sixth of what a short command takes.
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    sys.unraisablehook = _come_again
     try:
         from waitctl.cli.app import main
     except KeyboardInterrupt:
