@@ -53,13 +53,14 @@ def kill_at(number: int, when: str) -> None:
 def tick(asked: dict[str, Any], **options: Any) -> TickReport:
     handlers = {}
     if target := _target(asked):
-        handlers["nudge"] = HandlerConfig(
-            "nudge",
-            target,
-            timeout=timedelta(seconds=asked.get("timeout", 30)),
-            concurrency=asked.get("concurrency", 1),
-            retry=RetryPolicy(max_attempts=asked.get("max_attempts", RetryPolicy().max_attempts)),
-        )
+        for name, attempts in asked.get("max_attempts", {"nudge": RetryPolicy().max_attempts}).items():
+            handlers[name] = HandlerConfig(
+                name,
+                target,
+                timeout=timedelta(seconds=asked.get("timeout", 30)),
+                concurrency=asked.get("concurrency", 1),
+                retry=RetryPolicy(max_attempts=attempts),
+            )
     settings = Settings(asked["url"], handlers=handlers)
     with Database(asked["url"], as_of=datetime.fromisoformat(asked["as_of"])) as opened:
         return Tick(opened, settings, TickOptions(batch_size=asked.get("batch_size", 2)), **options).run()

@@ -225,14 +225,14 @@ def test_a_tick_killed_at_any_commit_loses_nothing(
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["command", "batch", "webhook", "function", "function of the tick's"])
-@pytest.mark.parametrize("max_attempts", [1, 2])
 def test_what_has_few_attempts_dies_only_if_its_handler_has_heard_of_it(
-    driver: Driver, url: str, copies: Callable[[], str], tmp_path: Path, kind: str, max_attempts: int
+    driver: Driver, url: str, copies: Callable[[], str], tmp_path: Path, kind: str
 ) -> None:
     """Killed right after any commit, that which counts attempts or that before what begins."""
+    max_attempts = {"once": 1, "twice": 2}
     with Database(url, as_of=START) as database:
-        for number in range(3):
-            WaitSchedulingService(database).create_fixed_time_wait("10m", WaitSpec(str(number), handler="nudge"))
+        for number, handler in enumerate(["once", "twice", "twice"]):
+            WaitSchedulingService(database).create_fixed_time_wait("10m", WaitSpec(str(number), handler=handler))
     log = tmp_path / "log"
     log.touch()
     with Receiver() as receiver:
@@ -287,7 +287,7 @@ def test_what_kills_its_tick_before_it_is_counted_is_dead_in_the_end(
         (heard := tmp_path / "heard").touch()
         asked = {"python": "tests.heard:note_or_end", "own_process": False, "heard": str(heard)}
     at, crashes = TICK, 0
-    while driver.run("tick", url, at, concurrency=1, batch_size=100, max_attempts=1, **asked):
+    while driver.run("tick", url, at, concurrency=1, batch_size=100, max_attempts={"nudge": 1}, **asked):
         crashes += 1
         at += timedelta(days=1)
     assert 1 <= crashes <= 8

@@ -12,6 +12,7 @@ import termios
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -45,15 +46,15 @@ def held(postgres_url: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
-def blocked(url: str) -> Callable[[], bool]:
-    """Asks whether somebody waits for a lock."""
+def blocked(url: str, number: int = 1) -> Callable[[], bool]:
+    """Asks whether so many wait for a lock."""
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
     def ask() -> bool:
         with psycopg.connect(plain) as look:
-            query = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE NOT granted AND datname = %s"
+            query = "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE NOT granted AND datname = %s"
             found = look.execute(query, (make_url(url).database,)).fetchone()
-        return found != (0,)
+        return found == (number,)
 
     return ask
 
@@ -118,28 +119,35 @@ def test_a_watch_whose_database_is_away_reports_when_it_is_told_to_stop(
     assert (finished.code, finished.json["resumed"], finished.json["stopped"]) == (0, 1, "interrupted")
 
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+FINISHES_ITS_BATCH = [["tick"], ["event", "ingest"], ["create", "--file"]]
+"""Seconds long, if it can: so the two signals go to two of them at once."""
+
+ENDS_AT_ONCE = [
+    ["create", "fixed-time", "1h"],
+    ["await", "0123456789", "--timeout", "1h"],
+    ["list"],
+    ["prune", "--older-than", "1d"],
+    ["bulk", "cancel", "--all"],
+    ["pending"],
+    ["metrics"],
+    ["export", "-"],
+    ["simulate", "--until", "1d"],
+    ["event", "list"],
+]
+
+
 @pytest.mark.parametrize(
-    "command",
+    ("command", "numbers"),
     [
-        ["tick"],
-        ["event", "ingest"],
-        ["create", "fixed-time", "1h"],
-        ["await", "0123456789", "--timeout", "1h"],
-        ["list"],
-        ["create", "--file"],
-        ["prune", "--older-than", "1d"],
-        ["bulk", "cancel", "--all"],
-        ["pending"],
-        ["metrics"],
-        ["export", "-"],
-        ["simulate", "--until", "1d"],
-        ["event", "list"],
+        *((command, SIGNALS) for command in FINISHES_ITS_BATCH),
+        *((command, (number,)) for command in ENDS_AT_ONCE for number in SIGNALS),
     ],
-    ids=" ".join,
+    ids=lambda given: " ".join(map(str, given)),
 )
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_whatever_is_inside_a_statement(
-    held: psycopg.Connection, postgres_url: str, tmp_path: Path, command: list[str], number: signal.Signals
+    held: psycopg.Connection, postgres_url: str, tmp_path: Path, command: list[str], numbers: tuple[signal.Signals, ...]
 ) -> None:
     """The server holds it for ever, and the signal finds it waiting."""
     held.execute("LOCK TABLE workflow_events IN ACCESS EXCLUSIVE MODE")
@@ -148,12 +156,15 @@ def test_a_signal_ends_whatever_is_inside_a_statement(
     if command[0] == "create" and "--file" in command:
         lines.write_text(json.dumps({"type": "fixed-time", "duration": "1h"}))
     given = [str(lines)] if command[-1] in {"ingest", "--file"} else []
-    process = Waitctl(tmp_path, postgres_url).start(*command, *given)
-    until(blocked(postgres_url), "a statement that waits")
-    process.send_signal(number)
-    finished = finish(process)
-    assert finished.code in {5, 130, -signal.SIGTERM}
-    assert "bug" not in finished.err
+    run = Waitctl(tmp_path, postgres_url)
+    processes = {number: run.start(*command, *given) for number in numbers}
+    until(blocked(postgres_url, len(processes)), "statements that wait")
+    for number, process in processes.items():
+        process.send_signal(number)
+    for process in processes.values():
+        finished = finish(process)
+        assert finished.code in {5, 130, -signal.SIGTERM}
+        assert "bug" not in finished.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -193,7 +204,6 @@ def test_what_copies_a_file_and_is_ended_leaves_all_or_nothing(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
     ("command", "on_stderr"),
     [
@@ -205,28 +215,28 @@ def test_what_copies_a_file_and_is_ended_leaves_all_or_nothing(
     ],
     ids=["tick", "list", "export", "ingest", "create"],
 )
-def test_a_signal_ends_what_nobody_reads(
-    run: Waitctl, command: list[str], on_stderr: bool, number: signal.Signals
-) -> None:
+def test_a_signal_ends_what_nobody_reads(run: Waitctl, command: list[str], on_stderr: bool) -> None:
     """Its pipe is full, and stays so."""
     line = {"type": "fixed-time", "duration": "1h", "from": "2026-01-01T00:00:00Z", "context": {"filler": "x" * 400}}
     run("create", "--file", "-", "-q", stdin=f"{json.dumps(line)}\n" * 200).ok()
     (run.folder / "bad").write_text("no line of ours\n" * 2000)
-    process = run.start(*command)
-    stream = process.stderr if on_stderr else process.stdout
-    assert stream is not None
 
-    def is_full() -> bool:
+    def is_full(process: subprocess.Popen[bytes]) -> bool:
+        stream = process.stderr if on_stderr else process.stdout
+        assert stream is not None
         held = array("i", [0])
         fcntl.ioctl(stream, termios.FIONREAD, held)
         return held[0] > SMALL_PIPE // 2  # a line that does not fit waits
 
-    until(lambda: is_full() or process.poll() is not None, "a full pipe")
-    assert process.poll() is None
-    process.send_signal(number)
-    process.wait(60)
-    finish(process)
-    assert process.returncode in {130, -number, -signal.SIGALRM}
+    processes = {number: run.start(*command) for number in SIGNALS}
+    for number, process in processes.items():
+        until(partial(is_full, process), "a full pipe")
+        assert process.poll() is None
+        process.send_signal(number)
+    for number, process in processes.items():
+        process.wait(60)
+        finish(process)
+        assert process.returncode in {130, -number, -signal.SIGALRM}
 
 
 def test_ctrl_c_behind_a_silent_network(

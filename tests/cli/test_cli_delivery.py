@@ -251,27 +251,32 @@ OUTLIVES = {
 }
 
 
-@pytest.mark.parametrize("source", OUTLIVES.values(), ids=OUTLIVES)
-def test_a_function_that_outlives_its_timeout_is_ended_with_its_tick(configured: Waitctl, source: str) -> None:
-    (configured.folder / "outliving.py").write_text(
-        "import asyncio, contextlib, os, pathlib, signal, threading\n"
-        f"def begin():\n    pathlib.Path({str(configured.folder / 'begun')!r}).write_text(str(os.getpid()))\n{source}\n"
-    )
+def test_functions_that_outlive_their_timeout_are_ended_with_their_tick(configured: Waitctl) -> None:
+    handlers = []
+    for number, source in enumerate(OUTLIVES.values()):
+        begun = configured.folder / f"begun-{number}"
+        (configured.folder / f"outliving_{number}.py").write_text(
+            "import asyncio, contextlib, os, pathlib, signal, threading\n"
+            f"def begin():\n    pathlib.Path({str(begun)!r}).write_text(str(os.getpid()))\n{source}\n"
+        )
+        handlers.append(f'[handlers.h{number}]\npython = "outliving_{number}:handle"\ntimeout = "1s"\n')
+        configured("resume", create(configured, "fixed-time", "1h", "--handler", f"h{number}")).ok()
     config = configured.folder / "config.toml"
-    config.write_text('[handlers.call]\npython = "outliving:handle"\ntimeout = "1s"\n')
+    config.write_text("".join(handlers))
     here = {"WAITCTL_CONFIG": str(config), "PYTHONPATH": str(configured.folder)}
-    configured("resume", create(configured, "fixed-time", "1h", "--handler", "call")).ok()
     tick = configured.start("tick", "-o", "json", env=here)
-    until(
-        lambda: (configured.folder / "begun").exists() and (configured.folder / "begun").read_text() != "", "its call"
-    )
+
+    def pids() -> list[str]:
+        return [path.read_text() for path in configured.folder.glob("begun-*") if path.read_text() != ""]
+
+    until(lambda: len(pids()) == len(handlers), "its calls")
     tick.send_signal(signal.SIGTERM)
     finished = finish(tick).ok()
-    assert (finished.json["retried"], finished.json["stopped"]) == (1, "interrupted")
-    assert not Path(f"/proc/{(configured.folder / 'begun').read_text()}").exists()
-    (delivery,) = configured("delivery", "list", "-o", "json", env=here).ok().json["deliveries"]
-    assert (delivery["attempt"], delivery["status"]) == (1, "pending")
-    assert delivery["last_error"].startswith("it outlived its timeout when the tick was told to end")
+    assert (finished.json["retried"], finished.json["stopped"]) == (len(handlers), "interrupted")
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids())
+    for delivery in configured("delivery", "list", "-o", "json", env=here).ok().json["deliveries"]:
+        assert (delivery["attempt"], delivery["status"]) == (1, "pending")
+        assert delivery["last_error"].startswith("it outlived its timeout when the tick was told to end")
 
 
 def test_a_tick_that_is_killed_leaves_no_function_and_no_traceback(configured: Waitctl) -> None:
