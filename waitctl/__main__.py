@@ -11,9 +11,6 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 OBJECTS_BETWEEN_COLLECTIONS = 60_000
 """What the collector of garbage lets pass before it looks: more than a short command imports."""
 
-_A_MOMENT = 0.01
-"""Seconds, in which a destructor comes to its end."""
-
 
 def _come_again(ignored: "sys.UnraisableHookArgs") -> None:
     """Let Ctrl-C that came inside a destructor, where Python would only show it, come again behind it."""
@@ -21,11 +18,15 @@ def _come_again(ignored: "sys.UnraisableHookArgs") -> None:
         sys.__unraisablehook__(ignored)
         return
     import _thread
-    from threading import Timer
 
-    again = Timer(_A_MOMENT, _thread.interrupt_main)
-    again.daemon = True
-    again.start()
+    here = sys._getframe()  # noqa: SLF001 (documented, for what is as special as this)
+
+    def behind(frame: object, *_: object) -> None:
+        if frame is not here:
+            sys.setprofile(None)
+            _thread.interrupt_main()
+
+    sys.setprofile(behind)  # told of the next step that is a call or a return; what it raises is raised there
 
 
 def main() -> None:
