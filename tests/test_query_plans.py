@@ -476,7 +476,7 @@ def test_what_comes_next(large: Database) -> None:
         connection.execute(COME_AGAIN)
         analyse_on(connection)
         ids = connection.execute("SELECT id FROM workflow_recurrences LIMIT 1000").scalars()
-        waits = [NextWait(new_id(), of, 2, WaitType.UNTIL_DATE, NOW, "UTC", {}, None) for of in map(str, ids)]
+        waits = [NextWait(new_id(), of, 2, WaitType.UNTIL_DATE, NOW, "UTC", "{}", None) for of in map(str, ids)]
         assert recurrence_store.go_on(connection, waits, now=NOW, reason="again", actor="test") == set()
 
     whole = "\n".join(explained(large, go_on)[-3 if large.is_sqlite else -1 :])

@@ -10,11 +10,12 @@ import pytest
 from dateutil.relativedelta import relativedelta
 
 from tests.unit.random_cases import chance_of, local_time, number
-from tests.unit.wall_clocks import all_zones, changes, read, shown
+from tests.unit.wall_clocks import all_zones, changes, gaps_to_another_day, read, shown
 from waitctl.domain.durations import parse_duration
 from waitctl.domain.errors import InvalidRecurrenceError
+from waitctl.domain.instants import Dst
 from waitctl.domain.intents import Rules
-from waitctl.domain.occurrences import next_occurrence, preview
+from waitctl.domain.occurrences import Occurrences, next_occurrence, preview
 from waitctl.domain.recurrence import RecurrenceRule, parse_rrule
 
 MINUTE = timedelta(minutes=1)
@@ -222,6 +223,27 @@ def test_fixed_spans_as_relativedelta() -> None:
             wanted = next(at for at in spans if at > after)
         rule = RecurrenceRule(every=parse_duration(f"{amount}{unit}", business=True), fixed=True)
         assert following(rule, zone, after, anchor) == wanted, (zone, anchor, after, amount, unit)
+
+
+@pytest.mark.usefixtures("uncounted")
+def test_days_are_counted_for_many_as_for_each_alone() -> None:
+    chance = chance_of(16)
+    gaps = [(zone, read(local, zone, Dst.EARLIER)) for zone, local in gaps_to_another_day()]
+    day_left_out = ("Pacific/Apia", datetime(2011, 12, 30, tzinfo=UTC))
+    for _ in range(number(300)):
+        anywhere = (chance.choice(all_zones()), read(local_time(chance), "UTC"))
+        zone, middle = chance.choice((chance.choice(gaps), day_left_out, anywhere))
+        anchor = middle + timedelta(minutes=chance.randrange(-720, 720))
+        rule = RecurrenceRule.parse(every=chance.choice(("1d", "2d", "1w", "1mo", "3bd")))
+        rules = Rules(dst=chance.choice((Dst.COMPATIBLE, Dst.EARLIER, Dst.LATER)))
+        bases = [middle + timedelta(minutes=chance.randrange(-2880, 2880)) for _ in range(20)]
+        many = Occurrences(rule, zone, rules, None)
+        for base in bases:
+            found, alone = (
+                each.next(anchor=anchor, base=base, after=base) for each in (many, Occurrences(rule, zone, rules, None))
+            )
+            assert found is not None and alone is not None
+            assert (found.at, found.base) == (alone.at, alone.base), (rule, rules, zone, anchor, base)
 
 
 def test_rules_are_read_back() -> None:

@@ -15,7 +15,7 @@ from waitctl.domain.errors import InvalidInputError
 from waitctl.domain.instants import parse_instant
 from waitctl.domain.intents import Rules, read_intent
 from waitctl.domain.late import LATE_TOLERANCE
-from waitctl.domain.occurrences import NextWait, Occurrences, Terms, next_wait
+from waitctl.domain.occurrences import Common, NextWait, Occurrences, Terms, in_common, next_wait
 from waitctl.domain.recurrence import CANCELLED, Recurrence, RecurrenceRule, RecurrenceStatus
 from waitctl.domain.schedule import IntentResolver
 from waitctl.domain.statuses import Resolution
@@ -128,6 +128,7 @@ class Following:
     def __init__(self, host_rules: HostOpeningRules, tolerance: timedelta) -> None:
         self._host_rules, self._tolerance = host_rules, tolerance
         self._known: dict[tuple[str, str, str], Occurrences] = {}
+        self._common: dict[IntentResolver, Common] = {}  # each has one for every intent
 
     def after(self, ended: EndedOccurrence, zones: Mapping[str, str], now: datetime) -> NextWait | None:
         """The wait that comes after one: counted from when that was due, unless it ended late, or before its time.
@@ -157,7 +158,10 @@ class Following:
         found = self._known[key].next(anchor=terms.anchor_at, base=base, after=after)
         if found is None:
             return None
-        return next_wait(new_id(), terms, found, rules, kept, tzdata=tzdata_version(terms.timezone))
+        if (common := self._common.get(found.resolver)) is None:
+            common = in_common(found, rules, kept, tzdata=tzdata_version(terms.timezone))
+            self._common[found.resolver] = common
+        return next_wait(new_id(), terms, found, common)
 
     def _meant(self, ended: EndedOccurrence, rules: Rules) -> datetime:
         """When a wait was due before it was spread: what comes next is not to be spread from there again."""

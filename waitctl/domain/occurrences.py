@@ -12,13 +12,13 @@ from waitctl.domain.calendars import Calendar
 from waitctl.domain.counts import number_of
 from waitctl.domain.durations import Duration
 from waitctl.domain.errors import InvalidRecurrenceError
-from waitctl.domain.instants import check_zone, show_local
+from waitctl.domain.instants import check_zone, format_instant, show_local
 from waitctl.domain.intents import FixedTime, Intent, Past, Rules, UntilDate
 from waitctl.domain.late import Late, late_policy
 from waitctl.domain.recurrence import RecurrenceRule, parse_cron, parse_rrule
 from waitctl.domain.schedule import IntentResolver, Schedule
 from waitctl.domain.statuses import WaitType
-from waitctl.domain.text import JsonObject
+from waitctl.domain.text import JsonObject, to_json
 from waitctl.domain.waits import NUMBER, RECURRENCE, WAIT_TYPES, asked_config
 
 _First = TypeVar("_First")
@@ -53,7 +53,8 @@ class Occurrences:
     def __init__(self, rule: RecurrenceRule, zone: str, rules: Rules, calendar: Calendar | None) -> None:
         self._rule, self._zone, self._rules, self._calendar = rule, check_zone(zone), rules, calendar
         self._until = rule.ends_at(self._zone)
-        self._spans: dict[clocks.Time | None, tuple[Intent, IntentResolver]] = {}
+        self._spans: dict[clocks.Time | None, tuple[FixedTime, IntentResolver]] = {}
+        self._counted: dict[tuple[clocks.Time, clocks.Date], Schedule] = {}
         self._found: dict[tuple[datetime, datetime | None], Occurrence | None] = {}
 
     def next(self, *, anchor: datetime, base: datetime, after: datetime) -> Occurrence | None:
@@ -74,14 +75,25 @@ class Occurrences:
         self, candidates: Iterable[tuple[Intent, IntentResolver, datetime]], after: datetime
     ) -> Occurrence | None:
         for intent, resolver, counted_from in candidates:
-            schedule = resolver.resolve(counted_from)
+            schedule = self._resolve(intent, resolver, counted_from)
             if self._until is not None and schedule.at > self._until:
                 return None
             if schedule.at > after:
                 return Occurrence(intent, counted_from, resolver, schedule)
         return None
 
-    def _span(self, every: Duration, anchor: datetime) -> tuple[Intent, IntentResolver]:
+    def _resolve(self, intent: Intent, resolver: IntentResolver, base: datetime) -> Schedule:
+        """With a time of day whole days are counted: from any time of a day it comes to the same, if nothing moves."""
+        if not isinstance(intent, FixedTime) or intent.at is None:
+            return resolver.resolve(base)
+        key = (intent.at, clocks.Instant(base).to_tz(self._zone).date())
+        if (schedule := self._counted.get(key)) is None:
+            schedule = resolver.resolve(base)
+            if not schedule.moves:
+                self._counted[key] = schedule
+        return schedule
+
+    def _span(self, every: Duration, anchor: datetime) -> tuple[FixedTime, IntentResolver]:
         at = self._rule.at or _kept_clock(every, anchor, self._zone)
         if at not in self._spans:
             intent = FixedTime(every, at, self._rule.on)
@@ -203,7 +215,7 @@ class Terms(NamedTuple):
 
 
 class NextWait(NamedTuple):
-    """The wait that comes next: what it has of its own. The rest is its recurrence's."""
+    """The wait that comes next: what it has of its own. The rest is its recurrence's; ``wait_config`` is JSON."""
 
     id: str
     recurrence_id: str
@@ -211,24 +223,38 @@ class NextWait(NamedTuple):
     wait_type: WaitType
     scheduled_at: datetime
     timezone: str
-    wait_config: JsonObject
+    wait_config: str
     late_policy: Late | None
 
 
-def next_wait(
-    wait_id: str, terms: Terms, found: Occurrence, rules: Rules, kept: JsonObject, *, tzdata: str | None
-) -> NextWait:
-    """The wait for an occurrence, spread by its id; ``kept`` is what `wait_config` has of the rules."""
-    base = found.base if isinstance(found.intent, FixedTime) else None
+class Common(NamedTuple):
+    """What waits have in common that are asked for alike; ``wait_config`` is the JSON of what it is for all of them."""
+
+    wait_type: WaitType
+    wait_config: str
+    late_policy: Late | None
+
+
+def in_common(found: Occurrence, rules: Rules, kept: JsonObject, *, tzdata: str | None) -> Common:
+    """What waits for one intent have in common; ``kept`` is what `wait_config` has of the rules."""
+    config = asked_config(found.intent, kept, base=None, tzdata=tzdata)
+    return Common(WAIT_TYPES[type(found.intent)], to_json(config), late_policy(rules, found.resolver.opening_rules))
+
+
+def next_wait(wait_id: str, terms: Terms, found: Occurrence, common: Common) -> NextWait:
+    """The wait for an occurrence, spread by its id."""
     number = terms.occurrence + 1
-    config = asked_config(found.intent, kept, base=base, tzdata=tzdata)
+    # Put behind what is common, as text: to encode all of it once more takes longer than to find the occurrence.
+    own = f'"{RECURRENCE}":{to_json(terms.recurrence_id)},"{NUMBER}":{number}'
+    if isinstance(found.intent, FixedTime):
+        own = f'"from":"{format_instant(found.base)}",{own}'
     return NextWait(
         wait_id,
         terms.recurrence_id,
         number,
-        WAIT_TYPES[type(found.intent)],
+        common.wait_type,
         found.resolver.spread(found.schedule, wait_id).at,
         terms.timezone,
-        config | {RECURRENCE: terms.recurrence_id, NUMBER: number},
-        late_policy(rules, found.resolver.opening_rules),
+        f"{common.wait_config[:-1]},{own}}}",
+        common.late_policy,
     )

@@ -1,5 +1,5 @@
 -- audit_next
--- The first lines of the audit trails of the waits that come next. SQLite only.
+-- The first lines of the audit trails of these waits. SQLite only.
 
 INSERT INTO workflow_wait_transitions (wait_id, at, to_status, reason, actor, workflow_execution_id,
     id)
@@ -13,15 +13,7 @@ FROM (
         workflow_wait_executions.workflow_execution_id AS workflow_execution_id
     FROM workflow_wait_executions
     WHERE workflow_wait_executions.id IN (
-        SELECT given.id
-        FROM (
-            SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS "of",
-                json_extract(value, '$[2]') AS number, json_extract(value,
-                '$[3]') AS idempotency_key, json_extract(value, '$[4]') AS wait_type,
-                substr(json_extract(value, '$[5]'), 1, 26) AS scheduled_at, json_extract(value,
-                '$[6]') AS timezone, json_extract(value, '$[7]') AS wait_config, json_extract(value,
-                '$[8]') AS late_policy
-            FROM json_each(:given)
-        ) AS given
+        SELECT value
+        FROM json_each(:ids)
     )
 ) AS made;

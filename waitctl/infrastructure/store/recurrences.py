@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from waitctl.domain.statuses import Resolution
-from waitctl.domain.text import to_json
 from waitctl.domain.values import replace
 from waitctl.infrastructure.executor import Connection, Row
 from waitctl.infrastructure.kept import by_dialect, kept
@@ -95,7 +94,7 @@ def go_on(connection: Connection, following: Sequence[NextWait], *, now: datetim
     rows = [
         (
             *(wait.id, wait.recurrence_id, str(wait.number), f"recurrence:{wait.recurrence_id}:{wait.number}"),
-            *(wait.wait_type, instant_text(wait.scheduled_at), wait.timezone, to_json(wait.wait_config)),
+            *(wait.wait_type, instant_text(wait.scheduled_at), wait.timezone, wait.wait_config),
             wait.late_policy,
         )
         for wait in following
@@ -116,8 +115,10 @@ def _go_on_step_by_step(
     connection: Connection, following: Sequence[NextWait], given: Mapping[str, Any], audit: Mapping[str, str]
 ) -> set[str]:
     stored = set(connection.execute(kept("store_next"), given).scalars())
-    connection.execute(kept("audit_next"), {**given, **audit})
-    connection.execute(kept("note_next"), given)
+    made = [wait for wait in following if wait.id in stored]
+    noted = [(wait.id, wait.recurrence_id, str(wait.number), instant_text(wait.scheduled_at)) for wait in made]
+    connection.execute(kept("audit_next"), {"ids": [wait.id for wait in made], "now": given["now"], **audit})
+    connection.execute(kept("note_next"), {"noted": noted, "now": given["now"]})
     return {wait.recurrence_id for wait in following if wait.id not in stored}
 
 

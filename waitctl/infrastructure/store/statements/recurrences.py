@@ -67,6 +67,7 @@ _NEXT = {
     "wait_config": waits.c.wait_config.type,
     "late_policy": sa.Text(),
 }
+_NOTED = {name: _NEXT[name] for name in ("id", "of", "number", "scheduled_at")}
 _OWN = [name for name in _NEXT if name not in {"of", "number"}]
 _OF_RECURRENCE = ("workflow_id", "workflow_execution_id", "step_id", "contact_id", "context", "handler", "handlers")
 
@@ -80,7 +81,7 @@ def _go_on() -> Any:
     given = sa.select(Tuples("given", _NEXT)).cte("coming")
     stored = _next_waits(given).returning(waits.c.id, waits.c.status, waits.c.workflow_execution_id).cte("stored")
     audited = first_lines(sa.select(stored).subquery("made")).cte("audited")
-    noted = _noted(given, stored).cte("noted")
+    noted = _noted(given).where(stored.c.id == given.c.id).cte("noted")
     left = sa.select(given.c.of).where(~sa.exists().where(stored.c.id == given.c.id).correlate(given))
     return left.add_cte(audited, noted)
 
@@ -93,16 +94,15 @@ def _store_next() -> Any:
 
 @statement
 def _audit_next() -> Any:
-    """The first lines of the audit trails of the waits that come next. SQLite only."""
-    given = Tuples("given", _NEXT)
+    """The first lines of the audit trails of these waits. SQLite only."""
     stored = sa.select(waits.c.id, waits.c.status, waits.c.workflow_execution_id)
-    return first_lines(stored.where(waits.c.id.in_(sa.select(given.c.id))).subquery("made"))
+    return first_lines(stored.where(is_among(waits.c.id)).subquery("made"))
 
 
 @statement
 def _note_next() -> Any:
-    """Note which open wait comes next, by those that were stored. SQLite only."""
-    return _noted(Tuples("given", _NEXT), waits)
+    """Note which open wait comes next, of those that were stored. SQLite only."""
+    return _noted(Tuples("noted", _NOTED))
 
 
 def _next_waits(given: FromClause) -> sa.Insert:
@@ -113,7 +113,7 @@ def _next_waits(given: FromClause) -> sa.Insert:
     return insert_new(waits).from_select([*_OWN, *_OF_RECURRENCE, "status", "created_at", "updated_at"], rows)
 
 
-def _noted(given: FromClause, stored: FromClause) -> sa.Update:
+def _noted(given: FromClause) -> sa.Update:
     changed: dict[str, Any] = {
         "wait_id": given.c.id,
         "next_at": given.c.scheduled_at,
@@ -121,7 +121,7 @@ def _noted(given: FromClause, stored: FromClause) -> sa.Update:
         "status": literal(RecurrenceStatus.ACTIVE.value, recurrences.c.status),
         "updated_at": _NOW,
     }
-    return sa.update(recurrences).where(recurrences.c.id == given.c.of, stored.c.id == given.c.id).values(changed)
+    return sa.update(recurrences).where(recurrences.c.id == given.c.of).values(changed)
 
 
 def _is_its_own(given: FromClause) -> sa.ColumnElement[bool]:
