@@ -14,6 +14,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,18 +37,18 @@ settings.load_profile("waitctl")
 
 
 class Cluster:
-    """A PostgreSQL that can make databases."""
+    """A PostgreSQL that can make databases, by one connection: a new one for each costs half as much again."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._connection = psycopg.connect(plain, autocommit=True)
 
     def database_url(self, name: str) -> str:
         return make_url(self.url).set(database=name).render_as_string(hide_password=False)
 
     def execute(self, statement: str) -> None:
-        url = make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(statement.encode())
+        self._connection.execute(statement.encode())
 
     def create(self, name: str, template: str = "template0") -> str:
         # Where nobody waits for the disk, copied files cost two thirds of a copy that goes through the log.
@@ -57,6 +58,9 @@ class Cluster:
 
     def drop(self, name: str) -> None:
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def _make_folder() -> Path:
@@ -83,6 +87,7 @@ def _start_cluster(folder: Path) -> tuple[str, Callable[[], None]]:
     for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off"):
         cluster.execute(f"ALTER SYSTEM SET {setting}")
     cluster.execute("SELECT pg_reload_conf()")
+    cluster.close()
     return server.get_uri(), server.cleanup
 
 
@@ -99,6 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
     url, stop = _start_cluster(folder)
     config.add_cleanup(stop)
     cluster = Cluster(url)
+    config.add_cleanup(cluster.close)
     template = f"{TEMPLATE}_{uuid.uuid4().hex[:12]}"
     with Database(cluster.create(template)) as database:
         database.upgrade()
@@ -132,13 +138,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster_and_template(request: pytest.FixtureRequest) -> tuple[Cluster, str]:
+def cluster_and_template(request: pytest.FixtureRequest) -> Iterator[tuple[Cluster, str]]:
     url, template = (
         request.config.workerinput["cluster"]
         if hasattr(request.config, "workerinput")
         else request.config.stash[_CLUSTER]
     )
-    return Cluster(url), template
+    with closing(Cluster(url)) as cluster:
+        yield cluster, template
 
 
 @pytest.fixture(scope="session")
