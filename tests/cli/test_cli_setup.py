@@ -67,7 +67,7 @@ def test_a_table_is_shown_by_its_keys(nowhere: Waitctl, tmp_path: Path) -> None:
         "serve.max_requests": 7,
         "serve.tokens.shop.token_env": "SHOP",
         "serve.tokens.shop.scopes": ["read"],
-        "serve.max_tick_age": "3 min",
+        "serve.max_tick_age": "3m",
         "templates.remind.create": "fixed-time 1d",
     }
 
@@ -327,7 +327,7 @@ def test_show_says_what_holds_and_where_it_comes_from(here: Waitctl) -> None:
     assert both["late_tolerance"] == ("2m", f"{file}:2")
     assert both["handlers.nudge.exec"] == (["true"], f"{file}:4")
     assert both["handlers.nudge.max_attempts"] == (8, "default")
-    assert both["unknown_handler_after"] == ("1 day", "default")
+    assert both["unknown_handler_after"] == ("1d", "default")
 
 
 def test_show_without_a_file_says_how_to_make_one(here: Waitctl) -> None:

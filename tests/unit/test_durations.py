@@ -252,6 +252,10 @@ def test_of_a_unit_refuses_what_the_text_refuses(amount: int) -> None:
         (timedelta(minutes=-2), "2 min"),
         (timedelta(days=1), "1 day"),
         (timedelta(days=2, hours=3, minutes=4), "2 days 3 h"),
+        (timedelta(days=2, minutes=59), "2 days"),
+        (timedelta(hours=25), "1 day 1 h"),
+        (timedelta(hours=2, seconds=59), "2 h"),
+        (timedelta(minutes=2, seconds=1), "2 min 1 s"),
     ],
 )
 def test_spans_for_people(span: timedelta, text: str) -> None:

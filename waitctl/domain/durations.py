@@ -279,11 +279,11 @@ def format_duration(duration: Duration) -> str:
 
 
 def format_timedelta(span: timedelta) -> str:
-    """Write a span for people, two units at most: ``2 days 3 h``, ``45 s``."""
+    """Write a span for people, by its largest unit and the next smaller one: ``2 days 3 h``, ``45 s``."""
     seconds = abs(int(span.total_seconds()))
-    parts = []
-    for name, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        amount, seconds = divmod(seconds, size)
+    for name, size, smaller, next_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        amount, rest = divmod(seconds, size)
         if amount:
-            parts.append(f"{amount} {('day' if amount == 1 else 'days') if name == 'd' else name}")
-    return " ".join(parts[:2]) or "0 s"
+            first = f"{amount} {('day' if amount == 1 else 'days') if name == 'd' else name}"
+            return f"{first} {rest // next_size} {smaller}" if rest >= next_size else first
+    return f"{seconds} s"

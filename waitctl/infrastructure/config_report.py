@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from waitctl.domain.durations import format_timedelta
+from waitctl.domain.durations import duration_text
 from waitctl.domain.errors import UnsafeFileError, WaitStepError
 from waitctl.domain.handlers import INLINE, INLINE_TIMEOUT
 from waitctl.domain.instants import check_zone, parse_instant
@@ -396,7 +396,7 @@ def _shown(value: Any) -> object:
         case str():
             return redact(value)
         case timedelta():
-            return format_timedelta(value)
+            return duration_text(value)
         case dict():
             return {str(key): _shown(each) for key, each in value.items()}
         case list() | tuple():
