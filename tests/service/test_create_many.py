@@ -298,6 +298,20 @@ def test_errors_among_the_requests_keep_their_places(scene: Scene) -> None:
     ]
 
 
+def test_one_whose_texts_need_a_closer_look_changes_no_other(scene: Scene) -> None:
+    specs = [WaitSpec(f"e{number}", contact_id=f"Person{number}@Example.org") for number in range(4)]
+    specs[1] = replace(specs[1], workflow_execution_id="a\tb")
+    specs[2] = replace(specs[2], contact_id=" Z\u00f6e@example.org ")
+    refused: list[Rejection] = []
+    requests = [WaitRequest.fixed_time("1h", spec) for spec in specs]
+    totals = scene.waits.create_waits(requests, on_rejection=refused.append)
+    assert totals == CreateTotals(received=4, created=3, rejected=1)
+    assert [each.place for each in refused] == [2] and "control characters" in refused[0].error.message
+    waits = [status.wait for status in scene.waits.list_waits()[0]]
+    made = {wait.workflow_execution_id: wait.contact_id for wait in waits}
+    assert made == {"e0": "person0@example.org", "e2": "z\u00f6e@example.org", "e3": "person3@example.org"}
+
+
 def test_a_dry_run_writes_nothing(scene: Scene) -> None:
     requests = [WaitRequest.fixed_time("1h", WaitSpec(f"e{number}")) for number in range(3)]
     scene.waits.create_waits(requests[:1])

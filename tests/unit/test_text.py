@@ -13,10 +13,12 @@ from waitctl.domain.errors import InvalidEventError, InvalidWaitConfigurationErr
 from waitctl.domain.text import (
     MAX_DEPTH,
     MAX_JSON,
+    are_plain,
     check_json_object,
     check_reason,
     check_text,
     normalize_contact,
+    normalize_plain_contacts,
     parse_json_object,
     storable,
     to_json,
@@ -152,3 +154,26 @@ def test_reason_must_be_storable(reason: str) -> None:
 
 def test_reason_may_have_lines() -> None:
     assert check_reason("two\nlines") == "two\nlines"
+
+
+_CONTACTS = st.sampled_from(
+    ["ada", "Bob@Example.org", "Ada", " eve", "WhatsApp:+49 1", "whatsapp:1", "z\u00f6e@x", "a\tb", "", " "]
+)
+
+
+@given(st.lists(st.text(max_size=3) | st.sampled_from(["x" * 255, "x" * 256, "\x85", "\ud800", "\u00a0"]), max_size=4))
+def test_what_is_plain_at_a_glance_is_taken_one_by_one(values: list[str]) -> None:
+    if are_plain(values):
+        assert [check_text(value, "it") for value in values] == values
+
+
+@given(st.lists(st.none() | _CONTACTS, max_size=4))
+def test_contacts_are_normalised_together_as_one_by_one(contacts: list[str | None]) -> None:
+    found = normalize_plain_contacts(contacts)
+    if found is not None and are_plain([each for each in found if each is not None]):
+        assert found == [None if each is None else normalize_contact(each) for each in contacts]
+
+
+def test_most_are_plain() -> None:
+    assert are_plain(["ada", "order 17", "Zo\u00eb", "x" * 255])
+    assert normalize_plain_contacts(["Ada@Example.org", None, "Ada"]) == ["ada@example.org", None, "Ada"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from math import isfinite
 from typing import Any
 
@@ -55,6 +55,12 @@ def check_text(value: object, what: str, *, error: type[InvalidInputError] = Inv
     return value
 
 
+def are_plain(values: Collection[str]) -> bool:
+    """Whether `check_text` takes all of these, at a glance; they may be good where they are not plain."""
+    lengths = list(map(len, values))
+    return "".join(values).isprintable() and max(lengths, default=1) <= MAX_TEXT and all(map(str.strip, values))
+
+
 def holds_control(value: str) -> bool:
     """Whether a text holds control characters or lone surrogates, as none does that came in by a door of ours."""
     # The first is the faster, the second the wider question.
@@ -92,6 +98,14 @@ def normalize_contact(value: object, *, error: type[InvalidInputError] = Invalid
     if "@" in contact:
         contact = contact.lower()
     return check_text(contact, "the contact", error=error)
+
+
+def normalize_plain_contacts(contacts: Sequence[str | None]) -> list[str | None] | None:
+    """As `normalize_contact` of each, if all are such that `are_plain`; ``None``: one of them needs a closer look."""
+    together = "".join([contact for contact in contacts if contact is not None])
+    if not together.isascii() or " " in together or "whatsapp" in together.lower():
+        return None
+    return [contact.lower() if contact is not None and "@" in contact else contact for contact in contacts]
 
 
 def _reject_constant(name: str) -> Any:

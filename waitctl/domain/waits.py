@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -24,7 +24,16 @@ from waitctl.domain.instants import check_zone, format_instant, zone_name
 from waitctl.domain.intents import FIRST_DUE_AT, FixedTime, Intent, Past, Rules, UntilDate, UntilTime
 from waitctl.domain.late import Late, late_policy
 from waitctl.domain.statuses import Outcome, Resolution, WaitExecutionStatus, WaitType
-from waitctl.domain.text import JsonObject, StorableObject, check_json_object, check_text, normalize_contact, to_json
+from waitctl.domain.text import (
+    JsonObject,
+    StorableObject,
+    are_plain,
+    check_json_object,
+    check_text,
+    normalize_contact,
+    normalize_plain_contacts,
+    to_json,
+)
 from waitctl.domain.traces import KEY, read_traceparent
 from waitctl.domain.values import dataclass, replace
 
@@ -71,6 +80,17 @@ class Own(NamedTuple):
         if self.context is not None and type(self.context) is not StorableObject:
             check_json_object(self.context, "the context")
         return None if self.contact_id is None else normalize_contact(self.contact_id)
+
+
+def checked_contacts(owns: Iterable[Own]) -> list[str | None] | None:
+    """As `Own.checked_contact` of each, but for the contexts; ``None``: one of them needs a closer look."""
+    executions, steps, workflows, contacts, _, keys = zip(*owns, strict=True)
+    try:
+        found = normalize_plain_contacts(contacts)
+        texts = {*executions, *steps, *workflows, *keys, *(found or ())} - {None}
+        return found if are_plain(texts) else None
+    except TypeError:  # one is no text
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,12 @@ def new_id() -> str:
     return str(_uuid7()())
 
 
+def new_ids(count: int) -> list[str]:
+    """As many of them."""
+    make = _uuid7()
+    return [str(make()) for _ in range(count)]
+
+
 def first_id_at(at: datetime) -> str:
     """What every id that is made from then on sorts behind, to a millisecond."""
     text = f"{int(at.timestamp() * 1000):012x}"

@@ -90,9 +90,15 @@ def as_tuples(rows: Sequence[Sequence[str | None]], dialect: str) -> str:
     """
     if dialect == "sqlite":
         return to_json(list(rows))
-    lines = ["\t".join([_NULL if text is None else text for text in row]) for row in rows]
-    text = "\n".join(lines)
-    if text.count("\n") != max(len(lines) - 1, 0) or text.count("\t") != sum(len(row) - 1 for row in rows):
+    if not rows:
+        return ""
+    # By column, of which few hold a NULL: cell by cell it takes three times as long.
+    columns = [
+        [_NULL if text is None else text for text in column] if None in column else column
+        for column in zip(*rows, strict=True)
+    ]
+    text = "\n".join(map("\t".join, zip(*columns, strict=True)))
+    if text.count("\n") != len(rows) - 1 or text.count("\t") != len(rows) * (len(columns) - 1):
         raise ValueError("a text holds a tab or a line feed")
     return text
 

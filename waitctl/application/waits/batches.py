@@ -14,18 +14,15 @@ from contextlib import nullcontext, suppress
 from dataclasses import field
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
-
-import pydantic_core
 
 from waitctl.application.contacts import in_its_zone
 from waitctl.application.waits.creating import WaitCreator, check_types
+from waitctl.application.waits.request_batch import Item, RequestBatch
 from waitctl.application.waits.requests import Alike, WaitRequest
 from waitctl.application.waits.results import CreateTotals, Rejection
 from waitctl.domain.errors import DatabaseError, WaitStepError
-from waitctl.domain.events import TOPIC_BUCKETS, topic_bucket
 from waitctl.domain.listeners import EventQuery
-from waitctl.domain.text import JsonObject, StorableObject
+from waitctl.domain.text import JsonObject
 from waitctl.domain.values import dataclass, replace
 from waitctl.domain.waits import WaitStepExecution
 from waitctl.infrastructure.database import Caller, Connection
@@ -34,7 +31,7 @@ from waitctl.infrastructure.store import creation as store
 from waitctl.infrastructure.store import events as event_store
 from waitctl.infrastructure.store import waits as wait_store
 from waitctl.infrastructure.store.correlation.verdicts import Verdicts, write_within_budget
-from waitctl.infrastructure.store.creation import ClaimedStep, EncodedWaits, NewBatch, NewListener, NewWait
+from waitctl.infrastructure.store.creation import ClaimedStep, NewBatch, NewListener, NewWait
 
 BATCH = 1000
 """Waits a transaction."""
@@ -49,104 +46,6 @@ _AHEAD = 2
 """Batches that lie ready, or are read, while the database takes one in."""
 
 
-class _Item(NamedTuple):
-    """A wait that is asked for."""
-
-    place: int
-    asked: WaitRequest | Alike
-    plan: int
-    row: NewWait
-
-    @property
-    def claims(self) -> ClaimedStep:
-        row = self.row
-        return ClaimedStep(row.id, row.workflow_execution_id, row.step_id, row.workflow_id or "", row.idempotency_key)
-
-
-@dataclass(slots=True)
-class _Batch:
-    """Waits of one transaction. ``plans``: a request for each of those that differ by more than where they belong."""
-
-    items: list[_Item] = field(default_factory=list)
-    rejected: list[Rejection] = field(default_factory=list)
-    plans: list[WaitRequest] = field(default_factory=list)
-    plan_ids: list[str] = field(default_factory=list)
-    """The first wait of each plan, by whose id a wait is spread that has a plan of its own."""
-    buckets: set[int] = field(default_factory=set)
-    apart: set[str] = field(default_factory=set)
-    """Waits whose step or key is another's before them, or that have a command, which is signed for its own wait."""
-    encoded: EncodedWaits = ""
-    """All waits, encoded while the database is busy with others."""
-    size: int = 0
-    has_keys: bool = False
-    _numbers: dict[object, int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.items) + len(self.rejected)
-
-    def add(self, place: int, asked: WaitRequest | Alike, creator: WaitCreator, *, dry_run: bool) -> None:
-        """Take one in. Raises what `WaitCreator.checked` raises."""
-        if isinstance(asked, Alike):
-            shared, own = asked
-            key: object = id(shared)
-        else:
-            shared, own, key = asked, asked.own, _what_is_shared(asked)
-        wait_id = new_id()
-        contact = own.checked_contact()
-        plan = self._numbers.get(key)
-        query = shared.asked if isinstance(shared.asked, EventQuery) else None
-        if plan is None or (query and contact is None):  # the check says what is missing
-            checked = creator.checked(asked.request, dry_run=dry_run)
-            plan = len(self.plans)
-            self.plans.append(checked)
-            self.plan_ids.append(wait_id)
-            if not checked.is_apart:
-                self._numbers[key] = plan
-        execution, step, workflow, _, context, idempotency_key = own
-        text = None if context is None else _json(context)
-        row = NewWait(wait_id, str(plan), workflow, execution, step, contact, text, idempotency_key)
-        self.items.append(_Item(place, asked, plan, row))
-        self.size += len(text or "")
-        if shared.spec.command is not None:
-            self.apart.add(wait_id)
-        if query and contact is not None and len(self.buckets) < TOPIC_BUCKETS:
-            self.buckets.update(topic_bucket(event_type, contact) for event_type in query.types)
-
-    def rest(self, items: list[_Item]) -> _Batch:
-        """These of its items, which the transaction before has left."""
-        if not items:
-            return _Batch()
-        rest = _Batch(items, [], self.plans, self.plan_ids, self.buckets, self.apart)
-        rest.has_keys = self.has_keys
-        return rest
-
-    def close(self, dialect: str) -> None:
-        """Make ready what the database is to be told, now that no more come."""
-        rows = [item.row for item in self.items]
-        keyed = [row for row in rows if row.idempotency_key is not None]
-        self.has_keys = bool(keyed)
-        self.apart |= _second(rows, [(row.workflow_execution_id, row.step_id) for row in rows])
-        self.apart |= _second(keyed, [(row.workflow_id, row.idempotency_key) for row in keyed])
-        self.encoded = store.encode_waits(rows, dialect)
-
-
-def _second(rows: Sequence[NewWait], claims: Sequence[object]) -> set[str]:
-    """The waits that lay claim to what another before them does."""
-    if len(set(claims)) == len(claims):
-        return set()
-    first = dict(zip(reversed(claims), reversed(rows), strict=True))
-    return {row.id for row, claim in zip(rows, claims, strict=True) if first[claim] is not row}
-
-
-def _what_is_shared(request: WaitRequest) -> tuple[object, ...]:
-    """What makes requests of one plan: the rest of each is where it belongs."""
-    spec = request.spec
-    return (
-        *(id(request.asked), id(request.rules), request.base, spec.timezone, spec.handler, id(spec.handlers)),
-        *(spec.zone_field, spec.zone_of_contact, spec.command, spec.traceparent, id(spec.template)),
-    )
-
-
 @dataclass(slots=True)
 class _Stored:
     """What became of a batch."""
@@ -154,7 +53,7 @@ class _Stored:
     created: int = 0
     existing: int = 0
     rejected: list[Rejection] = field(default_factory=list)
-    left: list[_Item] = field(default_factory=list)
+    left: list[Item] = field(default_factory=list)
     """What is for the next transaction: these have looked back over enough."""
     looked_at: int = 0
 
@@ -193,7 +92,7 @@ class BatchCreator:
                     self._database.write(self._database.require_safe, connection)
                 self._add_up(batch, self._write(batch, connection))
             return self._totals
-        written: deque[tuple[_Batch, Future[_Stored]]] = deque()
+        written: deque[tuple[RequestBatch, Future[_Stored]]] = deque()
         # While the database takes one batch in, the next one is read.
         with ThreadPoolExecutor(max_workers=1) as writer:
             for batch in self._batches(requests):
@@ -206,8 +105,8 @@ class BatchCreator:
                 self._add_up(last, future.result())
         return self._totals
 
-    def _batches(self, requests: Iterable[WaitRequest | Alike | WaitStepError]) -> Iterator[_Batch]:
-        batch = _Batch()
+    def _batches(self, requests: Iterable[WaitRequest | Alike | WaitStepError]) -> Iterator[RequestBatch]:
+        batch = RequestBatch()
         for place, request in enumerate(requests, 1):
             try:
                 if isinstance(request, WaitStepError):
@@ -215,15 +114,15 @@ class BatchCreator:
                 batch.add(place, request, self._creator, dry_run=self._dry_run)
             except WaitStepError as error:
                 batch.rejected.append(Rejection(place, error))
-            if len(batch.items) + len(batch.rejected) >= BATCH or batch.size >= BATCH_BYTES:
+            if len(batch) >= BATCH or batch.size >= BATCH_BYTES:
                 batch.close(self._dialect)
                 yield batch
-                batch = _Batch()
+                batch = RequestBatch()
         if len(batch):
             batch.close(self._dialect)
             yield batch
 
-    def _add_up(self, batch: _Batch, stored: _Stored) -> None:
+    def _add_up(self, batch: RequestBatch, stored: _Stored) -> None:
         rejected = sorted([*batch.rejected, *stored.rejected], key=lambda rejection: rejection.place)
         for rejection in rejected:
             self._on_rejection(rejection)
@@ -237,15 +136,15 @@ class BatchCreator:
 
     # -- a batch --------------------------------------------------------------------------------------------------
 
-    def _write_after(self, before: Future[_Stored] | None, batch: _Batch) -> _Stored:
+    def _write_after(self, before: Future[_Stored] | None, batch: RequestBatch) -> _Stored:
         """Write a batch, unless the one before it failed: there it ends."""
         # Where a file has come to what is there already, the next is likely to be so, too.
         likely_new = before is None or before.result().is_new
         return self._write(batch, None, likely_new=likely_new)
 
-    def _write(self, batch: _Batch, connection: Caller | None, *, likely_new: bool = False) -> _Stored:
+    def _write(self, batch: RequestBatch, connection: Caller | None, *, likely_new: bool = False) -> _Stored:
         whole = _Stored()
-        while batch.items:
+        while batch.rows:
             part = self._write_part(batch, connection, likely_new=likely_new)
             whole.created += part.created
             whole.existing += part.existing
@@ -255,7 +154,7 @@ class BatchCreator:
             batch, likely_new = batch.rest(part.left), False
         return whole
 
-    def _write_part(self, batch: _Batch, connection: Caller | None, *, likely_new: bool) -> _Stored:
+    def _write_part(self, batch: RequestBatch, connection: Caller | None, *, likely_new: bool) -> _Stored:
         def write(presumed_new: bool) -> _Stored:
             return write_within_budget(
                 self._database,
@@ -273,28 +172,28 @@ class BatchCreator:
         return write(presumed_new=False)
 
     def _store(
-        self, batch: _Batch, presumed_new: bool, is_own: bool, connection: Connection, verdicts: Verdicts
+        self, batch: RequestBatch, presumed_new: bool, is_own: bool, connection: Connection, verdicts: Verdicts
     ) -> _Stored:
         """``is_own``: the transaction is, and can be begun again."""
         now = self._database.lock_topics(connection, sorted(batch.buckets), exclusive=True)
         models = self._models(connection, batch, now)
-        together = batch.items
+        together = batch.rows
         if batch.apart or len(models) < len(batch.plans):
-            together = [item for item in together if item.plan in models and item.row.id not in batch.apart]
+            together = [row for row in together if row.plan in models and row.id not in batch.apart]
         if in_the_way := self._in_the_way(connection, batch, together, models):
-            together = [item for item in together if item.row.id not in in_the_way]
+            together = [row for row in together if row.id not in in_the_way]
         landed = self._insert(connection, batch, together, models, now, presumed_new=presumed_new)
         if is_own and batch.has_keys:
             self._check_unpruned(connection, together, landed)
         stored = _Stored(created=len(together) if landed is None else len(landed))
-        if landed is None and len(together) == len(batch.items):
+        if landed is None and len(together) == len(batch.rows):
             return stored  # as a rule
-        done = {item.row.id for item in together} if landed is None else landed
+        done, items = {row.id for row in together}, batch.items()
         if landed is not None:
-            same = self._find_same(connection, [item for item in together if item.row.id not in landed], models)
+            same = self._find_same(connection, [item for item in items if item.row.id in done - landed], models)
             stored.existing = len(same)
             done = landed | same
-        for item in batch.items:
+        for item in items:
             if item.row.id in done:
                 continue
             if is_own and stored.looked_at >= _LOOKED_AT:
@@ -303,55 +202,55 @@ class BatchCreator:
                 self._create_alone(connection, item, stored, verdicts, now)
         return stored
 
-    def _check_unpruned(self, connection: Connection, items: Sequence[_Item], landed: Collection[str] | None) -> None:
+    def _check_unpruned(self, connection: Connection, rows: Sequence[NewWait], landed: Collection[str] | None) -> None:
         """Look again once they are in: what was pruned between a look and our insert is seen by a look after it."""
-        keyed = [
-            item.claims
-            for item in items
-            if item.row.idempotency_key is not None and (landed is None or item.row.id in landed)
-        ]
+        keyed = _keyed([row for row in rows if landed is None or row.id in landed])
         if keyed and store.find_pruned_keys(connection, keyed):
             raise store.WaitsNotAllNewError
 
-    def _models(self, connection: Connection, batch: _Batch, now: datetime) -> dict[int, WaitStepExecution]:
+    def _models(self, connection: Connection, batch: RequestBatch, now: datetime) -> dict[str, WaitStepExecution]:
         """By the number of its plan a wait as all of it will be at ``now``; without those that cannot be."""
         registered = event_store.registered_types(connection) if batch.buckets else set[str]()
-        models: dict[int, WaitStepExecution] = {}
+        models: dict[str, WaitStepExecution] = {}
         for number, request in enumerate(batch.plans):
             try:
                 if isinstance(request.asked, EventQuery):
                     check_types(request.asked, registered)
                 placed = request._replace(spec=in_its_zone(connection, request.spec))
-                models[number], _ = self._creator.draft(placed, now, batch.plan_ids[number])
+                models[str(number)], _ = self._creator.draft(placed, now, batch.plan_ids[number])
             except WaitStepError:
                 continue  # each of its waits will say so
         return models
 
     def _in_the_way(
-        self, connection: Connection, batch: _Batch, items: Sequence[_Item], models: Mapping[int, WaitStepExecution]
+        self,
+        connection: Connection,
+        batch: RequestBatch,
+        rows: Sequence[NewWait],
+        models: Mapping[str, WaitStepExecution],
     ) -> Collection[str]:
         """The waits that something makes a case of their own: a key that is remembered, an event that is there."""
-        keyed = [item.claims for item in items if item.row.idempotency_key is not None] if batch.has_keys else []
+        keyed = _keyed(rows) if batch.has_keys else []
         found = store.find_pruned_keys(connection, keyed) if keyed else set[str]()
         if not batch.buckets:
             return found
-        listening = [item for item in items if models[item.plan].listeners]
-        types = {listener.event_type for item in listening for listener in models[item.plan].listeners}
+        listening = [row for row in rows if models[row.plan].listeners]
+        types = {listener.event_type for row in listening for listener in models[row.plan].listeners}
         if store.types_at_inbox(connection, types):
-            return found.union(item.row.id for item in listening)
+            return found.union(row.id for row in listening)
         topics = [
-            store.topic_of(item.row.id, listener.event_type, item.row.contact_id or "", listener.since_at)
-            for item in listening
-            for listener in models[item.plan].listeners
+            store.topic_of(row.id, listener.event_type, row.contact_id or "", listener.since_at)
+            for row in listening
+            for listener in models[row.plan].listeners
         ]
         return found | store.find_early(connection, topics)
 
     def _insert(
         self,
         connection: Connection,
-        batch: _Batch,
-        together: Sequence[_Item],
-        models: Mapping[int, WaitStepExecution],
+        batch: RequestBatch,
+        together: Sequence[NewWait],
+        models: Mapping[str, WaitStepExecution],
         now: datetime,
         *,
         presumed_new: bool,
@@ -359,17 +258,17 @@ class BatchCreator:
         if not together:
             return None
         listeners = [
-            NewListener(new_id(), item.row.id, item.row.plan, str(place), item.row.contact_id or "")
-            for item in (together if batch.buckets else ())
-            for place in range(len(models[item.plan].listeners))
+            NewListener(new_id(), row.id, row.plan, str(place), row.contact_id or "")
+            for row in (together if batch.buckets else ())
+            for place in range(len(models[row.plan].listeners))
         ]
         new = NewBatch(
-            [item.row for item in together],
-            batch.encoded if len(together) == len(batch.items) else None,
+            together,
+            batch.encoded if len(together) == len(batch.rows) else None,
             listeners,
-            [_shared(model, store.PLAN_COLUMNS) | {"plan": str(number)} for number, model in models.items()],
+            [_shared(model, store.PLAN_COLUMNS) | {"plan": number} for number, model in models.items()],
             [
-                _shared(listener, store.LISTENED_COLUMNS) | {"plan": str(number), "place": str(place)}
+                _shared(listener, store.LISTENED_COLUMNS) | {"plan": number, "place": str(place)}
                 for number, model in models.items()
                 for place, listener in enumerate(model.listeners)
             ],
@@ -384,20 +283,20 @@ class BatchCreator:
         )
 
     def _find_same(
-        self, connection: Connection, items: Sequence[_Item], models: Mapping[int, WaitStepExecution]
+        self, connection: Connection, items: Sequence[Item], models: Mapping[str, WaitStepExecution]
     ) -> set[str]:
         """Those of these whose step or key is taken by the same wait as asked: what most come to in a second run."""
-        taken = store.find_taken(connection, [item.claims for item in items])
+        taken = store.find_taken(connection, [item.row.claims for item in items])
         there = wait_store.get_waits(connection, sorted(set(taken.values())))
         same = set[str]()
         for item in items:
             existing = there.get(taken.get(item.row.id, ""))
-            if existing is not None and existing.fingerprint == _belonging(models[item.plan], item).fingerprint:
+            if existing is not None and existing.fingerprint == _belonging(models[item.row.plan], item).fingerprint:
                 same.add(item.row.id)
         return same
 
     def _create_alone(
-        self, connection: Connection, item: _Item, stored: _Stored, verdicts: Verdicts, now: datetime
+        self, connection: Connection, item: Item, stored: _Stored, verdicts: Verdicts, now: datetime
     ) -> None:
         try:
             # What is replaced and then not created is not to stay cancelled.
@@ -415,17 +314,16 @@ class BatchCreator:
                 stored.looked_at += store.count_looked_at(connection, result.wait.id, _LOOKED_AT)
 
 
+def _keyed(rows: Iterable[NewWait]) -> list[ClaimedStep]:
+    """What those of them claim that have a key."""
+    return [row.claims for row in rows if row.idempotency_key is not None]
+
+
 def _shared(model: object, names: Iterable[str]) -> JsonObject:
     return {name: getattr(model, name) for name in names}
 
 
-def _belonging(model: WaitStepExecution, item: _Item) -> WaitStepExecution:
+def _belonging(model: WaitStepExecution, item: Item) -> WaitStepExecution:
     """The wait that is asked for, of which ``model`` has all but where it belongs."""
     row = item.row
     return replace(model, workflow_id=row.workflow_id, contact_id=row.contact_id, context=item.asked.own.context)
-
-
-def _json(context: JsonObject | None) -> str | None:
-    if context is None:
-        return None
-    return context.text if isinstance(context, StorableObject) else pydantic_core.to_json(context).decode()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from waitctl.domain.values import dataclass
@@ -28,6 +28,13 @@ class NewWait(NamedTuple):
     contact_id: str | None
     context: str | None
     idempotency_key: str | None
+
+    @property
+    def claims(self) -> ClaimedStep:
+        """What it lays claim to."""
+        return ClaimedStep(
+            self.id, self.workflow_execution_id, self.step_id, self.workflow_id or "", self.idempotency_key
+        )
 
 
 class NewListener(NamedTuple):
@@ -82,9 +89,7 @@ def encode_waits(waits: Sequence[NewWait], dialect: str) -> EncodedWaits:
     """The waits as `insert_waits` sends them: on PostgreSQL those that are presumed new."""
     if dialect == "sqlite":
         return as_tuples(waits, dialect)
-    own = as_copied(list(map(_own, waits)))  # it sees to it that no text holds a tab
-    audit = "\n".join([f"{wait.id}\t{wait.workflow_execution_id}" for wait in waits])
-    return Lines(own, audit.replace("\\", r"\\"))
+    return Lines(as_copied(list(map(_own, waits))), as_copied(list(map(_of_audit, waits))))
 
 
 def insert_waits(
@@ -123,6 +128,7 @@ def _insert_one_by_one(connection: Connection, batch: NewBatch, given: Mapping[s
 
 _PLAN = NewWait._fields.index("plan")
 _own = itemgetter(0, *range(_PLAN + 1, len(NewWait._fields)))
+_of_audit = attrgetter("id", "workflow_execution_id")
 _WAIT_COLUMNS = ("id", *NewWait._fields[_PLAN + 1 :], *PLAN_COLUMNS, "created_at", "updated_at")
 _AUDIT_COLUMNS = ("wait_id", "workflow_execution_id", "at", "to_status", "reason", "actor")
 _LISTENER_COLUMNS = ("id", "wait_id", "contact_id", *LISTENED_COLUMNS)
