@@ -9,10 +9,9 @@ from functools import partial
 
 from benchmarks.life import Meter, PostgreSQLMeter, SqliteMeter
 from benchmarks.measure import Comparison, Setting, say, seconds
-from waitctl import Database, Settings, Tick, TickOptions, WaitSchedulingService, WaitSpec
+from waitctl import Database, Settings, Tick, TickOptions, WaitRequest, WaitSchedulingService, WaitSpec
 from waitctl.application.processor.run import Phase
 from waitctl.application.retention import Upkeep
-from waitctl.infrastructure.executor import Connection
 from waitctl.infrastructure.store import rollups
 
 DAY, KEPT = timedelta(days=1), timedelta(days=2)
@@ -36,7 +35,7 @@ class Soak:
         """A day: waits are created, end, and what is too old goes."""
         now = FIRST_DAY + day * DAY
         self._database.as_of = now
-        self._database.write(partial(self._create, day))
+        self._service.create_waits(self._requests(day))
         self._database.as_of = now + timedelta(hours=2)
         self.ticks.append(self._count / seconds(Tick(self._database, Settings(""), _OPTIONS).run))
         # Totals go by the real clock, by which all of this is long ago: they are to be filled as if it were not.
@@ -49,10 +48,10 @@ class Soak:
         self.sizes.append(self._meter.size())
         say(f"{self._name}, day {day + 1}: {self.sizes[-1] / 1e6:,.0f} MB, {self.ticks[-1]:,.0f} ended a second")
 
-    def _create(self, day: int, connection: Connection) -> None:
+    def _requests(self, day: int) -> Iterator[WaitRequest]:
         for number in range(self._count):
             spec = WaitSpec(f"{day}-{number}", f"step-{number % 5}", workflow_id=f"workflow-{number % 10}")
-            self._service.create_fixed_time_wait("1h", spec, connection=connection)
+            yield WaitRequest.fixed_time("1h", spec)
 
 
 @contextmanager
