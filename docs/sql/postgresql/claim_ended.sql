@@ -7,23 +7,26 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.resolved_at,
 FROM workflow_wait_executions
 WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
   AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-  AND NOT (EXISTS (
-    SELECT *
+  AND (
+    SELECT true AS anon_3
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
       AND workflow_wait_deliveries.status = 'pending'
-))
-  AND NOT (EXISTS (
-    SELECT *
+    LIMIT 1
+) IS NULL
+  AND (
+    SELECT true AS anon_3
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
       AND workflow_wait_deliveries.status = 'running'
-))
-  AND NOT (EXISTS (
-    SELECT *
+    LIMIT 1
+) IS NULL
+  AND (
+    SELECT true AS anon_3
     FROM waitctl_uncounted
     WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
-))
+    LIMIT 1
+) IS NULL
 ORDER BY workflow_wait_executions.resolved_at
 LIMIT :limit::INTEGER
 FOR UPDATE SKIP LOCKED;

@@ -19,18 +19,20 @@ FROM (
             FROM workflow_wait_executions
             WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
               AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-              AND NOT (EXISTS (
-                SELECT *
+              AND (
+                SELECT true AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status = 'pending'
-            ))
-              AND NOT (EXISTS (
-                SELECT *
+                LIMIT 1
+            ) IS NULL
+              AND (
+                SELECT true AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status = 'running'
-            ))
+                LIMIT 1
+            ) IS NULL
         ))
     ))
       AND NOT (EXISTS (
@@ -43,18 +45,20 @@ FROM (
             FROM workflow_wait_executions
             WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
               AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-              AND NOT (EXISTS (
-                SELECT *
+              AND (
+                SELECT true AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status = 'pending'
-            ))
-              AND NOT (EXISTS (
-                SELECT *
+                LIMIT 1
+            ) IS NULL
+              AND (
+                SELECT true AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status = 'running'
-            ))
+                LIMIT 1
+            ) IS NULL
         ))
     ))
 ) AS anon_1;

@@ -11,18 +11,20 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-          AND NOT (EXISTS (
-            SELECT *
+          AND (
+            SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'pending'
-        ))
-          AND NOT (EXISTS (
-            SELECT *
+            LIMIT 1
+        ) IS NULL
+          AND (
+            SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'running'
-        ))
+            LIMIT 1
+        ) IS NULL
     ) AS ended
 ) AS anon_1, (
     SELECT count(*) AS count_2
@@ -35,20 +37,22 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-          AND NOT (EXISTS (
-            SELECT *
+          AND (
+            SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'pending'
-        ))
-          AND NOT (EXISTS (
-            SELECT *
+            LIMIT 1
+        ) IS NULL
+          AND (
+            SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'running'
-        ))
+            LIMIT 1
+        ) IS NULL
     ) AS ended ON ended.id = workflow_wait_deliveries.wait_id
-) AS anon_4, (
+) AS anon_5, (
     SELECT count(*) AS count_3
     FROM workflow_wait_transitions
     JOIN (
@@ -59,17 +63,19 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-          AND NOT (EXISTS (
-            SELECT *
+          AND (
+            SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'pending'
-        ))
-          AND NOT (EXISTS (
-            SELECT *
+            LIMIT 1
+        ) IS NULL
+          AND (
+            SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'running'
-        ))
+            LIMIT 1
+        ) IS NULL
     ) AS ended ON ended.id = workflow_wait_transitions.wait_id
-) AS anon_5;
+) AS anon_6;

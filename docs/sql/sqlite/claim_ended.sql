@@ -7,23 +7,29 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.resolved_at,
 FROM workflow_wait_executions
 WHERE workflow_wait_executions.resolved_at >= :after
   AND workflow_wait_executions.resolved_at < :before
-  AND NOT (EXISTS (
-    SELECT *
+  AND (
+    SELECT 1 AS anon_3
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
       AND workflow_wait_deliveries.status = 'pending'
-))
-  AND NOT (EXISTS (
-    SELECT *
+    LIMIT 1
+    OFFSET :param_3
+) IS NULL
+  AND (
+    SELECT 1 AS anon_3
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
       AND workflow_wait_deliveries.status = 'running'
-))
-  AND NOT (EXISTS (
-    SELECT *
+    LIMIT 1
+    OFFSET :param_5
+) IS NULL
+  AND (
+    SELECT 1 AS anon_3
     FROM waitctl_uncounted
     WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
-))
+    LIMIT 1
+    OFFSET :param_6
+) IS NULL
 ORDER BY workflow_wait_executions.resolved_at
 LIMIT :limit
-OFFSET :param_4;
+OFFSET :param_7;

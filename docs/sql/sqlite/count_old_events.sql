@@ -19,18 +19,22 @@ FROM (
             FROM workflow_wait_executions
             WHERE workflow_wait_executions.resolved_at >= :after
               AND workflow_wait_executions.resolved_at < :before
-              AND NOT (EXISTS (
-                SELECT *
+              AND (
+                SELECT 1 AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status = 'pending'
-            ))
-              AND NOT (EXISTS (
-                SELECT *
+                LIMIT 1
+                OFFSET :param_2
+            ) IS NULL
+              AND (
+                SELECT 1 AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status = 'running'
-            ))
+                LIMIT 1
+                OFFSET :param_4
+            ) IS NULL
         ))
     ))
       AND NOT (EXISTS (
@@ -43,18 +47,22 @@ FROM (
             FROM workflow_wait_executions
             WHERE workflow_wait_executions.resolved_at >= :after
               AND workflow_wait_executions.resolved_at < :before
-              AND NOT (EXISTS (
-                SELECT *
+              AND (
+                SELECT 1 AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status = 'pending'
-            ))
-              AND NOT (EXISTS (
-                SELECT *
+                LIMIT 1
+                OFFSET :param_5
+            ) IS NULL
+              AND (
+                SELECT 1 AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status = 'running'
-            ))
+                LIMIT 1
+                OFFSET :param_6
+            ) IS NULL
         ))
     ))
 ) AS anon_1;

@@ -11,18 +11,22 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after
           AND workflow_wait_executions.resolved_at < :before
-          AND NOT (EXISTS (
-            SELECT *
+          AND (
+            SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'pending'
-        ))
-          AND NOT (EXISTS (
-            SELECT *
+            LIMIT 1
+            OFFSET :param_3
+        ) IS NULL
+          AND (
+            SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'running'
-        ))
+            LIMIT 1
+            OFFSET :param_5
+        ) IS NULL
     ) AS ended
 ) AS anon_1, (
     SELECT count(*) AS count_2
@@ -35,20 +39,24 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after
           AND workflow_wait_executions.resolved_at < :before
-          AND NOT (EXISTS (
-            SELECT *
+          AND (
+            SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'pending'
-        ))
-          AND NOT (EXISTS (
-            SELECT *
+            LIMIT 1
+            OFFSET :param_6
+        ) IS NULL
+          AND (
+            SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'running'
-        ))
+            LIMIT 1
+            OFFSET :param_7
+        ) IS NULL
     ) AS ended ON ended.id = workflow_wait_deliveries.wait_id
-) AS anon_4, (
+) AS anon_5, (
     SELECT count(*) AS count_3
     FROM workflow_wait_transitions
     JOIN (
@@ -59,17 +67,21 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after
           AND workflow_wait_executions.resolved_at < :before
-          AND NOT (EXISTS (
-            SELECT *
+          AND (
+            SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'pending'
-        ))
-          AND NOT (EXISTS (
-            SELECT *
+            LIMIT 1
+            OFFSET :param_8
+        ) IS NULL
+          AND (
+            SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status = 'running'
-        ))
+            LIMIT 1
+            OFFSET :param_9
+        ) IS NULL
     ) AS ended ON ended.id = workflow_wait_transitions.wait_id
-) AS anon_5;
+) AS anon_6;

@@ -28,7 +28,7 @@ from waitctl.infrastructure.schema import (
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.completion import LIMIT, NOW
 from waitctl.infrastructure.store.statements.deliveries import in_status
-from waitctl.infrastructure.store.statements.waits import literal
+from waitctl.infrastructure.store.statements.waits import is_there, literal
 
 BEFORE = sa.bindparam("before", type_=UtcDateTime)
 AFTER = sa.bindparam("after", type_=UtcDateTime)
@@ -37,14 +37,14 @@ AFTER = sa.bindparam("after", type_=UtcDateTime)
 @statement
 def _claim_ended() -> sa.Select[Any]:
     """The waits that ended longest ago, are counted, and have no delivery in hand. Locks them, past the locked ones."""
-    counted = ~sa.exists().where(uncounted.c.wait_id == waits.c.id)
+    counted = ~is_there(uncounted.c.wait_id == waits.c.id, of=waits)
     return _ended().where(counted).order_by(waits.c.resolved_at).limit(LIMIT).with_for_update(skip_locked=True)
 
 
 def _ended() -> sa.Select[Any]:
     # A condition each: of both together PostgreSQL knows no index, and reads the whole outbox.
     settled = [
-        ~sa.exists().where(deliveries.c.wait_id == waits.c.id, in_status(status))
+        ~is_there(deliveries.c.wait_id == waits.c.id, in_status(status), of=waits)
         for status in (DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
     ]
     in_error = waits.c.status == literal(WaitExecutionStatus.ERROR, waits.c.status)
@@ -82,8 +82,8 @@ def _insert_keys() -> sa.Insert:
 @statement
 def _find_old_events() -> sa.Select[Any]:
     """Events that were received long ago and that no wait which is still there refers to, by the clock in their ids."""
-    referred = sa.exists().where(listeners.c.matched_event_id == events.c.id)
-    counted = sa.exists().where(matches.c.event_id == events.c.id)
+    referred = is_there(listeners.c.matched_event_id == events.c.id, of=events)
+    counted = is_there(matches.c.event_id == events.c.id, of=events)
     return _old_events().where(~referred, ~counted).order_by(events.c.id).limit(LIMIT)
 
 
