@@ -460,6 +460,31 @@ def test_upkeep(large: Database) -> None:
     check(explained(large, keep_up), "ix_wait_executions_resolved")
 
 
+NOTHING_IN = """
+UPDATE pg_class SET reltuples = 0, relpages = 100
+  FROM pg_index
+ WHERE (indrelid = 'waitctl_uncounted'::regclass AND pg_class.oid IN (indrelid, indexrelid))
+    OR (indrelid = 'workflow_wait_deliveries'::regclass AND pg_class.oid = indexrelid AND indpred IS NOT NULL)
+"""
+"""What autovacuum says of a table whose rows are all deleted, and cannot be removed while a snapshot sees them."""
+
+
+def test_upkeep_where_statistics_say_that_nothing_is_noted(filled: Callable[..., Database]) -> None:
+    """Whether a wait is noted is looked up, and not found by going through all that are: they may be many again."""
+    past = datetime(2026, 4, 30, tzinfo=UTC)
+
+    def keep_up(connection: Connection) -> None:
+        connection.execute("INSERT INTO waitctl_uncounted SELECT id FROM workflow_wait_executions")
+        connection.execute(NOTHING_IN)
+        rollups.roll_up_waits(connection, past, past + timedelta(hours=1))
+        pruning.claim_ended(connection, before=past, after=past - timedelta(days=90), limit=5)
+
+    whole = "\n".join(explained(filled("postgresql"), keep_up)[1:])
+    assert whole.count("Index Only Scan using pk_waitctl_uncounted") == 4, whole
+    assert whole.count("Index Scan using ix_wait_deliveries_wait ") == 1, whole
+    assert "Join Filter" not in whole, whole
+
+
 COME_AGAIN = """
 INSERT INTO workflow_recurrences (id, workflow_execution_id, step_id, rule, rules, timezone, status, created_by,
                                   occurrence, anchor_at, next_at, wait_id, created_at, updated_at)

@@ -11,14 +11,7 @@ WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
     SELECT true AS anon_3
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-      AND workflow_wait_deliveries.status = 'pending'
-    LIMIT 1
-) IS NULL
-  AND (
-    SELECT true AS anon_3
-    FROM workflow_wait_deliveries
-    WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-      AND workflow_wait_deliveries.status = 'running'
+      AND workflow_wait_deliveries.status IN ('pending', 'running')
     LIMIT 1
 ) IS NULL
   AND (

@@ -23,14 +23,7 @@ FROM (
                 SELECT true AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-                  AND workflow_wait_deliveries.status = 'pending'
-                LIMIT 1
-            ) IS NULL
-              AND (
-                SELECT true AS anon_2
-                FROM workflow_wait_deliveries
-                WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-                  AND workflow_wait_deliveries.status = 'running'
+                  AND workflow_wait_deliveries.status IN ('pending', 'running')
                 LIMIT 1
             ) IS NULL
         ))
@@ -49,14 +42,7 @@ FROM (
                 SELECT true AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-                  AND workflow_wait_deliveries.status = 'pending'
-                LIMIT 1
-            ) IS NULL
-              AND (
-                SELECT true AS anon_2
-                FROM workflow_wait_deliveries
-                WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-                  AND workflow_wait_deliveries.status = 'running'
+                  AND workflow_wait_deliveries.status IN ('pending', 'running')
                 LIMIT 1
             ) IS NULL
         ))

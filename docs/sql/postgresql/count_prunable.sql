@@ -15,14 +15,7 @@ SELECT (
             SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'pending'
-            LIMIT 1
-        ) IS NULL
-          AND (
-            SELECT true AS anon_4
-            FROM workflow_wait_deliveries
-            WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'running'
+              AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
         ) IS NULL
     ) AS ended
@@ -41,14 +34,7 @@ SELECT (
             SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'pending'
-            LIMIT 1
-        ) IS NULL
-          AND (
-            SELECT true AS anon_4
-            FROM workflow_wait_deliveries
-            WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'running'
+              AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
         ) IS NULL
     ) AS ended ON ended.id = workflow_wait_deliveries.wait_id
@@ -67,14 +53,7 @@ SELECT (
             SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'pending'
-            LIMIT 1
-        ) IS NULL
-          AND (
-            SELECT true AS anon_4
-            FROM workflow_wait_deliveries
-            WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'running'
+              AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
         ) IS NULL
     ) AS ended ON ended.id = workflow_wait_transitions.wait_id

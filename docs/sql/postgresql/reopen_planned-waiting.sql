@@ -73,10 +73,10 @@ WITH claimed AS (
     ))
 ), forgotten AS (
     DELETE FROM waitctl_uncounted
-    WHERE waitctl_uncounted.wait_id IN (
+    WHERE waitctl_uncounted.wait_id = ANY (ARRAY(
         SELECT claimed.id
         FROM claimed
-    )
+    ))
 ), listening AS (
     UPDATE workflow_event_listeners
     SET status='active'

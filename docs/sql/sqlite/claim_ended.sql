@@ -11,25 +11,17 @@ WHERE workflow_wait_executions.resolved_at >= :after
     SELECT 1 AS anon_3
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-      AND workflow_wait_deliveries.status = 'pending'
+      AND workflow_wait_deliveries.status IN ('pending', 'running')
     LIMIT 1
-    OFFSET :param_3
-) IS NULL
-  AND (
-    SELECT 1 AS anon_3
-    FROM workflow_wait_deliveries
-    WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-      AND workflow_wait_deliveries.status = 'running'
-    LIMIT 1
-    OFFSET :param_5
+    OFFSET :param_4
 ) IS NULL
   AND (
     SELECT 1 AS anon_3
     FROM waitctl_uncounted
     WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
     LIMIT 1
-    OFFSET :param_6
+    OFFSET :param_5
 ) IS NULL
 ORDER BY workflow_wait_executions.resolved_at
 LIMIT :limit
-OFFSET :param_7;
+OFFSET :param_6;

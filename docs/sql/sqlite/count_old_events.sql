@@ -23,17 +23,9 @@ FROM (
                 SELECT 1 AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-                  AND workflow_wait_deliveries.status = 'pending'
+                  AND workflow_wait_deliveries.status IN ('pending', 'running')
                 LIMIT 1
-                OFFSET :param_2
-            ) IS NULL
-              AND (
-                SELECT 1 AS anon_2
-                FROM workflow_wait_deliveries
-                WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-                  AND workflow_wait_deliveries.status = 'running'
-                LIMIT 1
-                OFFSET :param_4
+                OFFSET :param_3
             ) IS NULL
         ))
     ))
@@ -51,17 +43,9 @@ FROM (
                 SELECT 1 AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-                  AND workflow_wait_deliveries.status = 'pending'
+                  AND workflow_wait_deliveries.status IN ('pending', 'running')
                 LIMIT 1
-                OFFSET :param_5
-            ) IS NULL
-              AND (
-                SELECT 1 AS anon_2
-                FROM workflow_wait_deliveries
-                WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-                  AND workflow_wait_deliveries.status = 'running'
-                LIMIT 1
-                OFFSET :param_6
+                OFFSET :param_4
             ) IS NULL
         ))
     ))

@@ -15,17 +15,9 @@ SELECT (
             SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'pending'
+              AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
-            OFFSET :param_3
-        ) IS NULL
-          AND (
-            SELECT 1 AS anon_4
-            FROM workflow_wait_deliveries
-            WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'running'
-            LIMIT 1
-            OFFSET :param_5
+            OFFSET :param_4
         ) IS NULL
     ) AS ended
 ) AS anon_1, (
@@ -43,17 +35,9 @@ SELECT (
             SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'pending'
+              AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
-            OFFSET :param_6
-        ) IS NULL
-          AND (
-            SELECT 1 AS anon_4
-            FROM workflow_wait_deliveries
-            WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'running'
-            LIMIT 1
-            OFFSET :param_7
+            OFFSET :param_5
         ) IS NULL
     ) AS ended ON ended.id = workflow_wait_deliveries.wait_id
 ) AS anon_5, (
@@ -71,17 +55,9 @@ SELECT (
             SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'pending'
+              AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
-            OFFSET :param_8
-        ) IS NULL
-          AND (
-            SELECT 1 AS anon_4
-            FROM workflow_wait_deliveries
-            WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
-              AND workflow_wait_deliveries.status = 'running'
-            LIMIT 1
-            OFFSET :param_9
+            OFFSET :param_6
         ) IS NULL
     ) AS ended ON ended.id = workflow_wait_transitions.wait_id
 ) AS anon_6;

@@ -18,7 +18,7 @@ from waitctl.domain.recurrence import CANCELLED, RecurrenceStatus
 from waitctl.domain.statuses import DeliveryStatus, ListenerStatus, Outcome, Resolution, WaitExecutionStatus
 from waitctl.domain.waits import NUMBER, RECURRENCE
 from waitctl.infrastructure.column_types import UtcDateTime
-from waitctl.infrastructure.dialects import Tuples, insert_new, is_among
+from waitctl.infrastructure.dialects import Tuples, insert_new, is_among, is_one_of
 from waitctl.infrastructure.schema import deliveries, events, listeners, plan_entries, recurrences, uncounted, waits
 from waitctl.infrastructure.sql_batch import Claimed, statement
 from waitctl.infrastructure.store.statements.completion import (
@@ -88,7 +88,7 @@ def _reopen_planned(to: WaitExecutionStatus) -> Claimed:
             "reopened": reopened,
             "audited": audit(claimed, status),
             "noted": noted(claimed, Fate.UNDONE),
-            "forgotten": sa.delete(uncounted).where(uncounted.c.wait_id.in_(sa.select(claimed.c.id))),
+            "forgotten": sa.delete(uncounted).where(is_one_of(uncounted.c.wait_id, sa.select(claimed.c.id))),
         }
         return done | ({"listening": _listen_again(claimed)} if to is WaitExecutionStatus.WAITING else {})
 

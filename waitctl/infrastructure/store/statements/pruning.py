@@ -28,7 +28,7 @@ from waitctl.infrastructure.schema import (
 from waitctl.infrastructure.sql_batch import statement
 from waitctl.infrastructure.store.statements.completion import LIMIT, NOW
 from waitctl.infrastructure.store.statements.deliveries import in_status
-from waitctl.infrastructure.store.statements.waits import is_there, literal
+from waitctl.infrastructure.store.statements.waits import literal, row_exists
 
 BEFORE = sa.bindparam("before", type_=UtcDateTime)
 AFTER = sa.bindparam("after", type_=UtcDateTime)
@@ -37,19 +37,17 @@ AFTER = sa.bindparam("after", type_=UtcDateTime)
 @statement
 def _claim_ended() -> sa.Select[Any]:
     """The waits that ended longest ago, are counted, and have no delivery in hand. Locks them, past the locked ones."""
-    counted = ~is_there(uncounted.c.wait_id == waits.c.id, of=waits)
+    counted = ~row_exists(uncounted.c.wait_id == waits.c.id, of=waits)
     return _ended().where(counted).order_by(waits.c.resolved_at).limit(LIMIT).with_for_update(skip_locked=True)
 
 
 def _ended() -> sa.Select[Any]:
-    # A condition each: of both together PostgreSQL knows no index, and reads the whole outbox.
-    settled = [
-        ~is_there(deliveries.c.wait_id == waits.c.id, in_status(status), of=waits)
-        for status in (DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
-    ]
+    # Of both together there is no partial index, which would have the whole outbox read for each wait.
+    in_hand = in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
+    unsettled = row_exists(deliveries.c.wait_id == waits.c.id, in_hand, of=waits)
     in_error = waits.c.status == literal(WaitExecutionStatus.ERROR, waits.c.status)
     columns = (waits.c.id, waits.c.resolved_at, waits.c.idempotency_key.is_not(None), in_error)
-    return sa.select(*columns).where(waits.c.resolved_at >= AFTER, waits.c.resolved_at < BEFORE, *settled)
+    return sa.select(*columns).where(waits.c.resolved_at >= AFTER, waits.c.resolved_at < BEFORE, ~unsettled)
 
 
 @statement
@@ -82,8 +80,8 @@ def _insert_keys() -> sa.Insert:
 @statement
 def _find_old_events() -> sa.Select[Any]:
     """Events that were received long ago and that no wait which is still there refers to, by the clock in their ids."""
-    referred = is_there(listeners.c.matched_event_id == events.c.id, of=events)
-    counted = is_there(matches.c.event_id == events.c.id, of=events)
+    referred = row_exists(listeners.c.matched_event_id == events.c.id, of=events)
+    counted = row_exists(matches.c.event_id == events.c.id, of=events)
     return _old_events().where(~referred, ~counted).order_by(events.c.id).limit(LIMIT)
 
 

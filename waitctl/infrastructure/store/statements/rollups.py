@@ -20,7 +20,7 @@ from waitctl.infrastructure.column_types import UtcDateTime
 from waitctl.infrastructure.dialects import JsonRows, add_to, is_among, rfc3339, seconds_between
 from waitctl.infrastructure.schema import events, rollups, uncounted, upkeep, waits
 from waitctl.infrastructure.sql_batch import statement
-from waitctl.infrastructure.store.statements.waits import is_there, literal
+from waitctl.infrastructure.store.statements.waits import literal, row_exists
 
 FROM = sa.bindparam("since", type_=UtcDateTime)
 UNTIL = sa.bindparam("until", type_=UtcDateTime)
@@ -100,7 +100,7 @@ def _endings_of() -> sa.Select[Any]:
     return ended.add_columns(waits.c.id, is_counted).where(is_among(waits.c.id))
 
 
-_IS_NOTED = is_there(uncounted.c.wait_id == waits.c.id, of=waits)
+_IS_NOTED = row_exists(uncounted.c.wait_id == waits.c.id, of=waits)
 
 _BY_EVENT = sa.and_(
     waits.c.resolution == literal(Resolution.EVENT, waits.c.resolution),

@@ -26,7 +26,7 @@ def literal(value: Any, column: sa.ColumnElement[Any]) -> sa.BindParameter[Any]:
     return sa.literal(value, column.type, literal_execute=True)
 
 
-def is_there(*conditions: sa.ColumnElement[bool], of: sa.FromClause) -> sa.ColumnElement[bool]:
+def row_exists(*conditions: sa.ColumnElement[bool], of: sa.FromClause) -> sa.ColumnElement[bool]:
     """Whether a row meets these conditions on it and on ``of``: one look in an index for each row of ``of``.
 
     Of ``EXISTS`` PostgreSQL makes a join, and goes through all of the other table again and again where its statistics
