@@ -1,7 +1,7 @@
 # A fresh machine needs Python 3.11 or newer with venv and pip, and make.
 PYTHON ?= python3
 # More than there are cores: a test often waits for processes, servers and instants.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(8, 4 + (os.cpu_count() or 2)))')
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(8, 2 + (os.cpu_count() or 2)))')
 PYTEST_ARGS ?=
 
 SUPPORTED := 3.11 3.12 3.13 3.14
