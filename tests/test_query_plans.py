@@ -460,6 +460,21 @@ def test_upkeep(large: Database) -> None:
     check(explained(large, keep_up), "ix_wait_executions_resolved")
 
 
+def test_a_prune_takes_the_oldest_without_sorting_the_rest(large: Database) -> None:
+    """It goes along the index until it has enough: a planner that expects to find hardly any would rather sort them all."""
+
+    def claim(connection: Connection) -> None:
+        pruning.claim_ended(connection, before=NOW, after=NOW - timedelta(days=900), limit=5)
+
+    (claimed,) = explained(large, claim)
+    assert "ix_wait_executions_resolved" in claimed, claimed
+    assert not re.search("Sort Key|TEMP B-TREE", claimed), claimed
+    if not large.is_sqlite:
+        expected = re.search(r"ix_wait_executions_resolved on \w+ .*rows=(\d+)", claimed)
+        assert expected is not None, claimed
+        assert int(expected[1]) > MANY / 8, claimed
+
+
 NOTHING_IN = """
 UPDATE pg_class SET reltuples = 0, relpages = 100
   FROM pg_index

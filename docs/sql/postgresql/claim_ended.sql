@@ -7,19 +7,19 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.resolved_at,
 FROM workflow_wait_executions
 WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
   AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-  AND (
+  AND NOT coalesce((
     SELECT true AS anon_3
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
       AND workflow_wait_deliveries.status IN ('pending', 'running')
     LIMIT 1
-) IS NULL
-  AND (
+), false)
+  AND NOT coalesce((
     SELECT true AS anon_3
     FROM waitctl_uncounted
     WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
     LIMIT 1
-) IS NULL
+), false)
 ORDER BY workflow_wait_executions.resolved_at
 LIMIT :limit::INTEGER
 FOR UPDATE SKIP LOCKED;

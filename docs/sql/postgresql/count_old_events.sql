@@ -19,13 +19,13 @@ FROM (
             FROM workflow_wait_executions
             WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
               AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-              AND (
+              AND NOT coalesce((
                 SELECT true AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status IN ('pending', 'running')
                 LIMIT 1
-            ) IS NULL
+            ), false)
         ))
     ))
       AND NOT (EXISTS (
@@ -38,13 +38,13 @@ FROM (
             FROM workflow_wait_executions
             WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
               AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-              AND (
+              AND NOT coalesce((
                 SELECT true AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status IN ('pending', 'running')
                 LIMIT 1
-            ) IS NULL
+            ), false)
         ))
     ))
 ) AS anon_1;

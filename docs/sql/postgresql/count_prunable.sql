@@ -11,13 +11,13 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-          AND (
+          AND NOT coalesce((
             SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
-        ) IS NULL
+        ), false)
     ) AS ended
 ) AS anon_1, (
     SELECT count(*) AS count_2
@@ -30,13 +30,13 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-          AND (
+          AND NOT coalesce((
             SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
-        ) IS NULL
+        ), false)
     ) AS ended ON ended.id = workflow_wait_deliveries.wait_id
 ) AS anon_5, (
     SELECT count(*) AS count_3
@@ -49,12 +49,12 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :before::TIMESTAMP WITH TIME ZONE
-          AND (
+          AND NOT coalesce((
             SELECT true AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
-        ) IS NULL
+        ), false)
     ) AS ended ON ended.id = workflow_wait_transitions.wait_id
 ) AS anon_6;

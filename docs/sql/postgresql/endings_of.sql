@@ -18,12 +18,12 @@ SELECT 'ended' AS measure, substr(to_char(timezone('UTC', workflow_wait_executio
     CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(0 AS BIGINT) AS bucket,
     0 AS value, workflow_wait_executions.id,
     workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
-  AND (
+  AND NOT coalesce((
     SELECT true AS anon_1
     FROM waitctl_uncounted
     WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
     LIMIT 1
-) IS NULL AS is_counted
+), false) AS is_counted
 FROM workflow_wait_executions
 WHERE workflow_wait_executions.id = ANY (ARRAY(
     SELECT unnest(CAST(string_to_array(:ids::VARCHAR, E'\n') AS UUID[]))

@@ -7,17 +7,17 @@ WHERE workflow_events.id >= :first_id::UUID
   AND workflow_events.id < :last_id::UUID
   AND workflow_events.received_at < :before::TIMESTAMP WITH TIME ZONE
   AND workflow_events.correlated_at IS NOT NULL
-  AND (
+  AND NOT coalesce((
     SELECT true AS anon_1
     FROM workflow_event_listeners
     WHERE workflow_event_listeners.matched_event_id = workflow_events.id
     LIMIT 1
-) IS NULL
-  AND (
+), false)
+  AND NOT coalesce((
     SELECT true AS anon_1
     FROM workflow_listener_matches
     WHERE workflow_listener_matches.event_id = workflow_events.id
     LIMIT 1
-) IS NULL
+), false)
 ORDER BY workflow_events.id
 LIMIT :limit::INTEGER;

@@ -27,12 +27,12 @@ WITH summed AS (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
-          AND (
+          AND NOT coalesce((
             SELECT true AS anon_1
             FROM waitctl_uncounted
             WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
             LIMIT 1
-        ) IS NULL
+        ), false)
         UNION ALL
         SELECT 'late' AS measure, substr(to_char(timezone('UTC',
             workflow_wait_executions.resolved_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -90,12 +90,12 @@ WITH summed AS (
           AND workflow_wait_executions.late_seconds IS NOT NULL
           AND workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
-          AND (
+          AND NOT coalesce((
             SELECT true AS anon_1
             FROM waitctl_uncounted
             WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
             LIMIT 1
-        ) IS NULL
+        ), false)
         UNION ALL
         SELECT 'to_event' AS measure, substr(to_char(timezone('UTC',
             workflow_wait_executions.resolved_at), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
@@ -185,12 +185,12 @@ WITH summed AS (
           AND workflow_wait_executions.wait_type = 'for_event'
           AND workflow_wait_executions.resolved_at >= :since::TIMESTAMP WITH TIME ZONE
           AND workflow_wait_executions.resolved_at < :until::TIMESTAMP WITH TIME ZONE
-          AND (
+          AND NOT coalesce((
             SELECT true AS anon_1
             FROM waitctl_uncounted
             WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
             LIMIT 1
-        ) IS NULL
+        ), false)
     ) AS measured
     GROUP BY measured.measure, measured.day, measured.workflow_id, measured.wait_type,
         measured.step_id, measured.handler, measured.source, measured.outcome, measured.bucket

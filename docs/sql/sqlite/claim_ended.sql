@@ -7,21 +7,21 @@ SELECT workflow_wait_executions.id, workflow_wait_executions.resolved_at,
 FROM workflow_wait_executions
 WHERE workflow_wait_executions.resolved_at >= :after
   AND workflow_wait_executions.resolved_at < :before
-  AND (
+  AND coalesce((
     SELECT 1 AS anon_3
     FROM workflow_wait_deliveries
     WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
       AND workflow_wait_deliveries.status IN ('pending', 'running')
     LIMIT 1
     OFFSET :param_4
-) IS NULL
-  AND (
+), 0) = 0
+  AND coalesce((
     SELECT 1 AS anon_3
     FROM waitctl_uncounted
     WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
     LIMIT 1
     OFFSET :param_5
-) IS NULL
+), 0) = 0
 ORDER BY workflow_wait_executions.resolved_at
 LIMIT :limit
 OFFSET :param_6;

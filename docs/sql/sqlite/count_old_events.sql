@@ -19,14 +19,14 @@ FROM (
             FROM workflow_wait_executions
             WHERE workflow_wait_executions.resolved_at >= :after
               AND workflow_wait_executions.resolved_at < :before
-              AND (
+              AND coalesce((
                 SELECT 1 AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status IN ('pending', 'running')
                 LIMIT 1
                 OFFSET :param_3
-            ) IS NULL
+            ), 0) = 0
         ))
     ))
       AND NOT (EXISTS (
@@ -39,14 +39,14 @@ FROM (
             FROM workflow_wait_executions
             WHERE workflow_wait_executions.resolved_at >= :after
               AND workflow_wait_executions.resolved_at < :before
-              AND (
+              AND coalesce((
                 SELECT 1 AS anon_2
                 FROM workflow_wait_deliveries
                 WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
                   AND workflow_wait_deliveries.status IN ('pending', 'running')
                 LIMIT 1
                 OFFSET :param_4
-            ) IS NULL
+            ), 0) = 0
         ))
     ))
 ) AS anon_1;

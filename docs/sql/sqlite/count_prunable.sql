@@ -11,14 +11,14 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after
           AND workflow_wait_executions.resolved_at < :before
-          AND (
+          AND coalesce((
             SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
             OFFSET :param_4
-        ) IS NULL
+        ), 0) = 0
     ) AS ended
 ) AS anon_1, (
     SELECT count(*) AS count_2
@@ -31,14 +31,14 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after
           AND workflow_wait_executions.resolved_at < :before
-          AND (
+          AND coalesce((
             SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
             OFFSET :param_5
-        ) IS NULL
+        ), 0) = 0
     ) AS ended ON ended.id = workflow_wait_deliveries.wait_id
 ) AS anon_5, (
     SELECT count(*) AS count_3
@@ -51,13 +51,13 @@ SELECT (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :after
           AND workflow_wait_executions.resolved_at < :before
-          AND (
+          AND coalesce((
             SELECT 1 AS anon_4
             FROM workflow_wait_deliveries
             WHERE workflow_wait_deliveries.wait_id = workflow_wait_executions.id
               AND workflow_wait_deliveries.status IN ('pending', 'running')
             LIMIT 1
             OFFSET :param_6
-        ) IS NULL
+        ), 0) = 0
     ) AS ended ON ended.id = workflow_wait_transitions.wait_id
 ) AS anon_6;

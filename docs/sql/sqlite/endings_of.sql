@@ -16,13 +16,13 @@ SELECT 'ended' AS measure, substr(replace(workflow_wait_executions.resolved_at, 
     workflow_wait_executions.handler, '') AS handler, '' AS source,
     CAST(workflow_wait_executions.resolution AS TEXT) AS outcome, CAST(0 AS INTEGER) AS bucket,
     0 AS value, workflow_wait_executions.id, workflow_wait_executions.resolved_at < :until
-  AND (
+  AND coalesce((
     SELECT 1 AS anon_1
     FROM waitctl_uncounted
     WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
     LIMIT 1
     OFFSET :param_5
-) IS NULL AS is_counted
+), 0) = 0 AS is_counted
 FROM workflow_wait_executions
 WHERE workflow_wait_executions.id IN (
     SELECT value

@@ -7,20 +7,20 @@ WHERE workflow_events.id >= :first_id
   AND workflow_events.id < :last_id
   AND workflow_events.received_at < :before
   AND workflow_events.correlated_at IS NOT NULL
-  AND (
+  AND coalesce((
     SELECT 1 AS anon_1
     FROM workflow_event_listeners
     WHERE workflow_event_listeners.matched_event_id = workflow_events.id
     LIMIT 1
     OFFSET :param_1
-) IS NULL
-  AND (
+), 0) = 0
+  AND coalesce((
     SELECT 1 AS anon_1
     FROM workflow_listener_matches
     WHERE workflow_listener_matches.event_id = workflow_events.id
     LIMIT 1
     OFFSET :param_2
-) IS NULL
+), 0) = 0
 ORDER BY workflow_events.id
 LIMIT :limit
 OFFSET :param_3;

@@ -26,13 +26,13 @@ WITH summed AS (
         FROM workflow_wait_executions
         WHERE workflow_wait_executions.resolved_at >= :since
           AND workflow_wait_executions.resolved_at < :until
-          AND (
+          AND coalesce((
             SELECT 1 AS anon_1
             FROM waitctl_uncounted
             WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
             LIMIT 1
             OFFSET :param_5
-        ) IS NULL
+        ), 0) = 0
         UNION ALL
         SELECT 'late' AS measure, substr(replace(workflow_wait_executions.resolved_at, ' ',
             'T') || 'Z', :substr_3, :substr_4) AS day,
@@ -89,13 +89,13 @@ WITH summed AS (
           AND workflow_wait_executions.late_seconds IS NOT NULL
           AND workflow_wait_executions.resolved_at >= :since
           AND workflow_wait_executions.resolved_at < :until
-          AND (
+          AND coalesce((
             SELECT 1 AS anon_1
             FROM waitctl_uncounted
             WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
             LIMIT 1
             OFFSET :param_12
-        ) IS NULL
+        ), 0) = 0
         UNION ALL
         SELECT 'to_event' AS measure, substr(replace(workflow_wait_executions.resolved_at, ' ',
             'T') || 'Z', :substr_5, :substr_6) AS day,
@@ -184,13 +184,13 @@ WITH summed AS (
           AND workflow_wait_executions.wait_type = 'for_event'
           AND workflow_wait_executions.resolved_at >= :since
           AND workflow_wait_executions.resolved_at < :until
-          AND (
+          AND coalesce((
             SELECT 1 AS anon_1
             FROM waitctl_uncounted
             WHERE waitctl_uncounted.wait_id = workflow_wait_executions.id
             LIMIT 1
             OFFSET :param_19
-        ) IS NULL
+        ), 0) = 0
     ) AS measured
     GROUP BY measured.measure, measured.day, measured.workflow_id, measured.wait_type,
         measured.step_id, measured.handler, measured.source, measured.outcome, measured.bucket
