@@ -42,7 +42,7 @@ def _claim_ended() -> sa.Select[Any]:
 
 
 def _ended() -> sa.Select[Any]:
-    # Of both together there is no partial index, which would have the whole outbox read for each wait.
+    # Both in one condition: no partial index holds them. By that of one, each look could read all that are pending.
     in_hand = in_status(DeliveryStatus.PENDING, DeliveryStatus.RUNNING)
     unsettled = row_exists(deliveries.c.wait_id == waits.c.id, in_hand, of=waits)
     in_error = waits.c.status == literal(WaitExecutionStatus.ERROR, waits.c.status)
